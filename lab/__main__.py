@@ -1,0 +1,33 @@
+"""``python -m lab`` and the console script ``lab``. The only place that exits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+
+def run() -> None:
+    """Run the command line and exit with its code; a user's mistake gets a line, not a traceback."""
+    from lab.cli import main
+    from lab.errors import LabError
+
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)  # noqa: T201
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader (head, a pager) has what it wanted. Nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            print("lab: interrupted", file=sys.stderr)  # noqa: T201
+        code = 130
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

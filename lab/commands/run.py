@@ -1,0 +1,220 @@
+"""``lab run``: plan, run, judge, print."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import math
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from lab.errors import EngineError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from lab.engines import Engine
+    from lab.model import Cell, Job, Machine
+
+HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
+EXAMPLE = """\
+examples:
+  lab run                                every experiment, 1, 2, 4 and all CPUs
+  lab run pool --transcript              one of them, with its story
+  lab run gil --cpus 2 --engine local    without an engine
+  lab run --image python:3.14-slim       on another Python
+  lab run --format json > session.json   for programs
+
+exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdict);
+  2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
+
+#: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
+LEVELS = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
+
+_CELL_GRACE_SECONDS = 30.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    # The names of formats and experiments are looked up by cheap file listings, not by importing them.
+    from lab import reports
+
+    add_plan_options(parser)
+    parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
+    parser.add_argument("--transcript", action="store_true", help="first print the story: who ran, where and when")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--quick", dest="level", action="store_const", const="quick", help="measure less, judge less")
+    level.add_argument("--thorough", dest="level", action="store_const", const="thorough", help="measure more")
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="S",
+        help="most seconds of measuring, each experiment in each cell",
+    )
+    parser.add_argument("--strict", action="store_true", help="an inconclusive verdict is a failure too (exit code 1)")
+    parser.set_defaults(level="default")
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what to run and where; ``lab plan`` has them too."""
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="which ones (default: all; see lab list)")
+    parser.add_argument("--cpus", default="1,2,4,all", metavar="LIST", help="sizes to run with (default: 1,2,4,all)")
+    parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
+    parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan, run, judge and print; returns the exit code."""
+    from lab import planner, progress, reports, runner, sessions
+    from lab.engines import cell_code
+    from lab.model import Status
+    from lab.store import SessionFolder, default_folder
+
+    experiments = chosen_experiments(options.experiments)
+    sizes = planner.parse_sizes(options.cpus)
+    seconds, width = _level(options)
+    began, begun = time.time(), time.monotonic()
+    session = time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
+    with stopping() as stop, contextlib.ExitStack() as stack:
+        engine, machine = choose_engine(options, session)
+        stack.callback(engine.close)
+        cells = planner.plan(sizes, machine.cpus)
+        folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
+        code = cell_code()
+        folder.write_code(code)
+        arguments = {"experiments": list(experiments), "cpus": options.cpus, "level": options.level}
+        manifest = {
+            "schema": 1,
+            "session": session,
+            "began": began,
+            "arguments": arguments,
+            "engine": machine.engine,
+        }
+        folder.write_manifest(manifest)
+        live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
+        with live:
+            jobs = [_job(session, cell, experiments, seconds, width) for cell in cells]
+            results = runner.run(engine, jobs, folder, live, stop)
+    done = sessions.assemble(
+        id=session,
+        began=began,
+        machine=machine,
+        arguments=arguments,
+        experiments=experiments,
+        results=results,
+        code_sha256=hashlib.sha256(code).hexdigest(),
+        wall_seconds=time.monotonic() - begun,
+        notes=(f"note: {folder.failure}",) if folder.failure else (),
+        interrupted=stop.requested,
+    )
+    folder.write_manifest({**manifest, "report": reports.document(done)})
+    if options.transcript:
+        sys.stdout.write(reports.render(done, "transcript"))
+    sys.stdout.write(reports.render(done, options.format))
+    where = "the session is incomplete: " + folder.failure if folder.failure else f"session kept in {folder.path}"
+    ran = sum(result.status is Status.MEASURED for result in results)
+    tell(f"{ran} of {len(results)} cells measured in {done.wall_seconds:.0f} s; {where}")
+    return sessions.exit_code(done, strict=options.strict)
+
+
+def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The experiments named, each once, in the order to run them. Raises UsageError for an unknown name."""
+    from lab import experiments
+
+    known = experiments.in_order()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UsageError(f"there is no experiment {unknown[0]!r}; there are: {', '.join(known)}")
+    return tuple(name for name in known if not wanted or name in wanted)
+
+
+def _level(options: argparse.Namespace) -> tuple[float, float]:
+    seconds, width = LEVELS[options.level]
+    if options.time_limit is not None:
+        if not (options.time_limit > 0 and math.isfinite(options.time_limit)):
+            raise UsageError(f"--time-limit {options.time_limit:g}: give a number of seconds above 0, such as 10")
+        seconds = options.time_limit
+    return seconds, width
+
+
+def _job(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float) -> Job:
+    from lab.model import Job
+
+    each = 20 + 2 * seconds
+    return Job(
+        session=session,
+        cell=cell,
+        experiments=experiments,
+        seconds=seconds,
+        width=width,
+        experiment_deadline=each,
+        # One experiment may hang to its deadline; the others take a few seconds each.
+        cell_deadline=each + seconds + 5 * len(experiments) + _CELL_GRACE_SECONDS,
+    )
+
+
+def choose_engine(options: argparse.Namespace, session: str) -> tuple[Engine, Machine]:
+    """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
+
+    Raises EngineError, ImageError or UsageError.
+    """
+    from lab import engines
+
+    if options.engine == "local":
+        if options.image:
+            raise UsageError("--image needs an engine; leave it out, or use --engine docker")
+        return _probed(engines.make("local"))
+    try:
+        found = _probed(engines.make("docker", image=options.image, session=session, note=tell))
+    except EngineError as error:
+        if options.engine == "docker" or options.image:
+            raise
+        tell(f"engine: local (docker: {error})")
+        return _probed(engines.make("local"))
+    if options.engine == "auto":
+        tell(f"engine: docker, image {found[1].image}")
+    return found
+
+
+def _probed(engine: Engine) -> tuple[Engine, Machine]:
+    try:
+        return engine, engine.probe()
+    except BaseException:
+        engine.close()
+        raise
+
+
+def tell(line: str) -> None:
+    """A message to the user, beside the results."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Stop:
+    """Whether SIGINT or SIGTERM came."""
+
+    requested = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler. It only takes note, so that nothing is torn; a second signal does not wait."""
+        if self.requested:
+            raise Interrupted("interrupted twice; what a cell left is removed by: lab clean")
+        self.requested = True
+        tell("interrupted: ending the cell; what was measured follows")
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[Stop]:
+    """Within this, Ctrl-C and SIGTERM ask to stop instead of stopping at once."""
+    stop = Stop()
+    usual = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

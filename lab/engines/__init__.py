@@ -1,0 +1,110 @@
+"""Engines: what runs a cell. One file each; :class:`Engine` is all that the rest of the lab knows of them."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import json
+import pkgutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from lab.model import Job, Machine, Outcome
+from lab.worker.bootstrap import SOURCE
+
+#: Takes each piece of a cell's stream of records as it comes.
+Sink = Callable[[bytes], None]
+
+
+class Engine(Protocol):
+    """Three methods: find the machine, run a cell, leave nothing behind."""
+
+    def probe(self) -> Machine:
+        """Find the CPUs and the Python of the machine that the engine runs on, from an unlimited cell.
+
+        Raises EngineError or ImageError when the engine cannot run a cell at all.
+        """
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        """Run one cell to its end or its deadline; hand every piece of its records to ``sink``.
+
+        ``sink`` is called at least every half second, with ``b""`` when nothing came: it may raise to end the cell.
+        Whatever happens, also an exception, nothing of the cell is left behind. Raises CellError when it could not be
+        started.
+        """
+
+    def close(self) -> None:
+        """Remove whatever is left of this session."""
+
+
+def names() -> tuple[str, ...]:
+    """The engines there are, found by their files."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def make(name: str, **options: object) -> Engine:
+    """The engine of that name, made by its file's ``connect``."""
+    engine: Engine = importlib.import_module(f"lab.engines.{name}").connect(**options)
+    return engine
+
+
+def cell_code() -> bytes:
+    """A zip file of everything that runs inside a cell; the same bytes for the same source."""
+    package = Path(__file__).resolve().parent.parent
+    files = [package / "__init__.py", package / "stats.py", *sorted((package / "worker").glob("*.py"))]
+    files += sorted((package / "experiments").glob("*.py"))
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            entry = zipfile.ZipInfo(str(file.relative_to(package.parent)), (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return memory.getvalue()
+
+
+def command(code: bytes | Path, job: dict[str, object]) -> list[str]:
+    """The arguments after the interpreter that start the worker; see :mod:`lab.worker.bootstrap`."""
+    carried = str(code) if isinstance(code, Path) else base64.b64encode(code).decode()
+    return ["-I", "-c", SOURCE, carried, json.dumps(job)]
+
+
+def order(job: Job, pin: list[int] | None) -> dict[str, object]:
+    """A job as the worker reads it; see :func:`lab.worker.supervise.work`. With ``pin`` the worker pins itself."""
+    return {
+        "session": job.session,
+        "cell": job.cell.id,
+        "experiments": job.experiments,
+        "seconds": job.seconds,
+        "width": job.width,
+        "deadline_seconds": job.experiment_deadline,
+        "cpus": job.cell.size,
+        "pin": pin,
+        "pinned_by": "worker" if pin else "engine",
+    }
+
+
+def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
+    """The machine that a probe's records describe. Raises ImageError when they do not."""
+    from lab import cpuset
+    from lab.errors import ImageError
+    from lab.records import read
+
+    reader = read(stream)
+    where = f"the image {image}" if image else "this interpreter"
+    if reader.refusal:
+        raise ImageError(f"{where} has {reader.refusal}; a cell needs Python 3.9 or later: name another one")
+    start = next((record.data for record in reader.records if record.kind == "start"), None)
+    if start is None:
+        raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}; try another one")
+    proof = start["proof"]
+    allowed = tuple(proof["affinity"])
+    return Machine(
+        engine=engine,
+        cpus=allowed,
+        host_cpus=cpuset.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
+        python=start["python"],
+        image=image,
+        details={**details, "probe": proof},
+    )

@@ -1,0 +1,395 @@
+"""The docker engine: cells as containers with a real CPU set, through the Docker SDK.
+
+Create, attach, start, wait, read, remove. Attach gives live progress; the engine's log, read after the end, is the
+authority, since frames of an attached stream can be lost with the connection. Everything carries our labels, and
+whatever carries this session's label is removed at the end, also after an exception.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from lab import cpuset
+from lab.engines import Sink, cell_code, command, machine_from, order
+from lab.errors import CellError, EngineError, ImageError
+from lab.model import Cell, Job, Machine, Outcome
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Every container, volume and network of the lab carries this label, with the session as its value.
+SESSION_LABEL = "org.multicore-lab.session"
+CELL_LABEL = "org.multicore-lab.cell"
+
+#: Tried in this order when the user names no image; the last one is what an engine with a registry pulls.
+OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
+OFFICIAL_IMAGE = "python:3.13-slim"
+
+_INTERPRETERS = ("python3", "python")
+_API_SECONDS = 60
+_POLL_SECONDS = 0.2
+_STDERR_KEPT = 4000
+_MEBIBYTE = 2**20
+
+
+def connect(
+    image: str | None = None, session: str = "probe", note: Callable[[str], None] = print, **_: object
+) -> Docker:
+    """A docker engine with an image that is at hand. ``note`` takes a line when an image is being pulled.
+
+    Raises EngineError when no engine answers, ImageError when no image can be had.
+    """
+    client = client_for_this_environment()
+    try:
+        return Docker(client, find_image(client, image, note), session)
+    except BaseException:
+        client.close()
+        raise
+
+
+def client_for_this_environment() -> DockerClient:
+    """A client of the engine that ``DOCKER_HOST`` or the current context names. Raises EngineError."""
+    import docker
+
+    if not hasattr(docker, "DockerClient"):
+        # A folder named docker/ in the current directory imports as an empty namespace package.
+        raise EngineError("the Docker SDK is not installed (a folder named docker/ hides that); pip install docker")
+    import requests
+
+    try:
+        client = docker.from_env(timeout=_API_SECONDS)
+    except docker.errors.DockerException as error:
+        raise EngineError(f"no Docker engine can be reached: {_short(error)}; {_START_ONE}") from error
+    try:
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        where = client.api.base_url.replace("http+docker://localhost", "the local socket")
+        client.close()
+        raise EngineError(f"no Docker engine answers at {where}: {_short(error)}; {_START_ONE}") from error
+    return client
+
+
+_START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"
+
+
+def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], None]) -> str:
+    """The image to run cells from: the one named, or the first of ours that is there, or the official one, pulled.
+
+    Raises ImageError when it is not there and cannot be pulled.
+    """
+    for name in (wanted,) if wanted else (*OWN_IMAGES, OFFICIAL_IMAGE):
+        if _has_image(client, name):
+            return name
+    name = wanted or OFFICIAL_IMAGE
+    note(f"pulling the image {name} …")
+    from docker.errors import DockerException
+
+    try:
+        with translated(f"pulling {name}"):
+            client.images.pull(name)
+    except (EngineError, DockerException) as error:
+        raise ImageError(
+            f"the image {name} is not on this engine and cannot be pulled: {error}; name one that is there with"
+            " --image (docker image ls), make one from Debian's packages with docker/debian-base 3.13, or use"
+            " --engine local"
+        ) from error
+    return name
+
+
+def _has_image(client: DockerClient, name: str) -> bool:
+    from docker.errors import ImageNotFound
+
+    with translated(f"looking for the image {name}"):
+        try:
+            client.images.get(name)
+        except ImageNotFound:
+            return False
+    return True
+
+
+def settings(cell: Cell | None, session: str) -> dict[str, Any]:
+    """The host configuration of a cell's container: its limit, and nothing that it does not need.
+
+    pids count threads, so there is room for the hundred of them and a pool for each CPU; memory for a small Python
+    each. ``cell`` is ``None`` for the probe, which no CPU set limits.
+    """
+    cpus = cell.size if cell else 64
+    limit = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell else {}
+    return {
+        **limit,
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,size=64m,mode=1777"},  # noqa: S108 - inside the container
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "pids_limit": 512 + 32 * cpus,
+        "mem_limit": (512 + 64 * cpus) * _MEBIBYTE,
+        "memswap_limit": (512 + 64 * cpus) * _MEBIBYTE,
+        "init": True,
+        "log_config": {"Type": "json-file", "Config": {}},
+    }
+
+
+class Docker:
+    """Runs cells as containers of one session, from one image."""
+
+    def __init__(self, client: DockerClient, image: str, session: str) -> None:
+        self._client = client
+        self._image = image
+        self._session = session
+        self._code = cell_code()
+        self._interpreters: tuple[str, ...] = _INTERPRETERS
+
+    def probe(self) -> Machine:
+        job = {"session": self._session, "cell": "probe", "experiments": [], "cpus": None, "pin": None}
+        with translated("asking the engine what it is"):
+            info, version = self._client.info(), self._client.version()
+        stream, outcome = b"", Outcome(exit_code=None)
+        for name in self._interpreters:
+            pieces: list[bytes] = []
+            try:
+                outcome = self._cell(name, None, "probe", job, pieces.append, time.monotonic() + 60)
+            except _NoInterpreterError:
+                continue
+            self._interpreters = (name,)
+            stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
+            break
+        else:
+            raise ImageError(
+                f"the image {self._image} has no {' or '.join(_INTERPRETERS)} on its PATH; name an image with"
+                " Python 3.9 or later, such as --image python:3.13-slim"
+            )
+        if not stream:
+            said = outcome.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
+            raise ImageError(
+                f"the image {self._image} did not run the probe: {outcome.reason or outcome.exit_code}; it said"
+                f" {said[0]!r}; try another image"
+            )
+        digest = self._client.images.get(self._image).id
+        details = {
+            "engine_version": version.get("Version"),
+            "api_version": version.get("ApiVersion"),
+            "cgroup_version": info.get("CgroupVersion", "1"),
+            "engine_cpus": info.get("NCPU"),
+            "engine_name": info.get("Name"),
+            "engine_warnings": info.get("Warnings") or [],
+            "image_id": digest,
+        }
+        return machine_from("docker", stream, self._image, details)
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        deadline = time.monotonic() + job.cell_deadline
+        payload = order(job, None)
+        try:
+            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, deadline)
+        except _NoInterpreterError as error:
+            raise CellError(f"the container did not start: {error}") from error
+
+    def close(self) -> None:
+        try:
+            with contextlib.suppress(EngineError):
+                remove(self._client, self._session)
+        finally:
+            self._client.close()
+
+    def _cell(
+        self,
+        interpreter: str,
+        cell: Cell | None,
+        name: str,
+        payload: dict[str, Any],
+        sink: Sink,
+        deadline: float,
+    ) -> Outcome:
+        api = self._client.api
+        with translated(f"creating the container of {name}"):
+            made = api.create_container(
+                self._image,
+                entrypoint=[interpreter],
+                command=command(self._code, payload),
+                user="65534:65534",
+                name=f"multicore-lab-{self._session}-{name}",
+                labels={SESSION_LABEL: self._session, CELL_LABEL: name},
+                host_config=api.create_host_config(**settings(cell, self._session)),
+            )
+        container = made["Id"]
+        try:
+            return self._watch(container, list(made.get("Warnings") or []), sink, deadline)
+        finally:
+            _remove_container(self._client, container)
+
+    def _watch(self, container: str, warnings: list[str], sink: Sink, deadline: float) -> Outcome:
+        api = self._client.api
+        tail, live, overdue = b"", b"", False
+        with translated("running the cell"):
+            frames = _frames(api.attach(container, stdout=True, stderr=True, stream=True, demux=True))
+            _start(api, container)
+            reported = api.inspect_container(container)["HostConfig"].get("CpusetCpus")
+            while (frame := _next(frames)) is not _END:
+                out, error = frame or (None, None)
+                live += out or b""
+                sink(out or b"")  # also when nothing came: it may have a reason to stop
+                tail = (tail + (error or b""))[-_STDERR_KEPT:]
+                if time.monotonic() > deadline:
+                    overdue = True
+                    with contextlib.suppress(Exception):
+                        api.kill(container)
+                    break
+                if frame is None and not api.inspect_container(container)["State"]["Running"]:
+                    break
+            state = api.inspect_container(container)["State"]
+            if state.get("Running"):
+                api.wait(container, timeout=_API_SECONDS)
+                state = api.inspect_container(container)["State"]
+            log = _log(api, container)
+        return Outcome(
+            exit_code=state.get("ExitCode"),
+            reason=_how_it_ended(state, overdue),
+            outside={"cpuset": reported, "warnings": warnings, "oom_killed": bool(state.get("OOMKilled"))},
+            stderr_tail=tail.decode(errors="replace"),
+            stream=log if log is not None and log != live else None,
+        )
+
+
+class _NoInterpreterError(Exception):
+    """The image has no such program."""
+
+
+_END = object()
+
+
+def _frames(stream: Iterable[tuple[bytes | None, bytes | None]]) -> queue.Queue[Any]:
+    """Read an attached stream in a daemon thread: its socket has no timeout, so nothing else may wait for it."""
+    found: queue.Queue[Any] = queue.Queue()
+
+    def read() -> None:
+        try:
+            for frame in stream:
+                found.put(frame)
+        except Exception as error:  # whatever ends the stream: the engine's log is the authority
+            found.put((None, f"\n(the attached stream broke: {error})\n".encode()))
+        found.put(_END)
+
+    threading.Thread(target=read, daemon=True).start()
+    return found
+
+
+def _next(frames: queue.Queue[Any]) -> Any:
+    try:
+        return frames.get(timeout=_POLL_SECONDS)
+    except queue.Empty:
+        return None
+
+
+def _start(api: Any, container: str) -> None:
+    from docker.errors import APIError
+
+    try:
+        api.start(container)
+    except APIError as error:
+        if any(sign in str(error) for sign in ("executable file not found", "no such file or directory")):
+            raise _NoInterpreterError(_short(error)) from error
+        raise
+
+
+def _log(api: Any, container: str) -> bytes | None:
+    """What the engine logged of standard output; ``None`` when it cannot say."""
+    from docker.errors import APIError
+
+    try:
+        log: bytes = api.logs(container, stdout=True, stderr=False)
+    except APIError:
+        return None
+    return log
+
+
+def _how_it_ended(state: dict[str, Any], overdue: bool) -> str | None:
+    code = state.get("ExitCode")
+    if overdue:
+        return "it passed its deadline and was ended"
+    if state.get("OOMKilled"):
+        return "it was killed for want of memory (OOM)"
+    if state.get("Error"):
+        return str(state["Error"])
+    return f"the worker was killed (exit code {code})" if code in (137, 139, 134) else None
+
+
+def _remove_container(client: DockerClient, container: str) -> None:
+    """Remove one container, dead or alive. What cannot be removed is left to :func:`remove` and ``lab clean``."""
+    from docker.errors import APIError, NotFound
+
+    with contextlib.suppress(NotFound, EngineError), translated("removing the container"):
+        try:
+            client.api.remove_container(container, force=True, v=True)
+        except APIError as error:
+            if error.status_code != 409:  # 409: its removal is under way already
+                raise
+
+
+def remove(client: DockerClient, session: str | None = None) -> tuple[list[str], list[str]]:
+    """Remove every container, volume and network with our label, of one session or of all. By label only.
+
+    Returns (what was removed, what could not be, each with the engine's reason). Raises EngineError when the engine
+    cannot even list them.
+    """
+    label = SESSION_LABEL if session is None else f"{SESSION_LABEL}={session}"
+    removed, kept = [], []
+    with translated("listing what the lab left"):
+        found: list[tuple[str, str, Callable[[], None]]] = [
+            ("container", one.name or one.id, lambda one=one: one.remove(force=True, v=True))
+            for one in client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+        ]
+        found += [("network", one.name, one.remove) for one in client.networks.list(filters={"label": label})]
+        found += [("volume", one.name, one.remove) for one in client.volumes.list(filters={"label": label})]
+    from docker.errors import APIError, NotFound
+
+    for kind, name, act in found:
+        try:
+            act()
+        except NotFound:
+            continue
+        except APIError as error:
+            kept.append(f"{kind} {name}: {_short(error)}")
+        else:
+            removed.append(f"{kind} {name}")
+    return removed, kept
+
+
+def collect(client: DockerClient, project: str | None = None) -> Iterator[tuple[str, str, str, dict[str, Any], bytes]]:
+    """The containers that Compose started for us, running or ended: (session, cell, image, state, standard output)."""
+    filters = [SESSION_LABEL, CELL_LABEL, "com.docker.compose.service"]
+    if project:
+        filters.append(f"com.docker.compose.project={project}")
+    with translated("listing the containers"):
+        for one in client.containers.list(all=True, filters={"label": filters}, ignore_removed=True):
+            stream = _log(client.api, one.id or "")
+            details = client.api.inspect_container(one.id)
+            state = {**details["State"], "CpusetCpus": details["HostConfig"].get("CpusetCpus")}
+            labels = one.labels
+            yield labels[SESSION_LABEL], labels[CELL_LABEL], details["Config"]["Image"], state, stream or b""
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the SDK raises into our errors, with what was being done."""
+    import requests
+    from docker.errors import APIError, DockerException
+
+    try:
+        yield
+    except APIError as error:
+        raise CellError(f"{doing}: the engine answered {error.status_code}: {_short(error)}") from error
+    except (DockerException, requests.RequestException, ConnectionError) as error:
+        raise EngineError(f"{doing}: {_short(error)}; is the engine still running? (docker info)") from error
+
+
+def _short(error: BaseException) -> str:
+    text = getattr(error, "explanation", None) or str(error)
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return " ".join(str(text).split())[:200]

@@ -1,0 +1,42 @@
+"""The fake engine: plays a script of byte streams, so that all that follows an engine can be tested without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from lab.engines import Sink
+from lab.errors import LabError
+from lab.model import Job, Machine, Outcome
+
+
+@dataclass(kw_only=True)
+class Fake:
+    """``cells`` maps a cell's id to what its run does: the bytes it emits, an exception to raise, or a function of
+    the job and the sink. ``jobs`` keeps what was asked for; ``closed`` whether it was cleaned up."""
+
+    machine: Machine
+    cells: Mapping[str, bytes | LabError | Callable[[Job, Sink], Outcome]]
+    jobs: list[Job] = field(default_factory=list)
+    closed: bool = False
+
+    def probe(self) -> Machine:
+        return self.machine
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        self.jobs.append(job)
+        script = self.cells[job.cell.id]
+        if isinstance(script, LabError):
+            raise script
+        if isinstance(script, bytes):
+            sink(script)
+            return Outcome(exit_code=0)
+        return script(job, sink)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def connect(machine: Machine, cells: Mapping[str, bytes], **_: object) -> Fake:
+    """A fake engine with this machine and script."""
+    return Fake(machine=machine, cells=cells)

@@ -1,0 +1,48 @@
+"""The lab's exceptions: one tree, an exit code per branch.
+
+    LabError                 3  the lab could not run
+    ├── UsageError           2  wrong usage or bad input
+    ├── EngineError          3  no engine, or it refused
+    │   ├── ImageError       3  no image, or one that cannot run a cell
+    │   └── CellError        3  one cell could not be run; the others go on
+    ├── StoreError           3  a session could not be written or read
+    └── Interrupted        130  Ctrl-C or SIGTERM
+
+Every message says what happened, the value seen, what is allowed and what to do next. Only ``lab.__main__`` exits.
+"""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """The lab could not do what was asked; the message is one line for the user."""
+
+    exit_code = 3
+
+
+class UsageError(LabError):
+    """Wrong usage or bad input."""
+
+    exit_code = 2
+
+
+class EngineError(LabError):
+    """No engine answers, or the engine refused a request."""
+
+
+class ImageError(EngineError):
+    """The image is missing and cannot be had, or it cannot run a cell."""
+
+
+class CellError(EngineError):
+    """One cell could not be run; the other cells of the session are not touched by it."""
+
+
+class StoreError(LabError):
+    """A session could not be written or read."""
+
+
+class Interrupted(LabError):
+    """The user, or the system, asked the lab to stop."""
+
+    exit_code = 130

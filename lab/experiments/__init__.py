@@ -1,0 +1,27 @@
+"""The experiments: one standard-library-only file each, in Python 3.9's syntax, that runs inside a cell.
+
+A module here whose name has no leading underscore is an experiment and must define ``EXPERIMENT``. Nothing else has
+to be registered anywhere: dropping in a file is all it takes.
+"""
+
+import importlib
+import pkgutil
+
+
+def names():
+    """The names of all experiments, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+#: The tutorial's order; an experiment that is not named here comes after, by its name.
+_TUTORIAL = ("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching")
+
+
+def in_order():
+    """The names of all experiments, in the order to run and show them."""
+    return sorted(names(), key=lambda name: (_TUTORIAL.index(name) if name in _TUTORIAL else len(_TUTORIAL), name))
+
+
+def load(name):
+    """The experiment of that name. Raises ModuleNotFoundError when there is none."""
+    return importlib.import_module("lab.experiments." + name).EXPERIMENT

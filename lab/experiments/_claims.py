@@ -1,0 +1,146 @@
+"""Experiments and claims: what is run, what it is about, and how evidence decides it. Pure."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from lab.stats import Estimate, estimate
+
+CONFIRMED = "confirmed"
+REFUTED = "refuted"
+INCONCLUSIVE = "inconclusive"
+UNTESTABLE = "untestable"
+
+#: No interval is given for fewer values.
+FEWEST_VALUES = 5
+
+
+class Facts(NamedTuple):
+    """What is known of a cell before anything is measured; predicates and expectations may depend on it.
+
+    ``version`` is (major, minor); ``cpus`` the size of the affinity mask (P); ``rate`` the least of P and every quota
+    (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes.
+    """
+
+    version: Tuple[int, int]
+    gil: bool
+    cpus: int
+    rate: float
+    host_cpus: int
+    start_method: str
+
+
+class Finding(NamedTuple):
+    """What the evidence says of a claim: a verdict, a sentence why, and the number that it rests on, if one."""
+
+    verdict: str
+    reason: str
+    value: Optional[float] = None
+    low: Optional[float] = None
+    high: Optional[float] = None
+    unit: str = ""
+    accepted: Optional[int] = None
+    rejected: Optional[int] = None
+
+
+#: One round of measurement: what each arm measured, by its name.
+Round = Dict[str, Dict[str, Any]]
+
+
+class Evidence:
+    """All that an experiment observed in one cell."""
+
+    def __init__(self, observations: Sequence[Tuple[str, object]], samples: Sequence[Tuple[str, Round]]) -> None:
+        self._observations = list(observations)
+        self._samples = list(samples)
+
+    def all(self, name: str) -> list:
+        """Every value observed under this name, in order."""
+        return [value for key, value in self._observations if key == name]
+
+    def last(self, name: str):
+        """The last value observed under this name. Raises LookupError when there is none."""
+        values = self.all(name)
+        if not values:
+            raise LookupError("nothing was observed under the name " + repr(name))
+        return values[-1]
+
+    def rounds(self, name: str) -> List[Round]:
+        """Every round sampled under this name, in order."""
+        return [sample for key, sample in self._samples if key == name]
+
+
+class Claim(NamedTuple):
+    """A statement and how to decide it.
+
+    ``judge`` is the predicate: from the evidence and the cell's facts to a Finding. ``expected`` gives the verdict that
+    is true of this kind of cell as far as is known, or ``None`` where it is not. ``least_cpus``: with fewer the claim
+    is untestable.
+    """
+
+    id: str
+    statement: str
+    judge: Callable[[Evidence, Facts], Finding]
+    expected: Callable[[Facts], Optional[str]]
+    least_cpus: int = 1
+
+
+class Experiment(NamedTuple):
+    """What one file in this folder defines, under the name ``EXPERIMENT``.
+
+    ``run`` gets a Voice (see :mod:`lab.experiments._voice`); ``summary`` is one line; ``method`` says what is measured
+    and how, ``watch`` what to look at in the result. ``typical_seconds`` is about how long it takes;
+    ``None``: as long as it is given.
+    """
+
+    name: str
+    summary: str
+    method: str
+    watch: str
+    run: Callable
+    claims: Sequence[Claim]
+    typical_seconds: Optional[float] = None
+
+
+def always(verdict: str) -> Callable[[Facts], Optional[str]]:
+    """An expectation that is the same for every cell."""
+    return lambda facts: verdict
+
+
+def holds(name: str, confirmed: str, refuted: str) -> Callable[[Evidence, Facts], Finding]:
+    """A predicate over one kind of yes-or-no observation: all yes confirms, all no refutes, anything else decides
+    nothing. The two sentences are the reasons given."""
+
+    def judge(evidence: Evidence, facts: Facts) -> Finding:
+        seen = [bool(value) for value in evidence.all(name)]
+        if not seen:
+            return Finding(INCONCLUSIVE, "nothing was observed")
+        if all(seen):
+            return Finding(CONFIRMED, confirmed)
+        if not any(seen):
+            return Finding(REFUTED, refuted)
+        return Finding(INCONCLUSIVE, "%d of %d tries said yes" % (sum(seen), len(seen)))
+
+    return judge
+
+
+def decide(found: Estimate, low: Optional[float], high: Optional[float]) -> str:
+    """Equivalence: confirmed when the whole interval is inside the tolerance, refuted when it is wholly outside."""
+    if found.inside(low, high):
+        return CONFIRMED
+    return REFUTED if found.outside(low, high) else INCONCLUSIVE
+
+
+def undisturbed(rounds: Sequence[Round], *arms: str) -> List[Round]:
+    """The rounds that hold all of these arms, none of them disturbed: the ones that count."""
+    return [blocks for blocks in rounds if all(arm in blocks and not blocks[arm]["disturbed"] for arm in arms)]
+
+
+def disturbances(rounds: Sequence[Round], *arms: str) -> List[str]:
+    """What disturbed these arms, the most frequent first."""
+    causes = [blocks[arm]["disturbed"] for blocks in rounds for arm in arms if arm in blocks]
+    seen = [cause for cause in causes if cause]
+    return sorted(set(seen), key=seen.count, reverse=True)
+
+
+def estimate_or_none(values: Sequence[float]) -> Optional[Estimate]:
+    """The estimate, or ``None`` when there are too few values for an interval."""
+    return estimate(values) if len(values) >= FEWEST_VALUES else None

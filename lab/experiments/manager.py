@@ -1,0 +1,111 @@
+"""``Manager``: how tasks of a pool can share a queue and a lock, and whether they need it for that."""
+
+import multiprocessing
+
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Finding, always, holds
+from lab.experiments._voice import here
+
+ITEMS = ("A", "B", "C", "D")
+
+_inherited = None
+
+
+def put(queue, item):
+    queue.put((item, here()))
+
+
+def put_locked(queue, lock, item):
+    with lock:
+        queue.put((item, here()))
+
+
+def use(thing):
+    """A task that is handed something which cannot be pickled; it never runs."""
+
+
+def inherit(queue):
+    """The initializer: a plain queue reaches a worker this way, since workers inherit it as they start."""
+    global _inherited
+    _inherited = queue
+
+
+def put_inherited(item):
+    _inherited.put((item, here()))
+
+
+def run(voice):
+    plain_fails(voice)
+    managed_works(voice)
+    for method in multiprocessing.get_all_start_methods():
+        inherited_works(voice, method)
+
+
+def plain_fails(voice):
+    with multiprocessing.Pool(1) as pool:
+        for thing in (multiprocessing.Queue(), multiprocessing.Lock()):
+            result = pool.apply_async(use, (thing,))  # says nothing yet
+            try:
+                result.get(10)
+            except RuntimeError as error:
+                voice.observe("plain failed", True)
+                voice.tell("a plain %s: get() raises %s" % (type(thing).__name__, str(error)[:60]))
+            else:
+                voice.observe("plain failed", False)
+
+
+def managed_works(voice):
+    with multiprocessing.Manager() as manager, multiprocessing.Pool(2) as pool:
+        queue, lock = manager.Queue(), manager.Lock()
+        for result in [pool.apply_async(put_locked, (queue, lock, item)) for item in ITEMS]:
+            result.get(10)
+        got = [queue.get(timeout=10) for _ in ITEMS]
+    for item, who in got:
+        voice.tell("put %s into the manager's queue, holding the manager's lock" % item, who)
+    voice.observe("managed worked", sorted(item for item, _ in got) == list(ITEMS))
+
+
+def inherited_works(voice, method):
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    with context.Pool(1, inherit, (queue,)) as pool:
+        for item in ITEMS:
+            pool.apply_async(put_inherited, (item,)).get(20)
+        got = [queue.get(timeout=10)[0] for _ in ITEMS]
+    voice.observe("inherited worked", got == list(ITEMS))
+    voice.observe("start method tried", method)
+    voice.tell("%s: a plain queue passed through initializer carried %d items" % (method, len(got)))
+
+
+def judge_needed(evidence, facts):
+    tried = ", ".join(evidence.all("start method tried"))
+    if all(evidence.all("inherited worked")):
+        return Finding(REFUTED, "a plain queue passed through initializer works under " + tried)
+    if any(evidence.all("inherited worked")):
+        return Finding(REFUTED, "a plain queue passed through initializer works under some start methods")
+    return Finding(CONFIRMED, "no plain queue reached a worker")
+
+
+EXPERIMENT = Experiment(
+    name="manager",
+    summary="Manager: sharing a queue and a lock among the tasks of a pool",
+    method="Hands a plain Queue and a plain Lock to a pool's task and looks at what get() says; does the same with a"
+    " Manager's; then passes a plain queue through the pool's initializer, under every start method there is.",
+    watch="The failure shows only at get(): a program that never calls it loses its items without a word.",
+    run=run,
+    typical_seconds=0.5,
+    claims=(
+        Claim(
+            "manager.plain-queue-fails",
+            "a plain Queue or Lock handed to a pool task fails",
+            holds("plain failed", "RuntimeError, and only at get()", "both were handed over"),
+            always(CONFIRMED),
+        ),
+        Claim(
+            "manager.queue-works",
+            "a Manager queue and lock work in a pool",
+            holds("managed worked", "all %d items arrived" % len(ITEMS), "items are missing"),
+            always(CONFIRMED),
+        ),
+        Claim("manager.needed", "a pool needs a Manager to share a queue", judge_needed, always(REFUTED)),
+    ),
+)

@@ -1,0 +1,163 @@
+"""``Pool``: its default size, its waves of tasks, ``close()``, ``join()`` and what becomes of errors."""
+
+import multiprocessing
+import os
+import random
+import time
+
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Finding, always, holds
+from lab.experiments._voice import here
+from lab.experiments.process import most_at_once
+
+WORKERS = 3
+TASKS = 10
+
+
+def task(number, seconds):
+    """One task of the tutorial: wait a random time, then say who did it and when."""
+    began = here()
+    time.sleep(seconds)
+    return number, began, here()
+
+
+def gather_at(barrier):
+    """The initializer: no worker takes a task before all of them are up, so that a slow start decides nothing."""
+    barrier.wait(30)
+
+
+def fail():
+    raise ZeroDivisionError("the task's own error")
+
+
+def run(voice):
+    voice.observe("host CPUs", os.cpu_count(), "CPUs")
+    default_size(voice)
+    waves(voice)
+    errors(voice)
+
+
+def default_size(voice):
+    with multiprocessing.Pool() as pool:
+        workers = len(multiprocessing.active_children())
+        pool.close()
+        pool.join()
+    voice.observe("default workers", workers, "workers")
+    voice.tell("Pool() started %d workers; this cell may use %d CPUs" % (workers, len(voice.cpus)))
+
+
+def waves(voice):
+    barrier = multiprocessing.Barrier(WORKERS)
+    pool = multiprocessing.Pool(WORKERS, gather_at, (barrier,))
+    voice.observe("explicit workers", len(multiprocessing.active_children()), "workers")
+    order = random.Random(1)
+    results = [pool.apply_async(task, (number, 0.02 + 0.04 * order.random())) for number in range(TASKS)]
+    pool.close()
+    try:
+        pool.apply_async(task, (TASKS, 0))
+    except ValueError as error:
+        voice.observe("close refused", True)
+        voice.tell("after close(), apply_async says: %s" % error)
+    else:
+        voice.observe("close refused", False)
+    pool.join()
+    joined = time.monotonic()
+    voice.observe("all ready at join", all(result.ready() for result in results))
+    done = [result.get(0) for result in results]
+    voice.observe("all ended before join", all(ended["at"] <= joined for _, _, ended in done))
+    for number, began, ended in sorted(done, key=lambda entry: entry[1]["at"]):
+        voice.tell("task %d begins" % number, began)
+        voice.tell("task %d ends after %.0f ms" % (number, 1e3 * (ended["at"] - began["at"])), ended)
+    voice.observe("most tasks at once", most_at_once([(began["at"], ended["at"]) for _, began, ended in done]), "tasks")
+    voice.observe("workers that worked", len({began["pid"] for _, began, _ in done}), "workers")
+
+
+def errors(voice):
+    surfaced = False
+    try:
+        with multiprocessing.Pool(1) as pool:
+            result = pool.apply_async(fail)
+            pool.close()
+            pool.join()
+    except ZeroDivisionError:
+        surfaced = True
+    voice.observe("error surfaced", surfaced)
+    try:
+        result.get(0)
+    except ZeroDivisionError as error:
+        voice.tell("close() and join() said nothing of the failed task; get() raises: %s" % error)
+
+
+def judge_default_size(evidence, facts):
+    workers = evidence.last("default workers")
+    same = workers == facts.rate
+    have = "%g CPU%s" % (facts.rate, "" if facts.rate == 1 else "s")
+    if same:
+        reason = "Pool() started %d for %s" % (workers, have)
+    else:
+        source = "the host's CPUs" if workers == facts.host_cpus else "the CPUs in the affinity mask"
+        reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, source)
+    return Finding(CONFIRMED if same else REFUTED, reason, workers, None, None, "workers")
+
+
+def expect_default_size(facts):
+    """Up to 3.12 Pool() asks os.cpu_count(), from 3.13 os.process_cpu_count(); no release looks at the quota."""
+    believed = facts.cpus if facts.version >= (3, 13) else facts.host_cpus
+    return CONFIRMED if believed == facts.rate else REFUTED
+
+
+def judge_explicit_size(evidence, facts):
+    workers = evidence.last("explicit workers")
+    verdict = CONFIRMED if workers == WORKERS else REFUTED
+    return Finding(verdict, "Pool(%d) started %d" % (WORKERS, workers), workers, None, None, "workers")
+
+
+def judge_waves(evidence, facts):
+    most, worked = evidence.last("most tasks at once"), evidence.last("workers that worked")
+    good = most <= WORKERS and worked == WORKERS
+    reason = "at most %d of %d tasks at once; %d of %d workers got work" % (most, TASKS, worked, WORKERS)
+    return Finding(CONFIRMED if good else REFUTED, reason, most, None, None, "tasks")
+
+
+def judge_join(evidence, facts):
+    good = evidence.last("all ready at join") and evidence.last("all ended before join")
+    reason = "all %d tasks had ended" % TASKS if good else "a task was still running after join()"
+    return Finding(CONFIRMED if good else REFUTED, reason)
+
+
+EXPERIMENT = Experiment(
+    name="pool",
+    summary="Pool: how many workers it starts, and what it does with tasks and errors",
+    method="Starts Pool() and counts its children. Then Pool(3) takes ten tasks that wait 20 to 60 ms; each reports its"
+    " pid and times, from which the largest number at once follows. A last task raises, and nobody calls get().",
+    watch="The workers that Pool() started against the CPUs that the cell has: up to Python 3.12 it counts the host's.",
+    run=run,
+    typical_seconds=0.4,
+    claims=(
+        Claim(
+            "pool.default-size",
+            "Pool() starts as many workers as the cell has CPUs",
+            judge_default_size,
+            expect_default_size,
+        ),
+        Claim("pool.explicit-size", "Pool(n) starts n workers", judge_explicit_size, always(CONFIRMED)),
+        Claim(
+            "pool.waves",
+            "w workers run at most w tasks at once, and all of them get work",
+            judge_waves,
+            always(CONFIRMED),
+        ),
+        Claim(
+            "pool.close-refuses",
+            "after close() no task may be submitted",
+            holds("close refused", "ValueError: Pool not running", "a task was taken after close()"),
+            always(CONFIRMED),
+        ),
+        Claim("pool.join-waits", "join() waits for every task", judge_join, always(CONFIRMED)),
+        Claim(
+            "pool.errors-surface",
+            "a task's exception reaches the parent by itself",
+            holds("error surfaced", "it was raised by join()", "only get() or an error_callback shows it"),
+            always(REFUTED),
+        ),
+    ),
+)

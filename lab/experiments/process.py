@@ -1,0 +1,101 @@
+"""``Process``: children with a target and arguments, ``start()`` and ``join()``."""
+
+import multiprocessing
+import os
+import time
+
+from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
+from lab.experiments._voice import here
+
+NAPS = (0.15, 0.20, 0.25)
+TRIES = 3
+
+
+def nap(name, seconds, answers):
+    """The child: wait, and say who waited and when."""
+    began = here()
+    time.sleep(seconds)
+    answers.send((name, began, here(), multiprocessing.parent_process().pid))
+    answers.close()
+
+
+def run(voice):
+    voice.tell("the parent starts %d children and joins them" % len(NAPS))
+    for attempt in range(TRIES):
+        visits = one_try(voice, attempt)
+        most = most_at_once([(began["at"], ended["at"]) for _, began, ended, _ in visits])
+        if most == len(NAPS):
+            break  # seen once is proof that they can; a try that a busy machine spoiled proves nothing
+    voice.observe("all at once", most == len(NAPS) if most in (1, len(NAPS)) else None)
+    voice.observe("most at once", most, "children")
+    pids = {began["pid"] for _, began, _, _ in visits}
+    voice.observe("own pid", len(pids) == len(NAPS) and os.getpid() not in pids)
+    voice.observe("knows its parent", all(parent == os.getpid() for _, _, _, parent in visits))
+
+
+def one_try(voice, attempt):
+    children = []
+    begun = time.monotonic()
+    for number, seconds in enumerate(NAPS):
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        child = multiprocessing.Process(target=nap, args=("child-%d" % number, seconds, sender))
+        child.start()
+        sender.close()
+        children.append((child, receiver))
+    visits = []
+    for child, receiver in children:
+        visits.append(receiver.recv())
+        child.join()
+        voice.observe("join waited", not child.is_alive() and visits[-1][2]["at"] <= time.monotonic())
+    wall = time.monotonic() - begun
+    for name, began, ended, parent in visits:
+        voice.tell("%s (child of %d) begins to wait" % (name, parent), began)
+        voice.tell("%s has waited" % name, ended)
+    voice.tell("all joined after %.2f s; one after the other they would need %.2f s" % (wall, sum(NAPS)))
+    voice.observe("wall", wall, "s")
+    return visits
+
+
+def most_at_once(spans):
+    """The largest number of (start, end) spans that hold a common moment."""
+    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
+
+
+EXPERIMENT = Experiment(
+    name="process",
+    summary="Process: children run side by side, each with a pid of its own",
+    method="Three children each wait a little (0.15 to 0.25 s) and report their pid, their parent and the times at"
+    " which they began and ended. They run at the same time when there is a moment at which all three wait; up to three"
+    " tries, since a busy machine can start a child late.",
+    watch="The times in the story: all have begun before the first has ended, also on a single CPU.",
+    run=run,
+    typical_seconds=0.4,
+    claims=(
+        Claim(
+            "process.concurrent",
+            "children that wait run at the same time: wall time is the longest, not the sum",
+            lambda evidence, facts: holds(
+                "all at once",
+                "all %d children waited at the same time" % len(NAPS),
+                "no two children waited at the same time",
+            )(evidence, facts),
+            always(CONFIRMED),
+        ),
+        Claim(
+            "process.own-pid",
+            "every child has its own pid and knows its parent",
+            lambda evidence, facts: (
+                holds("own pid", "all pids differ", "two processes share a pid")
+                if all(evidence.all("knows its parent"))
+                else holds("knows its parent", "", "parent_process().pid is not the caller's pid")
+            )(evidence, facts),
+            always(CONFIRMED),
+        ),
+        Claim(
+            "process.join-waits",
+            "join() returns only when the child has ended",
+            holds("join waited", "every child had ended when join() returned", "a child lived on after join()"),
+            always(CONFIRMED),
+        ),
+    ),
+)

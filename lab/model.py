@@ -1,0 +1,187 @@
+"""The lab's nouns: limit, cell, plan, job, record, outcome, verdict, session. Frozen data, no behaviour that reaches out.
+
+Words as in docs/design.md: a cell is experiments x build x limit; a plan the cells in the order they run; a session
+one run of a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """What became of a cell."""
+
+    MEASURED = "measured"
+    UNAVAILABLE = "unavailable"  # this machine has no such cell; nothing was run
+    TAINTED = "tainted"  # it ran, but the limit was not what was asked for, or changed
+    ERROR = "error"  # it could not be run, or did not end properly
+    PLANNED = "planned"  # it has not run (yet)
+
+
+class Verdict(StrEnum):
+    """What the evidence says of a claim in a cell."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    UNTESTABLE = "untestable"
+    ERROR = "error"
+
+    @property
+    def decisive(self) -> bool:
+        """Whether it can be right or wrong."""
+        return self in (Verdict.CONFIRMED, Verdict.REFUTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The machine that an engine runs on: its usable CPU ids and its Python, as found by a probe in an unlimited cell."""
+
+    engine: str
+    cpus: tuple[int, ...]
+    host_cpus: tuple[int, ...]
+    python: Mapping[str, Any]
+    image: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One limit to run under. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen, ascending.
+
+    A cell that this machine lacks has no ids and a ``reason``.
+    """
+
+    id: str
+    label: str
+    size: int
+    cpus: tuple[int, ...] = ()
+    reason: str | None = None
+
+    @property
+    def available(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an engine is asked to run: a cell, and what the worker in it does.
+
+    ``seconds`` is the most time one experiment may measure, ``width`` the half-width (a share of the value) at which
+    it stops sooner; the deadlines are in seconds, one for each experiment and one for the whole cell.
+    """
+
+    session: str
+    cell: Cell
+    experiments: tuple[str, ...]
+    seconds: float
+    width: float
+    experiment_deadline: float
+    cell_deadline: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a cell ended, seen from outside.
+
+    ``reason`` is ``None`` when the worker ended by itself. ``outside`` is what the engine reports as set: ``cpuset`` (a
+    list such as ``0-1``, or ``None`` where the engine has no such notion) and ``warnings``. ``stream`` is the whole
+    stream of records where the engine kept one that differs from what it handed out live: it is the authority.
+    """
+
+    exit_code: int | None
+    reason: str | None = None
+    outside: Mapping[str, Any] = field(default_factory=dict)
+    stderr_tail: str = ""
+    stream: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line that a cell emitted. ``kind`` is start, begin, observation, sample, event, finish or end."""
+
+    session: str
+    cell: str
+    seq: int
+    kind: str
+    time: float
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """A cell with everything that came out of it; ``faults`` are what is wrong with its stream of records."""
+
+    cell: Cell
+    status: Status
+    reason: str | None
+    records: tuple[Record, ...] = ()
+    faults: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    wall_seconds: float = 0.0
+
+    def data(self, kind: str) -> Mapping[str, Any]:
+        """The data of the first record of this kind; empty when there is none."""
+        return next((record.data for record in self.records if record.kind == kind), {})
+
+    @property
+    def proof(self) -> Mapping[str, Any]:
+        """What the inside saw at the start; empty when it never started."""
+        return self.data("start").get("proof", {})
+
+    @property
+    def python(self) -> Mapping[str, Any]:
+        return self.data("start").get("python", {})
+
+    @property
+    def pinned_by(self) -> str:
+        """``engine`` (a CPU set), ``worker`` (affinity) or ``none``; ``-`` when it never started."""
+        return str(self.data("start").get("pinned_by", "-"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``."""
+
+    claim: str
+    statement: str
+    cell: str
+    verdict: Verdict
+    expected: Verdict | None
+    reason: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    accepted: int | None = None
+    rejected: int | None = None
+
+    @property
+    def surprise(self) -> bool:
+        """A decisive verdict that differs from the expected one."""
+        return self.expected is not None and self.verdict.decisive and self.verdict != self.expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One run of a plan, with all that was measured and what it means."""
+
+    id: str
+    began: float
+    machine: Machine
+    arguments: Mapping[str, Any]
+    lab_version: str
+    code_sha256: str
+    results: tuple[CellResult, ...]
+    judgements: tuple[Judgement, ...]
+    wall_seconds: float
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def surprises(self) -> tuple[Judgement, ...]:
+        return tuple(one for one in self.judgements if one.surprise)

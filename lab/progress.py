@@ -1,0 +1,110 @@
+"""Progress on standard error: live on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from lab import planner, units
+from lab.experiments import load
+from lab.model import Cell, CellResult, Record, Status
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Plain:
+    """One line when a cell begins, one for each experiment, one when it ends. ``experiments`` × ``cells`` are ahead."""
+
+    def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
+        self._left = cells * _cost(experiments, seconds)
+        self._seconds = seconds
+        self._cell = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def cell_begins(self, cell: Cell) -> None:
+        self._cell = planner.describe(cell)
+
+    def record(self, record: Record) -> None:
+        name = record.data.get("experiment")
+        if record.kind == "begin" and name:
+            self.say(f"{self._cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
+        elif record.kind == "finish" and name:
+            self._left -= _cost([name], self._seconds)
+            if record.data["outcome"] != "ok":
+                self.say(f"{self._cell}: {name} {record.data['reason']}")
+
+    def cell_ends(self, result: CellResult) -> None:
+        what = result.status.value + (f": {result.reason}" if result.reason else "")
+        self.say(f"{self._cell}: {what} in {units.seconds(result.wall_seconds)}")
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is what this module is for
+
+
+class Live(Plain):
+    """The same as one line that changes in place, with a bar and the time left."""
+
+    def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
+        super().__init__(cells, experiments, seconds)
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._total = max(self._left, 0.1)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._bar: RichProgress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task: TaskID = self._bar.add_task("starting", total=self._total, left="")
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def record(self, record: Record) -> None:
+        super().record(record)
+        name = record.data.get("experiment")
+        if record.kind == "begin" and name:
+            self._show(f"{self._cell}: {name}")
+
+    def cell_ends(self, result: CellResult) -> None:
+        if result.status is not Status.MEASURED:
+            super().cell_ends(result)
+
+    def say(self, line: str) -> None:
+        if "left)" not in line:
+            self._bar.console.print(line, highlight=False, markup=False)
+
+    def _show(self, text: str) -> None:
+        left = f"about {units.seconds(max(self._left, 1))} left"
+        self._bar.update(self._task, description=text, completed=self._total - self._left, left=left)
+
+
+def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:
+    """Live progress when standard error is a terminal, plain lines elsewhere."""
+    kind = Live if sys.stderr.isatty() else Plain
+    return kind(cells, experiments, seconds)
+
+
+def _cost(experiments: Sequence[str], seconds: float) -> float:
+    """About how long these experiments take in one cell, in seconds."""
+    return sum(load(name).typical_seconds or seconds for name in experiments)

@@ -1,0 +1,99 @@
+"""Reading a cell's stream of records: bytes in, records and faults out. Pure.
+
+The writing side is :mod:`lab.worker.channel`. A stream is whole when its sequence numbers run from 0 without a gap or
+a repeat and its last record, of kind ``end``, carries the right count and hash; whatever came is kept either way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from lab.model import Record
+from lab.worker.channel import LONGEST_RECORD, SCHEMA
+
+
+class Reader:
+    """Takes a stream in pieces of any size; ``records`` and ``faults`` hold what was found so far."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.faults: list[str] = []
+        self.refusal: str | None = None
+        self._pending = b""
+        self._overlong = False
+        self._hash = hashlib.sha256()
+        self._ended = False
+
+    def feed(self, piece: bytes) -> list[Record]:
+        """Take the next piece; returns the records that it completed."""
+        lines = (self._pending + piece).split(b"\n")
+        self._pending = lines.pop()
+        found = [record for line in lines if (record := self._line(line)) is not None]
+        if len(self._pending) > LONGEST_RECORD:
+            # Its rest is dropped as it comes, so that a megabyte without a newline costs no memory.
+            if not self._overlong:
+                self._fault(f"a line longer than {LONGEST_RECORD} bytes")
+            self._overlong, self._pending = True, b""
+        return found
+
+    def finish(self) -> None:
+        """The stream has ended; notes what is missing."""
+        if self._pending or self._overlong:
+            self._fault("a torn last line")
+            self._pending = b""
+        if not self._ended and self.refusal is None:
+            self._fault("the end record is missing" if self.records else "no record came")
+
+    def _line(self, line: bytes) -> Record | None:
+        if self._overlong:
+            self._overlong = False
+            return None
+        if not line:
+            return None
+        try:
+            fields = json.loads(line.decode())
+            if fields.get("kind") == "refused":
+                self.refusal = str(fields["reason"])
+                return None
+            if fields.pop("schema") != SCHEMA:
+                self._fault("a record of another schema")
+                return None
+            record = Record(**fields)
+            if not isinstance(record.data, dict) or not isinstance(record.seq, int):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
+            return None
+        return self._in_order(record, line)
+
+    def _in_order(self, record: Record, line: bytes) -> Record | None:
+        expected = self.records[-1].seq + 1 if self.records else 0
+        if record.seq < expected:
+            self._fault(f"record {record.seq} came twice")
+            return None
+        if record.seq > expected:
+            self._fault(f"records {expected} to {record.seq - 1} are missing")
+        if self._ended:
+            self._fault("a record after the end")
+            return None
+        self.records.append(record)
+        if record.kind == "end":
+            self._ended = True
+            if record.data.get("records") != record.seq or record.data.get("sha256") != self._hash.hexdigest():
+                self._fault("the count or the hash in the end record does not match what came")
+        else:
+            self._hash.update(line + b"\n")
+        return record
+
+    def _fault(self, text: str) -> None:
+        if text not in self.faults:
+            self.faults.append(text)
+
+
+def read(stream: bytes) -> Reader:
+    """Read a whole stream at once."""
+    reader = Reader()
+    reader.feed(stream)
+    reader.finish()
+    return reader

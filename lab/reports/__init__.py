@@ -1,0 +1,26 @@
+"""Reports: functions from a session to text. One file each; ``render(session)`` is all that the rest knows of them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any, cast
+
+from lab.model import Session
+
+
+def formats() -> tuple[str, ...]:
+    """The formats there are, found by their files."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def render(session: Session, form: str) -> str:
+    """A session in one of the formats."""
+    return cast(str, importlib.import_module(f"lab.reports.{form}").render(session))
+
+
+def document(session: Session) -> dict[str, Any]:
+    """A session as the JSON document that ``json`` prints."""
+    from lab.reports import json
+
+    return json.document(session)

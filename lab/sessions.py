@@ -1,0 +1,49 @@
+"""Putting a session together, and what it means for the exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab import __version__, verdicts
+from lab.experiments import load
+from lab.model import CellResult, Machine, Session, Status, Verdict
+
+
+def assemble(
+    *,
+    id: str,  # noqa: A002 - the session's own word for it
+    began: float,
+    machine: Machine,
+    arguments: Mapping[str, Any],
+    experiments: Sequence[str],
+    results: Sequence[CellResult],
+    code_sha256: str,
+    wall_seconds: float,
+    notes: Sequence[str] = (),
+    interrupted: bool = False,
+) -> Session:
+    """A session with every claim of its experiments judged."""
+    return Session(
+        id=id,
+        began=began,
+        machine=machine,
+        arguments=arguments,
+        lab_version=__version__,
+        code_sha256=code_sha256,
+        results=tuple(results),
+        judgements=verdicts.judge([load(name) for name in experiments], results),
+        wall_seconds=wall_seconds,
+        notes=tuple(notes),
+        interrupted=interrupted,
+    )
+
+
+def exit_code(session: Session, *, strict: bool) -> int:
+    """130 interrupted, 3 a cell could not be run as asked, 1 a surprise (strict: or an inconclusive verdict), else 0."""
+    if session.interrupted:
+        return 130
+    if any(result.status in (Status.ERROR, Status.TAINTED) for result in session.results):
+        return 3
+    undecided = any(one.verdict is Verdict.INCONCLUSIVE for one in session.judgements)
+    return 1 if session.surprises or (strict and undecided) else 0

@@ -1,0 +1,109 @@
+"""Sessions on disk: a folder each, written as the records come.
+
+<session>/session.json   the manifest: host, engine, arguments; written at the start and again at the end
+<session>/cell.zip       the code that ran in the cells
+<session>/<cell>.jsonl   the records of one cell, byte for byte as they came
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from lab.errors import StoreError
+
+
+def default_folder() -> Path:
+    """Where sessions are kept on this system when the user names no folder."""
+    from platformdirs import user_state_path
+
+    return user_state_path("multicore-lab") / "sessions"
+
+
+class SessionFolder:
+    """One session's folder; a context manager. Raises StoreError when it cannot be made or written.
+
+    A disk that fills up during the run does not end the run: the first failure is kept in ``failure``, what was
+    measured is still judged and printed, and nothing more is written.
+    """
+
+    def __init__(self, parent: Path, session: str) -> None:
+        self.path = parent / session
+        self.failure: str | None = None
+        self._open: BinaryIO | None = None
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the session's folder {self.path}: {error.strerror}; name a folder that is writable with"
+                " --output DIR"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end_cell()
+
+    def write_code(self, code: bytes) -> Path:
+        """Keep the code of the cells beside their records. Raises StoreError: nothing has been measured yet."""
+        path = self.path / "cell.zip"
+        try:
+            path.write_bytes(code)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {path}: {error.strerror}; free some space or name another --output"
+            ) from error
+        return path
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write session.json, whole or not at all."""
+
+        def replace() -> None:
+            draft = self.path / "session.json.new"
+            draft.write_text(json.dumps(manifest, indent=2) + "\n")
+            draft.replace(self.path / "session.json")
+
+        self._try(replace)
+
+    def begin_cell(self, cell: str) -> None:
+        """The records that follow belong to this cell."""
+        self.end_cell()
+
+        def start() -> None:
+            self._open = (self.path / f"{cell}.jsonl").open("wb")
+
+        self._try(start)
+
+    def append(self, piece: bytes) -> None:
+        """Store a piece of the cell's stream at once."""
+
+        def write() -> None:
+            if self._open:
+                self._open.write(piece)
+                self._open.flush()
+
+        self._try(write)
+
+    def end_cell(self) -> None:
+        if self._open:
+            file, self._open = self._open, None
+            self._try(file.close)
+
+    def replace_cell(self, cell: str, stream: bytes) -> None:
+        """Put the authoritative stream in the place of what came live."""
+        self.end_cell()
+        self._try(lambda: (self.path / f"{cell}.jsonl").write_bytes(stream))
+
+    def _try(self, act: Any) -> None:
+        if self.failure:
+            return
+        try:
+            act()
+        except OSError as error:
+            self.failure = f"the session in {self.path} is incomplete: {error.strerror}"

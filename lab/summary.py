@@ -1,0 +1,237 @@
+"""What every report shows, as rows of text: limits, Pool(), cores, claims, and the sentences under them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab import cores, cpuset, proofs, units
+from lab.model import CellResult, Judgement, Session, Status, Verdict
+from lab.stats import Estimate
+
+#: More cells than this do not fit beside each other in 80 columns.
+CELLS_ABREAST = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A titled table: column heads (``\\n`` breaks them), rows of cells, and lines to read under it."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def tables(session: Session) -> tuple[Table, ...]:
+    """Every table that a session has something for, in the order to read them."""
+    found = [limits(session)]
+    ran = {judgement.claim.partition(".")[0] for judgement in session.judgements}
+    if "pool" in ran:
+        found.append(pool(session))
+    if "gil" in ran:
+        found.append(cores_used(session))
+    found.extend(claims(session))
+    return tuple(found)
+
+
+def title_of(result: CellResult) -> str:
+    """A cell's name in a table: ``2 = all``."""
+    return result.cell.label
+
+
+def unavailable(session: Session) -> tuple[str, ...]:
+    """A line for each cell without a measurement, and why."""
+    words = {Status.UNAVAILABLE: "untestable", Status.PLANNED: "not run"}
+    return tuple(
+        f"{units.cpus(result.cell.size)}: {words.get(result.status, result.status.value)}: {result.reason}"
+        for result in session.results
+        if result.status is not Status.MEASURED
+    )
+
+
+def limits(session: Session) -> Table:
+    """The proof: what was asked for, what the engine says it set, and what the inside saw."""
+    rows = []
+    for result in session.results:
+        asked = cpuset.render(result.cell.cpus) or units.cpus(result.cell.size)
+        if not result.proof:
+            rows.append((title_of(result), asked, "-", "-", "-", _word(result)))
+            continue
+        outside = result.outcome.outside if result.outcome else {}
+        reported = outside.get("cpuset") or outside.get("affinity") or "none"
+        inside = cpuset.render(result.proof["affinity"])
+        rows.append((title_of(result), asked, reported, inside, _pinned(result), _word(result)))
+    head = ("CPUs", "asked for", "engine set", "inside saw", "pinned by", "cell")
+    return Table(title="Limits", head=head, rows=tuple(rows), notes=unavailable(session))
+
+
+def _pinned(result: CellResult) -> str:
+    words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody"}
+    return words.get(result.pinned_by, result.pinned_by)
+
+
+def _word(result: CellResult) -> str:
+    words = {Status.UNAVAILABLE: "untestable", Status.PLANNED: "not run"}
+    return words.get(result.status, result.status.value)
+
+
+def pool(session: Session) -> Table:
+    """What ``Pool()`` started, beside every number that it could have gone by."""
+    rows = []
+    for result in session.results:
+        verdict = _mark(_find(session, "pool.default-size", result))
+        if not result.proof or result.status is Status.UNAVAILABLE:
+            rows.append((title_of(result), *["-"] * 6, verdict))
+            continue
+        proof = result.proof
+        quota = min((level["quota_cpus"] for level in proof["quotas"]), default=None)
+        started = [
+            record.data["value"]
+            for record in result.records
+            if record.kind == "observation" and record.data["name"] == "default workers"
+        ]
+        numbers = [
+            len(cpuset.parse(proof["host_cpus"])) if proof["host_cpus"] else None,
+            proof["cpu_count"],
+            proof["process_cpu_count"],
+            len(proof["affinity"]),
+            f"{quota:g}" if quota is not None else "none",
+            started[0] if started else None,
+        ]
+        rows.append((title_of(result), *("-" if one is None else str(one) for one in numbers), verdict))
+    head = (
+        "CPUs",
+        "host\nCPUs",
+        "os.cpu_\ncount()",
+        "process_\ncpu_count()",
+        "affinity",
+        "quota",
+        "workers\nstarted",
+        "as many as\nCPUs?",
+    )
+    return Table(title="Pool(): how many workers it starts", head=head, rows=tuple(rows))
+
+
+def cores_used(session: Session) -> Table:
+    """Speed-up and cores used of each way of working, beside what the machine delivered."""
+    rows: list[tuple[str, ...]] = []
+    for result in session.results:
+        found = cores.rows(result)
+        if not found:
+            rows.append((title_of(result), _word(result), *["-"] * 4))
+            continue
+        delivered = _value(cores.delivered(result))
+        for number, row in enumerate(found):
+            name = row.arm if row.workers in (1, 100) else f"{row.workers} {row.arm}"
+            first = title_of(result) if number == 0 else ""
+            rows.append((first, name, *_speed(row.speed_up), _value(row.cores_used), delivered))
+    head = (
+        "CPUs",
+        "CPU-bound\nPython code",
+        "speed-up",
+        "95 % interval",
+        "cores\nused",
+        "machine\ndelivered",
+    )
+    return Table(title="Cores: what threads and processes really use", head=head, rows=tuple(rows))
+
+
+def _value(found: Estimate | None) -> str:
+    return units.ratio(found.value) if found else "?"
+
+
+def _speed(found: Estimate | None) -> tuple[str, str]:
+    return (units.ratio(found.value), units.interval(found.low, found.high, "")) if found else ("?", "too noisy")
+
+
+def claims(session: Session) -> list[Table]:
+    """All claims x cells, a few cells abreast; under the last, a sentence for each surprise and each refutation."""
+    found = []
+    results = session.results
+    for start in range(0, len(results), CELLS_ABREAST):
+        abreast = results[start : start + CELLS_ABREAST]
+        rows: list[tuple[str, ...]] = []
+        group = ""
+        for claim in dict.fromkeys(judgement.claim for judgement in session.judgements):
+            experiment, _, name = claim.partition(".")
+            if experiment != group:
+                group = experiment
+                rows.append((experiment, *[""] * len(abreast)))
+            verdicts = [_mark(_find(session, claim, result)) for result in abreast]
+            rows.append((f"  {name}", *verdicts))
+        head = (
+            "claim",
+            *(f"{title_of(result)} CPU{'s' if result.cell.size > 1 else ''}" for result in abreast),
+        )
+        found.append(Table(title="Claims", head=head, rows=tuple(rows)))
+    if not found:
+        return []
+    last = found[-1]
+    return [*found[:-1], Table(title=last.title, head=last.head, rows=last.rows, notes=sentences(session))]
+
+
+def sentences(session: Session) -> tuple[str, ...]:
+    """One sentence for each claim that surprised, was refuted, stayed inconclusive or failed, saying why."""
+    lines = []
+    for heading, chosen in (
+        ("Surprises (marked !)", [one for one in session.judgements if one.surprise]),
+        (
+            "Refuted",
+            [one for one in session.judgements if one.verdict is Verdict.REFUTED and not one.surprise],
+        ),
+        ("Inconclusive", [one for one in session.judgements if one.verdict is Verdict.INCONCLUSIVE]),
+        ("Errors", [one for one in session.judgements if one.verdict is Verdict.ERROR]),
+    ):
+        if chosen:
+            lines.append(f"{heading}:")
+            lines.extend(_merged(session, chosen))
+    return tuple(lines)
+
+
+def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
+    """A claim whose statement is the same in several cells says its statement once."""
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    lines = []
+    for claim in dict.fromkeys(one.claim for one in chosen):
+        mine = [one for one in chosen if one.claim == claim]
+        expected = f" (expected: {mine[0].expected})" if mine[0].surprise else ""
+        lines.append(f"- {claim}: “{mine[0].statement}”{expected}")
+        for reason in dict.fromkeys(one.reason for one in mine):
+            where = ", ".join(labels[one.cell] for one in mine if one.reason == reason)
+            lines.append(f"    at {where}: {reason}")
+    return lines
+
+
+def _find(session: Session, claim: str, result: CellResult) -> Judgement | None:
+    return next((one for one in session.judgements if one.claim == claim and one.cell == result.cell.id), None)
+
+
+def _mark(judgement: Judgement | None) -> str:
+    if judgement is None:
+        return "-"
+    return judgement.verdict.value + ("!" if judgement.surprise else "")
+
+
+def headline(session: Session) -> tuple[str, ...]:
+    """Where this ran: engine, Python, machine, and how the claims came out, in a few lines."""
+    machine = session.machine
+    python = next((result.python for result in session.results if result.python), machine.python)
+    if not python:
+        return ("no cell said which Python it runs",)
+    gil = "with the GIL" if python["gil_enabled"] else "without the GIL"
+    image = f", image {machine.image}" if machine.image else ""
+    engine = f"{machine.engine} {machine.details.get('engine_version') or ''}".strip()
+    counted = {verdict: sum(one.verdict is verdict for one in session.judgements) for verdict in Verdict}
+    totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
+    return (
+        f"{python['implementation']} {python['release']} {gil}, engine {engine}{image}",
+        f"machine: {units.cpus(len(machine.cpus))} ({cpuset.render(machine.cpus)}), kernel {python['kernel']},"
+        f" {python['machine']}",
+        f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
+    )
+
+
+def rate(result: CellResult) -> float | None:
+    """R of a cell, in CPUs; ``None`` when it never started."""
+    return proofs.rate(result.proof) if result.proof else None

@@ -1,0 +1,45 @@
+"""Numbers as text: the one place where units are formatted."""
+
+from __future__ import annotations
+
+
+def seconds(value: float) -> str:
+    """A duration given in seconds, in the unit that reads best: ``3.2 s``, ``5.1 ms``, ``120 µs``."""
+    size = abs(value)
+    if size >= 60:
+        return f"{int(value // 60)} min {value % 60:.0f} s"
+    if size >= 1:
+        return f"{value:.1f} s"
+    if size >= 1e-3:
+        return f"{value * 1e3:.1f} ms"
+    return f"{value * 1e6:.0f} µs"
+
+
+def ratio(value: float) -> str:
+    """A speed-up, or a number of CPUs, with two decimals."""
+    return f"{value:.2f}"
+
+
+def share(value: float) -> str:
+    """A fraction between 0 and 1, as a percentage."""
+    return f"{value * 100:.1f} %"
+
+
+def cpus(count: float) -> str:
+    """A number of CPUs with its noun: ``1 CPU``, ``1.5 CPUs``."""
+    return f"{count:g} CPU" if count == 1 else f"{count:g} CPUs"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit; an empty unit means a plain ratio."""
+    if unit == "s":
+        return seconds(value)
+    if unit == "share":
+        return share(value)
+    text = ratio(value) if value != int(value) or unit in ("", "CPUs") else str(int(value))
+    return f"{text} {unit}".rstrip()
+
+
+def interval(low: float, high: float, unit: str) -> str:
+    """A 95 % interval: ``1.81 to 1.93``."""
+    return f"{quantity(low, unit)} to {quantity(high, unit)}"

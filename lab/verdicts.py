@@ -1,0 +1,99 @@
+"""Verdicts: claims held against a cell's evidence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lab import proofs, units
+from lab.experiments._claims import Claim, Evidence, Experiment, Facts
+from lab.model import CellResult, Judgement, Status, Verdict
+
+
+def judge(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Judgement, ...]:
+    """Every claim of every experiment in every cell, in that order."""
+    cells = tuple(results)
+    return tuple(
+        judge_one(experiment.name, claim, result)
+        for experiment in experiments
+        for claim in experiment.claims
+        for result in cells
+    )
+
+
+def facts_of(result: CellResult) -> Facts:
+    """What is known of a cell from its own start record."""
+    python, proof = result.python, result.proof
+    major, minor = python["version"][:2]
+    return Facts(
+        version=(major, minor),
+        gil=python["gil_enabled"],
+        cpus=len(proof["affinity"]),
+        rate=proofs.rate(proof),
+        host_cpus=proof["cpu_count"],
+        start_method=python["start_method"],
+    )
+
+
+def evidence_of(experiment: str, result: CellResult) -> Evidence:
+    """What one experiment observed and sampled in a cell."""
+    mine = [record for record in result.records if record.data.get("experiment") == experiment]
+    return Evidence(
+        [(record.data["name"], record.data["value"]) for record in mine if record.kind == "observation"],
+        [(record.data["name"], record.data["values"]) for record in mine if record.kind == "sample"],
+    )
+
+
+def judge_one(experiment: str, claim: Claim, result: CellResult) -> Judgement:
+    """One claim in one cell: without a verdict of its own where the cell or the experiment gives no ground for one."""
+
+    def verdict(kind: Verdict, reason: str, expected: str | None = None) -> Judgement:
+        known = Verdict(expected) if expected else None
+        return Judgement(
+            claim=claim.id,
+            statement=claim.statement,
+            cell=result.cell.id,
+            verdict=kind,
+            expected=known,
+            reason=reason,
+        )
+
+    if result.status is Status.UNAVAILABLE:
+        return verdict(Verdict.UNTESTABLE, result.reason or "not available", Verdict.UNTESTABLE)
+    finish = finish_of(experiment, result)
+    if not result.proof or finish is None:
+        return verdict(Verdict.ERROR, result.reason or "it was not run")
+    facts = facts_of(result)
+    if facts.cpus < claim.least_cpus:
+        lacking = f"needs {units.cpus(claim.least_cpus)}, this cell has {facts.cpus}"
+        return verdict(Verdict.UNTESTABLE, lacking, Verdict.UNTESTABLE)
+    expected = claim.expected(facts)
+    if result.status is Status.TAINTED:
+        return verdict(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}", expected)
+    if finish["outcome"] != "ok":
+        return verdict(Verdict.ERROR, f"the experiment {finish['reason']}", expected)
+    try:
+        finding = claim.judge(evidence_of(experiment, result), facts)
+    except LookupError as missing:
+        return verdict(Verdict.ERROR, f"evidence is missing: {missing}", expected)
+    return Judgement(
+        claim=claim.id,
+        statement=claim.statement,
+        cell=result.cell.id,
+        verdict=Verdict(finding.verdict),
+        expected=Verdict(expected) if expected else None,
+        reason=finding.reason,
+        value=finding.value,
+        low=finding.low,
+        high=finding.high,
+        unit=finding.unit,
+        accepted=finding.accepted,
+        rejected=finding.rejected,
+    )
+
+
+def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
+    """How an experiment ended in a cell, or ``None`` when it never did."""
+    for record in result.records:
+        if record.kind == "finish" and record.data["experiment"] == experiment:
+            return dict(record.data)
+    return None

@@ -1,0 +1,25 @@
+"""The first lines that run in a cell: ``python3 -I -c SOURCE CODE JOB``.
+
+CODE is the zip file of the cell's code, as a path or as base64. The image only supplies Python, the orchestrator
+supplies the code: so every image can be a cell, none can hold a stale copy, and nothing has to be mounted or copied,
+which works with a read-only root and with an engine on another machine alike. SOURCE has to be valid in any Python 3,
+so that an old one can still say what it is.
+"""
+
+SOURCE = r"""
+import sys
+if sys.version_info < (3, 9):
+    sys.stdout.write('{"kind": "refused", "reason": "Python %d.%d"}\n' % sys.version_info[:2])
+    sys.exit(64)
+import base64, json, os, tempfile
+code, job = sys.argv[1:3]
+if not code.endswith(".zip"):
+    folder = tempfile.mkdtemp(prefix="multicore-lab-")
+    path = os.path.join(folder, "cell.zip")
+    with open(path, "wb") as file:
+        file.write(base64.b64decode(code))
+    code = path
+sys.path.insert(0, code)
+from lab.worker.supervise import main
+sys.exit(main(json.loads(job)))
+"""

@@ -1,0 +1,64 @@
+"""The record channel: newline-delimited JSON on a private copy of standard output.
+
+Descriptor 1 itself is pointed at standard error before any experiment runs, so that whatever experiment code prints,
+closes or replaces can never reach the stream of records. See :mod:`lab.records` for the reading side.
+"""
+
+import hashlib
+import json
+import os
+import time
+
+SCHEMA = 1
+
+#: No record may be longer, in bytes, newline included: Docker's log drivers cut lines at 16 KiB.
+LONGEST_RECORD = 8192
+
+
+class Channel:
+    """Writes records to a descriptor, counts and hashes them.
+
+    ``session`` and ``cell`` go into every record. Raises OSError when the reader has gone.
+    """
+
+    def __init__(self, descriptor, session, cell):
+        self._descriptor = descriptor
+        self._session = session
+        self._cell = cell
+        self._count = 0
+        self._hash = hashlib.sha256()
+
+    @classmethod
+    def take_standard_output(cls, session, cell):
+        """A channel on a private copy of descriptor 1, which afterwards points at standard error."""
+        private = os.dup(1)  # close-on-exec, as every descriptor that Python makes
+        os.dup2(2, 1)
+        return cls(private, session, cell)
+
+    def emit(self, kind, data):
+        """Write one record. Raises ValueError when it would be longer than LONGEST_RECORD."""
+        record = {
+            "schema": SCHEMA,
+            "session": self._session,
+            "cell": self._cell,
+            "seq": self._count,
+            "kind": kind,
+            "time": time.time(),
+            "data": data,
+        }
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        if len(line) > LONGEST_RECORD:
+            raise ValueError("a record of %d bytes is longer than %d" % (len(line), LONGEST_RECORD))
+        left = line
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+        self._hash.update(line)
+        self._count += 1
+
+    def end(self, data):
+        """Write the last record: the number of records before it and their SHA-256."""
+        self.emit("end", dict(data, records=self._count, sha256=self._hash.hexdigest()))
+
+    def close(self):
+        """Close the private descriptor; a forked child calls this so that it cannot write a record."""
+        os.close(self._descriptor)
