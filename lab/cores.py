@@ -1,4 +1,4 @@
-"""The cores table's numbers: speed-up and cores used of each way of working, beside what the machine delivered. Pure."""
+"""The cores table's numbers: speed-up and cores used of each way of working, beside what was delivered. Pure."""
 
 from __future__ import annotations
 

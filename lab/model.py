@@ -1,4 +1,4 @@
-"""The lab's nouns: limit, cell, plan, job, record, outcome, verdict, session. Frozen data, no behaviour that reaches out.
+"""The lab's nouns: machine, cell, job, record, outcome, verdict, session. Frozen data that reaches out to nothing.
 
 Words as in docs/design.md: a cell is experiments x build x limit; a plan the cells in the order they run; a session
 one run of a plan.
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine that an engine runs on: its usable CPU ids and its Python, as found by a probe in an unlimited cell."""
+    """The machine that an engine runs on: its usable CPU ids and its Python, as a probe in an unlimited cell saw them."""
 
     engine: str
     cpus: tuple[int, ...]

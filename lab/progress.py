@@ -21,7 +21,7 @@ class Plain:
     """One line when a cell begins, one for each experiment, one when it ends. ``experiments`` × ``cells`` are ahead."""
 
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
-        self._left = cells * _cost(experiments, seconds)
+        self._left = cells * cost(experiments, seconds)
         self._seconds = seconds
         self._cell = ""
 
@@ -41,7 +41,7 @@ class Plain:
         if record.kind == "begin" and name:
             self.say(f"{self._cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
         elif record.kind == "finish" and name:
-            self._left -= _cost([name], self._seconds)
+            self._left -= cost([name], self._seconds)
             if record.data["outcome"] != "ok":
                 self.say(f"{self._cell}: {name} {record.data['reason']}")
 
@@ -105,6 +105,6 @@ def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) ->
     return kind(cells, experiments, seconds)
 
 
-def _cost(experiments: Sequence[str], seconds: float) -> float:
+def cost(experiments: Sequence[str], seconds: float) -> float:
     """About how long these experiments take in one cell, in seconds."""
     return sum(load(name).typical_seconds or seconds for name in experiments)

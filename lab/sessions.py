@@ -40,7 +40,7 @@ def assemble(
 
 
 def exit_code(session: Session, *, strict: bool) -> int:
-    """130 interrupted, 3 a cell could not be run as asked, 1 a surprise (strict: or an inconclusive verdict), else 0."""
+    """130 interrupted, 3 a cell could not be run as asked, 1 a surprise (strict: or one inconclusive), else 0."""
     if session.interrupted:
         return 130
     if any(result.status in (Status.ERROR, Status.TAINTED) for result in session.results):

@@ -125,7 +125,8 @@ def cores_used(session: Session) -> Table:
         for number, row in enumerate(found):
             name = row.arm if row.workers in (1, 100) else f"{row.workers} {row.arm}"
             first = title_of(result) if number == 0 else ""
-            rows.append((first, name, *_speed(row.speed_up), _value(row.cores_used), delivered))
+            speed = ("1.00", "-") if row.arm == "one process" else _speed(row.speed_up)
+            rows.append((first, name, *speed, _value(row.cores_used), delivered))
     head = (
         "CPUs",
         "CPU-bound\nPython code",
@@ -223,11 +224,11 @@ def headline(session: Session) -> tuple[str, ...]:
     image = f", image {machine.image}" if machine.image else ""
     engine = f"{machine.engine} {machine.details.get('engine_version') or ''}".strip()
     counted = {verdict: sum(one.verdict is verdict for one in session.judgements) for verdict in Verdict}
+    kernel = f"kernel {python['kernel']}, {python['machine']}"
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
     return (
         f"{python['implementation']} {python['release']} {gil}, engine {engine}{image}",
-        f"machine: {units.cpus(len(machine.cpus))} ({cpuset.render(machine.cpus)}), kernel {python['kernel']},"
-        f" {python['machine']}",
+        f"machine: {units.cpus(len(machine.cpus))} ({cpuset.render(machine.cpus)}), {kernel}",
         f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
     )
 

@@ -192,7 +192,7 @@ def _probed(engine: Engine) -> tuple[Engine, Machine]:
 
 def tell(line: str) -> None:
     """A message to the user, beside the results."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(line, file=sys.stderr, flush=True)
 
 
 class Stop:

@@ -112,7 +112,7 @@ class Crew:
         }
 
     def round(self, arms, generator):
-        """Run every arm once, in random order. Returns the blocks by arm name; ``disturbed`` says why one is rejected."""
+        """Run every arm once, in random order. Returns the blocks by arm; ``disturbed`` says why one is rejected."""
         blocks = {}
         for arm in generator.sample(list(arms), len(arms)):
             blocks[arm.name] = self.block(arm)

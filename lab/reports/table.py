@@ -16,7 +16,7 @@ def render(session: Session) -> str:
     """The whole session as text."""
     parts = ["\n".join(summary.headline(session))]
     for table in summary.tables(session):
-        body = tabulate(table.rows, headers=table.head, disable_numparse=True)
+        body = tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
         notes = "\n".join(_wrap(line) for line in table.notes)
         parts.append(
             "\n".join(text for text in (table.title, "", body, "" if notes else None, notes) if text is not None)

@@ -1,0 +1,35 @@
+"""``lab clean``: remove everything on the engine that carries our label."""
+
+from __future__ import annotations
+
+import argparse
+
+from lab.errors import EngineError
+
+HELP = "remove every container, volume and network on the engine that carries the lab's label"
+EXAMPLE = """\
+example:
+  lab clean   after a run that was killed, or after docker compose up
+
+Only the label counts: nothing else is touched, and it works from any folder."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command has no options."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Remove and say what was removed; returns the exit code. Raises EngineError when something could not be."""
+    from lab.engines import docker
+
+    client = docker.client_for_this_environment()
+    try:
+        removed, kept = docker.remove(client)
+    finally:
+        client.close()
+    for name in removed:
+        print(f"removed {name}")
+    if kept:
+        raise EngineError(f"could not remove {'; '.join(kept)}; try again, or see docker ps -a")
+    print("nothing is left" if removed else "there was nothing to remove")
+    return 0

@@ -1,0 +1,155 @@
+"""``lab doctor``: what can be measured here, and the exact fix for what can't."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lab.model import Machine
+    from lab.topology import Topology
+
+HELP = "say what can be measured on this machine, and the exact fix for what can't"
+EXAMPLE = """\
+example:
+  lab doctor   engine, CPUs, cgroups, and what would disturb a measurement"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--image", help="the image to try, with Python 3.9 or later (docker)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at everything and print it; returns 0 when cells can be run in containers, else 3."""
+    from tabulate import tabulate
+
+    from lab import topology
+
+    here = topology.read(Path("/"))
+    docker, trouble = _docker(options.image)
+    rows = [*_machine_rows(here), *_engine_rows(docker)]
+    print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
+    print("\nWhat can be measured")
+    advice = [*_abilities(docker, trouble), *_disturbances(here, docker)]
+    for mark, line, fix in advice:
+        print(
+            tabulate([(mark, line), *([("", f"fix: {fix}")] if fix else [])], tablefmt="plain", maxcolwidths=[None, 72])
+        )
+    return 0 if docker else 3
+
+
+def _docker(image: str | None) -> tuple[Machine | None, str]:
+    from lab.engines import make
+
+    try:
+        engine = make("docker", image=image, session="doctor", note=lambda line: None)
+        try:
+            return engine.probe(), ""
+        finally:
+            engine.close()
+    except LabError as error:
+        return None, str(error)
+
+
+def _machine_rows(here: Topology) -> list[tuple[str, str]]:
+    from lab import cpuset
+    from lab.worker import proof
+
+    found = proof.cgroups("/")
+    allowed = sorted(os.sched_getaffinity(0))
+    quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in found["quotas"]) or "none"
+    load = os.getloadavg()[0]
+    return [
+        ("processor", here.model or "the kernel does not name it"),
+        ("host CPUs", f"{len(here.online)} ({cpuset.render(here.online)})"),
+        ("CPUs here", f"{len(allowed)} ({cpuset.render(allowed)}): what this process may use"),
+        ("cgroup version", str(found["version"] or "none found")),
+        ("quota here", quotas),
+        (
+            "SMT",
+            "yes: some CPUs share a core"
+            if here.smt
+            else "no siblings seen: every CPU is a core, or a hypervisor hides it",
+        ),
+        ("NUMA nodes", str(here.nodes)),
+        ("kinds of core", ", ".join(cpuset.render(kind) for kind in here.kinds) if len(here.kinds) > 1 else "one"),
+        ("isolated CPUs", cpuset.render(here.isolated) or "none"),
+        ("load", f"{load:.2f} processes wanted a CPU in the last minute"),
+    ]
+
+
+def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
+    from lab import cpuset
+
+    if docker is None:
+        return [("engine", "none that can run a cell")]
+    details, python = docker.details, docker.python
+    return [
+        ("engine", f"docker {details['engine_version']} (API {details['api_version']}) on {details['engine_name']}"),
+        ("engine's CPUs", f"{len(docker.cpus)} ({cpuset.render(docker.cpus)}): what a container may use"),
+        ("engine's cgroup", f"version {details['cgroup_version']}"),
+        ("image", f"{docker.image}: {python['implementation']} {python['release']}"),
+    ]
+
+
+def _abilities(docker: Machine | None, trouble: str) -> list[tuple[str, str, str]]:
+    """(ok or no, what, the fix) for each way to run a cell."""
+    found = []
+    if docker:
+        found.append(("ok", "cells in containers, with a CPU set that the engine sets and the inside proves", ""))
+    else:
+        why, _, fix = trouble.rpartition("; ")
+        found.append(("no", f"cells in containers: {why or trouble}", fix if why else "start an engine"))
+    if hasattr(os, "sched_setaffinity"):
+        found.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
+    else:
+        found.append(("no", "cells as local processes: this system has no CPU affinity", "use an engine"))
+    have = len(docker.cpus) if docker else len(os.sched_getaffinity(0))
+    for size in (2, 4):
+        if have < size:
+            fix = (
+                f"run on a machine with {size} CPUs, or give the engine's virtual machine more; all else can be judged"
+            )
+            found.append(("no", f"claims about {size} CPUs: there are {have}", fix))
+        else:
+            found.append(("ok", f"claims about {size} CPUs", ""))
+    return found
+
+
+def _disturbances(here: Topology, docker: Machine | None) -> list[tuple[str, str, str]]:
+    """What would make a measurement wrong or noisy here."""
+    found = []
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        found.append(("!", f"the machine is busy (load {busy:.2f})", "end other work; or use --thorough"))
+    if here.isolated:
+        fix = "boot without isolcpus, or name other CPUs"
+        found.append(("!", "isolated CPUs keep every thread of a cell on one CPU, which fakes the GIL's effect", fix))
+    if len(here.kinds) > 1:
+        found.append(
+            ("!", "cores of different kinds: speed-ups over them have no single unit", "use --cpus within one kind")
+        )
+    if here.smt:
+        found.append(
+            (
+                "!",
+                "SMT siblings share a core: two of them deliver less than two CPUs",
+                "see the machine's capacity in the cores table",
+            )
+        )
+    for warning in docker.details["engine_warnings"] if docker else ():
+        found.append(("!", f"the engine warns: {warning}", "see the engine's documentation"))
+    if not Path("/proc/self/schedstat").exists():
+        found.append(
+            (
+                "!",
+                "the kernel keeps no run delay: disturbed rounds cannot all be told",
+                "boot a kernel with CONFIG_SCHED_INFO",
+            )
+        )
+    return found or [("ok", "nothing here is known to disturb a measurement", "")]

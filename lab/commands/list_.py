@@ -1,0 +1,30 @@
+"""``lab list``: the experiments and their claims."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "list the experiments and their claims"
+EXAMPLE = """\
+example:
+  lab list   every experiment, and under it the claims it judges"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command has no options."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every experiment with its claims; returns the exit code."""
+    import textwrap
+
+    from lab import experiments
+
+    for name in experiments.in_order():
+        experiment = experiments.load(name)
+        print(f"{name}: {experiment.summary}")
+        for claim in experiment.claims:
+            print(textwrap.fill(f"  {claim.id}: {claim.statement}", 80, subsequent_indent="      "))
+        print()
+    print("More on one of them: lab explain NAME")
+    return 0

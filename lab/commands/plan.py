@@ -1,0 +1,40 @@
+"""``lab plan``: what ``lab run`` would do, without running it."""
+
+from __future__ import annotations
+
+import argparse
+
+from lab.commands import run as run_command
+
+HELP = "show what run would do, without running it"
+EXAMPLE = """\
+examples:
+  lab plan                     the cells of lab run on this machine
+  lab plan gil --cpus 1,3,all  those of another run"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    run_command.add_plan_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Probe the machine and print its cells; returns the exit code."""
+    from tabulate import tabulate
+
+    from lab import cpuset, planner, progress, units
+
+    experiments = run_command.chosen_experiments(options.experiments)
+    sizes = planner.parse_sizes(options.cpus)
+    engine, machine = run_command.choose_engine(options, "plan")
+    engine.close()
+    rows = [
+        (cell.label, cpuset.render(cell.cpus) or "-", cell.reason and f"untestable: {cell.reason}" or "to be measured")
+        for cell in planner.plan(sizes, machine.cpus)
+    ]
+    print(tabulate(rows, headers=("CPUs", "on CPU ids", "cell"), disable_numparse=True))
+    cells = sum(row[1] != "-" for row in rows)
+    most = cells * progress.cost(experiments, run_command.LEVELS["default"][0])
+    print(f"\nin each cell: {', '.join(experiments)}")
+    print(f"one cell after the other on engine {machine.engine}, in about {units.seconds(most)} at most")
+    return 0
