@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lab import cpuset, units
@@ -29,12 +30,11 @@ def parse_sizes(text: str) -> tuple[int | str, ...]:
 
 
 def _size(part: str) -> int:
-    try:
-        size = int(part)
-    except ValueError:
+    if not re.fullmatch("-?[0-9]{1,6}", part):
         raise UsageError(
-            f"--cpus: {part!r} is not a number of CPUs; give whole numbers from 1 and 'all', such as --cpus 1,2,all"
-        ) from None
+            f"--cpus: {part[:20]!r} is not a number of CPUs; give whole numbers from 1 and 'all', such as --cpus 1,2,all"
+        )
+    size = int(part)
     if size < 1:
         raise UsageError(f"--cpus: a cell needs at least 1 CPU, not {size}; leave it out, or give 1")
     return size

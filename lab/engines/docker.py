@@ -8,10 +8,14 @@ whatever carries this session's label is removed at the end, also after an excep
 from __future__ import annotations
 
 import contextlib
+import io
 import queue
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab import cpuset
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 #: Every container, volume and network of the lab carries this label, with the session as its value.
 SESSION_LABEL = "org.multicore-lab.session"
 CELL_LABEL = "org.multicore-lab.cell"
+#: Where in a container that Compose started the records are.
+RECORDS_LABEL = "org.multicore-lab.records"
+_COMPOSE_LABEL = "com.docker.compose"
 
 #: Tried in this order when the user names no image; the last one is what an engine with a registry pulls.
 OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
@@ -35,6 +42,7 @@ _API_SECONDS = 60
 _POLL_SECONDS = 0.2
 _STDERR_KEPT = 4000
 _MEBIBYTE = 2**20
+_MOST_RECORDS = 64 * _MEBIBYTE
 
 
 def connect(
@@ -360,18 +368,83 @@ def remove(client: DockerClient, session: str | None = None) -> tuple[list[str],
     return removed, kept
 
 
-def collect(client: DockerClient, project: str | None = None) -> Iterator[tuple[str, str, str, dict[str, Any], bytes]]:
-    """The containers that Compose started for us, running or ended: (session, cell, image, state, standard output)."""
-    filters = [SESSION_LABEL, CELL_LABEL, "com.docker.compose.service"]
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """A cell's container that Compose started. ``stream`` is ``None`` when it has left no records (yet)."""
+
+    project: str
+    cell: str
+    image: str
+    running: bool
+    stream: bytes | None
+    outcome: Outcome
+
+
+def collect(client: DockerClient, project: str | None = None) -> Iterator[Collected]:
+    """The cells that Compose started for us, running or ended, of one Compose project or of all; by label only.
+
+    Raises EngineError when the engine cannot list them; what cannot be read of one container is the reason in its
+    outcome.
+    """
+    filters = [SESSION_LABEL, CELL_LABEL, RECORDS_LABEL, f"{_COMPOSE_LABEL}.oneoff=False"]
     if project:
-        filters.append(f"com.docker.compose.project={project}")
+        filters.append(f"{_COMPOSE_LABEL}.project={project}")
     with translated("listing the containers"):
-        for one in client.containers.list(all=True, filters={"label": filters}, ignore_removed=True):
-            stream = _log(client.api, one.id or "")
-            details = client.api.inspect_container(one.id)
-            state = {**details["State"], "CpusetCpus": details["HostConfig"].get("CpusetCpus")}
-            labels = one.labels
-            yield labels[SESSION_LABEL], labels[CELL_LABEL], details["Config"]["Image"], state, stream or b""
+        found = client.api.containers(all=True, filters={"label": filters})
+    for one in found:
+        labels, stream, failure = one["Labels"], None, None
+        with translated("looking at a container"):
+            details = client.api.inspect_container(one["Id"])
+        state = details["State"]
+        if state["Status"] != "created":  # else the file there is of an earlier container
+            try:
+                stream = _records(client, one["Id"], labels[RECORDS_LABEL], state["StartedAt"])
+            except CellError as error:
+                failure = str(error)
+        running = bool(state["Running"])
+        yield Collected(
+            project=labels[f"{_COMPOSE_LABEL}.project"],
+            cell=labels[CELL_LABEL],
+            image=details["Config"]["Image"],
+            running=running,
+            stream=stream,
+            outcome=Outcome(
+                exit_code=None if running else state.get("ExitCode"),
+                reason=failure or _how_it_ended(state, overdue=False),
+                outside={
+                    "cpuset": details["HostConfig"].get("CpusetCpus"),
+                    "warnings": [],
+                    "oom_killed": bool(state.get("OOMKilled")),
+                },
+            ),
+        )
+
+
+def _records(client: DockerClient, container: str, path: str, started: str) -> bytes | None:
+    """The file that a container writes its records to; ``None`` when it has not written any since it started.
+
+    Works for an ended container too, and for a volume. Raises CellError.
+    """
+    from docker.errors import NotFound
+
+    with translated("reading its records"):
+        try:
+            pieces, about = client.api.get_archive(container, path)
+        except NotFound:
+            return None
+        if about["size"] > _MOST_RECORDS:
+            raise CellError(f"its records take {about['size'] // _MEBIBYTE} MiB; that is no cell of ours")
+        archive = b"".join(pieces)
+    # The engine's clock made both times, that of the file system in ticks of a few milliseconds.
+    if datetime.fromisoformat(about["mtime"]) < datetime.fromisoformat(started) - timedelta(seconds=0.1):
+        return None
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            first = members.next()
+            file = members.extractfile(first) if first else None
+            return file.read() if file else None
+    except tarfile.TarError as error:  # it was being written to
+        raise CellError(f"its records could not be read whole ({error}); gather again") from error
 
 
 @contextlib.contextmanager

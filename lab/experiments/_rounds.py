@@ -1,31 +1,48 @@
 """Rounds of short, interleaved blocks on persistent workers: how speed is measured on a machine that others use too.
 
-Every round runs each arm once, in random order, for the same short time. One arm is the capacity probe: independent
-processes, each pinned to one CPU of the cell, which is perfectly parallel by construction; what it reaches is what the
-machine delivered in that round, and all others are held against it.
+Every round runs each arm once, in random order. One arm is the capacity probe: independent processes, each pinned to
+one CPU of the cell, which is perfectly parallel by construction; what it reaches is what the machine delivered in that
+round, and all others are held against it.
+
+Blocks are laid out on a timetable that every worker gets beforehand and keeps by the clock. Nothing is said between
+blocks, so they can be a few milliseconds long, and the arms of a round meet the same machine: a neighbour on the same
+physical core comes and goes within tens of milliseconds and changes the speed by half (benchmarks/blocks.py).
 """
+
+from __future__ import annotations
 
 import multiprocessing
 import os
 import random
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
-#: Wall time of one block. Short, so that all arms of a round meet the same disturbances.
-BLOCK_SECONDS = 0.05
+#: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
+BLOCK_SECONDS = 0.005
+TEAM_SECONDS = 0.025
 
-#: A block is rejected beyond these shares of wall time: waiting in the run queue, and lost (neither running nor
-#: waiting to run: taken by the hypervisor, or stolen by interrupts). What rests on a rejected block does not count.
-#: An idle machine's own housekeeping makes up to 0.5 ms of a block's 50 ms, so 1 % would reject what is undisturbed.
-MOST_RUN_DELAY = 0.02
+#: From one block to the next: a worker ends the payload it is in, and raises the threads of the next block.
+GAP_SECONDS = 0.001
+GAP_SECONDS_A_THREAD = 0.0003
+#: From laying out a timetable to its first block: it has to reach every worker.
+LEAD_SECONDS = 0.01
+
+#: A block is rejected beyond these shares of its wall time: waiting in the run queue, and lost (neither running nor
+#: waiting to run: taken by the hypervisor, or by interrupts). Waking up alone takes up to WAKE_SECONDS, which is no
+#: disturbance but part of every block alike.
+MOST_RUN_DELAY = 0.01
 MOST_LOST = 0.03
+WAKE_SECONDS = 0.00015
 
 
 class Arm(NamedTuple):
-    """One way of doing the work. ``processes`` × ``threads`` workers repeat ``payload``; ``pinned``: each process on
-    a CPU of its own; ``clean``: its workers have no reason to wait for a CPU, so that any waiting is a disturbance (not
-    so for threads, which contend for the GIL, nor for more workers than CPUs)."""
+    """One way of doing the work. ``processes`` × ``threads`` workers repeat ``payload`` for ``seconds``.
+
+    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run; ``clean``: they
+    have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
+    GIL, nor for more workers than CPUs); ``every``: the arm takes part in every so many rounds only.
+    """
 
     name: str
     payload: str
@@ -34,30 +51,44 @@ class Arm(NamedTuple):
     pinned: bool = False
     clean: bool = True
     seconds: float = BLOCK_SECONDS
+    every: int = 1
 
 
-def count(state):
-    """Pure Python on objects of its own, about 0.1 ms: needs the GIL all the time."""
+class Turn(NamedTuple):
+    """One block as a worker sees it: what to do, on which CPUs each of its threads, from when to when (monotonic
+    clock)."""
+
+    payload: str
+    cpus: tuple[tuple[int, ...], ...]
+    start: float
+    end: float
+
+
+class Tally(NamedTuple):
+    """What a worker did in one block: payloads ended, and seconds of wall, CPU and run delay (``None``: not known)."""
+
+    units: int
+    wall: float
+    cpu: float
+    delay: float | None
+
+
+def count(block: bytes) -> int:
+    """Pure Python on objects of its own, about 50 µs: needs the GIL all the time."""
     total = 0
-    for number in range(2000):
+    for number in range(1000):
         total = (total * 31 + number) & 0xFFFFFF
     return total
 
 
-def digest(state):
-    """SHA-256 of 64 KiB: C code that gives the GIL up."""
-    state.hasher(state.block).digest()
+def digest(block: bytes) -> None:
+    """SHA-256 of 1 MiB, 0.5 to 4 ms: C code that gives the GIL up, long enough for taking it back to cost little."""
+    import hashlib
+
+    hashlib.sha256(block).digest()
 
 
-class _State:
-    def __init__(self):
-        import hashlib
-
-        self.hasher = hashlib.sha256
-        self.block = bytes(65536)
-
-
-PAYLOADS = {"count": count, "digest": digest}
+PAYLOADS: dict[str, Callable[[bytes], object]] = {"count": count, "digest": digest}
 
 
 class Crew:
@@ -67,10 +98,11 @@ class Crew:
     that lives through the whole measurement, and fork is the quickest.
     """
 
-    def __init__(self, cpus, least=2):
+    def __init__(self, cpus: Sequence[int], least: int = 2) -> None:
         self.cpus = tuple(cpus)
         context = multiprocessing.get_context("fork")
-        self._pipes, self._processes = [], []
+        self._pipes: list[Any] = []
+        self._processes: list[Any] = []
         for _ in range(max(least, len(self.cpus))):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, ours), daemon=True)
@@ -79,128 +111,135 @@ class Crew:
             self._pipes.append(ours)
             self._processes.append(process)
 
-    def __enter__(self):
+    def __enter__(self) -> Crew:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
             process.terminate()
             process.join()
 
-    def block(self, arm):
-        """Run one block. Returns a dict: ``rate`` (payloads per second), ``cores`` (CPU seconds per second of wall),
-        ``delay`` and ``lost`` (shares of wall time a worker, the worst one; ``None`` where the kernel does not say)."""
-        pipes = self._pipes[: arm.processes]
-        for number, pipe in enumerate(pipes):
-            cpus = [self.cpus[number % len(self.cpus)]] if arm.pinned else self.cpus
-            pipe.send((arm.payload, arm.threads, cpus))
-        for pipe in pipes:
-            pipe.recv()  # its threads are up
-        start = time.monotonic() + 0.001
-        for pipe in pipes:
-            pipe.send((start, start + arm.seconds))
-        results = [pipe.recv() for pipe in pipes]
-        delays = [result["delay"] / result["wall"] for result in results if result["delay"] is not None]
-        lost = [1 - (result["cpu"] + (result["delay"] or 0)) / result["wall"] for result in results if arm.threads == 1]
-        return {
-            "rate": sum(result["units"] / result["wall"] for result in results),
-            "cores": sum(result["cpu"] / result["wall"] for result in results),
-            "delay": max(delays) if delays else None,
-            "lost": max(lost) if lost else None,
-        }
+    def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
+        """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
+        plan: list[list[Arm]] = []
+        for number in range(first, first + count):
+            present = [arm for arm in arms if number % arm.every == 0]
+            plan.append(order.sample(present, len(present)))
+        turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
+        for pipe, mine in zip(self._pipes, turns):
+            pipe.send([turn for _, turn in mine])
+        tallies: dict[int, list[Tally]] = {}
+        for pipe, mine in zip(self._pipes, turns):
+            for (place, _), tally in zip(mine, pipe.recv()):
+                tallies.setdefault(place, []).append(tally)
+        places = iter(range(len(tallies)))
+        return [{arm.name: block_of(arm, tallies[next(places)]) for arm in arms_of_round} for arms_of_round in plan]
 
-    def round(self, arms, generator):
-        """Run every arm once, in random order. Returns the blocks by arm; ``disturbed`` says why one is rejected."""
-        blocks = {}
-        for arm in generator.sample(list(arms), len(arms)):
-            blocks[arm.name] = self.block(arm)
-            blocks[arm.name]["disturbed"] = disturbance(arm, blocks[arm.name])
-        return blocks
+    def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Turn]]]:
+        """For each worker its turns, each with the place of its block in the whole sequence."""
+        turns: list[list[tuple[int, Turn]]] = [[] for _ in self._pipes]
+        start = time.monotonic() + LEAD_SECONDS
+        for place, arm in enumerate(arms):
+            start += GAP_SECONDS + (arm.threads * GAP_SECONDS_A_THREAD if arm.threads > 1 else 0)
+            for process in range(arm.processes):
+                numbers = range(process * arm.threads, (process + 1) * arm.threads)
+                cpus = tuple(self._cpus_of(arm, number) for number in numbers)
+                turns[process].append((place, Turn(arm.payload, cpus, start, start + arm.seconds)))
+            start += arm.seconds
+        return turns
+
+    def _cpus_of(self, arm: Arm, number: int) -> tuple[int, ...]:
+        return (self.cpus[number % len(self.cpus)],) if arm.pinned else self.cpus
 
 
-def disturbance(arm, block):
+def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
+    """One block: ``rate`` (payloads per second), ``cores`` (CPU seconds per second of wall), ``delay`` and ``lost``
+    (shares of wall time, of the worst worker; ``None`` where they are not known), ``disturbed`` (why it must not
+    count, or ``None``)."""
+    delays = [tally.delay / tally.wall for tally in tallies if tally.delay is not None]
+    lost = [1 - (tally.cpu + (tally.delay or 0)) / tally.wall for tally in tallies if arm.threads == 1]
+    block = {
+        "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
+        "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),
+        "delay": round(max(delays), 5) if delays else None,
+        "lost": round(max(lost), 5) if lost else None,
+    }
+    return dict(block, disturbed=disturbance(arm, block))
+
+
+def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
     """Why a block must not count: a worker of a clean arm waited for a CPU or lost time; ``None`` when it may."""
     if not arm.clean:
         return None
-    if (block["delay"] or 0) > MOST_RUN_DELAY:
+    wake = WAKE_SECONDS / arm.seconds
+    if (block["delay"] or 0) > MOST_RUN_DELAY + wake:
         return "run delay"
-    if (block["lost"] or 0) > MOST_LOST:
+    if (block["lost"] or 0) > MOST_LOST + wake:
         return "lost time"
     return None
 
 
-def shuffler(seed=1):
+def shuffler(seed: int = 1) -> random.Random:
     """The generator that orders the arms; seeded, so that a session can be repeated."""
     return random.Random(seed)
 
 
-def _serve(pipe, parents_end):
-    """A worker's life: for each order raise the threads, wait for the start, work to the end, report."""
+def _serve(pipe: Any, parents_end: Any) -> None:
+    """A worker's life: take a timetable, keep it, report, until the pipe closes."""
     parents_end.close()
-    state = _State()
+    block = bytes(2**20)
     while True:
         try:
-            payload, threads, cpus = pipe.recv()
+            turns = pipe.recv()
         except (EOFError, OSError):
             return
-        os.sched_setaffinity(0, cpus)
-        pipe.send(_work(pipe, PAYLOADS[payload], threads, state))
+        tallies = []
+        for turn in turns:
+            tallies.append(_alone(turn, 0, block) if len(turn.cpus) == 1 else _team(turn, block))
+        pipe.send(tallies)
 
 
-def _work(pipe, payload, threads, state):
-    if threads == 1:
-        pipe.send("up")
-        start, end = pipe.recv()
-        return _measure(start, lambda: [_repeat(payload, state, start, end)])
-    gate, times, results = threading.Event(), [], []
+def _alone(turn: Turn, number: int, block: bytes) -> Tally:
+    """One thread's block; ``number`` is its place in the team."""
+    payload = PAYLOADS[turn.payload]
+    if os.sched_getaffinity(0) != set(turn.cpus[number]):
+        os.sched_setaffinity(0, turn.cpus[number])  # of this thread alone
+    time.sleep(max(0, turn.start - time.monotonic()))
+    cpu, delay = time.thread_time(), run_delay()
+    units = 0
+    now = time.monotonic()
+    while now < turn.end:
+        payload(block)
+        units += 1
+        now = time.monotonic()
+    cpu = time.thread_time() - cpu
+    after = run_delay()
+    # Wall time counts from the timetable's start, so that a worker which came late to its CPU shows it.
+    return Tally(units, now - turn.start, cpu, None if delay is None or after is None else after - delay)
 
-    def member():
-        gate.wait()
-        results.append(_repeat(payload, state, *times))
 
-    team = [threading.Thread(target=member) for _ in range(threads)]
+def _team(turn: Turn, block: bytes) -> Tally:
+    tallies: list[Tally] = []
+    team = [
+        threading.Thread(target=lambda number=number: tallies.append(_alone(turn, number, block)))
+        for number in range(len(turn.cpus))
+    ]
     for thread in team:
         thread.start()
-    pipe.send("up")
-    times.extend(pipe.recv())
-
-    def together():
-        gate.set()
-        for thread in team:
-            thread.join()
-        return results
-
-    return _measure(times[0], together)
-
-
-def _measure(start, work):
-    time.sleep(max(0, start - time.monotonic()))
-    cpu = time.process_time()
-    results = work()
-    cpu = time.process_time() - cpu
-    delays = [delay for _, delay in results]
-    return {
-        "units": sum(units for units, _ in results),
-        "cpu": cpu,
-        # From the common start, so that a worker that came late to its CPU shows it.
-        "wall": time.monotonic() - start,
-        "delay": None if None in delays else sum(delays),
-    }
+    for thread in team:
+        thread.join()
+    delays = [tally.delay for tally in tallies if tally.delay is not None]
+    return Tally(
+        sum(tally.units for tally in tallies),
+        max(tally.wall for tally in tallies),
+        sum(tally.cpu for tally in tallies),
+        sum(delays) if len(delays) == len(tallies) else None,
+    )
 
 
-def _repeat(payload, state, start, end):
-    before = run_delay()
-    units = 0
-    while time.monotonic() < end:
-        payload(state)
-        units += 1
-    after = run_delay()
-    return units, None if before is None or after is None else after - before
-
-
-def run_delay():
+def run_delay() -> float | None:
     """Seconds the calling thread has waited in a run queue: field 2 of /proc/thread-self/schedstat, in ns (the
     kernel's Documentation/scheduler/sched-stats.rst); ``None`` where the kernel does not keep it."""
     try:

@@ -1,15 +1,21 @@
 """The GIL: how many cores threads and processes really use, and when threads run in parallel after all."""
 
+from __future__ import annotations
+
 import threading
 import time
+from typing import Any, Callable, NamedTuple, Sequence
 
 from lab.experiments._claims import (
     CONFIRMED,
     INCONCLUSIVE,
     REFUTED,
     Claim,
+    Evidence,
     Experiment,
+    Facts,
     Finding,
+    Round,
     always,
     decide,
     disturbances,
@@ -17,12 +23,13 @@ from lab.experiments._claims import (
     holds,
     undisturbed,
 )
-from lab.experiments._rounds import Arm, Crew, shuffler
-from lab.experiments._voice import here
+from lab.experiments._rounds import TEAM_SECONDS, Arm, Crew, shuffler
+from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
+from lab.stats import Estimate
 
 #: Cores used are read over blocks of at least 0.3 s: shorter ones hold too few hand-overs.
-CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3)
+CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=8)
 
 #: A second CPU that is really used shows as a speed-up near 2; scheduling noise as one near 1. In between lies 1.25,
 #: which a second CPU that gives a quarter of itself would reach.
@@ -35,56 +42,56 @@ LEAST_SCALING = 0.85
 #: With less than this delivered, one cannot tell one core from several: the machine itself had only one to give.
 LEAST_CAPACITY = 1.4
 
-FEWEST_ROUNDS = 10
-FEWEST_ROUNDS_ALONE = 6  # on one CPU there is nothing to decide, only to show
+#: Six batches, each with one block of the crowd: the fewest for an interval of it.
+FEWEST_ROUNDS = 6 * CROWD.every
 
 
-def arms_for(cpus):
+def arms_for(cpus: int) -> tuple[Arm, ...]:
     """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it."""
     workers = max(2, cpus)
     return (
         Arm("one process", "count"),
         Arm("probe", "count", processes=cpus, pinned=True),
         Arm("processes", "count", processes=workers, clean=workers <= cpus),
-        Arm("threads", "count", threads=workers, clean=False),
-        Arm("C code", "digest"),
-        Arm("C code threads", "digest", threads=workers, clean=False),
+        Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS),
+        Arm("C code", "digest", seconds=TEAM_SECONDS),
+        Arm("C code threads", "digest", threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
     )
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     waiting(voice)
     arms = arms_for(len(voice.cpus))
     order = shuffler()
-    rounds = []
+    rounds: list[Round] = []
     until = time.monotonic() + voice.seconds
     voice.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, CROWD)))
     with Crew(voice.cpus) as crew:
-        crew.round(arms, order)  # warms up: first blocks fault in pages and start threads
-        fewest = FEWEST_ROUNDS if len(voice.cpus) > 1 else FEWEST_ROUNDS_ALONE
-        while len(rounds) < fewest or (time.monotonic() < until and not settled(rounds, voice)):
-            rounds.append(crew.round((*arms, CROWD) if len(rounds) % 2 else arms, order))
-            voice.sample("round", rounds[-1])
+        crew.rounds(arms, 1, 2, order)  # warms up: the first blocks fault in pages and start threads
+        while len(rounds) < FEWEST_ROUNDS or (time.monotonic() < until and not settled(rounds, voice)):
+            batch = crew.rounds((*arms, CROWD), len(rounds), CROWD.every, order)
+            for blocks in batch:
+                voice.sample("round", blocks)
+            rounds.extend(batch)
     voice.tell("%d rounds taken" % len(rounds))
 
 
-def settled(rounds, voice):
+def settled(rounds: Sequence[Round], voice: Voice) -> bool:
     """Whether every estimate is as narrow as asked for, and no claim would be decided otherwise by more rounds."""
     if len(voice.cpus) == 1:
         return True
-    found = [estimator(rounds) for estimator, _, _, _ in MEASURED.values()]
-    if not all(
-        one and one.high - one.low <= 2 * voice.width * one.value for one in [*found, speed_up(rounds, "probe")]
-    ):
+    found = [(one.estimator(rounds), one) for one in MEASURED.values()]
+    widths = [estimate for estimate, _ in found] + [speed_up(rounds, "probe")]
+    if not all(one and one.high - one.low <= 2 * voice.width * one.value for one in widths):
         return False
-    return all(decide(one, low, high) != INCONCLUSIVE for one, (_, low, high, _) in zip(found, MEASURED.values()))
+    return all(estimate and decide(estimate, one.low, one.high) != INCONCLUSIVE for estimate, one in found)
 
 
-def waiting(voice):
+def waiting(voice: Voice) -> None:
     """Ten threads wait at the same time, GIL or not."""
-    spans = []
+    spans: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
-    def wait():
+    def wait() -> None:
         began = here()
         time.sleep(0.1)
         spans.append((began, here()))
@@ -105,36 +112,42 @@ def waiting(voice):
     voice.observe("waited at once", True if most == 10 else (False if most == 1 else None))
 
 
-def speed_up(rounds, arm, base="one process"):
+def speed_up(rounds: Sequence[Round], arm: str, base: str = "one process") -> Estimate | None:
     """The estimate of a speed-up, from ratios paired within each round that counts; or ``None``."""
     return estimate_or_none([blocks[arm]["rate"] / blocks[base]["rate"] for blocks in undisturbed(rounds, arm, base)])
 
 
-def cores_used(rounds, arm):
+def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
     """The estimate of the cores used by an arm, in CPU seconds per second of wall time; or ``None``."""
     return estimate_or_none([blocks[arm]["cores"] for blocks in undisturbed(rounds, arm)])
 
 
-#: Claim -> its estimator, the tolerance that confirms it, and the sentence that states the result.
+class Measured(NamedTuple):
+    """How a claim is measured: its estimator, the tolerance that confirms it, the sentence that states the result."""
+
+    estimator: Callable[[Sequence[Round]], Estimate | None]
+    low: float | None
+    high: float | None
+    sentence: str
+
+
 MEASURED = {
-    "gil.one-core": (
-        lambda rounds: cores_used(rounds, CROWD.name),
-        *ONE_CORE,
-        "%d threads used %%.2f cores" % CROWD.threads,
+    "gil.one-core": Measured(
+        lambda rounds: cores_used(rounds, CROWD.name), *ONE_CORE, "%d threads used %%.2f cores" % CROWD.threads
     ),
-    "gil.no-speedup": (
+    "gil.no-speedup": Measured(
         lambda rounds: speed_up(rounds, "threads"),
         None,
         MOST_WITHOUT_SPEED_UP,
         "threads reached a speed-up of %.2f",
     ),
-    "gil.processes-scale": (
+    "gil.processes-scale": Measured(
         lambda rounds: speed_up(rounds, "processes", "probe"),
         LEAST_SCALING,
         None,
         "processes reached %.2f of the probe",
     ),
-    "gil.always-one-core": (
+    "gil.always-one-core": Measured(
         lambda rounds: speed_up(rounds, "C code threads", "C code"),
         None,
         MOST_WITHOUT_SPEED_UP,
@@ -143,18 +156,19 @@ MEASURED = {
 }
 
 
-def judge(claim):
+def judge(claim: str) -> Callable[[Evidence, Facts], Finding]:
     """The predicate of a measured claim; it decides nothing when the machine gave too little to tell."""
     estimator, low, high, sentence = MEASURED[claim]
 
-    def predicate(evidence, facts):
+    def predicate(evidence: Evidence, facts: Facts) -> Finding:
         rounds = evidence.rounds("round")
         found, capacity = estimator(rounds), speed_up(rounds, "probe")
         good = len(undisturbed(rounds, "one process", "probe"))
-        counts = {"accepted": good, "rejected": len(rounds) - good}
+        bad = len(rounds) - good
         if found is None or capacity is None:
             causes = ", ".join(disturbances(rounds, *rounds[0])) if rounds else "none was taken"
-            return Finding(INCONCLUSIVE, "too few undisturbed rounds of %d (%s)" % (len(rounds), causes), **counts)
+            because = "too few undisturbed rounds of %d (%s)" % (len(rounds), causes)
+            return Finding(INCONCLUSIVE, because, accepted=good, rejected=bad)
         verdict = decide(found, low, high)
         reason = sentence % found.value + "; the machine delivered %.2f CPUs" % capacity.value
         if capacity.low < LEAST_CAPACITY:
@@ -162,7 +176,7 @@ def judge(claim):
             reason = "the machine delivered only %.2f of %d CPUs" % (capacity.value, facts.cpus)
         elif verdict == INCONCLUSIVE:
             reason += "; the interval reaches over the tolerance"
-        return Finding(verdict, reason, found.value, found.low, found.high, "", **counts)
+        return Finding(verdict, reason, found.value, found.low, found.high, "", good, bad)
 
     return predicate
 
@@ -170,10 +184,11 @@ def judge(claim):
 EXPERIMENT = Experiment(
     name="gil",
     summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
-    method="Rounds of 50 ms blocks in random order: one process, as many threads and processes as CPUs (at least two),"
-    " threads in C code that drops the GIL (SHA-256 of 64 KiB), and the capacity probe: one process pinned to each CPU,"
-    " which shows what the machine delivered in that round. 100 threads run for 300 ms in every second round. Blocks in"
-    " which a worker waited for a CPU or lost time do not count; speed-ups are medians of ratios within a round.",
+    method="Rounds of blocks of 5 to 25 ms in random order: one process; as many threads and processes as CPUs (at"
+    " least two); threads in C code that drops the GIL (SHA-256 of 1 MiB); and the capacity probe, one process pinned"
+    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every eighth."
+    " Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a"
+    " round.",
     watch="Threads beside processes beside the probe. Where the probe itself gives little, nothing can be told.",
     run=run,
     claims=(

@@ -1,5 +1,7 @@
 """Switching: when one thread hands the interpreter over to another, by time or by counted bytecodes."""
 
+from __future__ import annotations
+
 import dis
 import sys
 import threading
@@ -7,18 +9,24 @@ import time
 
 from lab.experiments._claims import (
     CONFIRMED,
+    FEWEST_VALUES,
     INCONCLUSIVE,
     REFUTED,
     UNTESTABLE,
     Claim,
+    Evidence,
     Experiment,
+    Facts,
     Finding,
     decide,
 )
+from lab.experiments._voice import Voice
 from lab.stats import estimate, median
 
 #: Switch intervals to try, in seconds, and for how many of them each; the second is the default.
 INTERVALS = ((0.001, 250), (0.005, 80), (0.02, 25))
+
+USUAL = INTERVALS[1][0]
 
 #: A hand-over takes the interval plus the waking of a thread: tenths of a millisecond.
 SLACK_SECONDS = 0.0005
@@ -27,7 +35,7 @@ SLACK_SHARE = 0.25
 TURN_SECONDS = 0.005
 
 
-def take_turns(until, seen, takes):
+def take_turns(until: float, seen: list[int], takes: list[tuple[float, int]]) -> None:
     """Note whenever this thread has got the interpreter back: (time, rounds of this loop since the last note)."""
     me = threading.get_ident()
     clock = time.monotonic
@@ -42,12 +50,13 @@ def take_turns(until, seen, takes):
         now = clock()
 
 
-def hand_overs(interval, seconds):
+def hand_overs(interval: float, seconds: float) -> tuple[list[float], list[int]]:
     """Two threads contend for that long. Returns (seconds between hand-overs, loops between hand-overs)."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(interval)
     try:
-        seen, takes = [0], ([], [])
+        seen = [0]
+        takes: tuple[list[tuple[float, int]], ...] = ([], [])
         until = time.monotonic() + seconds
         team = [threading.Thread(target=take_turns, args=(until, seen, mine)) for mine in takes]
         for thread in team:
@@ -61,44 +70,48 @@ def hand_overs(interval, seconds):
     return [later - earlier for earlier, later in zip(moments, moments[1:])], loops
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     per_loop = sum(1 for _ in dis.get_instructions(take_turns)) // 2  # the loop is more than half of the function
     voice.observe("bytecodes a loop, at least", per_loop, "bytecodes")
     for interval, count in INTERVALS:
         gaps, loops = hand_overs(interval, interval * count)
         for start in range(0, len(gaps), 100):
-            voice.sample("gaps %g" % interval, {"seconds": [round(gap, 7) for gap in gaps[start : start + 100]]})
+            voice.sample(
+                "gaps %g" % interval, {"gaps": {"seconds": [round(gap, 7) for gap in gaps[start : start + 100]]}}
+            )
         typical = median(gaps) if gaps else 0
         voice.tell("switch interval %g ms: a hand-over every %.2f ms" % (1e3 * interval, 1e3 * typical))
         voice.observe("loops a turn", [interval, median(loops) if loops else 0], "loops")
 
 
-def judge_interval(evidence, facts):
+def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
     if not facts.gil:
         return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
-    verdicts, parts, found = [], [], None
+    turn = TURN_SECONDS if facts.cpus == 1 else 0
+    found = {}
     for interval, _ in INTERVALS:
-        gaps = [gap for sample in evidence.rounds("gaps %g" % interval) for gap in sample["seconds"]]
-        if len(gaps) < 5:
+        gaps = [gap for sample in evidence.rounds("gaps %g" % interval) for gap in sample["gaps"]["seconds"]]
+        if len(gaps) < FEWEST_VALUES:
             return Finding(REFUTED, "at %g ms there were only %d hand-overs" % (1e3 * interval, len(gaps)))
-        here = estimate(gaps)
+        found[interval] = estimate(gaps)
+    verdicts = set()
+    for interval, one in found.items():
         slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
-        turn = TURN_SECONDS if facts.cpus == 1 else 0
-        verdicts.append(decide(here, interval - slack, interval + slack + turn))
-        parts.append("%.2f ms at %g ms" % (1e3 * here.value, 1e3 * interval))
-        if interval == INTERVALS[1][0]:
-            found = here
-    verdict = verdicts[0] if len(set(verdicts)) == 1 else INCONCLUSIVE
+        verdicts.add(decide(one, interval - slack, interval + slack + turn))
+    verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
+    parts = ("%.2f ms at %g ms" % (1e3 * one.value, 1e3 * interval) for interval, one in found.items())
     shared = "; on one CPU they wait for the scheduler's turn too" if facts.cpus == 1 else ""
-    return Finding(verdict, "hand-overs took " + ", ".join(parts) + shared, found.value, found.low, found.high, "s")
+    usual = found[USUAL]
+    reason = "hand-overs took " + ", ".join(parts) + shared
+    return Finding(verdict, reason, usual.value, usual.low, usual.high, "s")
 
 
-def judge_bytecodes(evidence, facts):
+def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
     if not facts.gil:
         return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
     per_loop = evidence.last("bytecodes a loop, at least")
     counts = {interval: loops * per_loop for interval, loops in evidence.all("loops a turn")}
-    usual = counts[INTERVALS[1][0]]
+    usual = counts[USUAL]
     least, most = min(counts.values()), max(counts.values())
     # A fixed count would not follow the interval, and would not be far above a hundred.
     verdict = REFUTED if least > 1000 and most > 3 * least else CONFIRMED if most < 1000 else INCONCLUSIVE

@@ -2,67 +2,173 @@
 for people.
 
 ``LAB_SIZE`` is the number of CPUs or ``all``; ``LAB_CPUSET`` the CPU ids that Compose was told to set, empty when it
-was told none (the worker then narrows its own affinity); ``LAB_RECORDS`` the file for the records.
+was told none (the worker then narrows its own affinity); ``LAB_RECORDS`` the file for the records; ``LAB_CLEAR``, when
+not empty, has the records of an earlier run removed first. ``LAB_EXPERIMENTS`` and ``LAB_SECONDS`` may be empty.
 """
 
+from __future__ import annotations
+
+import glob
 import os
+import signal
 import sys
+from types import FrameType
+from typing import Any, Callable, Mapping, Sequence
 
 from lab import experiments
 from lab.worker import supervise
 from lab.worker.channel import Channel
 
-SECONDS = 10
+SECONDS = 10.0
 WIDTH = 0.05
-DEADLINE_SECONDS = 60
+
+#: Exit statuses. Compose starts no further service after any but 0, so a cell that fails has to end with 0 as well.
+WRONG_SETTINGS = 2
+NO_RECORDS = 3
+STOPPED = 128 + signal.SIGTERM
+
+_PINNED_BY = {"engine": "pinned by the engine (CPU set)", "worker": "pinned by itself (affinity)", "none": "not pinned"}
 
 
 class Narrator(Channel):
     """A channel that also says, a line each, what the cell does."""
 
-    def emit(self, kind, data):
+    def emit(self, kind: str, data: Mapping[str, Any]) -> None:
         super().emit(kind, data)
         if kind == "start":
-            limits = data["proof"]
-            who = {"engine": "the engine's CPU set", "worker": "its own affinity", "none": "nothing"}[data["pinned_by"]]
-            cpus = ",".join(str(cpu) for cpu in limits["affinity"])
-            _say("Python %s on CPU %s, limited by %s" % (data["python"]["release"], cpus, who))
-            if data["wanted_cpus"] and len(limits["affinity"]) < data["wanted_cpus"]:
-                have = len(limits["affinity"])
-                _say("untestable: needs %d CPUs, this machine has %d" % (data["wanted_cpus"], have))
+            for line in _beginning(data):
+                _say(line)
         elif kind == "finish":
             _say("%s: %s in %.1f s" % (data["experiment"], data["reason"] or data["outcome"], data["seconds"]))
 
 
-def job(environment, allowed):
-    """The job that the environment asks for; ``allowed`` are the CPU ids this process may use."""
-    size, cpuset = environment.get("LAB_SIZE", "all"), environment.get("LAB_CPUSET", "")
+def _beginning(data: Mapping[str, Any]) -> list[str]:
+    cpus, wanted, asked = data["proof"]["affinity"], data["wanted_cpus"], data["asked"]
+    lines = ["Python %s on %s, %s" % (data["python"]["release"], _named(cpus), _PINNED_BY[data["pinned_by"]])]
+    if asked and wanted and len(cpus) != wanted:
+        lines.append("not %d: LAB_CPUSET is %s; correct it (lab compose-env > .env)" % (wanted, asked))
+    elif wanted and len(cpus) < wanted:
+        lines.append("untestable: needs %s, this machine has %d" % (_count(wanted), len(cpus)))
+    return lines
+
+
+def _count(cpus: int) -> str:
+    return "%d CPU%s" % (cpus, "" if cpus == 1 else "s")
+
+
+def _named(cpus: Sequence[int]) -> str:
+    """CPU ids for people: ``2 CPUs (0, 1)``; of many only the first and the last."""
+    shown = [str(cpu) for cpu in cpus]
+    return "%s (%s)" % (_count(len(cpus)), ", ".join(shown if len(cpus) <= 8 else [shown[0], "...", shown[-1]]))
+
+
+def job(environment: Mapping[str, str], allowed: Sequence[int]) -> dict[str, Any]:
+    """The job that the environment asks for; ``allowed`` are the CPU ids this process may use.
+
+    Raises ValueError, with a sentence for the user, when a setting cannot be used.
+    """
+    size, cpuset = environment.get("LAB_SIZE") or "all", environment.get("LAB_CPUSET", "")
+    if size != "all" and not (size.isdecimal() and int(size)):
+        raise ValueError("LAB_SIZE is %r; give a number of CPUs from 1, or all" % size)
     wanted = None if size == "all" else int(size)
+    seconds = _seconds(environment.get("LAB_SECONDS") or str(SECONDS))
     narrow = not cpuset and wanted is not None and len(allowed) > wanted
     return {
         "session": environment.get("LAB_SESSION", "compose"),
         "cell": "cpu" + size,
-        "experiments": environment.get("LAB_EXPERIMENTS", "").split() or experiments.in_order(),
-        "seconds": float(environment.get("LAB_SECONDS") or SECONDS),
+        "experiments": _experiments(environment.get("LAB_EXPERIMENTS", "")),
+        "seconds": seconds,
         "width": WIDTH,
-        "deadline_seconds": DEADLINE_SECONDS,
+        "deadline_seconds": 20 + 2 * seconds,  # as `lab run` has it
         "cpus": wanted,
         "asked": cpuset,
-        "pin": allowed[:wanted] if narrow else None,
+        "pin": list(allowed[:wanted]) if narrow else None,
         "pinned_by": "engine" if cpuset else "worker" if narrow else "none",
     }
 
 
-def main():
-    """Run the job and return 0: what failed stands in the records, and the services after this one go on."""
+def _experiments(text: str) -> list[str]:
+    known, wanted = experiments.in_order(), text.replace(",", " ").split()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError("LAB_EXPERIMENTS: there is no %r; there are: %s" % (unknown[0], " ".join(known)))
+    return [name for name in known if not wanted or name in wanted]
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError("LAB_SECONDS is %r; give a number of seconds above 0, such as 10" % text)
+    return seconds
+
+
+def main() -> int:
+    """Run the job. Returns 0 also when an experiment or the worker failed: that stands in the records, and the services
+    after this one are to go on; something else when there is no point in that."""
+    try:
+        work = job(os.environ, sorted(os.sched_getaffinity(0)))
+    except ValueError as error:
+        _say(str(error))
+        return WRONG_SETTINGS
     path = os.environ["LAB_RECORDS"]
-    work = job(os.environ, sorted(os.sched_getaffinity(0)))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    supervise.work(work, Narrator(descriptor, work["session"], work["cell"]))
-    return 0
+    try:
+        if os.environ.get("LAB_CLEAR"):
+            clear(os.path.dirname(path))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        _say("cannot write %s: %s; make the volume anew: docker compose down -v" % (path, error.strerror))
+        return NO_RECORDS
+    return watched(lambda: supervise.work(work, Narrator(descriptor, work["session"], work["cell"])))
 
 
-def _say(text):
+def clear(folder: str) -> None:
+    """Remove every cell's records from ``folder``, so that what is found there afterwards is of this run."""
+    for path in glob.glob(os.path.join(glob.escape(folder), "*.jsonl")):
+        os.unlink(path)
+
+
+def watched(body: Callable[[], int]) -> int:
+    """Run ``body`` in a child, and return 0 however it ends, unless it was asked to stop.
+
+    When memory runs out the kernel may kill the worker itself. This process is small enough to outlive it.
+    """
+    child = os.fork()
+    if child == 0:
+        _be_the_worker(body)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    _, state = os.waitpid(child, 0)
+    if os.WIFSIGNALED(state):
+        number = os.WTERMSIG(state)
+        hint = " (out of memory?)" if number == signal.SIGKILL else ""
+        _say("the worker was killed by %s%s" % (signal.Signals(number).name, hint))
+        return 0
+    return STOPPED if os.WEXITSTATUS(state) == 3 else 0
+
+
+def _be_the_worker(body: Callable[[], int]) -> None:
+    """The child's whole life; never returns."""
+    status = 1
+    try:
+        status = body()
+    except OSError as error:
+        _say("the worker cannot go on: %s" % error)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -1,0 +1,81 @@
+"""``lab compose-env``: the environment that fits ``docker compose up`` to this engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+HELP = "print the settings that fit docker compose up to this engine"
+EXAMPLE = """\
+example:
+  lab compose-env > .env   then: docker compose up
+
+Each service is then pinned by the engine, with a CPU set, to CPUs that are really there. Without such
+a file the worker in each container narrows its own affinity."""
+
+#: As in compose.yaml.
+SIZES: tuple[int | str, ...] = (1, 2, 4, "all")
+
+#: Of our own base images the one with the official image's Python first, then the others that the lab runs on.
+_BASES = ("3.13", "3.14", "3.12", "3.11", "3.15")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--image", help="the image to look at the CPUs from, with Python 3.9 or later")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
+    from lab.commands.run import tell
+    from lab.engines import docker, make
+
+    engine = make("docker", image=options.image, session="compose-env", note=tell)
+    try:
+        machine = engine.probe()
+    finally:
+        engine.close()
+    client = docker.client_for_this_environment()
+    try:
+        with docker.translated("listing the images"):
+            images = [tag for image in client.images.list() for tag in image.tags]
+    finally:
+        client.close()
+    lines = [*cpuset_lines(machine.cpus), *base_lines(images), *certificate_lines(os.environ)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def cpuset_lines(cpus: Sequence[int]) -> list[str]:
+    """The CPU set of each service, from the CPU ids of the engine; empty for a size that is not there."""
+    from lab import cpuset, planner
+
+    lines = [f"# This engine's CPUs: {cpuset.render(cpus)}. Made by lab compose-env."]
+    for size in SIZES:
+        (cell,) = planner.plan([size], cpus)
+        if not cell.available:
+            lines.append(f"# {cell.reason}")
+        lines.append(f"LAB_CPUSET_{str(size).upper()}={cpuset.render(cell.cpus)}")
+    return lines
+
+
+def base_lines(images: Sequence[str]) -> list[str]:
+    """The base image, where the official one is not on the engine but one of ours is."""
+    from lab.engines.docker import OFFICIAL_IMAGE
+
+    ours = [name for version in _BASES if (name := f"multicore-lab-base:{version}") in images]
+    if OFFICIAL_IMAGE in images or not ours:
+        return []
+    return [f"# {OFFICIAL_IMAGE} is not on this engine, this one is:", f"LAB_BASE={ours[0]}"]
+
+
+def certificate_lines(environment: Mapping[str, str]) -> list[str]:
+    """The certificates that programs here are told to trust: pip needs them when it runs in a build, too."""
+    for name in ("PIP_CERT", "SSL_CERT_FILE"):
+        path = environment.get(name, "")
+        if path and Path(path).is_file():
+            return [f"# {name} is set here, so pip in the build needs it too:", f"LAB_CA_BUNDLE='{path}'"]
+    return []

@@ -1,0 +1,79 @@
+"""``lab gather``: collect what the cells that Compose started have recorded, and report it as ``lab run`` does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.model import Session
+
+HELP = "collect the records of the cells that docker compose up started, and report them as run does"
+EXAMPLE = """\
+examples:
+  lab gather                     also after the containers have ended
+  lab gather --format json       for programs
+  lab gather --records records   from files, without an engine
+
+exit codes: 0 all ran, no surprise; 1 a surprise (--strict: or an inconclusive verdict);
+  2 nothing to gather; 3 a cell failed, or has not ended, or no engine answers"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    from lab import reports
+
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--project", metavar="NAME", help="the Compose project, where several have results")
+    where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
+    parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
+    parser.add_argument("--strict", action="store_true", help="an inconclusive verdict is a failure too (exit code 1)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Collect, judge and print; returns the exit code. Raises UsageError when there is nothing to gather."""
+    from lab import gathering, reports, sessions
+
+    found = _from_files(options.records) if options.records else _from_engine(options.project)
+    sys.stdout.write(reports.render(found, options.format))
+    code = sessions.exit_code(found, strict=options.strict)
+    return 3 if code in (0, 1) and gathering.incomplete(found) else code
+
+
+def _from_files(folder: Path) -> Session:
+    from lab import gathering
+
+    try:
+        sources = [gathering.Source(cell=path.stem, stream=path.read_bytes()) for path in folder.glob("*.jsonl")]
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
+    if not sources:
+        raise UsageError(f"{folder} has no records (*.jsonl); name the folder that the cells wrote to")
+    return gathering.session("records", sources, image=None, details={"records": str(folder)})
+
+
+def _from_engine(wanted: str | None) -> Session:
+    from lab import gathering
+    from lab.engines import docker
+
+    client = docker.client_for_this_environment()
+    try:
+        found = list(docker.collect(client, wanted))
+    finally:
+        client.close()
+    if not found:
+        where = f"of the Compose project {wanted!r} " if wanted else "that Compose started "
+        raise UsageError(f"the engine has no cells {where}(any more); start them: docker compose up")
+    # A project that has only just been made is not what somebody who has results elsewhere is asking for.
+    projects = sorted({one.project for one in found if one.stream is not None} or {one.project for one in found})
+    if len(projects) > 1:
+        raise UsageError(f"{len(projects)} Compose projects have results: {', '.join(projects)}; choose with --project")
+    mine = [one for one in found if one.project == projects[0]]
+    sources = [
+        gathering.Source(cell=one.cell, stream=one.stream, outcome=one.outcome, running=one.running) for one in mine
+    ]
+    return gathering.session(projects[0], sources, image=mine[0].image, details={"project": projects[0]})
