@@ -32,6 +32,9 @@ CELL_LABEL = "org.multicore-lab.cell"
 #: Where in a container that Compose started the records are.
 RECORDS_LABEL = "org.multicore-lab.records"
 _COMPOSE_LABEL = "com.docker.compose"
+#: Compose puts its labels on the images that it builds, and a container inherits them: `docker compose up` would then
+#: follow our cells, and `docker compose down` remove them.
+_NOT_OF_COMPOSE = {f"{_COMPOSE_LABEL}.{name}": "" for name in ("project", "service", "version")}
 
 #: Tried in this order when the user names no image; the last one is what an engine with a registry pulls.
 OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
@@ -222,7 +225,7 @@ class Docker:
                 command=command(self._code, payload),
                 user="65534:65534",
                 name=f"multicore-lab-{self._session}-{name}",
-                labels={SESSION_LABEL: self._session, CELL_LABEL: name},
+                labels={**_NOT_OF_COMPOSE, SESSION_LABEL: self._session, CELL_LABEL: name},
                 host_config=api.create_host_config(**settings(cell, self._session)),
             )
         container = made["Id"]
@@ -237,7 +240,6 @@ class Docker:
         with translated("running the cell"):
             frames = _frames(api.attach(container, stdout=True, stderr=True, stream=True, demux=True))
             _start(api, container)
-            reported = api.inspect_container(container)["HostConfig"].get("CpusetCpus")
             while (frame := _next(frames)) is not _END:
                 out, error = frame or (None, None)
                 live += out or b""
@@ -250,10 +252,11 @@ class Docker:
                     break
                 if frame is None and not api.inspect_container(container)["State"]["Running"]:
                     break
-            state = api.inspect_container(container)["State"]
-            if state.get("Running"):
+            details = api.inspect_container(container)
+            if details["State"].get("Running"):
                 api.wait(container, timeout=_API_SECONDS)
-                state = api.inspect_container(container)["State"]
+                details = api.inspect_container(container)
+            state, reported = details["State"], details["HostConfig"].get("CpusetCpus")
             log = _log(api, container)
         return Outcome(
             exit_code=state.get("ExitCode"),

@@ -1,0 +1,54 @@
+"""Why blocks are short and kept by a timetable: intervals for the same measuring time with blocks of several lengths.
+
+    python benchmarks/blocks.py [SECONDS]
+
+For each length: rounds taken, how many pairs counted, and the 95 % half-width of the processes' speed-up over the
+probe's. Lengths take turns, so that all meet the same machine.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from lab.experiments._rounds import Arm, Crew, shuffler
+from lab.experiments.gil import arms_for, speed_up
+from lab.stats import median
+
+LENGTHS = (0.005, 0.02, 0.05, 0.1)
+TURNS = 3
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 6.0
+    widths: dict[float, list[tuple[int, int, float]]] = {length: [] for length in LENGTHS}
+    for turn in range(TURNS):
+        for length in LENGTHS:
+            widths[length].append(measure(length, seconds, turn))
+    for length, found in widths.items():
+        rounds, pairs, width = (median([one[part] for one in found]) for part in range(3))
+        spread = ", ".join(f"{one[2]:.1%}" for one in found)
+        text = f"{rounds:.0f} rounds, {pairs:.0f} pairs counted, half-width {width:.1%} ({spread})"
+        print(f"blocks of {length * 1e3:g} ms, {seconds:g} s: {text}")
+
+
+def measure(length: float, seconds: float, seed: int) -> tuple[int, int, float]:
+    """Rounds taken, pairs that counted, half-width of processes over probe as a share."""
+    arms = [stretched(arm, length) for arm in arms_for(2)]
+    rounds: list[dict[str, Any]] = []
+    until = time.monotonic() + seconds
+    with Crew((0, 1)) as crew:
+        while time.monotonic() < until:
+            rounds.extend(crew.rounds(arms, len(rounds), 2, shuffler(seed)))
+    found = speed_up(rounds, "processes", "probe")
+    return (len(rounds), found.count, (found.high - found.low) / 2 / found.value) if found else (len(rounds), 0, 1.0)
+
+
+def stretched(arm: Arm, length: float) -> Arm:
+    """The arm with blocks of that length at least."""
+    return arm._replace(seconds=max(length, arm.seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What the lab costs beside what it measures. Prints; asserts nothing.
+
+    python benchmarks/cost.py [--image IMAGE]
+
+- the whole default ``lab run``, and the share of it that is not measuring;
+- one cell against a bare ``docker run`` of the same image, alternating in the same run;
+- ``lab --help`` against a bare interpreter start, alternating.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab import planner, runner, units
+from lab.engines import docker
+from lab.model import Job
+from lab.progress import Plain
+from lab.stats import median, quantile
+from lab.store import SessionFolder
+
+REPEATS = 15
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image")
+    image = parser.parse_args().image
+    whole_run(image)
+    one_cell(image)
+    help_text()
+
+
+def whole_run(image: str | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.monotonic()
+        command = [sys.executable, "-m", "lab", "run", "--engine", "docker", "--format", "json", "--output", folder]
+        done = subprocess.run(command + (["--image", image] if image else []), capture_output=True, check=False)
+        wall = time.monotonic() - begun
+        records = [
+            json.loads(line) for file in Path(folder).glob("*/*.jsonl") for line in file.read_text().splitlines()
+        ]
+    measuring = sum(record["data"]["seconds"] for record in records if record["kind"] == "finish")
+    cells = sum(record["kind"] == "start" for record in records)
+    print(f"lab run: exit code {done.returncode}, {cells} cells, {wall:.1f} s")
+    print(f"  measuring {measuring:.1f} s; not measuring {wall - measuring:.1f} s = {(wall - measuring) / wall:.1%}")
+
+
+def one_cell(image: str | None) -> None:
+    client = docker.client_for_this_environment()
+    name = docker.find_image(client, image, print)
+    client.close()
+    engine = docker.connect(image=name, session="cost")
+    try:
+        cell = planner.plan([1], engine.probe().cpus)[0]
+        job = Job(
+            session="cost",
+            cell=cell,
+            experiments=(),
+            seconds=1,
+            width=1,
+            experiment_deadline=30,
+            cell_deadline=60,
+        )
+        with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "cost") as folder:
+            quiet = Silent(0, (), 0)
+            ours, bare = alternate(
+                lambda: runner.run_cell(engine, job, folder, quiet, Never()),
+                lambda: subprocess.run(
+                    ["docker", "run", "--rm", "--entrypoint", "python3", name, "-c", "pass"], check=True
+                ),
+            )
+    finally:
+        engine.close()
+    report(f"an empty cell with its proof, image {name}", ours, "bare docker run", bare)
+
+
+class Silent(Plain):
+    """Progress that says nothing."""
+
+    def say(self, line: str) -> None:
+        pass
+
+
+class Never:
+    """Nobody asks to stop."""
+
+    requested = False
+
+
+def help_text() -> None:
+    ours, bare = alternate(
+        lambda: subprocess.run([sys.executable, "-m", "lab", "--help"], check=True, stdout=subprocess.DEVNULL),
+        lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
+    )
+    report("lab --help", ours, "python -c pass", bare)
+    allowed = 2.5 * median(bare) + 0.1
+    print(f"  2.5 × a bare start + 100 ms = {units.seconds(allowed)}")
+
+
+def alternate(ours: Callable[[], object], bare: Callable[[], object]) -> tuple[list[float], list[float]]:
+    """Seconds of each, taken in turns so that both meet the same machine; the first of each is not counted."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(REPEATS + 1):
+        for act, mine in zip((ours, bare), times, strict=True):
+            begun = time.monotonic()
+            act()
+            if repeat:
+                mine.append(time.monotonic() - begun)
+    return times
+
+
+def report(name: str, ours: Sequence[float], other: str, bare: Sequence[float]) -> None:
+    ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
+    print(f"{name}: {spread(ours)}; {other}: {spread(bare)}")
+    print(f"  ratio in the same turn: median {median(ratios):.2f} ({REPEATS} turns)")
+
+
+def spread(values: Sequence[float]) -> str:
+    low, high = quantile(values, 0.25), quantile(values, 0.75)
+    return f"median {units.seconds(median(values))} (middle half {units.seconds(low)} to {units.seconds(high)})"
+
+
+if __name__ == "__main__":
+    main()
