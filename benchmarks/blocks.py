@@ -42,7 +42,7 @@ def measure(length: float, seconds: float, seed: int) -> tuple[int, int, float]:
         while time.monotonic() < until:
             rounds.extend(crew.rounds(arms, len(rounds), 2, shuffler(seed)))
     found = speed_up(rounds, "processes", "probe")
-    return (len(rounds), found.count, (found.high - found.low) / 2 / found.value) if found else (len(rounds), 0, 1.0)
+    return (len(rounds), found.size, (found.high - found.low) / 2 / found.value) if found else (len(rounds), 0, 1.0)
 
 
 def stretched(arm: Arm, length: float) -> Arm:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import cores, cpuset, experiments, proofs, runner, units, verdicts
+from lab import cores, cpuset, experiments, runner, units
 from lab.model import Cell, CellResult, Machine, Outcome, Record, Session, Status
 from lab.records import Reader, read
 from lab.sessions import assemble
@@ -21,7 +21,8 @@ from lab.sessions import assemble
 class Source:
     """What was found of one cell: its name (``cpu2``, ``cpuall``), its records as they are, and how it ended.
 
-    ``stream`` is ``None`` when it has not run; ``outcome`` where nobody knows how it ended.
+    ``stream`` is ``None`` when it left none. ``outcome`` is ``None`` where nobody knows how it ended; its exit code is
+    ``None`` while it has not ended.
     """
 
     cell: str
@@ -31,21 +32,34 @@ class Source:
 
 
 def session(name: str, sources: Iterable[Source], image: str | None, details: Mapping[str, Any]) -> Session:
-    """A session of everything found; ``name`` goes into its id."""
+    """A session of everything found; ``name`` goes into its id. A cell whose records make no sense is an error."""
     ordered = sorted(sources, key=lambda source: (_size(source.cell) is None, _size(source.cell) or 0, source.cell))
     readers = [_reader(source) for source in ordered]
+    try:
+        return _session(name, ordered, readers, image, details)
+    except _SENSELESS:
+        for source, reader in zip(ordered, readers, strict=True):
+            if not _legible(source.cell, reader.records):
+                reader.records, reader.faults = [], [*reader.faults, "its records do not describe a cell of this lab"]
+        return _session(name, ordered, readers, image, details)
+
+
+def _session(
+    name: str, sources: Sequence[Source], readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]
+) -> Session:
     machine = _machine(readers, image, details)
-    results = [_result(*pair, everything=len(machine.cpus)) for pair in zip(ordered, readers, strict=True)]
+    results = [_result(*pair, everything=len(machine.cpus)) for pair in zip(sources, readers, strict=True)]
     times = [record.time for result in results for record in result.records]
     began = min(times, default=0.0)
+    chosen = _experiments(results)
     return assemble(
         id=f"{name}-{began:.0f}",
         began=began,
         machine=machine,
-        arguments={"experiments": list(_experiments(results)), "cpus": ",".join(one.cell[3:] for one in ordered)},
-        experiments=_experiments(results),
+        arguments={"experiments": list(chosen), "cpus": ",".join(one.cell.removeprefix("cpu") for one in sources)},
+        experiments=chosen,
         results=results,
-        code_sha256="",
+        code_sha256="",  # the images brought the code, not we
         wall_seconds=max(times, default=0.0) - began,
     )
 
@@ -62,38 +76,32 @@ def _size(cell: str) -> int | None:
 
 
 def _reader(source: Source) -> Reader:
-    if source.running or source.stream is None:
-        reader = Reader()
-        reader.feed(source.stream or b"")  # its end cannot be missing yet
-    else:
-        reader = read(source.stream)
-    if not _legible(reader.records):
-        reader.records, reader.faults = [], [*reader.faults, "its first record does not describe a cell"]
+    if source.stream is not None and not source.running:
+        return read(source.stream)
+    reader = Reader()
+    reader.feed(source.stream or b"")  # its end cannot be missing yet
     return reader
 
 
-def _legible(records: Sequence[Record]) -> bool:
+#: What comes of records that are whole, and yet not what a worker of this version writes.
+_SENSELESS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
+def _legible(cell: str, records: Sequence[Record]) -> bool:
     """Whether a report can be made of these records: a file may hold anything, or come from another version."""
-    if not records:
-        return True
-    cell = Cell(id="cpu1", label="1", size=1)
-    trial = CellResult(cell=cell, status=Status.MEASURED, reason=None, records=tuple(records))
+    trial = Reader()
+    trial.records = list(records)
     try:
-        start = trial.data("start")
-        cpuset.parse(start["asked"] or "")
-        cpuset.parse(start["proof"]["host_cpus"] or "")
-        proofs.taints(trial)
-        cores.rows(trial)
-        verdicts.judge([experiments.load(name) for name in _experiments([trial])], [trial])
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        found = _session("trial", [Source(cell=cell, stream=b"")], [trial], None, {})
+        return all(cores.rows(result) is not None for result in found.results if result.proof)
+    except _SENSELESS:
         return False
-    return True
 
 
 def _result(source: Source, reader: Reader, everything: int) -> CellResult:
     """What became of a cell. ``everything`` is the number of CPUs of the machine, as far as is known."""
     start = next((record.data for record in reader.records if record.kind == "start"), None)
-    size, asked = _size(source.cell), cpuset.parse(start["asked"] or "") if start else ()
+    size, asked = _size(source.cell), cpuset.parse(start.get("asked") or "") if start else ()
     label = "all" if size is None else str(size)
     seen = len(start["proof"]["affinity"]) if start else everything
     cell = Cell(id=source.cell, label=label, size=seen if size is None else size, cpus=asked)
@@ -103,10 +111,21 @@ def _result(source: Source, reader: Reader, everything: int) -> CellResult:
         status = Status.TAINTED
         reason = f"told to take {units.cpus(cell.size)}, it had {seen} ({cpuset.render(start['proof']['affinity'])})"
     if source.running:
-        status, reason = Status.PLANNED, "still running; what it has so far is shown"
-    elif source.stream is None and not (source.outcome and source.outcome.reason):
-        status, reason = Status.PLANNED, "it has not run"
+        status, reason = Status.PLANNED, "not to its end: it is still running"
+    elif source.stream is None:
+        status, reason = _why_nothing(source)
     return dataclasses.replace(result, status=status, reason=reason)
+
+
+def _why_nothing(source: Source) -> tuple[Status, str]:
+    """Why a cell that has ended, or has never begun, left no records."""
+    outcome = source.outcome
+    if outcome is None or (outcome.exit_code is None and not outcome.reason):
+        return Status.PLANNED, "it was not started"
+    if not outcome.exit_code and not outcome.reason:
+        return Status.PLANNED, "a later docker compose up cleared its records, and ended before it ran again"
+    how = outcome.reason or f"it exited with status {outcome.exit_code}"
+    return Status.ERROR, f"{how} and left no records; see docker compose logs {source.cell}"
 
 
 def _seconds(records: Sequence[Record]) -> float:
@@ -121,14 +140,15 @@ def _experiments(results: Iterable[CellResult]) -> tuple[str, ...]:
 
 
 def _machine(readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]) -> Machine:
-    """The machine, as the cells saw it: no cell may have been given all of its CPUs."""
+    """The machine, as the cells saw it: the one that had no limit knows its CPUs, else the host's are all we know."""
     starts = [record.data for reader in readers for record in reader.records if record.kind == "start"]
-    cpus = {cpu for start in starts for cpu in start["proof"]["affinity"]}
+    unlimited = [tuple(start["proof"]["affinity"]) for start in starts if start.get("wanted_cpus") is None]
     hosts = [cpuset.parse(start["proof"]["host_cpus"] or "") for start in starts]
+    host = max(hosts, key=len, default=())
     return Machine(
         engine="compose",
-        cpus=tuple(sorted(cpus)),
-        host_cpus=max(hosts, key=len, default=()) or tuple(sorted(cpus)),
+        cpus=unlimited[0] if unlimited else host,
+        host_cpus=host,
         python=starts[0]["python"] if starts else {},
         image=image,
         details=details,

@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine that an engine runs on: its usable CPU ids and its Python, as a probe in an unlimited cell saw them."""
+    """The machine that an engine runs on: its usable CPU ids and its Python, as an unlimited cell saw them."""
 
     engine: str
     cpus: tuple[int, ...]
@@ -131,11 +131,13 @@ class CellResult:
     @property
     def proof(self) -> Mapping[str, Any]:
         """What the inside saw at the start; empty when it never started."""
-        return self.data("start").get("proof", {})
+        proof: Mapping[str, Any] = self.data("start").get("proof", {})
+        return proof
 
     @property
     def python(self) -> Mapping[str, Any]:
-        return self.data("start").get("python", {})
+        python: Mapping[str, Any] = self.data("start").get("python", {})
+        return python
 
     @property
     def pinned_by(self) -> str:

@@ -32,7 +32,7 @@ def parse_sizes(text: str) -> tuple[int | str, ...]:
 def _size(part: str) -> int:
     if not re.fullmatch("-?[0-9]{1,6}", part):
         raise UsageError(
-            f"--cpus: {part[:20]!r} is not a number of CPUs; give whole numbers from 1 and 'all', such as --cpus 1,2,all"
+            f"--cpus: {part[:20]!r} is not a number of CPUs; give whole numbers above 0 and 'all', such as 1,2,all"
         )
     size = int(part)
     if size < 1:

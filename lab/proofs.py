@@ -29,6 +29,9 @@ def taints(result: CellResult) -> tuple[str, ...]:
         if seen and cpuset.parse(seen) != asked:
             reasons.append(f"asked for CPUs {cpuset.render(asked)}, the control group has {seen}")
         reasons.extend(str(text) for text in result.outcome.outside.get("warnings", ()) if "cpuset" in text.lower())
+    affinity = result.outcome.outside.get("affinity") if result.outcome else None
+    if affinity is not None and asked and cpuset.parse(affinity) != asked:
+        reasons.append(f"asked for CPUs {cpuset.render(asked)}, from outside the affinity was {affinity}")
     if after:
         reasons.extend(_changes(before, after))
     return tuple(reasons)

@@ -8,9 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from lab.model import Record
 from lab.worker.channel import LONGEST_RECORD, SCHEMA
+
+#: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
+_HOLDS: dict[str, dict[str, Any]] = {
+    "start": {"python": dict, "proof": dict},
+    "begin": {"experiment": str},
+    "observation": {"experiment": str, "name": str, "value": object},
+    "sample": {"experiment": str, "name": str, "values": dict},
+    "event": {"experiment": str, "pid": int, "thread": str, "cpu": int | None, "at": int | float, "text": str},
+    "finish": {"experiment": str, "outcome": str, "reason": str | None},
+    "end": {"records": int, "sha256": str},
+}
+
+#: A stream of noise is not worth more lines than this.
+_MOST_FAULTS = 5
 
 
 class Reader:
@@ -43,13 +58,16 @@ class Reader:
             self._fault("a torn last line")
             self._pending = b""
         if not self._ended and self.refusal is None:
-            self._fault("the end record is missing" if self.records else "no record came")
+            self.faults.append("the end record is missing" if self.records else "no record came")
 
     def _line(self, line: bytes) -> Record | None:
         if self._overlong:
             self._overlong = False
             return None
         if not line:
+            return None
+        if len(line) >= LONGEST_RECORD:
+            self._fault(f"a line longer than {LONGEST_RECORD} bytes")
             return None
         try:
             fields = json.loads(line.decode())
@@ -60,9 +78,9 @@ class Reader:
                 self._fault("a record of another schema")
                 return None
             record = Record(**fields)
-            if not isinstance(record.data, dict) or not isinstance(record.seq, int):
+            if not _is_whole(record):
                 raise TypeError
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
         return self._in_order(record, line)
@@ -87,8 +105,22 @@ class Reader:
         return record
 
     def _fault(self, text: str) -> None:
+        if len(self.faults) >= _MOST_FAULTS:
+            text = "and more"
         if text not in self.faults:
             self.faults.append(text)
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether each field and each entry that the record's kind calls for is there and is of the right type."""
+    fields = ((record.session, str), (record.cell, str), (record.seq, int), (record.time, int | float))
+    return (
+        all(isinstance(value, kind) for value, kind in fields)
+        and isinstance(record.data, dict)
+        and all(
+            name in record.data and isinstance(record.data[name], kind) for name, kind in _HOLDS[record.kind].items()
+        )
+    )
 
 
 def read(stream: bytes) -> Reader:

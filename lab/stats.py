@@ -10,7 +10,7 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
-    count: int
+    size: int
 
     def inside(self, low: Optional[float], high: Optional[float]) -> bool:
         """Whether the whole interval lies within the bounds; ``None`` is no bound."""

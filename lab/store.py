@@ -91,9 +91,13 @@ class SessionFolder:
         self._try(write)
 
     def end_cell(self) -> None:
+        """No more records of this cell will come. Its file is closed also where it could not be written."""
         if self._open:
             file, self._open = self._open, None
-            self._try(file.close)
+            try:
+                file.close()
+            except OSError as error:
+                self._note(error)
 
     def replace_cell(self, cell: str, stream: bytes) -> None:
         """Put the authoritative stream in the place of what came live."""
@@ -106,4 +110,7 @@ class SessionFolder:
         try:
             act()
         except OSError as error:
-            self.failure = f"the session in {self.path} is incomplete: {error.strerror}"
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        self.failure = self.failure or f"the session in {self.path} is incomplete: {error.strerror}"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import UsageError
+from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:
     from lab.model import Session
@@ -35,10 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Collect, judge and print; returns the exit code. Raises UsageError when there is nothing to gather."""
+    """Collect, judge and print; returns the exit code. Raises UsageError or CellError when there is nothing to."""
     from lab import gathering, reports, sessions
 
     found = _from_files(options.records) if options.records else _from_engine(options.project)
+    if not any(result.records for result in found.results):
+        cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in found.results)
+        raise CellError(f"no cell has anything to report: {cells}; start them: docker compose up")
     sys.stdout.write(reports.render(found, options.format))
     code = sessions.exit_code(found, strict=options.strict)
     return 3 if code in (0, 1) and gathering.incomplete(found) else code

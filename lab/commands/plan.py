@@ -29,7 +29,9 @@ def run(options: argparse.Namespace) -> int:
     engine, machine = run_command.choose_engine(options, "plan")
     engine.close()
     rows = [
-        (cell.label, cpuset.render(cell.cpus) or "-", cell.reason and f"untestable: {cell.reason}" or "to be measured")
+        (cell.label, cpuset.render(cell.cpus), "to be measured")
+        if cell.available
+        else (cell.label, "-", f"untestable: {cell.reason}")
         for cell in planner.plan(sizes, machine.cpus)
     ]
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "cell"), disable_numparse=True))

@@ -8,7 +8,7 @@ import io
 import json
 import pkgutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -64,7 +64,7 @@ def cell_code() -> bytes:
     return memory.getvalue()
 
 
-def command(code: bytes | Path, job: dict[str, object]) -> list[str]:
+def command(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
     """The arguments after the interpreter that start the worker; see :mod:`lab.worker.bootstrap`."""
     carried = str(code) if isinstance(code, Path) else base64.b64encode(code).decode()
     return ["-I", "-c", SOURCE, carried, json.dumps(job)]
@@ -83,6 +83,11 @@ def order(job: Job, pin: list[int] | None) -> dict[str, object]:
         "pin": pin,
         "pinned_by": "worker" if pin else "engine",
     }
+
+
+def probe_order(session: str) -> dict[str, object]:
+    """The job of a probe: no experiment, no limit, only the proof."""
+    return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None}
 
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:

@@ -8,6 +8,7 @@ whatever carries this session's label is removed at the end, also after an excep
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import queue
 import tarfile
@@ -19,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab import cpuset
-from lab.engines import Sink, cell_code, command, machine_from, order
+from lab.engines import Sink, cell_code, command, machine_from, order, probe_order
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import Cell, Job, Machine, Outcome
 
@@ -43,6 +44,8 @@ OFFICIAL_IMAGE = "python:3.13-slim"
 _INTERPRETERS = ("python3", "python")
 _API_SECONDS = 60
 _POLL_SECONDS = 0.2
+_KILL_SECONDS = 10
+_NO_SUCH_PROGRAM = 127  # the exit code of an init that cannot start what it is told to
 _STDERR_KEPT = 4000
 _MEBIBYTE = 2**20
 _MOST_RECORDS = 64 * _MEBIBYTE
@@ -51,13 +54,13 @@ _MOST_RECORDS = 64 * _MEBIBYTE
 def connect(
     image: str | None = None, session: str = "probe", note: Callable[[str], None] = print, **_: object
 ) -> Docker:
-    """A docker engine with an image that is at hand. ``note`` takes a line when an image is being pulled.
+    """A docker engine with an image that is at hand. ``note`` takes what the user should know, a line each.
 
     Raises EngineError when no engine answers, ImageError when no image can be had.
     """
     client = client_for_this_environment()
     try:
-        return Docker(client, find_image(client, image, note), session)
+        return Docker(client, find_image(client, image, note), session, note)
     except BaseException:
         client.close()
         raise
@@ -65,20 +68,24 @@ def connect(
 
 def client_for_this_environment() -> DockerClient:
     """A client of the engine that ``DOCKER_HOST`` or the current context names. Raises EngineError."""
-    import docker
-
-    if not hasattr(docker, "DockerClient"):
-        # A folder named docker/ in the current directory imports as an empty namespace package.
-        raise EngineError("the Docker SDK is not installed (a folder named docker/ hides that); pip install docker")
+    try:
+        # Missing too where a folder named docker/ in the current directory imports as an empty namespace package.
+        from docker import DockerClient
+    except ImportError as error:
+        raise EngineError(
+            "the Docker SDK is not installed (a folder named docker/ can hide that); pip install docker, or use"
+            " --engine local"
+        ) from error
     import requests
+    from docker.errors import DockerException
 
     try:
-        client = docker.from_env(timeout=_API_SECONDS)
-    except docker.errors.DockerException as error:
+        client = DockerClient.from_env(timeout=_API_SECONDS)
+    except DockerException as error:
         raise EngineError(f"no Docker engine can be reached: {_short(error)}; {_START_ONE}") from error
     try:
         client.ping()
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except (DockerException, requests.RequestException) as error:
         where = client.api.base_url.replace("http+docker://localhost", "the local socket")
         client.close()
         raise EngineError(f"no Docker engine answers at {where}: {_short(error)}; {_START_ONE}") from error
@@ -149,7 +156,10 @@ def settings(cell: Cell | None, session: str) -> dict[str, Any]:
 class Docker:
     """Runs cells as containers of one session, from one image."""
 
-    def __init__(self, client: DockerClient, image: str, session: str) -> None:
+    def __init__(
+        self, client: DockerClient, image: str, session: str, note: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self._note = note
         self._client = client
         self._image = image
         self._session = session
@@ -157,19 +167,18 @@ class Docker:
         self._interpreters: tuple[str, ...] = _INTERPRETERS
 
     def probe(self) -> Machine:
-        job = {"session": self._session, "cell": "probe", "experiments": [], "cpus": None, "pin": None}
+        job = probe_order(self._session)
         with translated("asking the engine what it is"):
             info, version = self._client.info(), self._client.version()
         stream, outcome = b"", Outcome(exit_code=None)
         for name in self._interpreters:
             pieces: list[bytes] = []
-            try:
+            with contextlib.suppress(_NoInterpreterError):
                 outcome = self._cell(name, None, "probe", job, pieces.append, time.monotonic() + 60)
-            except _NoInterpreterError:
-                continue
-            self._interpreters = (name,)
-            stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
-            break
+                stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
+                if stream or outcome.exit_code != _NO_SUCH_PROGRAM:
+                    self._interpreters = (name,)
+                    break
         else:
             raise ImageError(
                 f"the image {self._image} has no {' or '.join(_INTERPRETERS)} on its PATH; name an image with"
@@ -181,7 +190,8 @@ class Docker:
                 f"the image {self._image} did not run the probe: {outcome.reason or outcome.exit_code}; it said"
                 f" {said[0]!r}; try another image"
             )
-        digest = self._client.images.get(self._image).id
+        with translated(f"looking at the image {self._image}"):
+            digest = self._client.images.get(self._image).id
         details = {
             "engine_version": version.get("Version"),
             "api_version": version.get("ApiVersion"),
@@ -204,7 +214,9 @@ class Docker:
     def close(self) -> None:
         try:
             with contextlib.suppress(EngineError):
-                remove(self._client, self._session)
+                _, kept = remove(self._client, self._session)
+                for line in kept:
+                    self._note(f"left behind: {line}; remove it with: lab clean")
         finally:
             self._client.close()
 
@@ -237,31 +249,35 @@ class Docker:
     def _watch(self, container: str, warnings: list[str], sink: Sink, deadline: float) -> Outcome:
         api = self._client.api
         tail, live, overdue = b"", b"", False
-        with translated("running the cell"):
-            frames = _frames(api.attach(container, stdout=True, stderr=True, stream=True, demux=True))
+        with translated("running the cell"), contextlib.ExitStack() as stack:
+            stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+            stack.callback(_hang_up, stream)
             _start(api, container)
-            while (frame := _next(frames)) is not _END:
+            for frame in _frames(stream):
                 out, error = frame or (None, None)
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
                 if time.monotonic() > deadline:
-                    overdue = True
+                    if overdue:
+                        break  # it does not even die; it will be removed by force
+                    overdue, deadline = True, time.monotonic() + _KILL_SECONDS
                     with contextlib.suppress(Exception):
                         api.kill(container)
-                    break
-                if frame is None and not api.inspect_container(container)["State"]["Running"]:
-                    break
-            details = api.inspect_container(container)
-            if details["State"].get("Running"):
-                api.wait(container, timeout=_API_SECONDS)
-                details = api.inspect_container(container)
-            state, reported = details["State"], details["HostConfig"].get("CpusetCpus")
+                if frame is None:
+                    details = api.inspect_container(container)
+                    if not details["State"]["Running"]:
+                        break
             log = _log(api, container)
+        state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
             reason=_how_it_ended(state, overdue),
-            outside={"cpuset": reported, "warnings": warnings, "oom_killed": bool(state.get("OOMKilled"))},
+            outside={
+                "cpuset": details["HostConfig"].get("CpusetCpus"),
+                "warnings": warnings,
+                "oom_killed": bool(state.get("OOMKilled")),
+            },
             stderr_tail=tail.decode(errors="replace"),
             stream=log if log is not None and log != live else None,
         )
@@ -271,12 +287,16 @@ class _NoInterpreterError(Exception):
     """The image has no such program."""
 
 
-_END = object()
+#: A piece of an attached stream: (standard output, standard error).
+_Frame = tuple[bytes | None, bytes | None]
 
 
-def _frames(stream: Iterable[tuple[bytes | None, bytes | None]]) -> queue.Queue[Any]:
-    """Read an attached stream in a daemon thread: its socket has no timeout, so nothing else may wait for it."""
-    found: queue.Queue[Any] = queue.Queue()
+def _frames(stream: Iterable[_Frame]) -> Iterator[_Frame | None]:
+    """The pieces of an attached stream; ``None`` whenever none came for a while, and for ever after its end.
+
+    A daemon thread reads them: the socket has no timeout, so nothing else may wait for it.
+    """
+    found: queue.Queue[_Frame | None] = queue.Queue()
 
     def read() -> None:
         try:
@@ -284,17 +304,30 @@ def _frames(stream: Iterable[tuple[bytes | None, bytes | None]]) -> queue.Queue[
                 found.put(frame)
         except Exception as error:  # whatever ends the stream: the engine's log is the authority
             found.put((None, f"\n(the attached stream broke: {error})\n".encode()))
-        found.put(_END)
+        found.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    return found
+    while True:
+        try:
+            frame = found.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            yield None
+        else:
+            if frame is None:
+                break
+            yield frame
+    pause = 0.0
+    while True:  # it ends very soon now, unless only the connection broke
+        yield None
+        pause = min(2 * pause + 0.005, _POLL_SECONDS)
+        time.sleep(pause)
 
 
-def _next(frames: queue.Queue[Any]) -> Any:
-    try:
-        return frames.get(timeout=_POLL_SECONDS)
-    except queue.Empty:
-        return None
+def _hang_up(stream: Any) -> None:
+    """Close an attached stream's connection, which also ends the thread that reads it."""
+    with contextlib.suppress(Exception):  # ssh's cannot be closed, and a broken one need not be
+        stream.close()
+        stream._response.close()
 
 
 def _start(api: Any, container: str) -> None:
@@ -310,11 +343,11 @@ def _start(api: Any, container: str) -> None:
 
 def _log(api: Any, container: str) -> bytes | None:
     """What the engine logged of standard output; ``None`` when it cannot say."""
-    from docker.errors import APIError
+    import requests
 
     try:
         log: bytes = api.logs(container, stdout=True, stderr=False)
-    except APIError:
+    except requests.RequestException:  # APIError is one too
         return None
     return log
 
@@ -350,21 +383,24 @@ def remove(client: DockerClient, session: str | None = None) -> tuple[list[str],
     """
     label = SESSION_LABEL if session is None else f"{SESSION_LABEL}={session}"
     removed, kept = [], []
+    delete = client.api.remove_container
     with translated("listing what the lab left"):
-        found: list[tuple[str, str, Callable[[], None]]] = [
-            ("container", one.name or one.id, lambda one=one: one.remove(force=True, v=True))
-            for one in client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+        # In this order: a network or a volume that a container still uses cannot be removed.
+        found: list[tuple[str, str, Callable[[], object]]] = [
+            ("container", one["Names"][0].lstrip("/"), functools.partial(delete, one["Id"], force=True, v=True))
+            for one in client.api.containers(all=True, filters={"label": label})
         ]
-        found += [("network", one.name, one.remove) for one in client.networks.list(filters={"label": label})]
-        found += [("volume", one.name, one.remove) for one in client.volumes.list(filters={"label": label})]
-    from docker.errors import APIError, NotFound
+        found += [("network", str(one.name), one.remove) for one in client.networks.list(filters={"label": label})]
+        found += [("volume", str(one.name), one.remove) for one in client.volumes.list(filters={"label": label})]
+    import requests
+    from docker.errors import NotFound
 
     for kind, name, act in found:
         try:
             act()
         except NotFound:
             continue
-        except APIError as error:
+        except requests.RequestException as error:  # APIError is one too
             kept.append(f"{kind} {name}: {_short(error)}")
         else:
             removed.append(f"{kind} {name}")
@@ -399,12 +435,13 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
         with translated("looking at a container"):
             details = client.api.inspect_container(one["Id"])
         state = details["State"]
-        if state["Status"] != "created":  # else the file there is of an earlier container
+        running, started = bool(state["Running"]), state["Status"] != "created"
+        ended = started and not running
+        if started:  # else the file there is of an earlier container
             try:
                 stream = _records(client, one["Id"], labels[RECORDS_LABEL], state["StartedAt"])
             except CellError as error:
                 failure = str(error)
-        running = bool(state["Running"])
         yield Collected(
             project=labels[f"{_COMPOSE_LABEL}.project"],
             cell=labels[CELL_LABEL],
@@ -412,8 +449,9 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
             running=running,
             stream=stream,
             outcome=Outcome(
-                exit_code=None if running else state.get("ExitCode"),
-                reason=failure or _how_it_ended(state, overdue=False),
+                exit_code=state["ExitCode"] if ended else None,
+                # An experiment may have run out of memory in a cell that went on: its records say so.
+                reason=failure or (_how_it_ended(state, overdue=False) if ended and state["ExitCode"] else None),
                 outside={
                     "cpuset": details["HostConfig"].get("CpusetCpus"),
                     "warnings": [],
@@ -444,7 +482,7 @@ def _records(client: DockerClient, container: str, path: str, started: str) -> b
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as members:
             first = members.next()
-            file = members.extractfile(first) if first else None
+            file = members.extractfile(first) if first and first.isreg() else None
             return file.read() if file else None
     except tarfile.TarError as error:  # it was being written to
         raise CellError(f"its records could not be read whole ({error}); gather again") from error

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab import cpuset
-from lab.engines import Sink, cell_code, command, machine_from, order
-from lab.errors import CellError, UsageError
+from lab.engines import Sink, cell_code, command, machine_from, order, probe_order
+from lab.errors import CellError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 
+#: Every process of a cell inherits this variable, with a value of its own for each cell: so it is found also when its
+#: parents were killed, and in whatever session it has gone.
+_MARK = "MULTICORE_LAB_CELL"
+
+_PROBE_SECONDS = 60.0
 _GRACE_SECONDS = 2.0
+_SWEEP_SECONDS = 2.0
 _POLL_SECONDS = 0.2
 _STDERR_KEPT = 4000
 
 
 def connect(interpreter: str = sys.executable, **_: object) -> Local:
-    """A local engine that runs ``interpreter``. Raises UsageError where CPU affinity does not exist (macOS, Windows)."""
+    """A local engine that runs ``interpreter``. Raises UsageError where there is no CPU affinity (macOS, Windows)."""
     if not hasattr(os, "sched_setaffinity"):
         raise UsageError("this system has no CPU affinity; use an engine: lab run --engine docker")
     return Local(interpreter)
@@ -39,37 +47,49 @@ class Local:
         self._code.write_bytes(cell_code())
 
     def probe(self) -> Machine:
-        job = {"session": "probe", "cell": "probe", "experiments": [], "cpus": None, "pin": None}
+        pieces: list[bytes] = []
+        outcome = self._cell(probe_order("probe"), pieces.append, time.monotonic() + _PROBE_SECONDS)
+        if outcome.reason:
+            raise ImageError(f"{self._interpreter} did not run the probe: {outcome.reason}; name another Python")
+        return machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        return self._cell(order(job, list(job.cell.cpus)), sink, time.monotonic() + job.cell_deadline)
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+    def _cell(self, payload: Mapping[str, object], sink: Sink, deadline: float) -> Outcome:
+        mark = secrets.token_hex(8)
         try:
-            done = subprocess.run(
-                [self._interpreter, *command(self._code, job)], capture_output=True, timeout=60, check=False
+            worker = subprocess.Popen(
+                [self._interpreter, *command(self._code, payload)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, _MARK: mark},
+                start_new_session=True,  # Ctrl-C is to reach the orchestrator alone
             )
         except OSError as error:
             raise CellError(
                 f"cannot start {self._interpreter}: {error.strerror}; name a Python 3.9 or later"
             ) from error
-        return machine_from("local", done.stdout, None, {"interpreter": self._interpreter})
+        seen: dict[str, object] = {}
 
-    def run(self, job: Job, sink: Sink) -> Outcome:
-        cpus = list(job.cell.cpus)
-        worker = subprocess.Popen(
-            [self._interpreter, *command(self._code, order(job, cpus))],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that Ctrl-C reaches the orchestrator alone, and the tree can be ended as one
-        )
+        def look(piece: bytes) -> None:
+            if piece and not seen:  # its first record: by now it has pinned itself
+                with contextlib.suppress(ProcessLookupError):
+                    seen["affinity"] = cpuset.render(os.sched_getaffinity(worker.pid))
+            sink(piece)
+
         try:
-            tail, reason = _pump(worker, sink, time.monotonic() + job.cell_deadline)
+            tail, reason = _pump(worker, look, deadline)
         finally:
-            _end(worker)
+            _end(worker, mark)
         code = worker.returncode
         if reason is None and code < 0:
-            reason = f"the worker was killed by {signal.Signals(-code).name}"
-        return Outcome(exit_code=code, reason=reason, outside={"affinity": cpuset.render(cpus)}, stderr_tail=tail)
-
-    def close(self) -> None:
-        self._folder.cleanup()
+            reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
+        return Outcome(exit_code=code, reason=reason, outside=seen, stderr_tail=tail)
 
 
 def _pump(worker: subprocess.Popen[bytes], sink: Sink, deadline: float) -> tuple[str, str | None]:
@@ -82,6 +102,7 @@ def _pump(worker: subprocess.Popen[bytes], sink: Sink, deadline: float) -> tuple
         left = deadline - time.monotonic()
         if left <= 0:
             return tail.decode(errors="replace"), "it passed its deadline and was ended"
+        ended = worker.poll() is not None  # before looking for output: what it wrote last is not to be missed
         ready, _, _ = select.select(list(streams), [], [], min(left, _POLL_SECONDS))
         sink(b"")
         for stream in ready:
@@ -92,13 +113,13 @@ def _pump(worker: subprocess.Popen[bytes], sink: Sink, deadline: float) -> tuple
                 sink(piece)
             else:
                 tail = (tail + piece)[-_STDERR_KEPT:]
-        if not ready and worker.poll() is not None:
+        if ended and not ready:
             break
     return tail.decode(errors="replace"), None
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    """Let the worker end by itself, then make it: first its own clean-up (SIGTERM), then the whole group."""
+def _end(worker: subprocess.Popen[bytes], mark: str) -> None:
+    """Let the worker end by itself, then make it: first its own clean-up (SIGTERM), then whatever carries the mark."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         if worker.poll() is None:
             worker.wait(0.2)
@@ -106,9 +127,30 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
         worker.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.wait(_GRACE_SECONDS)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(worker.pid, signal.SIGKILL)
+    if worker.poll() is None:
+        worker.kill()
     worker.wait()
+    _sweep(mark)
     for stream in (worker.stdout, worker.stderr):
         if stream:
             stream.close()
+
+
+def _sweep(mark: str) -> None:
+    """Kill every process that carries the mark; a worker that ended by itself has left none."""
+    until = time.monotonic() + _SWEEP_SECONDS
+    while (left := _marked(f"{_MARK}={mark}".encode())) and time.monotonic() < until:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _marked(variable: bytes) -> list[int]:
+    """The processes with this in their environment (man 5 proc, /proc/pid/environ; that of a zombie is empty)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # not a process, not ours, or gone by now
+            if entry.name.isdecimal() and variable in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found

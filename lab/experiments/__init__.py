@@ -4,11 +4,17 @@ A module here whose name has no leading underscore is an experiment and must def
 to be registered anywhere: dropping in a file is all it takes.
 """
 
+from __future__ import annotations
+
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.experiments._claims import Experiment
 
 
-def names():
+def names() -> list[str]:
     """The names of all experiments, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
@@ -17,11 +23,12 @@ def names():
 _TUTORIAL = ("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching")
 
 
-def in_order():
+def in_order() -> list[str]:
     """The names of all experiments, in the order to run and show them."""
     return sorted(names(), key=lambda name: (_TUTORIAL.index(name) if name in _TUTORIAL else len(_TUTORIAL), name))
 
 
-def load(name):
+def load(name: str) -> Experiment:
     """The experiment of that name. Raises ModuleNotFoundError when there is none."""
-    return importlib.import_module("lab.experiments." + name).EXPERIMENT
+    experiment: Experiment = importlib.import_module("lab.experiments." + name).EXPERIMENT
+    return experiment

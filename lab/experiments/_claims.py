@@ -1,8 +1,13 @@
 """Experiments and claims: what is run, what it is about, and how evidence decides it. Pure."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Sequence
 
 from lab.stats import Estimate, estimate
+
+if TYPE_CHECKING:
+    from lab.experiments._voice import Voice
 
 CONFIRMED = "confirmed"
 REFUTED = "refuted"
@@ -20,7 +25,7 @@ class Facts(NamedTuple):
     (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes.
     """
 
-    version: Tuple[int, int]
+    version: tuple[int, int]
     gil: bool
     cpus: int
     rate: float
@@ -33,12 +38,12 @@ class Finding(NamedTuple):
 
     verdict: str
     reason: str
-    value: Optional[float] = None
-    low: Optional[float] = None
-    high: Optional[float] = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
     unit: str = ""
-    accepted: Optional[int] = None
-    rejected: Optional[int] = None
+    accepted: int | None = None
+    rejected: int | None = None
 
 
 #: One round of measurement: what each arm measured, by its name.
@@ -48,22 +53,22 @@ Round = Dict[str, Dict[str, Any]]
 class Evidence:
     """All that an experiment observed in one cell."""
 
-    def __init__(self, observations: Sequence[Tuple[str, object]], samples: Sequence[Tuple[str, Round]]) -> None:
+    def __init__(self, observations: Sequence[tuple[str, object]], samples: Sequence[tuple[str, Round]]) -> None:
         self._observations = list(observations)
         self._samples = list(samples)
 
-    def all(self, name: str) -> list:
+    def all(self, name: str) -> list[Any]:
         """Every value observed under this name, in order."""
         return [value for key, value in self._observations if key == name]
 
-    def last(self, name: str):
+    def last(self, name: str) -> Any:
         """The last value observed under this name. Raises LookupError when there is none."""
         values = self.all(name)
         if not values:
             raise LookupError("nothing was observed under the name " + repr(name))
         return values[-1]
 
-    def rounds(self, name: str) -> List[Round]:
+    def rounds(self, name: str) -> list[Round]:
         """Every round sampled under this name, in order."""
         return [sample for key, sample in self._samples if key == name]
 
@@ -79,7 +84,7 @@ class Claim(NamedTuple):
     id: str
     statement: str
     judge: Callable[[Evidence, Facts], Finding]
-    expected: Callable[[Facts], Optional[str]]
+    expected: Callable[[Facts], str | None]
     least_cpus: int = 1
 
 
@@ -95,24 +100,25 @@ class Experiment(NamedTuple):
     summary: str
     method: str
     watch: str
-    run: Callable
+    run: Callable[[Voice], None]
     claims: Sequence[Claim]
-    typical_seconds: Optional[float] = None
+    typical_seconds: float | None = None
 
 
-def always(verdict: str) -> Callable[[Facts], Optional[str]]:
+def always(verdict: str) -> Callable[[Facts], str | None]:
     """An expectation that is the same for every cell."""
     return lambda facts: verdict
 
 
 def holds(name: str, confirmed: str, refuted: str) -> Callable[[Evidence, Facts], Finding]:
     """A predicate over one kind of yes-or-no observation: all yes confirms, all no refutes, anything else decides
-    nothing. The two sentences are the reasons given."""
+    nothing; ``None`` is a try that could not tell. The two sentences are the reasons given."""
 
     def judge(evidence: Evidence, facts: Facts) -> Finding:
-        seen = [bool(value) for value in evidence.all(name)]
+        tries = evidence.all(name)
+        seen = [bool(value) for value in tries if value is not None]
         if not seen:
-            return Finding(INCONCLUSIVE, "nothing was observed")
+            return Finding(INCONCLUSIVE, "no try could tell" if tries else "nothing was observed")
         if all(seen):
             return Finding(CONFIRMED, confirmed)
         if not any(seen):
@@ -122,25 +128,25 @@ def holds(name: str, confirmed: str, refuted: str) -> Callable[[Evidence, Facts]
     return judge
 
 
-def decide(found: Estimate, low: Optional[float], high: Optional[float]) -> str:
+def decide(found: Estimate, low: float | None, high: float | None) -> str:
     """Equivalence: confirmed when the whole interval is inside the tolerance, refuted when it is wholly outside."""
     if found.inside(low, high):
         return CONFIRMED
     return REFUTED if found.outside(low, high) else INCONCLUSIVE
 
 
-def undisturbed(rounds: Sequence[Round], *arms: str) -> List[Round]:
+def undisturbed(rounds: Sequence[Round], *arms: str) -> list[Round]:
     """The rounds that hold all of these arms, none of them disturbed: the ones that count."""
     return [blocks for blocks in rounds if all(arm in blocks and not blocks[arm]["disturbed"] for arm in arms)]
 
 
-def disturbances(rounds: Sequence[Round], *arms: str) -> List[str]:
+def disturbances(rounds: Sequence[Round], *arms: str) -> list[str]:
     """What disturbed these arms, the most frequent first."""
     causes = [blocks[arm]["disturbed"] for blocks in rounds for arm in arms if arm in blocks]
     seen = [cause for cause in causes if cause]
     return sorted(set(seen), key=seen.count, reverse=True)
 
 
-def estimate_or_none(values: Sequence[float]) -> Optional[Estimate]:
+def estimate_or_none(values: Sequence[float]) -> Estimate | None:
     """The estimate, or ``None`` when there are too few values for an interval."""
     return estimate(values) if len(values) >= FEWEST_VALUES else None

@@ -1,48 +1,59 @@
 """``Manager``: how tasks of a pool can share a queue and a lock, and whether they need it for that."""
 
-import multiprocessing
+from __future__ import annotations
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Finding, always, holds
-from lab.experiments._voice import here
+import multiprocessing
+from typing import Any
+
+from lab.experiments._claims import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Finding,
+    always,
+    holds,
+)
+from lab.experiments._voice import Voice, here
 
 ITEMS = ("A", "B", "C", "D")
 
-_inherited = None
+_inherited: Any = None
 
 
-def put(queue, item):
-    queue.put((item, here()))
-
-
-def put_locked(queue, lock, item):
+def put_locked(queue: Any, lock: Any, item: str) -> None:
     with lock:
         queue.put((item, here()))
 
 
-def use(thing):
+def use(thing: object) -> None:
     """A task that is handed something which cannot be pickled; it never runs."""
 
 
-def inherit(queue):
+def inherit(queue: Any) -> None:
     """The initializer: a plain queue reaches a worker this way, since workers inherit it as they start."""
     global _inherited
     _inherited = queue
 
 
-def put_inherited(item):
+def put_inherited(item: str) -> None:
     _inherited.put((item, here()))
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     plain_fails(voice)
     managed_works(voice)
     for method in multiprocessing.get_all_start_methods():
         inherited_works(voice, method)
 
 
-def plain_fails(voice):
+def plain_fails(voice: Voice) -> None:
     with multiprocessing.Pool(1) as pool:
-        for thing in (multiprocessing.Queue(), multiprocessing.Lock()):
+        things: tuple[Any, ...] = (multiprocessing.Queue(), multiprocessing.Lock())
+        for thing in things:
             result = pool.apply_async(use, (thing,))  # says nothing yet
             try:
                 result.get(10)
@@ -53,7 +64,7 @@ def plain_fails(voice):
                 voice.observe("plain failed", False)
 
 
-def managed_works(voice):
+def managed_works(voice: Voice) -> None:
     with multiprocessing.Manager() as manager, multiprocessing.Pool(2) as pool:
         queue, lock = manager.Queue(), manager.Lock()
         for result in [pool.apply_async(put_locked, (queue, lock, item)) for item in ITEMS]:
@@ -64,7 +75,7 @@ def managed_works(voice):
     voice.observe("managed worked", sorted(item for item, _ in got) == list(ITEMS))
 
 
-def inherited_works(voice, method):
+def inherited_works(voice: Voice, method: str) -> None:
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     with context.Pool(1, inherit, (queue,)) as pool:
@@ -76,8 +87,10 @@ def inherited_works(voice, method):
     voice.tell("%s: a plain queue passed through initializer carried %d items" % (method, len(got)))
 
 
-def judge_needed(evidence, facts):
+def judge_needed(evidence: Evidence, facts: Facts) -> Finding:
     tried = ", ".join(evidence.all("start method tried"))
+    if not tried:
+        return Finding(INCONCLUSIVE, "no start method was tried")
     if all(evidence.all("inherited worked")):
         return Finding(REFUTED, "a plain queue passed through initializer works under " + tried)
     if any(evidence.all("inherited worked")):

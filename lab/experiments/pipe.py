@@ -1,14 +1,17 @@
 """``Pipe``: two ends, both of which send and receive."""
 
+from __future__ import annotations
+
 import multiprocessing
+from typing import Any
 
 from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
-from lab.experiments._voice import here
+from lab.experiments._voice import Voice, here
 
 WORDS = ("ping", "still there?", "bye")
 
 
-def echo(end):
+def echo(end: Any) -> None:
     """The other end: answers every word until it hears the last one."""
     while True:
         word = end.recv()
@@ -17,7 +20,7 @@ def echo(end):
             return
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.Process(target=echo, args=(theirs,))
     child.start()

@@ -1,42 +1,45 @@
 """``Pool``: its default size, its waves of tasks, ``close()``, ``join()`` and what becomes of errors."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import random
 import time
+from typing import Any
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Finding, always, holds
-from lab.experiments._voice import here
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
+from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
 
 WORKERS = 3
 TASKS = 10
 
 
-def task(number, seconds):
+def task(number: int, seconds: float) -> tuple[int, dict[str, Any], dict[str, Any]]:
     """One task of the tutorial: wait a random time, then say who did it and when."""
     began = here()
     time.sleep(seconds)
     return number, began, here()
 
 
-def gather_at(barrier):
+def gather_at(barrier: Any) -> None:
     """The initializer: no worker takes a task before all of them are up, so that a slow start decides nothing."""
     barrier.wait(30)
 
 
-def fail():
+def fail() -> None:
     raise ZeroDivisionError("the task's own error")
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     voice.observe("host CPUs", os.cpu_count(), "CPUs")
     default_size(voice)
     waves(voice)
     errors(voice)
 
 
-def default_size(voice):
+def default_size(voice: Voice) -> None:
     with multiprocessing.Pool() as pool:
         workers = len(multiprocessing.active_children())
         pool.close()
@@ -45,7 +48,7 @@ def default_size(voice):
     voice.tell("Pool() started %d workers; this cell may use %d CPUs" % (workers, len(voice.cpus)))
 
 
-def waves(voice):
+def waves(voice: Voice) -> None:
     barrier = multiprocessing.Barrier(WORKERS)
     pool = multiprocessing.Pool(WORKERS, gather_at, (barrier,))
     voice.observe("explicit workers", len(multiprocessing.active_children()), "workers")
@@ -71,7 +74,7 @@ def waves(voice):
     voice.observe("workers that worked", len({began["pid"] for _, began, _ in done}), "workers")
 
 
-def errors(voice):
+def errors(voice: Voice) -> None:
     surfaced = False
     try:
         with multiprocessing.Pool(1) as pool:
@@ -87,7 +90,7 @@ def errors(voice):
         voice.tell("close() and join() said nothing of the failed task; get() raises: %s" % error)
 
 
-def judge_default_size(evidence, facts):
+def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     workers = evidence.last("default workers")
     same = workers == facts.rate
     have = "%g CPU%s" % (facts.rate, "" if facts.rate == 1 else "s")
@@ -99,26 +102,26 @@ def judge_default_size(evidence, facts):
     return Finding(CONFIRMED if same else REFUTED, reason, workers, None, None, "workers")
 
 
-def expect_default_size(facts):
+def expect_default_size(facts: Facts) -> str | None:
     """Up to 3.12 Pool() asks os.cpu_count(), from 3.13 os.process_cpu_count(); no release looks at the quota."""
     believed = facts.cpus if facts.version >= (3, 13) else facts.host_cpus
     return CONFIRMED if believed == facts.rate else REFUTED
 
 
-def judge_explicit_size(evidence, facts):
+def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:
     workers = evidence.last("explicit workers")
     verdict = CONFIRMED if workers == WORKERS else REFUTED
     return Finding(verdict, "Pool(%d) started %d" % (WORKERS, workers), workers, None, None, "workers")
 
 
-def judge_waves(evidence, facts):
+def judge_waves(evidence: Evidence, facts: Facts) -> Finding:
     most, worked = evidence.last("most tasks at once"), evidence.last("workers that worked")
     good = most <= WORKERS and worked == WORKERS
     reason = "at most %d of %d tasks at once; %d of %d workers got work" % (most, TASKS, worked, WORKERS)
     return Finding(CONFIRMED if good else REFUTED, reason, most, None, None, "tasks")
 
 
-def judge_join(evidence, facts):
+def judge_join(evidence: Evidence, facts: Facts) -> Finding:
     good = evidence.last("all ready at join") and evidence.last("all ended before join")
     reason = "all %d tasks had ended" % TASKS if good else "a task was still running after join()"
     return Finding(CONFIRMED if good else REFUTED, reason)

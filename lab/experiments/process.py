@@ -1,25 +1,31 @@
 """``Process``: children with a target and arguments, ``start()`` and ``join()``."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import time
+from typing import Any, Sequence
 
 from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
-from lab.experiments._voice import here
+from lab.experiments._voice import Voice, here
 
 NAPS = (0.15, 0.20, 0.25)
+LINGER = 0.02
 TRIES = 3
 
 
-def nap(name, seconds, answers):
+def nap(name: str, seconds: float, answers: Any) -> None:
     """The child: wait, and say who waited and when."""
     began = here()
     time.sleep(seconds)
-    answers.send((name, began, here(), multiprocessing.parent_process().pid))
+    parent = multiprocessing.parent_process()
+    answers.send((name, began, here(), parent.pid if parent else 0))
     answers.close()
+    time.sleep(LINGER)  # join() has something left to wait for after the answer has come
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     voice.tell("the parent starts %d children and joins them" % len(NAPS))
     for attempt in range(TRIES):
         visits = one_try(voice, attempt)
@@ -33,7 +39,7 @@ def run(voice):
     voice.observe("knows its parent", all(parent == os.getpid() for _, _, _, parent in visits))
 
 
-def one_try(voice, attempt):
+def one_try(voice: Voice, attempt: int) -> list[Any]:
     children = []
     begun = time.monotonic()
     for number, seconds in enumerate(NAPS):
@@ -46,7 +52,7 @@ def one_try(voice, attempt):
     for child, receiver in children:
         visits.append(receiver.recv())
         child.join()
-        voice.observe("join waited", not child.is_alive() and visits[-1][2]["at"] <= time.monotonic())
+        voice.observe("join waited", not child.is_alive() and time.monotonic() - visits[-1][2]["at"] >= LINGER)
     wall = time.monotonic() - begun
     for name, began, ended, parent in visits:
         voice.tell("%s (child of %d) begins to wait" % (name, parent), began)
@@ -56,7 +62,7 @@ def one_try(voice, attempt):
     return visits
 
 
-def most_at_once(spans):
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
     """The largest number of (start, end) spans that hold a common moment."""
     return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
 

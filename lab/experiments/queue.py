@@ -1,17 +1,33 @@
 """``Queue`` and ``Lock``: a writer puts letters while it holds a lock, an endless reader has to be terminated."""
 
+from __future__ import annotations
+
+import contextlib
 import multiprocessing
 import os
 import time
+from typing import Any, Callable, Sequence
 
-from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
-from lab.experiments._voice import here
+from lab.experiments._claims import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Finding,
+    always,
+    holds,
+)
+from lab.experiments._voice import Voice, here
 
 LETTERS = ("A", "B", "C", "D")
 ITEMS = 200
+VISITORS = 3
+VISITS = 5
 
 
-def write(letters, queue, lock):
+def write(letters: Sequence[str], queue: Any, lock: Any) -> None:
     """The tutorial's writer: puts each letter while it holds the lock."""
     for letter in letters:
         with lock:
@@ -19,28 +35,29 @@ def write(letters, queue, lock):
             time.sleep(0.005)
 
 
-def read_for_ever(queue, answers):
+def read_for_ever(queue: Any, answers: Any) -> None:
     """The tutorial's reader: a loop without an end."""
     while True:
         letter, sent = queue.get()
         answers.send((letter, sent, here()))
 
 
-def read_until_none(queue, answers):
+def read_until_none(queue: Any, answers: Any) -> None:
     """A reader that a sentinel ends."""
     for letter, sent in iter(queue.get, None):
         answers.send((letter, sent, here()))
 
 
-def count_up(queue):
+def count_up(queue: Any) -> None:
     for number in range(ITEMS):
         queue.put(number)
 
 
-def enter(lock, inside, times, answers):
-    """Enter the critical section a few times; report whether anyone else was ever in it."""
+def enter(lock: Any, inside: Any, gate: Any, answers: Any) -> None:
+    """Enter the critical section a few times, all at once; report whether anyone else was ever in it."""
     alone = True
-    for _ in range(times):
+    gate.wait(30)
+    for _ in range(VISITS):
         with lock:
             alone = alone and inside.value == 0
             inside.value = os.getpid()
@@ -50,15 +67,15 @@ def enter(lock, inside, times, answers):
     answers.send(alone)
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     delivers(voice)
     excludes(voice)
     for target in (read_for_ever, read_until_none):
         read_letters(voice, target)
 
 
-def delivers(voice):
-    queue = multiprocessing.Queue()
+def delivers(voice: Voice) -> None:
+    queue: Any = multiprocessing.Queue()
     writer = multiprocessing.Process(target=count_up, args=(queue,))
     writer.start()
     got = [queue.get(timeout=10) for _ in range(ITEMS)]
@@ -66,22 +83,28 @@ def delivers(voice):
     voice.observe("delivered in order", got == list(range(ITEMS)) and queue.empty())
 
 
-def excludes(voice):
-    lock, inside = multiprocessing.Lock(), multiprocessing.Value("i", 0, lock=False)
+def excludes(voice: Voice) -> None:
+    voice.observe("alone without a lock", all(visitors_alone(contextlib.nullcontext())))
+    voice.observe("alone inside", all(visitors_alone(multiprocessing.Lock())))
+    voice.tell("%d processes entered the locked section %d times each" % (VISITORS, VISITS))
+
+
+def visitors_alone(lock: Any) -> list[bool]:
+    """What each of the processes that enter under this lock says: was it always alone inside?"""
+    inside, gate = multiprocessing.Value("i", 0, lock=False), multiprocessing.Barrier(VISITORS)
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    children = [multiprocessing.Process(target=enter, args=(lock, inside, 5, sender)) for _ in range(3)]
+    children = [multiprocessing.Process(target=enter, args=(lock, inside, gate, sender)) for _ in range(VISITORS)]
     for child in children:
         child.start()
-    for child in children:
-        voice.observe("alone inside", receiver.recv())
+    answers = [receiver.recv() for _ in children]
     for child in children:
         child.join()
-    # The control: without mutual exclusion the same test must be able to see a second process inside.
-    voice.tell("three processes entered the locked section five times each")
+    return answers
 
 
-def read_letters(voice, target):
-    queue, lock = multiprocessing.Queue(), multiprocessing.Lock()
+def read_letters(voice: Voice, target: Callable[[Any, Any], None]) -> None:
+    queue: Any = multiprocessing.Queue()
+    lock = multiprocessing.Lock()
     receiver, sender = multiprocessing.Pipe(duplex=False)
     reader = multiprocessing.Process(target=target, args=(queue, sender))
     writer = multiprocessing.Process(target=write, args=(LETTERS, queue, lock))
@@ -107,7 +130,13 @@ def read_letters(voice, target):
         voice.tell("a second reader got a sentinel and ended by itself, exit code %s" % reader.exitcode)
 
 
-def judge_reader(evidence, facts):
+def judge_lock(evidence: Evidence, facts: Facts) -> Finding:
+    if evidence.last("alone without a lock"):
+        return Finding(INCONCLUSIVE, "no process met another even without the lock, so this could not tell")
+    return holds("alone inside", "no process met another inside", "two processes were inside at once")(evidence, facts)
+
+
+def judge_reader(evidence: Evidence, facts: Facts) -> Finding:
     outlived = holds("outlived the writer", "", "the endless reader ended by itself")(evidence, facts)
     if outlived.verdict != CONFIRMED:
         return outlived
@@ -121,8 +150,8 @@ EXPERIMENT = Experiment(
     name="queue",
     summary="Queue and Lock: what is put is got, a lock keeps others out, an endless reader stays",
     method="One process puts 200 numbers, another gets them. Three processes enter a locked section five times each and"
-    " look for each other inside. Then the tutorial's writer and reader, once with an endless loop and once with a"
-    " sentinel.",
+    " look for each other inside; without the lock they must meet, or this could not tell. Then the tutorial's writer"
+    " and reader, once with an endless loop and once with a sentinel.",
     watch="The reader lives on after the writer has ended and the queue is empty: nothing tells it that no more comes.",
     run=run,
     typical_seconds=0.4,
@@ -140,7 +169,7 @@ EXPERIMENT = Experiment(
         Claim(
             "queue.lock-excludes",
             "while one process holds the lock no other enters",
-            holds("alone inside", "no process met another inside", "two processes were inside at once"),
+            judge_lock,
             always(CONFIRMED),
         ),
         Claim(

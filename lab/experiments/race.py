@@ -1,10 +1,24 @@
 """Races: threads that change a shared variable, with and without a lock."""
 
+from __future__ import annotations
+
 import sys
 import threading
 import time
+from typing import Any, Callable, Mapping
 
-from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Claim, Experiment, Finding, always
+from lab.experiments._claims import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Finding,
+    always,
+)
+from lab.experiments._voice import Voice
 
 THREADS = 2
 CHUNK = 500  # updates between two looks at who had the interpreter last
@@ -19,29 +33,29 @@ MOST_RUNS = 6
 class Shared:
     """The variable that the threads change, the lock, and who noted last that it had the interpreter."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.number = 0
         self.lock = threading.Lock()
         self.last = 0
 
 
-def same(number):
+def same(number: int) -> int:
     return number
 
 
-def plain(shared):
+def plain(shared: Shared) -> None:
     for _ in range(CHUNK):
         shared.number += 1
 
 
-def call_between(shared):
+def call_between(shared: Shared) -> None:
     for _ in range(CHUNK):
         number = shared.number
         number = same(number)
         shared.number = number + 1
 
 
-def locked(shared):
+def locked(shared: Shared) -> None:
     for _ in range(CHUNK):
         with shared.lock:
             shared.number += 1
@@ -50,13 +64,13 @@ def locked(shared):
 STATEMENTS = {"n += 1": plain, "read; call; write": call_between, "with lock: n += 1": locked}
 
 
-def contend(statement, seconds):
+def contend(statement: Callable[[Shared], None], seconds: float) -> tuple[int, int, int]:
     """Threads repeat the statement for that long. Returns (updates made, updates lost, hand-overs noticed)."""
     shared = Shared()
     gate = threading.Barrier(THREADS)
-    tallies = []
+    tallies: list[tuple[int, int]] = []
 
-    def update():
+    def update() -> None:
         me = threading.get_ident()
         made = hand_overs = 0
         gate.wait()
@@ -83,7 +97,7 @@ def contend(statement, seconds):
     return made, made - shared.number, sum(tally[1] for tally in tallies)
 
 
-def run(voice):
+def run(voice: Voice) -> None:
     for name, statement in STATEMENTS.items():
         made = lost = hand_overs = 0
         for _ in range(MOST_RUNS):  # on one CPU a hand-over waits for the scheduler, so there are far fewer
@@ -95,7 +109,7 @@ def run(voice):
         voice.tell("%s: %d of %d updates lost, %d hand-overs" % (name, lost, made, hand_overs))
 
 
-def describe(name, seen):
+def describe(name: str, seen: Mapping[str, Any]) -> str:
     """One statement's result in words, with an upper bound where nothing was lost."""
     if seen["lost"]:
         return "'%s' lost %.1f %%" % (name, 100 * seen["lost"] / seen["made"])
@@ -103,7 +117,7 @@ def describe(name, seen):
     return "'%s' lost none in %d hand-overs (below %.2g each)" % (name, seen["hand_overs"], bound)
 
 
-def judge_unlocked(evidence, facts):
+def judge_unlocked(evidence: Evidence, facts: Facts) -> Finding:
     names = ("n += 1", "read; call; write")
     results = [evidence.last(name) for name in names]
     reason = "; ".join(describe(name, seen) for name, seen in zip(names, results))
@@ -114,11 +128,11 @@ def judge_unlocked(evidence, facts):
     return Finding(REFUTED if enough else INCONCLUSIVE, reason, 0.0, None, None, "share")
 
 
-def judge_statement(name, lossless):
+def judge_statement(name: str, lossless: str) -> Callable[[Evidence, Facts], Finding]:
     """Judge one statement; ``lossless`` is the verdict when it lost nothing in enough hand-overs."""
     lossy = CONFIRMED if lossless == REFUTED else REFUTED
 
-    def judge(evidence, facts):
+    def judge(evidence: Evidence, facts: Facts) -> Finding:
         seen = evidence.last(name)
         share = seen["lost"] / seen["made"]
         if seen["lost"]:
@@ -130,7 +144,7 @@ def judge_statement(name, lossless):
     return judge
 
 
-def expect_plain(facts):
+def expect_plain(facts: Facts) -> str | None:
     """CPython 3.10 and later switch threads only at the end of a loop or at a call, never inside ``n += 1``."""
     if not facts.gil:
         return CONFIRMED if facts.cpus > 1 else None

@@ -1,16 +1,19 @@
 """``threading``: the current thread, the main thread, and threads that the module did not start."""
 
+from __future__ import annotations
+
 import _thread
 import multiprocessing
 import os
 import threading
 import time
+from typing import Any
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Finding, always, holds
-from lab.experiments._voice import here
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
+from lab.experiments._voice import Voice, here
 
 
-def count_to_five(voice, seen):
+def count_to_five(voice: Voice, seen: list[threading.Thread]) -> None:
     """The tutorial's thread: counts to five (it waits a second each time, this one far less)."""
     for number in range(1, 6):
         voice.tell("%s counts %d" % (threading.current_thread().name, number))
@@ -18,12 +21,12 @@ def count_to_five(voice, seen):
     seen.append(threading.current_thread())
 
 
-def name_here(answers):
+def name_here(answers: Any) -> None:
     answers.send((threading.current_thread().name, threading.current_thread() is threading.main_thread(), here()))
 
 
-def run(voice):
-    seen = []
+def run(voice: Voice) -> None:
+    seen: list[threading.Thread] = []
     thread = threading.Thread(target=count_to_five, args=(voice, seen), name="counter")
     thread.start()
     thread.join()
@@ -42,12 +45,12 @@ def run(voice):
     fork_from_thread(voice)
 
 
-def low_level(voice):
-    seen = []
+def low_level(voice: Voice) -> None:
+    seen: list[threading.Thread] = []
     done = _thread.allocate_lock()
     done.acquire()
 
-    def raw():
+    def raw() -> None:
         seen.append(threading.current_thread())
         done.release()
 
@@ -57,16 +60,18 @@ def low_level(voice):
     voice.observe("dummy", type(seen[0]).__name__ == "_DummyThread")
 
 
-def fork_from_thread(voice):
-    """Fork, as a program that mixes threads and processes does; the child's only thread is a copy of the forking one."""
-    answers = []
+def fork_from_thread(voice: Voice) -> None:
+    """Fork, as a program that mixes threads and processes does; the child's only thread is the forking one's copy."""
+    answers: list[str] = []
 
-    def fork():
+    def fork() -> None:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.write(writer, threading.current_thread().name.encode())
-            os._exit(0)
+            try:
+                os.write(writer, threading.current_thread().name.encode())
+            finally:
+                os._exit(0)
         os.close(writer)
         with os.fdopen(reader, "rb") as stream:
             answers.append(stream.read().decode())
@@ -80,7 +85,7 @@ def fork_from_thread(voice):
     voice.observe("forked name", answers[0])
 
 
-def judge_after_fork(evidence, facts):
+def judge_after_fork(evidence: Evidence, facts: Facts) -> Finding:
     name = evidence.last("forked name")
     verdict = CONFIRMED if evidence.last("forked in MainThread") else REFUTED
     return Finding(verdict, "a child forked from the thread 'forker' starts in '%s'" % name)

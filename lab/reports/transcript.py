@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from lab import units
 from lab.model import CellResult, Session
 
 
@@ -14,7 +15,7 @@ def render(session: Session) -> str:
         for experiment in dict.fromkeys(
             record.data["experiment"] for record in result.records if record.kind == "begin"
         ):
-            parts.append(f"{experiment} with {result.cell.label} CPUs\n\n{_story(result, experiment)}\n")
+            parts.append(f"{experiment}, with {units.cpus(result.cell.size)}\n\n{_story(result, experiment)}\n")
     return "\n".join(parts) + ("\n" if parts else "")
 
 

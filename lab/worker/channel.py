@@ -4,10 +4,13 @@ Descriptor 1 itself is pointed at standard error before any experiment runs, so 
 closes or replaces can never reach the stream of records. See :mod:`lab.records` for the reading side.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import time
+from typing import Any, Mapping
 
 SCHEMA = 1
 
@@ -21,7 +24,7 @@ class Channel:
     ``session`` and ``cell`` go into every record. Raises OSError when the reader has gone.
     """
 
-    def __init__(self, descriptor, session, cell):
+    def __init__(self, descriptor: int, session: str, cell: str) -> None:
         self._descriptor = descriptor
         self._session = session
         self._cell = cell
@@ -29,14 +32,15 @@ class Channel:
         self._hash = hashlib.sha256()
 
     @classmethod
-    def take_standard_output(cls, session, cell):
+    def take_standard_output(cls, session: str, cell: str) -> Channel:
         """A channel on a private copy of descriptor 1, which afterwards points at standard error."""
         private = os.dup(1)  # close-on-exec, as every descriptor that Python makes
         os.dup2(2, 1)
         return cls(private, session, cell)
 
-    def emit(self, kind, data):
-        """Write one record. Raises ValueError when it would be longer than LONGEST_RECORD."""
+    def emit(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Write one record. Raises ValueError when it would be longer than LONGEST_RECORD, or cannot be written at all:
+        a number that is none, a text that no encoding has (half a surrogate pair)."""
         record = {
             "schema": SCHEMA,
             "session": self._session,
@@ -46,7 +50,7 @@ class Channel:
             "time": time.time(),
             "data": data,
         }
-        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
         if len(line) > LONGEST_RECORD:
             raise ValueError("a record of %d bytes is longer than %d" % (len(line), LONGEST_RECORD))
         left = line
@@ -55,10 +59,10 @@ class Channel:
         self._hash.update(line)
         self._count += 1
 
-    def end(self, data):
+    def end(self, data: Mapping[str, Any]) -> None:
         """Write the last record: the number of records before it and their SHA-256."""
         self.emit("end", dict(data, records=self._count, sha256=self._hash.hexdigest()))
 
-    def close(self):
+    def close(self) -> None:
         """Close the private descriptor; a forked child calls this so that it cannot write a record."""
         os.close(self._descriptor)

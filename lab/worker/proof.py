@@ -4,14 +4,36 @@ Sources: man 2 sched_getaffinity; the kernel's Documentation/admin-guide/cgroup-
 ``cpuset.cpus.effective``), cgroup-v1/cpusets.rst and scheduler/sched-bwc.rst (``cpu.cfs_quota_us``).
 """
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import platform
+import re
+import select
+import signal
 import sys
 import sysconfig
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
+
+#: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
+_POOL_SECONDS = 30.0
+
+#: The period where none is given (the kernel's Documentation/admin-guide/cgroup-v2.rst, ``cpu.max``).
+_USUAL_PERIOD_US = 100000.0
+
+#: What one level of control groups sets, or ``None`` where it sets no quota.
+_Quota = Optional[Dict[str, Any]]
 
 
-def take(root="/"):
+class _Mount(NamedTuple):
+    """A mounted hierarchy: the group that is its top, and the folder (below the root) where that shows."""
+
+    top: str
+    point: str
+
+
+def take(root: str = "/") -> dict[str, Any]:
     """Everything that bounds this process now, as a JSON-able dict. ``root`` stands in for ``/`` in tests.
 
     ``affinity`` is a list of CPU ids; quotas are in CPUs (quota / period), with the cgroup folder they were read from,
@@ -21,7 +43,7 @@ def take(root="/"):
     return {
         "host_cpus": online_cpus(root),
         "cpu_count": os.cpu_count(),
-        "process_cpu_count": os.process_cpu_count() if hasattr(os, "process_cpu_count") else None,
+        "process_cpu_count": getattr(os, "process_cpu_count", lambda: None)(),
         "affinity": sorted(os.sched_getaffinity(0)),
         "cpuset_effective": found["cpuset"],
         "cgroup_version": found["version"],
@@ -31,7 +53,7 @@ def take(root="/"):
     }
 
 
-def python():
+def python() -> dict[str, Any]:
     """Which Python this is, as itself says: version, implementation, and whether it runs with a GIL."""
     gil = getattr(sys, "_is_gil_enabled", None)
     return {
@@ -48,18 +70,23 @@ def python():
     }
 
 
-def online_cpus(root="/"):
+def online_cpus(root: str = "/") -> str | None:
     """CPUs that the kernel has on line, as its list (``0-3``); ``None`` where /sys does not say."""
     return _read(os.path.join(root, "sys/devices/system/cpu/online"))
 
 
-def pool_size():
+def pool_size() -> int | None:
     """How many workers ``Pool()`` starts here, counted; ``None`` when it could not be tried.
 
     A child tries it, because a pool leaves threads behind and this process has to stay free of them to fork safely.
     """
     reader, writer = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        return None
     if child == 0:
         try:
             with multiprocessing.get_context("fork").Pool():
@@ -71,125 +98,133 @@ def pool_size():
         finally:
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        answer = stream.read()
+    ready, _, _ = select.select([reader], [], [], _POOL_SECONDS)
+    answer = os.read(reader, 100) if ready else b""
+    os.close(reader)
+    if not ready:
+        os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return int(answer) if answer else None
 
 
-def cgroups(root="/"):
-    """The CPU set and the quotas of this process's control groups, of version 1 or 2."""
-    unified = None
-    controllers = {}
-    for line in (_read(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
-        _, names, path = line.split(":", 2)
-        if not names:
-            unified = path
-        for name in names.split(","):
-            controllers[name] = path
-    mounts = _mounts(root)
-    if "cpu" in controllers and "cpu" in mounts:
-        cpuset = _v1_cpuset(root, mounts, controllers)
-        return {
-            "version": 1,
-            "cpuset": cpuset,
-            "quotas": _quotas(root, mounts["cpu"], controllers["cpu"], _v1_quota),
-        }
-    if unified is not None and "" in mounts:
-        cpuset = None
-        for folder in _levels(root, mounts[""], unified):
-            cpuset = _read(os.path.join(folder, "cpuset.cpus.effective"))
-            if cpuset:
-                break
-        return {"version": 2, "cpuset": cpuset, "quotas": _quotas(root, mounts[""], unified, _v2_quota)}
-    return {"version": None, "cpuset": None, "quotas": []}
+def cgroups(root: str = "/") -> dict[str, Any]:
+    """The CPU set and the quotas of this process's control groups, of version 1 or 2.
+
+    ``version`` is that of the hierarchy which limits CPU time. Each controller is in one hierarchy only, so the CPU set
+    may stand in the other.
+    """
+    groups, mounts = _groups(root), _mounts(root)
+
+    def levels(controller: str) -> list[str]:
+        if controller not in groups or controller not in mounts:
+            return []
+        return list(_levels(root, mounts[controller], groups[controller]))
+
+    v1, v2 = levels("cpu"), levels("")
+    return {
+        "version": 1 if v1 else 2 if v2 else None,
+        "cpuset": _first(levels("cpuset"), "cpuset.effective_cpus", "cpuset.cpus")
+        or _first(v2, "cpuset.cpus.effective"),
+        "quotas": _quotas(v1, _v1_quota) if v1 else _quotas(v2, _v2_quota),
+    }
 
 
-def _v1_cpuset(root, mounts, controllers):
-    if "cpuset" not in mounts or "cpuset" not in controllers:
-        return None
-    for folder in _levels(root, mounts["cpuset"], controllers["cpuset"]):
-        for name in ("cpuset.effective_cpus", "cpuset.cpus"):
-            text = _read(os.path.join(folder, name))
-            if text:
-                return text
-    return None
-
-
-def _mounts(root):
-    """Controller name -> (mount root, mount point); the v2 hierarchy has the name ``""``. See man 5 proc, mountinfo."""
+def _groups(root: str) -> dict[str, str]:
+    """Controller name -> this process's group; the v2 hierarchy has the name ``""``. See man 7 cgroups."""
     found = {}
-    for line in (_read(os.path.join(root, "proc/self/mountinfo")) or "").splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(), right.split()
-        if kind[0] == "cgroup2":
-            found[""] = (fields[3], fields[4])
-        elif kind[0] == "cgroup":
-            # The controllers may be named in any order: "cpu,cpuacct" and "cpuacct,cpu" are both seen.
-            for option in kind[2].split(","):
-                found[option] = (fields[3], fields[4])
+    for line in (_read(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
+        fields = line.split(":", 2)
+        if len(fields) == 3:
+            found.update(dict.fromkeys(fields[1].split(","), fields[2]))
     return found
 
 
-def _levels(root, mount, path):
+def _mounts(root: str) -> dict[str, _Mount]:
+    """Controller name -> where it is mounted; the v2 hierarchy has the name ``""``. See man 5 proc, mountinfo."""
+    found = {}
+    for line in (_read(os.path.join(root, "proc/self/mountinfo")) or "").splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.split(" ")
+        if len(fields) < 5 or len(kind) < 3:
+            continue
+        mount = _Mount(_unescaped(fields[3]), _unescaped(fields[4]))
+        if kind[0] == "cgroup2":
+            found[""] = mount
+        elif kind[0] == "cgroup":
+            # The controllers may be named in any order: "cpu,cpuacct" and "cpuacct,cpu" are both seen.
+            found.update(dict.fromkeys(kind[2].split(","), mount))
+    return found
+
+
+def _unescaped(text: str) -> str:
+    """A field of mountinfo, in which blanks and backslashes are written in octal (fs/proc_namespace.c)."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
+
+
+def _levels(root: str, mount: _Mount, group: str) -> Iterator[str]:
     """Folders from this process's own group up to the top that is visible here."""
-    mount_root, point = mount
-    base = os.path.join(root, point.lstrip("/"))
-    if mount_root != "/":
-        # A path that is not below the mount's root belongs to another namespace: only the top itself is ours to see.
-        inside = os.path.relpath(path, mount_root) if (path + "/").startswith(mount_root + "/") else "."
-    else:
-        inside = path.strip("/")
-    parts = [] if inside.startswith("..") else [part for part in inside.split("/") if part not in ("", ".")]
+    base = os.path.join(root, mount.point.lstrip("/"))
+    top = mount.top.rstrip("/")
+    # A group that is not below the mount's top belongs to another namespace: only the top itself is ours to see. So
+    # does one that begins with "/..", which is how the kernel names what lies outside of the namespace.
+    inside = group[len(top) :] if (group + "/").startswith(top + "/") else ""
+    parts = [part for part in inside.split("/") if part]
+    if ".." in parts:
+        parts = []
     for depth in range(len(parts), -1, -1):
         folder = os.path.join(base, *parts[:depth])
         if os.path.isdir(folder):
             yield folder
 
 
-def _quotas(root, mount, path, read):
-    return [dict(quota, folder=folder) for folder in _levels(root, mount, path) for quota in [read(folder)] if quota]
+def _first(folders: list[str], *names: str) -> str | None:
+    """What stands in the first of these files, the leaf's first, that is there and not empty."""
+    texts = (_read(os.path.join(folder, name)) for folder in folders for name in names)
+    return next((text for text in texts if text), None)
 
 
-def _v1_quota(folder):
+def _quotas(folders: list[str], read: Callable[[str], _Quota]) -> list[dict[str, Any]]:
+    return [dict(quota, folder=folder) for folder in folders for quota in [read(folder)] if quota]
+
+
+def _v1_quota(folder: str) -> _Quota:
     quota = _number(_read(os.path.join(folder, "cpu.cfs_quota_us")))
     period = _number(_read(os.path.join(folder, "cpu.cfs_period_us")))
-    return _quota(folder, quota if quota is not None and quota > 0 else None, period, "throttled_time", 1e9)
+    return _quota(folder, quota, period or _USUAL_PERIOD_US, "throttled_time", 1e9)
 
 
-def _v2_quota(folder):
+def _v2_quota(folder: str) -> _Quota:
     fields = (_read(os.path.join(folder, "cpu.max")) or "max").split()
-    period = _number(fields[1]) if len(fields) > 1 else 100000.0
-    return _quota(folder, _number(fields[0]), period, "throttled_usec", 1e6)
+    period = _number(fields[1]) if len(fields) > 1 else None
+    return _quota(folder, _number(fields[0]), period or _USUAL_PERIOD_US, "throttled_usec", 1e6)
 
 
-def _quota(folder, quota_us, period_us, throttled_key, per_second):
-    """One level's quota, or ``None`` where this level sets none and has never throttled."""
+def _quota(folder: str, quota_us: float | None, period_us: float, throttled_key: str, per_second: float) -> _Quota:
+    if quota_us is None or quota_us <= 0 or period_us <= 0:  # -1 is none, and 0 never was one
+        return None
     stat = {}
     for line in (_read(os.path.join(folder, "cpu.stat")) or "").splitlines():
         key, _, value = line.partition(" ")
-        stat[key] = _number(value) or 0
-    if not quota_us or not period_us:
-        return None
+        stat[key] = _number(value) or 0.0
     return {
         "quota_cpus": quota_us / period_us,
         "quota_us": quota_us,
         "period_us": period_us,
         "throttled_periods": int(stat.get("nr_throttled", 0)),
-        "throttled_seconds": stat.get(throttled_key, 0) / per_second,
+        "throttled_seconds": stat.get(throttled_key, 0.0) / per_second,
     }
 
 
-def _number(text):
+def _number(text: str | None) -> float | None:
     try:
-        return float(text)
-    except (TypeError, ValueError):
+        return float(text or "")
+    except ValueError:
         return None  # "max", an empty or a missing file: no limit at this level
 
 
-def _read(path):
+def _read(path: str) -> str | None:
     try:
-        with open(path) as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read().strip()
     except OSError:
         return None

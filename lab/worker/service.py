@@ -133,7 +133,7 @@ def clear(folder: str) -> None:
 def watched(body: Callable[[], int]) -> int:
     """Run ``body`` in a child, and return 0 however it ends, unless it was asked to stop.
 
-    When memory runs out the kernel may kill the worker itself. This process is small enough to outlive it.
+    When memory runs out the kernel may kill the worker itself; this process offers it up to outlive it.
     """
     child = os.fork()
     if child == 0:
@@ -146,9 +146,8 @@ def watched(body: Callable[[], int]) -> int:
         signal.signal(number, pass_on)
     _, state = os.waitpid(child, 0)
     if os.WIFSIGNALED(state):
-        number = os.WTERMSIG(state)
-        hint = " (out of memory?)" if number == signal.SIGKILL else ""
-        _say("the worker was killed by %s%s" % (signal.Signals(number).name, hint))
+        killer = signal.Signals(os.WTERMSIG(state))
+        _say("the worker was killed by %s%s" % (killer.name, " (out of memory?)" if killer == signal.SIGKILL else ""))
         return 0
     return STOPPED if os.WEXITSTATUS(state) == 3 else 0
 
@@ -157,6 +156,8 @@ def _be_the_worker(body: Callable[[], int]) -> None:
     """The child's whole life; never returns."""
     status = 1
     try:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("500")
         status = body()
     except OSError as error:
         _say("the worker cannot go on: %s" % error)

@@ -2,41 +2,56 @@
 
 Each experiment runs in a forked child of its own session, which gives up the record channel before any experiment
 code runs and speaks through a pipe. So an experiment that prints, closes descriptors, forks, exits, hangs or crashes
-costs that experiment and nothing else: it can neither damage a record nor forge a proof or an end.
+costs that experiment and nothing else: it can neither damage a record nor forge a proof or an end. One that goes round
+the worker and writes to the engine's side of the stream (``/proc/1/fd/1``) is found out by the numbers and the hash.
 """
 
-import json
+from __future__ import annotations
+
+import contextlib
 import os
 import select
+import shutil
 import signal
+import sys
+import tempfile
 import time
+from typing import Any, Mapping, NoReturn
 
-from lab.worker import proof
+from lab.experiments import load
+from lab.experiments._voice import Voice
+from lab.worker import offspring, proof
 from lab.worker.channel import Channel
+from lab.worker.listener import Listener
 
-#: Messages of an experiment that are longer than this, in bytes, are refused (the record around them needs room).
-LONGEST_MESSAGE = 7168
+#: How often to look whether an experiment has ended where the system cannot tell (Linux before 5.3).
+_POLL_SECONDS = 0.05
 
-_KINDS = ("observation", "sample", "event")
+#: An experiment may say this much, in bytes, and more for every second that it measures (an honest one says 5 KiB).
+_MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
 
 
-def main(job):
+def main(job: Mapping[str, Any]) -> int:
     """Run a job with its records on standard output; see :func:`work`."""
     return work(job, Channel.take_standard_output(job["session"], job["cell"]))
 
 
-def work(job, channel):
+def work(job: Mapping[str, Any], channel: Channel) -> int:
     """Run a job and return the exit status: 0 when every experiment ended, 1 when one failed, 3 when stopped.
 
     ``job`` is a dict: ``session``, ``cell``, ``experiments`` (names), ``seconds`` (most time to measure, each
     experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
     ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``pin`` (ids to narrow the affinity to, or
     ``None``), ``pinned_by`` (who is to have limited the cell: ``engine``, ``worker`` or ``none``).
+
+    This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
     stop = _stop_signals()
+    offspring.adopt_orphans()
     if job.get("pin"):
         os.sched_setaffinity(0, job["pin"])
     before = proof.take()
+    offspring.end_all()
     data = {
         "python": proof.python(),
         "proof": before,
@@ -55,136 +70,156 @@ def work(job, channel):
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
 
 
-def run_experiment(channel, name, job, stop):
+def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:
     """Run one experiment in a child; emit what it says and how it ended.
 
-    ``stop`` is a descriptor that becomes readable when the cell is asked to stop. Returns the outcome: ``ok``,
-    ``failed``, ``timeout`` or ``stopped``.
+    ``stop`` is a pipe that becomes readable when the cell is asked to stop. Returns the outcome: ``ok``, ``failed``,
+    ``timeout`` or ``stopped``.
     """
     begun = time.monotonic()
     channel.emit("begin", {"experiment": name})
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _be_the_experiment(channel, reader, writer, name, job)
-    os.close(writer)
-    try:
-        faults, cut = _listen(channel, reader, name, begun + job["deadline_seconds"], child, stop)
-    finally:
-        os.close(reader)
-        _kill_group(child)
-        _, state = os.waitpid(child, 0)
-    outcome, reason = "ok", None
-    if cut == "timeout":
-        outcome, reason = cut, "did not end within %g s" % job["deadline_seconds"]
-    elif cut:
-        outcome, reason = cut, "the cell was asked to stop"
-    elif state:
-        outcome, reason = "failed", _how_it_died(state)
-    elif faults:
-        outcome, reason = "failed", faults[0]
+    outcome, reason = _in_a_child(channel, name, job, stop, begun + job["deadline_seconds"])
     seconds = time.monotonic() - begun
     channel.emit("finish", {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds})
     return outcome
 
 
-def _be_the_experiment(channel, reader, writer, name, job):
-    """The child's whole life; never returns."""
+def _in_a_child(
+    channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int], deadline: float
+) -> tuple[str, str | None]:
+    """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``)."""
+    listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job["seconds"])
+    reader, writer = os.pipe()
+    folder = None
+    try:
+        try:
+            folder = tempfile.mkdtemp(prefix="lab-")
+            child = os.fork()
+        except OSError as error:
+            return "failed", "could not be started: %s" % (error.strerror or error)
+        if child == 0:
+            _be_the_experiment(channel, name, job, writer, folder, (reader, *stop))
+        os.close(writer)
+        writer = -1
+        try:
+            cut = _listen(listener, reader, child, deadline, stop[0])
+        finally:
+            _kill_group(child)
+            _, state = os.waitpid(child, 0)
+            gone = offspring.end_all()
+        listener.hear_the_rest(reader)
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    if cut == "timeout":
+        return cut, "did not end within %g s" % job["deadline_seconds"]
+    if cut == "stopped":
+        return cut, "the cell was asked to stop"
+    died = _how_it_died(state) if state and not cut else None
+    early = None if listener.done else "ended before run() returned, or closed what it speaks through"
+    stray = None if gone else "left processes behind that could not be ended"
+    reason = listener.raised or died or listener.fault or early or stray
+    return ("failed", reason) if reason else ("ok", None)
+
+
+def _be_the_experiment(
+    channel: Channel, name: str, job: Mapping[str, Any], writer: int, folder: str, others: tuple[int, ...]
+) -> NoReturn:
+    """The child's whole life. ``folder`` takes its temporary files, which are to go even if it is killed; ``others``
+    are descriptors of the worker: what is written to them would be taken for its own word."""
     status = 1
     try:
         os.setsid()
-        channel.close()
-        os.close(reader)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        from lab.experiments import load
-        from lab.experiments._voice import Voice
-
-        load(name).run(Voice(writer, job["seconds"], job["width"]))
-        status = 0
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
+        offspring.die_with_parent()
+        channel.close()
+        for descriptor in others:
+            os.close(descriptor)
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        status = _perform(name, Voice(writer, job["seconds"], job["width"]))
+        sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.
         os._exit(status)
 
 
-def _listen(channel, reader, name, deadline, child, stop):
-    """Turn the child's messages into records until it ends. Returns (faults, ``None`` or why it was cut short)."""
-    faults = []
-    pending = b""
-    ended = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
-    sources = [reader, stop] + ([ended] if ended is not None else [])
+def _perform(name: str, voice: Voice) -> int:
+    """Run the experiment and have the voice say how it ended. Returns the exit status."""
+    try:
+        load(name).run(voice)
+    except BaseException as error:
+        voice.end(error)
+        import traceback  # seldom needed, and slow to load
+
+        traceback.print_exc()
+        return 1
+    voice.end()
+    return 0
+
+
+def _listen(listener: Listener, reader: int, child: int, deadline: float, stop: int) -> str | None:
+    """Hand what the child says to the listener until it ends. Returns ``None``, or why it has to be cut short."""
+    ended = _end_of(child)
+    sources = [reader, stop] + ([] if ended is None else [ended])
     os.set_blocking(reader, False)
     try:
+        # Whether it closes its pipe says nothing, and a grandchild may hold it open: its own end is what counts. The
+        # order matters too: one that never stops talking must neither pass its deadline nor drown a request to stop.
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
-                return faults, "timeout"
-            ready, _, _ = select.select(sources, [], [], left)
-            pending, closed = _drain(channel, reader, name, pending, faults)
+                return "timeout"
+            ready, _, _ = select.select(sources, [], [], left if ended is not None else min(left, _POLL_SECONDS))
             if stop in ready:
-                return faults, "stopped"
-            # A grandchild may hold the pipe open for ever, so the child's own end is what counts where it is known.
-            if closed or ended in ready:
-                if pending:
-                    faults.append("its last message is torn")
-                return faults, None
+                return "stopped"
+            if reader in ready and not listener.hear(reader):
+                sources.remove(reader)
+            if listener.overfull:
+                return "overfull"
+            if ended in ready or (ended is None and _has_ended(child)):
+                return None
     finally:
         if ended is not None:
             os.close(ended)
 
 
-def _drain(channel, reader, name, pending, faults):
-    while True:
-        try:
-            piece = os.read(reader, 65536)
-        except BlockingIOError:
-            return pending, False
-        if not piece:
-            return pending, True
-        lines = (pending + piece).split(b"\n")
-        pending = lines.pop()
-        for line in lines:
-            _relay(channel, name, line, faults)
-        if len(pending) > LONGEST_MESSAGE:
-            faults.append("sent a message longer than %d bytes" % LONGEST_MESSAGE)
-            pending = b""
-
-
-def _relay(channel, name, line, faults):
+def _end_of(child: int) -> int | None:
+    """A descriptor that becomes readable when the child ends (man 2 pidfd_open); ``None`` where there is no such."""
     try:
-        message = json.loads(line)
-        kind, data = message.pop("kind"), message
-        if kind not in _KINDS or len(line) > LONGEST_MESSAGE:
-            raise ValueError(kind)
-        channel.emit(kind, dict(data, experiment=name))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        faults.append("sent something that is not a message: %r" % line[:60])
+        return os.pidfd_open(child)
+    except (AttributeError, OSError):
+        return None
 
 
-def _kill_group(child):
+def _has_ended(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _kill_group(child: int) -> None:
     try:
         os.killpg(child, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        try:
+    except (ProcessLookupError, PermissionError):  # it has not come to make a group of its own
+        with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
-def _how_it_died(state):
-    if os.WIFSIGNALED(state):
-        number = os.WTERMSIG(state)
-        hint = " (out of memory?)" if number == signal.SIGKILL else ""
-        return "was killed by %s%s" % (signal.Signals(number).name, hint)
-    return "exited with status %d" % os.WEXITSTATUS(state)
+def _how_it_died(state: int) -> str:
+    if not os.WIFSIGNALED(state):
+        return "exited with status %d" % os.WEXITSTATUS(state)
+    number = os.WTERMSIG(state)
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "signal %d" % number  # a real-time signal
+    return "was killed by %s%s" % (name, " (out of memory?)" if number == signal.SIGKILL else "")
 
 
-def _stop_signals():
-    """A descriptor that becomes readable at SIGTERM or SIGINT.
+def _stop_signals() -> tuple[int, int]:
+    """A pipe, as (reader, writer), that becomes readable at SIGTERM or SIGINT.
 
     No exception is raised in the handler: it could tear the record that is being written just then.
     """
@@ -192,10 +227,11 @@ def _stop_signals():
     os.set_blocking(writer, False)
     worker = os.getpid()
 
-    def note(number, frame):
+    def note(number: int, frame: object) -> None:
         if os.getpid() == worker:  # a forked child that has not yet reset its handlers must not stop the cell
-            os.write(writer, b"!")
+            with contextlib.suppress(BlockingIOError):  # it is full of requests to stop
+                os.write(writer, b"!")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
-    return reader
+    return reader, writer

@@ -1,0 +1,191 @@
+"""Cells that really run: the worker as a subprocess, as the local engine starts it, with experiments of ours."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab import runner, verdicts
+from lab.engines import cell_code, command
+from lab.experiments import load
+from lab.model import Cell, CellResult, Judgement, Outcome, Record
+from lab.records import Reader, read
+
+#: The CPUs that the tests may use.
+CPUS = tuple(sorted(os.sched_getaffinity(0)))
+
+_MARKER = "MULTICORE_LAB_TEST"
+
+_EXPERIMENT = """\
+import os, signal, sys, threading, time
+from lab.experiments._claims import Experiment
+
+
+def run(voice):
+{body}
+
+
+EXPERIMENT = Experiment(name={name!r}, summary="", method="", watch="", run=run, claims=())
+"""
+
+
+def experiment(name: str, body: str) -> str:
+    """The source of an experiment whose ``run(voice)`` does this."""
+    return _EXPERIMENT.format(name=name, body=textwrap.indent(textwrap.dedent(body).strip(), "    "))
+
+
+def code_with(experiments: Mapping[str, str]) -> bytes:
+    """The cell's real code with further experiments in it: name -> the body of its ``run(voice)``."""
+    memory = io.BytesIO(cell_code())
+    with zipfile.ZipFile(memory, "a") as archive:
+        for name, body in experiments.items():
+            archive.writestr(f"lab/experiments/{name}.py", experiment(name, body))
+    return memory.getvalue()
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """A worker that runs, with a folder for everything temporary and a marker in the environment of its tree."""
+
+    process: subprocess.Popen[bytes]
+    temporary: Path
+    marker: str
+
+    def living(self) -> list[str]:
+        """Command lines of the processes of its tree that are still there, zombies not counted."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.marker.encode() in (folder / "environ").read_bytes():
+                    found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
+            except OSError:
+                continue  # it has just ended, or is not ours to see
+        return found
+
+    def vanished(self, seconds: float = 5.0) -> bool:
+        """Whether every process of its tree has ended, or ends within this time."""
+        until = time.monotonic() + seconds
+        while self.living():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What became of a worker."""
+
+    exit_code: int
+    stream: bytes
+    stderr: str
+    reader: Reader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reader", read(self.stream))
+
+    @property
+    def records(self) -> Sequence[Record]:
+        return self.reader.records
+
+    def data(self, kind: str, experiment: str | None = None) -> dict[str, Any]:
+        """The data of the only record of this kind, or the only one of this experiment."""
+        (found,) = [
+            record.data
+            for record in self.records
+            if record.kind == kind and (experiment is None or record.data["experiment"] == experiment)
+        ]
+        return dict(found)
+
+    def result(self, cpus: Sequence[int]) -> CellResult:
+        """What the runner makes of it, had these CPUs been asked for."""
+        cell = Cell(id="cell", label=str(len(cpus)), size=len(cpus), cpus=tuple(cpus))
+        return runner.conclude(cell, self.reader, Outcome(exit_code=self.exit_code))
+
+    def judgements(self, name: str, cpus: Sequence[int]) -> tuple[Judgement, ...]:
+        return verdicts.judge([load(name)], [self.result(cpus)])
+
+
+def job(experiments: Sequence[str], **changes: object) -> dict[str, object]:
+    """A job as an engine orders it, with little time; ``changes`` are entries that differ."""
+    usual: dict[str, object] = {
+        "session": "test",
+        "cell": "cell",
+        "experiments": list(experiments),
+        "seconds": 0.5,
+        "width": 0.2,
+        "deadline_seconds": 20,
+        "cpus": None,
+        "pin": None,
+        "pinned_by": "worker",
+    }
+    return usual | changes
+
+
+@contextmanager
+def worker(
+    work: Mapping[str, object],
+    folder: Path,
+    code: bytes | None = None,
+    interpreter: str = sys.executable,
+    before: str = "",
+) -> Iterator[Worker]:
+    """A worker that has been started; whatever is left of it at the end is killed. ``before`` runs first in it."""
+    zipped = folder / "cell.zip"
+    zipped.write_bytes(cell_code() if code is None else code)
+    temporary = Path(tempfile.mkdtemp(prefix="lab-test-"))  # short: a Manager's socket has to fit into 107 characters
+    words = [interpreter, *command(zipped, work)]
+    words[words.index("-c") + 1] = before + "\n" + words[words.index("-c") + 1]
+    marker = uuid.uuid4().hex
+    started = Worker(
+        process=subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd=temporary,
+            env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary), _MARKER: marker},
+        ),
+        temporary=temporary,
+        marker=marker,
+    )
+    try:
+        yield started
+    finally:
+        for line in started.living():
+            os.kill(int(line.partition(":")[0]), 9)
+        started.process.communicate(timeout=60)
+        shutil.rmtree(temporary)
+
+
+def run(work: Mapping[str, object], folder: Path, code: bytes | None = None, **options: str) -> Ran:
+    """A worker, run to its end; checks that no process and no file of it is left."""
+    with worker(work, folder, code, **options) as started:
+        stream, stderr = started.process.communicate(timeout=120)
+        assert started.vanished(), f"left behind: {started.living()}"
+        assert list(started.temporary.iterdir()) == []
+    return Ran(exit_code=started.process.returncode, stream=stream, stderr=stderr.decode(errors="replace"))
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of that version: ``python3.9`` on the PATH, or in pyenv's folder; ``None`` where there is none."""
+    found = shutil.which(f"python{version}")
+    if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
+        return found  # a shim of pyenv's may be there without its version
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    there = sorted(pyenv.glob(f"versions/{version}*/bin/python{version}"))
+    return str(there[-1]) if there else None

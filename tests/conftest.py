@@ -1,0 +1,103 @@
+"""What the tests share: the engine, an image, the promise that nothing is left behind, golden files, and the order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.engines.docker import OWN_IMAGES, SESSION_LABEL, client_for_this_environment
+from lab.errors import EngineError
+from tests.terminal import Lab
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+GOLDEN = Path(__file__).parent / "golden"
+
+#: Other work on the same engine comes and goes by itself within this time; what we leave behind does not.
+_SECONDS_TO_VANISH = 60
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew; review the diff")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: a mistake shows in seconds, not after the engine's minutes."""
+    items.sort(key=lambda item: item.get_closest_marker("engine") is not None)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerClient]:
+    """A client of the engine. Without one the test is skipped, but under CI=true it fails."""
+    try:
+        client = client_for_this_environment()
+    except EngineError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI=true, and there is no engine to test with: {error}")
+        pytest.skip(str(error))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def image(engine: DockerClient) -> str:
+    """An image of ours that is on the engine."""
+    there = {tag for one in engine.images.list() for tag in one.tags}
+    found = next((name for name in OWN_IMAGES if name in there), None)
+    if found is None:
+        message = f"none of the images {', '.join(OWN_IMAGES)} is on the engine; make one with docker/debian-base 3.13"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI=true, and {message}")
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test marked ``engine``: no container, volume or network with our label is left."""
+    if request.node.get_closest_marker("engine") is None:
+        yield
+        return
+    client = request.getfixturevalue("engine")
+    before = labelled(client)
+    yield
+    until = time.monotonic() + _SECONDS_TO_VANISH
+    while (left := labelled(client) - before) and time.monotonic() < until:
+        time.sleep(0.5)
+    assert not left, f"left behind on the engine: {', '.join(sorted(left))}"
+
+
+def labelled(client: DockerClient, session: str | None = None) -> set[str]:
+    """Everything on the engine that carries our label, of one session or of any."""
+    label = {"label": SESSION_LABEL if session is None else f"{SESSION_LABEL}={session}"}
+    return {
+        *(f"container {one['Names'][0]} {one['Id'][:12]}" for one in client.api.containers(all=True, filters=label)),
+        *(f"volume {one['Name']}" for one in client.api.volumes(filters=label)["Volumes"] or ()),
+        *(f"network {one['Name']}" for one in client.api.networks(filters=label)),
+    }
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compares a text with the golden file of that name; ``--update-golden`` writes it instead."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8"), f"{name} differs; if it should, run pytest --update-golden"
+
+    return compare
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Lab:
+    """The command line, run in this process."""
+    return Lab(monkeypatch, capsys, tmp_path / "sessions")

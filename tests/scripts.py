@@ -1,0 +1,167 @@
+"""Scripts for cells that nobody runs: streams of records as a worker writes them, with evidence made up."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lab import cpuset, runner
+from lab.experiments.gil import CROWD, arms_for
+from lab.model import Cell, CellResult, Machine, Outcome
+from lab.records import read
+from lab.worker.channel import Channel
+
+#: What an experiment says: (kind, data), as :class:`lab.experiments._voice.Voice` sends it.
+Said = tuple[str, dict[str, Any]]
+
+
+def python(version: tuple[int, int, int] = (3, 13, 5), *, gil: bool = True) -> dict[str, Any]:
+    """What a Python says of itself."""
+    return {
+        "version": list(version),
+        "release": ".".join(map(str, version)),
+        "implementation": "CPython",
+        "free_threaded": not gil,
+        "gil_enabled": gil,
+        "executable": "/usr/bin/python3",
+        "start_method": "fork",
+        "switch_interval": 0.005,
+        "machine": "x86_64",
+        "kernel": "6.1.0",
+    }
+
+
+def proof(cpus: Sequence[int], host_cpus: int = 2, quota: float | None = None) -> dict[str, Any]:
+    """What a cell on these CPUs sees of its limits."""
+    level = {
+        "quota_cpus": quota,
+        "quota_us": (quota or 0) * 1e5,
+        "period_us": 1e5,
+        "throttled_periods": 0,
+        "throttled_seconds": 0.0,
+        "folder": "/sys/fs/cgroup/cpu",
+    }
+    return {
+        "host_cpus": cpuset.render(range(host_cpus)),
+        "cpu_count": host_cpus,
+        "process_cpu_count": len(cpus),
+        "affinity": list(cpus),
+        "cpuset_effective": cpuset.render(cpus),
+        "cgroup_version": 1,
+        "quotas": [level] if quota else [],
+        "pool_size": len(cpus),
+        "isolated": "",
+    }
+
+
+def machine(cpus: int = 2, engine: str = "docker") -> Machine:
+    """A machine with that many CPUs, as a probe describes it."""
+    ids = tuple(range(cpus))
+    return Machine(
+        engine=engine,
+        cpus=ids,
+        host_cpus=ids,
+        python=python(),
+        image="python:3.13-slim" if engine == "docker" else None,
+        details={"engine_version": "27.0"} if engine == "docker" else {},
+    )
+
+
+def stream(
+    cell: str,
+    cpus: Sequence[int],
+    said: Mapping[str, Iterable[Said]] | None = None,
+    *,
+    host_cpus: int = 2,
+    failed: Mapping[str, str] | None = None,
+    python: Mapping[str, Any] = python(),
+    end: Mapping[str, Any] | None = None,
+    pinned_by: str = "engine",
+) -> bytes:
+    """The whole stream of a cell whose experiments say these things; ``failed`` maps some of them to a reason, ``end``
+    is the proof at the end where it differs from the one at the start."""
+    before = proof(cpus, host_cpus)
+    with tempfile.TemporaryFile() as file:
+        channel = Channel(file.fileno(), "scripted", cell)
+        channel.emit(
+            "start", {"python": dict(python), "proof": before, "pinned_by": pinned_by, "wanted_cpus": len(cpus)}
+        )
+        for name, messages in (said or {}).items():
+            channel.emit("begin", {"experiment": name})
+            for kind, data in messages:
+                channel.emit(kind, {**data, "experiment": name})
+            reason = (failed or {}).get(name)
+            outcome = "failed" if reason else "ok"
+            channel.emit("finish", {"experiment": name, "outcome": outcome, "reason": reason, "seconds": 0.5})
+        channel.end({"proof": dict(end or before), "stopped": False})
+        file.seek(0)
+        return file.read()
+
+
+def result(cell: Cell, raw: bytes, cpuset_set: str | None = None) -> CellResult:
+    """What the runner makes of a cell that emitted this."""
+    reported = cpuset.render(cell.cpus) if cpuset_set is None else cpuset_set
+    return runner.conclude(cell, read(raw), Outcome(exit_code=0, outside={"cpuset": reported, "warnings": []}))
+
+
+def observe(name: str, value: object, unit: str = "") -> Said:
+    return "observation", {"name": name, "value": value, "unit": unit}
+
+
+def tell(text: str, at: float, pid: int = 7, thread: str = "MainThread", cpu: int | None = 0) -> Said:
+    return "event", {"pid": pid, "thread": thread, "cpu": cpu, "at": at, "text": text}
+
+
+def pipe() -> list[Said]:
+    """The pipe experiment, all well."""
+    return [
+        tell("the parent sends 'ping'", 0.001),
+        tell("the child answers 'PING'", 0.002, pid=8),
+        observe("answered", True),
+    ]
+
+
+def pool(workers: int) -> list[Said]:
+    """The pool experiment where ``Pool()`` started that many workers."""
+    return [
+        observe("default workers", workers),
+        observe("explicit workers", 3),
+        observe("most tasks at once", 3),
+        observe("workers that worked", 3),
+        observe("close refused", True),
+        observe("all ready at join", True),
+        observe("all ended before join", True),
+        observe("error surfaced", False),
+    ]
+
+
+def gil(cpus: int, *, threads: float = 1.0, delivered: float | None = None, disturbed: str | None = None) -> list[Said]:
+    """The gil experiment: threads reach that speed-up, processes what the machine delivered; a round is ``disturbed``
+    by this or by nothing."""
+    capacity = float(cpus) if delivered is None else delivered
+    speed = {
+        "one process": 1.0,
+        "probe": capacity,
+        "processes": 0.97 * capacity,
+        "threads": threads,
+        "C code": 1.0,
+        "C code threads": 0.95 * capacity,
+        CROWD.name: threads,
+    }
+    said = [observe("waited at once", True)]
+    wobble = random.Random(1)
+    for _ in range(12):
+        blocks = {
+            arm.name: {
+                "rate": 10000 * speed[arm.name] * wobble.gauss(1, 0.01),
+                "cores": min(capacity, max(1.0, speed[arm.name])),
+                "delay": 0.0,
+                "lost": 0.0,
+                "disturbed": disturbed,
+            }
+            for arm in (*arms_for(cpus), CROWD)
+        }
+        said.append(("sample", {"name": "round", "values": blocks}))
+    return said

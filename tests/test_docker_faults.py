@@ -1,0 +1,310 @@
+"""What goes wrong with an engine, an image or a container: one clear line, the other cells kept, nothing left behind.
+
+The first half talks through the real SDK to a fake Engine API on a unix socket, the second to the real engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.engines import docker as docker_engine
+from tests import scripts
+from tests.fake_api import Engine, Play, Server, well
+from tests.terminal import Lab
+
+WHOLE = scripts.stream("cpu1", (0,), {"pipe": scripts.pipe()})
+WIDE = scripts.stream("cpu1", (0, 1), {"pipe": scripts.pipe()})
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
+    """A fake engine that ``DOCKER_HOST`` points at, and an SDK that does not wait long for it."""
+    with Server(tmp_path / "engine.sock") as server:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{server.server_address!s}")
+        monkeypatch.setattr(docker_engine, "_API_SECONDS", 0.3)
+        yield server.engine
+
+
+def run(lab: Lab, *arguments: str) -> tuple[int, str, str]:
+    return lab.run("pipe", "--engine", "docker", "--cpus", "1,2", *arguments)
+
+
+def report(lab: Lab) -> dict[str, tuple[str, str | None]]:
+    """Status and reason of each cell, as they were stored."""
+    (folder,) = lab.sessions.iterdir()
+    cells = json.loads((folder / "session.json").read_text())["report"]["cells"]
+    return {one["id"]: (one["status"], one["reason"]) for one in cells}
+
+
+def test_all_is_well_when_nothing_goes_wrong(lab: Lab, api: Engine) -> None:
+    code, out, err = run(lab)
+    assert code == 0, err
+    assert "confirmed" in out
+    assert report(lab) == {"cpu1": ("measured", None), "cpu2": ("measured", None)}
+    assert len(api.created) == 3
+    assert sorted(api.removed) == sorted(api.created)
+
+
+FAULTS: list[int | str] = [400, 404, 409, 500, "hang", "drop"]
+
+#: When looking at the container fails within its attach(), the SDK forgets the attached connection.
+FORGOTTEN = "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+
+
+BEFORE_ANY_CELL = [
+    *((step, fault) for step in ("ping", "version", "info", "image") for fault in FAULTS),
+    *(((step, "probe"), fault) for step in ("create", "attach", "start", "inspect") for fault in (500, "hang")),
+]
+
+
+@pytest.mark.filterwarnings(FORGOTTEN)
+@pytest.mark.parametrize(("step", "fault"), BEFORE_ANY_CELL, ids=str)
+def test_an_engine_that_fails_before_the_first_cell_gets_one_line_and_exit_code_3(
+    lab: Lab, api: Engine, step: str | tuple[str, str], fault: int | str
+) -> None:
+    api.faults[step] = fault
+    code, out, err = run(lab)
+    *_, line = err.splitlines()
+    assert code == 3
+    assert out == ""
+    assert line.startswith("lab: ")
+    assert len(line) < 500
+    assert (str(fault) if isinstance(fault, int) else "") in line
+    assert not lab.sessions.exists()
+    assert api.containers == {}
+
+
+@pytest.mark.parametrize("fault", [500, "hang"], ids=str)
+def test_auto_goes_on_without_an_engine_that_fails(lab: Lab, api: Engine, fault: int | str) -> None:
+    api.faults["info"] = fault
+    code, out, err = lab.run("pipe", "--cpus", "1")
+    assert code == 0
+    assert err.startswith("engine: local (docker: ")
+    assert "engine local" in out
+
+
+@pytest.mark.filterwarnings(FORGOTTEN)
+@pytest.mark.parametrize("fault", [*FAULTS, "lost"], ids=str)
+@pytest.mark.parametrize("step", ["create", "attach", "start", "inspect"])
+def test_a_request_that_fails_costs_its_cell_and_no_other(lab: Lab, api: Engine, step: str, fault: int | str) -> None:
+    api.faults[step, "cpu1"] = fault
+    code, out, err = run(lab)
+    cells = report(lab)
+    assert code == 3
+    assert cells["cpu1"][0] == "error"
+    assert cells["cpu1"][1]
+    assert "\n" not in cells["cpu1"][1]
+    assert (str(fault) if isinstance(fault, int) else "") in cells["cpu1"][1]
+    assert cells["cpu2"] == ("measured", None)
+    assert "confirmed" in out
+    assert "1 CPU (0): error: " in err
+    assert api.containers == {}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_log_that_cannot_be_read_leaves_what_came_live(lab: Lab, api: Engine, fault: int | str) -> None:
+    api.faults["logs", "cpu1"] = fault
+    assert run(lab)[0] == 0
+    assert report(lab)["cpu1"] == ("measured", None)
+    assert api.containers == {}
+
+
+@pytest.mark.parametrize("fault", [409, 500, "hang"], ids=str)
+def test_what_cannot_be_removed_at_once_is_removed_at_the_end(lab: Lab, api: Engine, fault: int | str) -> None:
+    def healed(cell: str, cpus: tuple[int, ...]) -> Play:
+        if cell == "cpu2":
+            del api.faults["remove", "cpu1"]
+        return well(cell, cpus)
+
+    api.faults["remove", "cpu1"] = fault
+    api.plays = healed
+    code, _, _ = run(lab)
+    assert code == 0
+    assert api.containers == {}
+
+
+@pytest.mark.parametrize("fault", [400, 409, 500, "hang", "drop"], ids=str)
+def test_what_cannot_be_removed_at_all_is_named_and_the_results_are_kept(
+    lab: Lab, api: Engine, fault: int | str
+) -> None:
+    api.faults["remove", "cpu1"] = fault
+    code, out, err = run(lab)
+    assert code == 0
+    assert "confirmed" in out
+    (left,) = api.containers.values()
+    assert f"left behind: container {left.name}" in err
+    assert "lab clean" in err
+    assert [cell for step, cell in api.asked if step == "remove" and cell == "cpu1"]
+
+
+@pytest.mark.parametrize("fault", [500, "hang"], ids=str)
+def test_an_engine_that_cannot_even_list_what_is_left_takes_no_result_away(
+    lab: Lab, api: Engine, fault: int | str
+) -> None:
+    api.faults["containers"] = fault
+    code, out, _ = run(lab)
+    assert code == 0
+    assert "confirmed" in out
+    assert api.containers == {}, "each cell was removed when it ended"
+
+
+@pytest.mark.parametrize("fault", [400, 404, 500, "drop"], ids=str)
+def test_an_image_that_is_not_there_and_cannot_be_pulled_gets_one_line_with_what_to_do(
+    lab: Lab, api: Engine, fault: int | str
+) -> None:
+    api.images.clear()
+    api.faults["pull"] = fault
+    code, out, err = run(lab, "--image", "no/such:1.0")
+    assert (code, out) == (3, "")
+    pulling, line = err.splitlines()
+    assert pulling == "pulling the image no/such:1.0 …"
+    assert line.startswith("lab: the image no/such:1.0 is not on this engine and cannot be pulled: ")
+    assert "--image" in line
+    assert "--engine local" in line
+
+
+def test_an_image_that_a_registry_has_is_pulled(lab: Lab, api: Engine) -> None:
+    api.images.clear()
+    api.registry.add("python:3.13-slim")
+    code, out, err = run(lab)
+    assert code == 0
+    assert err.startswith("pulling the image python:3.13-slim …\n")
+    assert "image python:3.13-slim" in out
+
+
+def test_an_image_that_vanishes_after_the_probe_is_an_error_of_the_lab_not_a_traceback(lab: Lab, api: Engine) -> None:
+    def vanishing(cell: str, cpus: tuple[int, ...]) -> Play:
+        api.images.clear()
+        return well(cell, cpus)
+
+    api.plays = vanishing
+    code, _, err = run(lab)
+    assert code == 3
+    assert err.splitlines()[-1].startswith("lab: ")
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        pytest.param(
+            Play(error='exec: "python3": executable file not found in $PATH: unknown'), id="the engine says so"
+        ),
+        pytest.param(
+            Play(stderr=b"[FATAL tini (7)] exec python3 failed: No such file or directory\n", exit_code=127),
+            id="its init says so",
+        ),
+    ],
+)
+def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, play: Play) -> None:
+    api.cells["probe"] = play
+    code, _, err = run(lab)
+    assert code == 3
+    assert err == (
+        "lab: the image multicore-lab-base:3.13 has no python3 or python on its PATH; name an image with Python 3.9 or"
+        " later, such as --image python:3.13-slim\n"
+    )
+    assert [step for step, _ in api.asked].count("create") == 2, "both names were tried"
+    assert api.containers == {}
+
+
+def test_an_image_with_an_old_python_is_named(lab: Lab, api: Engine) -> None:
+    api.cells["probe"] = Play(stdout=b'{"kind": "refused", "reason": "Python 3.6"}\n', exit_code=64)
+    code, _, err = run(lab)
+    assert code == 3
+    assert "the image multicore-lab-base:3.13 has Python 3.6; a cell needs Python 3.9 or later" in err
+
+
+def test_an_image_that_does_something_else_is_quoted(lab: Lab, api: Engine) -> None:
+    api.cells["probe"] = Play(stderr=b"usage: python3 [--frobnicate]\n", exit_code=2)
+    code, _, err = run(lab)
+    assert code == 3
+    assert "did not run the probe: 2; it said 'usage: python3 [--frobnicate]'" in err
+
+
+def test_a_cpu_set_that_the_kernel_discards_taints_the_cell(lab: Lab, api: Engine) -> None:
+    warning = "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded."
+    api.cells["cpu1"] = Play(stdout=WIDE, warnings=(warning,), cpuset_set="")
+    code, out, _ = run(lab)
+    status, reason = report(lab)["cpu1"]
+    assert code == 3
+    assert status == "tainted"
+    assert reason
+    assert warning in reason
+    assert "asked for CPUs 0, inside saw 0-1" in reason
+    assert "inconclusive" in out
+
+
+def test_a_warning_about_something_else_taints_nothing(lab: Lab, api: Engine) -> None:
+    api.cells["cpu1"] = Play(stdout=WHOLE, warnings=("Your kernel does not support swap limit capabilities.",))
+    assert run(lab)[0] == 0
+
+
+def test_the_engines_log_is_believed_where_it_differs_from_what_came_live(lab: Lab, api: Engine) -> None:
+    api.cells["cpu1"] = Play(stdout=WHOLE[:500], log=WHOLE)
+    assert run(lab)[0] == 0
+    (folder,) = lab.sessions.iterdir()
+    assert (folder / "cpu1.jsonl").read_bytes() == WHOLE
+
+
+def test_a_log_that_is_torn_shows_as_a_torn_stream(lab: Lab, api: Engine) -> None:
+    api.cells["cpu1"] = Play(stdout=WHOLE, log=WHOLE[:-200])
+    assert run(lab)[0] == 3
+    assert report(lab)["cpu1"] == ("error", "a torn last line; the end record is missing")
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.2], ids=["ends soon", "ends later than the API's time limit"])
+def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engine, seconds: float) -> None:
+    api.cells["cpu1"] = Play(stdout=WHOLE, attached_bytes=300, seconds=seconds)
+    assert run(lab)[0] == 0
+    assert report(lab)["cpu1"] == ("measured", None)
+    (folder,) = lab.sessions.iterdir()
+    assert (folder / "cpu1.jsonl").read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("play", "reason"),
+    [
+        (Play(stdout=WHOLE[:700], exit_code=1), "a torn last line; the end record is missing"),
+        (Play(stdout=WHOLE[:700], exit_code=137), "the worker was killed (exit code 137)"),
+        (Play(stdout=WHOLE[:700], exit_code=137, out_of_memory=True), "it was killed for want of memory (OOM)"),
+        (
+            Play(stderr=b"Traceback\nImportError: no _posixsubprocess\n", exit_code=1),
+            "no record came; it said: ImportError",
+        ),
+        (Play(stdout=b"x" * 2**20), "a line longer than 8192 bytes"),
+        (Play(stdout=b"\xff\xfe\xfd\n" + WHOLE), "a line that is not a record"),
+    ],
+    ids=["exits 1", "killed", "out of memory", "dies at once", "a megabyte without a newline", "invalid UTF-8"],
+)
+def test_a_worker_that_ends_badly_costs_its_cell_and_no_other(lab: Lab, api: Engine, play: Play, reason: str) -> None:
+    api.cells["cpu1"] = play
+    code, out, _ = run(lab)
+    cells = report(lab)
+    assert code == 3
+    assert cells["cpu1"][0] == "error"
+    assert reason in str(cells["cpu1"][1])
+    assert cells["cpu2"] == ("measured", None)
+    assert "confirmed" in out
+    assert api.containers == {}
+
+
+@pytest.mark.parametrize("attached", [None, 300], ids=["attached", "attached stream broken"])
+def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
+    lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch, attached: int | None
+) -> None:
+    from dataclasses import replace
+
+    from lab.commands import run as run_command
+
+    usual = run_command._job
+    monkeypatch.setattr(run_command, "_job", lambda *given: replace(usual(*given), cell_deadline=0.6))
+    api.cells["cpu1"] = Play(stdout=WHOLE[:700], attached_bytes=attached, seconds=60)
+    code, _, _ = run(lab)
+    assert code == 3
+    assert "it passed its deadline and was ended" in str(report(lab)["cpu1"][1])
+    assert report(lab)["cpu2"] == ("measured", None)
+    assert api.containers == {}

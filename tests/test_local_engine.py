@@ -1,0 +1,275 @@
+"""The local engine: cells as processes of this machine, which end whatever happens and leave nothing behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import engines, runner
+from lab.engines import local as local_engine
+from lab.engines.local import Local
+from lab.errors import CellError, ImageError, Interrupted
+from lab.model import Cell, CellResult, Job, Status
+from lab.records import Reader
+from tests import cells
+
+#: Experiments that go wrong: name -> the body of ``run(voice)``.
+BAD = {
+    "hangs": "time.sleep(600)",
+    "exits": "os._exit(3)",
+    "raises": "raise ZeroDivisionError('on purpose')",
+    "kills": "os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
+    "noise": "os.write(1, b'x' * 2**20); os.write(2, b'\\xff' * 2**20)",
+    "daemon": """
+        voice.observe("fine", True)
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(0)
+        """,
+    "orphans": """
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(600)
+        time.sleep(0.1)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+        """,
+}
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    """A local engine whose cells know the bad experiments too."""
+    monkeypatch.setattr(local_engine, "cell_code", lambda: cells.code_with(BAD))
+    engine = local_engine.connect()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After every test: no process of its cells is left."""
+    mark = f"MULTICORE_LAB_TEST_{uuid.uuid4().hex}"
+    monkeypatch.setattr(local_engine, "_MARK", mark)
+    yield
+    assert living(mark) == []
+
+
+def living(mark: str) -> list[str]:
+    """The processes with this variable in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
+        except OSError:
+            continue
+    return found
+
+
+def job(*experiments: str, cpus: tuple[int, ...] = cells.CPUS[:1], experiment: float = 5, cell: float = 20) -> Job:
+    return Job(
+        session="test",
+        cell=Cell(id="cpu", label="1", size=len(cpus), cpus=cpus),
+        experiments=experiments,
+        seconds=0.5,
+        width=0.2,
+        experiment_deadline=experiment,
+        cell_deadline=cell,
+    )
+
+
+def run(engine: Local, work: Job) -> CellResult:
+    """One cell, concluded as the runner does."""
+    reader = Reader()
+
+    def sink(piece: bytes) -> None:
+        reader.feed(piece)
+
+    outcome = engine.run(work, sink)
+    reader.finish()
+    return runner.conclude(work.cell, reader, outcome)
+
+
+def test_the_probe_finds_this_machine_and_its_python(local: Local) -> None:
+    machine = local.probe()
+    assert machine.engine == "local"
+    assert machine.cpus == cells.CPUS
+    assert set(machine.cpus) <= set(machine.host_cpus)
+    assert machine.python["version"] == list(sys.version_info[:3])
+
+
+def test_a_cell_runs_on_the_cpus_asked_for_and_on_no_other(local: Local) -> None:
+    result = run(local, job("pipe", cpus=cells.CPUS[-1:]))
+    assert (result.status, result.reason) == (Status.MEASURED, None)
+    assert result.proof["affinity"] == list(cells.CPUS[-1:])
+    assert result.pinned_by == "worker"
+    assert result.outcome
+    assert result.outcome.outside["affinity"] == str(cells.CPUS[-1])
+
+
+def test_records_come_while_the_cell_runs(local: Local) -> None:
+    seen: list[float] = []
+    reader = Reader()
+
+    def sink(piece: bytes) -> None:
+        if reader.feed(piece):
+            seen.append(time.monotonic())
+
+    local.run(job("process"), sink)
+    assert seen[-1] - seen[0] > 0.2, "its children wait 0.25 s"
+
+
+def test_the_sink_is_called_also_when_nothing_comes(local: Local) -> None:
+    calls: list[float] = []
+
+    def sink(piece: bytes) -> None:
+        calls.append(time.monotonic())
+        if len(calls) > 12:
+            raise Interrupted("enough")
+
+    with pytest.raises(Interrupted):
+        local.run(job("hangs", experiment=60, cell=60), sink)
+    assert max(later - earlier for earlier, later in itertools.pairwise(calls)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("exits", "exits exited with status 3"),
+        ("raises", "ZeroDivisionError: on purpose"),
+        ("kills", "the worker was killed by signal 9 (Killed); the end record is missing"),
+        ("orphans", "the worker was killed by signal 9 (Killed); the end record is missing"),
+    ],
+)
+def test_an_experiment_that_ends_badly_says_how_and_leaves_no_process(local: Local, name: str, reason: str) -> None:
+    result = run(local, job("pipe", name))
+    assert result.status is Status.ERROR
+    assert result.reason
+    assert reason in result.reason
+    assert "\n" not in result.reason
+    assert any(record.kind == "finish" for record in result.records), "what ran before is kept"
+
+
+@pytest.mark.parametrize("name", ["noise", "daemon"])
+def test_an_experiment_that_misbehaves_damages_no_record_and_leaves_no_process(local: Local, name: str) -> None:
+    result = run(local, job(name, "pipe"))
+    assert result.faults == ()
+    assert any(
+        record.data == {"experiment": "pipe", "name": "answered", "value": True, "unit": ""}
+        for record in result.records
+    )
+
+
+def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs(local: Local) -> None:
+    result = run(local, job("hangs", "pipe", experiment=0.5))
+    assert result.status is Status.ERROR
+    assert result.reason == "hangs did not end within 0.5 s"
+    assert result.faults == ()
+
+
+def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(local: Local) -> None:
+    begun = time.monotonic()
+    result = run(local, job("pipe", "hangs", experiment=60, cell=1))
+    assert result.status is Status.ERROR
+    assert result.reason
+    assert result.reason.startswith("it passed its deadline and was ended")
+    assert any(record.kind == "finish" for record in result.records)
+    assert time.monotonic() - begun < 5
+
+
+def test_the_last_words_of_a_worker_that_ends_at_once_are_not_missed(local: Local) -> None:
+    for _ in range(5):
+        assert run(local, job()).faults == ()
+
+
+def program(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def refused(interpreter: str, kind: type[Exception]) -> str:
+    engine = local_engine.connect(interpreter)
+    try:
+        with pytest.raises(kind) as caught:
+            engine.probe()
+    finally:
+        engine.close()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "python3")
+    assert (
+        refused(missing, CellError) == f"cannot start {missing}: No such file or directory; name a Python 3.9 or later"
+    )
+
+
+def test_an_interpreter_that_vanishes_after_the_probe_costs_the_cell(tmp_path: Path) -> None:
+    interpreter = tmp_path / "python3"
+    interpreter.symlink_to(sys.executable)
+    engine = local_engine.connect(str(interpreter))
+    try:
+        interpreter.unlink()
+        with pytest.raises(CellError, match=r"cannot start .*No such file"):
+            engine.run(job("pipe"), lambda piece: None)
+    finally:
+        engine.close()
+
+
+def test_a_program_that_is_no_python_is_refused(tmp_path: Path) -> None:
+    message = refused(program(tmp_path / "python3", "#!/bin/sh\necho hello\n"), ImageError)
+    assert "did not run the probe" in message
+    assert "hello" in message
+
+
+def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_engine, "_PROBE_SECONDS", 0.3)
+    message = refused(program(tmp_path / "python3", "#!/bin/sh\nsleep 600\n"), ImageError)
+    assert "it passed its deadline and was ended" in message
+    assert str(tmp_path / "python3") in message
+
+
+#: Says that it is Python 3.6, and otherwise is the Python of these tests.
+STAND_IN = f"""#!{sys.executable}
+import sys
+sys.version_info = (3, 6, 15, "final", 0)
+sys.argv = sys.argv[sys.argv.index("-c"):]
+exec(sys.argv.pop(1))
+"""
+
+
+@pytest.mark.parametrize("version", ["3.6", "3.8", "a stand-in"])
+def test_a_python_that_is_too_old_is_named(version: str, tmp_path: Path) -> None:
+    interpreter = cells.interpreter(version) if version[0] == "3" else program(tmp_path / "python3", STAND_IN)
+    if interpreter is None:
+        pytest.skip(f"there is no Python {version} here")
+    found = "3.6" if version[0] != "3" else version
+    assert f"has Python {found}; a cell needs Python 3.9 or later" in refused(interpreter, ImageError)
+
+
+def test_the_engine_takes_its_folder_away() -> None:
+    engine = local_engine.connect()
+    folder = Path(engine._folder.name)
+    assert folder.is_dir()
+    engine.close()
+    assert not folder.exists()
+
+
+def test_a_system_without_affinity_is_sent_to_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_setaffinity")
+    with pytest.raises(Exception, match="no CPU affinity; use an engine"):
+        engines.make("local")

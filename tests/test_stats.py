@@ -1,0 +1,89 @@
+"""Medians, quantiles and intervals."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.stats import Estimate, estimate, median, quantile
+
+VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
+
+
+@given(VALUES)
+def test_the_median_is_the_standard_librarys(values: list[float]) -> None:
+    assert median(values) == pytest.approx(statistics.median(values))
+
+
+@given(VALUES, st.floats(0, 1))
+def test_a_quantile_lies_among_the_values(values: list[float], share: float) -> None:
+    assert min(values) <= quantile(values, share) <= max(values) or quantile(values, share) == pytest.approx(
+        min(values)
+    )
+
+
+@pytest.mark.parametrize(("share", "value"), [(0, 1.0), (0.25, 2.0), (0.5, 3.0), (0.9, 4.6), (1, 5.0)])
+def test_quantiles_are_interpolated(share: float, value: float) -> None:
+    assert quantile([5, 1, 4, 2, 3], share) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "act", [median, lambda values: quantile(values, 0.5), estimate], ids=["median", "quantile", "estimate"]
+)
+def test_without_values_there_is_nothing_to_say(act: object) -> None:
+    assert callable(act)
+    with pytest.raises(ValueError, match="no values"):
+        act([])
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=2, max_size=30))
+def test_the_interval_holds_the_median_and_stays_within_the_values(values: list[float]) -> None:
+    found = estimate(values, resamples=50)
+    assert found.value == median(values)
+    assert min(values) <= found.low <= found.high <= max(values)
+    assert found.low <= found.value <= found.high
+    assert found.size == len(values)
+
+
+def test_the_same_values_give_the_same_interval() -> None:
+    values = [random.Random(5).gauss(1, 0.1) for _ in range(20)]
+    assert estimate(values) == estimate(values)
+
+
+def test_a_single_value_decides_nothing() -> None:
+    found = estimate([1.0])
+    assert not found.inside(0, 2)
+    assert not found.outside(2, 3)
+    assert found.inside(None, None)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "inside", "outside"),
+    [
+        pytest.param(0.5, 1.5, True, False, id="wholly inside"),
+        pytest.param(1.0, 1.05, False, False, id="reaches over"),
+        pytest.param(1.2, None, False, True, id="below"),
+        pytest.param(None, 0.8, False, True, id="above"),
+        pytest.param(0.9, 1.1, True, False, id="the bounds belong to it"),
+        pytest.param(None, None, True, False, id="no bounds"),
+    ],
+)
+def test_an_interval_against_bounds(low: float | None, high: float | None, inside: bool, outside: bool) -> None:
+    found = Estimate(1.0, 0.9, 1.1, 10)
+    assert found.inside(low, high) is inside
+    assert found.outside(low, high) is outside
+
+
+@pytest.mark.parametrize("count", [20, 30])
+def test_the_interval_covers_the_truth_as_often_as_it_says(count: int) -> None:
+    generator = random.Random(count)
+    trials = 400
+    covered = 0
+    for _ in range(trials):
+        found = estimate([generator.gauss(2.0, 0.1) for _ in range(count)], resamples=200)
+        covered += found.low <= 2.0 <= found.high
+    assert covered / trials >= 0.90
