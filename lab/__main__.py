@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 
@@ -12,6 +13,9 @@ def run() -> None:
     from lab.cli import main
     from lab.errors import LabError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without “ still gets its tables
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ class Plain:
     """One line when a cell begins, one for each experiment, one when it ends. ``experiments`` × ``cells`` are ahead."""
 
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
-        self._left = cells * cost(experiments, seconds)
-        self._seconds = seconds
+        self._costs = {name: cost([name], seconds) for name in experiments}
+        self._left = cells * sum(self._costs.values())
         self._cell = ""
 
     def __enter__(self) -> Self:
@@ -41,7 +42,7 @@ class Plain:
         if record.kind == "begin" and name:
             self.say(f"{self._cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
         elif record.kind == "finish" and name:
-            self._left -= cost([name], self._seconds)
+            self._left -= self._costs.get(name, 0)
             if record.data["outcome"] != "ok":
                 self.say(f"{self._cell}: {name} {record.data['reason']}")
 
@@ -50,7 +51,7 @@ class Plain:
         self.say(f"{self._cell}: {what} in {units.seconds(result.wall_seconds)}")
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is what this module is for
+        tell(line)
 
 
 class Live(Plain):
@@ -97,6 +98,15 @@ class Live(Plain):
     def _show(self, text: str) -> None:
         left = f"about {units.seconds(max(self._left, 1))} left"
         self._bar.update(self._task, description=text, completed=self._total - self._left, left=left)
+
+
+def tell(line: str) -> None:
+    """A message to the user, beside the results. Where nobody reads it (any more) the measurement goes on."""
+    try:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is what this module is for
+    except OSError:
+        # What could not be written would be tried again at exit, and fail the whole run.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:

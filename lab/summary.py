@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab import cores, cpuset, proofs, units
 from lab.model import CellResult, Judgement, Session, Status, Verdict
@@ -11,6 +11,8 @@ from lab.stats import Estimate
 
 #: More cells than this do not fit beside each other in 80 columns.
 CELLS_ABREAST = 4
+#: Nor does a list of CPU ids that is longer.
+LONGEST_LIST = 11
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    subtitle: str = ""
 
 
 def tables(session: Session) -> tuple[Table, ...]:
@@ -32,7 +35,18 @@ def tables(session: Session) -> tuple[Table, ...]:
     if "gil" in ran:
         found.append(cores_used(session))
     found.extend(claims(session))
-    return tuple(found)
+    pinned = pinning(session)
+    return tuple(replace(table, subtitle=pinned) for table in found)
+
+
+def pinning(session: Session) -> str:
+    """Who pinned the cells, under the title of every table: a table may be read on its own."""
+    by = {result.cell.label: _pinned(result) for result in session.results if result.proof}
+    who = sorted(set(by.values()))
+    if len(who) < 2:
+        return f"pinned by: {who[0]}" if who else ""
+    parts = (f"{', '.join(cell for cell in by if by[cell] == one)}: {one}" for one in who)
+    return f"pinned by: {'; '.join(parts)}"
 
 
 def title_of(result: CellResult) -> str:
@@ -54,20 +68,25 @@ def limits(session: Session) -> Table:
     """The proof: what was asked for, what the engine says it set, and what the inside saw."""
     rows = []
     for result in session.results:
-        asked = cpuset.render(result.cell.cpus) or units.cpus(result.cell.size)
+        asked = _ids(cpuset.render(result.cell.cpus)) or units.cpus(result.cell.size)
         if not result.proof:
             rows.append((title_of(result), asked, "-", "-", "-", _word(result)))
             continue
-        outside = result.outcome.outside if result.outcome else {}
-        reported = outside.get("cpuset") or outside.get("affinity") or "none"
-        inside = cpuset.render(result.proof["affinity"])
-        rows.append((title_of(result), asked, reported, inside, _pinned(result), _word(result)))
-    head = ("CPUs", "asked for", "engine set", "inside saw", "pinned by", "cell")
+        outside = result.outcome.outside if result.outcome else None
+        reported = "-" if outside is None else outside.get("cpuset") or outside.get("affinity") or "none"
+        inside = _ids(cpuset.render(result.proof["affinity"]))
+        rows.append((title_of(result), asked, _ids(reported), inside, _pinned(result), _word(result)))
+    head = ("CPUs", "asked for", "engine says", "inside saw", "pinned by", "cell")
     return Table(title="Limits", head=head, rows=tuple(rows), notes=unavailable(session))
 
 
+def _ids(text: str) -> str:
+    """A CPU list that fits a column; the JSON document has all of it."""
+    return text if len(text) <= LONGEST_LIST else text[: LONGEST_LIST - 1] + "…"
+
+
 def _pinned(result: CellResult) -> str:
-    words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody"}
+    words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody (it has all)"}
     return words.get(result.pinned_by, result.pinned_by)
 
 
@@ -161,10 +180,7 @@ def claims(session: Session) -> list[Table]:
                 rows.append((experiment, *[""] * len(abreast)))
             verdicts = [_mark(_find(session, claim, result)) for result in abreast]
             rows.append((f"  {name}", *verdicts))
-        head = (
-            "claim",
-            *(f"{title_of(result)} CPU{'s' if result.cell.size > 1 else ''}" for result in abreast),
-        )
+        head = ("claim", *(_over_a_column(result) for result in abreast))
         found.append(Table(title="Claims", head=head, rows=tuple(rows)))
     if not found:
         return []
@@ -172,17 +188,24 @@ def claims(session: Session) -> list[Table]:
     return [*found[:-1], Table(title=last.title, head=last.head, rows=last.rows, notes=sentences(session))]
 
 
+def _over_a_column(result: CellResult) -> str:
+    label = title_of(result)
+    return units.cpus(int(label)) if label.isdecimal() else label
+
+
 def sentences(session: Session) -> tuple[str, ...]:
-    """One sentence for each claim that surprised, was refuted, stayed inconclusive or failed, saying why."""
+    """One sentence for each claim that surprised, was refuted, stayed inconclusive or failed, saying why.
+
+    What is wrong with a whole cell stands under the limits, once, and not here for each of its claims.
+    """
     lines = []
+    whole = {result.cell.id: result.reason for result in session.results if result.reason}
+    own = [one for one in session.judgements if not (one.cell in whole and str(whole[one.cell]) in one.reason)]
     for heading, chosen in (
-        ("Surprises (marked !)", [one for one in session.judgements if one.surprise]),
-        (
-            "Refuted",
-            [one for one in session.judgements if one.verdict is Verdict.REFUTED and not one.surprise],
-        ),
-        ("Inconclusive", [one for one in session.judgements if one.verdict is Verdict.INCONCLUSIVE]),
-        ("Errors", [one for one in session.judgements if one.verdict is Verdict.ERROR]),
+        ("Surprises (marked !)", [one for one in own if one.surprise]),
+        ("Refuted", [one for one in own if one.verdict is Verdict.REFUTED and not one.surprise]),
+        ("Inconclusive", [one for one in own if one.verdict is Verdict.INCONCLUSIVE]),
+        ("Errors", [one for one in own if one.verdict is Verdict.ERROR]),
     ):
         if chosen:
             lines.append(f"{heading}:")
@@ -228,7 +251,7 @@ def headline(session: Session) -> tuple[str, ...]:
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
     return (
         f"{python['implementation']} {python['release']} {gil}, engine {engine}{image}",
-        f"machine: {units.cpus(len(machine.cpus))} ({cpuset.render(machine.cpus)}), {kernel}",
+        f"machine: {units.cpus(len(machine.cpus))} ({_ids(cpuset.render(machine.cpus))}), {kernel}",
         f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
     )
 

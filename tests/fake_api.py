@@ -24,7 +24,7 @@ from lab import cpuset
 from lab.engines.docker import CELL_LABEL
 from tests import scripts
 
-CPUS = (0, 1)
+CPUS = tuple(range(8))
 
 
 @dataclass(kw_only=True)
@@ -108,7 +108,7 @@ class Engine:
     """The fake engine's state.
 
     ``faults`` maps a step, or (step, cell), to a status to answer, to ``hang`` (no answer), ``drop`` (the connection is
-    closed) or ``lost`` (it is done, but the answer gets lost). ``asked`` is every request: (step, the container's cell).
+    closed) or ``lost`` (it is done, but the answer gets lost). ``asked`` is every request: (step, container's cell).
     """
 
     images: set[str] = field(default_factory=lambda: {"multicore-lab-base:3.13"})

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab import cpuset, runner
+from lab import cpuset, planner, runner, sessions
 from lab.experiments.gil import CROWD, arms_for
-from lab.model import Cell, CellResult, Machine, Outcome
+from lab.model import Cell, CellResult, Machine, Outcome, Session, Status
 from lab.records import read
 from lab.worker.channel import Channel
 
@@ -67,6 +67,9 @@ def machine(cpus: int = 2, engine: str = "docker") -> Machine:
         image="python:3.13-slim" if engine == "docker" else None,
         details={"engine_version": "27.0"} if engine == "docker" else {},
     )
+
+
+TWO_CPUS = machine()
 
 
 def stream(
@@ -165,3 +168,70 @@ def gil(cpus: int, *, threads: float = 1.0, delivered: float | None = None, dist
         }
         said.append(("sample", {"name": "round", "values": blocks}))
     return said
+
+
+def session(
+    *results: CellResult,
+    experiments: Sequence[str] = ("pipe",),
+    machine: Machine = TWO_CPUS,
+    notes: Sequence[str] = (),
+    interrupted: bool = False,
+) -> Session:
+    """A session of these cells, judged."""
+    return sessions.assemble(
+        id="scripted",
+        began=0.0,
+        machine=machine,
+        arguments={"experiments": list(experiments)},
+        experiments=experiments,
+        results=results,
+        code_sha256="0" * 64,
+        wall_seconds=1.0,
+        notes=notes,
+        interrupted=interrupted,
+    )
+
+
+def cell(size: int, cpus: int = 2) -> Cell:
+    """The cell of that size on a machine with that many CPUs, as the planner makes it."""
+    (planned,) = planner.plan((size,), range(cpus))
+    return planned
+
+
+def ran(size: int, said: Mapping[str, Iterable[Said]], cpus: int = 2, **script: Any) -> CellResult:
+    """A cell of that size in which experiments said this."""
+    one = cell(size, cpus)
+    return result(one, stream(one.id, one.cpus, said, host_cpus=cpus, **script))
+
+
+def everything(size: int, **changes: Any) -> dict[str, list[Said]]:
+    """What three experiments say in a cell of that size; ``changes`` go to the gil experiment."""
+    return {"pool": pool(size), "pipe": pipe(), "gil": gil(size, **changes)}
+
+
+def every_kind() -> dict[str, Session]:
+    """Sessions with every status of a cell and every verdict, by what is special about each."""
+    three = ("pool", "pipe", "gil")
+    gone = CellResult(cell=cell(1), status=Status.ERROR, reason="the engine answered 500: no space left on device")
+    lacking = CellResult(cell=cell(4), status=Status.UNAVAILABLE, reason=cell(4).reason)
+    unrun = CellResult(cell=cell(2), status=Status.PLANNED, reason="interrupted before it ran")
+    refuted = [observe("answered", False)]
+    mixed = [observe("answered", True), observe("answered", False)]
+    two = {"pool": pool(2), "pipe": pipe()}
+    torn = stream("cpu1", (0,), {"pipe": pipe()})[:-100]
+    return {
+        "expected": session(ran(1, everything(1)), ran(2, everything(2)), lacking, experiments=three),
+        "surprise": session(ran(2, everything(2, threads=1.9)), experiments=three),
+        "refuted": session(ran(1, {"pipe": refuted}), ran(2, {"pipe": mixed})),
+        "noisy": session(ran(2, everything(2, disturbed="run delay")), experiments=three),
+        "tainted": session(ran(2, two, end=proof((0,))), experiments=tuple(two)),
+        "failed": session(ran(1, {"pipe": pipe()}, failed={"pipe": "was killed by SIGSEGV"})),
+        "torn": session(result(cell(1), torn)),
+        "error": session(gone, ran(2, two), experiments=tuple(two)),
+        "nothing ran": session(gone, experiments=three),
+        "interrupted": session(ran(1, {"pipe": pipe()}), unrun, interrupted=True, notes=("note: the disk is full",)),
+        "without a GIL": session(ran(2, everything(2, threads=1.9), python=python(gil=False)), experiments=three),
+        "old": session(ran(1, {"pool": pool(2)}, python=python((3, 9, 18))), experiments=("pool",)),
+        "local": session(ran(2, {"pipe": pipe()}, pinned_by="worker"), machine=machine(2, "local")),
+        "no cell": session(),
+    }

@@ -11,7 +11,7 @@ import pytest
 from lab import cpuset, runner
 from lab.engines import docker as docker_engine
 from lab.engines.docker import CELL_LABEL, SESSION_LABEL, Docker, client_for_this_environment, remove
-from lab.errors import EngineError, Interrupted
+from lab.errors import Interrupted
 from lab.model import Cell, CellResult, Job, Machine, Status
 from lab.records import Reader, read
 from tests import cells
@@ -202,24 +202,3 @@ def test_what_is_in_use_elsewhere_is_kept_and_named_with_the_reason(engine: Dock
     finally:
         engine.api.remove_container(user["Id"])
         volume.remove()
-
-
-@pytest.mark.parametrize(
-    ("host", "words"),
-    [
-        ("unix:///nowhere/engine.sock", "no Docker engine can be reached"),
-        ("tcp://127.0.0.1:1", "no Docker engine can be reached"),
-        ("what://is.this", "Invalid bind address protocol"),
-        ("ssh://nobody@nowhere.invalid", "no Docker engine can be reached"),
-    ],
-)
-def test_an_engine_that_is_not_there_gets_one_line_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, host: str, words: str
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(EngineError) as caught:
-        client_for_this_environment()
-    message = str(caught.value)
-    assert words in message
-    assert message.endswith("start one, point DOCKER_HOST at one, or use --engine local")
-    assert "\n" not in message

@@ -5,16 +5,31 @@ The first half talks through the real SDK to a fake Engine API on a unix socket,
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import json
-from collections.abc import Iterator
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from docker.errors import ImageNotFound
 
+from lab import runner
 from lab.engines import docker as docker_engine
-from tests import scripts
+from lab.engines.docker import SESSION_LABEL, Docker, client_for_this_environment
+from lab.errors import CellError, EngineError
+from lab.model import Cell, CellResult, Job, Status
+from lab.records import Reader, read
+from tests import cells, scripts
 from tests.fake_api import Engine, Play, Server, well
 from tests.terminal import Lab
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 WHOLE = scripts.stream("cpu1", (0,), {"pipe": scripts.pipe()})
 WIDE = scripts.stream("cpu1", (0, 1), {"pipe": scripts.pipe()})
@@ -87,58 +102,63 @@ def test_auto_goes_on_without_an_engine_that_fails(lab: Lab, api: Engine, fault:
     assert "engine local" in out
 
 
+def one_in_each_cell(api: Engine, step: str, faults: Sequence[int | str]) -> str:
+    """Lets a step fail in a different way in each cell but the last. Returns the sizes of the cells."""
+    sizes = range(1, len(faults) + 2)
+    api.faults.update({(step, f"cpu{size}"): fault for size, fault in zip(sizes, faults, strict=False)})
+    return ",".join(map(str, sizes))
+
+
 @pytest.mark.filterwarnings(FORGOTTEN)
-@pytest.mark.parametrize("fault", [*FAULTS, "lost"], ids=str)
 @pytest.mark.parametrize("step", ["create", "attach", "start", "inspect"])
-def test_a_request_that_fails_costs_its_cell_and_no_other(lab: Lab, api: Engine, step: str, fault: int | str) -> None:
-    api.faults[step, "cpu1"] = fault
-    code, out, err = run(lab)
-    cells = report(lab)
+def test_a_request_that_fails_costs_its_cell_and_no_other(lab: Lab, api: Engine, step: str) -> None:
+    faults = [*FAULTS, "lost"]
+    code, out, err = lab.run("pipe", "--engine", "docker", "--cpus", one_in_each_cell(api, step, faults))
+    *broken, last = report(lab).values()
     assert code == 3
-    assert cells["cpu1"][0] == "error"
-    assert cells["cpu1"][1]
-    assert "\n" not in cells["cpu1"][1]
-    assert (str(fault) if isinstance(fault, int) else "") in cells["cpu1"][1]
-    assert cells["cpu2"] == ("measured", None)
+    for (status, reason), fault in zip(broken, faults, strict=True):
+        assert status == "error"
+        assert reason
+        assert "\n" not in reason
+        assert (str(fault) if isinstance(fault, int) else "") in reason
+    assert last == ("measured", None)
     assert "confirmed" in out
     assert "1 CPU (0): error: " in err
+    assert sorted(api.removed) == sorted(api.created)
+
+
+def test_a_log_that_cannot_be_read_leaves_what_came_live(lab: Lab, api: Engine) -> None:
+    code, _, _ = lab.run("pipe", "--engine", "docker", "--cpus", one_in_each_cell(api, "logs", FAULTS))
+    assert code == 0
+    assert set(report(lab).values()) == {("measured", None)}
     assert api.containers == {}
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_log_that_cannot_be_read_leaves_what_came_live(lab: Lab, api: Engine, fault: int | str) -> None:
-    api.faults["logs", "cpu1"] = fault
-    assert run(lab)[0] == 0
-    assert report(lab)["cpu1"] == ("measured", None)
-    assert api.containers == {}
+def test_what_cannot_be_removed_at_once_is_removed_at_the_end(lab: Lab, api: Engine) -> None:
+    sizes = one_in_each_cell(api, "remove", FAULTS)
 
-
-@pytest.mark.parametrize("fault", [409, 500, "hang"], ids=str)
-def test_what_cannot_be_removed_at_once_is_removed_at_the_end(lab: Lab, api: Engine, fault: int | str) -> None:
     def healed(cell: str, cpus: tuple[int, ...]) -> Play:
-        if cell == "cpu2":
-            del api.faults["remove", "cpu1"]
+        if len(cpus) == len(FAULTS) + 1:
+            api.faults.clear()
         return well(cell, cpus)
 
-    api.faults["remove", "cpu1"] = fault
     api.plays = healed
-    code, _, _ = run(lab)
+    code, _, _ = lab.run("pipe", "--engine", "docker", "--cpus", sizes)
     assert code == 0
     assert api.containers == {}
+    assert len(api.created) == len(FAULTS) + 2
 
 
-@pytest.mark.parametrize("fault", [400, 409, 500, "hang", "drop"], ids=str)
-def test_what_cannot_be_removed_at_all_is_named_and_the_results_are_kept(
-    lab: Lab, api: Engine, fault: int | str
-) -> None:
-    api.faults["remove", "cpu1"] = fault
-    code, out, err = run(lab)
+def test_what_cannot_be_removed_at_all_is_named_and_the_results_are_kept(lab: Lab, api: Engine) -> None:
+    faults: list[int | str] = [400, 500, "hang", "drop"]
+    code, out, err = lab.run("pipe", "--engine", "docker", "--cpus", one_in_each_cell(api, "remove", faults))
     assert code == 0
     assert "confirmed" in out
-    (left,) = api.containers.values()
-    assert f"left behind: container {left.name}" in err
-    assert "lab clean" in err
-    assert [cell for step, cell in api.asked if step == "remove" and cell == "cpu1"]
+    assert len(api.containers) == len(faults)
+    for left in api.containers.values():
+        (line,) = [line for line in err.splitlines() if left.name in line]
+        assert line.startswith(f"left behind: container {left.name}: ")
+        assert line.endswith("; remove it with: lab clean")
 
 
 @pytest.mark.parametrize("fault", [500, "hang"], ids=str)
@@ -308,3 +328,228 @@ def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
     assert "it passed its deadline and was ended" in str(report(lab)["cpu1"][1])
     assert report(lab)["cpu2"] == ("measured", None)
     assert api.containers == {}
+
+
+@pytest.mark.filterwarnings(FORGOTTEN)
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("unix:///nowhere/engine.sock", "no Docker engine can be reached"),
+        ("tcp://127.0.0.1:1", "no Docker engine can be reached"),
+        ("what://is.this", "Invalid bind address protocol"),
+        ("ssh://nobody@nowhere.invalid", "no Docker engine can be reached"),
+    ],
+)
+def test_an_engine_that_is_not_there_gets_one_line_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, host: str, words: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(EngineError) as caught:
+        client_for_this_environment()
+    message = str(caught.value)
+    assert words in message
+    assert message.endswith("start one, point DOCKER_HOST at one, or use --engine local")
+    assert "\n" not in message
+    del caught
+    gc.collect()  # now: what the SDK has forgotten is to be found in this test, which expects it
+
+
+# From here on with the real engine.
+
+#: Experiments that go wrong: name -> the body of ``run(voice)``.
+BAD = {
+    "hangs": "time.sleep(600)",
+    "exits": "os._exit(3)",
+    "kills": "os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
+    "eats": "hoard = [bytearray(b'x') * 2**20 for _ in range(2000)]",
+    "noise": "os.write(1, b'x' * 2**20); os.write(2, b'\\xff' * 2**20)",
+}
+
+
+@pytest.fixture
+def docker(image: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
+    """A docker engine whose cells know the bad experiments too."""
+    monkeypatch.setattr(docker_engine, "cell_code", lambda: cells.code_with(BAD))
+    found = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
+    yield found
+    found.close()
+
+
+def outcome(
+    docker: Docker, *experiments: str, seconds: float = 30, watch: Callable[[Reader], None] = lambda reader: None
+) -> CellResult:
+    """What becomes of a cell that runs these experiments; ``watch`` may look at what came so far."""
+    cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))
+    work = Job(
+        session=docker._session,
+        cell=cell,
+        experiments=experiments,
+        seconds=0.5,
+        width=0.2,
+        experiment_deadline=60,
+        cell_deadline=seconds,
+    )
+    reader = Reader()
+
+    def sink(piece: bytes) -> None:
+        reader.feed(piece)
+        watch(reader)
+
+    ended = docker.run(work, sink)
+    if ended.stream is not None:
+        reader = read(ended.stream)
+    else:
+        reader.finish()
+    return runner.conclude(cell, reader, ended)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("exits", "exits exited with status 3"),
+        ("kills", "the worker was killed (exit code 137); the end record is missing"),
+    ],
+)
+def test_a_worker_that_ends_badly_in_a_container_says_how(docker: Docker, name: str, reason: str) -> None:
+    result = outcome(docker, "pipe", name)
+    assert (result.status, result.reason) == (Status.ERROR, reason)
+    assert any(record.kind == "finish" for record in result.records), "what ran before is kept"
+
+
+@pytest.mark.engine
+def test_noise_on_both_outputs_damages_no_record(docker: Docker) -> None:
+    result = outcome(docker, "noise", "pipe")
+    assert (result.status, result.reason) == (Status.MEASURED, None)
+
+
+@pytest.mark.engine
+def test_a_cell_that_runs_out_of_memory_says_so(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_engine, "_MEBIBYTE", 2**17)  # an eighth of the memory
+    result = outcome(docker, "pipe", "eats")
+    assert result.status is Status.ERROR
+    assert result.reason
+    assert "memory" in result.reason
+    assert any(record.kind == "finish" for record in result.records)
+
+
+@pytest.mark.engine
+def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(docker: Docker) -> None:
+    result = outcome(docker, "pipe", "hangs", seconds=2)
+    assert result.status is Status.ERROR
+    assert result.reason
+    assert result.reason.startswith("it passed its deadline and was ended")
+    assert any(record.kind == "finish" for record in result.records)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("kill", "the worker was killed (exit code 137); the end record is missing"),
+        ("stop", "hangs the cell was asked to stop"),
+        ("remove", "No such container"),
+    ],
+)
+def test_a_container_that_somebody_else_ends_costs_its_cell(
+    docker: Docker, engine: DockerClient, end: str, reason: str
+) -> None:
+    acts: dict[str, Callable[[str], None]] = {
+        "kill": engine.api.kill,
+        "stop": engine.api.stop,
+        "remove": lambda container: engine.api.remove_container(container, force=True),
+    }
+    done: list[str] = []
+
+    def watch(reader: Reader) -> None:
+        if not done and any(record.data.get("experiment") == "hangs" for record in reader.records):
+            (found,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={docker._session}"})
+            done.append(found["Id"])
+            acts[end](found["Id"])
+
+    if end == "remove":
+        with pytest.raises(CellError, match=reason):
+            outcome(docker, "pipe", "hangs", watch=watch)
+        return
+    result = outcome(docker, "pipe", "hangs", watch=watch)
+    assert (result.status, result.reason) == (Status.ERROR, reason)
+
+
+@pytest.fixture
+def name_of_an_image(engine: DockerClient) -> Iterator[str]:
+    """A name for an image that a test makes; the image is removed afterwards."""
+    name = f"multicore-lab-test:{uuid.uuid4().hex[:8]}"
+    yield name
+    with contextlib.suppress(ImageNotFound):
+        engine.images.remove(name, force=True)
+
+
+def archive(**files: bytes) -> bytes:
+    """A tar archive of executable files."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    return memory.getvalue()
+
+
+@pytest.mark.engine
+def test_an_image_that_no_registry_has_is_an_error_with_what_to_do(lab: Lab) -> None:
+    code, out, err = lab.run("pipe", "--image", "multicore-lab-test:there-is-none")
+    assert (code, out) == (3, "")
+    line = err.splitlines()[-1]
+    assert line.startswith("lab: the image multicore-lab-test:there-is-none is not on this engine and cannot be pulled")
+    assert "--engine local" in line
+
+
+@pytest.mark.engine
+def test_an_engine_without_any_image_is_passed_over_for_the_local_one(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_engine, "OWN_IMAGES", ())
+    monkeypatch.setattr(docker_engine, "OFFICIAL_IMAGE", "multicore-lab-test:there-is-none")
+    code, out, err = lab.run("pipe", "--cpus", "1")
+    assert code == 0
+    assert "engine: local (docker: the image multicore-lab-test:there-is-none is not on this engine" in err
+    assert "engine local" in out
+
+
+@pytest.mark.engine
+def test_a_real_image_without_python_is_said_to_have_none(
+    lab: Lab, engine: DockerClient, name_of_an_image: str
+) -> None:
+    repository, _, tag = name_of_an_image.partition(":")
+    engine.api.import_image_from_data(archive(hello=b"hello"), repository=repository, tag=tag)
+    code, out, err = lab.run("pipe", "--image", name_of_an_image)
+    assert (code, out) == (3, "")
+    assert err.startswith(f"lab: the image {name_of_an_image} has no python3 or python on its PATH")
+
+
+@pytest.mark.engine
+def test_a_real_image_with_an_old_python_is_named(
+    lab: Lab, engine: DockerClient, image: str, docker: Docker, name_of_an_image: str
+) -> None:
+    # A stand-in: the image's own Python, which says that it is 3.6. The local engine's tests try a real one.
+    stand_in = STAND_IN.format(docker.probe().python["executable"])
+    made = engine.api.create_container(image, command=["true"])
+    try:
+        engine.api.put_archive(made["Id"], "/opt", archive(python3=stand_in.encode()))
+        repository, _, tag = name_of_an_image.partition(":")
+        engine.api.commit(made["Id"], repository=repository, tag=tag, changes=["ENV PATH=/opt:/usr/bin:/bin"])
+    finally:
+        engine.api.remove_container(made["Id"])
+    code, out, err = lab.run("pipe", "--image", name_of_an_image)
+    assert (code, out) == (3, "")
+    assert err == (
+        f"lab: the image {name_of_an_image} has Python 3.6; a cell needs Python 3.9 or later: name another one\n"
+    )
+
+
+STAND_IN = """#!{}
+import sys
+sys.version_info = (3, 6, 15, "final", 0)
+sys.argv = sys.argv[sys.argv.index("-c"):]
+exec(sys.argv.pop(1))
+"""

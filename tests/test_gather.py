@@ -75,7 +75,7 @@ def lab(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def rows(table: str) -> dict[str, list[str]]:
     """The rows of the first table, the limits: first column -> all columns."""
-    body = table.split("Limits\n\n")[1].split("\n\n")[0].splitlines()[2:]
+    body = table.split("Limits\n")[1].split("\n\n")[1].splitlines()[2:]
     return {line.split()[0]: [cell.strip() for cell in line.split("  ") if cell.strip()] for line in body}
 
 

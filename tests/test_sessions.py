@@ -7,29 +7,14 @@ from typing import Any
 import pytest
 
 from lab import sessions
-from lab.model import Cell, CellResult, Session, Status
+from lab.model import CellResult, Status
 from tests import scripts
 
-TWO = Cell(id="cpu2", label="2 = all", size=2, cpus=(0, 1))
-LACKING = Cell(id="cpu4", label="4", size=4, reason="needs 4 CPUs, this machine has 2")
-
-
-def session(*results: CellResult, experiments: tuple[str, ...] = ("pipe",), interrupted: bool = False) -> Session:
-    return sessions.assemble(
-        id="scripted",
-        began=0.0,
-        machine=scripts.machine(),
-        arguments={},
-        experiments=experiments,
-        results=results,
-        code_sha256="0" * 64,
-        wall_seconds=1.0,
-        interrupted=interrupted,
-    )
+TWO, LACKING = scripts.cell(2), scripts.cell(4)
 
 
 def ran(said: Any, experiment: str = "pipe", **script: Any) -> CellResult:
-    return scripts.result(TWO, scripts.stream("cpu2", (0, 1), {experiment: said}, **script))
+    return scripts.ran(2, {experiment: said}, **script)
 
 
 NO = [scripts.observe("answered", False)]
@@ -50,26 +35,26 @@ UNAVAILABLE = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING
     ],
 )
 def test_the_exit_code_says_how_it_went(result: CellResult, lenient: int, strict: int) -> None:
-    assert sessions.exit_code(session(result), strict=False) == lenient
-    assert sessions.exit_code(session(result), strict=True) == strict
+    assert sessions.exit_code(scripts.session(result), strict=False) == lenient
+    assert sessions.exit_code(scripts.session(result), strict=True) == strict
 
 
 def test_a_cell_that_failed_weighs_more_than_a_surprise() -> None:
     broken = CellResult(cell=TWO, status=Status.ERROR, reason="no container")
-    assert sessions.exit_code(session(ran(NO), broken), strict=False) == 3
+    assert sessions.exit_code(scripts.session(ran(NO), broken), strict=False) == 3
 
 
 def test_an_interruption_weighs_most() -> None:
     broken = CellResult(cell=TWO, status=Status.ERROR, reason="no container")
-    assert sessions.exit_code(session(broken, interrupted=True), strict=False) == 130
+    assert sessions.exit_code(scripts.session(broken, interrupted=True), strict=False) == 130
 
 
 def test_a_session_judges_every_claim_of_its_experiments_in_every_cell() -> None:
-    found = session(ran(scripts.pool(2), "pool"), UNAVAILABLE, experiments=("pool", "pipe"))
+    found = scripts.session(ran(scripts.pool(2), "pool"), UNAVAILABLE, experiments=("pool", "pipe"))
     assert len(found.judgements) == 2 * (6 + 1)
     assert [one.claim for one in found.judgements][::2][-1] == "pipe.duplex"
 
 
 def test_surprises_are_found_in_the_judgements() -> None:
-    found = session(ran(NO))
+    found = scripts.session(ran(NO))
     assert [one.claim for one in found.surprises] == ["pipe.duplex"]

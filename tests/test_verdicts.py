@@ -42,7 +42,7 @@ def test_evidence_decides() -> None:
         ([True, True], Verdict.CONFIRMED),
         ([False, False], Verdict.REFUTED),
         ([True, False], Verdict.INCONCLUSIVE),
-        ([None], Verdict.REFUTED),
+        ([None], Verdict.INCONCLUSIVE),
     ],
     ids=["all yes", "all no", "mixed", "none"],
 )

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from lab import proofs
+from lab import engines, proofs, runner
 from lab.engines import cell_code, command
+from lab.model import Cell, Job
 from lab.records import read
 from tests import cells
 
@@ -124,22 +126,24 @@ HOSTILE = [
         "failed",
         "status 4",
     ),
-    Hostile("hangs", "time.sleep(600)", "timeout", "did not end within 1 s", 1),
+    Hostile("hangs", "time.sleep(600)", "timeout", "did not end within 0.6 s", 0.6),
     Hostile(
         "hangs and ignores SIGTERM",
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)",
         "timeout",
-        "did not end within 1 s",
-        1,
+        "did not end within 0.6 s",
+        0.6,
     ),
-    Hostile("hangs when it has closed its voice", "os.closerange(3, 65)\ntime.sleep(600)", "timeout", "within 1 s", 1),
-    Hostile("stops itself", "os.kill(os.getpid(), signal.SIGSTOP)", "timeout", "did not end within 1 s", 1),
+    Hostile(
+        "hangs when it has closed its voice", "os.closerange(3, 65)\ntime.sleep(600)", "timeout", "within 0.6 s", 0.6
+    ),
+    Hostile("stops itself", "os.kill(os.getpid(), signal.SIGSTOP)", "timeout", "did not end within 0.6 s", 0.6),
     Hostile(
         "talks until its deadline",
         "while True:\n    voice.observe('again', 1)\n    time.sleep(0.001)",
         "timeout",
-        "did not end within 1 s",
-        1,
+        "did not end within 0.6 s",
+        0.6,
     ),
     Hostile(
         "talks without a pause",
@@ -249,7 +253,7 @@ def test_the_worker_can_do_without(before: str, tmp_path: Path) -> None:
         "killed": "os.kill(os.getpid(), signal.SIGKILL)",
         "after": AFTER,
     }
-    ran = cells.run(cells.job(list(bodies), deadline_seconds=1), tmp_path, cells.code_with(bodies), before=before)
+    ran = cells.run(cells.job(list(bodies), deadline_seconds=0.6), tmp_path, cells.code_with(bodies), before=before)
     assert ran.reader.faults == []
     outcomes = [record.data["outcome"] for record in ran.records if record.kind == "finish"]
     assert outcomes == ["ok", "timeout", "failed", "ok"]
@@ -341,6 +345,37 @@ def test_a_record_forged_through_the_workers_own_descriptors_is_found_out(sequen
     assert written != [[]], "the forgery was not tried; this test shows nothing"
     assert ran.reader.faults
     assert ran.result(cells.CPUS).status == "error"
+
+
+@pytest.mark.engine
+def test_a_record_forged_through_the_containers_first_process_is_found_out(
+    image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Descriptor 1 of PID 1 is the container's standard output, and an experiment has the same user."""
+    body = FORGERY.replace("FOLDERS", "['/proc/1/fd', '/proc/%d/fd' % os.getppid()]").replace("SEQUENCE", "2")
+    code = cells.code_with({"forger": body, "after": AFTER})
+    monkeypatch.setattr("lab.engines.docker.cell_code", lambda: code)
+    docker = engines.make("docker", image=image, session=f"test-{uuid.uuid4().hex[:8]}")
+    try:
+        cell = Cell(id="cell", label="1", size=1, cpus=docker.probe().cpus[:1])
+        job = Job(
+            session="test",
+            cell=cell,
+            experiments=("forger", "after"),
+            seconds=1,
+            width=0.2,
+            experiment_deadline=20,
+            cell_deadline=60,
+        )
+        pieces: list[bytes] = []
+        outcome = docker.run(job, pieces.append)
+    finally:
+        docker.close()
+    reader = read(b"".join(pieces) if outcome.stream is None else outcome.stream)
+    written = [record.data["value"] for record in reader.records if record.data.get("name") == "written"]
+    assert written != [[]], "the forgery was not tried; this test shows nothing"
+    assert reader.faults
+    assert runner.conclude(cell, reader, outcome).status == "error"
 
 
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="needs 2 CPUs")

@@ -30,8 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
-    from lab.commands.run import tell
     from lab.engines import docker, make
+    from lab.progress import tell
 
     engine = make("docker", image=options.image, session="compose-env", note=tell)
     try:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import hashlib
 import math
+import os
 import secrets
 import signal
 import sys
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.errors import EngineError, Interrupted, UsageError
+from lab.progress import tell
 
 if TYPE_CHECKING:
     from lab.engines import Engine
@@ -34,7 +36,7 @@ exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdi
   2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
-LEVELS = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
+LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)}
 
 _CELL_GRACE_SECONDS = 30.0
 
@@ -190,11 +192,6 @@ def _probed(engine: Engine) -> tuple[Engine, Machine]:
         raise
 
 
-def tell(line: str) -> None:
-    """A message to the user, beside the results."""
-    print(line, file=sys.stderr, flush=True)
-
-
 class Stop:
     """Whether SIGINT or SIGTERM came."""
 
@@ -205,7 +202,8 @@ class Stop:
         if self.requested:
             raise Interrupted("interrupted twice; what a cell left is removed by: lab clean")
         self.requested = True
-        tell("interrupted: ending the cell; what was measured follows")
+        with contextlib.suppress(OSError):  # not print: the signal may have come in the middle of one
+            os.write(2, b"interrupted: ending the cell; what was measured follows\n")
 
 
 @contextlib.contextmanager

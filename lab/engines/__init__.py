@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import io
 import json
 import pkgutil
+import signal
+import threading
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +41,29 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Remove whatever is left of this session."""
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within this, SIGINT and SIGTERM wait for the end: a second Ctrl-C must not cut short what the first one began.
+
+    Not done by blocking them: another thread would take them, and the handler would run in this one all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    usual = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for one in came:
+            signal.raise_signal(one)
 
 
 def names() -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab import cpuset
-from lab.engines import Sink, cell_code, command, machine_from, order, probe_order
+from lab.engines import Sink, cell_code, command, machine_from, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import Cell, Job, Machine, Outcome
 
@@ -52,7 +52,7 @@ _MOST_RECORDS = 64 * _MEBIBYTE
 
 
 def connect(
-    image: str | None = None, session: str = "probe", note: Callable[[str], None] = print, **_: object
+    image: str | None = None, session: str = "probe", note: Callable[[str], None] = lambda line: None, **_: object
 ) -> Docker:
     """A docker engine with an image that is at hand. ``note`` takes what the user should know, a line each.
 
@@ -213,7 +213,7 @@ class Docker:
 
     def close(self) -> None:
         try:
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(EngineError), undisturbed():
                 _, kept = remove(self._client, self._session)
                 for line in kept:
                     self._note(f"left behind: {line}; remove it with: lab clean")
@@ -230,7 +230,7 @@ class Docker:
         deadline: float,
     ) -> Outcome:
         api = self._client.api
-        with translated(f"creating the container of {name}"):
+        with translated(f"creating the container of {name}"), undisturbed():
             made = api.create_container(
                 self._image,
                 entrypoint=[interpreter],
@@ -244,7 +244,8 @@ class Docker:
         try:
             return self._watch(container, list(made.get("Warnings") or []), sink, deadline)
         finally:
-            _remove_container(self._client, container)
+            with undisturbed():
+                _remove_container(self._client, container)
 
     def _watch(self, container: str, warnings: list[str], sink: Sink, deadline: float) -> Outcome:
         api = self._client.api
@@ -401,6 +402,8 @@ def remove(client: DockerClient, session: str | None = None) -> tuple[list[str],
         except NotFound:
             continue
         except requests.RequestException as error:  # APIError is one too
+            if kind == "container" and getattr(error, "status_code", None) == 409:
+                continue  # its removal is under way already
             kept.append(f"{kind} {name}: {_short(error)}")
         else:
             removed.append(f"{kind} {name}")

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab import cpuset
-from lab.engines import Sink, cell_code, command, machine_from, order, probe_order
+from lab.engines import Sink, cell_code, command, machine_from, order, probe_order, undisturbed
 from lab.errors import CellError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 
@@ -67,7 +67,7 @@ class Local:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, _MARK: mark},
+                env={**os.environ, _MARK: mark, "TMPDIR": self._folder.name},  # gone with the engine
                 start_new_session=True,  # Ctrl-C is to reach the orchestrator alone
             )
         except OSError as error:
@@ -85,7 +85,8 @@ class Local:
         try:
             tail, reason = _pump(worker, look, deadline)
         finally:
-            _end(worker, mark)
+            with undisturbed():
+                _end(worker, mark)
         code = worker.returncode
         if reason is None and code < 0:
             reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"

@@ -12,7 +12,7 @@ def render(session: Session) -> str:
     """The whole session as Markdown."""
     parts = ["# multicore-lab", "  \n".join(summary.headline(session))]
     for table in summary.tables(session):
-        parts.append(f"## {table.title}")
+        parts.append("\n\n".join(filter(None, (f"## {table.title}", table.subtitle))))
         head = [name.replace("_\n", "_").replace("\n", " ") for name in table.head]
         rows = [[text.replace("  ", "&emsp;") for text in row] for row in table.rows]
         parts.append(tabulate(rows, headers=head, tablefmt="github", disable_numparse=True))

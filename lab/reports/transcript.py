@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tabulate import tabulate
 
 from lab import units
 from lab.model import CellResult, Session
+
+_THREAD = 12  # columns for a thread's name; "MainThread" has 10
 
 
 def render(session: Session) -> str:
@@ -24,7 +28,7 @@ def _story(result: CellResult, experiment: str) -> str:
         record.data for record in result.records if record.kind == "event" and record.data["experiment"] == experiment
     ]
     rows = [
-        (f"{event['at'] * 1e3:.1f}", event["pid"], event["thread"], _cpu(event["cpu"]), event["text"])
+        (f"{event['at'] * 1e3:.1f}", str(event["pid"]), event["thread"], _cpu(event["cpu"]), _printable(event["text"]))
         for event in sorted(events, key=lambda event: float(event["at"]))
     ]
     return tabulate(
@@ -32,8 +36,18 @@ def _story(result: CellResult, experiment: str) -> str:
         headers=("ms", "pid", "thread", "CPU", "what happens"),
         disable_numparse=True,
         colalign=("right", "right", "left", "right", "left") if rows else None,
-        maxcolwidths=[None, None, 14, None, 42] if rows else None,
+        maxcolwidths=[None, None, _THREAD, None, _text_width(rows)] if rows else None,
     )
+
+
+def _text_width(rows: Sequence[tuple[str, str, str, str, str]]) -> int:
+    """What the other columns leave of 80."""
+    others = (max(len(row[0]) for row in rows), max(len(row[1]) for row in rows), max(len(row[3]) for row in rows))
+    return 80 - sum(max(5, width) for width in others) - _THREAD - 10
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _cpu(number: int | None) -> str:

@@ -4,6 +4,9 @@ CODE is the zip file of the cell's code, as a path or as base64. The image only 
 supplies the code: so every image can be a cell, none can hold a stale copy, and nothing has to be mounted or copied,
 which works with a read-only root and with an engine on another machine alike. SOURCE has to be valid in any Python 3,
 so that an old one can still say what it is.
+
+It leaves by ``os._exit``: while Python shuts down it has no signal handlers any more, and a request to stop that comes
+just then would make a cell that has ended well look as if it had been killed.
 """
 
 SOURCE = r"""
@@ -21,5 +24,5 @@ if not code.endswith(".zip"):
     code = path
 sys.path.insert(0, code)
 from lab.worker.supervise import main
-sys.exit(main(json.loads(job)))
+os._exit(main(json.loads(job)))
 """

@@ -96,11 +96,11 @@ def _in_a_child(
             folder = tempfile.mkdtemp(prefix="lab-")
             child = os.fork()
         except OSError as error:
+            os.close(writer)
             return "failed", "could not be started: %s" % (error.strerror or error)
         if child == 0:
             _be_the_experiment(channel, name, job, writer, folder, (reader, *stop))
         os.close(writer)
-        writer = -1
         try:
             cut = _listen(listener, reader, child, deadline, stop[0])
         finally:
@@ -110,18 +110,19 @@ def _in_a_child(
         listener.hear_the_rest(reader)
     finally:
         os.close(reader)
-        if writer >= 0:
-            os.close(writer)
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
     if cut == "timeout":
         return cut, "did not end within %g s" % job["deadline_seconds"]
     if cut == "stopped":
         return cut, "the cell was asked to stop"
-    died = _how_it_died(state) if state and not cut else None
-    early = None if listener.done else "ended before run() returned, or closed what it speaks through"
-    stray = None if gone else "left processes behind that could not be ended"
-    reason = listener.raised or died or listener.fault or early or stray
+    reason = (
+        listener.raised
+        or (_how_it_died(state) if state and not cut else None)
+        or listener.fault
+        or (None if listener.done else "ended before run() returned, or closed what it speaks through")
+        or (None if gone else "left processes behind that could not be ended")
+    )
     return ("failed", reason) if reason else ("ok", None)
 
 
