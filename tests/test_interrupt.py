@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,11 +178,25 @@ def check(run: Run, moment: str, code: int, out: str) -> None:
             assert (run.sessions / run.session / f"{cell['id']}.jsonl").stat().st_size > 0
 
 
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Run, int, str]]:
+    """A local run for each moment, interrupted then: (the run, its exit code, what it printed). A few at a time."""
+
+    def one(moment: str) -> tuple[Run, int, str]:
+        run = Run(tmp_path_factory.mktemp("run"), "local")
+        way = list(WAYS)[list(MOMENTS).index(moment) % 2]
+        return run, *interrupt(run, moment, WAYS[way])
+
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(MOMENTS, pool.map(one, MOMENTS), strict=True))
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_an_interrupted_local_run_keeps_what_was_measured(start: Callable[[str], Run], moment: str) -> None:
-    run = start("local")
-    way = list(WAYS)[list(MOMENTS).index(moment) % 2]
-    check(run, moment, *interrupt(run, moment, WAYS[way]))
+def test_an_interrupted_local_run_keeps_what_was_measured(
+    interrupted: dict[str, tuple[Run, int, str]], moment: str
+) -> None:
+    run, code, out = interrupted[moment]
+    check(run, moment, code, out)
 
 
 def test_a_signal_while_the_results_are_being_put_together_takes_none_of_them_away(

@@ -11,17 +11,18 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.errors import EngineError, Interrupted, UsageError
 from lab.progress import tell
 
 if TYPE_CHECKING:
     from lab.engines import Engine
-    from lab.model import Cell, Job, Machine
+    from lab.model import Cell, Job, Machine, Session
+    from lab.store import SessionFolder
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
@@ -73,9 +74,8 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import planner, progress, reports, runner, sessions
+    from lab import planner, progress, runner, sessions
     from lab.engines import cell_code
-    from lab.model import Status
     from lab.store import SessionFolder, default_folder
 
     experiments = chosen_experiments(options.experiments)
@@ -103,26 +103,34 @@ def run(options: argparse.Namespace) -> int:
         with live:
             jobs = [_job(session, cell, experiments, seconds, width) for cell in cells]
             results = runner.run(engine, jobs, folder, live, stop)
-    done = sessions.assemble(
-        id=session,
-        began=began,
-        machine=machine,
-        arguments=arguments,
-        experiments=experiments,
-        results=results,
-        code_sha256=hashlib.sha256(code).hexdigest(),
-        wall_seconds=time.monotonic() - begun,
-        notes=(f"note: {folder.failure}",) if folder.failure else (),
-        interrupted=stop.requested,
-    )
+        done = sessions.assemble(
+            id=session,
+            began=began,
+            machine=machine,
+            arguments=arguments,
+            experiments=experiments,
+            results=results,
+            code_sha256=hashlib.sha256(code).hexdigest(),
+            wall_seconds=time.monotonic() - begun,
+            notes=(f"note: {folder.failure}",) if folder.failure else (),
+            interrupted=stop.requested,
+        )
+        _publish(done, folder, manifest, options)
+        return sessions.exit_code(done, strict=options.strict)
+
+
+def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """Store the report and print it."""
+    from lab import reports
+    from lab.model import Status
+
     folder.write_manifest({**manifest, "report": reports.document(done)})
     if options.transcript:
         sys.stdout.write(reports.render(done, "transcript"))
     sys.stdout.write(reports.render(done, options.format))
-    where = "the session is incomplete: " + folder.failure if folder.failure else f"session kept in {folder.path}"
-    ran = sum(result.status is Status.MEASURED for result in results)
-    tell(f"{ran} of {len(results)} cells measured in {done.wall_seconds:.0f} s; {where}")
-    return sessions.exit_code(done, strict=options.strict)
+    where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
+    ran = sum(result.status is Status.MEASURED for result in done.results)
+    tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
 
 
 def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:

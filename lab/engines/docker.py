@@ -260,8 +260,9 @@ class Docker:
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
                 if time.monotonic() > deadline:
-                    if overdue:
-                        break  # it does not even die; it will be removed by force
+                    if overdue:  # it does not even die; it will be removed by force
+                        details = api.inspect_container(container)
+                        break
                     overdue, deadline = True, time.monotonic() + _KILL_SECONDS
                     with contextlib.suppress(Exception):
                         api.kill(container)

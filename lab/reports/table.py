@@ -15,16 +15,23 @@ WIDTH = 80
 
 def render(session: Session) -> str:
     """The whole session as text."""
-    # A head needs no more room than its column: with tabulate's two blanks more the Pool() table has 88 columns.
-    tabulate_module.MIN_PADDING = 0
     parts = ["\n".join(_wrap(line) for line in summary.headline(session))]
     for table in summary.tables(session):
-        body = tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
+        body = _narrow(table)
         title = "\n".join(filter(None, (table.title, _wrap(table.subtitle))))
         notes = "\n".join(_wrap(line) for line in table.notes)
         parts.append("\n\n".join(filter(None, (title, body, notes))))
     parts.extend(_wrap(note) for note in session.notes)
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _narrow(table: summary.Table) -> str:
+    """The table with heads as wide as they are: with the two blanks more that tabulate gives them, Pool() has 88."""
+    usual, tabulate_module.MIN_PADDING = tabulate_module.MIN_PADDING, 0
+    try:
+        return tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
+    finally:
+        tabulate_module.MIN_PADDING = usual
 
 
 def _wrap(line: str) -> str:
