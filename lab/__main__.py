@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
+
+from lab.errors import LabError
 
 
 def run() -> None:
     """Run the command line and exit with its code; a user's mistake gets a line, not a traceback."""
-    from lab.cli import main
-    from lab.errors import LabError
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without “ still gets its tables
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is to end the lab as Ctrl-C does
+        from lab.cli import main
+
         code = main(sys.argv[1:])
         sys.stdout.flush()
     except LabError as error:

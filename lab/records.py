@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from lab.model import Record
-from lab.worker.channel import LONGEST_RECORD, SCHEMA
+from lab.worker.channel import LONGEST_RECORD, SCHEMA, canonical
 
 #: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
 _HOLDS: dict[str, dict[str, Any]] = {
@@ -98,6 +98,7 @@ class Reader:
         self.records.append(record)
         if record.kind == "end":
             self._ended = True
+            self._hash.update(canonical(record.data))
             if record.data.get("records") != record.seq or record.data.get("sha256") != self._hash.hexdigest():
                 self._fault("the count or the hash in the end record does not match what came")
         else:

@@ -1,5 +1,6 @@
 """Medians and intervals. Pure, and shipped into the cell: sampling stops there by the same rule that judges here."""
 
+import functools
 import random
 import statistics
 from typing import List, NamedTuple, Optional, Sequence
@@ -50,6 +51,11 @@ def estimate(values: Sequence[float], resamples: int = 1000, seed: int = 1) -> E
     plain percentiles too narrow; they are taken further out, as a t-interval would be (expanded percentile interval,
     Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.2).
     """
+    return _bootstrapped(tuple(values), resamples, seed)
+
+
+@functools.lru_cache(maxsize=256)  # claims, tables and documents rest on the same values
+def _bootstrapped(values: Sequence[float], resamples: int, seed: int) -> Estimate:
     count = len(values)
     centre = median(values)
     if count == 1:

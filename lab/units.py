@@ -7,7 +7,8 @@ def seconds(value: float) -> str:
     """A duration given in seconds, in the unit that reads best: ``3.2 s``, ``5.1 ms``, ``120 µs``."""
     size = abs(value)
     if size >= 60:
-        return f"{int(value // 60)} min {value % 60:.0f} s"
+        minutes, rest = divmod(round(value), 60)
+        return f"{minutes} min {rest} s"
     if size >= 1:
         return f"{value:.1f} s"
     if size >= 1e-3:

@@ -40,7 +40,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
     """A fake engine that ``DOCKER_HOST`` points at, and an SDK that does not wait long for it."""
     with Server(tmp_path / "engine.sock") as server:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{server.server_address!s}")
-        monkeypatch.setattr(docker_engine, "_API_SECONDS", 0.3)
+        monkeypatch.setattr(docker_engine, "_API_SECONDS", 0.25)
         yield server.engine
 
 
@@ -276,7 +276,7 @@ def test_a_log_that_is_torn_shows_as_a_torn_stream(lab: Lab, api: Engine) -> Non
     assert report(lab)["cpu1"] == ("error", "a torn last line; the end record is missing")
 
 
-@pytest.mark.parametrize("seconds", [0.1, 1.2], ids=["ends soon", "ends later than the API's time limit"])
+@pytest.mark.parametrize("seconds", [0.1, 0.6], ids=["ends soon", "ends later than the API's time limit"])
 def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engine, seconds: float) -> None:
     api.cells["cpu1"] = Play(stdout=WHOLE, attached_bytes=300, seconds=seconds)
     assert run(lab)[0] == 0
@@ -321,7 +321,7 @@ def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
     from lab.commands import run as run_command
 
     usual = run_command._job
-    monkeypatch.setattr(run_command, "_job", lambda *given: replace(usual(*given), cell_deadline=0.6))
+    monkeypatch.setattr(run_command, "_job", lambda *given: replace(usual(*given), cell_deadline=0.3))
     api.cells["cpu1"] = Play(stdout=WHOLE[:700], attached_bytes=attached, seconds=60)
     code, _, _ = run(lab)
     assert code == 3

@@ -167,6 +167,8 @@ def check(run: Run, moment: str, code: int, out: str) -> None:
     assert list(run.temporary.iterdir()) == []
     assert code == 130, run.lines
     assert "Traceback" not in "".join(run.lines)
+    if MOMENTS[moment][0] is None and not out:
+        return  # it had not even begun: there is nothing to print
     assert "Limits" in out
     report = run.report()
     statuses = [one["status"] for one in report["cells"]]

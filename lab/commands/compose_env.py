@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.engines import docker, make
     from lab.progress import tell
 
-    engine = make("docker", image=options.image, session="compose-env", note=tell)
+    engine = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
     try:
         machine = engine.probe()
     finally:

@@ -47,7 +47,7 @@ def _docker(image: str | None) -> tuple[Machine | None, str]:
     from lab.engines import make
 
     try:
-        engine = make("docker", image=image, session="doctor", note=lambda line: None)
+        engine = make("docker", image=image, session=f"doctor-{os.getpid()}", note=lambda line: None)
         try:
             return engine.probe(), ""
         finally:

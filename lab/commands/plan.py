@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from lab.commands import run as run_command
 
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
     experiments = run_command.chosen_experiments(options.experiments)
     sizes = planner.parse_sizes(options.cpus)
-    engine, machine = run_command.choose_engine(options, "plan")
+    engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", run_command.Stop())
     engine.close()
     rows = [
         (cell.label, cpuset.render(cell.cpus), "to be measured")

@@ -84,8 +84,9 @@ def run(options: argparse.Namespace) -> int:
     began, begun = time.time(), time.monotonic()
     session = time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
     with stopping() as stop, contextlib.ExitStack() as stack:
-        engine, machine = choose_engine(options, session)
+        engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
+        stop.at_once = False
         cells = planner.plan(sizes, machine.cpus)
         folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
             interrupted=stop.requested,
         )
         _publish(done, folder, manifest, options)
-        return sessions.exit_code(done, strict=options.strict)
+        return 130 if stop.requested else sessions.exit_code(done, strict=options.strict)
 
 
 def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], options: argparse.Namespace) -> None:
@@ -169,7 +170,7 @@ def _job(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float,
     )
 
 
-def choose_engine(options: argparse.Namespace, session: str) -> tuple[Engine, Machine]:
+def choose_engine(options: argparse.Namespace, session: str, stop: Stop) -> tuple[Engine, Machine]:
     """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
 
     Raises EngineError, ImageError or UsageError.
@@ -180,8 +181,13 @@ def choose_engine(options: argparse.Namespace, session: str) -> tuple[Engine, Ma
         if options.image:
             raise UsageError("--image needs an engine; leave it out, or use --engine docker")
         return _probed(engines.make("local"))
+
+    def pulling(line: str) -> None:
+        tell(line)
+        stop.at_once = True
+
     try:
-        found = _probed(engines.make("docker", image=options.image, session=session, note=tell))
+        found = _probed(engines.make("docker", image=options.image, session=session, note=pulling))
     except EngineError as error:
         if options.engine == "docker" or options.image:
             raise
@@ -204,9 +210,13 @@ class Stop:
     """Whether SIGINT or SIGTERM came."""
 
     requested = False
+    #: Nothing can be torn yet, and what is under way (a pull) may take long.
+    at_once = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """The signal handler. It only takes note, so that nothing is torn; a second signal does not wait."""
+        if self.at_once:
+            raise Interrupted("interrupted before anything was measured")
         if self.requested:
             raise Interrupted("interrupted twice; what a cell left is removed by: lab clean")
         self.requested = True

@@ -97,7 +97,8 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     if same:
         reason = "Pool() started %d for %s" % (workers, have)
     else:
-        source = "the host's CPUs" if workers == facts.host_cpus else "the CPUs in the affinity mask"
+        believed = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
+        source = believed.get(workers, "something else")
         reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, source)
     return Finding(CONFIRMED if same else REFUTED, reason, workers, None, None, "workers")
 

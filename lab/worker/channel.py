@@ -60,9 +60,16 @@ class Channel:
         self._count += 1
 
     def end(self, data: Mapping[str, Any]) -> None:
-        """Write the last record: the number of records before it and their SHA-256."""
+        """Write the last record: the number of records before it, and the SHA-256 of them and of its own data."""
+        self._hash.update(canonical(data))
         self.emit("end", dict(data, records=self._count, sha256=self._hash.hexdigest()))
 
     def close(self) -> None:
         """Close the private descriptor; a forked child calls this so that it cannot write a record."""
         os.close(self._descriptor)
+
+
+def canonical(data: Mapping[str, Any]) -> bytes:
+    """The data of an end record, without what is computed from it, as the bytes that its hash covers."""
+    own = {key: value for key, value in data.items() if key not in ("records", "sha256")}
+    return json.dumps(own, sort_keys=True, separators=(",", ":")).encode()
