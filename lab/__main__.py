@@ -31,8 +31,10 @@ def run() -> None:
         code = 0
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
-            print("lab: interrupted", file=sys.stderr)  # noqa: T201
-        code = 130
+            print("lab: interrupted", file=sys.stderr, flush=True)  # noqa: T201
+        # Not sys.exit: an interrupt that fell into an exec(), as while a dataclass is made, makes CPython end itself by
+        # the signal, whatever the exit code (run_eval_code_obj in Python/pythonrun.c).
+        os._exit(130)
     sys.exit(code)
 
 
