@@ -187,7 +187,7 @@ def test_each_service_says_who_pinned_it_and_what_it_did(ended: Project, cpus: t
 
 
 def test_the_report_shows_every_size_and_who_pinned_it(ended: Project, cpus: tuple[int, ...]) -> None:
-    table = ended.said("report").split("Limits\n\n")[1].split("\n\n")[0]
+    table = ended.said("report").split("Limits\n")[1].split("\n\n")[1]
     rows = {line.split()[0]: line for line in table.splitlines()[2:]}
     assert list(rows) == ["1", "2", "4", "all"]
     words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody"}

@@ -64,6 +64,7 @@ class Run:
         while time.monotonic() < until:
             caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{self.process.pid}/status").read_text())
             if caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+                time.sleep(0.01)  # CPython ignores a signal between telling the kernel and setting its own handler
                 return
             time.sleep(0.005)
         raise AssertionError("it never came to handle SIGTERM")
@@ -245,7 +246,8 @@ def test_an_interrupted_run_in_containers_keeps_what_was_measured_and_leaves_no_
 ) -> None:
     run = start("docker")
     check(run, moment, *interrupt(run, moment, WAYS[way]))
-    assert labelled(engine, run.session) == set()
+    if run.sessions.exists():  # else it had not even begun
+        assert labelled(engine, run.session) == set()
 
 
 @pytest.mark.engine

@@ -42,8 +42,8 @@ LEAST_SCALING = 0.85
 #: With less than this delivered, one cannot tell one core from several: the machine itself had only one to give.
 LEAST_CAPACITY = 1.4
 
-#: Six batches, each with one block of the crowd: the fewest for an interval of it.
-FEWEST_ROUNDS = 6 * CROWD.every
+#: Seven batches, each with one block of the crowd: an interval of it needs five, and some are disturbed.
+FEWEST_ROUNDS = 7 * CROWD.every
 
 
 def arms_for(cpus: int) -> tuple[Arm, ...]:

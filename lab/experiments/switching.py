@@ -32,6 +32,7 @@ USUAL = INTERVALS[1][0]
 SLACK_SECONDS = 0.0005
 SLACK_SHARE = 0.25
 #: On one CPU the thread that wakes waits for the scheduler's turn besides: up to one tick (4 ms at 250 Hz) and a bit.
+#: An interval that is shorter than that turn cannot show there, and is not judged.
 TURN_SECONDS = 0.005
 
 
@@ -96,6 +97,8 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
         found[interval] = estimate(gaps)
     verdicts = set()
     for interval, one in found.items():
+        if interval < turn:
+            continue
         slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
         verdicts.add(decide(one, interval - slack, interval + slack + turn))
     verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
