@@ -39,9 +39,10 @@ WAKE_SECONDS = 0.00015
 class Arm(NamedTuple):
     """One way of doing the work. ``processes`` × ``threads`` workers repeat ``payload`` for ``seconds``.
 
-    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run; ``clean``: they
+    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. ``clean``: they
     have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
-    GIL, nor for more workers than CPUs); ``every``: the arm takes part in every so many rounds only.
+    GIL, nor for more workers than CPUs). ``every``: the arm takes part in every so many rounds only; ``repeat``: so
+    many times in such a round.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Arm(NamedTuple):
     clean: bool = True
     seconds: float = BLOCK_SECONDS
     every: int = 1
+    repeat: int = 1
 
 
 class Turn(NamedTuple):
@@ -125,7 +127,7 @@ class Crew:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
         plan: list[list[Arm]] = []
         for number in range(first, first + count):
-            present = [arm for arm in arms if number % arm.every == 0]
+            present = [arm for arm in arms if number % arm.every == 0 for _ in range(arm.repeat)]
             plan.append(order.sample(present, len(present)))
         turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         for pipe, mine in zip(self._pipes, turns):
@@ -135,7 +137,13 @@ class Crew:
             for (place, _), tally in zip(mine, pipe.recv()):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
-        return [{arm.name: block_of(arm, tallies[next(places)]) for arm in arms_of_round} for arms_of_round in plan]
+        rounds = []
+        for arms_of_round in plan:
+            blocks: dict[str, list[dict[str, Any]]] = {}
+            for arm in arms_of_round:
+                blocks.setdefault(arm.name, []).append(block_of(arm, tallies[next(places)]))
+            rounds.append({name: merged(several) for name, several in blocks.items()})
+        return rounds
 
     def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Turn]]]:
         """For each worker its turns, each with the place of its block in the whole sequence."""
@@ -167,6 +175,15 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
         "lost": round(max(lost), 5) if lost else None,
     }
     return dict(block, disturbed=disturbance(arm, block))
+
+
+def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One block for all of an arm's in a round: the mean of those that count, or the first when none does."""
+    good = [block for block in blocks if not block["disturbed"]]
+    if len(good) < 2:
+        return dict((good or list(blocks))[0], blocks=len(good))
+    means = {key: round(sum(block[key] for block in good) / len(good), 5) for key in ("rate", "cores")}
+    return dict(good[0], **means, blocks=len(good))
 
 
 def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:

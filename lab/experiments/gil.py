@@ -29,7 +29,10 @@ from lab.experiments.process import most_at_once
 from lab.stats import Estimate
 
 #: Cores used are read over blocks of at least 0.3 s: shorter ones hold too few hand-overs.
-CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=8)
+CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=6)
+
+#: Blocks of the short arms in a round: where the host takes CPUs away for milliseconds, one of them gets through.
+REPEAT = 3
 
 #: A second CPU that is really used shows as a speed-up near 2; scheduling noise as one near 1. In between lies 1.25,
 #: which a second CPU that gives a quarter of itself would reach.
@@ -44,15 +47,16 @@ LEAST_CAPACITY = 1.4
 
 #: Seven batches, each with one block of the crowd: an interval of it needs five, and some are disturbed.
 FEWEST_ROUNDS = 7 * CROWD.every
+FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU there is nothing to decide, only to show
 
 
 def arms_for(cpus: int) -> tuple[Arm, ...]:
     """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it."""
     workers = max(2, cpus)
     return (
-        Arm("one process", "count"),
-        Arm("probe", "count", processes=cpus, pinned=True),
-        Arm("processes", "count", processes=workers, clean=workers <= cpus),
+        Arm("one process", "count", repeat=REPEAT),
+        Arm("probe", "count", processes=cpus, pinned=True, repeat=REPEAT),
+        Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
         Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS),
         Arm("C code", "digest", seconds=TEAM_SECONDS),
         Arm("C code threads", "digest", threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
@@ -64,11 +68,12 @@ def run(voice: Voice) -> None:
     arms = arms_for(len(voice.cpus))
     order = shuffler()
     rounds: list[Round] = []
+    fewest = FEWEST_ROUNDS if len(voice.cpus) > 1 else FEWEST_ROUNDS_ALONE
     until = time.monotonic() + voice.seconds
     voice.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, CROWD)))
     with Crew(voice.cpus) as crew:
         crew.rounds(arms, 1, 2, order)  # warms up: the first blocks fault in pages and start threads
-        while time.monotonic() < until and not (len(rounds) >= FEWEST_ROUNDS and settled(rounds, voice)):
+        while time.monotonic() < until and not (len(rounds) >= fewest and settled(rounds, voice)):
             batch = crew.rounds((*arms, CROWD), len(rounds), CROWD.every, order)
             for blocks in batch:
                 voice.sample("round", blocks)
@@ -186,7 +191,7 @@ EXPERIMENT = Experiment(
     summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
     method="Rounds of blocks of 5 to 25 ms in random order: one process; as many threads and processes as CPUs (at"
     " least two); threads in C code that drops the GIL (SHA-256 of 1 MiB); and the capacity probe, one process pinned"
-    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every eighth."
+    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every sixth."
     " Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a"
     " round.",
     watch="Threads beside processes beside the probe. Where the probe itself gives little, nothing can be told.",

@@ -36,4 +36,4 @@ def _narrow(table: summary.Table) -> str:
 
 def _wrap(line: str) -> str:
     indent = len(line) - len(line.lstrip(" -"))
-    return textwrap.fill(line, WIDTH, subsequent_indent=" " * max(indent, 2))
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * max(indent, 2), break_on_hyphens=False)

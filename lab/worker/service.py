@@ -19,7 +19,7 @@ from lab import experiments
 from lab.worker import supervise
 from lab.worker.channel import Channel
 
-SECONDS = 8.0
+SECONDS = 9.0
 WIDTH = 0.05
 
 #: Exit statuses. Compose starts no further service after any but 0, so a cell that fails has to end with 0 as well.
