@@ -7,6 +7,7 @@ Sources: man 2 sched_getaffinity; the kernel's Documentation/admin-guide/cgroup-
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.pool  # here, not in each of the two children that try Pool()
 import os
 import platform
 import re
