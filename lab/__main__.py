@@ -23,7 +23,7 @@ def run() -> None:
         code = main(sys.argv[1:])
         sys.stdout.flush()
     except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)  # noqa: T201
+        print(f"lab: {error}", file=sys.stderr)  # noqa: T201 - an error is not a result: it goes to standard error
         code = error.exit_code
     except BrokenPipeError:
         # The reader (head, a pager) has what it wanted. Nothing may be flushed into the closed pipe at exit.
@@ -31,7 +31,7 @@ def run() -> None:
         code = 0
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
-            print("lab: interrupted", file=sys.stderr, flush=True)  # noqa: T201
+            print("lab: interrupted", file=sys.stderr, flush=True)  # noqa: T201 - as above
         # Not sys.exit: an interrupt that fell into an exec(), as while a dataclass is made, makes CPython end itself by
         # the signal, whatever the exit code (run_eval_code_obj in Python/pythonrun.c).
         os._exit(130)
