@@ -3,13 +3,14 @@
     python benchmarks/cost.py [--image IMAGE]
 
 - the whole default ``lab run``, and the share of it that is not measuring;
-- one cell against a bare ``docker run`` of the same image, alternating in the same run;
+- an empty cell, in runs of four, against a bare ``docker run`` of the same image, alternating in the same run;
 - ``lab --help`` against a bare interpreter start, alternating.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -20,12 +21,13 @@ from pathlib import Path
 
 from lab import planner, runner, units
 from lab.engines import docker
-from lab.model import Job
+from lab.model import Job, Status
 from lab.progress import Plain
 from lab.stats import median, quantile
 from lab.store import SessionFolder
 
 REPEATS = 15
+CELLS = 4  # as a default run has
 
 
 def main() -> None:
@@ -56,29 +58,32 @@ def one_cell(image: str | None) -> None:
     client = docker.client_for_this_environment()
     name = docker.find_image(client, image, print)
     client.close()
-    engine = docker.connect(image=name, session="cost")
-    try:
-        cell = planner.plan([1], engine.probe().cpus)[0]
-        job = Job(
-            session="cost",
-            cell=cell,
-            experiments=(),
-            seconds=1,
-            width=1,
-            experiment_deadline=30,
-            cell_deadline=60,
-        )
+    cells = [dataclasses.replace(planner.plan([1], (0,))[0], id=f"empty{number}") for number in range(CELLS)]
+    jobs = [
+        Job(session="cost", cell=cell, experiments=(), seconds=1, width=1, experiment_deadline=30, cell_deadline=60)
+        for cell in cells
+    ]
+
+    def cells_of_ours() -> None:
         with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "cost") as folder:
-            quiet = Silent(0, (), 0)
-            ours, bare = alternate(
-                lambda: runner.run_cell(engine, job, folder, quiet, Never()),
-                lambda: subprocess.run(
-                    ["docker", "run", "--rm", "--entrypoint", "python3", name, "-c", "pass"], check=True
-                ),
-            )
-    finally:
-        engine.close()
-    report(f"an empty cell with its proof, image {name}", ours, "bare docker run", bare)
+            engine = docker.connect(image=name, session="cost")
+            try:
+                results = runner.run(engine, jobs, folder, Silent(0, (), 0), Never())
+            finally:
+                engine.close()  # all their containers are gone when it returns
+        assert all(result.status is Status.MEASURED for result in results), results
+
+    def bare() -> None:
+        for _ in cells:
+            subprocess.run(["docker", "run", "--rm", "--entrypoint", "python3", name, "-c", "pass"], check=True)
+
+    ours, theirs = alternate(cells_of_ours, bare)
+    report(
+        f"an empty cell with its proof, image {name}, in runs of {CELLS}",
+        [seconds / CELLS for seconds in ours],
+        "bare docker run",
+        [seconds / CELLS for seconds in theirs],
+    )
 
 
 class Silent(Plain):

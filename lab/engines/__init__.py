@@ -91,9 +91,13 @@ def cell_code() -> bytes:
 
 
 def command(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
-    """The arguments after the interpreter that start the worker; see :mod:`lab.worker.bootstrap`."""
+    """The arguments after the interpreter that start the worker; see :mod:`lab.worker.bootstrap`.
+
+    Without ``site``: what an image runs at the start of its Pythons (``sitecustomize``, ``.pth`` files) could
+    print before the worker has taken standard output, or trace what is measured; and it takes time in every cell.
+    """
     carried = str(code) if isinstance(code, Path) else base64.b64encode(code).decode()
-    return ["-I", "-c", SOURCE, carried, json.dumps(job)]
+    return ["-I", "-S", "-c", SOURCE, carried, json.dumps(job)]
 
 
 def order(job: Job, pin: list[int] | None) -> dict[str, object]:

@@ -165,6 +165,8 @@ class Docker:
         self._session = session
         self._code = cell_code()
         self._interpreters: tuple[str, ...] = _INTERPRETERS
+        #: Under way while the next container is made; close() waits for them.
+        self._removals: list[threading.Thread] = []
 
     def probe(self) -> Machine:
         job = probe_order(self._session)
@@ -172,6 +174,7 @@ class Docker:
             info, version = self._client.info(), self._client.version()
         stream, outcome = b"", Outcome(exit_code=None)
         for name in self._interpreters:
+            self._await_removals()  # the next try has the same name
             pieces: list[bytes] = []
             with contextlib.suppress(_NoInterpreterError):
                 outcome = self._cell(name, None, "probe", job, pieces.append, time.monotonic() + 60)
@@ -214,6 +217,7 @@ class Docker:
     def close(self) -> None:
         try:
             with contextlib.suppress(EngineError), undisturbed():
+                self._await_removals()
                 _, kept = remove(self._client, self._session)
                 for line in kept:
                     self._note(f"left behind: {line}; remove it with: lab clean")
@@ -241,11 +245,21 @@ class Docker:
                 host_config=api.create_host_config(**settings(cell, self._session)),
             )
         container = made["Id"]
+        remove_it = functools.partial(_remove_container, self._client, container)
         try:
-            return self._watch(container, list(made.get("Warnings") or []), sink, deadline)
-        finally:
+            outcome = self._watch(container, list(made.get("Warnings") or []), sink, deadline)
+        except BaseException:
             with undisturbed():
-                _remove_container(self._client, container)
+                remove_it()
+            raise
+        removal = threading.Thread(target=remove_it)
+        self._removals.append(removal)
+        removal.start()
+        return outcome
+
+    def _await_removals(self) -> None:
+        while self._removals:
+            self._removals.pop().join()
 
     def _watch(self, container: str, warnings: list[str], sink: Sink, deadline: float) -> Outcome:
         api = self._client.api

@@ -1,9 +1,10 @@
 """The first lines that run in a cell: ``python3 -I -c SOURCE CODE JOB``.
 
-CODE is the zip file of the cell's code, as a path or as base64. The image only supplies Python, the orchestrator
-supplies the code: so every image can be a cell, none can hold a stale copy, and nothing has to be mounted or copied,
-which works with a read-only root and with an engine on another machine alike. SOURCE has to be valid in any Python 3,
-so that an old one can still say what it is.
+CODE is the zip file of the cell's code, as a path or, in a container with a /tmp of its own, as base64. The image only
+supplies Python, the orchestrator supplies the code: so every image can be a cell, none can hold a stale copy, and
+nothing has to be mounted or copied, which works with a read-only root and with an engine on another machine alike.
+SOURCE has to be valid in any Python 3, so that an old one can still say what it is; and imports little, since all that
+is imported here and in the worker is waited for in every cell.
 
 It leaves by ``os._exit``: while Python shuts down it has no signal handlers any more, and a request to stop that comes
 just then would make a cell that has ended well look as if it had been killed.
@@ -14,13 +15,12 @@ import sys
 if sys.version_info < (3, 9):
     sys.stdout.write('{"kind": "refused", "reason": "Python %d.%d"}\n' % sys.version_info[:2])
     sys.exit(64)
-import base64, json, os, tempfile
+import binascii, json, os
 code, job = sys.argv[1:3]
 if not code.endswith(".zip"):
-    folder = tempfile.mkdtemp(prefix="multicore-lab-")
-    path = os.path.join(folder, "cell.zip")
-    with open(path, "wb") as file:
-        file.write(base64.b64decode(code))
+    path = "/tmp/multicore-lab-%d.zip" % os.getpid()
+    with open(path, "xb") as file:
+        file.write(binascii.a2b_base64(code))
     code = path
 sys.path.insert(0, code)
 from lab.worker.supervise import main

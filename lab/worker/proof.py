@@ -9,12 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.pool  # here, not in each of the two children that try Pool()
 import os
-import platform
 import re
 import select
 import signal
 import sys
-import sysconfig
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
@@ -22,6 +20,9 @@ _POOL_SECONDS = 30.0
 
 #: The period where none is given (the kernel's Documentation/admin-guide/cgroup-v2.rst, ``cpu.max``).
 _USUAL_PERIOD_US = 100000.0
+
+#: How they write their own names.
+_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 #: What one level of control groups sets, or ``None`` where it sets no quota.
 _Quota = Optional[Dict[str, Any]]
@@ -55,19 +56,22 @@ def take(root: str = "/") -> dict[str, Any]:
 
 
 def python() -> dict[str, Any]:
-    """Which Python this is, as itself says: version, implementation, and whether it runs with a GIL."""
+    """Which Python this is, as itself says: version, implementation, and whether it runs with a GIL.
+
+    Without the modules ``platform`` and ``sysconfig``, which take longer to load than all of this takes.
+    """
     gil = getattr(sys, "_is_gil_enabled", None)
     return {
         "version": list(sys.version_info[:3]),
         "release": sys.version.split()[0],
-        "implementation": platform.python_implementation(),
-        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "implementation": _IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
+        "free_threaded": "t" in sys.abiflags,  # documented since 3.13: "t" is for free-threading
         "gil_enabled": True if gil is None else bool(gil()),
         "executable": sys.executable,
         "start_method": multiprocessing.get_start_method(),
         "switch_interval": sys.getswitchinterval(),
-        "machine": platform.machine(),
-        "kernel": platform.release(),
+        "machine": os.uname().machine,
+        "kernel": os.uname().release,
     }
 
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from typing import Any, Mapping, NoReturn
 
@@ -88,6 +86,9 @@ def _in_a_child(
     channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int], deadline: float
 ) -> tuple[str, str | None]:
     """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``)."""
+    import shutil
+    import tempfile
+
     listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job["seconds"])
     reader, writer = os.pipe()
     folder = None
@@ -140,12 +141,18 @@ def _be_the_experiment(
         channel.close()
         for descriptor in others:
             os.close(descriptor)
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        _use_for_temporary_files(folder)
         status = _perform(name, Voice(writer, job["seconds"], job["width"]))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.
         os._exit(status)
+
+
+def _use_for_temporary_files(folder: str) -> None:
+    import tempfile
+
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 def _perform(name: str, voice: Voice) -> int:
