@@ -147,7 +147,9 @@ class CellResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``."""
+    """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``, and
+    so is ``ceiling``: the most (for times: the least) that the machine had to give. ``accepted`` and ``rejected`` count
+    rounds."""
 
     claim: str
     statement: str
@@ -161,11 +163,29 @@ class Judgement:
     unit: str = ""
     accepted: int | None = None
     rejected: int | None = None
+    ceiling: float | None = None
 
     @property
     def surprise(self) -> bool:
         """A decisive verdict that differs from the expected one."""
         return self.expected is not None and self.verdict.decisive and self.verdict != self.expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A number that an experiment measured in one cell, beside its claims. ``value``, ``low`` and ``high`` (its 95 %
+    interval) are in ``unit``, or ``None`` with too few rounds."""
+
+    experiment: str
+    title: str
+    cell: str
+    what: str
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    accepted: int
+    rejected: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +201,7 @@ class Session:
     results: tuple[CellResult, ...]
     judgements: tuple[Judgement, ...]
     wall_seconds: float
+    quantities: tuple[Quantity, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 

@@ -24,6 +24,7 @@ def assemble(
     interrupted: bool = False,
 ) -> Session:
     """A session with every claim of its experiments judged."""
+    found = [load(name) for name in experiments]
     return Session(
         id=id,
         began=began,
@@ -32,7 +33,8 @@ def assemble(
         lab_version=__version__,
         code_sha256=code_sha256,
         results=tuple(results),
-        judgements=verdicts.judge([load(name) for name in experiments], results),
+        judgements=verdicts.judge(found, results),
+        quantities=verdicts.quantities(found, results),
         wall_seconds=wall_seconds,
         notes=tuple(notes),
         interrupted=interrupted,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lab import cores, cpuset, proofs, units
-from lab.model import CellResult, Judgement, Session, Status, Verdict
+from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.stats import Estimate
 
 #: More cells than this do not fit beside each other in 80 columns.
@@ -34,6 +34,8 @@ def tables(session: Session) -> tuple[Table, ...]:
         found.append(pool(session))
     if "gil" in ran:
         found.append(cores_used(session))
+    found.extend(quantities(session))
+    found.extend(numbers(session))
     found.extend(claims(session))
     pinned = pinning(session)
     return tuple(replace(table, subtitle=pinned) for table in found)
@@ -155,6 +157,77 @@ def cores_used(session: Session) -> Table:
         "machine\ndelivered",
     )
     return Table(title="Cores: what threads and processes really use", head=head, rows=tuple(rows))
+
+
+def quantities(session: Session) -> list[Table]:
+    """A table for each experiment that has measured more than its claims: every number, with its interval."""
+    found = []
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    for experiment in dict.fromkeys(one.experiment for one in session.quantities):
+        mine = [one for one in session.quantities if one.experiment == experiment]
+        rows, last = [], ""
+        for one in mine:
+            row = (one.what, _quantity(one), _interval(one), _rounds(one))
+            rows.append(("" if one.cell == last else labels[one.cell], *row))
+            last = one.cell
+        rows += [(title_of(result), word, "-", "-", "-") for result, word in _unmeasured(session)]
+        found.append(Table(title=mine[0].title, head=("CPUs", experiment, *_NUMBER), rows=tuple(rows)))
+    return found
+
+
+_NUMBER = ("value", "95 % interval", "rounds\n+/-")
+
+
+def numbers(session: Session) -> list[Table]:
+    """Each claim that rests on a number: value, interval, rounds, and the most that the machine had to give."""
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    rows: list[tuple[str, ...]] = []
+    group = last = ""
+    for one in session.judgements:
+        if one.value is None:
+            continue
+        ceiling = "-" if one.ceiling is None else units.quantity(one.ceiling, one.unit)
+        experiment, _, name = one.claim.partition(".")
+        if experiment != group:
+            group = experiment
+            rows.append((experiment, *[""] * 5))
+        rows.append(
+            (
+                "" if one.claim == last else f"  {name}",
+                labels[one.cell],
+                _quantity(one),
+                _interval(one),
+                _rounds(one),
+                ceiling,
+            )
+        )
+        last = one.claim
+    rows += [(f"{_over_a_column(result)}: {word}", *["-"] * 5) for result, word in _unmeasured(session)]
+    notes = (
+        "rounds +/-: those that count, and those rejected because something disturbed them",
+        "ceiling: the most that the machine had to give; for a time, the least it can take",
+    )
+    head = ("claim", "CPUs", *_NUMBER, "ceiling")
+    return [Table(title="Numbers that claims rest on", head=head, rows=tuple(rows), notes=notes)] if rows else []
+
+
+def _unmeasured(session: Session) -> list[tuple[CellResult, str]]:
+    """The cells without a proof, which have no numbers, and what is to stand in their place."""
+    return [(result, _word(result)) for result in session.results if not result.proof]
+
+
+def _quantity(one: Quantity | Judgement) -> str:
+    return "?" if one.value is None else units.quantity(one.value, one.unit)
+
+
+def _interval(one: Quantity | Judgement) -> str:
+    if one.low is None or one.high is None:
+        return "too few rounds" if one.value is None else "-"
+    return "-" if one.low == one.high else units.interval(one.low, one.high, one.unit)
+
+
+def _rounds(one: Quantity | Judgement) -> str:
+    return "-" if one.accepted is None else f"{one.accepted}/{one.rejected or 0}"
 
 
 def _value(found: Estimate | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def seconds(value: float) -> str:
-    """A duration given in seconds, in the unit that reads best: ``3.2 s``, ``5.1 ms``, ``120 µs``."""
+    """A duration given in seconds, in the unit that reads best: ``3.2 s``, ``5.07 ms``, ``120 µs``."""
     size = abs(value)
     if size >= 60:
         minutes, rest = divmod(round(value), 60)
@@ -12,8 +12,13 @@ def seconds(value: float) -> str:
     if size >= 1:
         return f"{value:.1f} s"
     if size >= 1e-3:
-        return f"{value * 1e3:.1f} ms"
-    return f"{value * 1e6:.0f} µs"
+        return f"{three_figures(value * 1e3)} ms"
+    return f"{three_figures(value * 1e6)} µs"
+
+
+def three_figures(value: float) -> str:
+    """Three significant figures, or all those before the point: ``5.07``, ``0.31``, ``1234``."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def ratio(value: float) -> str:
@@ -32,15 +37,19 @@ def cpus(count: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value with its unit; an empty unit means a plain ratio."""
+    """A value with its unit; an empty unit means a plain ratio. Large counts are short: ``2.44 M``."""
     if unit == "s":
         return seconds(value)
     if unit == "share":
         return share(value)
+    if abs(value) >= 10000:
+        return f"{three_figures(value / 1e6)} M" if abs(value) >= 1e6 else f"{three_figures(value / 1e3)} k"
     text = ratio(value) if value != int(value) or unit in ("", "CPUs") else str(int(value))
     return f"{text} {unit}".rstrip()
 
 
 def interval(low: float, high: float, unit: str) -> str:
-    """A 95 % interval: ``1.81 to 1.93``."""
-    return f"{quantity(low, unit)} to {quantity(high, unit)}"
+    """A 95 % interval, with the unit once where both ends have the same: ``1.81 to 1.93``, ``5.1 to 5.2 ms``."""
+    first, last = quantity(low, unit), quantity(high, unit)
+    number, _, mine = first.partition(" ")
+    return f"{number if mine and last.endswith(' ' + mine) else first} to {last}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lab import proofs, units
+from lab import cpuset, proofs, units
 from lab.experiments._claims import Claim, Evidence, Experiment, Facts
-from lab.model import CellResult, Judgement, Status, Verdict
+from lab.model import CellResult, Judgement, Quantity, Status, Verdict
 
 
 def judge(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Judgement, ...]:
@@ -31,6 +31,9 @@ def facts_of(result: CellResult) -> Facts:
         rate=proofs.rate(proof),
         host_cpus=proof["cpu_count"],
         start_method=python["start_method"],
+        siblings=tuple(map(tuple, proof.get("siblings") or ())),
+        kinds=proof.get("kinds") or 1,
+        isolated=tuple(sorted({*cpuset.parse(proof.get("isolated") or "")} & {*proof["affinity"]})),
     )
 
 
@@ -91,6 +94,7 @@ def judge_one(experiment: str, claim: Claim, result: CellResult) -> Judgement:
         unit=finding.unit,
         accepted=finding.accepted,
         rejected=finding.rejected,
+        ceiling=finding.ceiling,
     )
 
 
@@ -100,3 +104,32 @@ def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
         if record.kind == "finish" and record.data["experiment"] == experiment:
             return dict(record.data)
     return None
+
+
+def quantities(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Quantity, ...]:
+    """Every number of every experiment's own table, cell by cell."""
+    cells = tuple(results)
+    return tuple(one for experiment in experiments for result in cells for one in _quantities(experiment, result))
+
+
+def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity]:
+    evidence = evidence_of(experiment.name, result)
+    if experiment.figures is None or result.status is not Status.MEASURED or not evidence.rounds("round"):
+        return
+    try:
+        found = experiment.figures(evidence)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return  # its claims say so: the same evidence cannot be read
+    for one in found:
+        yield Quantity(
+            experiment=experiment.name,
+            title=experiment.summary,
+            cell=result.cell.id,
+            what=one.what,
+            value=one.found.value if one.found else None,
+            low=one.found.low if one.found else None,
+            high=one.found.high if one.found else None,
+            unit=one.unit,
+            accepted=one.accepted,
+            rejected=one.rejected,
+        )

@@ -53,6 +53,8 @@ def proof(cpus: Sequence[int], host_cpus: int = 2, quota: float | None = None) -
         "quotas": [level] if quota else [],
         "pool_size": len(cpus),
         "isolated": "",
+        "siblings": [],
+        "kinds": 1,
     }
 
 

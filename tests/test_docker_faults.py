@@ -320,8 +320,8 @@ def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
 
     from lab.commands import run as run_command
 
-    usual = run_command._job
-    monkeypatch.setattr(run_command, "_job", lambda *given: replace(usual(*given), cell_deadline=0.3))
+    usual = run_command.job_of
+    monkeypatch.setattr(run_command, "job_of", lambda *given: replace(usual(*given), cell_deadline=0.3))
     api.cells["cpu1"] = Play(stdout=WHOLE[:700], attached_bytes=attached, seconds=60)
     code, _, _ = run(lab)
     assert code == 3

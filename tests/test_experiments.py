@@ -198,7 +198,7 @@ def test_whether_a_manager_is_needed(worked: list[bool], verdict: str) -> None:
 
 
 def updates(lost: int = 0, hand_overs: int = 200) -> dict[str, Any]:
-    return {"made": 1000, "lost": lost, "hand_overs": hand_overs}
+    return {"made": 1000, "lost": lost, "hand_overs": hand_overs, "shares": [lost / 1000] * 6}
 
 
 @pytest.mark.parametrize(

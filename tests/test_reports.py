@@ -48,7 +48,7 @@ def test_a_transcript_with_long_names_and_numbers_stays_within_80_columns() -> N
 def test_a_size_that_the_machine_lacks_stays_in_every_table_with_the_reason() -> None:
     session = SESSIONS["expected"]
     tables = summary.tables(session)
-    assert len(tables) == 4
+    assert len(tables) == 5
     for table in tables:
         shown = [*table.head, *(row[0] for row in table.rows)]
         assert any(text.startswith("4") for text in shown), table.title
@@ -58,7 +58,7 @@ def test_a_size_that_the_machine_lacks_stays_in_every_table_with_the_reason() ->
 
 def test_every_table_says_who_pinned_the_cells() -> None:
     by_engine = reports.render(SESSIONS["expected"], "table")
-    assert by_engine.count("pinned by: engine") == 4
+    assert by_engine.count("pinned by: engine") == 5
     assert "pinned by: worker" in reports.render(SESSIONS["local"], "table")
 
 

@@ -11,8 +11,8 @@ from lab import units
     ("value", "text"),
     [
         (0.000012, "12 µs"),
-        (0.00512, "5.1 ms"),
-        (0.9994, "999.4 ms"),
+        (0.00512, "5.12 ms"),
+        (0.9994, "999 ms"),
         (3.21, "3.2 s"),
         (61.0, "1 min 1 s"),
         (125.0, "2 min 5 s"),
@@ -37,7 +37,7 @@ def test_one_cpu_is_singular_and_a_fraction_stays_one(count: float, text: str) -
         (2.0, "", "2.00"),
         (3.0, "workers", "3 workers"),
         (0.123, "share", "12.3 %"),
-        (0.005, "s", "5.0 ms"),
+        (0.005, "s", "5 ms"),
     ],
 )
 def test_a_quantity_carries_its_unit(value: float, unit: str, text: str) -> None:

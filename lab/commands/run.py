@@ -39,6 +39,9 @@ exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdi
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
 LEVELS = {"quick": (4.0, 0.15), "default": (9.0, 0.05), "thorough": (60.0, 0.02)}
 
+#: No interval gets narrower than this on any machine that does anything else.
+NARROWEST = 0.001
+
 _CELL_GRACE_SECONDS = 30.0
 
 
@@ -59,6 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help="most seconds of measuring, each experiment in each cell",
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        metavar="SHARE",
+        help="half-width of an interval, as a share of its value, at which measuring stops sooner",
     )
     parser.add_argument("--strict", action="store_true", help="an inconclusive verdict is a failure too (exit code 1)")
     parser.set_defaults(level="default")
@@ -82,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     sizes = planner.parse_sizes(options.cpus)
     seconds, width = _level(options)
     began, begun = time.time(), time.monotonic()
-    session = time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
+    session = new_session(began)
     with stopping() as stop, contextlib.ExitStack() as stack:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
@@ -102,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         folder.write_manifest(manifest)
         live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
         with live:
-            jobs = [_job(session, cell, experiments, seconds, width) for cell in cells]
+            jobs = [job_of(session, cell, experiments, seconds, width) for cell in cells]
             results = runner.run(engine, jobs, folder, live, stop)
         done = sessions.assemble(
             id=session,
@@ -145,16 +154,34 @@ def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if not wanted or name in wanted)
 
 
+def new_session(began: float) -> str:
+    """A name for a session that began then (seconds since the epoch): sortable by time, and used once."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
+
+
 def _level(options: argparse.Namespace) -> tuple[float, float]:
     seconds, width = LEVELS[options.level]
     if options.time_limit is not None:
-        if not (options.time_limit > 0 and math.isfinite(options.time_limit)):
-            raise UsageError(f"--time-limit {options.time_limit:g}: give a number of seconds above 0, such as 10")
-        seconds = options.time_limit
+        seconds = check_seconds(options.time_limit)
+    if options.width is not None:
+        width = options.width
+        if not NARROWEST <= width < 1:
+            raise UsageError(
+                f"--width {width:g}: give the half-width of an interval as a share of its value, from {NARROWEST:g} (a"
+                " tenth of a percent) to below 1, such as 0.02"
+            )
     return seconds, width
 
 
-def _job(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float) -> Job:
+def check_seconds(limit: float) -> float:
+    """A time limit that can be kept. Raises UsageError."""
+    if not (limit > 0 and math.isfinite(limit)):
+        raise UsageError(f"--time-limit {limit:g}: give a number of seconds above 0, such as 10")
+    return limit
+
+
+def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float) -> Job:
+    """What an engine is asked to run, with its deadlines."""
     from lab.model import Job
 
     each = 20 + 2 * seconds

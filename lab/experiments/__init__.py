@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """The names of all experiments, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """The names of all experiments, in alphabetical order: ``start-cost`` stands in ``start_cost.py``."""
+    return sorted(
+        module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    )
 
 
-#: The tutorial's order; an experiment that is not named here comes after, by its name.
-_TUTORIAL = ("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching")
+#: The tutorial's order, and what follows from it; an experiment that is not named here comes after, by its name.
+_TUTORIAL = ("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching", "convoy", "cliff")
 
 
 def in_order() -> list[str]:
@@ -30,5 +32,5 @@ def in_order() -> list[str]:
 
 def load(name: str) -> Experiment:
     """The experiment of that name. Raises ModuleNotFoundError when there is none."""
-    experiment: Experiment = importlib.import_module("lab.experiments." + name).EXPERIMENT
+    experiment: Experiment = importlib.import_module("lab.experiments." + name.replace("-", "_")).EXPERIMENT
     return experiment

@@ -22,7 +22,9 @@ class Facts(NamedTuple):
     """What is known of a cell before anything is measured; predicates and expectations may depend on it.
 
     ``version`` is (major, minor); ``cpus`` the size of the affinity mask (P); ``rate`` the least of P and every quota
-    (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes.
+    (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes. ``siblings``: CPUs of the mask
+    that share a physical core, a tuple for each such core; ``kinds``: of how many kinds its cores are;
+    ``isolated``: its CPUs between which the scheduler moves nothing.
     """
 
     version: tuple[int, int]
@@ -31,10 +33,17 @@ class Facts(NamedTuple):
     rate: float
     host_cpus: int
     start_method: str
+    siblings: tuple[tuple[int, ...], ...] = ()
+    kinds: int = 1
+    isolated: tuple[int, ...] = ()
 
 
 class Finding(NamedTuple):
-    """What the evidence says of a claim: a verdict, a sentence why, and the number that it rests on, if one."""
+    """What the evidence says of a claim: a verdict, a sentence why, and the number that it rests on, if one.
+
+    ``low`` and ``high`` are its 95 % interval, ``ceiling`` the most (for times: the least) that the machine had to
+    give, all in ``unit``; ``accepted`` and ``rejected`` count rounds.
+    """
 
     verdict: str
     reason: str
@@ -44,6 +53,26 @@ class Finding(NamedTuple):
     unit: str = ""
     accepted: int | None = None
     rejected: int | None = None
+    ceiling: float | None = None
+
+
+class Tolerance(NamedTuple):
+    """Where a claim's value has to lie, in the value's unit (``None``: no bound), and why the line is drawn there."""
+
+    low: float | None
+    high: float | None
+    why: str
+
+
+class Figure(NamedTuple):
+    """A number that an experiment has measured, for its table: what, its estimate (``None``: too few rounds), unit, and
+    rounds accepted and rejected."""
+
+    what: str
+    found: Estimate | None
+    unit: str
+    accepted: int
+    rejected: int
 
 
 #: One round of measurement: what each arm measured, by its name.
@@ -78,7 +107,7 @@ class Claim(NamedTuple):
 
     ``judge`` is the predicate: from the evidence and the cell's facts to a Finding. ``expected`` gives the verdict that
     is true of this kind of cell as far as is known, or ``None`` where it is not. ``least_cpus``: with fewer the claim
-    is untestable.
+    is untestable. ``tolerance``: for a claim that rests on a number.
     """
 
     id: str
@@ -86,6 +115,7 @@ class Claim(NamedTuple):
     judge: Callable[[Evidence, Facts], Finding]
     expected: Callable[[Facts], str | None]
     least_cpus: int = 1
+    tolerance: Tolerance | None = None
 
 
 class Experiment(NamedTuple):
@@ -93,7 +123,7 @@ class Experiment(NamedTuple):
 
     ``run`` gets a Voice (see :mod:`lab.experiments._voice`); ``summary`` is one line; ``method`` says what is measured
     and how, ``watch`` what to look at in the result. ``typical_seconds`` is about how long it takes;
-    ``None``: as long as it is given.
+    ``None``: as long as it is given. ``figures``: the rows of its own table, from the evidence.
     """
 
     name: str
@@ -103,6 +133,7 @@ class Experiment(NamedTuple):
     run: Callable[[Voice], None]
     claims: Sequence[Claim]
     typical_seconds: float | None = None
+    figures: Callable[[Evidence], Sequence[Figure]] | None = None
 
 
 def always(verdict: str) -> Callable[[Facts], str | None]:

@@ -16,7 +16,9 @@ import os
 import random
 import threading
 import time
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+from lab.worker.proof import throttled_periods
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
 BLOCK_SECONDS = 0.005
@@ -75,22 +77,68 @@ class Tally(NamedTuple):
     delay: float | None
 
 
-def count(block: bytes) -> int:
-    """Pure Python on objects of its own, about 50 µs: needs the GIL all the time."""
-    total = 0
-    for number in range(1000):
-        total = (total * 31 + number) & 0xFFFFFF
-    return total
+class Tools(NamedTuple):
+    """What a payload works with: a MiB of zeros, and a lock that all workers of the crew share."""
+
+    block: bytes
+    turn: Any
 
 
-def digest(block: bytes) -> None:
-    """SHA-256 of 1 MiB, 0.5 to 4 ms: C code that gives the GIL up, long enough for taking it back to cost little."""
-    import hashlib
+def counting(numbers: int) -> Callable[[Tools], object]:
+    """Pure Python on objects of its own, 50 ns a number: needs the GIL all the time."""
 
-    hashlib.sha256(block).digest()
+    def payload(tools: Tools) -> int:
+        total = 0
+        for number in range(numbers):
+            total = (total * 31 + number) & 0xFFFFFF
+        return total
+
+    return payload
 
 
-PAYLOADS: dict[str, Callable[[bytes], object]] = {"count": count, "digest": digest}
+count = counting(1000)
+
+
+def in_turn(tools: Tools) -> None:
+    """The same under one lock for all: serial by construction."""
+    with tools.turn:
+        count(tools)
+
+
+#: Bytes hashed at a time. hashlib gives the GIL up above 2047 bytes (its documentation, hash.update()).
+DIGEST_SIZES = (512, 2047, 2048, 2**14, 2**17, 2**20)
+
+
+def digest_of(size: int) -> Callable[[Tools], object]:
+    """SHA-256 of so many bytes, in C code; of few of them several times, so that looking at the clock costs little. Of
+    1 MiB it takes 0.5 to 4 ms, so that taking the GIL back costs little beside it."""
+
+    def payload(tools: Tools) -> None:
+        import hashlib
+
+        part = memoryview(tools.block)[:size]
+        for _ in range(max(1, 2**14 // size)):
+            hashlib.sha256(part).digest()
+
+    return payload
+
+
+PAYLOADS: dict[str, Callable[[Tools], object]] = {
+    "count": count,
+    "count 5 % more": counting(1050),
+    "count 10 % more": counting(1100),
+    "count in turn": in_turn,
+    **{"digest %d" % size: digest_of(size) for size in DIGEST_SIZES},
+}
+
+#: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
+ALONE = Arm("one process", "count")
+PROBE = "probe"
+
+
+def probe(cpus: int) -> Arm:
+    """The capacity probe of a cell with that many CPUs: perfectly parallel by construction."""
+    return Arm(PROBE, "count", processes=cpus, pinned=True)
 
 
 class Crew:
@@ -105,9 +153,10 @@ class Crew:
         context = multiprocessing.get_context("fork")
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
+        turn = context.Lock()
         for _ in range(max(least, len(self.cpus))):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, ours), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -130,6 +179,7 @@ class Crew:
             present = [arm for arm in arms if number % arm.every == 0 for _ in range(arm.repeat)]
             plan.append(order.sample(present, len(present)))
         turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
+        throttled = throttled_periods()
         for pipe, mine in zip(self._pipes, turns):
             pipe.send([turn for _, turn in mine])
         tallies: dict[int, list[Tally]] = {}
@@ -137,13 +187,29 @@ class Crew:
             for (place, _), tally in zip(mine, pipe.recv()):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
+        stopped = "throttling" if throttled_periods() > throttled else None
         rounds = []
         for arms_of_round in plan:
             blocks: dict[str, list[dict[str, Any]]] = {}
             for arm in arms_of_round:
-                blocks.setdefault(arm.name, []).append(block_of(arm, tallies[next(places)]))
+                block = block_of(arm, tallies[next(places)])
+                blocks.setdefault(arm.name, []).append(dict(block, disturbed=stopped or block["disturbed"]))
             rounds.append({name: merged(several) for name, several in blocks.items()})
         return rounds
+
+    def gated(
+        self, blocks: Mapping[str, Callable[[], dict[str, Any]]], first: int, order: random.Random
+    ) -> dict[str, Any]:
+        """A round of blocks that are not the crew's, in random order, behind the capacity probe. A function runs its
+        block here and returns what it measured. What disturbed the probe disturbs the whole round, and so does a quota
+        that stops it."""
+        throttled = throttled_periods()
+        (measured,) = self.rounds((ALONE, probe(len(self.cpus))), first, 1, order)
+        names = order.sample(sorted(blocks), len(blocks))
+        found = {name: blocks[name]() for name in names}
+        stopped = "throttling" if throttled_periods() > throttled else None
+        cause = stopped or measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]
+        return dict(measured, **{name: dict(block, disturbed=cause) for name, block in found.items()})
 
     def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Turn]]]:
         """For each worker its turns, each with the place of its block in the whole sequence."""
@@ -203,22 +269,22 @@ def shuffler(seed: int = 1) -> random.Random:
     return random.Random(seed)
 
 
-def _serve(pipe: Any, parents_end: Any) -> None:
+def _serve(pipe: Any, parents_end: Any, turn: Any) -> None:
     """A worker's life: take a timetable, keep it, report, until the pipe closes."""
     parents_end.close()
-    block = bytes(2**20)
+    tools = Tools(bytes(2**20), turn)
     while True:
         try:
             turns = pipe.recv()
         except (EOFError, OSError):
             return
         tallies = []
-        for turn in turns:
-            tallies.append(_alone(turn, 0, block) if len(turn.cpus) == 1 else _team(turn, block))
+        for one in turns:
+            tallies.append(_alone(one, 0, tools) if len(one.cpus) == 1 else _team(one, tools))
         pipe.send(tallies)
 
 
-def _alone(turn: Turn, number: int, block: bytes) -> Tally:
+def _alone(turn: Turn, number: int, tools: Tools) -> Tally:
     """One thread's block; ``number`` is its place in the team."""
     payload = PAYLOADS[turn.payload]
     if os.sched_getaffinity(0) != set(turn.cpus[number]):
@@ -228,7 +294,7 @@ def _alone(turn: Turn, number: int, block: bytes) -> Tally:
     units = 0
     now = time.monotonic()
     while now < turn.end:
-        payload(block)
+        payload(tools)
         units += 1
         now = time.monotonic()
     cpu = time.thread_time() - cpu
@@ -237,10 +303,10 @@ def _alone(turn: Turn, number: int, block: bytes) -> Tally:
     return Tally(units, now - turn.start, cpu, None if delay is None or after is None else after - delay)
 
 
-def _team(turn: Turn, block: bytes) -> Tally:
+def _team(turn: Turn, tools: Tools) -> Tally:
     tallies: list[Tally] = []
     team = [
-        threading.Thread(target=lambda number=number: tallies.append(_alone(turn, number, block)))
+        threading.Thread(target=lambda number=number: tallies.append(_alone(turn, number, tools)))
         for number in range(len(turn.cpus))
     ]
     for thread in team:

@@ -4,46 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Sequence
 
 from lab.experiments._claims import (
     CONFIRMED,
-    INCONCLUSIVE,
     REFUTED,
     Claim,
-    Evidence,
     Experiment,
-    Facts,
-    Finding,
     Round,
+    Tolerance,
     always,
-    decide,
-    disturbances,
-    estimate_or_none,
     holds,
-    undisturbed,
 )
-from lab.experiments._rounds import TEAM_SECONDS, Arm, Crew, shuffler
+from lab.experiments._measured import CAPACITY, DELIVERED, Measured, claim, decided, narrow, of, over
+from lab.experiments._rounds import ALONE, DIGEST_SIZES, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
 from lab.stats import Estimate
 
 #: Cores used are read over blocks of at least 0.3 s: shorter ones hold too few hand-overs.
-CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=6)
+CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=3)
 
 #: Blocks of the short arms in a round: where the host takes CPUs away for milliseconds, one of them gets through.
 REPEAT = 3
 
-#: A second CPU that is really used shows as a speed-up near 2; scheduling noise as one near 1. In between lies 1.25,
-#: which a second CPU that gives a quarter of itself would reach.
-MOST_WITHOUT_SPEED_UP = 1.25
-#: Nearer to one core than to none or to two. It is a little over one where another core is free: every waiting thread
-#: wakes once in a switch interval to ask for the GIL, and with a hundred of them that adds up.
-ONE_CORE = (0.5, 1.5)
-#: Processes are said to scale when they reach this share of what pinned, independent processes reach.
-LEAST_SCALING = 0.85
-#: With less than this delivered, one cannot tell one core from several: the machine itself had only one to give.
-LEAST_CAPACITY = 1.4
+#: C code that gives the GIL up for long enough.
+LARGE = "digest %d" % max(DIGEST_SIZES)
 
 #: Seven batches, each with one block of the crowd: an interval of it needs five, and some are disturbed.
 FEWEST_ROUNDS = 7 * CROWD.every
@@ -54,12 +40,12 @@ def arms_for(cpus: int) -> tuple[Arm, ...]:
     """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it."""
     workers = max(2, cpus)
     return (
-        Arm("one process", "count", repeat=REPEAT),
-        Arm("probe", "count", processes=cpus, pinned=True, repeat=REPEAT),
+        ALONE._replace(repeat=REPEAT),
+        probe(cpus)._replace(repeat=REPEAT),
         Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
         Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS),
-        Arm("C code", "digest", seconds=TEAM_SECONDS),
-        Arm("C code threads", "digest", threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
+        Arm("C code", LARGE, seconds=TEAM_SECONDS),
+        Arm("C code threads", LARGE, threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
     )
 
 
@@ -85,11 +71,10 @@ def settled(rounds: Sequence[Round], voice: Voice) -> bool:
     """Whether every estimate is as narrow as asked for, and no claim would be decided otherwise by more rounds."""
     if len(voice.cpus) == 1:
         return True
-    found = [(one.estimator(rounds), one) for one in MEASURED.values()]
-    widths = [estimate for estimate, _ in found] + [speed_up(rounds, "probe")]
-    if not all(one and one.high - one.low <= 2 * voice.width * one.value for one in widths):
-        return False
-    return all(estimate and decide(estimate, one.low, one.high) != INCONCLUSIVE for estimate, one in found)
+    found = [(measured.estimate(rounds), tolerance) for measured, tolerance in MEASURED.values()]
+    return narrow(CAPACITY.estimate(rounds), voice.width) and all(
+        narrow(one, voice.width) and decided(one, tolerance) for one, tolerance in found
+    )
 
 
 def waiting(voice: Voice) -> None:
@@ -119,71 +104,72 @@ def waiting(voice: Voice) -> None:
 
 def speed_up(rounds: Sequence[Round], arm: str, base: str = "one process") -> Estimate | None:
     """The estimate of a speed-up, from ratios paired within each round that counts; or ``None``."""
-    return estimate_or_none([blocks[arm]["rate"] / blocks[base]["rate"] for blocks in undisturbed(rounds, arm, base)])
+    return Measured((arm, base), over(arm, base), "").estimate(rounds)
 
 
 def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
     """The estimate of the cores used by an arm, in CPU seconds per second of wall time; or ``None``."""
-    return estimate_or_none([blocks[arm]["cores"] for blocks in undisturbed(rounds, arm)])
+    return Measured((arm,), of(arm, "cores"), "").estimate(rounds)
 
 
-class Measured(NamedTuple):
-    """How a claim is measured: its estimator, the tolerance that confirms it, the sentence that states the result."""
+_NO_SPEED_UP = Tolerance(
+    None,
+    1.25,
+    "a second CPU that is really used shows as a speed-up near 2, scheduling noise as one near 1; 1.25 is what a second"
+    " CPU that gives a quarter of itself would reach",
+)
 
-    estimator: Callable[[Sequence[Round]], Estimate | None]
-    low: float | None
-    high: float | None
-    sentence: str
-
-
+#: Claim -> how it is measured, and the tolerance that confirms it.
 MEASURED = {
-    "gil.one-core": Measured(
-        lambda rounds: cores_used(rounds, CROWD.name), *ONE_CORE, "%d threads used %%.2f cores" % CROWD.threads
+    "gil.one-core": (
+        Measured(
+            (CROWD.name,),
+            of(CROWD.name, "cores"),
+            "%d threads used %%.2f cores" % CROWD.threads,
+            ceiling=DELIVERED,
+            parallel=True,
+        ),
+        Tolerance(
+            0.5,
+            1.5,
+            "nearer to one core than to none or to two; it is a little over one where another core is free, since every"
+            " waiting thread wakes once in a switch interval to ask for the GIL",
+        ),
     ),
-    "gil.no-speedup": Measured(
-        lambda rounds: speed_up(rounds, "threads"),
-        None,
-        MOST_WITHOUT_SPEED_UP,
-        "threads reached a speed-up of %.2f",
+    "gil.no-speedup": (
+        Measured(
+            ("threads", "one process"),
+            over("threads", "one process"),
+            "threads reached a speed-up of %.2f",
+            ceiling=DELIVERED,
+            parallel=True,
+        ),
+        _NO_SPEED_UP,
     ),
-    "gil.processes-scale": Measured(
-        lambda rounds: speed_up(rounds, "processes", "probe"),
-        LEAST_SCALING,
-        None,
-        "processes reached %.2f of the probe",
+    "gil.processes-scale": (
+        Measured(
+            ("processes", "probe"),
+            over("processes", "probe"),
+            "processes reached %.2f of what the machine delivered",
+            ceiling=(("probe",), lambda blocks: 1.0),
+            parallel=True,
+        ),
+        Tolerance(
+            0.85, None, "the scheduler may keep two of them on one CPU for a moment, and starting costs a little"
+        ),
     ),
-    "gil.always-one-core": Measured(
-        lambda rounds: speed_up(rounds, "C code threads", "C code"),
-        None,
-        MOST_WITHOUT_SPEED_UP,
-        "threads in C code that drops the GIL reached a speed-up of %.2f",
+    "gil.always-one-core": (
+        Measured(
+            ("C code threads", "C code"),
+            over("C code threads", "C code"),
+            "threads in C code that drops the GIL reached a speed-up of %.2f",
+            ceiling=DELIVERED,
+            parallel=True,
+            placed=True,
+        ),
+        _NO_SPEED_UP,
     ),
 }
-
-
-def judge(claim: str) -> Callable[[Evidence, Facts], Finding]:
-    """The predicate of a measured claim; it decides nothing when the machine gave too little to tell."""
-    estimator, low, high, sentence = MEASURED[claim]
-
-    def predicate(evidence: Evidence, facts: Facts) -> Finding:
-        rounds = evidence.rounds("round")
-        found, capacity = estimator(rounds), speed_up(rounds, "probe")
-        good = len(undisturbed(rounds, "one process", "probe"))
-        bad = len(rounds) - good
-        if found is None or capacity is None:
-            causes = ", ".join(disturbances(rounds, *rounds[0])) if rounds else "none was taken"
-            because = "too few undisturbed rounds of %d (%s)" % (len(rounds), causes)
-            return Finding(INCONCLUSIVE, because, accepted=good, rejected=bad)
-        verdict = decide(found, low, high)
-        reason = sentence % found.value + "; the machine delivered %.2f CPUs" % capacity.value
-        if capacity.low < LEAST_CAPACITY:
-            verdict = INCONCLUSIVE
-            reason = "the machine delivered only %.2f of %d CPUs" % (capacity.value, facts.cpus)
-        elif verdict == INCONCLUSIVE:
-            reason += "; the interval reaches over the tolerance"
-        return Finding(verdict, reason, found.value, found.low, found.high, "", good, bad)
-
-    return predicate
 
 
 EXPERIMENT = Experiment(
@@ -191,37 +177,37 @@ EXPERIMENT = Experiment(
     summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
     method="Rounds of blocks of 5 to 25 ms in random order: one process; as many threads and processes as CPUs (at"
     " least two); threads in C code that drops the GIL (SHA-256 of 1 MiB); and the capacity probe, one process pinned"
-    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every sixth."
+    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every third."
     " Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a"
     " round.",
     watch="Threads beside processes beside the probe. Where the probe itself gives little, nothing can be told.",
     run=run,
     claims=(
-        Claim(
+        claim(
             "gil.one-core",
             "%d threads of Python code use one core" % CROWD.threads,
-            judge("gil.one-core"),
+            *MEASURED["gil.one-core"],
             lambda facts: CONFIRMED if facts.gil else REFUTED,
             least_cpus=2,
         ),
-        Claim(
+        claim(
             "gil.no-speedup",
             "threads do not speed up CPU-bound Python code",
-            judge("gil.no-speedup"),
+            *MEASURED["gil.no-speedup"],
             lambda facts: CONFIRMED if facts.gil else REFUTED,
             least_cpus=2,
         ),
-        Claim(
+        claim(
             "gil.processes-scale",
             "processes do, up to what the machine delivers",
-            judge("gil.processes-scale"),
+            *MEASURED["gil.processes-scale"],
             always(CONFIRMED),
             least_cpus=2,
         ),
-        Claim(
+        claim(
             "gil.always-one-core",
             "threads can never use more than one core",
-            judge("gil.always-one-core"),
+            *MEASURED["gil.always-one-core"],
             always(REFUTED),
             least_cpus=2,
         ),

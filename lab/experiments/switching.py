@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dis
+import functools
 import sys
 import threading
 import time
+from typing import Any, Sequence
 
 from lab.experiments._claims import (
     CONFIRMED,
-    FEWEST_VALUES,
     INCONCLUSIVE,
     REFUTED,
     UNTESTABLE,
@@ -17,14 +18,22 @@ from lab.experiments._claims import (
     Evidence,
     Experiment,
     Facts,
+    Figure,
     Finding,
+    Round,
     decide,
+    estimate_or_none,
+    undisturbed,
 )
+from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._voice import Voice
-from lab.stats import estimate, median
+from lab.stats import Estimate, median, quantile
 
-#: Switch intervals to try, in seconds, and for how many of them each; the second is the default.
-INTERVALS = ((0.001, 250), (0.005, 80), (0.02, 25))
+#: Switch intervals to try, in seconds, and for how many of them in a block; the second is the default.
+INTERVALS = ((0.001, 30), (0.005, 14), (0.015, 10))
+ROUNDS = 6
+#: The first of a block are not counted: the threads are still starting.
+STARTING = 2
 
 USUAL = INTERVALS[1][0]
 
@@ -72,30 +81,53 @@ def hand_overs(interval: float, seconds: float) -> tuple[list[float], list[int]]
     return [later - earlier for earlier, later in zip(moments, moments[1:])], loops
 
 
+def contended(interval: float, count: int) -> dict[str, Any]:
+    """One block: hand-overs at that switch interval, for so many of them."""
+    gaps, loops = hand_overs(interval, interval * count)
+    return {"gaps": [round(gap, 7) for gap in gaps[STARTING:]], "loops": median(loops) if loops else 0}
+
+
+def name_of(interval: float) -> str:
+    return "%g ms" % (1e3 * interval)
+
+
 def run(voice: Voice) -> None:
     per_loop = sum(1 for _ in dis.get_instructions(take_turns)) // 2  # the loop is more than half of the function
     voice.observe("bytecodes a loop, at least", per_loop, "bytecodes")
-    for interval, count in INTERVALS:
-        gaps, loops = hand_overs(interval, interval * count)
-        for start in range(0, len(gaps), 100):
-            voice.sample(
-                "gaps %g" % interval, {"gaps": {"seconds": [round(gap, 7) for gap in gaps[start : start + 100]]}}
-            )
-        typical = median(gaps) if gaps else 0
-        voice.tell("switch interval %g ms: a hand-over every %.2f ms" % (1e3 * interval, 1e3 * typical))
-        voice.observe("loops a turn", [interval, median(loops) if loops else 0], "loops")
+    blocks = {name_of(interval): functools.partial(contended, interval, count) for interval, count in INTERVALS}
+    order = shuffler()
+    with Crew(voice.cpus) as crew:
+        for number in range(ROUNDS):
+            found = crew.gated(blocks, number, order)
+            voice.sample("round", found)
+    for name in blocks:
+        gaps = found[name]["gaps"]
+        voice.tell("switch interval %s: a hand-over every %.2f ms" % (name, 1e3 * median(gaps) if gaps else 0))
+
+
+def gaps_at(interval: float, rounds: Sequence[Round]) -> list[float]:
+    """Every time between hand-overs, in seconds, of the rounds that count."""
+    name = name_of(interval)
+    return [gap for blocks in undisturbed(rounds, name) for gap in blocks[name]["gaps"]]
 
 
 def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
     if not facts.gil:
         return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
+    rounds = evidence.rounds("round")
+    good, bad = counts(USUAL, rounds)
     turn = TURN_SECONDS if facts.cpus == 1 else 0
-    found = {}
+    found: dict[float, Estimate] = {}
+    parts = []
     for interval, _ in INTERVALS:
-        gaps = [gap for sample in evidence.rounds("gaps %g" % interval) for gap in sample["gaps"]["seconds"]]
-        if len(gaps) < FEWEST_VALUES:
-            return Finding(REFUTED, "at %g ms there were only %d hand-overs" % (1e3 * interval, len(gaps)))
-        found[interval] = estimate(gaps)
+        gaps = gaps_at(interval, rounds)
+        one = estimate_or_none(gaps)
+        if one is None:
+            rare = "at %s there were only %d hand-overs in %d rounds" % (name_of(interval), len(gaps), good)
+            return Finding(REFUTED if good == ROUNDS else INCONCLUSIVE, rare, accepted=good, rejected=bad)
+        found[interval] = one
+        middle = (1e3 * one.value, name_of(interval), 1e3 * quantile(gaps, 0.05), 1e3 * quantile(gaps, 0.95))
+        parts.append("%.2f ms at %s (nine in ten: %.2f to %.2f)" % middle)
     verdicts = set()
     for interval, one in found.items():
         if turn and interval < SHORTEST_ON_ONE_CPU:
@@ -103,34 +135,63 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
         slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
         verdicts.add(decide(one, interval - slack, interval + slack + turn))
     verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
-    parts = ("%.2f ms at %g ms" % (1e3 * one.value, 1e3 * interval) for interval, one in found.items())
     shared = "; on one CPU they wait for the scheduler's turn too" if facts.cpus == 1 else ""
     usual = found[USUAL]
     reason = "hand-overs took " + ", ".join(parts) + shared
-    return Finding(verdict, reason, usual.value, usual.low, usual.high, "s")
+    return Finding(verdict, reason, usual.value, usual.low, usual.high, "s", good, bad, USUAL)
+
+
+def counts(interval: float, rounds: Sequence[Round]) -> tuple[int, int]:
+    """(rounds accepted, rounds rejected)."""
+    good = len(undisturbed(rounds, name_of(interval)))
+    return good, len(rounds) - good
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    rounds = evidence.rounds("round")
+    found = []
+    for interval, _ in INTERVALS:
+        gaps = gaps_at(interval, rounds)
+        good = counts(interval, rounds)
+        found.append(Figure("hand-over at %s, median" % name_of(interval), estimate_or_none(gaps), "s", *good))
+        # A share of the values has no bootstrap interval here: too few lie beyond it.
+        for share in (0.05, 0.95) if gaps else ():
+            value = quantile(gaps, share)
+            what = "hand-over at %s, %g %%" % (name_of(interval), 100 * share)
+            found.append(Figure(what, Estimate(value, value, value, len(gaps)), "s", *good))
+    return found
 
 
 def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
     if not facts.gil:
         return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
+    rounds = evidence.rounds("round")
     per_loop = evidence.last("bytecodes a loop, at least")
-    counts = {interval: loops * per_loop for interval, loops in evidence.all("loops a turn")}
-    usual = counts[USUAL]
-    least, most = min(counts.values()), max(counts.values())
+    good, bad = counts(USUAL, rounds)
+    found = {}
+    for interval, _ in INTERVALS:
+        name = name_of(interval)
+        one = estimate_or_none([blocks[name]["loops"] * per_loop for blocks in undisturbed(rounds, name)])
+        if one is None:
+            return Finding(INCONCLUSIVE, "too few undisturbed rounds of %d" % len(rounds), accepted=good, rejected=bad)
+        found[interval] = one
+    usual = found[USUAL]
     # A hundred, give or take a factor of ten: what is measured is thousands of times as much.
+    least, most = min(one.low for one in found.values()), max(one.high for one in found.values())
     verdict = REFUTED if least > 1000 else CONFIRMED if most < 1000 else INCONCLUSIVE
-    reason = "at least %d bytecodes at 5 ms: by time" % usual
-    return Finding(verdict, reason, usual, None, None, "bytecodes")
+    reason = "at least %d bytecodes at 5 ms: by time" % usual.value
+    return Finding(verdict, reason, usual.value, usual.low, usual.high, "bytecodes", good, bad)
 
 
 EXPERIMENT = Experiment(
     name="switching",
     summary="Switching: the interpreter is handed over by time, not by counted bytecodes",
     method="Two threads run the same loop and note whenever they have got the interpreter back, at switch intervals of"
-    " 1, 5 (the default) and 20 ms.",
+    " 1, 5 (the default) and 15 ms in random order, six rounds.",
     watch="The time between hand-overs follows sys.setswitchinterval(); the number of bytecodes follows from it.",
     run=run,
-    typical_seconds=1.2,
+    typical_seconds=2.0,
+    figures=figures,
     claims=(
         Claim(
             "switching.hundred-bytecodes",

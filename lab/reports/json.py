@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -42,6 +43,7 @@ def document(session: Session) -> dict[str, Any]:
         },
         "cells": [_cell(result) for result in session.results],
         "verdicts": [_verdict(one) for one in session.judgements],
+        "quantities": [dataclasses.asdict(one) for one in session.quantities],
     }
 
 
@@ -93,6 +95,7 @@ def _verdict(one: Judgement) -> dict[str, Any]:
             "value": one.value,
             "interval": interval,
             "unit": one.unit,
+            "ceiling": one.ceiling,
             "samples": {"accepted": one.accepted, "rejected": one.rejected},
         },
     }

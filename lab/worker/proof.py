@@ -13,7 +13,7 @@ import re
 import select
 import signal
 import sys
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _POOL_SECONDS = 30.0
@@ -42,16 +42,19 @@ def take(root: str = "/") -> dict[str, Any]:
     the leaf first; ``pool_size`` is the number of workers that ``Pool()`` really started.
     """
     found = cgroups(root)
+    affinity = sorted(os.sched_getaffinity(0))
     return {
         "host_cpus": online_cpus(root),
         "cpu_count": os.cpu_count(),
         "process_cpu_count": getattr(os, "process_cpu_count", lambda: None)(),
-        "affinity": sorted(os.sched_getaffinity(0)),
+        "affinity": affinity,
         "cpuset_effective": found["cpuset"],
         "cgroup_version": found["version"],
         "quotas": found["quotas"],
         "pool_size": pool_size(),
         "isolated": _read(os.path.join(root, "sys/devices/system/cpu/isolated")),
+        "siblings": siblings(affinity, root),
+        "kinds": kinds(affinity, root),
     }
 
 
@@ -78,6 +81,40 @@ def python() -> dict[str, Any]:
 def online_cpus(root: str = "/") -> str | None:
     """CPUs that the kernel has on line, as its list (``0-3``); ``None`` where /sys does not say."""
     return _read(os.path.join(root, "sys/devices/system/cpu/online"))
+
+
+def siblings(cpus: Sequence[int], root: str = "/") -> list[list[int]]:
+    """Those of these CPUs that share a physical core, a list for each such core (the kernel's
+    Documentation/admin-guide/cputopology.rst, ``thread_siblings``, a mask that old kernels have too)."""
+    masks: dict[str, list[int]] = {}
+    for cpu in cpus:
+        mask = _read(os.path.join(root, "sys/devices/system/cpu/cpu%d/topology/thread_siblings" % cpu))
+        if mask:
+            masks.setdefault(mask, []).append(cpu)
+    return [core for core in masks.values() if len(core) > 1]
+
+
+def kinds(cpus: Sequence[int], root: str = "/") -> int:
+    """Of how many kinds the cores of these CPUs are, by the capacity that the kernel gives them (``cpu_capacity``, on
+    ARM) or the performance-monitoring unit that counts for them (``cpu_core`` and ``cpu_atom``, on x86)."""
+    folder = os.path.join(root, "sys/devices")
+    capacities = {_read(os.path.join(folder, "system/cpu/cpu%d/cpu_capacity" % cpu)) for cpu in cpus} - {None}
+    units = [_members(_read(os.path.join(folder, unit, "cpus"))) for unit in ("cpu_core", "cpu_atom")]
+    return max(len(capacities), sum(not unit.isdisjoint(cpus) for unit in units), 1)
+
+
+def _members(text: str | None) -> set[int]:
+    """The ids in a kernel list such as ``0-3,8``."""
+    found: set[int] = set()
+    for part in filter(None, (text or "").split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def throttled_periods(root: str = "/") -> int:
+    """In how many periods, so far, a quota of this process's control groups has stopped it."""
+    return sum(level["throttled_periods"] for level in cgroups(root)["quotas"])
 
 
 def pool_size() -> int | None:

@@ -1,0 +1,193 @@
+"""``lab selftest``: how often the lab's own verdicts are right on this machine, where the truth is known."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.errors import UsageError
+from lab.progress import tell
+
+if TYPE_CHECKING:
+    from lab.engines import Engine
+    from lab.model import Cell, CellResult, Judgement, Machine
+    from lab.runner import Stop
+    from lab.store import SessionFolder
+
+HELP = "judge claims whose truth is known, with and without a noisy neighbour, and count the verdicts"
+EXAMPLE = """\
+examples:
+  lab selftest                          three cells beside each neighbour
+  lab selftest --cells 20 --cpus 1      more of them, on one CPU
+  lab selftest --engine local           without an engine
+
+A neighbour is a process on one of the cell's CPUs that is idle, busy half of the time, or always busy.
+exit codes: 0 no verdict was wrong; 1 one was; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
+
+_MOST_SECONDS = 6.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--cells", type=int, default=3, metavar="N", help="cells beside each neighbour (default: 3)")
+    parser.add_argument("--cpus", type=int, metavar="N", help="CPUs of a cell (default: 2, or all if fewer)")
+    parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
+    parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
+    parser.add_argument(
+        "--time-limit", type=float, default=_MOST_SECONDS, metavar="S", help="most seconds of measuring a cell"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How the controls came out: one claim beside one neighbour, or several together."""
+
+    right: int = 0
+    wrong: int = 0
+    inconclusive: int = 0
+    other: int = 0
+
+    def __add__(self, more: Score) -> Score:
+        return Score(
+            right=self.right + more.right,
+            wrong=self.wrong + more.wrong,
+            inconclusive=self.inconclusive + more.inconclusive,
+            other=self.other + more.other,
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the cells, print the counts; returns the exit code."""
+    import contextlib
+
+    from lab.commands.run import check_seconds, choose_engine, new_session, stopping
+    from lab.experiments._control import NEIGHBOURS
+    from lab.model import Status
+    from lab.store import SessionFolder, default_folder
+
+    if options.cells < 1:
+        raise UsageError(f"--cells {options.cells}: give a number above 0, such as 3")
+    check_seconds(options.time_limit)
+    session = new_session(time.time())
+    results: dict[str, list[CellResult]] = {name: [] for name in NEIGHBOURS}
+    with stopping() as stop, contextlib.ExitStack() as stack:
+        engine, machine = choose_engine(options, session, stop)
+        stack.callback(engine.close)
+        stop.at_once = False
+        folder = stack.enter_context(SessionFolder(default_folder(), session))
+        folder.write_manifest(
+            {"schema": 1, "session": session, "engine": machine.engine, "arguments": {"selftest": True}}
+        )
+        cell = _cell(machine, options.cpus)
+        total = options.cells * len(NEIGHBOURS)
+        done = 0
+        for number in range(options.cells):
+            for neighbour in NEIGHBOURS:
+                if stop.requested:
+                    break
+                done += 1
+                tell(f"cell {done} of {total}: neighbour {neighbour}")
+                result = measure(engine, session, cell, neighbour, number, options.time_limit, folder, stop)
+                if result.status is Status.MEASURED:
+                    results[neighbour].append(result)
+                elif not stop.requested:
+                    tell(f"cell {done}: {result.status}: {result.reason}")
+    verdicts = {name: judged(name, found) for name, found in results.items()}
+    print(report(verdicts, machine, cell))
+    if stop.requested:
+        return 130
+    if sum(len(found) for found in results.values()) < total:
+        return 3
+    return 1 if any(score(found).wrong for found in verdicts.values()) else 0
+
+
+def _cell(machine: Machine, wanted: int | None) -> Cell:
+    from lab import planner, units
+
+    have = len(machine.cpus)
+    size = min(2, have) if wanted is None else wanted
+    if not 1 <= size <= have:
+        raise UsageError(f"--cpus {size}: this machine has {units.cpus(have)}; give a number from 1 to {have}")
+    return planner.plan([size], machine.cpus)[0]
+
+
+def measure(
+    engine: Engine,
+    session: str,
+    cell: Cell,
+    neighbour: str,
+    number: int,
+    seconds: float,
+    folder: SessionFolder,
+    stop: Stop,
+) -> CellResult:
+    """Run the controls once, in a cell of their own."""
+    import dataclasses
+
+    from lab import runner
+    from lab.commands.run import job_of
+
+    own = dataclasses.replace(cell, id=f"{neighbour}{number}")
+    job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
+    return runner.run_cell(engine, job, folder, Unheard(), stop)
+
+
+class Unheard:
+    """Progress of which only whole cells matter."""
+
+    def cell_begins(self, cell: Cell) -> None:
+        return None
+
+    def record(self, record: object) -> None:
+        return None
+
+    def cell_ends(self, result: CellResult) -> None:
+        return None
+
+
+def judged(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
+    """Every control claim of these cells; the expected verdict is the truth."""
+    from lab import verdicts
+    from lab.experiments import load
+
+    return list(verdicts.judge([load(f"_control-{neighbour}")], results))
+
+
+def score(judgements: Sequence[Judgement]) -> Score:
+    """Count them."""
+    from lab.model import Verdict
+
+    wrong = sum(one.surprise for one in judgements)
+    right = sum(one.verdict.decisive for one in judgements) - wrong
+    undecided = sum(one.verdict is Verdict.INCONCLUSIVE for one in judgements)
+    return Score(right=right, wrong=wrong, inconclusive=undecided, other=len(judgements) - right - wrong - undecided)
+
+
+def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -> str:
+    """The counts as a table: neighbour by claim, then in all, then each wrong verdict with its reason."""
+    from tabulate import tabulate
+
+    rows: list[tuple[object, ...]] = []
+    wrong = []
+    for neighbour, judgements in verdicts.items():
+        for claim in dict.fromkeys(one.claim for one in judgements):
+            mine = [one for one in judgements if one.claim == claim]
+            found = score(mine)
+            truth = mine[0].expected.value if mine[0].expected else "-"
+            name = claim.partition(".")[2]
+            rows.append((neighbour, name, truth, found.right, found.wrong, found.inconclusive, found.other))
+            neighbour = ""
+            wrong += [
+                f"- {claim}: {one.verdict}, but {one.expected} is true: {one.reason}" for one in mine if one.surprise
+            ]
+        total = score(judgements)
+        rows.append(("", "together", "", total.right, total.wrong, total.inconclusive, total.other))
+    head = ("neighbour", "claim", "truth", "right", "wrong", "incon-\nclusive", "un-\ntestable")
+    from lab import units
+
+    title = f"Selftest: claims whose truth is known, engine {machine.engine}, {units.cpus(cell.size)}"
+    table = tabulate(rows, headers=head, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 4)
+    return "\n".join([title, "", table, *(["", "Wrong:", *wrong] if wrong else ["", "No verdict was wrong."])])
