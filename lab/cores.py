@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.experiments import gil
-from lab.experiments._claims import undisturbed
-from lab.model import CellResult
+from lab.experiments._claims import FEWEST_VALUES, undisturbed
+from lab.experiments._measured import Measured, over
+from lab.model import CellResult, Status
+from lab.scaling import Fit, Point, fit
 from lab.stats import Estimate
 from lab.verdicts import evidence_of
 
@@ -44,6 +47,23 @@ def rows(result: CellResult) -> tuple[Cores, ...]:
         )
         for arm in SHOWN
     )
+
+
+def scaling(results: Iterable[CellResult]) -> dict[str, Fit]:
+    """A speed-up model for each way of working that ran with a worker on each CPU, from all cells with several.
+
+    The speed-ups are those against what the machine delivered, times the CPUs: what the probe loses too is the
+    machine's, not the work's.
+    """
+    points: dict[str, list[Point]] = {}
+    for result in results:
+        cpus = len(result.proof.get("affinity", ())) if result.status is Status.MEASURED else 0
+        rounds = evidence_of("gil", result).rounds("round") if cpus > 1 else []
+        for arm in ("threads", "processes"):
+            shares = Measured((arm, "probe"), over(arm, "probe"), "").values(rounds)
+            if len(shares) >= FEWEST_VALUES:
+                points.setdefault(arm, []).append(Point(cpus=cpus, speed_ups=tuple(cpus * one for one in shares)))
+    return {arm: fit(tuple(found)) for arm, found in points.items()}
 
 
 def delivered(result: CellResult) -> Estimate | None:

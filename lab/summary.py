@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lab import cores, cpuset, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
+from lab.scaling import Fit
 from lab.stats import Estimate
 
 #: More cells than this do not fit beside each other in 80 columns.
@@ -156,7 +157,21 @@ def cores_used(session: Session) -> Table:
         "cores\nused",
         "machine\ndelivered",
     )
-    return Table(title="Cores: what threads and processes really use", head=head, rows=tuple(rows))
+    notes = tuple(_model(arm, found) for arm, found in cores.scaling(session.results).items())
+    return Table(title="Cores: what threads and processes really use", head=head, rows=tuple(rows), notes=notes)
+
+
+def _model(arm: str, found: Fit) -> str:
+    """A speed-up model in a line."""
+
+    def share(one: Estimate) -> str:
+        return f"{units.share(one.value)} ({units.interval(one.low, one.high, 'share')})"
+
+    points = f"{found.points} point" + "s" * (found.points > 1)
+    text = f"{found.model}, {arm}: serial share {share(found.serial)} from {points}"
+    if found.coherency is None:
+        return text + "; contention not identifiable"
+    return f"{text}; coherency {share(found.coherency)}"
 
 
 def quantities(session: Session) -> list[Table]:

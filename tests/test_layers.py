@@ -17,7 +17,19 @@ import lab
 PACKAGE = Path(lab.__file__).parent
 
 #: Decide, never read or act. The experiments' claims are of their kind: predicates over evidence.
-PURE = {"cpuset", "planner", "stats", "verdicts", "proofs", "records", "sessions", "summary", "cores", "gathering"}
+PURE = {
+    "cpuset",
+    "planner",
+    "stats",
+    "verdicts",
+    "proofs",
+    "records",
+    "sessions",
+    "summary",
+    "cores",
+    "gathering",
+    "scaling",
+}
 
 #: The nouns that everything is said in.
 MODEL = {"model", "errors", "units"}
@@ -40,7 +52,10 @@ HARMLESS = {
     "typing",
 }
 
-_PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims"}
+#: Of other packages: it computes as well, and is loaded late.
+COMPUTES = {"scipy"}
+
+_PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._measured"}
 
 #: Part -> what of the lab it may import, with all below; "" is the package's own version.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -130,7 +145,7 @@ def forbidden_imports(name: str, tree: ast.AST) -> list[str]:
 
 def reaching_out(tree: ast.AST) -> list[str]:
     """What a module uses to reach files, clocks, processes or anything else outside."""
-    outside = sorted({full.partition(".")[0] for full in imports(tree)} - {"lab"} - HARMLESS)
+    outside = sorted({full.partition(".")[0] for full in imports(tree)} - {"lab"} - HARMLESS - COMPUTES)
     return outside + [call for call in calls(tree) if call in ("open", "input", "__import__", "eval", "exec")]
 
 

@@ -43,6 +43,17 @@ def document(session: Session) -> dict[str, Any]:
         },
         "cells": [_cell(result) for result in session.results],
         "verdicts": [_verdict(one) for one in session.judgements],
+        "scaling": [
+            {
+                "arm": arm,
+                "model": found.model,
+                "points": found.points,
+                "contention_identifiable": found.contention_identifiable,
+                "serial": found.serial._asdict(),
+                "coherency": found.coherency._asdict() if found.coherency else None,
+            }
+            for arm, found in cores.scaling(session.results).items()
+        ],
         "quantities": [dataclasses.asdict(one) for one in session.quantities],
     }
 

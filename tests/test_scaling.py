@@ -1,0 +1,86 @@
+"""Speed-up models: the parameters that made the points are found again, and too few points say less."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from lab.scaling import Point, fit
+
+
+def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: float = 0.01) -> tuple[Point, ...]:
+    """Twenty rounds on each of these numbers of CPUs, of work with this serial share and coherency."""
+    wobble = random.Random(7)
+    return tuple(
+        Point(
+            cpus=size,
+            speed_ups=tuple(
+                size / (1 + serial * (size - 1) + coherency * size * (size - 1)) * wobble.gauss(1, noise)
+                for _ in range(20)
+            ),
+        )
+        for size in cpus
+    )
+
+
+@pytest.mark.parametrize("serial", [0.0, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize("cpus", [(2,), (2, 4), (2, 3, 4, 8)], ids=str)
+def test_a_few_points_give_the_serial_share_and_say_that_contention_is_not_identifiable(
+    cpus: tuple[int, ...], serial: float
+) -> None:
+    found = fit(points(*cpus, serial=serial))
+    assert found.model == "Amdahl"
+    assert not found.contention_identifiable
+    assert found.points == len(cpus)
+    assert found.serial.low - 0.005 <= serial <= found.serial.high + 0.005
+    assert found.speed_up(cpus[-1]) == pytest.approx(cpus[-1] / (1 + serial * (cpus[-1] - 1)), rel=0.03)
+
+
+def test_many_points_over_many_cpus_tell_contention_from_coherency() -> None:
+    found = fit(points(2, 4, 6, 8, 12, 16, serial=0.03, coherency=0.002))
+    assert found.model == "Universal Scalability Law"
+    assert found.contention_identifiable
+    assert found.coherency is not None
+    assert found.serial.low <= 0.03 <= found.serial.high
+    assert found.coherency.low <= 0.002 <= found.coherency.high
+    assert found.speed_up(32) == pytest.approx(32 / (1 + 0.03 * 31 + 0.002 * 32 * 31), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [
+        pytest.param(points(2, 3, 4, 5, 16), "Amdahl", id="five points"),
+        pytest.param(points(2, 3, 4, 5, 6, 8, noise=0.1), "Amdahl", id="few CPUs, wide intervals"),
+        pytest.param(points(2, 3, 4, 5, 6, 8, noise=0.001), "Universal Scalability Law", id="narrow intervals"),
+        pytest.param(points(2, 3, 4, 5, 6, 16, noise=0.1), "Universal Scalability Law", id="sixteen CPUs"),
+    ],
+)
+def test_the_richer_model_needs_six_points_and_either_sixteen_cpus_or_narrow_intervals(
+    given: tuple[Point, ...], model: str
+) -> None:
+    assert fit(given).model == model
+
+
+def test_the_interval_covers_what_made_the_points() -> None:
+    hits = 0
+    for seed in range(40):
+        wobble = random.Random(seed)
+        speed_ups = tuple(2 / 1.1 * wobble.gauss(1, 0.03) for _ in range(30))
+        found = fit((Point(cpus=2, speed_ups=speed_ups),))
+        hits += found.serial.low <= 0.1 <= found.serial.high
+    assert hits >= 36
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param((), id="no points"),
+        pytest.param((Point(cpus=1, speed_ups=(1.0,)),), id="one CPU"),
+        pytest.param((Point(cpus=2, speed_ups=()),), id="no rounds"),
+        pytest.param((Point(cpus=2, speed_ups=(1.9, 0.0)),), id="no speed"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(given: tuple[Point, ...]) -> None:
+    with pytest.raises(ValueError, match=r"no points|at least two CPUs"):
+        fit(given)
