@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 from lab.errors import LabError
 
 if TYPE_CHECKING:
+    from lab.engines import Engine
     from lab.model import Machine
     from lab.topology import Topology
+
+#: Most seconds of measuring how quiet the machine is.
+_QUIET_SECONDS = 2.0
 
 HELP = "say what can be measured on this machine, and the exact fix for what can't"
 EXAMPLE = """\
@@ -31,11 +35,11 @@ def run(options: argparse.Namespace) -> int:
     from lab import topology
 
     here = topology.read(Path("/"))
-    docker, trouble = _docker(options.image)
+    docker, quiet, trouble = _docker(options.image)
     rows = [*_machine_rows(here), *_engine_rows(docker)]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
     print("\nWhat can be measured")
-    advice = [*_abilities(docker, trouble), *_disturbances(here, docker)]
+    advice = [*_abilities(docker, trouble), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
         print(
             tabulate([(mark, line), *([("", f"fix: {fix}")] if fix else [])], tablefmt="plain", maxcolwidths=[None, 72])
@@ -43,17 +47,69 @@ def run(options: argparse.Namespace) -> int:
     return 0 if docker else 3
 
 
-def _docker(image: str | None) -> tuple[Machine | None, str]:
+#: (ok, no or !; what; the fix)
+_Advice = tuple[str, str, str]
+
+
+def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], str]:
+    """The engine's machine and how quiet it is, or ``None`` and why; without an engine, how quiet this machine is."""
     from lab.engines import make
 
     try:
         engine = make("docker", image=image, session=f"doctor-{os.getpid()}", note=lambda line: None)
         try:
-            return engine.probe(), ""
+            machine = engine.probe()
+            return machine, _quiet(engine, machine), ""
         finally:
             engine.close()
     except LabError as error:
-        return None, str(error)
+        trouble = str(error)
+    try:
+        engine = make("local")
+        try:
+            return None, _quiet(engine, engine.probe()), trouble
+        finally:
+            engine.close()
+    except LabError:
+        return None, [], trouble
+
+
+def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
+    """The short form of ``lab selftest``: a second or two of claims whose truth is known."""
+    import tempfile
+
+    from lab import planner, units
+    from lab.commands import selftest
+    from lab.experiments._measured import CAPACITY
+    from lab.model import Status
+    from lab.store import SessionFolder
+    from lab.verdicts import evidence_of
+
+    cell = planner.plan([min(2, len(machine.cpus))], machine.cpus)[0]
+    with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
+        result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, _Never())
+    if result.status is not Status.MEASURED:
+        return [("!", f"how quiet it is could not be measured: {result.reason}", "lab selftest")]
+    rounds = evidence_of("_control-idle", result).rounds("round")
+    good, bad = CAPACITY.counts(rounds)
+    delivered = CAPACITY.estimate(rounds)
+    found = selftest.score(selftest.judged("idle", [result]))
+    text = (
+        f"a short selftest: {units.ratio(delivered.value) if delivered else '?'} of {units.cpus(cell.size)} delivered,"
+        f" {bad} of {good + bad} rounds disturbed; of claims whose truth is known {found.right} judged right,"
+        f" {found.wrong} wrong, {found.inconclusive} undecided"
+    )
+    if found.wrong:
+        return [("no", text, "lab selftest shows which; please report it")]
+    if found.inconclusive or bad > good:
+        return [("!", text, "end other work on this machine, or use --thorough; lab selftest says more")]
+    return [("ok", text, "")]
+
+
+class _Never:
+    """Nobody asks to stop."""
+
+    requested = False
 
 
 def _machine_rows(here: Topology) -> list[tuple[str, str]]:
@@ -97,7 +153,7 @@ def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
     ]
 
 
-def _abilities(docker: Machine | None, trouble: str) -> list[tuple[str, str, str]]:
+def _abilities(docker: Machine | None, trouble: str) -> list[_Advice]:
     """(ok or no, what, the fix) for each way to run a cell."""
     found = []
     if docker:
@@ -121,7 +177,7 @@ def _abilities(docker: Machine | None, trouble: str) -> list[tuple[str, str, str
     return found
 
 
-def _disturbances(here: Topology, docker: Machine | None) -> list[tuple[str, str, str]]:
+def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
     """What would make a measurement wrong or noisy here."""
     found = []
     busy = os.getloadavg()[0]

@@ -7,7 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.experiments._claims import Claim
+    from lab.experiments._claims import Claim, Tolerance
 
 HELP = "explain an experiment: what it measures, how, and what to expect"
 EXAMPLE = """\
@@ -45,8 +45,19 @@ def run(options: argparse.Namespace) -> int:
     print(f"\nClaims, and the verdict expected on a host with {_HOST} CPUs")
     for claim in claims:
         print("\n" + textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, subsequent_indent="  "))
+        if claim.tolerance:
+            text = f"confirmed {_bounds(claim.tolerance)}: {claim.tolerance.why}"
+            print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
         print(_expectations(claim))
     return 0
+
+
+def _bounds(tolerance: Tolerance) -> str:
+    """Where the whole 95 % interval has to lie."""
+    low, high = tolerance.low, tolerance.high
+    if low is None:
+        return f"up to {high:g}"
+    return f"from {low:g} on" if high is None else f"from {low:g} to {high:g}"
 
 
 def _expectations(claim: Claim) -> str:

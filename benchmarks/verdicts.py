@@ -1,0 +1,200 @@
+"""How far the lab's verdicts can be trusted on this machine. Prints; asserts nothing. Takes about half an hour.
+
+    python benchmarks/verdicts.py [precision] [controls] [coverage] [pairs] [--engine ENGINE] [--image IMAGE]
+        [--cells N] [--runs N]
+
+- precision: half-width of the processes' speed-up after 6 s of measuring, quiet and beside a half-busy neighbour;
+- controls: verdicts where the truth is known, beside an idle, a half-busy and a fully busy neighbour, N cells each, and
+  how often the intervals of those cells cover the truth;
+- coverage: how often the intervals cover the truth in simulated rounds;
+- pairs: runs of the same thing compared with each other, and with runs that have 5 % more to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab import planner, units
+from lab.commands import selftest
+from lab.commands.run import choose_engine, stopping
+from lab.experiments import load
+from lab.experiments._control import NEIGHBOURS, arms_for, disturb
+from lab.experiments._measured import Measured, over
+from lab.experiments._rounds import ALONE, Arm, Crew, shuffler
+from lab.experiments.gil import arms_for as gil_arms
+from lab.model import CellResult, Status
+from lab.stats import Estimate, estimate, median, ratio
+from lab.store import SessionFolder
+from lab.verdicts import evidence_of
+
+SECTIONS = ("precision", "controls", "coverage", "pairs")
+MEASURING_SECONDS = 6.0
+SIDE_SECONDS = 4.0
+TURNS = 5
+SIMULATED = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", default=SECTIONS, choices=SECTIONS, metavar="SECTION")
+    parser.add_argument("--engine", default="auto", choices=("auto", "docker", "local"))
+    parser.add_argument("--image")
+    parser.add_argument("--cells", type=int, default=100, help="control cells beside each neighbour")
+    parser.add_argument("--runs", type=int, default=60, help="runs to compare with each other")
+    options = parser.parse_args()
+    sections: dict[str, Callable[[argparse.Namespace], None]] = {
+        "precision": precision,
+        "controls": controls,
+        "coverage": coverage,
+        "pairs": pairs,
+    }
+    for name in options.sections:
+        sections[name](options)
+
+
+@contextmanager
+def neighbour(share: float) -> Iterator[None]:
+    """Within this, another process keeps CPU 1 busy for that share of the time."""
+    process = multiprocessing.get_context("fork").Process(target=disturb, args=(1, share), daemon=True)
+    if share:
+        process.start()
+    try:
+        yield
+    finally:
+        if share:
+            process.kill()
+            process.join()
+
+
+def rounds_of(arms: Sequence[Arm], seconds: float, seed: int) -> list[dict[str, Any]]:
+    """As many rounds as can be measured in that time, on CPUs 0 and 1."""
+    rounds: list[dict[str, Any]] = []
+    order = shuffler(seed)
+    with Crew((0, 1)) as crew:
+        crew.rounds(arms, 0, 1, order)  # warms up
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            rounds.extend(crew.rounds(arms, len(rounds), 2, order))
+    return rounds
+
+
+def half_width(found: Estimate | None) -> float:
+    return (found.high - found.low) / 2 / found.value if found else float("inf")
+
+
+def precision(options: argparse.Namespace) -> None:
+    arms = [arm for arm in gil_arms(2) if arm.name in ("one process", "probe", "processes")]
+    for name in ("idle", "half"):
+        speed_up, normalised = [], []
+        for turn in range(TURNS):
+            with neighbour(NEIGHBOURS[name]):
+                rounds = rounds_of(arms, MEASURING_SECONDS, turn)
+            speed_up.append(
+                half_width(Measured(("processes", ALONE.name), over("processes", ALONE.name), "").estimate(rounds))
+            )
+            normalised.append(
+                half_width(Measured(("processes", "probe"), over("processes", "probe"), "").estimate(rounds))
+            )
+        print(f"precision, neighbour {name}, {MEASURING_SECONDS:g} s, {TURNS} turns: half-width of processes' speed-up")
+        print(f"  over one process: {spread(speed_up)}")
+        print(f"  over what the machine delivered: {spread(normalised)}")
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"median {units.share(median(values))} ({units.share(min(values))} to {units.share(max(values))})"
+
+
+def controls(options: argparse.Namespace) -> None:
+    results: dict[str, list[CellResult]] = {name: [] for name in NEIGHBOURS}
+    with stopping() as stop, tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "s") as folder:
+        engine, machine = choose_engine(options, "benchmark", stop)
+        try:
+            cell = planner.plan([min(2, len(machine.cpus))], machine.cpus)[0]
+            for number in range(options.cells):
+                for name in NEIGHBOURS:
+                    measured = selftest.measure(
+                        engine, "benchmark", cell, name, number, MEASURING_SECONDS, folder, stop
+                    )
+                    assert measured.status is Status.MEASURED, measured.reason
+                    results[name].append(measured)
+        finally:
+            engine.close()
+    verdicts = {name: selftest.judged(name, found) for name, found in results.items()}
+    print(selftest.report(verdicts, machine, cell))
+    for name, found in results.items():
+        covered = [_covers(one, f"_control-{name}") for one in found]
+        for place, arms in enumerate(("same over one process", "parallel over the probe")):
+            known = [one[place] for one in covered if one[place] is not None]
+            if known:
+                share = sum(map(bool, known)) / len(known)
+                print(
+                    f"coverage, {len(known)} cells, neighbour {name}, {arms}: {units.share(share)} of intervals hold 1"
+                )
+
+
+def _covers(result: CellResult, experiment: str) -> tuple[bool | None, bool | None]:
+    """Whether the intervals of two ratios that are truly 1 hold it; ``None`` without an interval."""
+    rounds = evidence_of(load(experiment).name, result).rounds("round")
+    found = [
+        Measured((arm, base), over(arm, base), "").estimate(rounds)
+        for arm, base in (("same", ALONE.name), ("parallel", "probe"))
+    ]
+    first, second = (None if one is None else one.low <= 1 <= one.high for one in found)
+    return first, second
+
+
+def coverage(options: argparse.Namespace) -> None:
+    draws: Sequence[tuple[str, Callable[[random.Random], float]]] = (
+        ("normal", lambda order: order.gauss(1, 0.02)),
+        ("skewed", lambda order: 0.02 * (order.expovariate(1) - 0.6931) + 1),
+        ("one in five ten times as wide", lambda order: order.gauss(1, 0.1 if order.random() < 0.2 else 0.01)),
+    )
+    for name, draw in draws:
+        shares = []
+        for size in (6, 12, 24, 48):
+            hits = 0
+            for seed in range(SIMULATED):
+                order = random.Random(seed)
+                found = estimate([draw(order) for _ in range(size)], resamples=400, seed=seed)
+                hits += found.low <= 1 <= found.high
+            shares.append(f"{units.share(hits / SIMULATED)} of {size} rounds")
+        print(f"coverage, simulated, {name}: {', '.join(shares)}")
+
+
+def pairs(options: argparse.Namespace) -> None:
+    arms = [arm for arm in arms_for(1) if arm.name in (ALONE.name, "same")]
+    arms.append(Arm("slower", "count 5 % more", repeat=arms[0].repeat))
+    same, slower = [], []
+    for run in range(options.runs):
+        rounds = rounds_of(arms, SIDE_SECONDS, run)
+        same.append(Measured(("same", ALONE.name), over("same", ALONE.name), "").values(rounds))
+        slower.append(Measured(("slower", ALONE.name), over("slower", ALONE.name), "").values(rounds))
+    differs = functools.partial(_count, options.runs)
+    alarms, like = differs(same, same)
+    caught, unlike = differs(slower, same)
+    print(f"pairs of {options.runs} runs, {SIDE_SECONDS:g} s a side:")
+    print(f"  {alarms} of {like} pairs of the same differ ({units.share(alarms / like)})")
+    print(f"  5 % more work is caught in {caught} of {unlike} ({units.share(caught / unlike)})")
+
+
+def _count(runs: int, news: Sequence[Sequence[float]], bases: Sequence[Sequence[float]]) -> tuple[int, int]:
+    """How many pairs of neighbouring runs differ (up to five apart), and of how many."""
+    found = [
+        ratio(news[new], bases[base]).outside(1, 1)
+        for base in range(runs)
+        for new in range(base + 1, min(runs, base + 6))
+    ]
+    return sum(found), len(found)
+
+
+if __name__ == "__main__":
+    main()
