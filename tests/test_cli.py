@@ -251,6 +251,11 @@ def test_strict_makes_an_inconclusive_verdict_a_failure(lab: Lab, stage: Stage) 
         pytest.param(("--time-limit=-1",), ("--time-limit -1", "above 0"), id="less than no time"),
         pytest.param(("--time-limit", "nan"), ("--time-limit nan", "above 0"), id="not a number"),
         pytest.param(("--time-limit", "inf"), ("--time-limit inf", "above 0"), id="for ever"),
+        pytest.param(("--width", "0"), ("--width 0", "0.001", "below 1"), id="no width"),
+        pytest.param(("--width", "1"), ("--width 1", "0.001", "below 1"), id="as wide as the value"),
+        pytest.param(("--width=-1",), ("--width -1", "0.001", "below 1"), id="less than no width"),
+        pytest.param(("--width", "nan"), ("--width nan", "0.001", "below 1"), id="a width that is not a number"),
+        pytest.param(("--width", "0.00001"), ("--width 1e-05", "0.001", "below 1"), id="too narrow"),
         pytest.param(("--engine", "local", "--image", "x"), ("--image",), id="an image without an engine"),
     ],
 )
@@ -275,11 +280,12 @@ def test_bad_input_gets_one_line_and_exit_code_2_before_anything_is_run(
         (("run", "--format", "pdf"), ("'pdf'", "table", "json")),
         (("run", "--engine", "rkt"), ("'rkt'", "docker", "local")),
         (("run", "--time-limit", "soon"), ("'soon'",)),
+        (("run", "--width", "thin"), ("'thin'",)),
         (("run", "--quick", "--thorough"), ("not allowed with",)),
         (("dance",), ("'dance'", "run")),
         ((), ("COMMAND",)),
     ],
-    ids=["format", "engine", "time limit", "two levels", "command", "nothing"],
+    ids=["format", "engine", "time limit", "width", "two levels", "command", "nothing"],
 )
 def test_what_the_parser_refuses_names_the_choices_and_exits_with_2(
     lab: Lab, arguments: tuple[str, ...], words: tuple[str, ...]

@@ -263,6 +263,135 @@ def test_the_root_stands_in_for_every_file_that_is_read(tmp_path: Path) -> None:
     assert (found["host_cpus"], found["isolated"], quotas(found)) == ("0-63", "8-9", [0.5])
 
 
+# What its cores are, and how often a quota has stopped it.
+
+
+def cpu_files(**files: str) -> dict[str, str]:
+    """Files below ``/sys/devices/system/cpu``: ``cpu0__cpu_capacity`` is ``cpu0/cpu_capacity``."""
+    return {f"sys/devices/system/cpu/{name.replace('__', '/')}": text for name, text in files.items()}
+
+
+def sharing(*masks: str) -> dict[str, str]:
+    """The siblings' masks of CPUs 0, 1, 2 ..."""
+    return cpu_files(**{f"cpu{cpu}__topology__thread_siblings": mask + "\n" for cpu, mask in enumerate(masks)})
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus", "cores"),
+    [
+        pytest.param(sharing("1", "2", "4", "8"), (0, 1, 2, 3), [], id="a core each"),
+        pytest.param(sharing("3", "3", "c", "c"), (0, 1, 2, 3), [[0, 1], [2, 3]], id="neighbours share"),
+        pytest.param(sharing("5", "a", "5", "a"), (0, 1, 2, 3), [[0, 2], [1, 3]], id="the second half shares"),
+        pytest.param(sharing("5", "a", "5", "a"), (0, 1), [], id="the sibling is not in the mask"),
+        pytest.param(sharing("5", "a", "5", "a"), (0, 1, 2), [[0, 2]], id="one sibling of two is in the mask"),
+        pytest.param(sharing("f", "f", "f", "f"), (0, 1, 3), [[0, 1, 3]], id="four threads a core"),
+        pytest.param(sharing("3", "3", "4", "8"), (0, 1, 2, 3), [[0, 1]], id="one core of three"),
+        pytest.param(
+            sharing("00000001,00000001", "00000000,00000006", "00000000,00000006"),
+            (0, 1, 2),
+            [[1, 2]],
+            id="more than 32 CPUs",
+        ),
+        pytest.param(sharing("3"), (0, 1), [], id="the other's file is missing"),
+        pytest.param(sharing("", ""), (0, 1), [], id="empty files"),
+        pytest.param({}, (0, 1), [], id="no files"),
+        pytest.param(sharing("3", "3"), (), [], id="no CPU"),
+    ],
+)
+def test_siblings_are_those_of_its_cpus_that_share_a_core(
+    files: Mapping[str, str], cpus: Sequence[int], cores: list[list[int]], tmp_path: Path
+) -> None:
+    assert proof.siblings(cpus, tree(tmp_path, files)) == cores
+
+
+def units(core: str | None = None, atom: str | None = None) -> dict[str, str]:
+    """The lists of CPUs that x86 counts with the one kind of unit, and with the other."""
+    lists = {"cpu_core": core, "cpu_atom": atom}
+    return {f"sys/devices/{name}/cpus": text + "\n" for name, text in lists.items() if text is not None}
+
+
+def capacities(*values: int) -> dict[str, str]:
+    """The capacities of CPUs 0, 1, 2 ... as ARM has them."""
+    return cpu_files(**{f"cpu{cpu}__cpu_capacity": f"{value}\n" for cpu, value in enumerate(values)})
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus", "kinds"),
+    [
+        pytest.param({}, (0, 1), 1, id="no files"),
+        pytest.param({}, (), 1, id="no CPU"),
+        pytest.param(capacities(1024, 1024), (0, 1), 1, id="one capacity"),
+        pytest.param(capacities(446, 446, 1024, 1024), (0, 1, 2, 3), 2, id="two capacities"),
+        pytest.param(capacities(250, 740, 1024), (0, 1, 2), 3, id="three capacities"),
+        pytest.param(capacities(446, 446, 1024, 1024), (2, 3), 1, id="the large ones only"),
+        pytest.param(capacities(1024), (0, 1), 1, id="a capacity is missing"),
+        pytest.param(units("0-7", "8-15"), (6, 7, 8), 2, id="core and atom"),
+        pytest.param(units("0-7", "8-15"), (0, 7), 1, id="core only"),
+        pytest.param(units("0-7", "8-15"), (8, 15), 1, id="atom only"),
+        pytest.param(units("0-3,8", "4-7,9"), (8, 9), 2, id="lists with gaps"),
+        pytest.param(units("0,2", "1"), (0, 2), 1, id="single ids"),
+        pytest.param(units(core="0-7"), (0, 1), 1, id="no atom at all"),
+        pytest.param(units("0-7", ""), (0, 1), 1, id="all atoms are off line"),
+        pytest.param(units("0-7", "8-15"), (20, 21), 1, id="CPUs in neither list"),
+    ],
+)
+def test_the_kinds_of_cores_are_those_of_its_own_cpus(
+    files: Mapping[str, str], cpus: Sequence[int], kinds: int, tmp_path: Path
+) -> None:
+    assert proof.kinds(cpus, tree(tmp_path, files)) == kinds
+
+
+def test_the_proof_has_the_cores_of_the_affinity_mask_only(tmp_path: Path) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    masks = {f"cpu{cpu}__topology__thread_siblings": "all" for cpu in range(mine[-1] + 2)}
+    values = {f"cpu{cpu}__cpu_capacity": str(cpu in mine) for cpu in range(mine[-1] + 2)}
+    found = proof.take(tree(tmp_path, cpu_files(**masks, **values)))
+    assert found["siblings"] == ([mine] if len(mine) > 1 else [])
+    assert found["kinds"] == 1
+
+
+def test_the_periods_in_which_a_quota_of_version_2_stopped_it_are_added_up(tmp_path: Path) -> None:
+    files = v2(
+        "/pod/leaf",
+        cpu_stat="nr_throttled 100\n",
+        pod__cpu_max="120000 100000",
+        pod__cpu_stat="nr_periods 50\nnr_throttled 3\nthrottled_usec 9\n",
+        pod__leaf__cpu_max="50000 100000",
+        pod__leaf__cpu_stat="usage_usec 8\nnr_periods 50\nnr_throttled 4\n",
+    )
+    assert proof.throttled_periods(tree(tmp_path, files)) == 7  # the top has no quota to stop it with
+
+
+def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_path: Path) -> None:
+    cpu = "sys/fs/cgroup/cpu"
+    files = {
+        **hybrid("3:cpuset:/box\n2:cpu:/box/leaf\n0::/box\n"),
+        f"{cpu}/box/leaf/cpu.cfs_quota_us": "50000",
+        f"{cpu}/box/leaf/cpu.cfs_period_us": "100000",
+        f"{cpu}/box/leaf/cpu.stat": "nr_periods 9\nnr_throttled 2\nthrottled_time 1500000000\n",
+        f"{cpu}/box/cpu.cfs_quota_us": "150000",
+        f"{cpu}/box/cpu.stat": "nr_periods 9\nnr_throttled 6\n",
+        f"{cpu}/cpu.cfs_quota_us": "-1",
+        f"{cpu}/cpu.stat": "nr_throttled 100\n",
+        "sys/fs/cgroup/unified/box/cpu.max": "100 100000",
+        "sys/fs/cgroup/unified/box/cpu.stat": "nr_throttled 1000\n",
+    }
+    assert proof.throttled_periods(tree(tmp_path, files)) == 8
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({}, id="no control groups"),
+        pytest.param(v2("/", cpu_max="max 100000", cpu_stat="nr_throttled 5"), id="no quota"),
+        pytest.param(v2("/", cpu_max="50000 100000"), id="a quota without statistics"),
+        pytest.param(v2("/", cpu_max="50000 100000", cpu_stat="nr_throttled 0\n"), id="never stopped"),
+    ],
+)
+def test_what_no_quota_has_stopped_was_never_throttled(files: Mapping[str, str], tmp_path: Path) -> None:
+    assert proof.throttled_periods(tree(tmp_path, files)) == 0
+
+
 # What taints a cell.
 
 

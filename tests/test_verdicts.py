@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -140,6 +141,46 @@ def test_every_claim_is_judged_in_every_cell_in_order() -> None:
 def test_the_facts_of_a_cell_come_from_its_own_start_record() -> None:
     found = verdicts.facts_of(ran(python=scripts.python((3, 14, 2), gil=False), host_cpus=8))
     assert found == Facts(version=(3, 14), gil=False, cpus=2, rate=2.0, host_cpus=8, start_method="fork")
+
+
+def with_proof(**entries: object) -> CellResult:
+    """The two-CPU cell whose proof at the start has these entries; those that are ``None`` are missing."""
+    result = ran(host_cpus=8)
+    start, *others = result.records
+    changed = {**start.data["proof"], **entries}
+    known = {name: value for name, value in changed.items() if value is not None}
+    first = dataclasses.replace(start, data={**start.data, "proof": known})
+    return dataclasses.replace(result, records=(first, *others))
+
+
+@pytest.mark.parametrize(
+    ("isolated", "mine"),
+    [("1-3,6", (1,)), ("0-7", (0, 1)), ("2-7", ()), ("", ())],
+    ids=["one of them", "all of them", "others", "none"],
+)
+def test_the_facts_carry_what_the_cells_cores_are_and_which_of_its_own_cpus_are_isolated(
+    isolated: str, mine: tuple[int, ...]
+) -> None:
+    found = verdicts.facts_of(with_proof(siblings=[[0, 1]], kinds=2, isolated=isolated))
+    assert (found.siblings, found.kinds, found.isolated) == (((0, 1),), 2, mine)
+
+
+def test_a_proof_of_an_older_session_knows_nothing_of_its_cores_and_is_judged_all_the_same() -> None:
+    older = with_proof(siblings=None, kinds=None, isolated=None)
+    assert not {"siblings", "kinds", "isolated"} & {*older.proof}
+    found = verdicts.facts_of(older)
+    assert (found.siblings, found.kinds, found.isolated) == ((), 1, ())
+    assert judged(claim(), older)[0] is Verdict.CONFIRMED
+
+
+def test_a_parallel_claim_names_the_siblings_that_the_proof_has() -> None:
+    cell = with_proof(siblings=[[0, 1]])
+    result = scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"gil": scripts.gil(2)}))
+    result = dataclasses.replace(result, records=(cell.records[0], *result.records[1:]))
+    (one,) = [one for one in load("gil").claims if one.id == "gil.no-speedup"]
+    found = verdicts.judge_one("gil", one, result)
+    assert found.verdict is Verdict.CONFIRMED
+    assert found.reason.endswith("CPUs 0, 1 are siblings on one core (SMT)")
 
 
 #: The expected column of the claims' table: (claim, version, with the GIL, CPUs of the cell, verdict). The host has 2.

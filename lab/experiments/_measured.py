@@ -146,10 +146,13 @@ def decided(found: Estimate | None, tolerance: Tolerance) -> bool:
 
 
 def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measured, Tolerance]], until: float) -> bool:
-    """Whether an experiment may stop: it has so many rounds, and either every claim is decided or it is ``until`` (on
-    the monotonic clock)."""
-    return len(rounds) >= fewest and (
-        time.monotonic() >= until or all(decided(one.estimate(rounds), tolerance) for one, tolerance in measured)
+    """Whether an experiment may stop: it has so many rounds, and either every claim is decided, and where that needs it
+    the capacity is known, or it is ``until`` (on the monotonic clock)."""
+    if len(rounds) < fewest:
+        return False
+    return time.monotonic() >= until or all(
+        decided(one.estimate(rounds), tolerance) and not (one.parallel and CAPACITY.estimate(rounds) is None)
+        for one, tolerance in measured
     )
 
 

@@ -14,7 +14,7 @@ from lab.experiments._voice import Voice
 from lab.stats import median
 
 SLEEP_SECONDS = 0.001
-SLEEPS = 5
+SLEEPS = 3
 #: CPU-bound threads beside the sleeper.
 COMPANIES = (0, 1, 4)
 FEWEST_ROUNDS = 6
@@ -104,12 +104,12 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
 EXPERIMENT = Experiment(
     name="convoy",
     summary="Convoy: how late a 1 ms sleeper wakes beside 0, 1 and 4 CPU-bound threads",
-    method="Rounds of three blocks in random order: a thread sleeps 1 ms, five times, alone and beside one and four"
+    method="Rounds of three blocks in random order: a thread sleeps 1 ms, three times, alone and beside one and four"
     " threads that compute; the median of how late it wakes counts.",
     watch="A thread that wakes has to ask for the GIL and waits a switch interval (5 ms) for it, whatever it wanted to"
     " do: this is why one busy thread makes a server slow to answer.",
     run=run,
-    typical_seconds=1.6,
+    typical_seconds=1.5,
     figures=figures,
     claims=(
         claim(
