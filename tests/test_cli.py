@@ -275,6 +275,19 @@ def test_bad_input_gets_one_line_and_exit_code_2_before_anything_is_run(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "width"),
+    [((), 0.05), (("--quick",), 0.15), (("--width", "0.001"), 0.001), (("--thorough", "--width", "0.999"), 0.999)],
+    ids=["default", "quick", "the least", "over a level"],
+)
+def test_the_width_asked_for_is_the_one_at_which_cells_stop(
+    lab: Lab, stage: Stage, arguments: tuple[str, ...], width: float
+) -> None:
+    fake = stage.plays(cell())
+    assert lab.run("pipe", "--cpus", "1", *arguments)[0] == 0
+    assert [job.width for job in fake.jobs] == [width]
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("run", "--format", "pdf"), ("'pdf'", "table", "json")),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cpuset, runner
+from lab import cpuset, runner, verdicts
 from lab.engines import docker as docker_engine
 from lab.engines.docker import CELL_LABEL, SESSION_LABEL, Docker, client_for_this_environment, remove
 from lab.errors import Interrupted
-from lab.model import Cell, CellResult, Job, Machine, Status
+from lab.experiments import load
+from lab.experiments._claims import disturbances
+from lab.model import Cell, CellResult, Job, Machine, Status, Verdict
 from lab.records import Reader, read
 from tests import cells
 from tests.conftest import labelled
@@ -202,3 +204,28 @@ def test_what_is_in_use_elsewhere_is_kept_and_named_with_the_reason(engine: Dock
     finally:
         engine.api.remove_container(user["Id"])
         volume.remove()
+
+
+def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
+    docker: Docker, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = docker_engine.settings
+    monkeypatch.setattr(
+        docker_engine, "settings", lambda cell, name: {**usual(cell, name), "cpu_period": 20_000, "cpu_quota": 5_000}
+    )
+    result = run(docker, job(session, "_control-idle"))
+    assert result.status is Status.MEASURED, result.reason
+    (same,) = [
+        one for one in verdicts.judge([load("_control-idle")], [result]) if one.claim == "_control-idle.same-is-same"
+    ]
+    assert same.verdict is Verdict.INCONCLUSIVE
+    assert "throttling" in same.reason
+    assert same.accepted == 0
+
+
+def test_a_neighbour_on_the_cells_cpu_is_named(docker: Docker, session: str) -> None:
+    result = run(docker, job(session, "_control-full"))
+    rounds = verdicts.evidence_of("_control-full", result).rounds("round")
+    causes = disturbances(rounds, "one process", "probe")
+    assert set(causes) <= {"run delay", "lost time"}
+    assert "run delay" in causes
