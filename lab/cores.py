@@ -60,7 +60,9 @@ def scaling(results: Iterable[CellResult]) -> dict[str, Fit]:
         cpus = len(result.proof.get("affinity", ())) if result.status is Status.MEASURED else 0
         rounds = evidence_of("gil", result).rounds("round") if cpus > 1 else []
         for arm in ("threads", "processes"):
-            shares = Measured((arm, "probe"), over(arm, "probe"), "").values(rounds)
+            # Records that were made elsewhere may hold anything; a model needs speeds.
+            moved = [blocks for blocks in undisturbed(rounds, arm, "probe") if blocks[arm]["rate"] > 0]
+            shares = Measured((arm, "probe"), over(arm, "probe"), "").values(moved)
             if len(shares) >= FEWEST_VALUES:
                 points.setdefault(arm, []).append(Point(cpus=cpus, speed_ups=tuple(cpus * one for one in shares)))
     return {arm: fit(tuple(found)) for arm, found in points.items()}

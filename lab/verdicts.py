@@ -33,8 +33,16 @@ def facts_of(result: CellResult) -> Facts:
         start_method=python["start_method"],
         siblings=tuple(map(tuple, proof.get("siblings") or ())),
         kinds=proof.get("kinds") or 1,
-        isolated=tuple(sorted({*cpuset.parse(proof.get("isolated") or "")} & {*proof["affinity"]})),
+        isolated=tuple(sorted(_ids(proof.get("isolated")) & {*proof["affinity"]})),
     )
+
+
+def _ids(text: str | None) -> set[int]:
+    """The ids in a kernel list; none where a kernel wrote something else."""
+    try:
+        return set(cpuset.parse(text or ""))
+    except ValueError:
+        return set()
 
 
 def evidence_of(experiment: str, result: CellResult) -> Evidence:

@@ -448,7 +448,7 @@ def test_on_isolated_cpus_nothing_is_told_of_workers_that_the_scheduler_places(n
 def test_one_isolated_cpu_is_enough_to_tell_nothing() -> None:
     finding = gil("gil.processes-scale", gil_rounds(), PLAIN._replace(isolated=(1,)))
     assert finding.verdict == INCONCLUSIVE
-    assert "CPUs 1 are isolated (isolcpus)" in finding.reason
+    assert "CPU 1 is isolated (isolcpus)" in finding.reason
 
 
 def test_on_isolated_cpus_pinned_workers_are_judged_all_the_same() -> None:

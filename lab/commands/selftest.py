@@ -64,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
     import contextlib
 
     from lab.commands.run import check_seconds, choose_engine, new_session, stopping
+    from lab.engines import cell_code
     from lab.experiments._control import NEIGHBOURS
     from lab.model import Status
     from lab.store import SessionFolder, default_folder
@@ -77,11 +78,11 @@ def run(options: argparse.Namespace) -> int:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
         stop.at_once = False
-        folder = stack.enter_context(SessionFolder(default_folder(), session))
-        folder.write_manifest(
-            {"schema": 1, "session": session, "engine": machine.engine, "arguments": {"selftest": True}}
-        )
         cell = _cell(machine, options.cpus)
+        folder = stack.enter_context(SessionFolder(default_folder(), session))
+        folder.write_code(cell_code())
+        arguments = {"selftest": True, "cells": options.cells}
+        folder.write_manifest({"schema": 1, "session": session, "engine": machine.engine, "arguments": arguments})
         total = options.cells * len(NEIGHBOURS)
         done = 0
         for number in range(options.cells):
@@ -97,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
                     tell(f"cell {done}: {result.status}: {result.reason}")
     verdicts = {name: judged(name, found) for name, found in results.items()}
     print(report(verdicts, machine, cell))
+    tell(f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}")
     if stop.requested:
         return 130
     if sum(len(found) for found in results.values()) < total:
@@ -168,6 +170,8 @@ def score(judgements: Sequence[Judgement]) -> Score:
 
 def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -> str:
     """The counts as a table: neighbour by claim, then in all, then each wrong verdict with its reason."""
+    import textwrap
+
     from tabulate import tabulate
 
     rows: list[tuple[object, ...]] = []
@@ -185,9 +189,12 @@ def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -
             ]
         total = score(judgements)
         rows.append(("", "together", "", total.right, total.wrong, total.inconclusive, total.other))
-    head = ("neighbour", "claim", "truth", "right", "wrong", "incon-\nclusive", "un-\ntestable")
+    head = ("neigh-\nbour", "claim", "truth", "right", "wrong", "incon-\nclusive", "no\nverdict")
     from lab import units
 
     title = f"Selftest: claims whose truth is known, engine {machine.engine}, {units.cpus(cell.size)}"
     table = tabulate(rows, headers=head, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 4)
-    return "\n".join([title, "", table, *(["", "Wrong:", *wrong] if wrong else ["", "No verdict was wrong."])])
+    last = ["No verdict was wrong."] if any(verdicts.values()) else ["Nothing was measured."]
+    if wrong:
+        last = ["Wrong:", *(textwrap.fill(line, 80, subsequent_indent="  ") for line in wrong)]
+    return "\n".join([title, "", table, "", *last])

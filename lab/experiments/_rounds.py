@@ -253,7 +253,10 @@ def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
-    """Why a block must not count: a worker of a clean arm waited for a CPU or lost time; ``None`` when it may."""
+    """Why a block must not count: a worker of a clean arm waited for a CPU or lost time, or those of any arm came too
+    late to do anything; ``None`` when it may."""
+    if not block["rate"]:
+        return "run delay"
     if not arm.clean:
         return None
     wake = WAKE_SECONDS / arm.seconds

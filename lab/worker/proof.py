@@ -104,8 +104,10 @@ def kinds(cpus: Sequence[int], root: str = "/") -> int:
 
 
 def _members(text: str | None) -> set[int]:
-    """The ids in a kernel list such as ``0-3,8``."""
+    """The ids in a kernel list such as ``0-3,8``; none where it is no list, such as ``(null)``."""
     found: set[int] = set()
+    if not re.fullmatch("[0-9,-]*", text or ""):
+        return found
     for part in filter(None, (text or "").split(",")):
         first, _, last = part.partition("-")
         found.update(range(int(first), int(last or first) + 1))
