@@ -189,6 +189,7 @@ def test_every_neighbour_gets_so_many_cells_in_turn(
     assert {(job.cell.cpus, job.seconds) for job in fake.jobs} == {((0, 1, 2), 4.0)}
     (folder,) = (tmp_path / "multicore-lab" / "sessions").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
+        "cell.zip",
         *sorted(f"{job.cell.id}.jsonl" for job in fake.jobs),
         "session.json",
     ]

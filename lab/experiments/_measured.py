@@ -187,11 +187,10 @@ def causes_of(rounds: Sequence[Round], facts: Facts) -> list[str]:
         found.append("its cores are of %d kinds (hybrid)" % facts.kinds)
     if facts.isolated:
         which = ", ".join(map(str, facts.isolated))
-        isolated = "CPUs %s are isolated" if len(facts.isolated) > 1 else "CPU %s is isolated"
-        found.append(
-            isolated % which
-            + " (isolcpus): the scheduler moves nothing to %s" % ("them" if len(facts.isolated) > 1 else "it")
-        )
+        said = "CPUs %s are isolated (isolcpus): the scheduler moves nothing to them"
+        if len(facts.isolated) == 1:
+            said = "CPU %s is isolated (isolcpus): the scheduler moves nothing to it"
+        found.append(said % which)
     return found
 
 
