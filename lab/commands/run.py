@@ -37,7 +37,7 @@ exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdi
   2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
-LEVELS = {"quick": (4.0, 0.15), "default": (9.0, 0.05), "thorough": (60.0, 0.02)}
+LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)}
 
 #: No interval gets narrower than this on any machine that does anything else.
 NARROWEST = 0.001

@@ -147,13 +147,18 @@ def decided(found: Estimate | None, tolerance: Tolerance) -> bool:
 
 def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measured, Tolerance]], until: float) -> bool:
     """Whether an experiment may stop: it has so many rounds, and either every claim is decided, and where that needs it
-    the capacity is known, or it is ``until`` (on the monotonic clock)."""
+    whether the capacity suffices is too, or it is ``until`` (on the monotonic clock)."""
     if len(rounds) < fewest:
         return False
-    return time.monotonic() >= until or all(
-        decided(one.estimate(rounds), tolerance) and not (one.parallel and CAPACITY.estimate(rounds) is None)
-        for one, tolerance in measured
+    if time.monotonic() >= until:
+        return True
+    capacity_known = decided(CAPACITY.estimate(rounds), _ENOUGH)
+    return all(
+        decided(one.estimate(rounds), tolerance) and (capacity_known or not one.parallel) for one, tolerance in measured
     )
+
+
+_ENOUGH = Tolerance(LEAST_CAPACITY, None, "with less, one cannot tell one core from several")
 
 
 def _with(reason: str, causes: Sequence[str]) -> str:
@@ -167,8 +172,10 @@ def _lack(capacity: Estimate | None, rounds: Sequence[Round], facts: Facts, meas
     if capacity is None:
         causes = ", ".join(disturbances(rounds, *CAPACITY.arms)) or "too little time"
         return "what the machine delivered is not known (%s)" % causes
-    if capacity.low < LEAST_CAPACITY:
+    if capacity.high < LEAST_CAPACITY:
         return "the machine delivered only %.2f of %d CPUs" % (capacity.value, facts.cpus)
+    if capacity.low < LEAST_CAPACITY:
+        return "it is not clear what the machine delivered: %.2f to %.2f CPUs" % (capacity.low, capacity.high)
     return None
 
 

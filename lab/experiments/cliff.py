@@ -63,7 +63,7 @@ MEASURED = {
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
-    return [speed_up(size).figure("threads' speed-up, SHA-256 of %d bytes" % size, rounds) for size in DIGEST_SIZES]
+    return [speed_up(size).figure("speed-up, SHA-256 of %d bytes" % size, rounds) for size in DIGEST_SIZES]
 
 
 EXPERIMENT = Experiment(

@@ -39,11 +39,16 @@ FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU there is nothing to decide, 
 def arms_for(cpus: int) -> tuple[Arm, ...]:
     """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it."""
     workers = max(2, cpus)
-    return (
+    arms = (
         ALONE._replace(repeat=REPEAT),
         probe(cpus)._replace(repeat=REPEAT),
         Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
         Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS),
+    )
+    if cpus == 1:  # nothing can be told of C code there
+        return arms
+    return (
+        *arms,
         Arm("C code", LARGE, seconds=TEAM_SECONDS),
         Arm("C code threads", LARGE, threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
     )

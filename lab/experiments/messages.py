@@ -136,7 +136,7 @@ MEASURED = {
 
 EXPERIMENT = Experiment(
     name="messages",
-    summary="Messages: round trip and throughput of Pipe, SimpleQueue, Queue and a Manager's queue",
+    summary="Messages: round trip and throughput of pipe, queues and a Manager's queue",
     method="Two processes exchange 100 bytes: fifteen round trips, then sixty messages one way, through each means in"
     " random order, six rounds; beside them the kernel's bare pipe, which nothing can be quicker than.",
     watch="A Queue is a Pipe with two locks and a thread that feeds it; a Manager's queue is a third process that every"

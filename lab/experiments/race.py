@@ -27,7 +27,7 @@ SWITCH_SECONDS = 0.0002  # shorter than the default, so that a short run has man
 
 #: With zero losses in k hand-overs the rate is below about 3/k (the "rule of three"); this many make it below 3 %.
 FEWEST_HAND_OVERS = 100
-RUN_SECONDS = 0.06
+RUN_SECONDS = 0.04
 FEWEST_RUNS = 6
 MOST_RUNS = 30
 
@@ -170,7 +170,7 @@ def expect_plain(facts: Facts) -> str | None:
 EXPERIMENT = Experiment(
     name="race",
     summary="Races: which unlocked updates of a shared variable lose some, and that a lock keeps them all",
-    method="Two threads update one attribute, in six or more runs of 0.06 s, at a switch interval of 0.2 ms: with"
+    method="Two threads update one attribute, in six or more runs of 0.04 s, at a switch interval of 0.2 ms: with"
     " n += 1, with a call between reading and writing, and under a lock. Lost updates are counted, and the hand-overs"
     " that had the chance.",
     watch="Whether a plain n += 1 loses anything depends on where this Python hands over, not on the statement being"

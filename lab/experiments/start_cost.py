@@ -157,7 +157,7 @@ MEASURED = {
 
 EXPERIMENT = Experiment(
     name="start-cost",
-    summary="Start cost: thread, fork, forkserver, spawn, interpreter; and how long a task must be to pay",
+    summary="Start cost of each kind of worker, and how long a task must be to pay",
     method="A worker that does nothing is started and waited for, by each way that this Python has, in random order,"
     " six rounds; a fork server once new and once warm. From the start cost s follows from which task length t on P"
     " workers, started one after the other, pay: t = P s / (P - 1).",
