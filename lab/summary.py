@@ -220,7 +220,7 @@ def numbers(session: Session) -> list[Table]:
     rows += [(f"{_over_a_column(result)}: {word}", *["-"] * 5) for result, word in _unmeasured(session)]
     notes = (
         "rounds +/-: those that count, and those rejected because something disturbed them",
-        "ceiling: the most that the machine had to give; for a time, the least it can take",
+        "ceiling: the most that the machine had to give; for a time, the least it can take; -: it sets no bound",
     )
     head = ("claim", "CPUs", *_NUMBER, "ceiling")
     return [Table(title="Numbers that claims rest on", head=head, rows=tuple(rows), notes=notes)] if rows else []
@@ -238,7 +238,9 @@ def _quantity(one: Quantity | Judgement) -> str:
 def _interval(one: Quantity | Judgement) -> str:
     if one.low is None or one.high is None:
         return "too few rounds" if one.value is None else "-"
-    return "-" if one.low == one.high else units.interval(one.low, one.high, one.unit)
+    if one.low == one.high:
+        return "exact" if isinstance(one, Judgement) else "-"
+    return units.interval(one.low, one.high, one.unit)
 
 
 def _rounds(one: Quantity | Judgement) -> str:

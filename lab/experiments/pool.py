@@ -100,7 +100,7 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
         believed = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
         source = believed.get(workers, "something else")
         reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, source)
-    return Finding(CONFIRMED if same else REFUTED, reason, workers, None, None, "workers")
+    return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
 
 
 def expect_default_size(facts: Facts) -> str | None:
@@ -112,14 +112,14 @@ def expect_default_size(facts: Facts) -> str | None:
 def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:
     workers = evidence.last("explicit workers")
     verdict = CONFIRMED if workers == WORKERS else REFUTED
-    return Finding(verdict, "Pool(%d) started %d" % (WORKERS, workers), workers, None, None, "workers")
+    return Finding(verdict, "Pool(%d) started %d" % (WORKERS, workers), workers, workers, workers, "workers", 1, 0)
 
 
 def judge_waves(evidence: Evidence, facts: Facts) -> Finding:
     most, worked = evidence.last("most tasks at once"), evidence.last("workers that worked")
     good = most <= WORKERS and worked == WORKERS
     reason = "at most %d of %d tasks at once; %d of %d workers got work" % (most, TASKS, worked, WORKERS)
-    return Finding(CONFIRMED if good else REFUTED, reason, most, None, None, "tasks")
+    return Finding(CONFIRMED if good else REFUTED, reason, most, most, most, "tasks", 1, 0)
 
 
 def judge_join(evidence: Evidence, facts: Facts) -> Finding:
