@@ -22,6 +22,7 @@ from lab.experiments._claims import (
     Finding,
     Round,
     decide,
+    disturbances,
     estimate_or_none,
     undisturbed,
 )
@@ -100,12 +101,21 @@ def run(voice: Voice) -> None:
     rounds: list[Round] = []
     until = time.monotonic() + voice.seconds
     with Crew(voice.cpus) as crew:
-        while not rounds or (counts(USUAL, rounds)[0] < FEWEST_ROUNDS and time.monotonic() < until):
+        while not rounds or (not settled(rounds, len(voice.cpus)) and time.monotonic() < until):
             rounds.append(crew.gated(blocks, len(rounds), order))
             voice.sample("round", rounds[-1])
     for name in blocks:
         gaps = rounds[-1][name]["gaps"]
         voice.tell("switch interval %s: a hand-over every %.2f ms" % (name, 1e3 * median(gaps) if gaps else 0))
+
+
+def settled(rounds: Sequence[Round], cpus: int) -> bool:
+    """Whether enough rounds count, and no further one would decide anything that is not decided."""
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return True  # nothing is judged
+    if counts(USUAL, rounds)[0] < FEWEST_ROUNDS:
+        return False
+    return judge_rounds(rounds, cpus).verdict != INCONCLUSIVE
 
 
 def gaps_at(interval: float, rounds: Sequence[Round]) -> list[float]:
@@ -117,9 +127,13 @@ def gaps_at(interval: float, rounds: Sequence[Round]) -> list[float]:
 def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
     if not facts.gil:
         return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
-    rounds = evidence.rounds("round")
+    return judge_rounds(evidence.rounds("round"), facts.cpus)
+
+
+def judge_rounds(rounds: Sequence[Round], cpus: int) -> Finding:
+    """What rounds in a cell with a GIL and so many CPUs say of the interval."""
     good, bad = counts(USUAL, rounds)
-    turn = TURN_SECONDS if facts.cpus == 1 else 0
+    turn = TURN_SECONDS if cpus == 1 else 0
     found: dict[float, Estimate] = {}
     parts = []
     for interval, _ in INTERVALS:
@@ -138,9 +152,12 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
         slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
         verdicts.add(decide(one, interval - slack, interval + slack + turn))
     verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
-    shared = "; on one CPU they wait for the scheduler's turn too" if facts.cpus == 1 else ""
     usual = found[USUAL]
-    reason = "hand-overs took " + ", ".join(parts) + shared
+    reason = "hand-overs took " + ", ".join(parts)
+    if cpus == 1:
+        reason += "; on one CPU they wait for the scheduler's turn too"
+    if verdict == INCONCLUSIVE:
+        reason += "".join("; disturbed by " + cause for cause in disturbances(rounds, name_of(USUAL)))
     return Finding(verdict, reason, usual.value, usual.low, usual.high, "s", good, bad, USUAL)
 
 

@@ -1,0 +1,51 @@
+"""The switching experiment's judgement: hand-overs at three intervals, and when measuring may stop."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Round
+from lab.experiments.switching import FEWEST_ROUNDS, INTERVALS, judge_rounds, name_of, settled
+
+pytestmark = pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has no GIL to hand over"
+)
+
+
+def rounds(*factors: float, count: int = FEWEST_ROUNDS, disturbed: str | None = None) -> list[Round]:
+    """Rounds whose hand-overs take the interval times each of these factors in turn."""
+    return [
+        {
+            name_of(interval): {
+                "gaps": [interval * factors[place % len(factors)] for place in range(8)],
+                "loops": 1,
+                "disturbed": disturbed,
+            }
+            for interval, _ in INTERVALS
+        }
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "verdict", "done"),
+    [
+        pytest.param(rounds(1.01, 1.02), CONFIRMED, True, id="by the interval"),
+        pytest.param(rounds(0.01, 0.02), REFUTED, True, id="at once"),
+        pytest.param(rounds(1.0, 3.0), INCONCLUSIVE, False, id="by the interval or three"),
+        pytest.param(rounds(1.01, count=2), CONFIRMED, False, id="too few rounds to stop"),
+        pytest.param(rounds(1.01, disturbed="run delay"), INCONCLUSIVE, False, id="disturbed"),
+    ],
+)
+def test_measuring_goes_on_until_enough_rounds_decide(seen: list[Round], verdict: str, done: bool) -> None:
+    assert judge_rounds(seen, cpus=2).verdict == verdict
+    assert settled(seen, cpus=2) is done
+
+
+def test_what_disturbed_it_is_named() -> None:
+    found = judge_rounds(rounds(1.0, 3.0) + rounds(1.0, count=2, disturbed="lost time"), cpus=2)
+    assert found.verdict == INCONCLUSIVE
+    assert "disturbed by lost time" in found.reason
+    assert (found.accepted, found.rejected) == (FEWEST_ROUNDS, 2)
