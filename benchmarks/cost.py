@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import planner, runner, units
+from lab import containers, planner, runner, units
 from lab.engines import docker
 from lab.model import Job, Status
 from lab.progress import Plain
@@ -55,7 +55,7 @@ def whole_run(image: str | None) -> None:
 
 
 def one_cell(image: str | None) -> None:
-    client = docker.client_for_this_environment()
+    client = containers.client_for_this_environment()
     name = docker.find_image(client, image, print)
     client.close()
     cells = [dataclasses.replace(planner.plan([1], (0,))[0], id=f"empty{number}") for number in range(CELLS)]

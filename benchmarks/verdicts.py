@@ -32,6 +32,7 @@ from lab.experiments._measured import Measured, over
 from lab.experiments._rounds import ALONE, Arm, Crew, shuffler
 from lab.experiments.gil import arms_for as gil_arms
 from lab.model import CellResult, Status
+from lab.progress import tell
 from lab.stats import Estimate, estimate, median, ratio
 from lab.store import SessionFolder
 from lab.verdicts import evidence_of
@@ -120,6 +121,7 @@ def controls(options: argparse.Namespace) -> None:
         try:
             cell = planner.plan([min(2, len(machine.cpus))], machine.cpus)[0]
             for number in range(options.cells):
+                tell(f"controls: {number} of {options.cells} cells beside each neighbour")
                 for name in NEIGHBOURS:
                     measured = selftest.measure(
                         engine, "benchmark", cell, name, number, MEASURING_SECONDS, folder, stop

@@ -56,6 +56,18 @@ def code_with(experiments: Mapping[str, str]) -> bytes:
     return memory.getvalue()
 
 
+def living(mark: str) -> list[str]:
+    """The processes that have this mark in their environment, zombies not counted."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
+        except OSError:
+            continue  # it has just ended, or is not ours to see
+    return found
+
+
 @dataclass(kw_only=True)
 class Worker:
     """A worker that runs, with a folder for everything temporary and a marker in the environment of its tree."""
@@ -66,14 +78,7 @@ class Worker:
 
     def living(self) -> list[str]:
         """Command lines of the processes of its tree that are still there, zombies not counted."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self.marker.encode() in (folder / "environ").read_bytes():
-                    found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
-            except OSError:
-                continue  # it has just ended, or is not ours to see
-        return found
+        return living(self.marker)
 
     def vanished(self, seconds: float = 5.0) -> bool:
         """Whether every process of its tree has ended, or ends within this time."""

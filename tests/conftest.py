@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab.engines.docker import OWN_IMAGES, SESSION_LABEL, client_for_this_environment
+from lab.containers import SESSION_LABEL, client_for_this_environment
+from lab.engines.docker import OWN_IMAGES
 from lab.errors import EngineError
 from tests.terminal import Lab
 

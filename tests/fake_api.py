@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import cpuset
-from lab.engines.docker import CELL_LABEL
+from lab.containers import CELL_LABEL
 from tests import scripts
 
 CPUS = tuple(range(8))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cpuset
+from lab import containers, cpuset
 from lab.engines import docker, make
 from lab.errors import Interrupted
 from lab.model import Cell, Job
@@ -230,7 +230,7 @@ def test_a_cells_container_is_set_as_one_of_the_docker_engine(
     for service, container in ended.containers(engine).items():
         host, config = container["HostConfig"], container["Config"]
         assert hardening(container) == HARDENED, service
-        assert config["Labels"][docker.SESSION_LABEL] == "compose"
+        assert config["Labels"][containers.SESSION_LABEL] == "compose"
         assert [mount["Type"] for mount in container["Mounts"]] == ["volume"]
         assert [mount["RW"] for mount in container["Mounts"]] == [service != "report"]
         if service == "report":
@@ -241,14 +241,14 @@ def test_a_cells_container_is_set_as_one_of_the_docker_engine(
         assert host["Memory"] == wanted["mem_limit"]
         assert host["MemorySwap"] == wanted["memswap_limit"]
         assert host["Tmpfs"] == wanted["tmpfs"]
-        assert config["Labels"][docker.CELL_LABEL] == service
+        assert config["Labels"][containers.CELL_LABEL] == service
         assert config["StopTimeout"] <= 5
 
 
 def test_the_volume_carries_the_label_and_there_is_no_network(ended: Project, engine: DockerClient) -> None:
     filters = {"label": f"com.docker.compose.project={ended.name}"}
     (volume,) = engine.api.volumes(filters=filters)["Volumes"]
-    assert volume["Labels"][docker.SESSION_LABEL] == "compose"
+    assert volume["Labels"][containers.SESSION_LABEL] == "compose"
     assert engine.api.networks(filters=filters) == []
 
 
@@ -431,7 +431,7 @@ def with_a_cell_of_the_docker_engine(
 
     def sink(piece: bytes) -> None:
         if piece:
-            filters = {"label": f"{docker.SESSION_LABEL}={session}"}
+            filters = {"label": f"{containers.SESSION_LABEL}={session}"}
             (container,) = engine.api.containers(filters=filters)
             see(container["Id"])
             raise Interrupted("seen enough")

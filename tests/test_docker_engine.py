@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import cpuset, runner, verdicts
+from lab.containers import CELL_LABEL, SESSION_LABEL, client_for_this_environment, remove
 from lab.engines import docker as docker_engine
-from lab.engines.docker import CELL_LABEL, SESSION_LABEL, Docker, client_for_this_environment, remove
+from lab.engines.docker import Docker
 from lab.errors import Interrupted
 from lab.experiments import load
 from lab.experiments._claims import disturbances

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import pytest
 from docker.errors import ImageNotFound
 
-from lab import runner
+from lab import containers, runner
+from lab.containers import SESSION_LABEL, client_for_this_environment
 from lab.engines import docker as docker_engine
-from lab.engines.docker import SESSION_LABEL, Docker, client_for_this_environment
+from lab.engines.docker import Docker
 from lab.errors import CellError, EngineError
 from lab.model import Cell, CellResult, Job, Status
 from lab.records import Reader, read
@@ -40,7 +41,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
     """A fake engine that ``DOCKER_HOST`` points at, and an SDK that does not wait long for it."""
     with Server(tmp_path / "engine.sock") as server:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{server.server_address!s}")
-        monkeypatch.setattr(docker_engine, "_API_SECONDS", 0.25)
+        monkeypatch.setattr(containers, "_API_SECONDS", 0.25)
         yield server.engine
 
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from lab import containers as lab_containers
 from lab import gathering
 from lab.__main__ import run as main
 from lab.commands import compose_env
+from lab.containers import Collected
 from lab.engines import docker
 from lab.errors import EngineError
 from lab.gathering import Source
@@ -395,28 +397,28 @@ class NoEngine:
         """As the SDK's."""
 
 
-def found(project: str, cell: str, stream: bytes | None, exit_code: int | None = 0) -> docker.Collected:
+def found(project: str, cell: str, stream: bytes | None, exit_code: int | None = 0) -> Collected:
     outcome = Outcome(exit_code=exit_code, outside={"cpuset": "", "warnings": []})
     image = "multicore-lab-cell:latest"
-    return docker.Collected(project=project, cell=cell, image=image, running=False, stream=stream, outcome=outcome)
+    return Collected(project=project, cell=cell, image=image, running=False, stream=stream, outcome=outcome)
 
 
 @pytest.fixture
-def containers(monkeypatch: pytest.MonkeyPatch) -> list[docker.Collected]:
+def containers(monkeypatch: pytest.MonkeyPatch) -> list[Collected]:
     """The containers that an engine would have; a test puts them in."""
-    there: list[docker.Collected] = []
+    there: list[Collected] = []
 
-    def collect(client: object, project: str | None = None) -> Iterator[docker.Collected]:
+    def collect(client: object, project: str | None = None) -> Iterator[Collected]:
         return (one for one in there if project in (None, one.project))
 
-    monkeypatch.setattr(docker, "client_for_this_environment", NoEngine)
-    monkeypatch.setattr(docker, "collect", collect)
+    monkeypatch.setattr(lab_containers, "client_for_this_environment", NoEngine)
+    monkeypatch.setattr(lab_containers, "collect", collect)
     return there
 
 
 class TestGatherFromTheEngine:
     def test_what_the_containers_recorded_is_reported(
-        self, containers: list[docker.Collected], capsys: pytest.CaptureFixture[str]
+        self, containers: list[Collected], capsys: pytest.CaptureFixture[str]
     ) -> None:
         containers += [found("one", "cpuall", ALL), found("one", "cpu1", ONE)]
         code, out, err = lab(capsys, "gather")
@@ -426,7 +428,7 @@ class TestGatherFromTheEngine:
 
     @pytest.mark.parametrize("arguments", [(), ("--project", "mine")], ids=["any project", "one project"])
     def test_without_containers_the_next_step_is_named(
-        self, containers: list[docker.Collected], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+        self, containers: list[Collected], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
     ) -> None:
         code, out, err = lab(capsys, "gather", *arguments)
         assert (code, out) == (2, "")
@@ -434,7 +436,7 @@ class TestGatherFromTheEngine:
         assert err.count("\n") == 1
 
     def test_of_several_projects_with_results_one_must_be_chosen(
-        self, containers: list[docker.Collected], capsys: pytest.CaptureFixture[str]
+        self, containers: list[Collected], capsys: pytest.CaptureFixture[str]
     ) -> None:
         containers += [found("one", "cpu1", ONE), found("two", "cpu1", ONE)]
         code, _, err = lab(capsys, "gather")
@@ -443,13 +445,13 @@ class TestGatherFromTheEngine:
         assert lab(capsys, "gather", "--project", "two")[0] == 0
 
     def test_a_project_without_results_does_not_hide_one_that_has_some(
-        self, containers: list[docker.Collected], capsys: pytest.CaptureFixture[str]
+        self, containers: list[Collected], capsys: pytest.CaptureFixture[str]
     ) -> None:
         containers += [found("one", "cpu1", ONE), found("two", "cpu1", None, exit_code=None)]
         assert lab(capsys, "gather")[0] == 0
 
     def test_a_cell_that_has_still_to_run_makes_the_result_incomplete(
-        self, containers: list[docker.Collected], capsys: pytest.CaptureFixture[str]
+        self, containers: list[Collected], capsys: pytest.CaptureFixture[str]
     ) -> None:
         containers += [found("one", "cpu1", ONE), found("one", "cpu2", None, exit_code=None)]
         code, out, _ = lab(capsys, "gather")
@@ -458,7 +460,7 @@ class TestGatherFromTheEngine:
         assert "2 CPUs: not run: it was not started" in out
 
     def test_when_no_cell_recorded_anything_each_says_why_in_one_line(
-        self, containers: list[docker.Collected], capsys: pytest.CaptureFixture[str]
+        self, containers: list[Collected], capsys: pytest.CaptureFixture[str]
     ) -> None:
         containers += [found("one", "cpu1", None, exit_code=2), found("one", "cpu2", None, exit_code=None)]
         code, out, err = lab(capsys, "gather")
@@ -527,5 +529,5 @@ class TestComposeEnv:
         def no_engine() -> None:
             raise EngineError("no Docker engine answers")
 
-        monkeypatch.setattr(docker, "client_for_this_environment", no_engine)
+        monkeypatch.setattr(lab_containers, "client_for_this_environment", no_engine)
         assert lab(capsys, "compose-env") == (3, "", "lab: no Docker engine answers\n")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.engines.docker import SESSION_LABEL, remove
+from lab.containers import SESSION_LABEL, remove
 from tests import cells
 from tests.conftest import labelled
 
@@ -88,14 +88,7 @@ class Run:
 
     def living(self) -> list[str]:
         """What still runs of its process tree."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self.mark.encode() in (folder / "environ").read_bytes():
-                    found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
-            except OSError:
-                continue
-        return found
+        return cells.living(self.mark)
 
     @property
     def session(self) -> str:

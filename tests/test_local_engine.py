@@ -62,19 +62,7 @@ def nothing_runs_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     mark = f"MULTICORE_LAB_TEST_{uuid.uuid4().hex}"
     monkeypatch.setattr(local_engine, "_MARK", mark)
     yield
-    assert living(mark) == []
-
-
-def living(mark: str) -> list[str]:
-    """The processes with this variable in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
-        except OSError:
-            continue
-    return found
+    assert cells.living(mark) == []
 
 
 def job(*experiments: str, cpus: tuple[int, ...] = cells.CPUS[:1], experiment: float = 5, cell: float = 20) -> Job:

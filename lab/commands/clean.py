@@ -20,11 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Remove and say what was removed; returns the exit code. Raises EngineError when something could not be."""
-    from lab.engines import docker
+    from lab import containers
 
-    client = docker.client_for_this_environment()
+    client = containers.client_for_this_environment()
     try:
-        removed, kept = docker.remove(client)
+        removed, kept = containers.remove(client)
     finally:
         client.close()
     for name in removed:

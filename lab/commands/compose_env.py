@@ -30,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
-    from lab.engines import docker, make
+    from lab import containers
+    from lab.engines import make
     from lab.progress import tell
 
     engine = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
@@ -38,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
         machine = engine.probe()
     finally:
         engine.close()
-    client = docker.client_for_this_environment()
+    client = containers.client_for_this_environment()
     try:
-        with docker.translated("listing the images"):
+        with containers.translated("listing the images"):
             images = [tag for image in client.images.list() for tag in image.tags]
     finally:
         client.close()

@@ -60,12 +60,11 @@ def _from_files(folder: Path) -> Session:
 
 
 def _from_engine(wanted: str | None) -> Session:
-    from lab import gathering
-    from lab.engines import docker
+    from lab import containers, gathering
 
-    client = docker.client_for_this_environment()
+    client = containers.client_for_this_environment()
     try:
-        found = list(docker.collect(client, wanted))
+        found = list(containers.collect(client, wanted))
     finally:
         client.close()
     if not found:

@@ -50,14 +50,6 @@ class Score:
     inconclusive: int = 0
     other: int = 0
 
-    def __add__(self, more: Score) -> Score:
-        return Score(
-            right=self.right + more.right,
-            wrong=self.wrong + more.wrong,
-            inconclusive=self.inconclusive + more.inconclusive,
-            other=self.other + more.other,
-        )
-
 
 def run(options: argparse.Namespace) -> int:
     """Run the cells, print the counts; returns the exit code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import sys
@@ -37,7 +38,8 @@ def _threads() -> None:
 
 
 def _process(method: str) -> None:
-    # The target is of the standard library, so that no worker has to import code of ours.
+    # The target is of the standard library, so that no worker has to import code of ours. The stubs do not know the
+    # Process of a context that is chosen by its name.
     process = multiprocessing.get_context(method).Process(target=time.sleep, args=(0,))  # type: ignore[attr-defined]
     process.start()
     process.join()
@@ -51,7 +53,8 @@ def _bare_fork() -> None:
 
 
 def _interpreter() -> None:
-    import concurrent.interpreters as interpreters  # type: ignore[import-not-found,unused-ignore]  # 3.14 and later
+    # Older Pythons, and the stubs for them, do not have it.
+    import concurrent.interpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
 
     one = interpreters.create()
     one.exec("pass")
@@ -66,7 +69,8 @@ def _first_forkserver() -> float:
         try:
             from multiprocessing import forkserver
 
-            # A server that was started before the fork is the parent's; this child is to have its own.
+            # A server that was started before the fork is the parent's; this child is to have its own. There is no
+            # public way to forget one.
             forkserver._forkserver.__init__()  # type: ignore[misc]
             os.write(writer, b"%.9f" % _timed(lambda: _process("forkserver")))
         finally:
@@ -90,7 +94,7 @@ def blocks_here() -> dict[str, Callable[[], dict[str, Any]]]:
         FORKSERVER_FIRST: block(_first_forkserver),
     }
     for method in ("fork", "forkserver", "spawn"):
-        found[method] = block(lambda method=method: _timed(lambda: _process(method)))  # type: ignore[misc]
+        found[method] = block(functools.partial(_timed, functools.partial(_process, method)))
     if sys.version_info >= (3, 14):
         found["interpreter"] = block(lambda: _timed(_interpreter))
     return found
