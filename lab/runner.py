@@ -1,9 +1,15 @@
-"""Runs a plan: one cell after the other through an engine, into the store, to results."""
+"""Runs a plan: cells through an engine, into the store, to results.
+
+Each cell has a thread of its own, which does nothing but wait for the engine. A cell holds its CPUs until its end
+record has come: while its container is taken down, the next one is made, which takes longer, so nothing is disturbed.
+"""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lab import proofs
@@ -13,9 +19,12 @@ from lab.model import Cell, CellResult, Job, Outcome, Record, Status
 from lab.records import Reader, read
 from lab.store import SessionFolder
 
+#: After an exception, how long to wait for the cells that run to be ended, in seconds; they have been told to.
+_ENDING_SECONDS = 15.0
+
 
 class Progress(Protocol):
-    """What the runner tells while it works."""
+    """What the runner tells while it works, always from the thread that called it."""
 
     def cell_begins(self, cell: Cell) -> None: ...
 
@@ -30,50 +39,122 @@ class Stop(Protocol):
     requested: bool
 
 
+#: Which of the waiting jobs may start now, beside those that hold their CPUs; ``None``: none before one of these ends.
+#: What it returns may be on other CPUs than planned.
+Schedule = Callable[[Sequence[Job], Sequence[Job]], Job | None]
+
+
+def one_at_a_time(waiting: Sequence[Job], running: Sequence[Job]) -> Job | None:
+    """The schedule that never disturbs anything: in the order of the plan."""
+    return None if running else waiting[0]
+
+
 def run(
-    engine: Engine, jobs: Sequence[Job], folder: SessionFolder, progress: Progress, stop: Stop
+    engine: Engine,
+    jobs: Sequence[Job],
+    folder: SessionFolder,
+    progress: Progress,
+    stop: Stop,
+    schedule: Schedule = one_at_a_time,
 ) -> tuple[CellResult, ...]:
-    """Run every job; a cell that fails costs that cell only. After a request to stop, the rest stays ``PLANNED``."""
-    results = []
-    for job in jobs:
-        if not job.cell.available:
-            results.append(CellResult(cell=job.cell, status=Status.UNAVAILABLE, reason=job.cell.reason))
-        elif stop.requested:
-            results.append(CellResult(cell=job.cell, status=Status.PLANNED, reason="interrupted before it ran"))
-        else:
-            results.append(run_cell(engine, job, folder, progress, stop))
-    return tuple(results)
+    """Run every job; a cell that fails costs that cell only. After a request to stop, the rest stays ``PLANNED``.
+
+    The results are in the order of the jobs, whatever order they ran in.
+    """
+    results: dict[str, CellResult] = {}
+    waiting = [job for job in jobs if job.cell.available]
+    holding: dict[str, Job] = {}
+    threads: dict[str, threading.Thread] = {}
+    heard: queue.SimpleQueue[Record | CellResult | BaseException] = queue.SimpleQueue()
+    end = _Either(stop)
+    try:
+        while (waiting and not stop.requested) or threads:
+            while waiting and not stop.requested and (job := schedule(waiting, tuple(holding.values()))):
+                waiting = [one for one in waiting if one.cell.id != job.cell.id]
+                holding[job.cell.id] = job
+                progress.cell_begins(job.cell)
+                arguments = (engine, job, folder, heard, end)
+                threads[job.cell.id] = threading.Thread(target=_in_a_thread, args=arguments, daemon=True)
+                threads[job.cell.id].start()
+            said = heard.get()
+            if isinstance(said, BaseException):
+                raise said
+            if isinstance(said, Record):
+                if said.kind == "end":
+                    holding.pop(said.cell, None)
+                progress.record(said)
+            else:
+                holding.pop(said.cell.id, None)
+                threads.pop(said.cell.id).join()
+                results[said.cell.id] = said
+                progress.cell_ends(said)
+    except BaseException:
+        end.now = True
+        until = time.monotonic() + _ENDING_SECONDS
+        for thread in threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+        raise
+    return tuple(results.get(job.cell.id) or _not_run(job.cell) for job in jobs)
 
 
-def run_cell(engine: Engine, job: Job, folder: SessionFolder, progress: Progress, stop: Stop) -> CellResult:
+def _not_run(cell: Cell) -> CellResult:
+    if cell.available:
+        return CellResult(cell=cell, status=Status.PLANNED, reason="interrupted before it ran")
+    return CellResult(cell=cell, status=Status.UNAVAILABLE, reason=cell.reason)
+
+
+class _Either:
+    """A request to stop, from the user or because the run itself cannot go on."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self.now = False
+
+    @property
+    def requested(self) -> bool:
+        return self.now or self._stop.requested
+
+
+def _in_a_thread(
+    engine: Engine,
+    job: Job,
+    folder: SessionFolder,
+    heard: queue.SimpleQueue[Record | CellResult | BaseException],
+    stop: _Either,
+) -> None:
+    """A cell's thread; whatever happens, its last word is a result or an exception."""
+    try:
+        heard.put(_run_cell(engine, job, folder, heard.put, stop))
+    except BaseException as error:
+        heard.put(error)
+
+
+def _run_cell(
+    engine: Engine, job: Job, folder: SessionFolder, tell: Callable[[Record], None], stop: _Either
+) -> CellResult:
     """Run one cell and say what became of it."""
     reader = Reader()
     begun = time.monotonic()
-
-    def sink(piece: bytes) -> None:
-        folder.append(piece)
-        for record in reader.feed(piece):
-            progress.record(record)
-        if stop.requested:
-            raise Interrupted("interrupted while it ran")
-
-    progress.cell_begins(job.cell)
-    folder.begin_cell(job.cell.id)
     failure, outcome = None, None
-    try:
-        outcome = engine.run(job, sink)
-        if outcome.stream is not None:
-            folder.replace_cell(job.cell.id, outcome.stream)
-            reader = read(outcome.stream)
-        else:
-            reader.finish()
-    except (EngineError, Interrupted) as error:
-        failure = str(error)
-    finally:
-        folder.end_cell()
-    result = conclude(job.cell, reader, outcome, failure, time.monotonic() - begun)
-    progress.cell_ends(result)
-    return result
+    with folder.cell(job.cell.id) as file:
+
+        def sink(piece: bytes) -> None:
+            file.append(piece)
+            for record in reader.feed(piece):
+                tell(record)
+            if stop.requested:
+                raise Interrupted("interrupted while it ran")
+
+        try:
+            outcome = engine.run(job, sink)
+            if outcome.stream is not None:
+                file.replace(outcome.stream)
+                reader = read(outcome.stream)
+            else:
+                reader.finish()
+        except (EngineError, Interrupted) as error:
+            failure = str(error)
+    return conclude(job.cell, reader, outcome, failure, time.monotonic() - begun)
 
 
 def conclude(

@@ -126,7 +126,8 @@ def measure(
 
     own = dataclasses.replace(cell, id=f"{neighbour}{number}")
     job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
-    return runner.run_cell(engine, job, folder, Unheard(), stop)
+    (result,) = runner.run(engine, [job], folder, Unheard(), stop)
+    return result
 
 
 class Unheard:
