@@ -1,7 +1,8 @@
 """Runs a plan: cells through an engine, into the store, to results.
 
 Each cell has a thread of its own, which does nothing but wait for the engine. A cell holds its CPUs until its end
-record has come: while its container is taken down, the next one is made, which takes longer, so nothing is disturbed.
+record has come: while its container is taken down, the next one starts, which takes longer, so nothing is disturbed.
+Where cells run one after the other, the next container is made while the one before it starts, before that measures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lab.store import SessionFolder
 
 #: After an exception, how long to wait for the cells that run to be ended, in seconds; they have been told to.
 _ENDING_SECONDS = 15.0
+_POLL_SECONDS = 0.2
 
 
 class Progress(Protocol):
@@ -64,18 +66,24 @@ def run(
     results: dict[str, CellResult] = {}
     waiting = [job for job in jobs if job.cell.available]
     holding: dict[str, Job] = {}
-    threads: dict[str, threading.Thread] = {}
-    heard: queue.SimpleQueue[Record | CellResult | BaseException] = queue.SimpleQueue()
+    tasks: dict[str, _Task] = {}
+    heard: _Heard = queue.SimpleQueue()
     end = _Either(stop)
+
+    def prepare(job: Job) -> None:
+        if job.cell.id not in tasks:  # not made ahead
+            tasks[job.cell.id] = _Task(engine, job, folder, heard, end)
+
     try:
-        while (waiting and not stop.requested) or threads:
+        while tasks or (waiting and not stop.requested):
             while waiting and not stop.requested and (job := schedule(waiting, tuple(holding.values()))):
                 waiting = [one for one in waiting if one.cell.id != job.cell.id]
                 holding[job.cell.id] = job
                 progress.cell_begins(job.cell)
-                arguments = (engine, job, folder, heard, end)
-                threads[job.cell.id] = threading.Thread(target=_in_a_thread, args=arguments, daemon=True)
-                threads[job.cell.id].start()
+                prepare(job)
+                tasks[job.cell.id].go.set()
+                if waiting and schedule is one_at_a_time:
+                    prepare(waiting[0])
             said = heard.get()
             if isinstance(said, BaseException):
                 raise said
@@ -85,14 +93,17 @@ def run(
                 progress.record(said)
             else:
                 holding.pop(said.cell.id, None)
-                threads.pop(said.cell.id).join()
-                results[said.cell.id] = said
-                progress.cell_ends(said)
+                task = tasks.pop(said.cell.id)
+                task.join()
+                waiting = [one for one in waiting if one.cell.id != said.cell.id]  # it may have failed before its turn
+                if task.go.is_set() or not stop.requested:
+                    results[said.cell.id] = said
+                    progress.cell_ends(said)
     except BaseException:
         end.now = True
         until = time.monotonic() + _ENDING_SECONDS
-        for thread in threads.values():
-            thread.join(max(0.0, until - time.monotonic()))
+        for task in tasks.values():
+            task.join(max(0.0, until - time.monotonic()))
         raise
     return tuple(results.get(job.cell.id) or _not_run(job.cell) for job in jobs)
 
@@ -115,46 +126,64 @@ class _Either:
         return self.now or self._stop.requested
 
 
-def _in_a_thread(
-    engine: Engine,
-    job: Job,
-    folder: SessionFolder,
-    heard: queue.SimpleQueue[Record | CellResult | BaseException],
-    stop: _Either,
-) -> None:
-    """A cell's thread; whatever happens, its last word is a result or an exception."""
-    try:
-        heard.put(_run_cell(engine, job, folder, heard.put, stop))
-    except BaseException as error:
-        heard.put(error)
+_Heard = queue.SimpleQueue[Record | CellResult | BaseException]
 
 
-def _run_cell(
-    engine: Engine, job: Job, folder: SessionFolder, tell: Callable[[Record], None], stop: _Either
-) -> CellResult:
-    """Run one cell and say what became of it."""
-    reader = Reader()
-    begun = time.monotonic()
-    failure, outcome = None, None
-    with folder.cell(job.cell.id) as file:
+class _Task:
+    """A cell in a thread: made, held until ``go``, run. Its last word is a result or, for a defect, an exception."""
 
-        def sink(piece: bytes) -> None:
-            file.append(piece)
-            for record in reader.feed(piece):
-                tell(record)
-            if stop.requested:
-                raise Interrupted("interrupted while it ran")
+    def __init__(self, engine: Engine, job: Job, folder: SessionFolder, heard: _Heard, stop: _Either) -> None:
+        self.go = threading.Event()
+        self._engine = engine
+        self._job = job
+        self._folder = folder
+        self._heard = heard
+        self._stop = stop
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for its end, or for so many seconds."""
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
         try:
-            outcome = engine.run(job, sink)
-            if outcome.stream is not None:
-                file.replace(outcome.stream)
-                reader = read(outcome.stream)
-            else:
-                reader.finish()
-        except (EngineError, Interrupted) as error:
-            failure = str(error)
-    return conclude(job.cell, reader, outcome, failure, time.monotonic() - begun)
+            self._heard.put(self._run_cell())
+        except BaseException as error:
+            self._heard.put(error)
+
+    def _run_cell(self) -> CellResult:
+        cell = self._job.cell
+        reader = Reader()
+        begun = time.monotonic()
+        failure, outcome = None, None
+        with self._folder.cell(cell.id) as file:
+
+            def sink(piece: bytes) -> None:
+                nonlocal begun
+                while not self.go.is_set():
+                    self._check()
+                    self.go.wait(_POLL_SECONDS)
+                    begun = time.monotonic()
+                file.append(piece)
+                for record in reader.feed(piece):
+                    self._heard.put(record)
+                self._check()
+
+            try:
+                outcome = self._engine.run(self._job, sink)
+                if outcome.stream is not None:
+                    file.replace(outcome.stream)
+                    reader = read(outcome.stream)
+                else:
+                    reader.finish()
+            except (EngineError, Interrupted) as error:
+                failure = str(error)
+        return conclude(cell, reader, outcome, failure, time.monotonic() - begun)
+
+    def _check(self) -> None:
+        if self._stop.requested:
+            raise Interrupted("interrupted while it ran")
 
 
 def conclude(

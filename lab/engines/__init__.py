@@ -34,7 +34,9 @@ class Engine(Protocol):
     def run(self, job: Job, sink: Sink) -> Outcome:
         """Run one cell to its end or its deadline; hand every piece of its records to ``sink``.
 
-        ``sink`` is called at least every half second, with ``b""`` when nothing came: it may raise to end the cell.
+        ``sink`` is called once before the cell's first process is started, with ``b""``: it may block, so that all that
+        can be made ahead is made by then, and the deadline counts from its return. From then on it is called at least
+        every half second, also with ``b""`` when nothing came: it may raise to end the cell.
         Whatever happens, also an exception, nothing of the cell is left behind. Raises CellError when it could not be
         started.
         """

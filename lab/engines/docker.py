@@ -44,6 +44,7 @@ OFFICIAL_IMAGE = "python:3.13-slim"
 
 _INTERPRETERS = ("python3", "python")
 _POLL_SECONDS = 0.2
+_PROBE_SECONDS = 60.0
 _KILL_SECONDS = 10
 _NO_SUCH_PROGRAM = 127  # the exit code of an init that cannot start what it is told to
 _STDERR_KEPT = 4000
@@ -147,7 +148,7 @@ class Docker:
             self._await_removals()  # the next try has the same name
             pieces: list[bytes] = []
             with contextlib.suppress(_NoInterpreterError):
-                outcome = self._cell(name, None, "probe", job, pieces.append, time.monotonic() + 60)
+                outcome = self._cell(name, None, "probe", job, pieces.append, _PROBE_SECONDS)
                 stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
                 if stream or outcome.exit_code != _NO_SUCH_PROGRAM:
                     self._interpreters = (name,)
@@ -177,10 +178,9 @@ class Docker:
         return machine_from("docker", stream, self._image, details)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        deadline = time.monotonic() + job.cell_deadline
         payload = order(job, None)
         try:
-            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, deadline)
+            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, job.cell_deadline)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -201,7 +201,7 @@ class Docker:
         name: str,
         payload: dict[str, Any],
         sink: Sink,
-        deadline: float,
+        seconds: float,
     ) -> Outcome:
         api = self._client.api
         with translated(f"creating the container of {name}"), undisturbed():
@@ -217,7 +217,7 @@ class Docker:
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, list(made.get("Warnings") or []), sink, deadline)
+            outcome = self._watch(container, list(made.get("Warnings") or []), sink, seconds)
         except BaseException:
             with undisturbed():
                 remove_it()
@@ -231,12 +231,14 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(self, container: str, warnings: list[str], sink: Sink, deadline: float) -> Outcome:
+    def _watch(self, container: str, warnings: list[str], sink: Sink, seconds: float) -> Outcome:
         api = self._client.api
         tail, live, overdue = b"", b"", False
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
             stack.callback(_hang_up, stream)
+            sink(b"")
+            deadline = time.monotonic() + seconds
             _start(api, container)
             for frame in _frames(stream):
                 out, error = frame or (None, None)

@@ -48,19 +48,21 @@ class Local:
 
     def probe(self) -> Machine:
         pieces: list[bytes] = []
-        outcome = self._cell(probe_order("probe"), pieces.append, time.monotonic() + _PROBE_SECONDS)
+        outcome = self._cell(probe_order("probe"), pieces.append, _PROBE_SECONDS)
         if outcome.reason:
             raise ImageError(f"{self._interpreter} did not run the probe: {outcome.reason}; name another Python")
         return machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        return self._cell(order(job, list(job.cell.cpus)), sink, time.monotonic() + job.cell_deadline)
+        return self._cell(order(job, list(job.cell.cpus)), sink, job.cell_deadline)
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _cell(self, payload: Mapping[str, object], sink: Sink, deadline: float) -> Outcome:
+    def _cell(self, payload: Mapping[str, object], sink: Sink, seconds: float) -> Outcome:
         mark = secrets.token_hex(8)
+        sink(b"")
+        deadline = time.monotonic() + seconds
         try:
             worker = subprocess.Popen(
                 [self._interpreter, *command(self._code, payload)],
