@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+#: The period in which a quota is spent, in microseconds: the kernel's default, and the engine's.
+PERIOD_US = 100_000
+
 
 class Status(StrEnum):
     """What became of a cell."""
@@ -47,11 +50,13 @@ class Machine:
     python: Mapping[str, Any]
     image: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    no_quota: str | None = None  # why the engine cannot set one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One limit to run under. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen, ascending.
+    """One limit to run under. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen, ascending;
+    ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit.
 
     A cell that this machine lacks has no ids and a ``reason``.
     """
@@ -60,6 +65,8 @@ class Cell:
     label: str
     size: int
     cpus: tuple[int, ...] = ()
+    quota_cpus: float | None = None
+    pinned: bool = True
     reason: str | None = None
 
     @property

@@ -63,5 +63,6 @@ def plan(sizes: Sequence[int | str], cpus: Sequence[int]) -> tuple[Cell, ...]:
 
 
 def describe(cell: Cell) -> str:
-    """A cell in a few words: ``2 CPUs (0-1)``."""
-    return f"{units.cpus(cell.size)} ({cpuset.render(cell.cpus)})" if cell.available else f"{units.cpus(cell.size)}"
+    """A cell in a few words: ``2 CPUs (0-1), quota 1.5``."""
+    where = f" ({cpuset.render(cell.cpus)})" if cell.cpus else ""
+    return f"{units.cpus(cell.size)}{where}" + (f", quota {cell.quota_cpus:g}" if cell.quota_cpus else "")

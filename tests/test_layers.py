@@ -20,6 +20,7 @@ PACKAGE = Path(lab.__file__).parent
 PURE = {
     "cpuset",
     "planner",
+    "quotas",
     "stats",
     "verdicts",
     "proofs",

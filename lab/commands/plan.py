@@ -23,17 +23,17 @@ def run(options: argparse.Namespace) -> int:
     """Probe the machine and print its cells; returns the exit code."""
     from tabulate import tabulate
 
-    from lab import cpuset, planner, progress, units
+    from lab import cpuset, progress, units
 
     experiments = run_command.chosen_experiments(options.experiments)
-    sizes = planner.parse_sizes(options.cpus)
+    run_command.check_limits(options)
     engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", run_command.Stop())
     engine.close()
     rows = [
         (cell.label, cpuset.render(cell.cpus), "to be measured")
         if cell.available
         else (cell.label, "-", f"untestable: {cell.reason}")
-        for cell in planner.plan(sizes, machine.cpus)
+        for cell in run_command.cells_of(options, machine)
     ]
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "cell"), disable_numparse=True))
     cells = sum(row[1] != "-" for row in rows)

@@ -112,8 +112,9 @@ def order(job: Job, pin: list[int] | None) -> dict[str, object]:
         "width": job.width,
         "deadline_seconds": job.experiment_deadline,
         "cpus": job.cell.size,
+        "quota": job.cell.quota_cpus,
         "pin": pin,
-        "pinned_by": "worker" if pin else "engine",
+        "pinned_by": "worker" if pin else "engine" if job.cell.pinned else "none",
     }
 
 

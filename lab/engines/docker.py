@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab import cpuset
@@ -22,6 +23,7 @@ from lab.containers import (
     SESSION_LABEL,
     client_for_this_environment,
     how_it_ended,
+    quota_of,
     remove,
     remove_container,
     short,
@@ -29,7 +31,7 @@ from lab.containers import (
 )
 from lab.engines import Sink, cell_code, command, machine_from, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
-from lab.model import Cell, Job, Machine, Outcome
+from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -108,7 +110,9 @@ def settings(cell: Cell | None, session: str) -> dict[str, Any]:
     each. ``cell`` is ``None`` for the probe, which no CPU set limits.
     """
     cpus = cell.size if cell else 64
-    limit = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell else {}
+    limit: dict[str, Any] = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell and cell.pinned else {}
+    if cell and cell.quota_cpus:
+        limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
     return {
         **limit,
         "network_mode": "none",
@@ -166,6 +170,7 @@ class Docker:
             )
         with translated(f"looking at the image {self._image}"):
             digest = self._client.images.get(self._image).id
+        no_quota = None if info.get("CpuCfsQuota", True) else "this engine's kernel has no CPU quotas"
         details = {
             "engine_version": version.get("Version"),
             "api_version": version.get("ApiVersion"),
@@ -175,7 +180,7 @@ class Docker:
             "engine_warnings": info.get("Warnings") or [],
             "image_id": digest,
         }
-        return machine_from("docker", stream, self._image, details)
+        return replace(machine_from("docker", stream, self._image, details), no_quota=no_quota)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         payload = order(job, None)
@@ -263,6 +268,7 @@ class Docker:
             reason=how_it_ended(state, overdue),
             outside={
                 "cpuset": details["HostConfig"].get("CpusetCpus"),
+                "quota_cpus": quota_of(details["HostConfig"]),
                 "warnings": warnings,
                 "oom_killed": bool(state.get("OOMKilled")),
             },

@@ -39,8 +39,9 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
 
     ``job`` is a dict: ``session``, ``cell``, ``experiments`` (names), ``seconds`` (most time to measure, each
     experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
-    ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``pin`` (ids to narrow the affinity to, or
-    ``None``), ``pinned_by`` (who is to have limited the cell: ``engine``, ``worker`` or ``none``).
+    ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``quota`` (the CPUs that it is to be held to, or
+    ``None``), ``pin`` (ids to narrow the affinity to, or ``None``), ``pinned_by`` (who is to have limited the cell:
+    ``engine``, ``worker`` or ``none``).
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
@@ -56,6 +57,7 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
         "pinned_by": job.get("pinned_by", "none"),
         "wanted_cpus": job.get("cpus"),
         "asked": job.get("asked"),
+        "quota": job.get("quota"),
     }
     channel.emit("start", data)
     outcomes = set()
