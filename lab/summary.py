@@ -72,8 +72,9 @@ def limits(session: Session) -> Table:
     rows = []
     for result in session.results:
         asked = _limit(result.cell.cpus if result.cell.pinned else (), result.cell.quota_cpus)
+        asked = asked or units.cpus(result.cell.size)
         if not result.proof:
-            rows.append((title_of(result), asked or units.cpus(result.cell.size), *["-"] * 6, _word(result)))
+            rows.append((title_of(result), asked, *["-"] * 6, _word(result)))
             continue
         outside = result.outcome.outside if result.outcome else None
         reported = "-"
@@ -83,7 +84,7 @@ def limits(session: Session) -> Table:
         inside = _limit(result.proof["affinity"], proofs.quota(result.proof))
         three = (proofs.parallelism(result.proof), proofs.rate(result.proof), proofs.delivered(result))
         said = ("-" if one is None else f"{one:.2f}".rstrip("0").rstrip(".") for one in three)
-        rows.append((title_of(result), asked or "none", reported, inside, *said, _stopped(result), _word(result)))
+        rows.append((title_of(result), asked, reported, inside, *said, _stopped(result), _word(result)))
     head = ("CPUs", "asked for", "engine\nsays", "inside saw", "P", "R", "D", "stopped", "cell")
     notes = (*unavailable(session), *_hidden(session), _PRD)
     return Table(title="Limits", head=head, rows=tuple(rows), notes=notes)
