@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lab import builds, images, recipe
@@ -31,6 +32,10 @@ RELEASES = {
 }
 _TOOLCHAIN = "debian:trixie-slim"
 
+#: As the engine's builder writes them.
+_STEP = re.compile(r"Step (\d+)/(\d+) : (\w+)")
+_LAYER = re.compile(r"^ ---> ([0-9a-f]{12})$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: Lines of a build's output that are shown when it fails.
 _TAIL_LINES = 15
 
@@ -49,12 +54,15 @@ def make(
     if not force and _is_current(client, build, source):
         return name, False
     # One that is there and not current has to go, whatever its maker would say.
-    force = force or images.found(client, name) is not None
+    old = images.found(client, name)
+    force = force or old is not None
     if build.free_threaded:
         _compile(client, build, source, force, note)
     elif source == "debian" or not _take_official(client, build, source, force, note):
         _run_debian_base(build.name, name, note, force)
     _prove(client, name, build)
+    if old:
+        images.remove_unnamed(client, [old["Id"]])
     return name, True
 
 
@@ -157,25 +165,43 @@ def _build_image(
 ) -> None:
     """Run a Dockerfile that needs no context. Raises ImageError with the end of what it printed."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    failure = None
-    with translated(f"building {name}"):
-        for piece in client.api.build(
-            fileobj=io.BytesIO(text), tag=name, buildargs=arguments, rm=True, forcerm=True, nocache=force, decode=True
-        ):
-            for line in str(piece.get("stream") or "").splitlines():
-                if re.match(r"Step \S+ : (RUN|COPY) ", line):
-                    note(f"{name}: {line[:60].rstrip(' ;')} …")
-                if line.strip():
+    layers: list[str] = []
+    step, failure = "it", None
+    try:
+        with translated(f"building {name}"):
+            for piece in client.api.build(
+                fileobj=io.BytesIO(text),
+                tag=name,
+                buildargs=arguments,
+                rm=True,
+                forcerm=True,
+                nocache=force,
+                decode=True,
+            ):
+                for line in _lines(piece):
+                    layers += _LAYER.findall(line)
+                    if match := _STEP.match(line):
+                        step = f"step {match[1]} of {match[2]}"
+                        if match[3] in ("RUN", "COPY"):
+                            note(f"{name}: {step}")
                     tail.append(line)
-            failure = piece.get("error") or failure
+                failure = piece.get("error") or failure
+    finally:
+        images.remove_unnamed(client, layers)
     if failure:
         for line in tail:
             note(f"  {line}")
+        code = str(failure).rpartition(": ")[2] if "returned a non-zero code" in str(failure) else ""
         raise ImageError(
-            f"{name} could not be built: {' '.join(str(failure).split())[:200]}; the end of its output is above. Is the"
-            " source in reach? --from upstream or debian takes the other one"
+            f"{name} could not be built: {f'{step} ended with code {code}' if code else failure}; the end of its output"
+            " is above. Where a source is out of reach, --from takes another"
         )
-    images.remove_stages(client)
+
+
+def _lines(piece: Mapping[str, object]) -> list[str]:
+    """The lines that a piece of a build's output holds, without empty ones and without colours."""
+    text = _COLOUR.sub("", str(piece.get("stream") or ""))
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:

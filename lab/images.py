@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,8 @@ def remove(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str]
             kept.append(f"{name}: {short(error)}")
         else:
             removed.append(name)
-    remove_stages(client)
+    if names is None:
+        _remove_what_was_left(client)
     return removed, kept
 
 
@@ -148,10 +149,24 @@ def _chosen(wanted: str, there: list[str]) -> str:
     return name
 
 
-def remove_stages(client: DockerClient) -> None:
-    """Remove the compilers' stage, half a gigabyte, which engines without BuildKit keep without a name."""
-    with contextlib.suppress(EngineError), translated("removing the stages of a build"):
-        client.images.prune(filters={"dangling": True, "label": STAGE_LABEL})
+def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
+    """Remove those of these images that are ours by label and have no name: the stages of a build, half a gigabyte
+    each, which engines without BuildKit keep, in their order; and what a newer image has taken the name of. One that
+    is in use is kept."""
+    for image in reversed(ids):  # the last one of a stage takes those that it is made of along
+        with contextlib.suppress(EngineError):
+            details = found(client, image)
+            labels = (details or {}).get("Config", {}).get("Labels") or {}
+            if details and not details.get("RepoTags") and {STAGE_LABEL, BASE_LABEL} & labels.keys():
+                with translated("removing an image without a name"):
+                    client.api.remove_image(image)
+
+
+def _remove_what_was_left(client: DockerClient) -> None:
+    """Remove what builds that were killed have left: images with our labels and without a name."""
+    for label in (STAGE_LABEL, BASE_LABEL):
+        with contextlib.suppress(EngineError), translated("removing what builds have left"):
+            client.images.prune(filters={"dangling": True, "label": label})
 
 
 def _ours(client: DockerClient) -> list[str]:
