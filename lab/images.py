@@ -98,7 +98,7 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
     )
 
 
-def images(client: DockerClient) -> tuple[Image, ...]:
+def listed(client: DockerClient) -> tuple[Image, ...]:
     """Every image of a build on the engine, ours and official ones, each asked in a container of its own."""
 
     def look(one: tuple[str, Build, Mapping[str, Any]]) -> Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,17 +102,20 @@ def ask(path: str) -> Answer | None:
     Whatever it is, it gets a few seconds, no input, and cannot break the lab.
     """
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             [path, "-I", "-S", "-c", SOURCE],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
-        )
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        ) as process:
+            try:
+                return answers.read(process.communicate(timeout=_SECONDS)[0])
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+                return None
+    except (OSError, ValueError):
         return None
-    return answers.read(done.stdout)
 
 
 def _at(build: Build, path: str) -> Interpreter:

@@ -193,7 +193,7 @@ def test_a_build_that_is_there_and_current_is_kept_at_once(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = next(
-        (one for one in images.images(engine) if one.name.startswith(images.REPOSITORY) and not one.problem), None
+        (one for one in images.listed(engine) if one.name.startswith(images.REPOSITORY) and not one.problem), None
     )
     if there is None:
         skip_or_fail("no image of a build is on the engine; make one with: lab images build 3.13")

@@ -93,7 +93,7 @@ def _build(client: DockerClient, options: argparse.Namespace) -> int:
 def _list(client: DockerClient, options: argparse.Namespace) -> int:
     from lab import builds, images
 
-    there = images.images(client)
+    there = images.listed(client)
     sys.stdout.write(table(there))
     missing = [name for name in builds.ALL if not any(str(one.build) == name for one in there)]
     if missing:
