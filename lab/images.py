@@ -163,10 +163,10 @@ def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
 
 
 def _remove_what_was_left(client: DockerClient) -> None:
-    """Remove what builds that were killed have left: images with our labels and without a name."""
-    for label in (STAGE_LABEL, BASE_LABEL):
-        with contextlib.suppress(EngineError), translated("removing what builds have left"):
-            client.images.prune(filters={"dangling": True, "label": label})
+    """Remove what builds that were killed have left. By the label of stages alone: that of bases is inherited by
+    whatever a user builds on them."""
+    with contextlib.suppress(EngineError), translated("removing what builds have left"):
+        client.images.prune(filters={"dangling": True, "label": STAGE_LABEL})
 
 
 def _ours(client: DockerClient) -> list[str]:
