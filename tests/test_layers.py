@@ -30,6 +30,8 @@ PURE = {
     "cores",
     "gathering",
     "scaling",
+    "builds",
+    "answers",
 }
 
 #: The nouns that everything is said in.
@@ -65,6 +67,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"errors", "units"},
     **dict.fromkeys(PURE, _PURE_MAY),
     "containers": MODEL,
+    "recipe": MODEL,
+    "interpreters": {*MODEL, "builds", "answers", "worker.question"},
+    "images": {*MODEL, "builds", "answers", "containers", "worker.question"},
+    "builder": {*MODEL, "builds", "containers", "images", "recipe"},
     "topology": {*MODEL, "cpuset"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
@@ -80,6 +86,7 @@ EDGE = {"__init__", "__main__", "cli", "commands"}
 
 EXCEPTIONS = {
     ("records", "worker.channel"): "the reader takes the writer's schema and longest record, so that they never differ",
+    ("answers", "worker.question"): "the reader takes the mark that the question makes, so that they never differ",
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",

@@ -144,5 +144,5 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         host_cpus=cpuset.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
         python=start["python"],
         image=image,
-        details={**details, "probe": proof},
+        details={**details, "probe": proof, "build": start.get("build")},
     )

@@ -86,8 +86,7 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
     except (EngineError, DockerException) as error:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {error}; name one that is there with"
-            " --image (docker image ls), make one from Debian's packages with docker/debian-base 3.13, or use"
-            " --engine local"
+            " --image (docker image ls), make one with lab images build 3.13, or use --engine local"
         ) from error
     return name
 

@@ -59,6 +59,10 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
         "asked": job.get("asked"),
         "quota": job.get("quota"),
     }
+    if not job["experiments"]:  # a probe: how its build was compiled is slow to find out, and the same in every cell
+        from lab.worker import compiled
+
+        data["build"] = compiled.describe()
     channel.emit("start", data)
     outcomes = set()
     if job.get("cpus") is None or len(before["affinity"]) >= job["cpus"]:
