@@ -22,14 +22,18 @@ from lab.worker import cgroups
 #: More processes than this are not started: D is then what that many got.
 MOST_PROCESSES = 256
 
-#: Under this share of what is allowed, what was delivered is short, if a second measurement says so too.
+#: Under this share of what is allowed, what was delivered is short, if so many measurements say so.
 SHORT = 0.9
+MOST_TRIES = 5
 
 #: How far a measured D may be from the true one.
 TOLERANCE = 0.05
 
 #: What explains at least this share of a shortfall is its cause.
 _MOST_OF_IT = 0.5
+
+#: Less is no proof.
+_LEAST_STOPPED_SECONDS = 0.01
 
 #: Nearly every quota there is has this period.
 _USUAL_PERIOD_SECONDS = 0.1
@@ -45,25 +49,31 @@ _IDLE, _IOWAIT, _STOLEN = 3, 4, 7
 class Delivered:
     """What ``processes`` busy processes got: ``cpus``, in CPU seconds per second.
 
-    The others say where the rest went, each in CPUs: the time they waited in a run queue, the time their CPUs were
-    idle meanwhile, the time a hypervisor gave to others; ``None`` where the system does not tell. ``stopped`` is the
-    seconds that quotas stopped this group, by visible ones and by all.
+    The others say where the rest went, each in CPUs: the time they waited in a run queue, the time that the ``watched``
+    CPUs were idle meanwhile, the time a hypervisor gave to others; ``None`` where the system does not tell. ``stopped``
+    is the seconds that quotas stopped this group, by visible ones and by all.
     """
 
     cpus: float
     processes: int
     seconds: float
+    watched: int
     waited: Optional[float] = None
     idle: Optional[float] = None
     stolen: Optional[float] = None
     stopped_visibly: float = 0.0
     stopped: Optional[float] = None
 
+    @property
+    def stopped_unseen(self) -> bool:
+        """Whether a quota stopped this group that is not visible here."""
+        return self.stopped is not None and self.stopped > max(_LEAST_STOPPED_SECONDS, 2 * self.stopped_visibly)
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why D is what it is: one sentence, empty where there is nothing to explain; and whether a limit that cannot be
-    seen from here is proven, so that D and not R is what to go by."""
+    """Why D is what it is: one sentence, empty where there is nothing to explain; and whether it is bounded by what no
+    file shows here, so that D and not R is what to go by."""
 
     sentence: str = ""
     hidden_limit: bool = False
@@ -109,6 +119,7 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
         cpus=sum(report["cpu"] for report in reports),
         processes=len(children),
         seconds=window,
+        watched=len(cpus),
         waited=None if None in waits else sum(waits),
         idle=after.share(before, "idle"),
         stolen=after.share(before, "stolen"),
@@ -118,12 +129,17 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
 
 
 def settle(cpus: Sequence[int], parallelism: int, rate: float, seconds: float, period_seconds: float) -> Delivered:
-    """Measure, and measure again for longer if it was short: disturbance only ever takes away, so the more counts."""
-    first = measure(cpus, parallelism, seconds, period_seconds)
-    if first.cpus >= SHORT * min(rate, first.processes):
-        return first
-    second = measure(cpus, parallelism, 2 * seconds, period_seconds)
-    return max(first, second, key=lambda one: one.cpus)
+    """Measure, and measure again while it is short and no hidden quota has shown itself, up to MOST_TRIES times.
+
+    Disturbance only ever takes away, so the most counts; and beside busy neighbours a quota is not always reached, and
+    what is not reached cannot be seen.
+    """
+    found = []
+    for _ in range(MOST_TRIES):
+        found.append(measure(cpus, parallelism, seconds, period_seconds))
+        if found[-1].stopped_unseen or found[-1].cpus >= SHORT * min(rate, found[-1].processes):
+            return found[-1]
+    return max(found, key=lambda one: one.cpus)
 
 
 def explain(found: Delivered, rate: float) -> Verdict:
@@ -134,17 +150,25 @@ def explain(found: Delivered, rate: float) -> Verdict:
         return Verdict("more than R: a quota with a burst (cpu.max.burst), or one that is not enforced")
     if found.cpus >= SHORT * allowed:
         return Verdict()
-    short = "%.2f of %.4g CPUs delivered" % (found.cpus, allowed)
-    if found.stopped is not None and found.stopped > max(0.01, 2 * found.stopped_visibly):
-        return Verdict(
+    short = "%.2f of %.4g %s delivered" % (found.cpus, allowed, "CPU" if allowed == 1 else "CPUs")
+    # Where a quota allows less than there is, CPUs are idle and processes wait in any case: only what is more counts.
+    idle = None if found.idle is None else found.idle - (found.watched - allowed)
+    waited = None if found.waited is None else found.waited - (found.processes - allowed)
+    if found.stopped is not None and found.stopped_unseen:
+        sentence = (
             "%s: a limit hidden outside of this namespace; the kernel stopped this group for %.2f s, and no quota that"
-            " is visible here did" % (short, found.stopped - found.stopped_visibly),
-            hidden_limit=True,
+            " is visible here did" % (short, found.stopped - found.stopped_visibly)
         )
+        if idle is not None and idle < _MOST_OF_IT * missing:
+            sentence += "; other work ran as well, so that the limit may be above D"
+        return Verdict(sentence, hidden_limit=True)
+    asleep = "a limit hidden outside of this namespace; CPUs were idle while processes wanted them"
+    if found.stopped is not None:  # and it has not grown: no quota at any level has stopped this group
+        asleep = "the scheduler does not spread processes over these CPUs; some were idle while processes waited"
     causes = (
         (found.stolen, "the hypervisor gave the CPUs to others", False),
-        (found.idle, "a limit hidden outside of this namespace; CPUs were idle while processes wanted them", True),
-        (found.waited, "a busy machine; the processes waited for a CPU", False),
+        (idle, asleep, True),
+        (waited, "a busy machine; the processes waited for a CPU", False),
     )
     for cpus, sentence, hidden in causes:
         if cpus is not None and cpus >= _MOST_OF_IT * missing:

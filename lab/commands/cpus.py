@@ -57,12 +57,13 @@ def run(options: argparse.Namespace) -> int:
     if not 0 < options.seconds <= _MOST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is out of range; give more than 0, and at most 60")
     cpus = effective_cpus()
+    watched = sorted(set(cpus.cpus) - set(cpus.isolated)) or cpus.cpus
     found: Optional[Delivered] = None
     verdict = delivered.Verdict()
     if not options.no_measure:
         period = max([float(limit.period_us) for limit in cpus.limits], default=0.0) / 1e6
         try:
-            found = delivered.settle(cpus.cpus, cpus.parallelism, cpus.rate, options.seconds, period)
+            found = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
             verdict = delivered.explain(found, cpus.rate)
         except (OSError, AttributeError) as error:
             verdict = delivered.Verdict(f"D could not be measured: no process could be started ({error})")
@@ -193,7 +194,7 @@ def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
     """The rows of P, R and D."""
     from lab.effective import render
 
-    mask = f"CPUs {render(cpus.cpus)} may be used"
+    mask = f"{'CPU' if len(cpus.cpus) == 1 else 'CPUs'} {render(cpus.cpus)} may be used"
     if cpus.isolated:
         mask += f"; {render(cpus.isolated)} are isolated: unpinned work does not spread over them"
     reason = "CPU seconds per second: the least of P and every visible quota"
