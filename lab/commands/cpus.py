@@ -202,6 +202,8 @@ def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
     if found is None:
         return [*rows, ("D", "delivered", "-", "not measured")]
     got = f"what {found.processes} busy {'process' if found.processes == 1 else 'processes'} got"
+    if found.processes < cpus.parallelism:
+        got += "; no more were started"
     return [*rows, ("D", "delivered", f"{found.cpus:.2f}", got)]
 
 
