@@ -43,7 +43,7 @@ ROUNDINGS: Tuple[Rounding, ...] = (
     Rounding("Rust", "down, at least 1", _down, "https://github.com/rust-lang/rust/pull/92697, cgroup2_quota"),
     Rounding("Node.js", "down, at least 1", _down, "libuv/libuv src/unix/core.c, uv_available_parallelism, from 1.49"),
     Rounding("automaxprocs", "down, at least 1", _down, "uber-go/automaxprocs internal/runtime, DefaultRoundFunc"),
-    Rounding("nproc 9.8", "nearest, at least 1", _nearest, "GNU coreutils tests/nproc/nproc-quota.sh"),
+    Rounding("nproc 9.8", "nearest, at least 1", _nearest, "GNU coreutils, its test that nproc honors cgroup quotas"),
 )
 
 

@@ -104,7 +104,7 @@ def pool_size() -> int | None:
         return None
     if child == 0:
         try:
-            # A pool that cannot start all its workers ends those it has by this signal; the parent's handler would speak.
+            # A pool that cannot start all its workers ends those it has by this signal; its handler here would speak.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with multiprocessing.get_context("fork").Pool():
                 workers = multiprocessing.active_children()
