@@ -22,9 +22,9 @@ from lab.worker import cgroups
 #: More processes than this are not started: D is then what that many got.
 MOST_PROCESSES = 256
 
-#: Under this share of what is allowed, what was delivered is short, if so many measurements say so.
+#: Under this share of what is allowed, what was delivered is short, if it is so again and again for so long.
 SHORT = 0.9
-MOST_TRIES = 5
+AGAIN_SECONDS = 2.5
 
 #: How far a measured D may be from the true one.
 TOLERANCE = 0.05
@@ -129,13 +129,14 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
 
 
 def settle(cpus: Sequence[int], parallelism: int, rate: float, seconds: float, period_seconds: float) -> Delivered:
-    """Measure, and measure again while it is short and no hidden quota has shown itself, up to MOST_TRIES times.
+    """Measure, and measure again while it is short and no hidden quota has shown itself: at least once more, and for
+    up to AGAIN_SECONDS in all.
 
     Disturbance only ever takes away, so the most counts; and beside busy neighbours a quota is not always reached, and
     what is not reached cannot be seen.
     """
-    found = []
-    for _ in range(MOST_TRIES):
+    found: List[Delivered] = []
+    while len(found) < 2 or len(found) * seconds < AGAIN_SECONDS:
         found.append(measure(cpus, parallelism, seconds, period_seconds))
         if found[-1].stopped_unseen or found[-1].cpus >= SHORT * min(rate, found[-1].processes):
             return found[-1]

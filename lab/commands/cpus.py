@@ -44,7 +44,12 @@ class _Belief(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--seconds", type=float, default=_USUAL_SECONDS, help="measure D for so long (default: 0.5)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=_USUAL_SECONDS,
+        help="measure D for so long (default: 0.5), and again while it is short",
+    )
     parser.add_argument("--no-measure", action="store_true", help="do not measure D: busy no CPU")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json is for programs")
 
