@@ -32,6 +32,7 @@ PURE = {
     "scaling",
     "builds",
     "answers",
+    "roundings",
 }
 
 #: The nouns that everything is said in.
@@ -77,6 +78,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runner": {*MODEL, *PURE, "engines", "store"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
     "reports": {*MODEL, *PURE, "reports"},
+    "effective": {"worker.cgroups"},
+    "delivered": {"worker.cgroups"},
     "worker": {"worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
 }
@@ -91,7 +94,7 @@ EXCEPTIONS = {
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
-    ("experiments", "worker.proof"): "a round tells throttling by the counters that the proof reads",
+    ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
     ("engines", "records"): "what a probe's records describe is the same for every engine",
 }
 
@@ -101,7 +104,7 @@ NAMES_ONE = {"reports/__init__": "the JSON document is the base of every format 
 #: Who may end the process. In a cell there is no ``__main__`` of the lab's.
 EXITS = {"__main__", "worker/service"}
 #: Here a forked child has to leave without coming back.
-LEAVES = {"worker", "experiments"}
+LEAVES = {"worker", "experiments", "delivered"}
 
 #: Who may write to standard output besides the commands.
 PRINTS = {"worker/service"}  # in Compose a cell's standard output is for people, its records go to a file
@@ -263,6 +266,8 @@ def test_what_is_called_harmless_is_in_the_standard_library() -> None:
         ("reports/table", "from lab import runner"),
         ("engines/local", "from lab import verdicts"),
         ("worker/proof", "from lab.model import Cell"),
+        ("effective", "from lab import model"),
+        ("effective", "from lab.worker import proof"),
         ("experiments/pool", "from lab.worker import channel"),
         ("anything_new", "from lab import model"),
     ],

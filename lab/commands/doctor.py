@@ -114,9 +114,9 @@ class _Never:
 
 def _machine_rows(here: Topology) -> list[tuple[str, str]]:
     from lab import cpuset
-    from lab.worker import proof
+    from lab.worker import cgroups
 
-    found = proof.cgroups("/")
+    found = cgroups.cgroups("/")
     allowed = sorted(os.sched_getaffinity(0))
     quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in found["quotas"]) or "none"
     load = os.getloadavg()[0]

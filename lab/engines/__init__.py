@@ -82,8 +82,8 @@ def make(name: str, **options: object) -> Engine:
 def cell_code() -> bytes:
     """A zip file of everything that runs inside a cell; the same bytes for the same source."""
     package = Path(__file__).resolve().parent.parent
-    files = [package / "__init__.py", package / "stats.py", *sorted((package / "worker").glob("*.py"))]
-    files += sorted((package / "experiments").glob("*.py"))
+    files = [package / name for name in ("__init__.py", "effective.py", "stats.py")]
+    files += [file for name in ("worker", "experiments") for file in sorted((package / name).glob("*.py"))]
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
