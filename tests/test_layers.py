@@ -29,10 +29,13 @@ PURE = {
     "cores",
     "gathering",
     "scaling",
+    "placement",
+    "packing",
+    "machine_map",
 }
 
 #: The nouns that everything is said in.
-MODEL = {"model", "errors", "units"}
+MODEL = {"model", "errors", "units", "hardware"}
 
 #: What of the standard library computes without reaching out.
 HARMLESS = {
@@ -61,10 +64,12 @@ _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._m
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
-    "model": {"errors", "units"},
+    "hardware": {"cpuset"},
+    "model": {"errors", "units", "hardware"},
     **dict.fromkeys(PURE, _PURE_MAY),
+    "cpuset": set(),
     "containers": MODEL,
-    "topology": {*MODEL, "cpuset"},
+    "topology": {*MODEL, "cpuset", "worker"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},

@@ -85,7 +85,7 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     from lab.store import SessionFolder
     from lab.verdicts import evidence_of
 
-    cell = planner.plan([min(2, len(machine.cpus))], machine.cpus)[0]
+    cell = planner.plan([min(2, len(machine.cpus))], machine.layout)[0]
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
         result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, _Never())
     if result.status is not Status.MEASURED:

@@ -76,7 +76,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what to run and where; ``lab plan`` has them too."""
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="which ones (default: all; see lab list)")
-    parser.add_argument("--cpus", default="1,2,4,all", metavar="LIST", help="sizes to run with (default: 1,2,4,all)")
+    parser.add_argument(
+        "--cpus", default="1,2,4,all", metavar="LIST", help="sizes (default: 1,2,4,all), or CPU ids: 0-3,8 or ids:3"
+    )
+    parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
 
@@ -96,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
         stop.at_once = False
-        cells = planner.plan(sizes, machine.cpus)
+        cells = planner.plan(sizes, machine.layout, smt=options.smt)
         folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
         folder.write_code(code)

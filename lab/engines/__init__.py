@@ -116,13 +116,13 @@ def order(job: Job, pin: list[int] | None) -> dict[str, object]:
 
 
 def probe_order(session: str) -> dict[str, object]:
-    """The job of a probe: no experiment, no limit, only the proof."""
-    return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None}
+    """The job of a probe: no experiment, no limit, only the proof, and a look at the machine's CPUs."""
+    return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None, "look": True}
 
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
     """The machine that a probe's records describe. Raises ImageError when they do not."""
-    from lab import cpuset
+    from lab import cpuset, hardware
     from lab.errors import ImageError
     from lab.records import read
 
@@ -135,6 +135,7 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}; try another one")
     proof = start["proof"]
     allowed = tuple(proof["affinity"])
+    seen = "".join(record.data["text"] for record in reader.records if record.kind == "topology")
     return Machine(
         engine=engine,
         cpus=allowed,
@@ -142,4 +143,5 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         python=start["python"],
         image=image,
         details={**details, "probe": proof},
+        topology=hardware.from_reading(json.loads(seen)) if seen else None,
     )

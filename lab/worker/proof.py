@@ -13,7 +13,9 @@ import re
 import select
 import signal
 import sys
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
+
+from lab.worker.topology import kinds, siblings
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _POOL_SECONDS = 30.0
@@ -83,37 +85,6 @@ def online_cpus(root: str = "/") -> str | None:
     return _read(os.path.join(root, "sys/devices/system/cpu/online"))
 
 
-def siblings(cpus: Sequence[int], root: str = "/") -> list[list[int]]:
-    """Those of these CPUs that share a physical core, a list for each such core (the kernel's
-    Documentation/admin-guide/cputopology.rst, ``thread_siblings``, a mask that old kernels have too)."""
-    masks: dict[str, list[int]] = {}
-    for cpu in cpus:
-        mask = _read(os.path.join(root, "sys/devices/system/cpu/cpu%d/topology/thread_siblings" % cpu))
-        if mask:
-            masks.setdefault(mask, []).append(cpu)
-    return [core for core in masks.values() if len(core) > 1]
-
-
-def kinds(cpus: Sequence[int], root: str = "/") -> int:
-    """Of how many kinds the cores of these CPUs are, by the capacity that the kernel gives them (``cpu_capacity``, on
-    ARM) or the performance-monitoring unit that counts for them (``cpu_core`` and ``cpu_atom``, on x86)."""
-    folder = os.path.join(root, "sys/devices")
-    capacities = {_read(os.path.join(folder, "system/cpu/cpu%d/cpu_capacity" % cpu)) for cpu in cpus} - {None}
-    units = [_members(_read(os.path.join(folder, unit, "cpus"))) for unit in ("cpu_core", "cpu_atom")]
-    return max(len(capacities), sum(not unit.isdisjoint(cpus) for unit in units), 1)
-
-
-def _members(text: str | None) -> set[int]:
-    """The ids in a kernel list such as ``0-3,8``; none where it is no list, such as ``(null)``."""
-    found: set[int] = set()
-    if not re.fullmatch("[0-9,-]*", text or ""):
-        return found
-    for part in filter(None, (text or "").split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return found
-
-
 def throttled_periods(root: str = "/") -> int:
     """In how many periods, so far, a quota of this process's control groups has stopped it."""
     return sum(level["throttled_periods"] for level in cgroups(root)["quotas"])
@@ -167,7 +138,7 @@ def cgroups(root: str = "/") -> dict[str, Any]:
     v1, v2 = levels("cpu"), levels("")
     return {
         "version": 1 if v1 else 2 if v2 else None,
-        "cpuset": _first(levels("cpuset"), "cpuset.effective_cpus", "cpuset.cpus")
+        "cpuset": _first(levels("cpuset"), "cpuset.effective_cpus", "cpuset.cpus", "cpus")
         or _first(v2, "cpuset.cpus.effective"),
         "quotas": _quotas(v1, _v1_quota) if v1 else _quotas(v2, _v2_quota),
     }
@@ -180,7 +151,9 @@ def _groups(root: str) -> dict[str, str]:
         fields = line.split(":", 2)
         if len(fields) == 3:
             found.update(dict.fromkeys(fields[1].split(","), fields[2]))
-    return found
+    if not found:  # a captured tree may have only what man 7 cpuset describes
+        found = dict.fromkeys(("cpuset", ""), _read(os.path.join(root, "proc/self/cpuset")) or "")
+    return {name: group for name, group in found.items() if group}
 
 
 def _mounts(root: str) -> dict[str, _Mount]:
@@ -197,7 +170,25 @@ def _mounts(root: str) -> dict[str, _Mount]:
         elif kind[0] == "cgroup":
             # The controllers may be named in any order: "cpu,cpuacct" and "cpuacct,cpu" are both seen.
             found.update(dict.fromkeys(kind[2].split(","), mount))
+    return found or _old_mounts(root)
+
+
+def _old_mounts(root: str) -> dict[str, _Mount]:
+    """The same from /proc/mounts (man 5 fstab), where there is no mountinfo; each is taken to show its top."""
+    found = {}
+    for line in (_read(os.path.join(root, "proc/mounts")) or "").splitlines():
+        fields = line.split(" ")
+        if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2", "cpuset"):
+            controllers = {"cgroup": fields[3].split(","), "cgroup2": [""], "cpuset": ["cpuset"]}[fields[2]]
+            found.update(dict.fromkeys(controllers, _Mount("/", _unescaped(fields[1]))))
     return found
+
+
+def own_cpus(root: str) -> str | None:
+    """The CPUs that the process may use which a captured tree calls ``self``, as a kernel list: its affinity, else its
+    control group's; ``None`` where neither is there (man 5 proc, ``Cpus_allowed_list``; man 7 cpuset)."""
+    status = re.search(r"^Cpus_allowed_list:\s*(\S+)$", _read(os.path.join(root, "proc/self/status")) or "", re.MULTILINE)
+    return status.group(1) if status else cgroups(root)["cpuset"]
 
 
 def _unescaped(text: str) -> str:
