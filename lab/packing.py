@@ -6,7 +6,7 @@ an idle machine: it waits instead, since a cell on other kinds of core, or acros
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab import placement
@@ -75,20 +75,16 @@ class Packer:
         """The cells in the order in which they get their turn: those alone, then larger, then longer ones first."""
         return sorted(waiting, key=lambda one: (not self._alone(one), -self._cores(one), -one.seconds))
 
-    def _place(self, request: Request, free: Sequence[int], *, idle: bool, spread: bool) -> tuple[int, ...]:
+    def _place(self, request: Request, free: Collection[int], *, idle: bool, spread: bool) -> tuple[int, ...]:
+        """The CPUs for a cell now, as good as on an idle machine; none where there are no such."""
         ideal = self.ideal(request)
         if ideal is None:
             return ()
-        if idle:
-            return ideal.cpus if not spread or self._alone(request) or request.cpus else self._any(request, free, ideal)
         if self._alone(request):
-            return ()
+            return ideal.cpus if idle else ()
         if request.cpus:
             return request.cpus if {*request.cpus} <= {*free} else ()
-        return self._any(request, free, ideal, spread=spread)
-
-    def _any(self, request: Request, free: Sequence[int], ideal: Choice, *, spread: bool = True) -> tuple[int, ...]:
-        """The CPUs of a placement as good as on an idle machine, with room for others; else none."""
+        # First where there is most room, off the others' caches, unless a larger cell still waits for room.
         for loosely in (True, False) if spread else (False,):
             found = placement.choose(self._topology, request.size, smt=self._smt, free=free, spread=loosely)
             if found and found.shape == ideal.shape:

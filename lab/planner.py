@@ -72,13 +72,14 @@ def plan(sizes: Sequence[Size], machine: Topology | Sequence[int], *, smt: bool 
     UsageError for CPU ids that cannot be used.
     """
     topology = machine if isinstance(machine, Topology) else hardware.flat(machine)
-    named = [size for size in sizes if isinstance(size, tuple)]
+    named = [_checked(size, topology) for size in sizes if isinstance(size, tuple)]
     wanted: dict[int, list[str]] = {}
     for size in sizes:
         if not isinstance(size, tuple):
             wanted.setdefault(len(topology.usable) if size == ALL else int(size), []).append(str(size))
     cells = [_cell(topology, size, wanted[size], smt) for size in sorted(wanted)]
-    return (*cells, *(_on(topology, str(len(ids)), placement.describe(topology, _checked(ids, topology))) for ids in named))
+    cells += [_on(topology, str(len(ids)), placement.describe(topology, ids)) for ids in named]
+    return tuple(cells)
 
 
 def _cell(topology: Topology, size: int, names: Sequence[str], smt: bool) -> Cell:
@@ -109,9 +110,8 @@ def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
     ):
         if wrong:
             which = f"CPU {wrong[0]} is" if len(wrong) == 1 else f"CPUs {cpuset.render(wrong)} are"
-            raise UsageError(
-                f"--cpus {cpuset.render(ids)}: {which} {what}; there are {cpuset.render(topology.allowed)} to choose from"
-            )
+            have = cpuset.render(topology.allowed)
+            raise UsageError(f"--cpus {cpuset.render(ids)}: {which} {what}; choose from {have}")
     return ids
 
 

@@ -29,8 +29,8 @@ def read(root: Path = _HERE) -> Topology:
     found = hardware.from_reading(reader.read(str(root), _allowed(root)))
     if not found.cpus:
         raise UsageError(
-            f"--topology {root} describes no CPU: it has neither sys/devices/system/cpu nor proc/cpuinfo; give the folder"
-            " that holds a machine's sys and proc, such as an unpacked archive of them"
+            f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"
+            " folder that holds a machine's sys and proc, such as an unpacked archive of them"
         )
     return found
 

@@ -292,7 +292,7 @@ def sharing(*masks: str) -> dict[str, str]:
             [[1, 2]],
             id="more than 32 CPUs",
         ),
-        pytest.param(sharing("3"), (0, 1), [], id="the other's file is missing"),
+        pytest.param(sharing("3"), (0, 1), [[0, 1]], id="the other's file is missing"),
         pytest.param(sharing("", ""), (0, 1), [], id="empty files"),
         pytest.param({}, (0, 1), [], id="no files"),
         pytest.param(sharing("3", "3"), (), [], id="no CPU"),
@@ -343,8 +343,8 @@ def test_the_kinds_of_cores_are_those_of_its_own_cpus(
 
 def test_the_proof_has_the_cores_of_the_affinity_mask_only(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
-    masks = {f"cpu{cpu}__topology__thread_siblings": "all" for cpu in range(mine[-1] + 2)}
-    values = {f"cpu{cpu}__cpu_capacity": str(cpu) for cpu in range(mine[-1] + 2)}
+    masks = {f"cpu{cpu}__topology__thread_siblings_list": f"0-{mine[-1] + 1}" for cpu in range(mine[-1] + 2)}
+    values = {f"cpu{cpu}__cpu_capacity": str(2**cpu) for cpu in range(mine[-1] + 2)}
     found = proof.take(tree(tmp_path, cpu_files(**masks, **values)))
     assert found["siblings"] == ([mine] if len(mine) > 1 else [])
     assert found["kinds"] == len(mine)  # each has another capacity, and the CPU after them does not count

@@ -1,4 +1,4 @@
-"""The files below a root in which a kernel describes its CPUs, each read once and never trusted to be there or whole."""
+"""The files below a root in which a kernel describes its CPUs. None is trusted to be there, or whole."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Equal cores differ in their highest frequency by a few percent (turbo bins, preferred cores), so a frequency is the last
 thing to ask. First comes what the kernel says of the kind itself: the performance-monitoring unit that counts for a CPU
-(``cpu_core``, ``cpu_atom``, ``cpu_lowpower``; the kernel's perf documentation on Intel hybrid), the part number in ARM's
+(``cpu_core``, ``cpu_atom``, ``cpu_lowpower``; tools/perf/Documentation/intel-hybrid.txt), the part number in ARM's
 MIDR_EL1 (Arm Architecture Reference Manual), the capacity that the scheduler reckons with (``cpu_capacity``).
 """
 
@@ -143,5 +143,7 @@ def _names(units: Sequence[str]) -> List[str]:
         else:
             last = "efficiency" if place == len(units) - 1 else "middle"
             names.append("performance" if place == 0 else last)
-    return ["%s %d" % (name, names[:place].count(name) + 1) if names.count(name) > 1 else name
-            for place, name in enumerate(names)]
+    return [
+        "%s %d" % (name, names[:place].count(name) + 1) if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]

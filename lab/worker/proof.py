@@ -187,8 +187,9 @@ def _old_mounts(root: str) -> dict[str, _Mount]:
 def own_cpus(root: str) -> str | None:
     """The CPUs that the process may use which a captured tree calls ``self``, as a kernel list: its affinity, else its
     control group's; ``None`` where neither is there (man 5 proc, ``Cpus_allowed_list``; man 7 cpuset)."""
-    status = re.search(r"^Cpus_allowed_list:\s*(\S+)$", _read(os.path.join(root, "proc/self/status")) or "", re.MULTILINE)
-    return status.group(1) if status else cgroups(root)["cpuset"]
+    status = _read(os.path.join(root, "proc/self/status")) or ""
+    affinity = re.search(r"^Cpus_allowed_list:\s*([0-9]\S*)$", status, re.MULTILINE)
+    return affinity.group(1) if affinity else cgroups(root)["cpuset"]
 
 
 def _unescaped(text: str) -> str:

@@ -1,16 +1,15 @@
 """The CPUs of a machine as the kernel describes them, read below a root that is given.
 
-Sources: the kernel's Documentation/admin-guide/cputopology.rst and ABI/testing/sysfs-devices-system-cpu (``topology/*``,
-``cache/index*``, ``cpu_capacity``, ``cpufreq/*``), ABI/stable/sysfs-devices-node (``node*/cpulist``), man 5 proc
-(``cpuinfo``). Which file is believed before which other one, and why: docs/topology.md. This runs on the machine that is
-looked at, which may be an engine's, behind a probe; a file that is missing or makes no sense counts as not there.
+Sources: the kernel's Documentation/admin-guide/cputopology.rst and ABI/testing/sysfs-devices-system-cpu
+(``topology/*``, ``cache/index*``), ABI/stable/sysfs-devices-node (``node*/cpulist``), man 5 proc (``cpuinfo``). Which
+file is believed before which other one, and why: docs/topology.md. This runs on the machine that is looked at, which
+may be an engine's, behind a probe; a file that is missing or makes no sense counts as not there.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from lab.worker import kinds as kinds_of_core
 from lab.worker.kernel_tree import Tree, listed
@@ -19,7 +18,9 @@ from lab.worker.kernel_tree import Tree, listed
 Core = Tuple[int, ...]
 
 #: Where a core's threads stand: lists first, then the masks that old kernels have; the older names last.
-_SIBLINGS = ("topology/core_cpus_list", "topology/thread_siblings_list", "topology/core_cpus", "topology/thread_siblings")
+_SIBLINGS = tuple(
+    "topology/" + name for name in ("core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings")
+)
 
 #: The lines of /proc/cpuinfo that name the processor, on one architecture or another.
 _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", "vendor_id", "Processor")
@@ -28,11 +29,11 @@ _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", 
 def read(root: str = "/", allowed: Optional[Iterable[int]] = None) -> dict[str, Any]:
     """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
 
-    ``online``, ``offline`` (there, but switched off), ``isolated`` (the scheduler moves nothing to them) and ``allowed``
-    (what we ourselves may use: ``allowed``, or all that are on line) are lists; ``cores`` has one for each physical
-    core, ``packages`` and ``nodes`` one for each number; ``caches`` has (level, list) of each last-level cache; ``kinds``
-    name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first. ``model`` is the processor's name.
-    Without any CPU there all are empty.
+    ``online``, ``offline`` (there, but switched off), ``isolated`` (the scheduler moves nothing to them) and
+    ``allowed`` (what we ourselves may use: ``allowed``, or all that are on line) are lists; ``cores`` has one for each
+    physical core, ``packages`` and ``nodes`` one for each number; ``caches`` has (level, list) of each last-level
+    cache; ``kinds`` name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first. ``model`` is the
+    processor's name. Without any CPU there all are empty.
     """
     tree = Tree(root)
     online = online_cpus(tree)
@@ -109,7 +110,7 @@ def _core_number(tree: Tree, cpu: int) -> Optional[Tuple[int, ...]]:
 
 
 def _packages(tree: Tree, cores: Sequence[Core]) -> dict[int, list[int]]:
-    """Package number -> CPUs. On s390, where books and drawers count their sockets from 0 anew, the numbers are ours."""
+    """Package number -> CPUs. On s390, where every book counts its sockets from 0 anew, the numbers are ours."""
     found: dict[tuple[int, ...], list[int]] = {}
     for core in cores:
         package = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))
