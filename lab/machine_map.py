@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lab import cpuset, units
 from lab.hardware import UNKNOWN, Cpu, Topology
@@ -13,6 +13,7 @@ WIDTH = 80
 #: A group of more cores than this is shown as a range; more groups than that, the first and the last only.
 _MOST_CORES = 8
 _MOST_GROUPS = 12
+_LONGEST_LIST = 44
 
 
 def draw(topology: Topology) -> list[str]:
@@ -41,8 +42,8 @@ def _summary(topology: Topology) -> str:
         units.cpus(len(topology.cpus)),
         _counted(cores, "core"),
         _counted(len(topology.packages), "package"),
-        _counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "NUMA unknown",
-        _counted(caches, "last-level cache") if caches else "caches unknown",
+        _counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "no NUMA nodes named",
+        _counted(caches, "last-level cache") if caches else "no caches named",
     ]
     return ", ".join(parts)
 
@@ -78,12 +79,12 @@ def _cores(topology: Topology, cpus: Sequence[Cpu]) -> str:
 
 def _shown(cores: Sequence[tuple[int, ...]]) -> str:
     if all(len(core) == 1 for core in cores):
-        return cpuset.render(core[0] for core in cores)
+        return _ids(core[0] for core in cores)
     if len(cores) <= _MOST_CORES:
         return " ".join(f"({','.join(map(str, core))})" if len(core) > 1 else str(core[0]) for core in cores)
     threads = sorted({len(core) for core in cores})
     many = f"{threads[0]}" if len(threads) == 1 else f"{threads[0]} to {threads[-1]}"
-    return f"{len(cores)} cores with {many} CPUs each: {cpuset.render(cpu for core in cores for cpu in core)}"
+    return f"{len(cores)} cores with {many} CPUs each: {_ids(cpu for core in cores for cpu in core)}"
 
 
 def _marks(topology: Topology) -> list[str]:
@@ -96,13 +97,18 @@ def _marks(topology: Topology) -> list[str]:
         ("not ours to use", tuple(foreign)),
     ):
         if cpus:
-            found += _wrapped(f"{what}: {cpuset.render(cpus)}", "  ")
+            found += _wrapped(f"{what}: {_ids(cpus)}", "  ")
     return found
 
 
+def _ids(cpus: Iterable[int]) -> str:
+    """A list of CPU ids, cut after a line's worth of them."""
+    ids = sorted(cpus)
+    text = cpuset.render(ids)
+    if len(text) <= _LONGEST_LIST:
+        return text
+    return f"{text[:_LONGEST_LIST].rpartition(',')[0]},… ({len(ids)} of them)"
+
+
 def _wrapped(line: str, indent: str) -> list[str]:
-    """The line, broken where it has to be; a list that is longer than a few lines is cut."""
-    lines = textwrap.wrap(
-        line.replace(",", ",​"), WIDTH, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False
-    )
-    return [one.replace("​", "") for one in lines]
+    return textwrap.wrap(line, WIDTH, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False)

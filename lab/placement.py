@@ -5,7 +5,6 @@ The rules, with the reasons for them, stand in docs/topology.md.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from lab.hardware import UNKNOWN, Cpu, Topology
 
 #: Free threads of one physical core, ascending.
 _Core = tuple[int, ...]
+#: The numbers of the groups that a core is in, the coarsest first.
+_Path = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ class _Chooser:
         for cpu in cpus:
             cores.setdefault(topology.by_id[cpu].core, []).append(cpu)
         self._cores: list[_Core] = [tuple(threads) for threads in cores.values()]
-        self._levels = _levels([topology.by_id[core[0]] for core in self._cores])
+        self._paths = _paths([topology.by_id[core[0]] for core in self._cores])
 
     def take(self, size: int, *, smt: bool) -> list[int]:
         """That many of the CPUs; there are as many."""
@@ -135,52 +136,64 @@ class _Chooser:
         return min(enough, key=distance)
 
     def _close(self, size: int, cores: Sequence[_Core], depth: int) -> list[int]:
-        """From one group of the coarsest level where it fits in one, and so on down to one cache; else from as few
-        groups as possible: the largest whole, the rest from one."""
-        if size <= 0:
-            return []
-        if depth == len(self._levels):
+        """From the smallest group that they fit into (a cache, else a node, else a package); else from as few groups
+        as can be: the largest ones whole, the rest from one. ``depth`` levels need not be looked at any more."""
+        if size >= sum(map(len, cores)) or depth == len(_LEVELS):
             return [thread for core in sorted(cores, key=_fullest) for thread in core][:size]
-        groups: dict[int, list[_Core]] = {}
-        for core in cores:
-            groups.setdefault(self._levels[depth](self._topology.by_id[core[0]]), []).append(core)
-        room = {number: sum(map(len, group)) for number, group in groups.items()}
-        fits = [number for number in groups if room[number] >= size]
-        if fits:
-            best = min(fits, key=functools.partial(self._tightness, size, groups))
-            return self._close(size, groups[best], depth + 1)
-        largest = min(groups, key=lambda number: (-room[number], groups[number][0]))
-        found = self._close(room[largest], groups.pop(largest), depth + 1)
-        rest = [core for group in groups.values() for core in group]
+        for finest in range(len(_LEVELS), depth, -1):
+            groups = self._groups(cores, finest)
+            fits = [path for path, group in groups.items() if sum(map(len, group)) >= size]
+            if fits:
+                best = self._best(size, fits, cores)
+                return self._close(size, groups[best], finest)
+        groups = self._groups(cores, depth + 1)
+        largest = sorted(groups.values(), key=lambda group: (-sum(map(len, group)), group[0]))
+        found: list[int] = []
+        while size - len(found) > max(sum(map(len, group)) for group in largest):
+            found += (thread for core in largest.pop(0) for thread in core)
+        rest = [core for group in largest for core in group]
         return found + self._close(size - len(found), rest, depth)
 
-    def _tightness(self, size: int, groups: Mapping[int, list[_Core]], number: int) -> tuple[int, int, _Core]:
-        """How well a group fits: few cores needed, then little room left over, then low ids."""
-        group = groups[number]
-        needed = next(
-            count
-            for count, room in enumerate(itertools.accumulate(sorted(map(len, group), reverse=True)), 1)
-            if room >= size
-        )
-        room = sum(map(len, group))
-        return (needed, -room if self._spread else room, min(group))
+    def _groups(self, cores: Sequence[_Core], depth: int) -> dict[_Path, list[_Core]]:
+        """The cores by where they are, down to that depth."""
+        groups: dict[_Path, list[_Core]] = {}
+        for core in cores:
+            groups.setdefault(self._paths[core[0]][:depth], []).append(core)
+        return groups
+
+    def _best(self, size: int, paths: Sequence[_Path], cores: Sequence[_Core]) -> _Path:
+        """Of these groups, into each of which they fit, the one that takes the fewest cores; then the tightest, in the
+        tightest surroundings, so that larger groups stay whole (to spread: that with most room); then low ids."""
+        depth = len(paths[0])
+        room: dict[_Path, int] = {}
+        for core in cores:
+            for level in range(1, depth + 1):
+                path = self._paths[core[0]][:level]
+                room[path] = room.get(path, 0) + len(core)
+        groups = self._groups(cores, depth)
+
+        def fit(path: _Path) -> tuple[int, list[int], _Core]:
+            threads = sorted(map(len, groups[path]), reverse=True)
+            needed = next(count for count, total in enumerate(itertools.accumulate(threads), 1) if total >= size)
+            around = [room[path[:level]] for level in range(1, depth + 1)]
+            return (needed, [-one for one in around] if self._spread else around[::-1], groups[path][0])
+
+        return min(paths, key=fit)
 
 
 def _fullest(core: _Core) -> tuple[int, _Core]:
     return (-len(core), core)
 
 
-def _levels(cpus: Sequence[Cpu]) -> list[functools.partial[int]]:
-    """How to tell a CPU's package, NUMA node and last-level cache, the coarsest first: which of them contains which
-    differs from machine to machine. A NUMA node counts for more than a package with as many members."""
+#: What groups cores. Which of them contains which differs from machine to machine.
+_LEVELS = ("node", "package", "cache")
 
-    def part(name: str, cpu: Cpu) -> int:
-        number: int = getattr(cpu, name)
-        return number
 
-    names = ("node", "package", "cache")
-    count = {name: len({getattr(cpu, name) for cpu in cpus}) for name in names}
-    return [functools.partial(part, name) for name in sorted(names, key=lambda name: (count[name], names.index(name)))]
+def _paths(cpus: Sequence[Cpu]) -> dict[int, _Path]:
+    """CPU -> the numbers of its groups, the coarsest first; of a node and a package as large, the node."""
+    count = {name: len({getattr(cpu, name) for cpu in cpus}) for name in _LEVELS}
+    levels = sorted(_LEVELS, key=lambda name: (count[name], _LEVELS.index(name)))
+    return {cpu.id: tuple(getattr(cpu, name) for name in levels) for cpu in cpus}
 
 
 def notes(topology: Topology, choice: Choice) -> tuple[str, ...]:

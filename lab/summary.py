@@ -80,7 +80,12 @@ def limits(session: Session) -> Table:
         inside = _ids(cpuset.render(result.proof["affinity"]))
         rows.append((title_of(result), asked, _ids(reported), inside, _pinned(result), _word(result)))
     head = ("CPUs", "asked for", "engine says", "inside saw", "pinned by", "cell")
-    return Table(title="Limits", head=head, rows=tuple(rows), notes=unavailable(session))
+    return Table(title="Limits", head=head, rows=tuple(rows), notes=(*unavailable(session), *_about_cpus(session)))
+
+
+def _about_cpus(session: Session) -> tuple[str, ...]:
+    """What is special about a cell's CPUs, a line each."""
+    return tuple(f"{title_of(result)}: {note}" for result in session.results for note in result.cell.notes)
 
 
 def _ids(text: str) -> str:

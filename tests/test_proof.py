@@ -12,7 +12,7 @@ import pytest
 
 from lab import proofs
 from lab.model import Cell, CellResult, Outcome
-from lab.worker import proof
+from lab.worker import proof, topology
 from tests import scripts
 
 
@@ -301,7 +301,7 @@ def sharing(*masks: str) -> dict[str, str]:
 def test_siblings_are_those_of_its_cpus_that_share_a_core(
     files: Mapping[str, str], cpus: Sequence[int], cores: list[list[int]], tmp_path: Path
 ) -> None:
-    assert proof.siblings(cpus, tree(tmp_path, files)) == cores
+    assert topology.siblings(cpus, tree(tmp_path, files)) == cores
 
 
 def units(core: str | None = None, atom: str | None = None) -> dict[str, str]:
@@ -338,16 +338,16 @@ def capacities(*values: int) -> dict[str, str]:
 def test_the_kinds_of_cores_are_those_of_its_own_cpus(
     files: Mapping[str, str], cpus: Sequence[int], kinds: int, tmp_path: Path
 ) -> None:
-    assert proof.kinds(cpus, tree(tmp_path, files)) == kinds
+    assert topology.kinds(cpus, tree(tmp_path, files)) == kinds
 
 
 def test_the_proof_has_the_cores_of_the_affinity_mask_only(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
     masks = {f"cpu{cpu}__topology__thread_siblings_list": f"0-{mine[-1] + 1}" for cpu in range(mine[-1] + 2)}
     values = {f"cpu{cpu}__cpu_capacity": str(2**cpu) for cpu in range(mine[-1] + 2)}
-    found = proof.take(tree(tmp_path, cpu_files(**masks, **values)))
-    assert found["siblings"] == ([mine] if len(mine) > 1 else [])
-    assert found["kinds"] == len(mine)  # each has another capacity, and the CPU after them does not count
+    assert proof.take(tree(tmp_path / "siblings", cpu_files(**masks)))["siblings"] == ([mine] if mine[1:] else [])
+    # Each has another capacity, and the CPU after them does not count.
+    assert proof.take(tree(tmp_path / "kinds", cpu_files(**values)))["kinds"] == len(mine)
 
 
 def test_the_periods_in_which_a_quota_of_version_2_stopped_it_are_added_up(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     print("\n".join(machine_map.draw(topology)), end="\n\n")
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
-    print("\n".join(["", *said]) if said else "")
+    print("\n".join(["", *said, ""]) if said else "")
     most = sum(cell.available for cell in cells) * progress.cost(experiments, run_command.LEVELS["default"][0])
     print(f"in each cell: {', '.join(experiments)}")
     print(f"one cell after the other {where}, in about {units.seconds(most)} at most")

@@ -64,9 +64,7 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     }
     channel.emit("start", data)
     if job.get("look"):
-        text = json.dumps(topology.read(allowed=before["affinity"]), separators=(",", ":"))
-        for start in range(0, len(text), _PIECE):
-            channel.emit("topology", {"text": text[start : start + _PIECE]})
+        describe(channel, topology.read(allowed=before["affinity"]))
     outcomes = set()
     if job.get("cpus") is None or len(before["affinity"]) >= job["cpus"]:
         for name in job["experiments"]:
@@ -75,6 +73,13 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
                 break
     channel.end({"proof": proof.take(), "stopped": "stopped" in outcomes})
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
+
+
+def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
+    """Emit what was read of the machine's CPUs, as JSON in pieces: that of a large one is longer than a record."""
+    text = json.dumps(reading, separators=(",", ":"))
+    for start in range(0, len(text), _PIECE):
+        channel.emit("topology", {"text": text[start : start + _PIECE]})
 
 
 def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:
