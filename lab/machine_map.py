@@ -21,9 +21,14 @@ def draw(topology: Topology) -> list[str]:
 
     CPUs in parentheses share a core. No line is longer than 80 columns, and no machine takes more than a screen.
     """
+    sharing: dict[int, set[int]] = {}
+    for cpu in topology.cpus:
+        sharing.setdefault(cpu.cache, set()).add(cpu.core)
     groups: dict[tuple[int, int, int], list[Cpu]] = {}
     for cpu in topology.cpus:
-        groups.setdefault((cpu.package, cpu.node, cpu.cache), []).append(cpu)
+        # Where every core has a cache of its own, a line for each would say nothing.
+        cache = cpu.cache if max(map(len, sharing.values())) > 1 else UNKNOWN
+        groups.setdefault((cpu.package, cpu.node, cache), []).append(cpu)
     keys = sorted(groups, key=lambda key: (key[0], key[1], groups[key][0].id))
     lines = [_summary(topology)]
     hidden = len(keys) - _MOST_GROUPS

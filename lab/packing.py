@@ -43,7 +43,7 @@ class Packer:
         self._topology = topology
         self._jobs = jobs
         self._smt = smt
-        self._ideal: dict[Request, Choice | None] = {}
+        self._ideal: dict[tuple[int, tuple[int, ...]], Choice | None] = {}
 
     def next(
         self, running: Mapping[str, tuple[Request, tuple[int, ...]]], waiting: Iterable[Request]
@@ -93,12 +93,13 @@ class Packer:
 
     def ideal(self, request: Request) -> Choice | None:
         """What the cell would get on an idle machine."""
-        if request not in self._ideal:
+        key = (request.size, request.cpus)
+        if key not in self._ideal:
             if request.cpus:
-                self._ideal[request] = placement.describe(self._topology, request.cpus)
+                self._ideal[key] = placement.describe(self._topology, request.cpus)
             else:
-                self._ideal[request] = placement.choose(self._topology, request.size, smt=self._smt)
-        return self._ideal[request]
+                self._ideal[key] = placement.choose(self._topology, request.size, smt=self._smt)
+        return self._ideal[key]
 
     def _cores(self, request: Request) -> int:
         ideal = self.ideal(request)

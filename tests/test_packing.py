@@ -54,8 +54,9 @@ def test_no_more_run_at_a_time_than_jobs() -> None:
 
 def test_larger_cells_begin_first_and_longer_ones_of_the_same_size() -> None:
     asked = [
-        Request(name=name, size=size, seconds=seconds)
-        for name, size, seconds in (("a", 1, 5), ("b", 2, 1), ("c", 2, 3))
+        Request(name="a", size=1, seconds=5),
+        Request(name="b", size=2, seconds=1),
+        Request(name="c", size=2, seconds=3),
     ]
     assert [run.request.name for run in schedule(simulated(4), asked)] == ["c", "b", "a"]
 

@@ -137,19 +137,20 @@ def _nodes(tree: Tree, online: Sequence[int]) -> dict[int, list[int]]:
 
 
 def _caches(tree: Tree, online: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """Each last-level cache, as (level, the CPUs that share it). The highest level counts, whatever its index."""
+    """Each last-level cache, as (level, the CPUs that share it). The highest level counts, whatever its index; not the
+    first, which is a core's own: where no other is named, nothing is known of what cores share."""
     unseen, found = set(online), []
     for cpu in online:
         if cpu not in unseen:
             continue
-        last: tuple[int, set[int]] = (0, set())
+        last: tuple[int, set[int]] = (1, set())
         for name in tree.names(tree.cpu_folder(cpu, "cache")):
             level = tree.number(cpu, "cache/%s/level" % name) or 0
             if name.startswith("index") and level > last[0] and tree.cpu(cpu, "cache/%s/type" % name) != "Instruction":
                 shared = tree.cpus_in(cpu, "cache/%s/shared_cpu_list" % name, "cache/%s/shared_cpu_map" % name)
                 if shared:
                     last = (level, shared)
-        if last[0]:
+        if last[1]:
             group = sorted((last[1] & unseen) | {cpu})
             unseen.difference_update(group)
             found.append((last[0], group))
