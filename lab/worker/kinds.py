@@ -19,8 +19,8 @@ _UNITS = {"cpu_core": "performance", "cpu_atom": "efficiency", "cpu_lowpower": "
 #: Two neighbours in a row of ascending values are of different kinds when they are further apart than this factor.
 #: Capacities: some are computed from the highest frequency, and then turbo bins show in them too (1024 and 985).
 _CAPACITIES_APART = 1.055
-#: Highest frequencies where nothing else tells cores apart: turbo bins are up to 1.14 apart (3.5 and 4.0 GHz on one
-#: Broadwell-E), performance and efficiency cores 1.17 and more.
+#: Highest frequencies where nothing else tells cores apart. The farthest turbo bins seen are 3.5 and 4.0 GHz (1.14, a
+#: Broadwell-E with one favoured core); the nearest kinds 4.6 and 5.4 GHz (1.17, Arrow Lake).
 _FREQUENCIES_APART = 1.15
 #: The same among cores that the kernel calls alike: low-power efficiency cores count with the others' unit and are 1.5
 #: times slower.
