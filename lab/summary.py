@@ -86,7 +86,7 @@ def limits(session: Session) -> Table:
         said = ("-" if one is None else f"{one:.2f}".rstrip("0").rstrip(".") for one in three)
         rows.append((title_of(result), asked, reported, inside, *said, _stopped(result), _word(result)))
     head = ("CPUs", "asked for", "engine\nsays", "inside saw", "P", "R", "D", "stopped", "cell")
-    notes = (*unavailable(session), *_hidden(session), _PRD)
+    notes = (*unavailable(session), *_about_cpus(session), *_hidden(session), _PRD)
     return Table(title="Limits", head=head, rows=tuple(rows), notes=notes)
 
 
@@ -115,6 +115,11 @@ def _hidden(session: Session) -> list[str]:
         for result in session.results
         if result.proof and (got := proofs.delivered(result)) is not None and proofs.falls_short(result)
     ]
+
+
+def _about_cpus(session: Session) -> tuple[str, ...]:
+    """What is special about a cell's CPUs, a line each."""
+    return tuple(f"{result.cell.label}: {note}" for result in session.results for note in result.cell.notes)
 
 
 def _ids(text: str) -> str:

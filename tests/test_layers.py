@@ -33,10 +33,13 @@ PURE = {
     "builds",
     "answers",
     "roundings",
+    "placement",
+    "packing",
+    "machine_map",
 }
 
 #: The nouns that everything is said in.
-MODEL = {"model", "errors", "units"}
+MODEL = {"model", "errors", "units", "hardware"}
 
 #: What of the standard library computes without reaching out.
 HARMLESS = {
@@ -65,14 +68,16 @@ _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._m
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
-    "model": {"errors", "units"},
+    "hardware": {"cpuset"},
+    "model": {"errors", "units", "hardware"},
     **dict.fromkeys(PURE, _PURE_MAY),
+    "cpuset": set(),
     "containers": MODEL,
     "recipe": MODEL,
     "interpreters": {*MODEL, "builds", "answers", "worker.question"},
     "images": {*MODEL, "builds", "answers", "containers", "worker.question"},
     "builder": {*MODEL, "builds", "containers", "images", "recipe"},
-    "topology": {*MODEL, "cpuset"},
+    "topology": {*MODEL, "cpuset", "worker"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},

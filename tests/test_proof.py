@@ -12,7 +12,7 @@ import pytest
 
 from lab import proofs
 from lab.model import Cell, CellResult, Outcome
-from lab.worker import proof
+from lab.worker import proof, topology
 from tests import scripts
 from tests.kernel_trees import quotas, tree, v2
 
@@ -65,7 +65,7 @@ def sharing(*masks: str) -> dict[str, str]:
             [[1, 2]],
             id="more than 32 CPUs",
         ),
-        pytest.param(sharing("3"), (0, 1), [], id="the other's file is missing"),
+        pytest.param(sharing("3"), (0, 1), [[0, 1]], id="the other's file is missing"),
         pytest.param(sharing("", ""), (0, 1), [], id="empty files"),
         pytest.param({}, (0, 1), [], id="no files"),
         pytest.param(sharing("3", "3"), (), [], id="no CPU"),
@@ -74,7 +74,7 @@ def sharing(*masks: str) -> dict[str, str]:
 def test_siblings_are_those_of_its_cpus_that_share_a_core(
     files: Mapping[str, str], cpus: Sequence[int], cores: list[list[int]], tmp_path: Path
 ) -> None:
-    assert proof.siblings(cpus, tree(tmp_path, files)) == cores
+    assert topology.siblings(cpus, tree(tmp_path, files)) == cores
 
 
 def units(core: str | None = None, atom: str | None = None) -> dict[str, str]:
@@ -111,16 +111,16 @@ def capacities(*values: int) -> dict[str, str]:
 def test_the_kinds_of_cores_are_those_of_its_own_cpus(
     files: Mapping[str, str], cpus: Sequence[int], kinds: int, tmp_path: Path
 ) -> None:
-    assert proof.kinds(cpus, tree(tmp_path, files)) == kinds
+    assert topology.kinds(cpus, tree(tmp_path, files)) == kinds
 
 
 def test_the_proof_has_the_cores_of_the_affinity_mask_only(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
-    masks = {f"cpu{cpu}__topology__thread_siblings": "all" for cpu in range(mine[-1] + 2)}
-    values = {f"cpu{cpu}__cpu_capacity": str(cpu) for cpu in range(mine[-1] + 2)}
-    found = proof.take(tree(tmp_path, cpu_files(**masks, **values)))
-    assert found["siblings"] == ([mine] if len(mine) > 1 else [])
-    assert found["kinds"] == len(mine)  # each has another capacity, and the CPU after them does not count
+    masks = {f"cpu{cpu}__topology__thread_siblings_list": f"0-{mine[-1] + 1}" for cpu in range(mine[-1] + 2)}
+    values = {f"cpu{cpu}__cpu_capacity": str(2**cpu) for cpu in range(mine[-1] + 2)}
+    assert proof.take(tree(tmp_path / "siblings", cpu_files(**masks)))["siblings"] == ([mine] if mine[1:] else [])
+    # Each has another capacity, and the CPU after them does not count.
+    assert proof.take(tree(tmp_path / "kinds", cpu_files(**values)))["kinds"] == len(mine)
 
 
 # What taints a cell.

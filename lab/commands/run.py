@@ -81,8 +81,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what to run and where; ``lab plan`` has them too."""
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="which ones (default: all; see lab list)")
     parser.add_argument(
-        "--cpus", metavar="LIST", help=f"sizes to run with (default: {DEFAULT_SIZES}; with --quota: the quota alone)"
+        "--cpus",
+        metavar="LIST",
+        help=f"sizes (default: {DEFAULT_SIZES}; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
     )
+    parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
     parser.add_argument(
         "--quota", metavar="LIST", help="CPU time a second, in CPUs, such as 0.5,1.5; 'none' is no quota (docker)"
     )
@@ -171,7 +174,7 @@ def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
 
     alone = options.quota is not None and options.cpus is None
     sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
-    cells = planner.plan(sizes, machine.cpus)
+    cells = planner.plan(sizes, machine.layout, smt=options.smt)
     return tuple(quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota))
 
 

@@ -108,7 +108,7 @@ def look(root: str = "/") -> Groups:
     if v1:
         _compare_versions(v2, odd)
         _compare_levels(found, odd)
-    cpuset = _first_list(sets, ("cpuset.effective_cpus", "cpuset.cpus"), odd)
+    cpuset = _first_list(sets, ("cpuset.effective_cpus", "cpuset.cpus", "cpus"), odd)
     return Groups(
         version=1 if v1 else 2 if v2 else None,
         levels=tuple(found),
@@ -117,6 +117,14 @@ def look(root: str = "/") -> Groups:
         folders=tuple(v1 or v2),
         odd=tuple(dict.fromkeys(odd)),
     )
+
+
+def own_cpus(root: str) -> str | None:
+    """The CPUs that the process may use which a captured tree calls ``self``, as a kernel list: its affinity, else its
+    control group's; ``None`` where neither is there (man 5 proc, ``Cpus_allowed_list``; man 7 cpuset)."""
+    status = read(os.path.join(root, "proc/self/status")) or ""
+    affinity = re.search(r"^Cpus_allowed_list:\s*([0-9]\S*)$", status, re.MULTILINE)
+    return affinity.group(1) if affinity else look(root).cpuset
 
 
 def members(text: str | None) -> set[int] | None:
@@ -151,6 +159,9 @@ def _groups(root: str) -> dict[str, str]:
         fields = line.split(":", 2)
         if len(fields) == 3:
             found.update(dict.fromkeys(fields[1].split(","), fields[2]))
+    if not found:  # a captured tree may have only what man 7 cpuset describes
+        group = read(os.path.join(root, "proc/self/cpuset"))
+        return dict.fromkeys(("cpuset", ""), group) if group else {}
     return found
 
 
@@ -175,6 +186,18 @@ def _mounts(root: str) -> dict[str, List[_Mount]]:
     for names, mount in reversed(list(visible.values())):
         for name in names:
             found.setdefault(name, []).append(mount)
+    return found or _old_mounts(root)
+
+
+def _old_mounts(root: str) -> dict[str, List[_Mount]]:
+    """The same from /proc/mounts (man 5 fstab), where there is no mountinfo; each is taken to show its top."""
+    found: dict[str, List[_Mount]] = {}
+    for line in (read(os.path.join(root, "proc/mounts")) or "").splitlines():
+        fields = line.split(" ")
+        if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2", "cpuset"):
+            names = {"cgroup": fields[3].split(","), "cgroup2": [""], "cpuset": ["cpuset"]}[fields[2]]
+            for name in names:
+                found.setdefault(name, []).append(_Mount("/", _unescaped(fields[1])))
     return found
 
 

@@ -11,9 +11,10 @@ import os
 import select
 import signal
 import sys
-from typing import Any, Sequence
+from typing import Any
 
-from lab.worker.cgroups import cgroups, members, read
+from lab.worker.cgroups import cgroups, read
+from lab.worker.topology import kinds, siblings
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _POOL_SECONDS = 30.0
@@ -68,26 +69,6 @@ def python() -> dict[str, Any]:
 def online_cpus(root: str = "/") -> str | None:
     """CPUs that the kernel has on line, as its list (``0-3``); ``None`` where /sys does not say."""
     return read(os.path.join(root, "sys/devices/system/cpu/online"))
-
-
-def siblings(cpus: Sequence[int], root: str = "/") -> list[list[int]]:
-    """Those of these CPUs that share a physical core, a list for each such core (the kernel's
-    Documentation/admin-guide/cputopology.rst, ``thread_siblings``, a mask that old kernels have too)."""
-    masks: dict[str, list[int]] = {}
-    for cpu in cpus:
-        mask = read(os.path.join(root, "sys/devices/system/cpu/cpu%d/topology/thread_siblings" % cpu))
-        if mask:
-            masks.setdefault(mask, []).append(cpu)
-    return [core for core in masks.values() if len(core) > 1]
-
-
-def kinds(cpus: Sequence[int], root: str = "/") -> int:
-    """Of how many kinds the cores of these CPUs are, by the capacity that the kernel gives them (``cpu_capacity``, on
-    ARM) or the performance-monitoring unit that counts for them (``cpu_core`` and ``cpu_atom``, on x86)."""
-    folder = os.path.join(root, "sys/devices")
-    capacities = {read(os.path.join(folder, "system/cpu/cpu%d/cpu_capacity" % cpu)) for cpu in cpus} - {None}
-    units = [members(read(os.path.join(folder, unit, "cpus"))) or set() for unit in ("cpu_core", "cpu_atom")]
-    return max(len(capacities), sum(not unit.isdisjoint(cpus) for unit in units), 1)
 
 
 def pool_size() -> int | None:
