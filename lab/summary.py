@@ -108,13 +108,9 @@ def _stopped(result: CellResult) -> str:
 
 
 def _hidden(session: Session) -> list[str]:
-    """A line for each cell that got clearly less than every limit in sight allows."""
-    return [
-        f"{result.cell.label}: delivered {units.cpus(round(got, 2))} of {proofs.rate(result.proof):g}: a limit hidden"
-        " outside of what the cell can see, or a machine that others keep busy"
-        for result in session.results
-        if result.proof and (got := proofs.delivered(result)) is not None and proofs.falls_short(result)
-    ]
+    """A line for each cell that got clearly less than every limit in sight allows, and why, as far as it could tell."""
+    found = [(result, result.data("end").get("delivered") or {}) for result in session.results]
+    return [f"{result.cell.label}: {delivered['why']}" for result, delivered in found if delivered.get("why")]
 
 
 def _about_cpus(session: Session) -> tuple[str, ...]:

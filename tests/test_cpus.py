@@ -12,18 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, commands, delivered
+from lab import cli, commands
 from lab.commands import cpus
-from lab.delivered import Delivered, Verdict, explain
 from lab.effective import EffectiveCpus, Limit
 from lab.roundings import ROUNDINGS, workers
+from lab.worker import delivered
+from lab.worker.delivered import Delivered, Verdict, explain
 from tests.terminal import Lab
 from tests.test_contract import PACKAGE, imported, inside_annotations, pythons
 
 #: Everything that runs on Python 3.9 outside of a cell.
 ON_OLD_PYTHONS = [
     PACKAGE / f"{name}.py"
-    for name in ("__init__", "__main__", "cli", "errors", "effective", "delivered", "roundings", "commands/__init__")
+    for name in ("__init__", "__main__", "cli", "errors", "effective", "roundings", "commands/__init__")
 ] + [PACKAGE / f"commands/{name}.py" for name in commands.ANYWHERE]
 
 

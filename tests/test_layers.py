@@ -36,6 +36,7 @@ PURE = {
     "placement",
     "packing",
     "machine_map",
+    "sentinel",
 }
 
 #: The nouns that everything is said in.
@@ -81,10 +82,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},
+    "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
     "reports": {*MODEL, *PURE, "reports"},
     "effective": {"worker.cgroups"},
-    "delivered": {"worker.cgroups"},
     "worker": {"worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
 }
@@ -109,7 +110,7 @@ NAMES_ONE = {"reports/__init__": "the JSON document is the base of every format 
 #: Who may end the process. In a cell there is no ``__main__`` of the lab's.
 EXITS = {"__main__", "worker/service"}
 #: Here a forked child has to leave without coming back.
-LEAVES = {"worker", "experiments", "delivered"}
+LEAVES = {"worker", "experiments"}
 
 #: Who may write to standard output besides the commands.
 PRINTS = {"worker/service"}  # in Compose a cell's standard output is for people, its records go to a file

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequenc
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from lab.delivered import Delivered, Verdict
     from lab.effective import EffectiveCpus
+    from lab.worker.delivered import Delivered, Verdict
 
 HELP = "say how many CPUs there really are here, and how many workers to start"
 EXAMPLE = """\
@@ -56,8 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look, measure and print; returns 0."""
-    from lab import delivered
     from lab.effective import effective_cpus
+    from lab.worker import delivered
 
     if not 0 < options.seconds <= _MOST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is out of range; give more than 0, and at most 60")
@@ -90,7 +90,7 @@ def _advice(cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict) -
     """
     if found is None or not verdict.hidden_limit:
         return "R", cpus.throughput_workers, cpus.latency_workers
-    from lab.delivered import TOLERANCE
+    from lab.worker.delivered import TOLERANCE
 
     most = max(1, math.ceil(found.cpus * (1 - TOLERANCE)))
     least = max(1, math.floor(found.cpus * (1 + TOLERANCE)))

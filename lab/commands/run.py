@@ -89,13 +89,19 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quota", metavar="LIST", help="CPU time a second, in CPUs, such as 0.5,1.5; 'none' is no quota (docker)"
     )
+    parser.add_argument(
+        "--jobs",
+        default="auto",
+        metavar="N",
+        help="cells at a time, on cores of their own: a number or auto (default)",
+    )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import progress, runner, sessions
+    from lab import packed, progress, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
@@ -129,7 +135,20 @@ def run(options: argparse.Namespace) -> int:
         live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
         with live:
             jobs = [job_of(session, cell, experiments, seconds, width) for cell in cells]
-            results = runner.run(engine, jobs, folder, live, stop)
+            schedule, packing_note = packed.decide(
+                engine,
+                machine.layout,
+                jobs,
+                folder,
+                stop,
+                most=packed.parse(options.jobs),
+                seconds=progress.cost(experiments, seconds),
+                smt=options.smt,
+                explicit=explicit_cells(options, cells),
+            )
+            if packing_note:
+                tell(packing_note)
+            results = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
         done = sessions.assemble(
             id=session,
             began=began,
@@ -139,7 +158,7 @@ def run(options: argparse.Namespace) -> int:
             results=results,
             code_sha256=hashlib.sha256(code).hexdigest(),
             wall_seconds=time.monotonic() - begun,
-            notes=(f"note: {folder.failure}",) if folder.failure else (),
+            notes=tuple(f"note: {line}" for line in (packing_note, folder.failure) if line),
             interrupted=stop.requested,
         )
         _publish(done, folder, manifest, options)
@@ -161,11 +180,12 @@ def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], 
 
 
 def check_limits(options: argparse.Namespace) -> None:
-    """Raises UsageError for sizes or quotas that cannot be read, before any engine is asked."""
-    from lab import planner, quotas
+    """Raises UsageError for sizes, quotas or jobs that cannot be read, before any engine is asked."""
+    from lab import packed, planner, quotas
 
     planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
     quotas.parse("none" if options.quota is None else options.quota)
+    packed.parse(options.jobs)
 
 
 def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
@@ -176,6 +196,15 @@ def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
     sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
     cells = planner.plan(sizes, machine.layout, smt=options.smt)
     return tuple(quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota))
+
+
+def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozenset[str]:
+    """The ids of the cells whose CPUs the user has named."""
+    from lab import planner
+
+    sizes = planner.parse_sizes(options.cpus) if options.cpus is not None else ()
+    named = {size for size in sizes if isinstance(size, tuple)}
+    return frozenset(cell.id for cell in cells if cell.cpus in named)
 
 
 def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:

@@ -29,6 +29,9 @@ _POLL_SECONDS = 0.05
 #: An experiment may say this much, in bytes, and more for every second that it measures (an honest one says 5 KiB).
 _MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
 
+#: How long D is measured, in seconds: two periods of nearly every quota there is.
+_DELIVERED_SECONDS = 0.2
+
 #: How much of a machine's description goes into one record, in characters, of which half may be quotes to be escaped.
 _PIECE = 3500
 
@@ -76,7 +79,10 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
             outcomes.add(run_experiment(channel, name, job, stop))
             if "stopped" in outcomes:
                 break
-    channel.end({"proof": proof.take(), "stopped": "stopped" in outcomes})
+    last = {"proof": proof.take(), "stopped": "stopped" in outcomes}
+    if outcomes and "stopped" not in outcomes:
+        last["delivered"] = _delivered(before)
+    channel.end(last)
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
 
 
@@ -85,6 +91,20 @@ def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
     text = json.dumps(reading, separators=(",", ":"))
     for start in range(0, len(text), _PIECE):
         channel.emit("topology", {"text": text[start : start + _PIECE]})
+
+
+def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
+    """D: what a busy process for each CPU got, in CPU seconds a second, and a sentence why where that is little."""
+    from lab.worker import delivered  # only here: a cell that runs nothing is to cost nothing
+
+    cpus, periods = seen["affinity"], [level["period_us"] / 1e6 for level in seen["quotas"]]
+    rate = min([len(cpus), *(level["quota_cpus"] for level in seen["quotas"])])
+    try:
+        found = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
+    except OSError:  # no room for another process
+        return None
+    why = delivered.explain(found, rate).sentence
+    return {"cpus": round(found.cpus, 4), "processes": found.processes, "seconds": found.seconds, "why": why}
 
 
 def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:
