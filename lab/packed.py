@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab import packing, runner, sentinel
+from lab import packing, placement, runner, sentinel
 from lab.engines import Engine
 from lab.errors import UsageError
 from lab.experiments import _companion, _sentinel
@@ -59,7 +59,8 @@ def schedule_of(
             return None
         request, cpus = found
         job = next(job for job in waiting if job.cell.id == request.name)
-        return replace(job, cell=replace(job.cell, cpus=cpus))
+        notes = placement.notes(topology, placement.describe(topology, cpus))
+        return replace(job, cell=replace(job.cell, cpus=cpus, notes=notes))
 
     return schedule
 

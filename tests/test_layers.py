@@ -99,6 +99,8 @@ EXCEPTIONS = {
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
+    ("sentinel", "experiments._sentinel"): "its name and its clock stand there, where they are gone by",
+    ("sentinel", "experiments._companion"): "likewise",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
     ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
     ("engines", "records"): "what a probe's records describe is the same for every engine",
