@@ -26,7 +26,8 @@ def read(root: Path = _HERE) -> Topology:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
-    found = hardware.from_reading(reader.read(str(root), _allowed(root)))
+    here = root.resolve() == _HERE
+    found = hardware.from_reading(reader.read("/" if here else str(root), _ours() if here else _theirs(root)))
     if not found.cpus:
         raise UsageError(
             f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"
@@ -35,9 +36,11 @@ def read(root: Path = _HERE) -> Topology:
     return found
 
 
-def _allowed(root: Path) -> tuple[int, ...] | None:
-    if root.resolve() == _HERE and hasattr(os, "sched_getaffinity"):
-        return tuple(os.sched_getaffinity(0))
+def _ours() -> tuple[int, ...] | None:
+    return tuple(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _theirs(root: Path) -> tuple[int, ...] | None:
     try:
         return cpuset.parse(cgroups.own_cpus(str(root)) or "") or None
     except ValueError:

@@ -253,6 +253,12 @@ def test_here_our_own_affinity_is_what_we_may_use() -> None:
     assert topology.read().allowed == tuple(sorted(os.sched_getaffinity(0)))
 
 
+def test_what_we_may_run_on_is_on_line_whatever_the_files_say() -> None:
+    found = hardware.from_reading(reader.read(allowed=(0, 70000)))
+    assert found.allowed == (0, 70000)
+    assert found.cores[70000] == (70000,)
+
+
 @pytest.mark.parametrize("name", ["missing", "file", "empty"])
 def test_a_folder_without_a_machine_gets_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()

@@ -9,7 +9,7 @@ may be an engine's, behind a probe; a file that is missing or makes no sense cou
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from lab.worker import kinds as kinds_of_core
 from lab.worker.kernel_tree import Tree, listed
@@ -26,7 +26,7 @@ _SIBLINGS = tuple(
 _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", "vendor_id", "Processor")
 
 
-def read(root: str = "/", allowed: Optional[Iterable[int]] = None) -> dict[str, Any]:
+def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
     """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
 
     ``online``, ``offline`` (there, but switched off), ``isolated`` (the scheduler moves nothing to them) and
@@ -37,6 +37,9 @@ def read(root: str = "/", allowed: Optional[Iterable[int]] = None) -> dict[str, 
     """
     tree = Tree(root)
     online = online_cpus(tree)
+    if root == "/" and allowed is not None:
+        # What the scheduler lets us run on is on line, whatever a container's view of /sys makes of it.
+        online = sorted({*online, *allowed})
     cores = cores_of(tree, online)
     there = listed(tree.text(tree.cpus, "present")) | tree.cpu_folders()
     mine = set(online) if allowed is None else set(allowed) & set(online)
