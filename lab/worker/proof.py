@@ -119,6 +119,36 @@ def throttled_periods(root: str = "/") -> int:
     return sum(level["throttled_periods"] for level in cgroups(root)["quotas"])
 
 
+class Throttling(NamedTuple):
+    """What the tightest quota of this process's control groups is and has done so far.
+
+    ``quota_cpus``; ``period_seconds``; ``periods`` that have begun while there was something to run, ``stopped`` those
+    of them in which it ran out, ``stopped_seconds`` for how long: added up over the CPUs that it stopped, so that it
+    may grow by more than a second a second (``nr_periods``, ``nr_throttled`` and the time beside them in ``cpu.stat``).
+    """
+
+    quota_cpus: float
+    period_seconds: float
+    periods: int
+    stopped: int
+    stopped_seconds: float
+
+
+def throttling(root: str = "/") -> Throttling | None:
+    """The tightest visible quota and its counters; ``None`` where there is none."""
+    levels = cgroups(root)["quotas"]
+    if not levels:
+        return None
+    tight = min(levels, key=lambda level: float(level["quota_cpus"]))
+    return Throttling(
+        tight["quota_cpus"],
+        tight["period_us"] / 1e6,
+        tight["periods"],
+        tight["throttled_periods"],
+        tight["throttled_seconds"],
+    )
+
+
 def pool_size() -> int | None:
     """How many workers ``Pool()`` starts here, counted; ``None`` when it could not be tried.
 
@@ -254,6 +284,7 @@ def _quota(folder: str, quota_us: float | None, period_us: float, throttled_key:
         "quota_cpus": quota_us / period_us,
         "quota_us": quota_us,
         "period_us": period_us,
+        "periods": int(stat.get("nr_periods", 0)),
         "throttled_periods": int(stat.get("nr_throttled", 0)),
         "throttled_seconds": stat.get(throttled_key, 0.0) / per_second,
     }

@@ -40,7 +40,8 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     ``job`` is a dict: ``session``, ``cell``, ``experiments`` (names), ``seconds`` (most time to measure, each
     experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
     ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``pin`` (ids to narrow the affinity to, or
-    ``None``), ``pinned_by`` (who is to have limited the cell: ``engine``, ``worker`` or ``none``).
+    ``None``), ``pinned_by`` (who is to have limited the cell: ``engine``, ``worker`` or ``none``), and, where the cell
+    has a quota to test, ``quota`` (in CPUs).
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
@@ -142,7 +143,7 @@ def _be_the_experiment(
         for descriptor in others:
             os.close(descriptor)
         _use_for_temporary_files(folder)
-        status = _perform(name, Voice(writer, job["seconds"], job["width"]))
+        status = _perform(name, Voice(writer, job["seconds"], job["width"], job.get("quota")))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.
