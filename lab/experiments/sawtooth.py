@@ -41,7 +41,7 @@ STOP_SECONDS = 0.004
 LEAST_STOP_SECONDS = 0.01
 
 #: Of the CPUs that workers could use, the least that a neighbour must leave them while they run: for a stop that the
-#: quota makes to be long enough to be seen, R over this; for it to be as long as the rule says, this much of a CPU each.
+#: quota makes to be long enough to be seen, R over this; for it to be as long as the rule says, this of a CPU each.
 LEAST_OF_CPUS = 0.9
 
 NEEDS = "needs a quota below the CPUs: lab run sawtooth --quota 0.5,1.5"
@@ -191,8 +191,8 @@ def block_of(
 
 def disturbance(least: float, block: dict[str, Any]) -> str | None:
     """Why a block does not show what the quota does: its workers stood where the kernel counted no stop by a quota, or
-    had less than the ``least`` CPUs while they ran. A quota that did not stop them held them to less than that too: then
-    nothing can be told, unless they used more."""
+    had less than the ``least`` CPUs while they ran. A quota that did not stop them held them to less than that too:
+    then nothing can be told, unless they used more."""
     if block["stopped"] and not block["stopped_periods"]:
         return "lost time"
     if not block["periods"] or block["cores"] < least * (1 - block["stopped"]):
