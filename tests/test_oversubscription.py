@@ -14,6 +14,7 @@ from lab.experiments._tails import histogram, quantile_in, quantile_times
 from lab.experiments.oversubscription import (
     COMPUTING,
     WAITING,
+    Did,
     Plan,
     Pools,
     Span,
@@ -233,9 +234,10 @@ def test_a_task_counts_by_the_share_that_falls_into_the_span() -> None:
     whole, half = compute(20, Span(now - 1, now + 60)), wait(0.1, Span(time.monotonic() + 0.05, now + 60))
     assert whole is not None
     assert half is not None
-    assert whole[0] == 1
-    assert 0 < half[0] < 0.9  # at most half, were it never late
-    assert half[1] >= 0.1
+    assert whole.share == 1
+    assert whole.seconds >= 0.9 * whole.cpu_seconds > 0
+    assert 0 < half.share < 0.9  # half, were it never late
+    assert half.seconds >= 0.1 > half.cpu_seconds
 
 
 def test_a_real_pool_does_what_its_block_says() -> None:
@@ -249,7 +251,7 @@ def test_a_real_pool_does_what_its_block_says() -> None:
             assert block["memory"] > 0.1 * workers
 
 
-def slow_task(span: Span) -> tuple[float, float] | None:
+def slow_task(span: Span) -> Did | None:
     return wait(0.02, span)
 
 

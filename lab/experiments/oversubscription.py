@@ -8,9 +8,10 @@ import math
 import multiprocessing
 import multiprocessing.pool
 import os
+import random
 import threading
 import time
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from lab.experiments._claims import (
     CONFIRMED,
@@ -52,6 +53,14 @@ SPAN_SECONDS, WARM_SECONDS = 0.05, 0.01
 #: Tasks handed to a pool before their turn, for each worker: with one it would wait for the parent after each task.
 AHEAD = 2
 
+#: A block of tasks that compute must have had so much of the CPU time that its workers could get, the least of their
+#: number and R; the pool's parent takes a little of that too. With less a neighbour had it, which more workers may have
+#: won back from it.
+LEAST_OF_CPUS = 0.85
+
+#: Times that the capacity probe may try for a quiet moment.
+TRIES = 5
+
 #: The best number of workers is the smallest with so much of the highest throughput.
 AS_GOOD = 0.95
 
@@ -67,29 +76,38 @@ def name_of(payload: str, workers: int) -> str:
     return "%s, %d" % (payload, workers)
 
 
-def compute(steps: int, span: Span) -> tuple[float, float] | None:
-    """A CPU-bound task: the share of it that was done within the span, and the seconds that it took, by the clock.
-    ``None`` when the span is over already."""
-    begun = now = time.monotonic()
+class Did(NamedTuple):
+    """A task that was done: the share of it within the span, the seconds that it took by the clock, and of CPU time."""
+
+    share: float
+    seconds: float
+    cpu_seconds: float
+
+
+def compute(steps: int, span: Span) -> Did | None:
+    """A CPU-bound task; ``None`` when the span is over already."""
+    begun, cpu = time.monotonic(), time.thread_time()
     if begun >= span.end:
         return None
+    now = begun
     tools, counted = Tools(b"", None), 0
     for _ in range(steps):
         count(tools)
         now = time.monotonic()
         counted += span.start <= now < span.end
-    return counted / steps, now - begun
+    return Did(counted / steps, now - begun, time.thread_time() - cpu)
 
 
-def wait(seconds: float, span: Span) -> tuple[float, float] | None:
-    """A task that waits, and computes for 50 µs; as :func:`compute`, its share by the clock."""
-    begun = time.monotonic()
+def wait(seconds: float, span: Span) -> Did | None:
+    """A task that waits, and computes for 50 µs; ``None`` when the span is over already."""
+    begun, cpu = time.monotonic(), time.thread_time()
     if begun >= span.end:
         return None
     time.sleep(seconds)
     count(Tools(b"", None))
     ended = time.monotonic()
-    return max(0.0, min(ended, span.end) - max(begun, span.start)) / (ended - begun), ended - begun
+    share = max(0.0, min(ended, span.end) - max(begun, span.start)) / (ended - begun)
+    return Did(share, ended - begun, time.thread_time() - cpu)
 
 
 class Pools:
@@ -114,9 +132,10 @@ class Pools:
         self._stack.close()
 
     def block(self, workers: int, task: Callable[[Span], Any], warm: float, seconds: float) -> dict[str, Any]:
-        """Keep that pool busy with this task for ``seconds`` after ``warm`` seconds: ``rate`` (tasks a second), the
-        ``times`` that the tasks took (a histogram), ``throttled`` (share of the quota's periods in which it ran out),
-        ``stopped_cpus`` (how many CPUs it stopped, on average), ``memory`` (MiB of the workers)."""
+        """Keep that pool busy with this task for ``seconds`` after ``warm`` seconds: ``rate`` (tasks a second),
+        ``cores`` (CPU seconds of the workers a second), the ``times`` that the ``tasks`` took (a histogram),
+        ``throttled`` (share of the quota's periods in which it ran out), ``stopped_cpus`` (how many CPUs it stopped, on
+        average), ``memory`` (MiB of the workers)."""
         before, begun = throttling(), time.monotonic()
         span = Span(begun + warm, begun + warm + seconds)
         slots = threading.Semaphore(AHEAD * workers)
@@ -126,14 +145,17 @@ class Pools:
                 slots.acquire()
                 yield span
 
-        done, times = 0.0, []
-        for told in self._pools[workers].imap_unordered(task, feed()):
+        told: list[Did] = []
+        for did in self._pools[workers].imap_unordered(task, feed()):
             slots.release()
-            if told:
-                done += told[0]
-                times.append(told[1])
+            told.extend([did] if did else [])
         wall, after = time.monotonic() - begun, throttling()
-        block = {"rate": round(done / seconds, 3), "times": histogram(times), "tasks": len(times)}
+        block: dict[str, Any] = {
+            "rate": round(sum(did.share for did in told) / seconds, 3),
+            "cores": round(sum(did.share * did.cpu_seconds for did in told) / seconds, 5),
+            "times": histogram([did.seconds for did in told]),
+            "tasks": len(told),
+        }
         if before and after:
             periods = max(after.periods - before.periods, 1)
             block["throttled"] = round((after.stopped - before.stopped) / periods, 5)
@@ -207,6 +229,19 @@ def blocks_of(pools: Pools, plan: Plan, limit: Limit) -> dict[str, dict[str, Cal
     return found
 
 
+def computing_round(
+    blocks: Mapping[str, Callable[[], dict[str, Any]]], plan: Plan, limit: Limit, order: random.Random
+) -> Round:
+    """A round of tasks that compute. They keep the CPUs busy themselves, so that what each block got of them tells more
+    of its disturbances than a probe before it would."""
+    found: Round = {}
+    for workers in order.sample(plan.counts, len(plan.counts)):
+        block = blocks[name_of(COMPUTING, workers)]()
+        least = LEAST_OF_CPUS * min(workers, limit.rate)
+        found[name_of(COMPUTING, workers)] = dict(block, disturbed="run delay" if block["cores"] < least else None)
+    return found
+
+
 def run(voice: Voice) -> None:
     limit = limit_of(voice)
     default = pool_size() or os.cpu_count() or 1
@@ -220,11 +255,12 @@ def run(voice: Voice) -> None:
     with Crew(voice.cpus, quota_under_test=limit.quota) as crew, Pools(plan.counts) as pools:
         blocks = blocks_of(pools, plan, limit)
         while len(rounds[WAITING]) < FEWEST_ROUNDS or (time.monotonic() < until and not settled(rounds, plan)):
-            for payload in (WAITING, COMPUTING):
-                if limit.quota and payload == WAITING:
-                    time.sleep(limit.period_seconds)  # whatever computed has used the quota up
-                rounds[payload].append(crew.gated(blocks[payload], len(rounds[payload]), order))
-                voice.sample("round", rounds[payload][-1])
+            if limit.quota:
+                time.sleep(limit.period_seconds)  # whatever computed has used the quota up
+            rounds[WAITING].append(crew.gated(blocks[WAITING], len(rounds[WAITING]), order, TRIES))
+            rounds[COMPUTING].append(computing_round(blocks[COMPUTING], plan, limit, order))
+            for mine in rounds.values():
+                voice.sample("round", mine[-1])
     for payload in (COMPUTING, WAITING):
         found = best_of(rounds[payload], payload, plan)
         if found:
@@ -399,7 +435,8 @@ EXPERIMENT = Experiment(
     summary="Oversubscription: pools of ½ to 8 times as many workers as there are CPUs to use",
     method="Persistent pools of ½, 1, 2, 4 and 8 R workers (R: the least of the CPUs and every quota), and one of as"
     " many as Pool() takes, are kept busy in random order with tasks that compute for about 3 ms, and with tasks that"
-    " sleep 10 ms, behind the capacity probe. Counted are the tasks a second, and what each task took its worker by the"
+    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 85 % of the CPU time that"
+    " their workers could get. Counted are the tasks a second, and what each task took its worker by the"
     " clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of it, after"
     " another one that gets the pool into step.",
     watch="Tasks that compute gain nothing from more workers than R, but each takes longer, the slowest most. Tasks"
