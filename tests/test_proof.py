@@ -360,6 +360,7 @@ def test_the_periods_in_which_a_quota_of_version_2_stopped_it_are_added_up(tmp_p
         pod__leaf__cpu_stat="usage_usec 8\nnr_periods 50\nnr_throttled 4\n",
     )
     assert proof.throttled_periods(tree(tmp_path, files)) == 7  # the top has no quota to stop it with
+    assert proof.throttling(tree(tmp_path, files)) == (0.5, 0.1, 50, 4, 0.0)  # the leaf's quota is the tightest
 
 
 def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_path: Path) -> None:
@@ -377,6 +378,7 @@ def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_p
         "sys/fs/cgroup/unified/box/cpu.stat": "nr_throttled 1000\n",
     }
     assert proof.throttled_periods(tree(tmp_path, files)) == 8
+    assert proof.throttling(tree(tmp_path, files)) == (0.5, 0.1, 9, 2, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -390,6 +392,10 @@ def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_p
 )
 def test_what_no_quota_has_stopped_was_never_throttled(files: Mapping[str, str], tmp_path: Path) -> None:
     assert proof.throttled_periods(tree(tmp_path, files)) == 0
+
+
+def test_without_a_quota_there_is_no_throttling(tmp_path: Path) -> None:
+    assert proof.throttling(tree(tmp_path, v2("/", cpu_max="max 100000"))) is None
 
 
 # What taints a cell.
