@@ -6,13 +6,13 @@ import contextlib
 import functools
 import io
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import CellError, EngineError
-from lab.model import Outcome
+from lab.model import PERIOD_US, Outcome
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -55,6 +55,14 @@ def client_for_this_environment() -> DockerClient:
 
 
 _START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"
+
+
+def quota_of(host_config: Mapping[str, Any]) -> float | None:
+    """The quota that the engine says it set, in CPUs; ``None`` for none."""
+    if host_config.get("NanoCpus"):
+        return float(host_config["NanoCpus"] / 1e9)
+    quota, period = host_config.get("CpuQuota") or 0, host_config.get("CpuPeriod") or PERIOD_US
+    return float(quota / period) if quota > 0 else None
 
 
 def how_it_ended(state: dict[str, Any], overdue: bool) -> str | None:
@@ -162,6 +170,7 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
                 reason=failure or (how_it_ended(state, overdue=False) if ended and state["ExitCode"] else None),
                 outside={
                     "cpuset": details["HostConfig"].get("CpusetCpus"),
+                    "quota_cpus": quota_of(details["HostConfig"]),
                     "warnings": [],
                     "oom_killed": bool(state.get("OOMKilled")),
                 },

@@ -33,7 +33,7 @@ class Source:
 
 def session(name: str, sources: Iterable[Source], image: str | None, details: Mapping[str, Any]) -> Session:
     """A session of everything found; ``name`` goes into its id. A cell whose records make no sense is an error."""
-    ordered = sorted(sources, key=lambda source: (_size(source.cell) is None, _size(source.cell) or 0, source.cell))
+    ordered = sorted(sources, key=_place)
     readers = [_reader(source) for source in ordered]
     try:
         return _session(name, ordered, readers, image, details)
@@ -69,6 +69,20 @@ def incomplete(found: Session) -> bool:
     return any(result.status is Status.PLANNED for result in found.results)
 
 
+def _place(source: Source) -> tuple[bool, bool, float, str]:
+    """Where a cell stands among the others: by its CPUs, those with all of them after that, and quotas last."""
+    size, quota = _size(source.cell), _quota(source.cell)
+    return quota is not None, size is None, quota or size or 0, source.cell
+
+
+def _quota(cell: str) -> float | None:
+    """The quota in a cell's name, in CPUs; ``None`` where a CPU set is its limit."""
+    try:
+        return float(cell.removeprefix("q")) if cell.startswith("q") else None
+    except ValueError:
+        return None
+
+
 def _size(cell: str) -> int | None:
     """The number of CPUs in a cell's name; ``None`` for all of them."""
     digits = cell.removeprefix("cpu")
@@ -102,9 +116,10 @@ def _result(source: Source, reader: Reader, everything: int) -> CellResult:
     """What became of a cell. ``everything`` is the number of CPUs of the machine, as far as is known."""
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     size, asked = _size(source.cell), cpuset.parse(start.get("asked") or "") if start else ()
-    label = "all" if size is None else str(size)
+    quota = start.get("quota") if start else None
+    label = f"quota {quota:g}" if quota else "all" if size is None else str(size)
     seen = len(start["proof"]["affinity"]) if start else everything
-    cell = Cell(id=source.cell, label=label, size=seen if size is None else size, cpus=asked)
+    cell = Cell(id=source.cell, label=label, size=seen if size is None else size, cpus=asked, quota_cpus=quota)
     result = runner.conclude(cell, reader, source.outcome, wall_seconds=_seconds(reader.records))
     status, reason = result.status, result.reason
     if status is Status.MEASURED and start and seen != cell.size:

@@ -24,7 +24,7 @@ class Plain:
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
         self._costs = {name: cost([name], seconds) for name in experiments}
         self._left = cells * sum(self._costs.values())
-        self._cell = ""
+        self._cells: dict[str, str] = {}  # by id: several may be under way at once
 
     def __enter__(self) -> Self:
         return self
@@ -35,20 +35,20 @@ class Plain:
         return None
 
     def cell_begins(self, cell: Cell) -> None:
-        self._cell = planner.describe(cell)
+        self._cells[cell.id] = planner.describe(cell)
 
     def record(self, record: Record) -> None:
-        name = record.data.get("experiment")
+        name, cell = record.data.get("experiment"), self._cells.get(record.cell, record.cell)
         if record.kind == "begin" and name:
-            self.say(f"{self._cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
+            self.say(f"{cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
         elif record.kind == "finish" and name:
             self._left -= self._costs.get(name, 0)
             if record.data["outcome"] != "ok":
-                self.say(f"{self._cell}: {name} {record.data['reason']}")
+                self.say(f"{cell}: {name} {record.data['reason']}")
 
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")
-        self.say(f"{self._cell}: {what} in {units.seconds(result.wall_seconds)}")
+        self.say(f"{planner.describe(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
 
     def say(self, line: str) -> None:
         tell(line)
@@ -85,7 +85,7 @@ class Live(Plain):
         super().record(record)
         name = record.data.get("experiment")
         if record.kind == "begin" and name:
-            self._show(f"{self._cell}: {name}")
+            self._show(f"{self._cells.get(record.cell, record.cell)}: {name}")
 
     def cell_ends(self, result: CellResult) -> None:
         if result.status is not Status.MEASURED:

@@ -11,6 +11,9 @@ from lab.model import CellResult
 #: What must not change while a cell runs. Counters such as throttling may.
 _CONSTANT = ("affinity", "cpuset_effective", "cpu_count", "process_cpu_count", "pool_size", "host_cpus")
 
+#: Below this share of R, D is less than noise and a busy machine usually leave.
+SHORT = 0.9
+
 
 def taints(result: CellResult) -> tuple[str, ...]:
     """Every reason not to believe that the cell's limit was what was asked for, all the time; empty when it was."""
@@ -29,12 +32,39 @@ def taints(result: CellResult) -> tuple[str, ...]:
         if seen and cpuset.parse(seen) != asked:
             reasons.append(f"asked for CPUs {cpuset.render(asked)}, the control group has {seen}")
         reasons.extend(str(text) for text in result.outcome.outside.get("warnings", ()) if "cpuset" in text.lower())
+    reasons.extend(_of_the_quota(result, before))
     affinity = result.outcome.outside.get("affinity") if result.outcome else None
     if affinity is not None and asked and cpuset.parse(affinity) != asked:
         reasons.append(f"asked for CPUs {cpuset.render(asked)}, from outside the affinity was {affinity}")
     if after:
         reasons.extend(_changes(before, after))
     return tuple(reasons)
+
+
+def _of_the_quota(result: CellResult, before: Mapping[str, Any]) -> list[str]:
+    """Whether the quota asked for is the one that the engine set and the inside saw. A tighter one further up makes
+    another cell of it. One that was not asked for is seen in R, and where it stops the cell, by the throttling."""
+    asked = result.cell.quota_cpus
+    if asked is None:
+        return []
+    found = []
+    if result.outcome and "quota_cpus" in result.outcome.outside:
+        said = result.outcome.outside["quota_cpus"]
+        if said is None or not _same(said, asked):
+            found.append(f"asked for a quota of {asked:g} CPUs, the engine says it set {_cpus(said)}")
+    seen = min(_quotas(before), default=None)
+    if seen is None or not _same(seen, asked):
+        found.append(f"asked for a quota of {asked:g} CPUs, the control groups have {_cpus(seen)}")
+    return found
+
+
+def _same(quota: float, other: float) -> bool:
+    """Equal but for a microsecond in a period."""
+    return abs(quota - other) < 2e-5
+
+
+def _cpus(quota: float | None) -> str:
+    return "none" if quota is None else f"{quota:g}"
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -49,6 +79,37 @@ def _quotas(proof: Mapping[str, Any]) -> list[float]:
     return [level["quota_cpus"] for level in proof.get("quotas", ())]
 
 
+def parallelism(proof: Mapping[str, Any]) -> int:
+    """P: the number of CPUs in the affinity mask."""
+    return len(proof["affinity"])
+
+
+def quota(proof: Mapping[str, Any]) -> float | None:
+    """The tightest visible quota, in CPUs; ``None`` where there is none."""
+    return min(_quotas(proof), default=None)
+
+
 def rate(proof: Mapping[str, Any]) -> float:
     """R, in CPUs: the least of the affinity mask's size and every visible quota; never rounded."""
     return float(min([len(proof["affinity"]), *_quotas(proof)]))
+
+
+def delivered(result: CellResult) -> float | None:
+    """D: CPU seconds a second that P busy processes really got at the end of the cell; ``None`` when not measured."""
+    found = result.data("end").get("delivered")
+    return float(found["cpus"]) if found else None
+
+
+def falls_short(result: CellResult) -> bool:
+    """Whether D is so far below R that no limit in sight explains it."""
+    got = delivered(result)
+    return got is not None and got < SHORT * rate(result.proof)
+
+
+def stopped_periods(result: CellResult) -> int | None:
+    """In how many periods a quota stopped the cell while it ran; ``None`` without a quota, or an end."""
+    after = result.data("end").get("proof")
+    if not after or not after.get("quotas"):
+        return None
+    counts = [sum(int(level["throttled_periods"]) for level in one["quotas"]) for one in (result.proof, after)]
+    return counts[1] - counts[0]

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -33,7 +33,7 @@ class SessionFolder:
     def __init__(self, parent: Path, session: str) -> None:
         self.path = parent / session
         self.failure: str | None = None
-        self._open: BinaryIO | None = None
+        self._cells: list[CellFile] = []
         try:
             self.path.mkdir(parents=True)
         except OSError as error:
@@ -48,7 +48,8 @@ class SessionFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end_cell()
+        for file in self._cells:
+            file.close()
 
     def write_code(self, code: bytes) -> Path:
         """Keep the code of the cells beside their records. Raises StoreError: nothing has been measured yet."""
@@ -69,16 +70,48 @@ class SessionFolder:
             draft.write_text(json.dumps(manifest, indent=2) + "\n")
             draft.replace(self.path / "session.json")
 
-        self._try(replace)
+        self.attempt(replace)
 
-    def begin_cell(self, cell: str) -> None:
-        """The records that follow belong to this cell."""
-        self.end_cell()
+    def cell(self, cell: str) -> CellFile:
+        """The file of one cell's records; several may be open at once."""
+        file = CellFile(self, self.path / f"{cell}.jsonl")
+        self._cells.append(file)
+        return file
+
+    def note(self, error: OSError) -> None:
+        """Take note of the first thing that could not be written."""
+        self.failure = self.failure or f"the session in {self.path} is incomplete: {error.strerror}"
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Do this, unless something could not be written before."""
+        if self.failure:
+            return
+        try:
+            act()
+        except OSError as error:
+            self.note(error)
+
+
+class CellFile:
+    """One cell's records on disk, byte for byte as they come; a context manager."""
+
+    def __init__(self, folder: SessionFolder, path: Path) -> None:
+        self._folder = folder
+        self._path = path
+        self._open: BinaryIO | None = None
 
         def start() -> None:
-            self._open = (self.path / f"{cell}.jsonl").open("wb")
+            self._open = path.open("wb")
 
-        self._try(start)
+        folder.attempt(start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def append(self, piece: bytes) -> None:
         """Store a piece of the cell's stream at once."""
@@ -88,29 +121,18 @@ class SessionFolder:
                 self._open.write(piece)
                 self._open.flush()
 
-        self._try(write)
+        self._folder.attempt(write)
 
-    def end_cell(self) -> None:
-        """No more records of this cell will come. Its file is closed also where it could not be written."""
+    def replace(self, stream: bytes) -> None:
+        """Put the authoritative stream in the place of what came live."""
+        self.close()
+        self._folder.attempt(lambda: self._path.write_bytes(stream))
+
+    def close(self) -> None:
+        """No more records of this cell will come. The file is closed also where it could not be written."""
         if self._open:
             file, self._open = self._open, None
             try:
                 file.close()
             except OSError as error:
-                self._note(error)
-
-    def replace_cell(self, cell: str, stream: bytes) -> None:
-        """Put the authoritative stream in the place of what came live."""
-        self.end_cell()
-        self._try(lambda: (self.path / f"{cell}.jsonl").write_bytes(stream))
-
-    def _try(self, act: Any) -> None:
-        if self.failure:
-            return
-        try:
-            act()
-        except OSError as error:
-            self._note(error)
-
-    def _note(self, error: OSError) -> None:
-        self.failure = self.failure or f"the session in {self.path} is incomplete: {error.strerror}"
+                self._folder.note(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lab import cores, cpuset, proofs, units
+from lab import cores, cpuset, planner, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.scaling import Fit
 from lab.stats import Estimate
@@ -53,34 +53,73 @@ def pinning(session: Session) -> str:
 
 
 def title_of(result: CellResult) -> str:
-    """A cell's name in a table: ``2 = all``."""
-    return result.cell.label
+    """A cell's name in a table: ``2 = all``, and a quota on a line of its own."""
+    return result.cell.label.replace(", ", ",\n")
 
 
 def unavailable(session: Session) -> tuple[str, ...]:
     """A line for each cell without a measurement, and why."""
     words = {Status.UNAVAILABLE: "untestable", Status.PLANNED: "not run"}
     return tuple(
-        f"{units.cpus(result.cell.size)}: {words.get(result.status, result.status.value)}: {result.reason}"
+        f"{planner.describe(result.cell)}: {words.get(result.status, result.status.value)}: {result.reason}"
         for result in session.results
         if result.status is not Status.MEASURED
     )
 
 
 def limits(session: Session) -> Table:
-    """The proof: what was asked for, what the engine says it set, and what the inside saw."""
+    """The proof: what was asked for, what the engine says it set, what the inside saw; and P, R and D."""
     rows = []
     for result in session.results:
-        asked = _ids(cpuset.render(result.cell.cpus)) or units.cpus(result.cell.size)
+        asked = _limit(result.cell.cpus if result.cell.pinned else (), result.cell.quota_cpus)
+        asked = asked or units.cpus(result.cell.size)
         if not result.proof:
-            rows.append((title_of(result), asked, "-", "-", "-", _word(result)))
+            rows.append((title_of(result), asked, *["-"] * 6, _word(result)))
             continue
         outside = result.outcome.outside if result.outcome else None
-        reported = "-" if outside is None else outside.get("cpuset") or outside.get("affinity") or "none"
-        inside = _ids(cpuset.render(result.proof["affinity"]))
-        rows.append((title_of(result), asked, _ids(reported), inside, _pinned(result), _word(result)))
-    head = ("CPUs", "asked for", "engine says", "inside saw", "pinned by", "cell")
-    return Table(title="Limits", head=head, rows=tuple(rows), notes=unavailable(session))
+        reported = "-"
+        if outside is not None:
+            set_for_it = cpuset.parse(outside.get("cpuset") or outside.get("affinity") or "")
+            reported = _limit(set_for_it, outside.get("quota_cpus")) or "none"
+        inside = _limit(result.proof["affinity"], proofs.quota(result.proof))
+        three = (proofs.parallelism(result.proof), proofs.rate(result.proof), proofs.delivered(result))
+        said = ("-" if one is None else f"{one:.2f}".rstrip("0").rstrip(".") for one in three)
+        rows.append((title_of(result), asked, reported, inside, *said, _stopped(result), _word(result)))
+    head = ("CPUs", "asked for", "engine\nsays", "inside saw", "P", "R", "D", "stopped", "cell")
+    notes = (*unavailable(session), *_about_cpus(session), *_hidden(session), _PRD)
+    return Table(title="Limits", head=head, rows=tuple(rows), notes=notes)
+
+
+_PRD = (
+    "P: CPUs in the affinity mask; R: the least of P and every quota; D: CPUs that P busy processes got; stopped:"
+    " periods in which a quota did"
+)
+
+
+def _limit(cpus: Sequence[int], quota_cpus: float | None) -> str:
+    """A limit for a column: CPU ids, a quota, or both; empty for none."""
+    parts = (_ids(cpuset.render(cpus)), "" if quota_cpus is None else f"quota {quota_cpus:g}")
+    return ",\n".join(filter(None, parts))
+
+
+def _stopped(result: CellResult) -> str:
+    periods = proofs.stopped_periods(result)
+    return "-" if periods is None else str(periods)
+
+
+def _hidden(session: Session) -> list[str]:
+    """A line for each cell that got clearly less than every limit in sight allows."""
+    return [
+        f"{result.cell.label}: delivered {units.cpus(round(got, 2))} of {proofs.rate(result.proof):g}: a limit hidden"
+        " outside of what the cell can see, or a machine that others keep busy"
+        for result in session.results
+        if result.proof and (got := proofs.delivered(result)) is not None and proofs.falls_short(result)
+    ]
+
+
+def _about_cpus(session: Session) -> tuple[str, ...]:
+    """What is special about a cell's CPUs, a line each."""
+    return tuple(f"{result.cell.label}: {note}" for result in session.results for note in result.cell.notes)
 
 
 def _ids(text: str) -> str:
@@ -107,7 +146,7 @@ def pool(session: Session) -> Table:
             rows.append((title_of(result), *["-"] * 6, verdict))
             continue
         proof = result.proof
-        quota = min((level["quota_cpus"] for level in proof["quotas"]), default=None)
+        quota = proofs.quota(proof)
         started = [
             record.data["value"]
             for record in result.records
@@ -279,8 +318,8 @@ def claims(session: Session) -> list[Table]:
 
 
 def _over_a_column(result: CellResult) -> str:
-    label = title_of(result)
-    return units.cpus(int(label)) if label.isdecimal() else label
+    first, comma, rest = title_of(result).partition(",\n")
+    return (units.cpus(int(first)) if first.isdecimal() else first) + comma + rest
 
 
 def sentences(session: Session) -> tuple[str, ...]:
@@ -305,7 +344,7 @@ def sentences(session: Session) -> tuple[str, ...]:
 
 def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
     """A claim whose statement is the same in several cells says its statement once."""
-    labels = {result.cell.id: title_of(result) for result in session.results}
+    labels = {result.cell.id: result.cell.label for result in session.results}
     lines = []
     for claim in dict.fromkeys(one.claim for one in chosen):
         mine = [one for one in chosen if one.claim == claim]

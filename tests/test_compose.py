@@ -128,7 +128,7 @@ def project_with(settings: Mapping[str, str]) -> Iterator[Project]:
     try:
         yield project
     finally:
-        done = project.compose("down", "--volumes", "--timeout", "2")
+        done = project.compose("--profile", "quota", "down", "--volumes", "--timeout", "2")
         assert done.returncode == 0, done.stdout
 
 
@@ -188,11 +188,12 @@ def test_each_service_says_who_pinned_it_and_what_it_did(ended: Project, cpus: t
 
 def test_the_report_shows_every_size_and_who_pinned_it(ended: Project, cpus: tuple[int, ...]) -> None:
     table = ended.said("report").split("Limits\n")[1].split("\n\n")[1]
-    rows = {line.split()[0]: line for line in table.splitlines()[2:]}
+    rows = {line.split()[0]: line for line in table.partition("\n--")[2].splitlines()[1:]}
     assert list(rows) == ["1", "2", "4", "all"]
     words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody"}
+    pinned = " ".join(ended.said("report").split("Limits\n")[1].split("\n\n")[0].split())
     for (label, row), size in zip(rows.items(), SIZES.values(), strict=True):
-        assert words[expected_pin(ended, size, cpus)] in row
+        assert words[expected_pin(ended, size, cpus)] in pinned
         assert row.endswith("untestable" if size and size > len(cpus) else "measured"), f"{label}: {row}"
 
 
@@ -212,6 +213,24 @@ def test_gather_finds_the_same_after_the_containers_have_ended(ended: Project, c
             assert len(cell["proof"]["before"]["affinity"]) == there
     table = lab("gather", "--project", ended.name).stdout
     assert table.split("Claims\n")[1] == ended.said("report").split("Claims\n")[1] + "\n"
+
+
+def test_the_quota_profile_adds_cells_under_a_quota_and_the_report_waits_for_them(
+    project: Project, engine: DockerClient, cpus: tuple[int, ...]
+) -> None:
+    done = project.compose("--profile", "quota", "up", **QUICK)
+    assert done.returncode == 0, done.stdout
+    containers = project.containers(engine)
+    order = (*SIZES, "q0.5", "q1.5", "report")
+    assert set(containers) == set(order)
+    for earlier, later in itertools.pairwise(order):
+        assert times(containers[earlier])[1] <= times(containers[later])[0]
+    code, document = project.gather()
+    assert code == 0
+    for cell, quota in zip(document["cells"][-2:], (0.5, 1.5), strict=True):
+        assert (cell["id"], cell["status"], cell["proof"]["engine"]["quota_cpus"]) == (f"q{quota}", "measured", quota)
+        assert cell["rate_cpus"] == min(quota, len(cpus))
+    assert "quota 1.5" in done.stdout
 
 
 def test_a_second_up_shows_only_what_is_new(project: Project) -> None:

@@ -77,7 +77,8 @@ def lab(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def rows(table: str) -> dict[str, list[str]]:
     """The rows of the first table, the limits: first column -> all columns."""
-    body = table.split("Limits\n")[1].split("\n\n")[1].splitlines()[2:]
+    lines = table.split("Limits\n")[1].split("\n\n")[1].splitlines()
+    body = lines[next(number for number, line in enumerate(lines) if line.startswith("--")) + 1 :]
     return {line.split()[0]: [cell.strip() for cell in line.split("  ") if cell.strip()] for line in body}
 
 
@@ -193,7 +194,7 @@ class TestTheService:
     def test_settings_that_cannot_be_used_end_it_with_a_sentence(self, tmp_path: Path) -> None:
         done = serve(tmp_path, LAB_SECONDS="soon")
         assert done.returncode == service.WRONG_SETTINGS
-        assert done.stdout == "LAB_SECONDS is 'soon'; give a number of seconds above 0, such as 10\n"
+        assert done.stdout == "LAB_SECONDS is 'soon'; give a number of seconds above 0, such as 1.5\n"
         assert done.stderr == ""
 
     def test_records_that_cannot_be_written_end_it_with_a_sentence(self, tmp_path: Path) -> None:
@@ -350,7 +351,8 @@ class TestGatherFromFiles:
         code, out, err = lab(capsys, "gather", "--records", str(folder))
         assert (code, err) == (0, "")
         found = rows(out)
-        assert [found[label][-2] for label in ("1", "2")] == ["worker (affinity)", "engine (CPU set)"]
+        assert "2: engine (CPU set);" in out
+        assert "1: worker\n  (affinity)" in out
         assert [found[label][-1] for label in found] == ["measured", "measured", "untestable", "measured"]
         assert "4 CPUs: untestable: needs 4 CPUs, this machine has 2" in out
         assert max(map(len, out.splitlines())) <= 88

@@ -20,6 +20,7 @@ PACKAGE = Path(lab.__file__).parent
 PURE = {
     "cpuset",
     "planner",
+    "quotas",
     "stats",
     "verdicts",
     "proofs",
@@ -29,10 +30,16 @@ PURE = {
     "cores",
     "gathering",
     "scaling",
+    "builds",
+    "answers",
+    "roundings",
+    "placement",
+    "packing",
+    "machine_map",
 }
 
 #: The nouns that everything is said in.
-MODEL = {"model", "errors", "units"}
+MODEL = {"model", "errors", "units", "hardware"}
 
 #: What of the standard library computes without reaching out.
 HARMLESS = {
@@ -61,15 +68,23 @@ _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._m
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
-    "model": {"errors", "units"},
+    "hardware": {"cpuset"},
+    "model": {"errors", "units", "hardware"},
     **dict.fromkeys(PURE, _PURE_MAY),
+    "cpuset": set(),
     "containers": MODEL,
-    "topology": {*MODEL, "cpuset"},
+    "recipe": MODEL,
+    "interpreters": {*MODEL, "builds", "answers", "worker.question"},
+    "images": {*MODEL, "builds", "answers", "containers", "worker.question"},
+    "builder": {*MODEL, "builds", "containers", "images", "recipe"},
+    "topology": {*MODEL, "cpuset", "worker"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
     "reports": {*MODEL, *PURE, "reports"},
+    "effective": {"worker.cgroups"},
+    "delivered": {"worker.cgroups"},
     "worker": {"worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
 }
@@ -79,11 +94,12 @@ EDGE = {"__init__", "__main__", "cli", "commands"}
 
 EXCEPTIONS = {
     ("records", "worker.channel"): "the reader takes the writer's schema and longest record, so that they never differ",
+    ("answers", "worker.question"): "the reader takes the mark that the question makes, so that they never differ",
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
-    ("experiments", "worker.proof"): "a round tells throttling by the counters that the proof reads",
+    ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
     ("engines", "records"): "what a probe's records describe is the same for every engine",
 }
 
@@ -93,7 +109,7 @@ NAMES_ONE = {"reports/__init__": "the JSON document is the base of every format 
 #: Who may end the process. In a cell there is no ``__main__`` of the lab's.
 EXITS = {"__main__", "worker/service"}
 #: Here a forked child has to leave without coming back.
-LEAVES = {"worker", "experiments"}
+LEAVES = {"worker", "experiments", "delivered"}
 
 #: Who may write to standard output besides the commands.
 PRINTS = {"worker/service"}  # in Compose a cell's standard output is for people, its records go to a file
@@ -255,6 +271,8 @@ def test_what_is_called_harmless_is_in_the_standard_library() -> None:
         ("reports/table", "from lab import runner"),
         ("engines/local", "from lab import verdicts"),
         ("worker/proof", "from lab.model import Cell"),
+        ("effective", "from lab import model"),
+        ("effective", "from lab.worker import proof"),
         ("experiments/pool", "from lab.worker import channel"),
         ("anything_new", "from lab import model"),
     ],

@@ -11,7 +11,6 @@ import pytest
 
 from lab import runner, verdicts
 from lab.containers import client_for_this_environment
-from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.experiments import load
 from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Evidence, Facts, Finding, Round
@@ -215,15 +214,12 @@ needs_two_cpus = pytest.mark.skipif(len(cells.CPUS) < 2, reason="needs two CPUs"
 
 
 @pytest.fixture
-def limited(image: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def limited(image: str) -> Iterator[Any]:
     """Runs an experiment in a container of two CPUs under a quota, or under none."""
-    real = docker_engine.settings
     found = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
 
     def run(experiment: str, quota_cpus: float | None) -> CellResult:
-        limit = {"cpu_period": 100_000, "cpu_quota": round(quota_cpus * 100_000)} if quota_cpus else {}
-        monkeypatch.setattr(docker_engine, "settings", lambda cell, session: {**real(cell, session), **limit})
-        cell = Cell(id="cpu2", label="2", size=2, cpus=cells.CPUS[:2])
+        cell = Cell(id="cpu2", label="2", size=2, cpus=cells.CPUS[:2], quota_cpus=quota_cpus)
         job = Job(
             session=found._session,
             cell=cell,

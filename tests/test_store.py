@@ -22,12 +22,10 @@ def test_a_session_is_a_folder_with_a_manifest_the_code_and_a_file_for_each_cell
     with SessionFolder(tmp_path / "not" / "yet", "s") as folder:
         folder.write_code(b"code")
         folder.write_manifest({"schema": 1})
-        folder.begin_cell("cpu1")
-        folder.append(b"one\n")
-        folder.append(b"two\n")
-        folder.begin_cell("cpu2")
-        folder.append(b"three\n")
-        folder.end_cell()
+        with folder.cell("cpu1") as one, folder.cell("cpu2") as two:
+            one.append(b"one\n")
+            two.append(b"three\n")
+            one.append(b"two\n")
         folder.write_manifest({"schema": 1, "done": True})
     assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == {
         "cell.zip": b"code",
@@ -40,16 +38,14 @@ def test_a_session_is_a_folder_with_a_manifest_the_code_and_a_file_for_each_cell
 
 def test_a_piece_is_on_the_disk_as_soon_as_it_came(tmp_path: Path) -> None:
     with SessionFolder(tmp_path, "s") as folder:
-        folder.begin_cell("cpu1")
-        folder.append(b"half a li")
+        folder.cell("cpu1").append(b"half a li")
         assert (folder.path / "cpu1.jsonl").read_bytes() == b"half a li"
 
 
 def test_the_authoritative_stream_replaces_what_came_live(tmp_path: Path) -> None:
-    with SessionFolder(tmp_path, "s") as folder:
-        folder.begin_cell("cpu1")
-        folder.append(b"torn")
-        folder.replace_cell("cpu1", b"whole\n")
+    with SessionFolder(tmp_path, "s") as folder, folder.cell("cpu1") as file:
+        file.append(b"torn")
+        file.replace(b"whole\n")
     assert (folder.path / "cpu1.jsonl").read_bytes() == b"whole\n"
 
 
@@ -99,13 +95,12 @@ def full_folder(tmp_path: Path) -> SessionFolder:
 
 
 def test_a_disk_that_fills_up_does_not_end_the_run(full_folder: SessionFolder) -> None:
-    full_folder.begin_cell("cpu1")
-    full_folder.append(b"a record\n")
-    full_folder.append(b"another one\n")
-    full_folder.begin_cell("cpu2")
-    full_folder.append(b"a record\n")
+    with full_folder.cell("cpu1") as one:
+        one.append(b"a record\n")
+        one.append(b"another one\n")
+    with full_folder.cell("cpu2") as two:
+        two.append(b"a record\n")
     full_folder.write_manifest({"schema": 1})
-    full_folder.end_cell()
     assert full_folder.failure == f"the session in {full_folder.path} is incomplete: No space left on device"
 
 
@@ -115,9 +110,8 @@ def open_files() -> set[Path]:
 
 def test_after_a_failure_no_file_stays_open(full_folder: SessionFolder) -> None:
     before = open_files()
-    full_folder.begin_cell("cpu1")
-    full_folder.append(b"a record\n")
-    full_folder.end_cell()
+    with full_folder.cell("cpu1") as file:
+        file.append(b"a record\n")
     assert full_folder.failure
     assert open_files() == before
 

@@ -31,6 +31,7 @@ examples:
   lab run all                            the extra ones too (lab list)
   lab run pool --transcript              one of them, with its story
   lab run gil --cpus 2 --engine local    without an engine
+  lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --image python:3.14-slim       on another Python
   lab run --format json > session.json   for programs
 
@@ -39,6 +40,9 @@ exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdi
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
 LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)}
+
+#: What ``--cpus`` is when neither it nor ``--quota`` is given.
+DEFAULT_SIZES = "1,2,4,all"
 
 #: In the place of names of experiments: every one, the extra ones too.
 EVERY = "all"
@@ -81,19 +85,27 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what to run and where; ``lab plan`` has them too."""
     which = "which ones, or all (default: all but the extra ones; see lab list)"
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
-    parser.add_argument("--cpus", default="1,2,4,all", metavar="LIST", help="sizes to run with (default: 1,2,4,all)")
+    parser.add_argument(
+        "--cpus",
+        metavar="LIST",
+        help=f"sizes (default: {DEFAULT_SIZES}; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
+    )
+    parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
+    parser.add_argument(
+        "--quota", metavar="LIST", help="CPU time a second, in CPUs, such as 0.5,1.5; 'none' is no quota (docker)"
+    )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import planner, progress, runner, sessions
+    from lab import progress, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
     experiments = chosen_experiments(options.experiments)
-    sizes = planner.parse_sizes(options.cpus)
+    check_limits(options)
     seconds, width = _level(options)
     began, begun = time.time(), time.monotonic()
     session = new_session(began)
@@ -101,11 +113,16 @@ def run(options: argparse.Namespace) -> int:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
         stop.at_once = False
-        cells = planner.plan(sizes, machine.cpus)
+        cells = cells_of(options, machine)
         folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
         folder.write_code(code)
-        arguments = {"experiments": list(experiments), "cpus": options.cpus, "level": options.level}
+        arguments = {
+            "experiments": list(experiments),
+            "cpus": options.cpus,
+            "quota": options.quota,
+            "level": options.level,
+        }
         manifest = {
             "schema": 1,
             "session": session,
@@ -146,6 +163,24 @@ def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], 
     where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
     ran = sum(result.status is Status.MEASURED for result in done.results)
     tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
+
+
+def check_limits(options: argparse.Namespace) -> None:
+    """Raises UsageError for sizes or quotas that cannot be read, before any engine is asked."""
+    from lab import planner, quotas
+
+    planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
+    quotas.parse("none" if options.quota is None else options.quota)
+
+
+def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
+    """The cells that the options ask for, on this machine."""
+    from lab import planner, quotas
+
+    alone = options.quota is not None and options.cpus is None
+    sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
+    cells = planner.plan(sizes, machine.layout, smt=options.smt)
+    return tuple(quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota))
 
 
 def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab import cpuset
@@ -22,6 +23,7 @@ from lab.containers import (
     SESSION_LABEL,
     client_for_this_environment,
     how_it_ended,
+    quota_of,
     remove,
     remove_container,
     short,
@@ -29,7 +31,7 @@ from lab.containers import (
 )
 from lab.engines import Sink, cell_code, command, machine_from, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
-from lab.model import Cell, Job, Machine, Outcome
+from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -44,6 +46,7 @@ OFFICIAL_IMAGE = "python:3.13-slim"
 
 _INTERPRETERS = ("python3", "python")
 _POLL_SECONDS = 0.2
+_PROBE_SECONDS = 60.0
 _KILL_SECONDS = 10
 _NO_SUCH_PROGRAM = 127  # the exit code of an init that cannot start what it is told to
 _STDERR_KEPT = 4000
@@ -83,8 +86,7 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
     except (EngineError, DockerException) as error:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {error}; name one that is there with"
-            " --image (docker image ls), make one from Debian's packages with docker/debian-base 3.13, or use"
-            " --engine local"
+            " --image (docker image ls), make one with lab images build 3.13, or use --engine local"
         ) from error
     return name
 
@@ -107,7 +109,9 @@ def settings(cell: Cell | None, session: str) -> dict[str, Any]:
     each. ``cell`` is ``None`` for the probe, which no CPU set limits.
     """
     cpus = cell.size if cell else 64
-    limit = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell else {}
+    limit: dict[str, Any] = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell and cell.pinned else {}
+    if cell and cell.quota_cpus:
+        limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
     return {
         **limit,
         "network_mode": "none",
@@ -147,7 +151,7 @@ class Docker:
             self._await_removals()  # the next try has the same name
             pieces: list[bytes] = []
             with contextlib.suppress(_NoInterpreterError):
-                outcome = self._cell(name, None, "probe", job, pieces.append, time.monotonic() + 60)
+                outcome = self._cell(name, None, "probe", job, pieces.append, _PROBE_SECONDS)
                 stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
                 if stream or outcome.exit_code != _NO_SUCH_PROGRAM:
                     self._interpreters = (name,)
@@ -165,6 +169,7 @@ class Docker:
             )
         with translated(f"looking at the image {self._image}"):
             digest = self._client.images.get(self._image).id
+        no_quota = None if info.get("CpuCfsQuota", True) else "this engine's kernel has no CPU quotas"
         details = {
             "engine_version": version.get("Version"),
             "api_version": version.get("ApiVersion"),
@@ -174,13 +179,12 @@ class Docker:
             "engine_warnings": info.get("Warnings") or [],
             "image_id": digest,
         }
-        return machine_from("docker", stream, self._image, details)
+        return replace(machine_from("docker", stream, self._image, details), no_quota=no_quota)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        deadline = time.monotonic() + job.cell_deadline
         payload = order(job, None)
         try:
-            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, deadline)
+            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, job.cell_deadline)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -201,7 +205,7 @@ class Docker:
         name: str,
         payload: dict[str, Any],
         sink: Sink,
-        deadline: float,
+        seconds: float,
     ) -> Outcome:
         api = self._client.api
         with translated(f"creating the container of {name}"), undisturbed():
@@ -217,7 +221,7 @@ class Docker:
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, list(made.get("Warnings") or []), sink, deadline)
+            outcome = self._watch(container, list(made.get("Warnings") or []), sink, seconds)
         except BaseException:
             with undisturbed():
                 remove_it()
@@ -231,12 +235,14 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(self, container: str, warnings: list[str], sink: Sink, deadline: float) -> Outcome:
+    def _watch(self, container: str, warnings: list[str], sink: Sink, seconds: float) -> Outcome:
         api = self._client.api
         tail, live, overdue = b"", b"", False
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
             stack.callback(_hang_up, stream)
+            sink(b"")
+            deadline = time.monotonic() + seconds
             _start(api, container)
             for frame in _frames(stream):
                 out, error = frame or (None, None)
@@ -261,6 +267,7 @@ class Docker:
             reason=how_it_ended(state, overdue),
             outside={
                 "cpuset": details["HostConfig"].get("CpusetCpus"),
+                "quota_cpus": quota_of(details["HostConfig"]),
                 "warnings": warnings,
                 "oom_killed": bool(state.get("OOMKilled")),
             },

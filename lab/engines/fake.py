@@ -24,6 +24,7 @@ class Fake:
         return self.machine
 
     def run(self, job: Job, sink: Sink) -> Outcome:
+        sink(b"")
         self.jobs.append(job)
         script = self.cells[job.cell.id]
         if isinstance(script, LabError):

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lab import cpuset
@@ -22,6 +23,8 @@ from lab.model import Job, Machine, Outcome
 #: Every process of a cell inherits this variable, with a value of its own for each cell: so it is found also when its
 #: parents were killed, and in whatever session it has gone.
 _MARK = "MULTICORE_LAB_CELL"
+
+_NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
 _PROBE_SECONDS = 60.0
 _GRACE_SECONDS = 2.0
@@ -48,19 +51,22 @@ class Local:
 
     def probe(self) -> Machine:
         pieces: list[bytes] = []
-        outcome = self._cell(probe_order("probe"), pieces.append, time.monotonic() + _PROBE_SECONDS)
+        outcome = self._cell(probe_order("probe"), pieces.append, _PROBE_SECONDS)
         if outcome.reason:
             raise ImageError(f"{self._interpreter} did not run the probe: {outcome.reason}; name another Python")
-        return machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})
+        machine = machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})
+        return replace(machine, no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        return self._cell(order(job, list(job.cell.cpus)), sink, time.monotonic() + job.cell_deadline)
+        return self._cell(order(job, list(job.cell.cpus)), sink, job.cell_deadline)
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _cell(self, payload: Mapping[str, object], sink: Sink, deadline: float) -> Outcome:
+    def _cell(self, payload: Mapping[str, object], sink: Sink, seconds: float) -> Outcome:
         mark = secrets.token_hex(8)
+        sink(b"")
+        deadline = time.monotonic() + seconds
         try:
             worker = subprocess.Popen(
                 [self._interpreter, *command(self._code, payload)],

@@ -7,7 +7,6 @@ to be registered anywhere: dropping in a file is all it takes.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """The names of all experiments, in alphabetical order: ``start-cost`` stands in ``start_cost.py``."""
+    import pkgutil  # not in a cell, which loads its experiments by name
+
     return sorted(
         module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
     )

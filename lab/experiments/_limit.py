@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lab.experiments._voice import Voice
-from lab.worker.proof import throttling
+from lab.worker.cgroups import tightest
 
 #: The period where no quota says another (the kernel's Documentation/scheduler/sched-bwc.rst).
 USUAL_PERIOD_SECONDS = 0.1
@@ -28,8 +28,8 @@ class Limit(NamedTuple):
 def limit_of(voice: Voice) -> Limit:
     """The limit of the cell that this voice speaks from: of the quotas that show here, and the one that was asked for
     (which the proof holds against them)."""
-    cpus, tight = len(voice.cpus), throttling()
+    cpus, tight = len(voice.cpus), tightest()
     quotas = [tight.quota_cpus] if tight else []
     if voice.quota is not None:
         quotas.append(voice.quota)
-    return Limit(cpus, float(min([cpus, *quotas])), tight.period_seconds if tight else USUAL_PERIOD_SECONDS)
+    return Limit(cpus, float(min([cpus, *quotas])), tight.period_us / 1e6 if tight else USUAL_PERIOD_SECONDS)

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
-from lab.worker.proof import throttled_periods
+from lab.worker.cgroups import throttled_periods
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
 BLOCK_SECONDS = 0.005

@@ -35,7 +35,7 @@ from lab.experiments._rounds import Crew, Tools, count, shuffler
 from lab.experiments._tails import histogram, quantile_ratio, quantile_times
 from lab.experiments._voice import Voice
 from lab.stats import Estimate, median, over_rounds
-from lab.worker.proof import pool_size, throttling
+from lab.worker.cgroups import tightest
 
 FEWEST_ROUNDS = 5
 FACTORS = (0.5, 1, 2, 4, 8)
@@ -136,7 +136,7 @@ class Pools:
         ``cores`` (CPU seconds of the workers a second), the ``times`` that the ``tasks`` took (a histogram),
         ``throttled`` (share of the quota's periods in which it ran out), ``stopped_cpus`` (how many CPUs it stopped, on
         average), ``memory`` (MiB of the workers)."""
-        before, begun = throttling(), time.monotonic()
+        before, begun = tightest(), time.monotonic()
         span = Span(begun + warm, begun + warm + seconds)
         slots = threading.Semaphore(AHEAD * workers)
 
@@ -149,7 +149,7 @@ class Pools:
         for did in self._pools[workers].imap_unordered(task, feed()):
             slots.release()
             told.extend([did] if did else [])
-        wall, after = time.monotonic() - begun, throttling()
+        wall, after = time.monotonic() - begun, tightest()
         block: dict[str, Any] = {
             "rate": round(sum(did.share for did in told) / seconds, 3),
             "cores": round(sum(did.share * did.cpu_seconds for did in told) / seconds, 5),
@@ -158,8 +158,8 @@ class Pools:
         }
         if before and after:
             periods = max(after.periods - before.periods, 1)
-            block["throttled"] = round((after.stopped - before.stopped) / periods, 5)
-            block["stopped_cpus"] = round((after.stopped_seconds - before.stopped_seconds) / wall, 5)
+            block["throttled"] = round((after.throttled_periods - before.throttled_periods) / periods, 5)
+            block["stopped_cpus"] = round((after.throttled_seconds - before.throttled_seconds) / wall, 5)
         return dict(block, memory=round(sum(map(memory_of, self._pids[workers])), 3))
 
 
@@ -242,10 +242,15 @@ def computing_round(
     return found
 
 
+def own_number() -> int:
+    """How many workers ``Pool()`` starts here, counted."""
+    with multiprocessing.get_context("fork").Pool():
+        return len(multiprocessing.active_children())
+
+
 def run(voice: Voice) -> None:
     limit = limit_of(voice)
-    default = pool_size() or os.cpu_count() or 1
-    plan = plan_of(limit.rate, default)
+    plan = plan_of(limit.rate, own_number())
     voice.observe("plan", plan._asdict())
     voice.tell("%g CPUs' worth of time: pools of %s workers" % (limit.rate, ", ".join(map(str, plan.counts))))
     order = shuffler()

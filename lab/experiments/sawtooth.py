@@ -23,7 +23,7 @@ from lab.experiments._limit import Limit, limit_of
 from lab.experiments._measured import Measured, enough, judge, of
 from lab.experiments._rounds import Tools, count, shuffler
 from lab.experiments._voice import Voice
-from lab.worker.proof import throttling
+from lab.worker.cgroups import throttled_periods
 
 FEWEST_ROUNDS = 5
 #: Periods that one block shows, after one more in which the workers come to use the quota up as they always do: they
@@ -121,13 +121,12 @@ class Team:
         """So many of them compute at once. Returns what :func:`block_of` makes of it, and the curve: the units that all
         of them did in each bin."""
         span = span_of(limit.period_seconds)
-        before = throttling()
+        before = throttled_periods()
         for pipe in self._pipes[:workers]:
             pipe.send(span)
         told = [pipe.recv() for pipe in self._pipes[:workers]]
-        after = throttling()
+        stopped = throttled_periods() - before
         curve = [sum(bins) for bins in zip(*(done for done, _ in told))]
-        stopped = after.stopped - before.stopped if before and after else 0
         cores = sum(cpu for _, cpu in told) / (span.bins * span.bin_seconds)
         return block_of(workers, curve, span.bin_seconds, limit, cores, stopped), curve
 

@@ -2,7 +2,8 @@
 for people.
 
 ``LAB_SIZE`` is the number of CPUs or ``all``; ``LAB_CPUSET`` the CPU ids that Compose was told to set, empty when it
-was told none (the worker then narrows its own affinity); ``LAB_RECORDS`` the file for the records; ``LAB_CLEAR``, when
+was told none (the worker then narrows its own affinity); ``LAB_QUOTA`` the quota that Compose was told to set, in CPUs,
+empty for none; ``LAB_RECORDS`` the file for the records; ``LAB_CLEAR``, when
 not empty, has the records of an earlier run removed first. ``LAB_EXPERIMENTS`` and ``LAB_SECONDS`` may be empty.
 """
 
@@ -71,17 +72,19 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> dict[str, Any
     if size != "all" and not (size.isdecimal() and int(size)):
         raise ValueError("LAB_SIZE is %r; give a number of CPUs from 1, or all" % size)
     wanted = None if size == "all" else int(size)
-    seconds = _seconds(environment.get("LAB_SECONDS") or str(SECONDS))
+    seconds = _positive("LAB_SECONDS", environment.get("LAB_SECONDS") or str(SECONDS), "seconds")
+    quota = _positive("LAB_QUOTA", environment["LAB_QUOTA"], "CPUs") if environment.get("LAB_QUOTA") else None
     narrow = not cpuset and wanted is not None and len(allowed) > wanted
     return {
         "session": environment.get("LAB_SESSION", "compose"),
-        "cell": "cpu" + size,
+        "cell": "cpu" + size if quota is None else "q%g" % quota,
         "experiments": _experiments(environment.get("LAB_EXPERIMENTS", "")),
         "seconds": seconds,
         "width": WIDTH,
         "deadline_seconds": 20 + 2 * seconds,  # as `lab run` has it
         "cpus": wanted,
         "asked": cpuset,
+        "quota": quota,
         "pin": list(allowed[:wanted]) if narrow else None,
         "pinned_by": "engine" if cpuset else "worker" if narrow else "none",
     }
@@ -95,14 +98,14 @@ def _experiments(text: str) -> list[str]:
     return [name for name in known if name in wanted] if wanted else experiments.usual()
 
 
-def _seconds(text: str) -> float:
+def _positive(name: str, text: str, unit: str) -> float:
     try:
-        seconds = float(text)
+        value = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise ValueError("LAB_SECONDS is %r; give a number of seconds above 0, such as 10" % text)
-    return seconds
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError("%s is %r; give a number of %s above 0, such as 1.5" % (name, text, unit))
+    return value
 
 
 def main() -> int:

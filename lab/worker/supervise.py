@@ -9,6 +9,7 @@ the worker and writes to the engine's side of the stream (``/proc/1/fd/1``) is f
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from typing import Any, Mapping, NoReturn
 
 from lab.experiments import load
 from lab.experiments._voice import Voice
-from lab.worker import offspring, proof
+from lab.worker import offspring, proof, topology
 from lab.worker.channel import Channel
 from lab.worker.listener import Listener
 
@@ -27,6 +28,9 @@ _POLL_SECONDS = 0.05
 
 #: An experiment may say this much, in bytes, and more for every second that it measures (an honest one says 5 KiB).
 _MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
+
+#: How much of a machine's description goes into one record, in characters, of which half may be quotes to be escaped.
+_PIECE = 3500
 
 
 def main(job: Mapping[str, Any]) -> int:
@@ -39,9 +43,9 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
 
     ``job`` is a dict: ``session``, ``cell``, ``experiments`` (names), ``seconds`` (most time to measure, each
     experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
-    ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``pin`` (ids to narrow the affinity to, or
-    ``None``), ``pinned_by`` (who is to have limited the cell: ``engine``, ``worker`` or ``none``), and, where the cell
-    has a quota to test, ``quota`` (in CPUs).
+    ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``quota`` (the CPUs that it is to be held to, or
+    ``None``), ``pin`` (ids to narrow the affinity to, or ``None``), ``pinned_by`` (who is to have limited the cell:
+    ``engine``, ``worker`` or ``none``), ``look`` (whether to describe the build and the machine's CPUs too).
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
@@ -57,8 +61,15 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
         "pinned_by": job.get("pinned_by", "none"),
         "wanted_cpus": job.get("cpus"),
         "asked": job.get("asked"),
+        "quota": job.get("quota"),
     }
+    if job.get("look"):  # how a build was compiled is slow to find out, and the same in every cell
+        from lab.worker import compiled
+
+        data["build"] = compiled.describe()
     channel.emit("start", data)
+    if job.get("look"):
+        describe(channel, topology.read(allowed=before["affinity"]))
     outcomes = set()
     if job.get("cpus") is None or len(before["affinity"]) >= job["cpus"]:
         for name in job["experiments"]:
@@ -67,6 +78,13 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
                 break
     channel.end({"proof": proof.take(), "stopped": "stopped" in outcomes})
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
+
+
+def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
+    """Emit what was read of the machine's CPUs, as JSON in pieces: that of a large one is longer than a record."""
+    text = json.dumps(reading, separators=(",", ":"))
+    for start in range(0, len(text), _PIECE):
+        channel.emit("topology", {"text": text[start : start + _PIECE]})
 
 
 def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:

@@ -1,0 +1,237 @@
+"""Making an image of a build: pulled where a registry answers, else from a recipe in the folder ``docker/``."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lab import builds, images, recipe
+from lab.builds import Build
+from lab.containers import translated
+from lab.errors import ImageError, UsageError
+from lab.images import Note
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Where images can come from; ``auto`` takes the first that can be had.
+SOURCES = ("auto", "official", "debian", "upstream")
+
+#: What docker/debian-base makes.
+DEBIAN_VERSIONS = ("3.9", "3.11", "3.13", "3.14", "3.15")
+
+#: Version -> the release that is compiled for it, the SHA-256 of its .tar.xz, and the Debian suite with its source.
+RELEASES = {
+    "3.13": ("3.13.15", "1e66a7945a48390ee4c2a4268a0e4185884059a13c4aab6d148aa208deea4a76", "trixie"),
+    "3.14": ("3.14.8", "c2215904f02b175596dc49351585104f4bc20341e1c47378b26a2c274360ce73", "forky"),
+    "3.15": ("3.15.0", "ba4bed1ba346b916890b76d9e320451420aa69f6408997d33c66482eeae3d575", "forky"),
+}
+_TOOLCHAIN = "debian:trixie-slim"
+
+#: As the engine's builder writes them.
+_STEP = re.compile(r"Step (\d+)/(\d+) : (\w+)")
+_LAYER = re.compile(r"^ ---> ([0-9a-f]{12})$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: Lines of a build's output that are shown when it fails.
+_TAIL_LINES = 15
+
+
+def make(
+    client: DockerClient, build: Build, source: str = "auto", *, force: bool = False, note: Note = lambda line: None
+) -> tuple[str, bool]:
+    """Have an image of a build: keep one that is there, pull the official one, or make it from a recipe.
+
+    ``source`` is one of :data:`SOURCES`. An image is kept when its Python is the build and it was made from today's
+    recipe; with ``force`` it never is. Returns (its name, whether it was made now). Raises ImageError with the next
+    step, UsageError for what no source has.
+    """
+    check(build, source)
+    name = images.name_of(build)
+    if not force and _is_current(client, build, source):
+        return name, False
+    # One that is there and not current has to go, whatever its maker would say.
+    old = images.found(client, name)
+    force = force or old is not None
+    if build.free_threaded:
+        _compile(client, build, source, force, note)
+    elif source == "debian" or not _take_official(client, build, source, force, note):
+        _run_debian_base(build.name, name, note, force)
+    _prove(client, name, build)
+    if old:
+        images.remove_unnamed(client, [old["Id"]])
+    return name, True
+
+
+def check(build: Build, source: str) -> None:
+    """Raise UsageError for a build that no image can be made of, or not from this source."""
+    if build.path:
+        raise UsageError(f"{build.label} is a path; images are made of versions: {', '.join(builds.ALL)}")
+    if build.arguments:
+        raise UsageError(f"{build.label} has options, which belong to a run; build the image of {build.name}")
+    if build.free_threaded:
+        if source == "official":
+            raise UsageError(f"there is no official image of {build.name}; use --from upstream, debian or auto")
+        if build.name.removesuffix("t") not in RELEASES:
+            known = ", ".join(f"{version}t" for version in RELEASES)
+            raise UsageError(f"there is no recipe for {build.name}; there are {known}")
+    elif source == "upstream":
+        raise UsageError(
+            f"only free-threaded builds are compiled; for {build.name} use --from official, debian or auto"
+        )
+    elif source == "debian" and build.name not in DEBIAN_VERSIONS:
+        raise UsageError(f"Debian has no {build.name}; from its packages there are {', '.join(DEBIAN_VERSIONS)}")
+
+
+def _take_official(client: DockerClient, build: Build, source: str, force: bool, note: Note) -> bool:
+    """Have the official image under our name too. False when it cannot be pulled and Debian's packages will do."""
+    name = images.official_name_of(build)
+    assert name
+    trouble = None if images.found(client, name) and not force else images.pulled(client, name, note)
+    if trouble is None:
+        with translated(f"naming {name}"):
+            client.images.get(name).tag(images.REPOSITORY, build.name)
+        return True
+    if source == "official":
+        raise ImageError(f"{name} cannot be pulled: {trouble}; is its registry in reach? --from debian does without")
+    if build.name not in DEBIAN_VERSIONS:
+        have = ", ".join(DEBIAN_VERSIONS)
+        raise ImageError(f"{name} cannot be pulled: {trouble}; without a registry there are {have}, from Debian")
+    note(f"{name} cannot be pulled ({trouble}); taking Debian's packages")
+    return False
+
+
+def _is_current(client: DockerClient, build: Build, source: str) -> bool:
+    """Whether the image that is there is what would be made."""
+    details = images.found(client, images.name_of(build))
+    if details is None:
+        return False
+    labels = (details.get("Config") or {}).get("Labels") or {}
+    usual = "debian" if labels.get(images.BASE_LABEL) else "official"
+    origin = labels.get(images.SOURCE_LABEL, usual).partition("-")[0]
+    if source not in ("auto", origin):
+        return False
+    made_from = labels.get(images.RECIPE_LABEL, "by-hand")
+    if made_from not in ("by-hand", _fingerprint_now(build, origin)):
+        return False
+    answer = images.asked(client, images.name_of(build))
+    return answer is not None and answer.build == build
+
+
+def _fingerprint_now(build: Build, origin: str) -> str:
+    if not build.free_threaded:
+        return recipe.fingerprint(recipe.find(recipe.DEBIAN_BASE).read_bytes(), {})
+    return recipe.fingerprint(recipe.find(recipe.FREE_THREADED).read_bytes(), _arguments(build, origin))
+
+
+def _arguments(build: Build, origin: str) -> dict[str, str]:
+    """What the recipe of a free-threaded build is given, but for the image that it starts from."""
+    version = build.name.removesuffix("t")
+    release, sha256, _ = RELEASES[version]
+    if origin == "debian":
+        return {"BUILD": build.name, "SOURCE": "debian", "VERSION": version, "SHA256": ""}
+    return {"BUILD": build.name, "SOURCE": "upstream", "VERSION": release, "SHA256": sha256}
+
+
+def _compile(client: DockerClient, build: Build, source: str, force: bool, note: Note) -> None:
+    """Make a free-threaded build from docker/free-threaded.Dockerfile, through the engine's own API.
+
+    Not through the command ``docker``: the engine may be one that only the SDK can reach, and its progress comes as it
+    is made.
+    """
+    suite = RELEASES[build.name.removesuffix("t")][2]
+    trouble: str | None = "not asked for"
+    if source != "debian":
+        trouble = None if images.found(client, _TOOLCHAIN) else images.pulled(client, _TOOLCHAIN, note)
+    origin, base = ("upstream", _TOOLCHAIN) if trouble is None else (source, f"{images.REPOSITORY}:{suite}")
+    if trouble is not None:
+        if source == "auto":
+            note(f"{_TOOLCHAIN} cannot be pulled ({trouble}); taking Debian's source package")
+            origin = "debian"
+        if not images.found(client, base):
+            _run_debian_base(suite, base, note, force=False)
+    text = recipe.find(recipe.FREE_THREADED).read_bytes()
+    arguments = _arguments(build, origin)
+    arguments |= {"RECIPE": recipe.fingerprint(text, arguments), "BASE": base}
+    note(f"compiling {build.name} from {origin}'s source; this takes some minutes")
+    _build_image(client, text, arguments, images.name_of(build), force, note)
+
+
+def _build_image(
+    client: DockerClient, text: bytes, arguments: dict[str, str], name: str, force: bool, note: Note
+) -> None:
+    """Run a Dockerfile that needs no context. Raises ImageError with the end of what it printed."""
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    layers: list[str] = []
+    step, failure = "it", None
+    try:
+        with translated(f"building {name}"):
+            for piece in client.api.build(
+                fileobj=io.BytesIO(text),
+                tag=name,
+                buildargs=arguments,
+                rm=True,
+                forcerm=True,
+                nocache=force,
+                decode=True,
+            ):
+                for line in _lines(piece):
+                    layers += _LAYER.findall(line)
+                    if match := _STEP.match(line):
+                        step = f"step {match[1]} of {match[2]}"
+                        if match[3] in ("RUN", "COPY"):
+                            note(f"{name}: {step}")
+                    tail.append(line)
+                failure = piece.get("error") or failure
+    finally:
+        images.remove_unnamed(client, layers)
+    if failure:
+        for line in tail:
+            note(f"  {line}")
+        code = str(failure).rpartition(": ")[2] if "returned a non-zero code" in str(failure) else ""
+        raise ImageError(
+            f"{name} could not be built: {f'{step} ended with code {code}' if code else failure}; the end of its output"
+            " is above. Where a source is out of reach, --from takes another"
+        )
+
+
+def _lines(piece: Mapping[str, object]) -> list[str]:
+    """The lines that a piece of a build's output holds, without empty ones and without colours."""
+    text = _COLOUR.sub("", str(piece.get("stream") or ""))
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
+    """Run docker/debian-base and pass on what it says. Raises ImageError with its own words."""
+    command = ["bash", str(recipe.find(recipe.DEBIAN_BASE)), *(["--force"] if force else []), what, name]
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    try:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr
+            for line in process.stderr:
+                tail.append(line.rstrip())
+                said = line.strip().removeprefix("debian-base: ")
+                if line.startswith("debian-base: ") and not said.startswith("error: "):
+                    note(said)
+    except OSError as error:
+        raise ImageError(f"{command[0]} does not start: {error.strerror}; it is what {what} is made with") from error
+    if process.returncode:
+        errors = [line for line in tail if line.startswith("debian-base: error: ")]
+        if not errors:
+            for line in tail:
+                note(f"  {line}")
+        why = errors[-1].removeprefix("debian-base: error: ") if errors else "the end of its output is above"
+        raise ImageError(f"{name} could not be made from Debian's packages: {why}")
+
+
+def _prove(client: DockerClient, name: str, build: Build) -> None:
+    answer = images.asked(client, name)
+    if answer is None:
+        raise ImageError(f"{name} was made, but its Python does not answer; try: docker run --rm {name} python3 -V")
+    if answer.build != build:
+        raise ImageError(f"{name} was made, but its Python says that it is {answer.build}; make it anew with --force")
+    if answer.problem:
+        raise ImageError(f"{name} cannot run a cell: {answer.problem}; name another build")

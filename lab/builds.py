@@ -1,0 +1,216 @@
+"""Builds as the user names them: ``3.9``, ``3.13t``, ``3.13t+gil``, ``3.14+cpu_count=3``, ``pypy3.10``, a path.
+
+    BUILD   = PYTHON {"+" OPTION}
+    PYTHON  = VERSION ["t"] | "pypy" VERSION | a path with a "/" in it
+    OPTION  = "gil" | "nogil" | "cpu_count=" N
+
+The options become ``-X`` arguments of the interpreter. Their environment variables exist as well, but the worker runs
+isolated (``-I``), which makes Python ignore every ``PYTHON…`` variable.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab.errors import UsageError
+
+#: The oldest Python that a cell runs on.
+OLDEST = (3, 9)
+#: The first with ``-X cpu_count``, ``PYTHON_CPU_COUNT``, and a free-threaded build.
+_FIRST_WITH_OPTIONS = (3, 13)
+#: What ``all`` stands for where an engine makes images; the local engine takes what it finds.
+ALL = ("3.9", "3.11", "3.13", "3.13t", "3.14", "3.15")
+
+_MOST_CPUS = 2**31 - 1  # a C int
+_VERSION = re.compile(r"(pypy)?(\d+)\.(\d+)(t?)")
+_EXAMPLES = "3.9, 3.13t, 3.13t+gil, 3.14+cpu_count=3, pypy3.10 or /path/to/python"
+
+
+@functools.total_ordering
+@dataclass(frozen=True, kw_only=True, eq=True)
+class Build:
+    """One Python to run cells on. ``version`` is ``None`` where only its ``path`` is known; then it has to be asked.
+
+    ``gil`` and ``cpu_count`` are options, ``None`` where not given. The order is by version, then with a GIL before
+    free-threaded, then without options first; paths come last.
+    """
+
+    version: tuple[int, int] | None
+    free_threaded: bool = False
+    implementation: str = "cpython"
+    path: str | None = None
+    gil: bool | None = None
+    cpu_count: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The Python without its options, as the user writes it: ``3.13t``. Images are named for it."""
+        if self.path is not None:
+            return self.path
+        assert self.version
+        number = "{}.{}".format(*self.version)
+        return f"pypy{number}" if self.implementation == "pypy" else f"{number}{'t' if self.free_threaded else ''}"
+
+    @property
+    def label(self) -> str:
+        """The build as the user writes it, in the one canonical order of options."""
+        gil = "" if self.gil is None else "+gil" if self.gil else "+nogil"
+        return f"{self.name}{gil}{'' if self.cpu_count is None else f'+cpu_count={self.cpu_count}'}"
+
+    @property
+    def key(self) -> str:
+        """The label in letters, digits, dots, ``-`` and ``_`` alone, for ids and the names of files and containers."""
+        return re.sub(r"[^A-Za-z0-9._]+", "-", self.label).strip("-")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What goes between the interpreter and its other arguments: ``-X gil=1``, ``-X cpu_count=3``."""
+        return tuple(word for name, value in self._settings() for word in ("-X", f"{name}={value}"))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same options as variables, for a Python that does not run isolated: ``PYTHON_GIL``,
+        ``PYTHON_CPU_COUNT``."""
+        return {f"PYTHON_{name.upper()}": str(value) for name, value in self._settings()}
+
+    def _settings(self) -> Iterator[tuple[str, int]]:
+        if self.gil is not None:
+            yield "gil", int(self.gil)
+        if self.cpu_count is not None:
+            yield "cpu_count", self.cpu_count
+
+    def __str__(self) -> str:
+        return self.label
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Build):
+            return NotImplemented
+        return self._order() < other._order()
+
+    def _order(self) -> tuple[Any, ...]:
+        return (
+            self.path or "",
+            self.implementation,
+            self.version or (0, 0),
+            self.free_threaded,
+            (self.gil is not None, self.gil or False),
+            self.cpu_count or 0,
+        )
+
+
+def parse_many(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[Build, ...]:
+    """The builds that were asked for, in their order; ``all`` stands for ``everything``. Raises UsageError.
+
+    A value may name several, separated by commas. The same build twice is refused: it would be measured twice under one
+    name. Those that ``all`` adds are not repeated.
+    """
+    wanted = [part.strip() for value in values for part in _parts(value)]
+    found: list[Build] = []
+    for text in wanted:
+        if text != "all":
+            build = parse(text)
+            if build in found:
+                raise UsageError(f"build {text}: {build.label} is named twice; name each build once")
+            found.append(build)
+    if wanted.count("all") > 1:
+        raise UsageError("build all is named twice; name it once")
+    if "all" in wanted:
+        found += [build for build in sorted({parse(text) for text in everything}) if build not in found]
+    keys: dict[str, str] = {}
+    for build in found:
+        if keys.setdefault(build.key, build.label) != build.label:
+            raise UsageError(
+                f"build {build.label} and {keys[build.key]} cannot be told apart as {build.key}; name one of them"
+            )
+    return tuple(found)
+
+
+def _parts(value: str) -> list[str]:
+    return [value] if "/" in value else value.split(",")  # a path may have a comma in it
+
+
+def parse(text: str) -> Build:
+    """One build. Raises UsageError with what is allowed."""
+    python, *options = _split(text)
+    build = _python(text, python)
+    given: dict[str, Any] = {}
+    for option in options:
+        name, value = _option(text, option)
+        if name in given:
+            raise UsageError(f"build {text}: {name} is set twice; set it once")
+        given[name] = value
+    _check(text, build, given)
+    return replace(build, **given)
+
+
+def proven(asked: Build, found: Build) -> Build:
+    """The build that was asked for, with what its interpreter says it is. Raises UsageError where that has not the
+    options asked for."""
+    build = replace(
+        asked, version=found.version, free_threaded=found.free_threaded, implementation=found.implementation
+    )
+    _check(asked.label, build, dict(asked._settings()))
+    return build
+
+
+def _split(text: str) -> list[str]:
+    """The Python and its options. In a path only what looks like an option is one: ``g++/bin/python`` is a path."""
+    if "/" not in text:
+        return text.split("+")
+    folder, slash, last = text.rpartition("/")
+    name, *options = last.split("+")
+    return [f"{folder}{slash}{name}", *options]
+
+
+def _python(text: str, python: str) -> Build:
+    if "/" in python:
+        if python.endswith("/"):
+            raise UsageError(f"build {text}: that is a folder; name the interpreter in it, such as {python}python3")
+        return Build(version=None, path=python)
+    match = _VERSION.fullmatch(python)
+    if not match:
+        hint = "give its first two numbers, as in 3.13" if re.fullmatch(r"\d+(\.\d+\.\d+\w*)?t?", python) else ""
+        what = f"there is no build {python!r}" if python else "that names no build"
+        raise UsageError(f"build {text}: {what}; {hint or f'give {_EXAMPLES}'}")
+    pypy, version, threads = bool(match[1]), (int(match[2]), int(match[3])), bool(match[4])
+    if version < OLDEST:
+        raise UsageError(f"build {text}: Python {version[0]}.{version[1]} is too old; a cell needs 3.9 or later")
+    if version[0] > 3:
+        raise UsageError(f"build {text}: there is no Python {version[0]}; give {_EXAMPLES}")
+    if threads and pypy:
+        raise UsageError(f"build {text}: PyPy has no free-threaded build; leave out the t")
+    if threads and version < _FIRST_WITH_OPTIONS:
+        raise UsageError(f"build {text}: the first free-threaded build is 3.13t; name that one or a later one")
+    return Build(version=version, free_threaded=threads, implementation="pypy" if pypy else "cpython")
+
+
+def _option(text: str, option: str) -> tuple[str, bool | int]:
+    if option in ("gil", "nogil"):
+        return "gil", option == "gil"
+    name, equals, value = option.partition("=")
+    if name == "cpu_count" and equals:
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not 1 <= int(value) <= _MOST_CPUS:
+            raise UsageError(f"build {text}: cpu_count is {value!r}; give a whole number from 1, as in cpu_count=3")
+        return name, int(value)
+    raise UsageError(f"build {text}: there is no option {option!r}; there are gil, nogil and cpu_count=N")
+
+
+def _check(text: str, build: Build, given: dict[str, Any]) -> None:
+    """Refuse options that this Python has not; of a path they are checked when it has been asked what it is."""
+    if given and build.implementation == "pypy":
+        raise UsageError(f"build {text}: PyPy has none of these options; leave them out")
+    if build.version is None:
+        return
+    if "gil" in given and not build.free_threaded:
+        number = "{}.{}".format(*build.version)
+        first = number if build.version >= _FIRST_WITH_OPTIONS else "3.13"
+        raise UsageError(
+            f"build {text}: only a free-threaded build can switch its GIL; did you mean {first}t+gil? ({number}"
+            " always has one)"
+        )
+    if "cpu_count" in given and build.version < _FIRST_WITH_OPTIONS:
+        raise UsageError(f"build {text}: cpu_count came with Python 3.13; name that one or a later one")

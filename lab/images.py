@@ -1,0 +1,266 @@
+"""Builds as images on the engine: which there are, which one is a build, how one is made and removed.
+
+Ours are those of the repository ``multicore-lab-base``, one tag for each build. An official image that was pulled gets
+such a tag as well, so that what a build is does not change under a session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab import answers, builds
+from lab.answers import Answer
+from lab.builds import Build
+from lab.containers import SESSION_LABEL, remove_container, short, translated
+from lab.errors import EngineError, ImageError, LabError, UsageError
+from lab.worker.question import SOURCE
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+REPOSITORY = "multicore-lab-base"
+#: Every image that a recipe of ours made carries this label.
+BASE_LABEL = "org.multicore-lab.base"
+#: What the stages of a recipe leave behind while it runs.
+STAGE_LABEL = "org.multicore-lab.stage"
+SOURCE_LABEL = "org.multicore-lab.source"
+RECIPE_LABEL = "org.multicore-lab.recipe"
+
+_INTERPRETERS = ("python3", "pypy3")
+_ANSWER_SECONDS = 30
+_AT_A_TIME = 4
+
+#: Takes a line for the user.
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image of a build. ``size`` is in bytes, ``created`` a time as the engine writes it; ``answer`` is what its
+    Python says of itself, ``None`` when none answered."""
+
+    name: str
+    build: Build
+    origin: str
+    size: int
+    created: str
+    answer: Answer | None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot run cells of its build; ``None`` when it can."""
+        if self.answer is None:
+            return "no Python in it answers"
+        if self.answer.build != self.build:
+            return f"its Python is {self.answer.build}"
+        return self.answer.problem
+
+
+def name_of(build: Build) -> str:
+    """Our name for the image of a build: ``multicore-lab-base:3.13t``."""
+    return f"{REPOSITORY}:{build.name}"
+
+
+def official_name_of(build: Build) -> str | None:
+    """The official image of a build; ``None`` for free-threaded ones, of which there are none."""
+    if build.free_threaded or build.path:
+        return None
+    kind = "pypy" if build.implementation == "pypy" else "python"
+    return f"{kind}:{build.name.removeprefix('pypy')}-slim"
+
+
+def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> str:
+    """The image to run cells of a build from: ours, else the official one. With ``pull``, which takes a line for the
+    user, the official one is fetched where a registry answers.
+
+    Raises ImageError with what there is and how to get it; UsageError for a path, which no image has.
+    """
+    if build.path:
+        raise UsageError(
+            f"--python {build.label}: a path names an interpreter of this machine; use --engine local, or name an"
+            " image with --image"
+        )
+    official = official_name_of(build)
+    for name in (name_of(build), official):
+        if name and found(client, name):
+            return name
+    if pull and official and pulled(client, official, pull) is None:
+        return official
+    there = ", ".join(str(one) for one in sorted({one for _, one, _ in _tags(client)})) or "none"
+    raise ImageError(
+        f"there is no image of Python {build.name} on this engine; there are: {there}. Make it with: lab images build"
+        f" {build.name}"
+    )
+
+
+def listed(client: DockerClient) -> tuple[Image, ...]:
+    """Every image of a build on the engine, ours and official ones, each asked in a container of its own."""
+
+    def look(one: tuple[str, Build, Mapping[str, Any]]) -> Image:
+        name, build, details = one
+        return Image(
+            name=name,
+            build=build,
+            origin=_origin(details),
+            size=details["Size"],
+            created=details["Created"],
+            answer=asked(client, name),
+        )
+
+    with ThreadPoolExecutor(_AT_A_TIME) as several:
+        return tuple(sorted(several.map(look, _tags(client)), key=lambda one: (one.build, one.name)))
+
+
+def remove(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
+    """Remove images of ours: those named, by build or by full name, or all of them with ``None``.
+
+    Returns (what was removed, what could not be, each with the reason). Raises UsageError, before anything is removed,
+    for a name that is not ours or not there.
+    """
+    there = _ours(client)
+    chosen = list(there) if names is None else [_chosen(name, there) for name in names]
+    import requests
+
+    removed, kept = [], []
+    for name in dict.fromkeys(chosen):
+        try:
+            client.api.remove_image(name)
+        except requests.RequestException as error:  # APIError is one too
+            kept.append(f"{name}: {short(error)}")
+        else:
+            removed.append(name)
+    if names is None:
+        _remove_what_was_left(client)
+    return removed, kept
+
+
+def _chosen(wanted: str, there: list[str]) -> str:
+    name = wanted if ":" in wanted else f"{REPOSITORY}:{wanted}"
+    if not name.startswith(f"{REPOSITORY}:"):
+        raise UsageError(f"{wanted} is not an image of the lab, which removes only {REPOSITORY}:…; docker image rm can")
+    if name not in there:
+        have = ", ".join(one.partition(":")[2] for one in there) or "none"
+        raise UsageError(f"there is no image {name}; of ours there are: {have}")
+    return name
+
+
+def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
+    """Remove those of these images that are ours by label and have no name: the stages of a build, half a gigabyte
+    each, which engines without BuildKit keep, in their order; and what a newer image has taken the name of. One that
+    is in use is kept."""
+    for image in reversed(ids):  # the last one of a stage takes those that it is made of along
+        with contextlib.suppress(EngineError):
+            details = found(client, image)
+            labels = (details or {}).get("Config", {}).get("Labels") or {}
+            if details and not details.get("RepoTags") and {STAGE_LABEL, BASE_LABEL} & labels.keys():
+                with translated("removing an image without a name"):
+                    client.api.remove_image(image)
+
+
+def _remove_what_was_left(client: DockerClient) -> None:
+    """Remove what builds that were killed have left. By the label of stages alone: that of bases is inherited by
+    whatever a user builds on them."""
+    with contextlib.suppress(EngineError), translated("removing what builds have left"):
+        client.images.prune(filters={"dangling": True, "label": STAGE_LABEL})
+
+
+def _ours(client: DockerClient) -> list[str]:
+    with translated("listing the images"):
+        there = client.api.images(name=REPOSITORY)
+    return sorted(tag for one in there for tag in one.get("RepoTags") or () if tag.startswith(f"{REPOSITORY}:"))
+
+
+def _tags(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
+    """(name, build, what the engine says of it) of every image that is one of a build by its name."""
+    with translated("listing the images"):
+        there = [(tag, one["Id"]) for one in client.api.images() for tag in one.get("RepoTags") or ()]
+    for name, image in there:
+        match = re.fullmatch(rf"(?:{REPOSITORY}:(?P<ours>.+)|(?P<kind>python|pypy):(?P<version>\d\.\d+)-slim)", name)
+        if not match:
+            continue
+        text = match["ours"] or f"{'pypy' if match['kind'] == 'pypy' else ''}{match['version']}"
+        with contextlib.suppress(LabError):  # trixie, say, or one that went meanwhile
+            build = builds.parse(text)
+            with translated(f"looking at {name}"):
+                yield name, build, _inspected(client, image)
+
+
+def _origin(details: Mapping[str, Any]) -> str:
+    labels = (details.get("Config") or {}).get("Labels") or {}
+    source = str(labels.get(SOURCE_LABEL, ""))
+    if source.startswith("debian-"):
+        return f"Debian {source.removeprefix('debian-')}'s packages"
+    if source:
+        return f"compiled from {'Debian' if source == 'debian' else 'upstream'}'s source"
+    if labels.get(BASE_LABEL):
+        return "Debian's packages"
+    official = any(str(tag).startswith(("python:", "pypy:")) for tag in details.get("RepoTags") or ())
+    return "official" if official else "unknown"
+
+
+def asked(client: DockerClient, name: str) -> Answer | None:
+    """What the Python of an image says of itself; ``None`` when it has none that answers."""
+    for interpreter in _INTERPRETERS:
+        with contextlib.suppress(EngineError), translated(f"asking {name}"):
+            answer = _asked(client, name, interpreter)
+            if answer:
+                return answer
+    return None
+
+
+def _asked(client: DockerClient, name: str, interpreter: str) -> Answer | None:
+    import requests
+
+    api = client.api
+    made = api.create_container(
+        name,
+        entrypoint=[interpreter],
+        command=["-I", "-S", "-c", SOURCE],
+        user="65534:65534",
+        labels={SESSION_LABEL: "images"},
+        host_config=api.create_host_config(
+            network_mode="none", read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"]
+        ),
+    )
+    try:
+        api.start(made["Id"])
+        with contextlib.suppress(requests.RequestException):  # it hangs; what it said before counts
+            api.wait(made["Id"], timeout=_ANSWER_SECONDS)
+        return answers.read(api.logs(made["Id"], stdout=True, stderr=False))
+    finally:
+        remove_container(client, made["Id"])
+
+
+def found(client: DockerClient, name: str) -> dict[str, Any] | None:
+    """What the engine says of an image; ``None`` when it has none of that name."""
+    from docker.errors import ImageNotFound
+
+    with translated(f"looking for the image {name}"):
+        try:
+            return _inspected(client, name)
+        except ImageNotFound:
+            return None
+
+
+def _inspected(client: DockerClient, image: str) -> dict[str, Any]:
+    details: dict[str, Any] = client.images.get(image).attrs
+    return details
+
+
+def pulled(client: DockerClient, name: str, note: Note) -> str | None:
+    """Pull an image. Returns ``None``, or why it could not be."""
+    from docker.errors import DockerException
+
+    note(f"pulling {name}")
+    repository, _, tag = name.partition(":")
+    try:
+        with translated(f"pulling {name}"):
+            client.images.pull(repository, tag=tag)
+    except (EngineError, DockerException) as error:
+        return str((error.__cause__ and short(error.__cause__)) or error)
+    return None
