@@ -208,7 +208,11 @@ def test_the_periods_in_which_a_quota_of_version_2_stopped_it_are_added_up(tmp_p
         pod__leaf__cpu_max="50000 100000",
         pod__leaf__cpu_stat="usage_usec 8\nnr_periods 50\nnr_throttled 4\n",
     )
-    assert cgroups.throttled_periods(tree(tmp_path, files)) == 7  # the top has no quota to stop it with
+    root = tree(tmp_path, files)
+    assert cgroups.throttled_periods(root) == 7  # the top has no quota to stop it with
+    tightest = cgroups.tightest(root)
+    assert tightest is not None
+    assert (tightest.quota_cpus, tightest.throttled_periods, tightest.periods) == (0.5, 4, 50)
 
 
 def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_path: Path) -> None:
@@ -225,7 +229,12 @@ def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_p
         "sys/fs/cgroup/unified/box/cpu.max": "100 100000",
         "sys/fs/cgroup/unified/box/cpu.stat": "nr_throttled 1000\n",
     }
-    assert cgroups.throttled_periods(tree(tmp_path, files)) == 8
+    root = tree(tmp_path, files)
+    assert cgroups.throttled_periods(root) == 8
+    tightest = cgroups.tightest(root)
+    assert tightest is not None
+    assert (tightest.quota_cpus, tightest.throttled_periods, tightest.periods) == (0.5, 2, 9)
+    assert tightest.throttled_seconds == 1.5
 
 
 @pytest.mark.parametrize(
@@ -238,4 +247,7 @@ def test_the_periods_in_which_a_quota_of_version_1_stopped_it_are_added_up(tmp_p
     ],
 )
 def test_what_no_quota_has_stopped_was_never_throttled(files: Mapping[str, str], tmp_path: Path) -> None:
-    assert cgroups.throttled_periods(tree(tmp_path, files)) == 0
+    root = tree(tmp_path, files)
+    assert cgroups.throttled_periods(root) == 0
+    tightest = cgroups.tightest(root)
+    assert tightest is None or (tightest.throttled_periods, tightest.throttled_seconds) == (0, 0)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
 examples:
-  lab run                                every experiment, 1, 2, 4 and all CPUs
+  lab run                                every experiment but the extra ones, 1, 2, 4 and all CPUs
+  lab run all                            the extra ones too (lab list)
   lab run pool --transcript              one of them, with its story
   lab run gil --cpus 2 --engine local    without an engine
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
@@ -42,6 +43,9 @@ LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)
 
 #: What ``--cpus`` is when neither it nor ``--quota`` is given.
 DEFAULT_SIZES = "1,2,4,all"
+
+#: In the place of names of experiments: every one, the extra ones too.
+EVERY = "all"
 
 #: No interval gets narrower than this on any machine that does anything else.
 NARROWEST = 0.001
@@ -79,7 +83,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what to run and where; ``lab plan`` has them too."""
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="which ones (default: all; see lab list)")
+    which = "which ones, or all (default: all but the extra ones; see lab list)"
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
     parser.add_argument(
         "--cpus",
         metavar="LIST",
@@ -208,14 +213,25 @@ def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozen
 
 
 def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The experiments named, each once, in the order to run them. Raises UsageError for an unknown name."""
+    """The experiments named, each once, in the order to run them; of no names those that are not extra, of ``all``
+    every one. Raises UsageError for an unknown name."""
+    from lab import experiments
+
+    if not wanted:
+        return tuple(experiments.usual())
+    named = named_experiments([name for name in wanted if name != EVERY])
+    return tuple(experiments.in_order()) if EVERY in wanted else named
+
+
+def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The experiments of these names, each once, in the order to run them. Raises UsageError for an unknown name."""
     from lab import experiments
 
     known = experiments.in_order()
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise UsageError(f"there is no experiment {unknown[0]!r}; there are: {', '.join(known)}")
-    return tuple(name for name in known if not wanted or name in wanted)
+    return tuple(name for name in known if name in wanted)
 
 
 def new_session(began: float) -> str:

@@ -29,13 +29,15 @@ _Number = Union[int, float]
 
 class Level(NamedTuple):
     """One level of control groups that sets a quota: ``quota_us`` of CPU time in every ``period_us`` of wall time,
-    above zero both, and how often and how long it has stopped the group so far."""
+    above zero both, and how often and how long it has stopped the group so far; ``periods``: that have begun while
+    there was something to run."""
 
     folder: str
     quota_us: _Number
     period_us: _Number
     throttled_periods: int
     throttled_seconds: float
+    periods: int = 0
 
     @property
     def quota_cpus(self) -> float:
@@ -91,6 +93,15 @@ def cgroups(root: str = "/") -> dict[str, Any]:
 def throttled_periods(root: str = "/") -> int:
     """In how many periods, so far, a quota of this process's control groups has stopped it."""
     return sum(level.throttled_periods for level in look(root).levels)
+
+
+def tightest(root: str = "/") -> Level | None:
+    """The level with the smallest visible quota, and its counters; ``None`` where there is no quota.
+
+    ``throttled_seconds`` may grow by more than a second a second: the kernel adds up the CPUs that it stops
+    (``throttle_cfs_rq`` in its kernel/sched/fair.c works on one of them).
+    """
+    return min(look(root).levels, key=lambda level: level.quota_cpus, default=None)
 
 
 def look(root: str = "/") -> Groups:
@@ -282,7 +293,8 @@ def _quotas(folders: List[str], quota_of: Callable[[str, List[str]], _Quota], od
             quota_us, period_us, throttled, per_second = quota
             stat = statistics(os.path.join(folder, "cpu.stat"))
             seconds = stat.get(throttled, 0) / per_second
-            found.append(Level(folder, quota_us, period_us, int(stat.get("nr_throttled", 0)), seconds))
+            stopped, periods = int(stat.get("nr_throttled", 0)), int(stat.get("nr_periods", 0))
+            found.append(Level(folder, quota_us, period_us, stopped, seconds, periods))
     return found
 
 

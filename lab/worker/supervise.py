@@ -181,7 +181,7 @@ def _be_the_experiment(
         for descriptor in others:
             os.close(descriptor)
         _use_for_temporary_files(folder)
-        status = _perform(name, Voice(writer, job["seconds"], job["width"]))
+        status = _perform(name, Voice(writer, job["seconds"], job["width"], job.get("quota")))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.
