@@ -149,7 +149,7 @@ class CellResult:
 class Judgement:
     """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``, and
     so is ``ceiling``: the most (for times: the least) that the machine had to give. ``accepted`` and ``rejected`` count
-    rounds."""
+    rounds. ``advice`` is what to do where it is refuted or a surprise."""
 
     claim: str
     statement: str
@@ -164,6 +164,7 @@ class Judgement:
     accepted: int | None = None
     rejected: int | None = None
     ceiling: float | None = None
+    advice: str = ""
 
     @property
     def surprise(self) -> bool:

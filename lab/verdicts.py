@@ -103,6 +103,7 @@ def judge_one(experiment: str, claim: Claim, result: CellResult) -> Judgement:
         accepted=finding.accepted,
         rejected=finding.rejected,
         ceiling=finding.ceiling,
+        advice=claim.advice,
     )
 
 

@@ -101,13 +101,7 @@ def run(options: argparse.Namespace) -> int:
         code = cell_code()
         folder.write_code(code)
         arguments = {"experiments": list(experiments), "cpus": options.cpus, "level": options.level}
-        manifest = {
-            "schema": 1,
-            "session": session,
-            "began": began,
-            "arguments": arguments,
-            "engine": machine.engine,
-        }
+        manifest = sessions.manifest(id=session, began=began, machine=machine, arguments=arguments, cells=cells)
         folder.write_manifest(manifest)
         live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
         with live:

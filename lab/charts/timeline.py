@@ -1,0 +1,169 @@
+"""Who ran on which CPU when: the story of an experiment as lanes, one for each thread of each process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab import units
+from lab.charts.chart import GRID, INK, MUTED, PAPER, SERIES, Canvas, Chart, build_of, extremes, measured
+from lab.model import CellResult, Session
+from lab.summary import Table
+
+#: Experiments whose story is worth drawing: title, and how to read it.
+_STORIES = {
+    "pool": (
+        "Pool(3): ten tasks in waves",
+        "A bar is a task, in the lane of the worker that ran it: never more than three at once.",
+    ),
+    "queue": (
+        "Queue: a writer, a reader that never ends, and one that a sentinel ends",
+        "A bar in a reader's lane is a letter on its way, from put() to get().",
+    ),
+    "threads": (
+        "Threads: who is running, and where it came from",
+        "Dots are moments at which a thread, or a child process, said who it is.",
+    ),
+}
+
+#: More lanes than this are no picture any more; the table has them all.
+MOST_LANES = 16
+_LANE_PIXELS = 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A moment in a lane, or (``since`` given) something that lasted until then; in milliseconds."""
+
+    lane: str
+    at: float
+    since: float | None
+    cpu: int | None
+    text: str
+
+
+def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
+    """The story of one experiment in one cell, in the order of time."""
+    data = [one.data for one in result.records if one.kind == "event" and one.data["experiment"] == experiment]
+    found = [
+        Event(
+            lane=f"pid {one['pid']}" + ("" if one["thread"] == "MainThread" else f" {one['thread']}"),
+            at=1e3 * one["at"],
+            since=1e3 * one["since"] if isinstance(one.get("since"), int | float) else None,
+            cpu=one["cpu"],
+            text=_printable(one["text"]),
+        )
+        for one in data
+    ]
+    return tuple(sorted(found, key=lambda one: one.at))
+
+
+def charts(session: Session) -> tuple[Chart, ...]:
+    """A chart for each of the stories that a session has, with the fewest CPUs and with the most."""
+    found = []
+    for experiment, (title, reading) in _STORIES.items():
+        told = [(one, events(one, experiment)) for one in measured(session)]
+        shown = extremes([one for one, story in told if story])
+        if shown:
+            stories = tuple((_where(one), events(one, experiment)) for one in shown)
+            found.append(_chart(experiment, title, reading, stories))
+    return tuple(found)
+
+
+_Stories = Sequence[tuple[str, Sequence[Event]]]
+
+
+def _chart(experiment: str, title: str, reading: str, stories: _Stories) -> Chart:
+    rows = tuple(
+        (
+            where,
+            f"{one.at:.1f}",
+            "" if one.since is None else f"{one.at - one.since:.1f}",
+            one.lane,
+            _cpu(one),
+            one.text,
+        )
+        for where, story in stories
+        for one in story
+    )
+    lanes = sum(len(_lanes(story)) for _, story in stories)
+    height = _LANE_PIXELS * lanes + 76 * len(stories) + 60
+    return Chart(
+        name=f"timeline-{experiment}",
+        title=title,
+        reading=f"{reading} The colour, and the number on a bar, are the CPU that it ended on.",
+        description=" ".join(_described(where, story) for where, story in stories),
+        table=Table(title="Events", head=("cell", "ms", "took ms", "who", "CPU", "what happens"), rows=rows),
+        height=(height, height),
+        draw=lambda canvas: _draw(canvas, stories),
+    )
+
+
+def _described(where: str, story: Sequence[Event]) -> str:
+    cpus = sorted({one.cpu for one in story if one.cpu is not None})
+    on = f"on CPU {', '.join(map(str, cpus))}" if cpus else "on CPUs that were not known"
+    return f"{where}: {len(_all_lanes(story))} threads of processes {on}, in {story[-1].at:.0f} ms."
+
+
+def _where(result: CellResult) -> str:
+    return f"{build_of(result)}, {units.cpus(result.cell.size)}"
+
+
+def _all_lanes(story: Sequence[Event]) -> list[str]:
+    return list(dict.fromkeys(one.lane for one in sorted(story, key=_began)))
+
+
+def _lanes(story: Sequence[Event]) -> list[str]:
+    return _all_lanes(story)[:MOST_LANES]
+
+
+def _began(one: Event) -> float:
+    return one.at if one.since is None else one.since
+
+
+def _cpu(one: Event) -> str:
+    return "?" if one.cpu is None else str(one.cpu)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _colour(cpu: int | None) -> str:
+    return MUTED if cpu is None else SERIES[cpu % len(SERIES)]
+
+
+def _draw(canvas: Canvas, stories: _Stories) -> None:
+    panels = canvas.panels(len(stories), [len(_lanes(story)) + 2 for _, story in stories])
+    for axes, (where, story) in zip(panels, stories, strict=True):
+        lanes = {lane: -number for number, lane in enumerate(_lanes(story))}
+        end = max(one.at for one in story)
+        for lane, level in lanes.items():
+            times = [moment for one in story if one.lane == lane for moment in (_began(one), one.at)]
+            axes.hlines(level, min(times), max(times), color=GRID, linewidth=2)
+        for one in (one for one in story if one.lane in lanes):
+            level, colour = lanes[one.lane], _colour(one.cpu)
+            tip = f"{one.at:.1f} ms, {one.lane}, CPU {_cpu(one)}: {one.text}"
+            if one.since is None:
+                (dot,) = axes.plot([one.at], [level], "o", color=colour, markersize=5)
+                canvas.mark(dot, tip)
+                continue
+            (bar,) = axes.barh([level], [one.at - one.since], 0.62, one.since, color=colour, edgecolor=PAPER)
+            canvas.mark(bar, tip)
+            if one.at - one.since > 0.03 * end:
+                middle = (one.at + one.since) / 2
+                axes.text(middle, level, _cpu(one), color=PAPER, ha="center", va="center_baseline", fontsize=10)
+        axes.set_yticks(list(lanes.values()), list(lanes))
+        axes.set_ylim(0.7 - len(lanes), 0.7)
+        axes.set_xlim(0, 1.03 * end)
+        axes.set_title(where, loc="left", fontsize=12, color=INK)
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("ms since the experiment began")
+    seen = sorted({one.cpu for _, story in stories for one in story if one.cpu is not None})
+    for cpu in seen[: len(SERIES)]:
+        panels[0].barh([0], [0], color=_colour(cpu), label=f"CPU {cpu}")
+    if seen:
+        columns = 4 if canvas.narrow else 8
+        canvas.figure.legend(loc="outside upper left", ncols=columns, frameon=False)
