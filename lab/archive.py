@@ -27,6 +27,20 @@ _PIECE = 1 << 20
 _SENSELESS = (LookupError, TypeError, ValueError, AttributeError)
 
 
+def find(named: Path) -> Path:
+    """The session's folder that somebody means by this path: itself, or the newest session below it.
+
+    Raises UsageError when it is neither.
+    """
+    if (named / _MANIFEST).exists():
+        return named
+    if not named.exists():
+        raise UsageError(f"{named} does not exist; name a session's folder, or the one that sessions are kept in")
+    if not named.is_dir():
+        raise UsageError(f"{named} is not a folder; name a session's folder, or the one that sessions are kept in")
+    return newest(named)
+
+
 def newest(parent: Path) -> Path:
     """The session's folder below ``parent`` that was begun last. Raises UsageError when there is none."""
     found = sorted(path.parent for path in parent.glob(f"*/{_MANIFEST}"))  # their names begin with the time
@@ -114,25 +128,30 @@ def _cells(manifest: Mapping[str, Any], stored: Iterable[Mapping[str, Any]]) -> 
         }
         for one in stored
     ]
-    return [
-        Cell(**{name: tuple(value) if name == "cpus" else value for name, value in one.items() if name in names})
-        for one in planned
-    ]
+    found = [Cell(**_fields(one, names)) for one in planned]
+    if any(Path(cell.id).name != cell.id for cell in found):  # it names a file
+        raise ValueError("a cell's id is a name, not a path")
+    return found
+
+
+def _fields(stored: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """What this version knows of it; a list in JSON was a tuple."""
+    known = {name: value for name, value in stored.items() if name in names}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
 
 
 def _machine(manifest: Mapping[str, Any], said: Mapping[str, Any], results: Iterable[CellResult]) -> Machine:
-    names = {one.name for one in dataclasses.fields(Machine)}
-    kept = {name: value for name, value in manifest.get("machine", {}).items() if name in names}
+    kept = _fields(manifest.get("machine", {}), {one.name for one in dataclasses.fields(Machine)})
     host = said.get("host", {})
-    fields = {
+    fields: dict[str, Any] = {
         "engine": manifest["engine"],
-        "cpus": host.get("cpus", ()),
-        "host_cpus": host.get("host_cpus", ()),
+        "cpus": tuple(host.get("cpus", ())),
+        "host_cpus": tuple(host.get("host_cpus", ())),
         "python": next((one.python for one in results if one.python), {}),
         "image": said.get("image"),
         "details": said.get("details", {}),
-    } | kept
-    return Machine(**{**fields, "cpus": tuple(fields["cpus"]), "host_cpus": tuple(fields["host_cpus"])})
+    }
+    return Machine(**fields | kept)
 
 
 def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellResult:

@@ -29,6 +29,8 @@ PURE = {
     "cores",
     "gathering",
     "scaling",
+    "lessons",
+    "parcel",
 }
 
 #: The nouns that everything is said in.
@@ -42,6 +44,7 @@ HARMLESS = {
     "enum",
     "functools",
     "hashlib",
+    "io",  # in memory
     "itertools",
     "json",
     "math",
@@ -50,6 +53,7 @@ HARMLESS = {
     "statistics",
     "textwrap",
     "typing",
+    "zipfile",  # in memory
 }
 
 #: Of other packages: it computes as well, and is loaded late.
@@ -67,9 +71,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "topology": {*MODEL, "cpuset"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
+    "charts": {*MODEL, *PURE, "charts"},
+    "archive": {*MODEL, *PURE, "runner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
-    "reports": {*MODEL, *PURE, "reports"},
+    "reports": {*MODEL, *PURE, "charts", "reports"},
     "worker": {"worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
 }
@@ -82,6 +88,8 @@ EXCEPTIONS = {
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
+    ("parcel", "worker.channel"): "what is packed is what the worker wrote, in its schema",
+    ("charts", "experiments.switching"): "the switch intervals that were tried are named there and nowhere else",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
     ("experiments", "worker.proof"): "a round tells throttling by the counters that the proof reads",
     ("engines", "records"): "what a probe's records describe is the same for every engine",

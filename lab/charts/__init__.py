@@ -11,6 +11,8 @@ import importlib
 from lab.charts.chart import Chart
 from lab.model import Session
 
+__all__ = ["Chart", "charts"]
+
 #: In the order to read them.
 _NOUNS = ("speedup", "timeline", "handovers", "atlas")
 

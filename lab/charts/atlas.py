@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import units
-from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured
+from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured, printable
 from lab.model import Session
 from lab.summary import Table, title_of
 
@@ -41,7 +41,7 @@ def fields(session: Session) -> tuple[Field, ...]:
             value = record.data["value"]
             if isinstance(value, dict) and all(isinstance(value.get(name), int | float) for name in _NUMBERS):
                 numbers = {name: value[name] for name in _NUMBERS}
-                found.append(Field(where=where, statement=str(value.get("statement")), **numbers))
+                found.append(Field(where=where, statement=printable(str(value.get("statement"))), **numbers))
     return tuple(found)
 
 
@@ -90,8 +90,8 @@ def _draw(canvas: Canvas, mine: Sequence[Field]) -> None:
     from matplotlib.colors import to_hex
     from matplotlib.patches import Rectangle
 
-    (axes,) = canvas.panels(1)
     statements = list(dict.fromkeys(one.statement for one in mine))
+    (axes,) = canvas.panels(1, left=12 + 6.6 * max(len(_short(one)) for one in statements))
     intervals = sorted({one.interval_seconds for one in mine})
     most = max((one.share for one in mine), default=0.0) or 1.0
     for one in mine:

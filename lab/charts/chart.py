@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.model import CellResult, Session, Status
 from lab.summary import Table
@@ -20,6 +20,9 @@ SERIES = ("#1f5fbf", "#b8500b", "#17794a", "#8a3fa0", "#0f7a85", "#a3324c", "#6b
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {
     colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)
 }
+
+#: What stands above an axis, below it, and what its last label needs beside it.
+_TITLE_PIXELS, _FOOT_PIXELS, _RIGHT_PIXELS = 24.0, 42.0, 14.0
 
 #: Not by colour alone: each series has a marker of its own too.
 MARKERS = "osD^vPX*"
@@ -39,19 +42,75 @@ class Canvas:
         artist.set_gid(name)
         self.tips[name] = tip
 
-    def panels(self, count: int, heights: Sequence[float] | None = None) -> list[Axes]:
-        """That many axes: below each other with these ``heights``; without, and where it is wide, beside each other."""
-        rows, columns = (count, 1) if heights or self.narrow else (1, count)
-        options: dict[str, Any] = {"height_ratios": heights} if heights else {}
-        axes = self.figure.subplots(rows, columns, squeeze=False, gridspec_kw=options)
-        return [one for row in axes for one in row]
+    def panels(
+        self, count: int, *, left: float, weights: Sequence[float] = (), legend: Sequence[tuple[Artist, str]] = ()
+    ) -> list[Axes]:
+        """That many axes, with room of ``left`` pixels for their labels, and a legend above them.
+
+        Below each other, as high as these ``weights``; without, and where it is wide, beside each other. The room is
+        counted out, not asked of a layout engine, which would draw everything twice.
+        """
+        width, height = (72 * inches for inches in self.figure.get_size_inches())
+        columns = 2 if self.narrow else 5
+        top = 24.0 * -(-len(legend) // columns)
+        if legend:
+            self.figure.legend(
+                [handle for handle, _ in legend],
+                [label for _, label in legend],
+                loc="upper left",
+                bbox_to_anchor=(0, 1),
+                borderaxespad=0.2,
+                ncols=columns,
+                frameon=False,
+            )
+        stacked = bool(weights) or self.narrow
+        shares = list(weights or [1.0] * count) if stacked else [1.0]
+        wide = width / (1 if stacked else count)
+        high = height - top - len(shares) * (_TITLE_PIXELS + _FOOT_PIXELS)
+        found = []
+        for number in range(count):
+            row, column = (number, 0) if stacked else (0, number)
+            mine = high * shares[row] / sum(shares)
+            above = top + (row + 1) * _TITLE_PIXELS + row * _FOOT_PIXELS + high * sum(shares[:row]) / sum(shares)
+            place = (
+                (column * wide + left) / width,
+                1 - (above + mine) / height,
+                (wide - left - _RIGHT_PIXELS) / width,
+                mine / height,
+            )
+            found.append(self.figure.add_axes(place))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stroke:
+    """A line, or a point, made of one character; ``series`` is the number of its colour, from 0, or ``None``."""
+
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    marker: str
+    series: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What a terminal shows of a chart: strokes between axes, so many ``rows`` high."""
+
+    title: str
+    strokes: tuple[Stroke, ...]
+    rows: int
+    x_label: str
+    x_ticks: tuple[tuple[float, str], ...] = ()
+    y_ticks: tuple[tuple[float, str], ...] = ()
+    y_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
     """One chart. ``reading`` says how to read it, ``description`` what is to be seen, for who cannot see it.
 
-    ``height`` gives the height in CSS pixels, of the wide form and of the narrow one.
+    ``height`` gives the height in CSS pixels, of the wide form and of the narrow one. ``panels`` are for a terminal,
+    and ``key`` says what their characters mean; without panels a terminal shows the table.
     """
 
     name: str
@@ -61,12 +120,20 @@ class Chart:
     table: Table
     height: tuple[int, int]
     draw: Callable[[Canvas], None]
+    panels: tuple[Panel, ...] = ()
+    key: str = ""
 
 
 def build_of(result: CellResult) -> str:
     """The build that a cell ran on, in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
     python = result.python
-    return f"{python['implementation']} {python['release']}" + ("" if python["gil_enabled"] else " without the GIL")
+    gil = "" if python["gil_enabled"] else " without the GIL"
+    return printable(f"{python['implementation']} {python['release']}{gil}")
+
+
+def printable(text: str) -> str:
+    """The text without what no drawing can hold: records may say anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def measured(session: Session) -> list[CellResult]:

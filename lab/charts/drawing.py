@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from lab.charts.chart import GRID, INK, MUTED, NAMES, PAPER, Canvas, Chart
@@ -27,9 +27,9 @@ _XLINK = "{http://www.w3.org/1999/xlink}href"
 _COLOUR = re.compile("|".join(NAMES))
 _FONT = re.compile(r"font: (?:\w+ )??([\d.]+px)[^;]*")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {  # its stubs know each key by its name
     "svg.fonttype": "none",  # text stays text: to be read aloud, searched and set in the page's own font
-    "svg.id": None,
+    "text.parse_math": False,  # a dollar sign in what a session holds is a dollar sign
     "font.size": 11.5,
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -47,20 +47,18 @@ _STYLE = {
 }
 
 
-def svg(chart: Chart, *, narrow: bool = False) -> str:
+def element(chart: Chart, *, narrow: bool = False) -> str:
     """The chart as an SVG element for a page. Raises MissingExtraError without matplotlib."""
     name = f"{chart.name}-narrow" if narrow else chart.name
-    with _drawn(chart, narrow=narrow) as (figure, canvas):
-        memory = io.StringIO()
-        figure.savefig(memory, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    root = ElementTree.fromstring(memory.getvalue())  # noqa: S314 - it was written the line before
-    _clean(root)
-    _rename(root, name)
-    _tell(root, chart, canvas, name)
-    ElementTree.register_namespace("", _SVG[1:-1])
-    return _COLOUR.sub(
-        lambda found: f"var(--{NAMES[found[0]]}, {found[0]})", ElementTree.tostring(root, encoding="unicode")
-    )
+    root = _svg(chart, name, narrow=narrow, transparent=True)
+    for size in ("width", "height"):
+        del root.attrib[size]
+    return _COLOUR.sub(lambda found: f"var(--{NAMES[found[0]]}, {found[0]})", _text(root))
+
+
+def svg(chart: Chart) -> bytes:
+    """The chart as an SVG file, on white. Raises MissingExtraError without matplotlib."""
+    return _text(_svg(chart, chart.name, narrow=False, transparent=False)).encode()
 
 
 def png(chart: Chart) -> bytes:
@@ -69,6 +67,23 @@ def png(chart: Chart) -> bytes:
         memory = io.BytesIO()
         figure.savefig(memory, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
         return memory.getvalue()
+
+
+def _svg(chart: Chart, name: str, *, narrow: bool, transparent: bool) -> ElementTree.Element:
+    with _drawn(chart, narrow=narrow) as (figure, canvas):
+        memory = io.StringIO()
+        paper = {"transparent": True} if transparent else {"facecolor": PAPER}
+        figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None}, **paper)
+    root = ElementTree.fromstring(memory.getvalue())  # noqa: S314 - it was written the line before
+    _clean(root)
+    _rename(root, name)
+    _tell(root, chart, canvas, name)
+    return root
+
+
+def _text(root: ElementTree.Element) -> str:
+    ElementTree.register_namespace("", _SVG[1:-1])
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 @contextmanager
@@ -81,19 +96,17 @@ def _drawn(chart: Chart, *, narrow: bool) -> Iterator[tuple[Figure, Canvas]]:
         raise MissingExtraError("charts", "report", error) from error
     width, height = (NARROW, chart.height[1]) if narrow else (WIDE, chart.height[0])
     with mpl.rc_context({**_STYLE, "svg.hashsalt": chart.name}):
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         canvas = Canvas(figure=figure, narrow=narrow)
         chart.draw(canvas)
         yield figure, canvas
 
 
 def _clean(root: ElementTree.Element) -> None:
-    """Without metadata and the size in points; text without a font of its own."""
+    """Without metadata; text without a font of its own."""
     for child in [*root.findall(f"{_SVG}metadata"), *root.findall(f"{_SVG}defs")]:
         if child.tag.endswith("metadata") or not [one for one in child if not one.tag.endswith("style")]:
             root.remove(child)
-    for name in ("width", "height", "version"):
-        root.attrib.pop(name, None)
     for element in root.iter():
         style = element.get("style")
         if style and element.tag == f"{_SVG}text":

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lab import units
-from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, build_of, extremes, measured
+from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, build_of, extremes, measured
 from lab.experiments import switching
 from lab.model import Session
 from lab.stats import median, quantile
 from lab.summary import Table
 from lab.verdicts import evidence_of
 
+if TYPE_CHECKING:
+    from matplotlib.patches import Patch
+
 #: Bins a decade.
 _BINS = 16
+
+#: Switch interval -> the character that shows it in a terminal.
+_LETTERS = dict(zip((interval for interval, _ in switching.INTERVALS), "abc", strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +80,10 @@ def charts(session: Session) -> tuple[Chart, ...]:
                 head=("cell", "switch interval", "hand-overs", "5 %", "median", "95 %"),
                 rows=rows,
             ),
-            height=(230 * cells + 60, 230 * cells + 70),
+            height=(230 * cells + 24, 210 * cells + 48),
             draw=lambda canvas: _draw(canvas, found),
+            panels=tuple(_panel(where, found) for where in dict.fromkeys(one.where for one in found)),
+            key=", ".join(f"{letter} at {units.seconds(one)}" for one, letter in _LETTERS.items()),
         ),
     )
 
@@ -93,18 +102,36 @@ def edge(place: int) -> float:
     return 1e3 * float(10 ** (place / _BINS))
 
 
+def _panel(where: str, found: Sequence[Distribution]) -> Panel:
+    strokes = []
+    for number, one in enumerate(one for one in found if one.where == where):
+        for place, share in bins(one.gaps).items():
+            x = (place + 0.5) / _BINS + 3
+            stroke = Stroke(xs=(x, x), ys=(0, 100 * share), marker=_LETTERS[one.interval], series=number)
+            strokes.append(stroke)
+    gaps = [gap for one in found for gap in one.gaps]
+    shown = [one for one in (0.1, 1, 5, 15, 50, 200) if 1e3 * min(gaps) <= one <= 1e3 * max(gaps)]
+    return Panel(
+        title=where,
+        strokes=tuple(strokes),
+        rows=12,
+        x_label="ms between hand-overs; up: % of them",
+        x_ticks=tuple((math.log10(one), f"{one:g}") for one in shown),
+    )
+
+
 def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
     cells = list(dict.fromkeys(one.where for one in found))
     low, high = min(min(one.gaps) for one in found), max(max(one.gaps) for one in found)
-    for axes, where in zip(canvas.panels(len(cells), [1] * len(cells)), cells, strict=True):
-        for number, one in enumerate(one for one in found if one.where == where):
-            colour, name = SERIES[number], units.seconds(one.interval)
+    panels = canvas.panels(len(cells), left=52, weights=[1] * len(cells), legend=_legend(found))
+    for axes, where in zip(panels, cells, strict=True):
+        for one in (one for one in found if one.where == where):
+            colour, name = _colour(one.interval), units.seconds(one.interval)
             for place, share in bins(one.gaps).items():
                 left, width = edge(place), edge(place + 1) - edge(place)
                 (bar,) = axes.bar([left], [100 * share], width, align="edge", color=colour, alpha=0.8, linewidth=0)
                 canvas.mark(bar, f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms")
             axes.axvline(1e3 * one.interval, color=colour, linestyle="--", linewidth=1.4)
-            axes.bar([1], [0], color=colour, label=f"switch interval {name}" if not canvas.narrow else name)
         axes.set_xscale("log")
         axes.set_xlim(0.8e3 * min(low, 0.001), 1.3e3 * max(high, 0.02))
         ticks = [one for one in (0.01, 0.1, 1, 5, 15, 50, 100, 500, 1000) if 0.8e3 * low <= one <= 1.3e3 * high]
@@ -114,5 +141,14 @@ def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
         axes.set_ylabel("% of hand-overs")
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_xlabel("ms between hand-overs")
-    handles, labels = canvas.figure.axes[0].get_legend_handles_labels()
-    canvas.figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False)
+
+
+def _colour(interval: float) -> str:
+    return SERIES[[one for one, _ in switching.INTERVALS].index(interval)]
+
+
+def _legend(found: Sequence[Distribution]) -> list[tuple[Patch, str]]:
+    from matplotlib.patches import Patch
+
+    there = dict.fromkeys(one.interval for one in found)
+    return [(Patch(color=_colour(one)), f"interval {units.seconds(one)}") for one in there]

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import units
-from lab.charts.chart import GRID, INK, MUTED, PAPER, SERIES, Canvas, Chart, build_of, extremes, measured
+from lab.charts.chart import (
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    Canvas,
+    Chart,
+    Panel,
+    Stroke,
+    build_of,
+    extremes,
+    measured,
+    printable,
+)
 from lab.model import CellResult, Session
 from lab.summary import Table
 
@@ -29,6 +43,7 @@ _STORIES = {
 #: More lanes than this are no picture any more; the table has them all.
 MOST_LANES = 16
 _LANE_PIXELS = 26
+_LONGEST_LANE = 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +62,11 @@ def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
     data = [one.data for one in result.records if one.kind == "event" and one.data["experiment"] == experiment]
     found = [
         Event(
-            lane=f"pid {one['pid']}" + ("" if one["thread"] == "MainThread" else f" {one['thread']}"),
+            lane=f"pid {one['pid']}" + ("" if one["thread"] == "MainThread" else f" {printable(one['thread'])}"),
             at=1e3 * one["at"],
             since=1e3 * one["since"] if isinstance(one.get("since"), int | float) else None,
             cpu=one["cpu"],
-            text=_printable(one["text"]),
+            text=printable(one["text"]),
         )
         for one in data
     ]
@@ -87,7 +102,7 @@ def _chart(experiment: str, title: str, reading: str, stories: _Stories) -> Char
         for one in story
     )
     lanes = sum(len(_lanes(story)) for _, story in stories)
-    height = _LANE_PIXELS * lanes + 76 * len(stories) + 60
+    height = _LANE_PIXELS * lanes + 66 * len(stories) + 24
     return Chart(
         name=f"timeline-{experiment}",
         title=title,
@@ -96,6 +111,8 @@ def _chart(experiment: str, title: str, reading: str, stories: _Stories) -> Char
         table=Table(title="Events", head=("cell", "ms", "took ms", "who", "CPU", "what happens"), rows=rows),
         height=(height, height),
         draw=lambda canvas: _draw(canvas, stories),
+        panels=tuple(_panel(where, story) for where, story in stories),
+        key="a digit is the CPU (above 9 its last one); [ and a row of them is what lasted, a single one a moment",
     )
 
 
@@ -117,6 +134,10 @@ def _lanes(story: Sequence[Event]) -> list[str]:
     return _all_lanes(story)[:MOST_LANES]
 
 
+def _short(lane: str) -> str:
+    return lane if len(lane) <= _LONGEST_LANE else lane[: _LONGEST_LANE - 1] + "…"
+
+
 def _began(one: Event) -> float:
     return one.at if one.since is None else one.since
 
@@ -125,16 +146,43 @@ def _cpu(one: Event) -> str:
     return "?" if one.cpu is None else str(one.cpu)
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _colour(cpu: int | None) -> str:
     return MUTED if cpu is None else SERIES[cpu % len(SERIES)]
 
 
+def _panel(where: str, story: Sequence[Event]) -> Panel:
+    lanes = {lane: -number for number, lane in enumerate(_lanes(story))}
+    return Panel(
+        title=where,
+        strokes=tuple(stroke for one in story if one.lane in lanes for stroke in _strokes(one, lanes[one.lane])),
+        rows=len(lanes) + 4,
+        x_label="ms",
+        y_ticks=tuple((level, _short(lane)) for lane, level in lanes.items()),
+        y_range=(1.0 - len(lanes), 0.0),
+    )
+
+
+def _strokes(one: Event, level: int) -> list[Stroke]:
+    """A digit for a moment; a row of them, behind a bracket, for what lasted."""
+    marker = _cpu(one)[-1]
+    if one.since is None:
+        return [Stroke(xs=(one.at,), ys=(level,), marker=marker, series=one.cpu)]
+    return [
+        Stroke(xs=(one.since, one.at), ys=(level, level), marker=marker, series=one.cpu),
+        Stroke(xs=(one.since,), ys=(level,), marker="[", series=one.cpu),
+    ]
+
+
 def _draw(canvas: Canvas, stories: _Stories) -> None:
-    panels = canvas.panels(len(stories), [len(_lanes(story)) + 2 for _, story in stories])
+    from matplotlib.patches import Patch
+
+    seen = sorted({one.cpu for _, story in stories for one in story if one.cpu is not None})[: len(SERIES)]
+    panels = canvas.panels(
+        len(stories),
+        left=16 + 6.6 * max(len(_short(lane)) for _, story in stories for lane in _lanes(story)),
+        weights=[len(_lanes(story)) for _, story in stories],
+        legend=[(Patch(color=_colour(cpu)), f"CPU {cpu}") for cpu in seen],
+    )
     for axes, (where, story) in zip(panels, stories, strict=True):
         lanes = {lane: -number for number, lane in enumerate(_lanes(story))}
         end = max(one.at for one in story)
@@ -153,7 +201,7 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
             if one.at - one.since > 0.03 * end:
                 middle = (one.at + one.since) / 2
                 axes.text(middle, level, _cpu(one), color=PAPER, ha="center", va="center_baseline", fontsize=10)
-        axes.set_yticks(list(lanes.values()), list(lanes))
+        axes.set_yticks(list(lanes.values()), [_short(lane) for lane in lanes])
         axes.set_ylim(0.7 - len(lanes), 0.7)
         axes.set_xlim(0, 1.03 * end)
         axes.set_title(where, loc="left", fontsize=12, color=INK)
@@ -161,9 +209,3 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("ms since the experiment began")
-    seen = sorted({one.cpu for _, story in stories for one in story if one.cpu is not None})
-    for cpu in seen[: len(SERIES)]:
-        panels[0].barh([0], [0], color=_colour(cpu), label=f"CPU {cpu}")
-    if seen:
-        columns = 4 if canvas.narrow else 8
-        canvas.figure.legend(loc="outside upper left", ncols=columns, frameon=False)

@@ -83,10 +83,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import planner, progress, runner, sessions
+    from lab import planner, progress, reports, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
+    reports.check(options.format)
     experiments = chosen_experiments(options.experiments)
     sizes = planner.parse_sizes(options.cpus)
     seconds, width = _level(options)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from lab import charts, cpuset, lessons, parcel, reports, summary, units
-from lab.charts import drawing
+from lab import cpuset, lessons, parcel, reports, summary, units
+from lab.charts import Chart, charts, drawing
 from lab.errors import MissingExtraError
 from lab.model import CellResult, Judgement, Session, Status, Verdict
 from lab.summary import Table, title_of
@@ -27,24 +28,28 @@ MOST_BYTES = 450_000
 MOST_ROWS = 400
 
 
+def check() -> None:
+    """Raises MissingExtraError without the libraries that draw a page and fill it in."""
+    for name in ("jinja2", "matplotlib"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("HTML reports", "report", error) from error
+
+
 def render(session: Session) -> str:
-    """The whole session as a page. Raises MissingExtraError without the libraries that draw and fill it in."""
-    try:
-        import jinja2
-        import markupsafe
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("HTML reports", "report", error) from error
+    """The whole session as a page. Raises MissingExtraError without the libraries for it."""
+    check()
+    import jinja2
+
     parts = {path.name: path.read_text("utf-8") for path in (resources.files("lab.reports") / "page").iterdir()}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False)
-    context = _context(session)
-    for chart in context["charts"]:
-        chart |= {form: markupsafe.Markup(chart[form]) for form in ("wide", "narrow")}  # made by us, text escaped
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     script = "\n" + parts["script.js"]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.from_string(parts["page.html"]).render(
-        **context,
-        style=markupsafe.Markup(parts["style.css"]),
-        script=markupsafe.Markup(parts["script.js"]),
+        **_context(session),
+        style=parts["style.css"],
+        script=parts["script.js"],
         script_hash=f"sha256-{digest}",
     )
 
@@ -52,17 +57,19 @@ def render(session: Session) -> str:
 def _context(session: Session) -> dict[str, Any]:
     """Everything that the template shows."""
     headline = summary.headline(session)
+    what, comma, engine = headline[0].partition(", engine ")
+    where = f"engine {engine}" if comma else ""
     found = {
         "surprises": _lessons(lessons.surprises(session), surprise=True),
         "refuted": _lessons(lessons.refuted(session)),
         "undecided": _lessons(lessons.undecided(session)),
     }
-    drawn = [_chart(one) for one in charts.charts(session)]
+    drawn = [_chart(one) for one in charts(session)]
     downloads, left_out = _downloads(session)
     tables = [_clear(table) for table in summary.tables(session)]
     return found | {
-        "title": headline[0].partition(", engine")[0],
-        "where": ". ".join(_capital(line) for line in headline[:2]),
+        "title": f"{what}, {units.cpus(len(session.machine.cpus))}",
+        "where": ". ".join(_capital(line) for line in (where, *headline[1:2]) if line),
         "counts": _counts(session),
         "contents": [
             ("lessons", "What was found"),
@@ -134,18 +141,18 @@ def _lessons(found: Sequence[lessons.Lesson], *, surprise: bool = False) -> list
 
 
 def _cells(labels: Sequence[str]) -> str:
-    return ", ".join(labels) + (" CPU" if list(labels) == ["1"] else " CPUs")
+    return ("Cell " if len(labels) == 1 else "Cells ") + ", ".join(labels)
 
 
-def _chart(chart: charts.Chart) -> dict[str, Any]:
+def _chart(chart: Chart) -> dict[str, Any]:
     rows = chart.table.rows
     note = (f"the first {MOST_ROWS} of {len(rows)} rows; the raw data has all",) if len(rows) > MOST_ROWS else ()
     return {
         "name": chart.name,
         "title": chart.title,
         "reading": chart.reading,
-        "wide": drawing.svg(chart),
-        "narrow": drawing.svg(chart, narrow=True),
+        "wide": drawing.element(chart),
+        "narrow": drawing.element(chart, narrow=True),
         "table": Table(title=chart.table.title, head=chart.table.head, rows=rows[:MOST_ROWS], notes=note),
     }
 
