@@ -7,6 +7,7 @@ notes, and the cell is an error. Only a folder that is no session, or one of a n
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -177,12 +178,17 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
 def _read(path: Path) -> Reader:
     """The records in a file, in pieces: a session may be larger than what one wants in memory twice."""
     reader = Reader()
+    collecting = gc.isenabled()
+    gc.disable()  # nothing of what is read is garbage, and looking for some takes as long as reading
     try:
         with path.open("rb") as stream:
             while piece := stream.read(_PIECE):
                 reader.feed(piece)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
+    finally:
+        if collecting:
+            gc.enable()
     reader.finish()
     return reader
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -90,7 +91,7 @@ def conclude(
         wall_seconds=wall_seconds,
     )
     status, reason = _status(result, failure)
-    return CellResult(**{**vars(result), "status": status, "reason": reason})
+    return dataclasses.replace(result, status=status, reason=reason)
 
 
 def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None]:

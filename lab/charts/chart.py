@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.model import CellResult, Session, Status
 from lab.summary import Table
@@ -41,6 +41,22 @@ class Canvas:
         name = f"mark{len(self.tips)}"
         artist.set_gid(name)
         self.tips[name] = tip
+
+    def dot(self, axes: Axes, x: float, y: float, tip: str, **style: Any) -> None:
+        """A marked point. Not by ``plot``, which takes as long as a whole axis."""
+        from matplotlib.lines import Line2D
+
+        point = Line2D([x], [y], linestyle="none", **style)
+        axes.add_line(point)
+        self.mark(point, tip)
+
+    def bar(self, axes: Axes, corner: tuple[float, float], width: float, height: float, tip: str, **style: Any) -> None:
+        """A marked bar. Not by ``bar``, for the same reason."""
+        from matplotlib.patches import Rectangle
+
+        rectangle = Rectangle(corner, width, height, **style)
+        axes.add_patch(rectangle)
+        self.mark(rectangle, tip)
 
     def panels(
         self, count: int, *, left: float, weights: Sequence[float] = (), legend: Sequence[tuple[Artist, str]] = ()

@@ -129,9 +129,11 @@ def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
             colour, name = _colour(one.interval), units.seconds(one.interval)
             for place, share in bins(one.gaps).items():
                 left, width = edge(place), edge(place + 1) - edge(place)
-                (bar,) = axes.bar([left], [100 * share], width, align="edge", color=colour, alpha=0.8, linewidth=0)
-                canvas.mark(bar, f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms")
+                tip = f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms"
+                canvas.bar(axes, (left, 0), width, 100 * share, tip, facecolor=colour, alpha=0.8, linewidth=0)
             axes.axvline(1e3 * one.interval, color=colour, linestyle="--", linewidth=1.4)
+        highest = max(max(bins(one.gaps).values()) for one in found if one.where == where)
+        axes.set_ylim(0, 105 * highest)
         axes.set_xscale("log")
         axes.set_xlim(0.8e3 * min(low, 0.001), 1.3e3 * max(high, 0.02))
         ticks = [one for one in (0.01, 0.1, 1, 5, 15, 50, 100, 500, 1000) if 0.8e3 * low <= one <= 1.3e3 * high]

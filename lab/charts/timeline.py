@@ -40,6 +40,9 @@ _STORIES = {
     ),
 }
 
+#: So many events of a story are drawn, from its beginning; the raw data has them all.
+MOST_EVENTS = 100
+
 #: More lanes than this are no picture any more; the table has them all.
 MOST_LANES = 16
 _LANE_PIXELS = 26
@@ -80,7 +83,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
         told = [(one, events(one, experiment)) for one in measured(session)]
         shown = extremes([one for one, story in told if story])
         if shown:
-            stories = tuple((_where(one), events(one, experiment)) for one in shown)
+            stories = tuple((_where(one), events(one, experiment)[:MOST_EVENTS]) for one in shown)
             found.append(_chart(experiment, title, reading, stories))
     return tuple(found)
 
@@ -193,11 +196,10 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
             level, colour = lanes[one.lane], _colour(one.cpu)
             tip = f"{one.at:.1f} ms, {one.lane}, CPU {_cpu(one)}: {one.text}"
             if one.since is None:
-                (dot,) = axes.plot([one.at], [level], "o", color=colour, markersize=5)
-                canvas.mark(dot, tip)
+                canvas.dot(axes, one.at, level, tip, color=colour, marker="o", markersize=5)
                 continue
-            (bar,) = axes.barh([level], [one.at - one.since], 0.62, one.since, color=colour, edgecolor=PAPER)
-            canvas.mark(bar, tip)
+            corner, took = (one.since, level - 0.31), one.at - one.since
+            canvas.bar(axes, corner, took, 0.62, tip, facecolor=colour, edgecolor=PAPER)
             if one.at - one.since > 0.03 * end:
                 middle = (one.at + one.since) / 2
                 axes.text(middle, level, _cpu(one), color=PAPER, ha="center", va="center_baseline", fontsize=10)

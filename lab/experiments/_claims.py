@@ -170,7 +170,10 @@ def decide(found: Estimate, low: float | None, high: float | None) -> str:
 
 def undisturbed(rounds: Sequence[Round], *arms: str) -> list[Round]:
     """The rounds that hold all of these arms, none of them disturbed: the ones that count."""
-    return [blocks for blocks in rounds if all(arm in blocks and not blocks[arm]["disturbed"] for arm in arms)]
+    kept = list(rounds)
+    for arm in arms:
+        kept = [blocks for blocks in kept if arm in blocks and not blocks[arm]["disturbed"]]
+    return kept
 
 
 def disturbances(rounds: Sequence[Round], *arms: str) -> list[str]:

@@ -43,7 +43,7 @@ def render(session: Session) -> str:
     import jinja2
 
     parts = {path.name: path.read_text("utf-8") for path in (resources.files("lab.reports") / "page").iterdir()}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     script = "\n" + parts["script.js"]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.from_string(parts["page.html"]).render(
