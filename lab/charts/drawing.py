@@ -25,7 +25,8 @@ WIDE, NARROW = 760, 360
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _COLOUR = re.compile("|".join(NAMES))
-_FONT = re.compile(r"font: (?:\w+ )??([\d.]+px)[^;]*")
+_FAMILY = re.compile(r"font-family: [^;]*;? ?")
+_FONT = re.compile(r"font: (?:\w+ )??([\d.]+px)[^;]*")  # as releases before 3.11 write it
 
 _STYLE: dict[Any, Any] = {  # its stubs know each key by its name
     "svg.fonttype": "none",  # text stays text: to be read aloud, searched and set in the page's own font
@@ -58,7 +59,9 @@ def element(chart: Chart, *, narrow: bool = False) -> str:
 
 def svg(chart: Chart) -> bytes:
     """The chart as an SVG file, on white. Raises MissingExtraError without matplotlib."""
-    return _text(_svg(chart, chart.name, narrow=False, transparent=False)).encode()
+    root = _svg(chart, chart.name, narrow=False, transparent=False)
+    root.set("style", "font-family: sans-serif")
+    return _text(root).encode()
 
 
 def png(chart: Chart) -> bytes:
@@ -110,7 +113,7 @@ def _clean(root: ElementTree.Element) -> None:
     for element in root.iter():
         style = element.get("style")
         if style and element.tag == f"{_SVG}text":
-            element.set("style", _FONT.sub(r"font-size: \1", style))
+            element.set("style", _FAMILY.sub("", _FONT.sub(r"font-size: \1", style)))
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
