@@ -188,24 +188,29 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
     )
     for axes, (where, story) in zip(panels, stories, strict=True):
         lanes = {lane: -number for number, lane in enumerate(_lanes(story))}
-        end = max(one.at for one in story)
+        first, end = min(map(_began, story)), max(one.at for one in story)
+        begun = {(one.lane, one.since) for one in story}  # a bar shows that moment already
         for lane, level in lanes.items():
             times = [moment for one in story if one.lane == lane for moment in (_began(one), one.at)]
-            axes.hlines(level, min(times), max(times), color=GRID, linewidth=2)
+            axes.hlines(level, min(times), max(times), color=GRID, linewidth=2, zorder=0.8)
         for one in (one for one in story if one.lane in lanes):
             level, colour = lanes[one.lane], _colour(one.cpu)
             tip = f"{one.at:.1f} ms, {one.lane}, CPU {_cpu(one)}: {one.text}"
+            if one.since is None and (one.lane, one.at) in begun:
+                continue
             if one.since is None:
                 canvas.dot(axes, one.at, level, tip, color=colour, marker="o", markersize=5)
                 continue
             corner, took = (one.since, level - 0.31), one.at - one.since
-            canvas.bar(axes, corner, took, 0.62, tip, facecolor=colour, edgecolor=PAPER)
-            if one.at - one.since > 0.03 * end:
+            canvas.bar(axes, corner, took, 0.62, tip, facecolor=colour, edgecolor=PAPER, zorder=2.2)
+            if one.at - one.since > 0.03 * (end - first):
                 middle = (one.at + one.since) / 2
-                axes.text(middle, level, _cpu(one), color=PAPER, ha="center", va="center_baseline", fontsize=10)
+                axes.text(
+                    middle, level, _cpu(one), color=PAPER, ha="center", va="center_baseline", fontsize=10, zorder=2.4
+                )
         axes.set_yticks(list(lanes.values()), [_short(lane) for lane in lanes])
-        axes.set_ylim(0.7 - len(lanes), 0.7)
-        axes.set_xlim(0, 1.03 * end)
+        axes.set_ylim(0.4 - len(lanes), 0.6)
+        axes.set_xlim(first - 0.03 * (end - first), end + 0.03 * (end - first) + 0.1)
         axes.set_title(where, loc="left", fontsize=12, color=INK)
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.spines["left"].set_visible(False)
