@@ -6,6 +6,7 @@ one run of a plan.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -120,7 +121,7 @@ class Outcome:
     stream: bytes | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # there may be a hundred thousand of them
 class Record:
     """One line that a cell emitted. ``kind`` is start, topology, begin, observation, sample, event, finish or
     end."""
@@ -144,6 +145,15 @@ class CellResult:
     faults: tuple[str, ...] = ()
     outcome: Outcome | None = None
     wall_seconds: float = 0.0
+
+    @functools.cached_property
+    def of(self) -> Mapping[str, tuple[Record, ...]]:
+        """The records of each experiment, by its name."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            if "experiment" in record.data:
+                found.setdefault(record.data["experiment"], []).append(record)
+        return {name: tuple(records) for name, records in found.items()}
 
     def data(self, kind: str) -> Mapping[str, Any]:
         """The data of the first record of this kind; empty when there is none."""
@@ -170,7 +180,7 @@ class CellResult:
 class Judgement:
     """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``, and
     so is ``ceiling``: the most (for times: the least) that the machine had to give. ``accepted`` and ``rejected`` count
-    rounds."""
+    rounds. ``advice`` is what to do where it is refuted or a surprise."""
 
     claim: str
     statement: str
@@ -185,6 +195,7 @@ class Judgement:
     accepted: int | None = None
     rejected: int | None = None
     ceiling: float | None = None
+    advice: str = ""
 
     @property
     def surprise(self) -> bool:

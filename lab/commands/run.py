@@ -106,10 +106,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import packed, progress, runner, sessions
+    from lab import packed, progress, reports, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
+    reports.check(options.format)
     experiments = chosen_experiments(options.experiments)
     check_limits(options)
     seconds, width = _level(options)
@@ -129,13 +130,7 @@ def run(options: argparse.Namespace) -> int:
             "quota": options.quota,
             "level": options.level,
         }
-        manifest = {
-            "schema": 1,
-            "session": session,
-            "began": began,
-            "arguments": arguments,
-            "engine": machine.engine,
-        }
+        manifest = sessions.manifest(id=session, began=began, machine=machine, arguments=arguments, cells=cells)
         folder.write_manifest(manifest)
         live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
         with live:

@@ -107,7 +107,8 @@ class Claim(NamedTuple):
 
     ``judge`` is the predicate: from the evidence and the cell's facts to a Finding. ``expected`` gives the verdict that
     is true of this kind of cell as far as is known, or ``None`` where it is not. ``least_cpus``: with fewer the claim
-    is untestable. ``tolerance``: for a claim that rests on a number.
+    is untestable. ``tolerance``: for a claim that rests on a number. ``advice``: what to do where the verdict is
+    *refuted*, or not the expected one; empty where that changes nothing for a program.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Claim(NamedTuple):
     expected: Callable[[Facts], str | None]
     least_cpus: int = 1
     tolerance: Tolerance | None = None
+    advice: str = ""
 
 
 class Experiment(NamedTuple):
@@ -170,7 +172,10 @@ def decide(found: Estimate, low: float | None, high: float | None) -> str:
 
 def undisturbed(rounds: Sequence[Round], *arms: str) -> list[Round]:
     """The rounds that hold all of these arms, none of them disturbed: the ones that count."""
-    return [blocks for blocks in rounds if all(arm in blocks and not blocks[arm]["disturbed"] for arm in arms)]
+    kept = list(rounds)
+    for arm in arms:
+        kept = [blocks for blocks in kept if arm in blocks and not blocks[arm]["disturbed"]]
+    return kept
 
 
 def disturbances(rounds: Sequence[Round], *arms: str) -> list[str]:
