@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.model import Judgement, Session, Verdict
-from lab.summary import title_of
+from lab.table import title_of
 
 
 @dataclass(frozen=True, kw_only=True)

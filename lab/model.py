@@ -67,8 +67,9 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One limit to run under. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen, ascending;
-    ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit.
+    """One limit to run under, on one build. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen,
+    ascending; ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit; ``build`` the
+    Python as the user named it, empty where there is but one.
 
     A cell that this machine lacks has no ids and a ``reason``. ``notes`` say what its CPUs are, where they are not
     equal cores close by.
@@ -80,6 +81,7 @@ class Cell:
     cpus: tuple[int, ...] = ()
     quota_cpus: float | None = None
     pinned: bool = True
+    build: str = ""
     reason: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -221,6 +223,20 @@ class Quantity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """A claim that came out otherwise on one build than on its neighbour; ``since`` says when that came, or nothing."""
+
+    claim: str
+    limit: str
+    before: str
+    after: str
+    was: Verdict
+    now: Verdict
+    since: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a plan, with all that was measured and what it means."""
 
@@ -234,6 +250,7 @@ class Session:
     judgements: tuple[Judgement, ...]
     wall_seconds: float
     quantities: tuple[Quantity, ...] = ()
+    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 

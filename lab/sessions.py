@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab import __version__, verdicts
+from lab import __version__, changes, verdicts
 from lab.experiments import load
 from lab.model import Cell, CellResult, Machine, Session, Status, Verdict
 
@@ -26,6 +26,7 @@ def assemble(
 ) -> Session:
     """A session with every claim of its experiments judged."""
     found = [load(name) for name in experiments]
+    judgements = verdicts.judge(found, results)
     return Session(
         id=id,
         began=began,
@@ -34,7 +35,8 @@ def assemble(
         lab_version=__version__,
         code_sha256=code_sha256,
         results=tuple(results),
-        judgements=verdicts.judge(found, results),
+        judgements=judgements,
+        changes=changes.between(found, results, judgements),
         quantities=verdicts.quantities(found, results),
         wall_seconds=wall_seconds,
         notes=tuple(notes),

@@ -36,8 +36,13 @@ def facts_of(result: CellResult) -> Facts:
         start_method=python["start_method"],
         siblings=tuple(map(tuple, proof.get("siblings") or ())),
         kinds=proof.get("kinds") or 1,
+        told_cpus=_number(python.get("options", {}).get("cpu_count")),
         isolated=tuple(sorted(_ids(proof.get("isolated")) & {*proof["affinity"]})),
     )
+
+
+def _number(text: object) -> int | None:
+    return int(text) if isinstance(text, str) and text.isdecimal() else None
 
 
 def _ids(text: str | None) -> set[int]:

@@ -37,6 +37,9 @@ PURE = {
     "packing",
     "machine_map",
     "sentinel",
+    "table",
+    "claim_tables",
+    "changes",
     "lessons",
     "parcel",
 }
@@ -88,6 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "charts": {*MODEL, *PURE, "charts"},
     "archive": {*MODEL, *PURE, "runner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},
+    "choice": {*MODEL, "builds", "containers", "engines", "images", "interpreters"},
     "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
     "reports": {*MODEL, *PURE, "charts", "reports"},

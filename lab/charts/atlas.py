@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lab import units
 from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured, printable
 from lab.model import Session
-from lab.summary import Table, title_of
+from lab.table import Table, title_of
 
 #: What an observation of the race atlas holds, beside its statement and its byte code.
 _NUMBERS = ("interval_seconds", "tries", "lost", "handovers")

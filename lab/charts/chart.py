@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.model import CellResult, Session, Status
-from lab.summary import Table
+from lab.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -12,7 +12,7 @@ from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, bu
 from lab.experiments import switching
 from lab.model import Session
 from lab.stats import median, quantile
-from lab.summary import Table
+from lab.table import Table
 from lab.verdicts import evidence_of
 
 if TYPE_CHECKING:

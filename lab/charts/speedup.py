@@ -10,7 +10,8 @@ from lab import cores, units
 from lab.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of, measured
 from lab.model import Session
 from lab.stats import Estimate
-from lab.summary import Table, rate, title_of
+from lab.summary import rate
+from lab.table import Table, title_of
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D

@@ -22,7 +22,7 @@ from lab.charts.chart import (
     printable,
 )
 from lab.model import CellResult, Session
-from lab.summary import Table
+from lab.table import Table
 
 #: Experiments whose story is worth drawing: title, and how to read it.
 _STORIES = {

@@ -24,7 +24,8 @@ class Facts(NamedTuple):
     ``version`` is (major, minor); ``cpus`` the size of the affinity mask (P); ``rate`` the least of P and every quota
     (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes. ``siblings``: CPUs of the mask
     that share a physical core, a tuple for each such core; ``kinds``: of how many kinds its cores are;
-    ``isolated``: its CPUs between which the scheduler moves nothing.
+    ``isolated``: its CPUs between which the scheduler moves nothing; ``told_cpus``: how many Python was told there are
+    (``-X cpu_count``).
     """
 
     version: tuple[int, int]
@@ -36,6 +37,7 @@ class Facts(NamedTuple):
     siblings: tuple[tuple[int, ...], ...] = ()
     kinds: int = 1
     isolated: tuple[int, ...] = ()
+    told_cpus: int | None = None
 
 
 class Finding(NamedTuple):

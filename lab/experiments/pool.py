@@ -97,7 +97,11 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     if same:
         reason = "Pool() started %d for %s" % (workers, have)
     else:
-        believed = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
+        believed = {
+            facts.host_cpus: "the host's CPUs",
+            facts.cpus: "the CPUs in the affinity mask",
+            facts.told_cpus: "what -X cpu_count says",
+        }
         source = believed.get(workers, "something else")
         reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, source)
     return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
@@ -105,7 +109,7 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
 
 def expect_default_size(facts: Facts) -> str | None:
     """Up to 3.12 Pool() asks os.cpu_count(), from 3.13 os.process_cpu_count(); no release looks at the quota."""
-    believed = facts.cpus if facts.version >= (3, 13) else facts.host_cpus
+    believed = facts.told_cpus or facts.cpus if facts.version >= (3, 13) else facts.host_cpus
     return CONFIRMED if believed == facts.rate else REFUTED
 
 

@@ -18,7 +18,7 @@ from lab import cpuset, lessons, parcel, reports, summary, units
 from lab.charts import Chart, charts, drawing
 from lab.errors import MissingExtraError
 from lab.model import CellResult, Judgement, Session, Status, Verdict
-from lab.summary import Table, title_of
+from lab.table import Table, title_of
 
 #: A page with more records than this, or a larger zip, is slow to send; it says where they are instead.
 MOST_RECORDS = 20_000
