@@ -19,6 +19,11 @@ def render(session: Session, form: str) -> str:
     return cast(str, importlib.import_module(f"lab.reports.{form}").render(session))
 
 
+def needs(form: str) -> frozenset[str]:
+    """The experiments without which a format has nothing to say."""
+    return frozenset(getattr(importlib.import_module(f"lab.reports.{form}"), "NEEDS", ()))
+
+
 def document(session: Session) -> dict[str, Any]:
     """A session as the JSON document that ``json`` prints."""
     from lab.reports import json
