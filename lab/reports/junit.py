@@ -1,8 +1,8 @@
 """The report for CI servers: JUnit XML, a suite for each cell, a case for each claim.
 
-What the two schemas in use have in common, and no more: that of Jenkins (junit-4.xsd and junit-10.xsd of its xUnit
-plugin) and that of Apache Ant (JUnit.xsd by Windy Road). tests/junit.xsd states it. None of them lets a case have
-properties, so the cell's stand in its suite.
+What the two schemas in use have in common, and no more: that of Jenkins (junit-10.xsd of its xUnit plugin) and that of
+Apache Ant (JUnit.xsd by Windy Road). tests/junit.xsd states it. Neither of them lets a case have properties, so the
+cell's stand in its suite.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _cases(result: CellResult, judgements: list[Judgement]) -> list[Element]:
         elif one.verdict is Verdict.ERROR:
             _outcome(case, "error", "error", one.reason, one)
         elif not one.verdict.decisive:
-            _outcome(case, "skipped", one.verdict.value, one.reason)
+            _outcome(case, "skipped", one.verdict.value, f"{one.verdict}: {one.reason}")
         cases.append(case)
     return cases
 
@@ -97,9 +97,7 @@ def _case(group: str, name: str, result: CellResult, seconds: float) -> Element:
 
 
 def _outcome(case: Element, tag: str, kind: str, message: str, one: Judgement | None = None) -> None:
-    # A skipped case may have no type in Jenkins' older schema; its message begins with it.
-    attributes = {"message": f"{kind}: {message}"} if tag == "skipped" else {"type": kind, "message": message}
-    outcome = SubElement(case, tag, {key: _clean(value) for key, value in attributes.items()})
+    outcome = SubElement(case, tag, {"type": kind, "message": _clean(message)})
     if one:
         outcome.text = _clean(_story(one))
 
