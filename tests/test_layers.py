@@ -30,6 +30,7 @@ PURE = {
     "cores",
     "gathering",
     "scaling",
+    "particulars",
     "builds",
     "answers",
     "roundings",
