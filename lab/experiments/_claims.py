@@ -123,8 +123,8 @@ class Experiment(NamedTuple):
 
     ``run`` gets a Voice (see :mod:`lab.experiments._voice`); ``summary`` is one line; ``method`` says what is measured
     and how, ``watch`` what to look at in the result. ``typical_seconds`` is about how long it takes;
-    ``None``: as long as it is given. ``figures``: the rows of its own table, from the evidence. ``extra``: not part of a
-    bare ``lab run``: run by its name, or with ``lab run all``.
+    ``None``: as long as it is given. ``figures``: the rows of its own table, from the evidence.
+    ``extra``: not part of a bare ``lab run``: run by its name, or with ``lab run all``.
     """
 
     name: str

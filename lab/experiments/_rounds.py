@@ -14,6 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import sys
 import threading
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
@@ -44,7 +45,8 @@ class Arm(NamedTuple):
     ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. ``clean``: they
     have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
     GIL, nor for more workers than CPUs). ``every``: the arm takes part in every so many rounds only; ``repeat``: so
-    many times in such a round.
+    many times in such a round. ``method``: how its processes were started; ``isolated``: each of its threads works in
+    an interpreter of its own (Python 3.14 and later).
     """
 
     name: str
@@ -56,6 +58,8 @@ class Arm(NamedTuple):
     seconds: float = BLOCK_SECONDS
     every: int = 1
     repeat: int = 1
+    method: str = "fork"
+    isolated: bool = False
 
 
 class Turn(NamedTuple):
@@ -66,6 +70,7 @@ class Turn(NamedTuple):
     cpus: tuple[tuple[int, ...], ...]
     start: float
     end: float
+    isolated: bool = False
 
 
 class Tally(NamedTuple):
@@ -145,22 +150,25 @@ class Crew:
     """Persistent worker processes, one for each CPU and at least ``least``; use as a context manager.
 
     They are forked, also where that is not the default start method: which one is used makes no difference to a worker
-    that lives through the whole measurement, and fork is the quickest.
+    that lives through the whole measurement, and fork is the quickest. ``methods``: where that itself is to be shown,
+    as many workers are started by each of these.
     """
 
-    def __init__(self, cpus: Sequence[int], least: int = 2) -> None:
+    def __init__(self, cpus: Sequence[int], least: int = 2, methods: Sequence[str] = ("fork",)) -> None:
         self.cpus = tuple(cpus)
-        context = multiprocessing.get_context("fork")
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
-        turn = context.Lock()
-        for _ in range(max(least, len(self.cpus))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+        self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
+        for method in methods:
+            context: Any = multiprocessing.get_context(method)
+            turn = context.Lock()
+            for _ in range(max(least, len(self.cpus))):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
 
     def __enter__(self) -> Crew:
         return self
@@ -220,7 +228,8 @@ class Crew:
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number) for number in numbers)
-                turns[process].append((place, Turn(arm.payload, cpus, start, start + arm.seconds)))
+                turn = Turn(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
+                turns[self._first[arm.method] + process].append((place, turn))
             start += arm.seconds
         return turns
 
@@ -283,7 +292,8 @@ def _serve(pipe: Any, parents_end: Any, turn: Any) -> None:
             return
         tallies = []
         for one in turns:
-            tallies.append(_alone(one, 0, tools) if len(one.cpus) == 1 else _team(one, tools))
+            alone = len(one.cpus) == 1 and not one.isolated
+            tallies.append(_alone(one, 0, tools) if alone else _team(one, tools))
         pipe.send(tallies)
 
 
@@ -308,9 +318,14 @@ def _alone(turn: Turn, number: int, tools: Tools) -> Tally:
 
 def _team(turn: Turn, tools: Tools) -> Tally:
     tallies: list[Tally] = []
+    numbers = range(len(turn.cpus))
+    workers: list[Callable[[int], Tally]] = [lambda number: _alone(turn, number, tools) for _ in numbers]
+    if turn.isolated:
+        workers = [
+            lambda number, inside=inside: inside.call(_isolated, turn, number) for inside in interpreters(numbers)
+        ]
     team = [
-        threading.Thread(target=lambda number=number: tallies.append(_alone(turn, number, tools)))
-        for number in range(len(turn.cpus))
+        threading.Thread(target=lambda number=number: tallies.append(workers[number](number))) for number in numbers
     ]
     for thread in team:
         thread.start()
@@ -323,6 +338,24 @@ def _team(turn: Turn, tools: Tools) -> Tally:
         sum(tally.cpu for tally in tallies),
         sum(delays) if len(delays) == len(tallies) else None,
     )
+
+
+_interpreters: list[Any] = []
+
+
+def interpreters(numbers: Sequence[int]) -> list[Any]:
+    """As many interpreters of this process, which live as long as it does; each finds our code where this one does."""
+    # Older Pythons, and the stubs for them, do not have it.
+    from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
+
+    while len(_interpreters) < len(numbers):
+        _interpreters.append(create())
+        _interpreters[-1].exec("import sys; sys.path[:] = %r" % sys.path)
+    return _interpreters[: len(numbers)]
+
+
+def _isolated(turn: Turn, number: int) -> Tally:
+    return _alone(turn, number, Tools(b"", None))
 
 
 def run_delay() -> float | None:

@@ -16,8 +16,8 @@ PATIENCE_SECONDS = 10.0
 
 
 class Ended(NamedTuple):
-    """What became of a program: its exit status (negative: the signal that ended it; ``None``: it had to be killed), and
-    what it printed."""
+    """What became of a program: its exit status (negative: the signal that ended it; ``None``: it had to be killed),
+    and what it printed."""
 
     status: int | None
     out: str

@@ -176,7 +176,7 @@ EXPERIMENT = Experiment(
         Claim(
             "silent-failures.pool-exception-lost",
             "a pool task's exception that nobody asks for leaves no trace, not even in the exit status",
-            holds("unasked, pool", "status 0, and nothing was printed", "something was printed, or the status told"),
+            holds("unasked, pool", "status 0, and nothing was printed", "it was printed, or the status told"),
             always(CONFIRMED),
         ),
         Claim(
