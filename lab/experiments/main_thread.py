@@ -126,7 +126,7 @@ def interrupted(voice: Voice) -> None:
     worker = threading.Thread(target=work)
     try:
         worker.start()
-        done.wait(10)
+        came(done.is_set)  # in short steps: what comes just before a wait does not end it
     except KeyboardInterrupt:
         raised.append("MainThread")
     finally:
