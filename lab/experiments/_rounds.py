@@ -158,10 +158,12 @@ class Crew:
         self.cpus = tuple(cpus)
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
+        self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
         self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
         for method in methods:
             context: Any = multiprocessing.get_context(method)
             turn = context.Lock()
+            self._turns.append(turn)
             for _ in range(max(least, len(self.cpus))):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
@@ -321,9 +323,8 @@ def _team(turn: Turn, tools: Tools) -> Tally:
     numbers = range(len(turn.cpus))
     workers: list[Callable[[int], Tally]] = [lambda number: _alone(turn, number, tools) for _ in numbers]
     if turn.isolated:
-        workers = [
-            lambda number, inside=inside: inside.call(_isolated, turn, number) for inside in interpreters(numbers)
-        ]
+        _isolated.extend(interpreters(len(numbers) - len(_isolated)))
+        workers = [lambda number, one=one: one.call(_inside, turn, number) for one in _isolated]
     team = [
         threading.Thread(target=lambda number=number: tallies.append(workers[number](number))) for number in numbers
     ]
@@ -340,21 +341,22 @@ def _team(turn: Turn, tools: Tools) -> Tally:
     )
 
 
-_interpreters: list[Any] = []
-
-
-def interpreters(numbers: Sequence[int]) -> list[Any]:
-    """As many interpreters of this process, which live as long as it does; each finds our code where this one does."""
+def interpreters(count: int) -> list[Any]:
+    """As many new interpreters of this process, each of which finds our code where this one does."""
     # Older Pythons, and the stubs for them, do not have it.
     from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
 
-    while len(_interpreters) < len(numbers):
-        _interpreters.append(create())
-        _interpreters[-1].exec("import sys; sys.path[:] = %r" % sys.path)
-    return _interpreters[: len(numbers)]
+    made = [create() for _ in range(count)]
+    for one in made:
+        one.exec("import sys; sys.path[:] = %r" % sys.path)
+    return made
 
 
-def _isolated(turn: Turn, number: int) -> Tally:
+#: Those of this process which an arm has used; they live as long as it does.
+_isolated: list[Any] = []
+
+
+def _inside(turn: Turn, number: int) -> Tally:
     return _alone(turn, number, Tools(b"", None))
 
 
