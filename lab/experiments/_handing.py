@@ -98,6 +98,8 @@ def hand(executor: str, name: str) -> tuple[str, str]:
         return REFUSED, type(error).__name__
     finally:
         changed = THINGS[name].changed(thing)
+        if hasattr(thing, "close"):
+            thing.close()
     return (SHARED if changed else COPIED), ""
 
 

@@ -321,13 +321,16 @@ def _alone(turn: Turn, number: int, tools: Tools) -> Tally:
 def _team(turn: Turn, tools: Tools) -> Tally:
     tallies: list[Tally] = []
     numbers = range(len(turn.cpus))
-    workers: list[Callable[[int], Tally]] = [lambda number: _alone(turn, number, tools) for _ in numbers]
     if turn.isolated:
         _isolated.extend(interpreters(len(numbers) - len(_isolated)))
-        workers = [lambda number, one=one: one.call(_inside, turn, number) for one in _isolated]
-    team = [
-        threading.Thread(target=lambda number=number: tallies.append(workers[number](number))) for number in numbers
-    ]
+
+    def work(number: int) -> None:
+        if turn.isolated:
+            tallies.append(_isolated[number].call(_inside, turn, number))
+        else:
+            tallies.append(_alone(turn, number, tools))
+
+    team = [threading.Thread(target=work, args=(number,)) for number in numbers]
     for thread in team:
         thread.start()
     for thread in team:

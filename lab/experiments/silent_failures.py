@@ -94,10 +94,10 @@ def worker_dies(voice: Voice) -> None:
         voice.observe("pool says nothing", not lost.ready())
         voice.tell("a Pool's worker died: its successor answered, its own result never came")
     with ProcessPoolExecutor(1) as executor:
-        future = executor.submit(os._exit, 1)
+        told = False
+        future: Any = executor.submit(os._exit, 1)
         try:
             future.result(20)
-            told = False
         except BrokenProcessPool as error:
             told = True
             voice.tell("a ProcessPoolExecutor's worker died: %s: %s" % (type(error).__name__, str(error)[:60]))
