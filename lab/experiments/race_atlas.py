@@ -135,7 +135,7 @@ def described(seen: Seen, names: Sequence[str]) -> str:
 
 
 def _badness(one: Mapping[str, Any]) -> float:
-    return -float(one["lost"]) / max(one["tries"], 1)
+    return float(-one["lost"] / max(one["tries"], 1))
 
 
 def judge_losing(
