@@ -42,8 +42,8 @@ MOST_OTHERS = 10
 #: Rounds of work for each of these.
 BATCH = 3
 REPEAT = 3
-#: Workers that are started to see how the memory grows.
-GROWTH = 2
+#: Workers of each kind that are started to see how the memory grows.
+GROWTH = 1
 
 
 def executors() -> tuple[str, ...]:
@@ -283,7 +283,7 @@ EXPERIMENT = Experiment(
     summary="Executors: threads, processes by fork, forkserver and spawn, and interpreters compared",
     method="The same pure Python code in as many workers of each kind as there are CPUs, in rounds of short blocks in"
     " random order beside the capacity probe; between them rounds in which a worker of each kind is started, and in"
-    " which two are kept to see by how much the memory of the whole family grows (PSS). Six things are handed to a"
+    " which one is kept to see by how much the memory of the whole family grows (PSS). Six things are handed to a"
     " worker of each kind, which changes them: shared, copied or refused.",
     watch="What one worker costs to start and to keep, beside what it gains; and the list of what cannot be handed"
     " over. Interpreters scale like processes and start like none of the others.",
