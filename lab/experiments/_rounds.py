@@ -363,6 +363,11 @@ def _inside(turn: Turn, number: int) -> Tally:
     return _alone(turn, number, Tools(b"", None))
 
 
+def gil_enabled() -> bool:
+    """Whether threads of this process need a GIL; where they do not, they have no reason to wait for each other."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
 def run_delay() -> float | None:
     """Seconds the calling thread has waited in a run queue: field 2 of /proc/thread-self/schedstat, in ns (the
     kernel's Documentation/scheduler/sched-stats.rst); ``None`` where the kernel does not keep it."""

@@ -27,7 +27,7 @@ from lab.experiments._claims import (
 )
 from lab.experiments._handing import REFUSED, SHARED, THINGS, family_bytes, hand
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, judge, of, over
-from lab.experiments._rounds import ALONE, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, gil_enabled, probe, shuffler
 from lab.experiments._voice import Voice
 
 METHODS = ("fork", "forkserver", "spawn")
@@ -51,14 +51,17 @@ def executors() -> tuple[str, ...]:
     return ("thread", *METHODS) + (("interpreter",) if HAS_INTERPRETERS else ())
 
 
-def arms_for(cpus: int) -> tuple[Arm, ...]:
+def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
     """The arms of a round in a cell with that many CPUs; as many workers, at least two."""
     workers = max(2, cpus)
     free = workers <= cpus
+    threads = Arm("work, thread", "count", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    if not gil:
+        threads = threads._replace(clean=free, seconds=BLOCK_SECONDS, repeat=REPEAT)
     arms = [
         ALONE._replace(repeat=REPEAT),
         probe(cpus)._replace(repeat=REPEAT),
-        Arm("work, thread", "count", threads=workers, clean=False, seconds=TEAM_SECONDS),
+        threads,
     ]
     for method in METHODS:
         arms.append(
@@ -73,7 +76,7 @@ def arms_for(cpus: int) -> tuple[Arm, ...]:
 
 def run(voice: Voice) -> None:
     handed(voice)
-    arms = arms_for(len(voice.cpus))
+    arms = arms_for(len(voice.cpus), gil_enabled())
     order = shuffler()
     starts = {"start, " + name: block for name, block in start_cost.blocks_here().items() if name in executors()}
     start_cost.blocks_here()["forkserver"]()  # from here on its server is warm

@@ -23,10 +23,10 @@ from lab.experiments._claims import (
     estimate_or_none,
 )
 from lab.experiments._measured import Measured
-from lab.experiments._rounds import shuffler
+from lab.experiments._rounds import gil_enabled, shuffler
 from lab.experiments._statements import STATEMENTS, Statement, marked
 from lab.experiments._voice import Voice
-from lab.experiments.race import FEWEST_HAND_OVERS, expect_plain, take_turns
+from lab.experiments.race import expect_plain, take_turns
 from lab.stats import Estimate
 
 #: Switch intervals, in seconds, and how long a run at each is; the first is the default.
@@ -36,6 +36,9 @@ INTERVALS = ((0.005, 0.02), (0.0001, 0.01), (0.000001, 0.01))
 FEWEST_RUNS = 5
 MOST_RUNS = 12
 MOST_SECONDS = 6.0
+
+#: Below this many for each statement that lost nothing, nothing is concluded: four of them bound the rate at 1.5 %.
+FEWEST_HAND_OVERS_EACH = 50
 
 AUGMENTED = ("n += 1, global", "n += 1, attribute", "n += 1, dict item", "n += 1, list item")
 ONE_CALL = ("list.append", "list.insert, del", "deque.append", "set.add", "dict.setdefault")
@@ -57,7 +60,7 @@ def race(statement: Statement, interval: float, seconds: float) -> dict[str, Any
 
 
 def run(voice: Voice) -> None:
-    gil = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+    gil = gil_enabled()
     points = [(name, interval, seconds) for name in STATEMENTS for interval, seconds in INTERVALS]
     order = shuffler()
     rounds: list[Round] = []
@@ -83,12 +86,13 @@ def run(voice: Voice) -> None:
 
 
 def settled(rounds: Sequence[Round], gil: bool) -> bool:
-    """Whether nothing that is judged lacks hand-overs; without a GIL none is needed."""
-    if not gil:
-        return True
-    names = [arm(name, interval) for name in AUGMENTED for interval, _ in INTERVALS]
-    noticed: int = sum(blocks[name]["hand_overs"] for blocks in rounds for name in names)
-    return noticed >= 4 * FEWEST_HAND_OVERS
+    """Whether nothing that is judged lacks hand-overs, and the rarest loss was seen; without a GIL it always is so."""
+
+    def summed(names: Sequence[str], key: str) -> int:
+        return sum(int(one[arm(name, at)][key]) for one in rounds for name in names for at, _ in INTERVALS)
+
+    enough = summed(AUGMENTED, "hand_overs") >= FEWEST_HAND_OVERS_EACH * len(AUGMENTED)
+    return not gil or (enough and summed(("check, call, act",), "lost") > 0)
 
 
 def total(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def _badness(one: Mapping[str, Any]) -> float:
 
 
 def judge_losing(
-    names: Sequence[str], lossy: str, lossless: str, each: int = FEWEST_HAND_OVERS
+    names: Sequence[str], lossy: str, lossless: str, each: int = FEWEST_HAND_OVERS_EACH
 ) -> Callable[[Evidence, Facts], Finding]:
     """``lossy`` when any of these statements lost anything, ``lossless`` when none did in so many hand-overs for each
     of them; else nothing is decided."""

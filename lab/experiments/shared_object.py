@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import types
 from typing import Any, Callable, Sequence
 
 from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Facts, Figure, Round, Tolerance
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, over
-from lab.experiments._rounds import ALONE, BLOCK_SECONDS, PAYLOADS, TEAM_SECONDS, Arm, Crew, Tools, probe, shuffler
+from lab.experiments._rounds import (
+    ALONE,
+    BLOCK_SECONDS,
+    PAYLOADS,
+    TEAM_SECONDS,
+    Arm,
+    Crew,
+    Tools,
+    gil_enabled,
+    probe,
+    shuffler,
+)
 from lab.experiments._voice import Voice
 
 FEWEST_ROUNDS = 8
@@ -123,10 +133,6 @@ def run(voice: Voice) -> None:
     for name in KINDS:
         rates = [rounds[-1]["threads, %s %s" % (whose, name)]["rate"] for whose in ("own", "shared")]
         voice.tell("%s: %.0f payloads a second on objects of their own, %.0f on one for all" % (name, *rates))
-
-
-def gil_enabled() -> bool:
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
