@@ -28,6 +28,7 @@ TEAM_SECONDS = 0.025
 #: From one block to the next: a worker ends the payload it is in, and raises the threads of the next block.
 GAP_SECONDS = 0.001
 GAP_SECONDS_A_THREAD = 0.0003
+GAP_SECONDS_AN_INTERPRETER = 0.002
 #: From laying out a timetable to its first block: it has to reach every worker.
 LEAD_SECONDS = 0.01
 
@@ -226,7 +227,8 @@ class Crew:
         turns: list[list[tuple[int, Turn]]] = [[] for _ in self._pipes]
         start = time.monotonic() + LEAD_SECONDS
         for place, arm in enumerate(arms):
-            start += GAP_SECONDS + (arm.threads * GAP_SECONDS_A_THREAD if arm.threads > 1 else 0)
+            each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
+            start += GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number) for number in numbers)
@@ -244,7 +246,9 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     (shares of wall time, of the worst worker; ``None`` where they are not known), ``disturbed`` (why it must not
     count, or ``None``)."""
     delays = [tally.delay / tally.wall for tally in tallies if tally.delay is not None]
-    lost = [1 - (tally.cpu + (tally.delay or 0)) / tally.wall for tally in tallies if arm.threads == 1]
+    # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
+    told = tallies if arm.threads == 1 or arm.clean else ()
+    lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in told]
     block = {
         "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
         "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),

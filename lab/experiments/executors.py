@@ -69,7 +69,15 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
         )
     if HAS_INTERPRETERS:
         arms.append(
-            Arm("work, interpreter", "count", threads=workers, clean=free, repeat=REPEAT, isolated=True),
+            Arm(
+                "work, interpreter",
+                "count",
+                threads=workers,
+                clean=free,
+                seconds=2 * BLOCK_SECONDS,
+                repeat=REPEAT,
+                isolated=True,
+            ),
         )
     return tuple(arms)
 
