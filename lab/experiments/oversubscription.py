@@ -31,7 +31,8 @@ from lab.experiments._claims import (
 )
 from lab.experiments._limit import Limit, limit_of
 from lab.experiments._measured import Measured, decided, judge, of, over
-from lab.experiments._rounds import Crew, Tools, count, shuffler
+from lab.experiments._payloads import Tools, count
+from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._tails import histogram, quantile_ratio, quantile_times
 from lab.experiments._voice import Voice
 from lab.stats import Estimate, median, over_rounds
