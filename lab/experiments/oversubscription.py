@@ -447,9 +447,9 @@ EXPERIMENT = Experiment(
     method="Persistent pools of ½, 1, 2, 4 and 8 R workers (R: the least of the CPUs and every quota), and one of as"
     " many as Pool() takes, are kept busy in random order with tasks that compute for about 3 ms, and with tasks that"
     " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 80 % of the CPU time that"
-    " their workers could get, or have used the quota up. Counted are the tasks a second, and what each task took its worker by the"
-    " clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of it, after"
-    " another one that gets the pool into step.",
+    " their workers could get, or have used the quota up. Counted are the tasks a second, and what each task took its"
+    " worker by the clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of"
+    " it, after another one that gets the pool into step.",
     watch="Tasks that compute gain nothing from more workers than R, but each takes longer, the slowest most. Tasks"
     " that wait gain from every worker. Pool()'s own number knows neither a quota nor what the tasks do.",
     run=run,
