@@ -19,8 +19,8 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "begin": {"experiment": str},
     "observation": {"experiment": str, "name": str, "value": object},
     "sample": {"experiment": str, "name": str, "values": dict},
-    "event": {"experiment": str, "pid": int, "thread": str, "cpu": int | None, "at": int | float, "text": str},
-    "finish": {"experiment": str, "outcome": str, "reason": str | None},
+    "event": {"experiment": str, "pid": int, "thread": str, "cpu": (int, type(None)), "at": (int, float), "text": str},
+    "finish": {"experiment": str, "outcome": str, "reason": (str, type(None))},
     "end": {"records": int, "sha256": str},
 }
 
@@ -136,14 +136,20 @@ class Reader:
 
 def _is_whole(record: Record) -> bool:
     """Whether each field and each entry that the record's kind calls for is there and is of the right type."""
-    fields = ((record.session, str), (record.cell, str), (record.seq, int), (record.time, int | float))
-    return (
-        all(isinstance(value, kind) for value, kind in fields)
+    # Plain tests, one after the other: this runs for every record of a session, of which there may be very many.
+    if not (
+        isinstance(record.session, str)
+        and isinstance(record.cell, str)
+        and isinstance(record.seq, int)
+        and isinstance(record.time, (int, float))
         and isinstance(record.data, dict)
-        and all(
-            name in record.data and isinstance(record.data[name], kind) for name, kind in _HOLDS[record.kind].items()
-        )
-    )
+    ):
+        return False
+    data = record.data
+    for name, kind in _HOLDS[record.kind].items():  # noqa: SIM110 - all() takes three times as long
+        if name not in data or not isinstance(data[name], kind):
+            return False
+    return True
 
 
 def read(stream: bytes) -> Reader:
