@@ -7,8 +7,9 @@ a repeat and its last record, of kind ``end``, carries the right count and hash;
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
+
+import orjson
 
 from lab.model import Record
 from lab.worker.channel import LONGEST_RECORD, SCHEMA, canonical
@@ -36,7 +37,6 @@ class Reader:
         self.faults: list[str] = []
         self.refusal: str | None = None
         self._pending = b""
-        self._words: dict[str, str] = {}
         self._overlong = False
         self._hash = hashlib.sha256()
         self._ended = False
@@ -71,41 +71,20 @@ class Reader:
             self._fault(f"a line longer than {LONGEST_RECORD} bytes")
             return None
         try:
-            fields = json.loads(line.decode())
+            fields = orjson.loads(line)
             if fields.get("kind") == "refused":
                 self.refusal = str(fields["reason"])
                 return None
             if fields.pop("schema") != SCHEMA:
                 self._fault("a record of another schema")
                 return None
-            record = Record(**self._shared(fields))
+            record = Record(**fields)
             if not _is_whole(record):
                 raise TypeError
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
         return self._in_order(record, line)
-
-    def _shared(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The same, with one copy of every name that comes again and again: a third of what many records take."""
-        same = self._words.setdefault
-        for name in ("session", "cell", "kind"):
-            word = fields[name]
-            fields[name] = same(word, word)
-        data = fields["data"]
-        if fields["kind"] == "sample":
-            data["values"] = {
-                same(arm, arm): {same(key, key): one for key, one in block.items()}
-                if isinstance(block, dict)
-                else block
-                for arm, block in data["values"].items()
-            }
-        for name in ("experiment", "name"):
-            word = data.get(name)
-            if isinstance(word, str):
-                data[name] = same(word, word)
-        fields["data"] = {same(key, key): one for key, one in data.items()}
-        return fields
 
     def _in_order(self, record: Record, line: bytes) -> Record | None:
         expected = self.records[-1].seq + 1 if self.records else 0
