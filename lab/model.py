@@ -217,7 +217,8 @@ class Judgement:
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
     """A number that an experiment measured in one cell, beside its claims. ``value``, ``low`` and ``high`` (its 95 %
-    interval) are in ``unit``, or ``None`` with too few rounds."""
+    interval) are in ``unit``, or ``None`` with too few rounds; ``of`` is whose number it is, where many have the same.
+    """
 
     experiment: str
     title: str
@@ -229,6 +230,7 @@ class Quantity:
     unit: str
     accepted: int
     rejected: int
+    of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -194,19 +194,42 @@ def _model(arm: str, found: Fit) -> str:
 
 
 def quantities(session: Session) -> list[Table]:
-    """A table for each experiment that has measured more than its claims: every number, with its interval."""
+    """The tables of each experiment that has measured more than its claims: every number, with its interval; and those
+    that many have alike, a row for each of them."""
     found = []
-    labels = {result.cell.id: title_of(result) for result in session.results}
     for experiment in dict.fromkeys(one.experiment for one in session.quantities):
         mine = [one for one in session.quantities if one.experiment == experiment]
-        rows, last = [], ""
-        for one in mine:
+        found += [table(session, mine) for table in (_numbers_of, _rows_of) if table(session, mine).rows]
+    return found
+
+
+def _numbers_of(session: Session, quantities: Sequence[Quantity]) -> Table:
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    rows, last = [], ""
+    for one in quantities:
+        if not one.of:
             row = (one.what, _quantity(one), _interval(one), _rounds(one))
             rows.append(("" if one.cell == last else labels[one.cell], *row))
             last = one.cell
-        rows += [(title_of(result), word, "-", "-", "-") for result, word in _unmeasured(session)]
-        found.append(Table(title=mine[0].title, head=("CPUs", experiment, *_NUMBER), rows=tuple(rows)))
-    return found
+    rows += [(title_of(result), word, "-", "-", "-") for result, word in _unmeasured(session)] if rows else []
+    head = ("CPUs", quantities[0].experiment, *_NUMBER)
+    return Table(title=quantities[0].title, head=head, rows=tuple(rows))
+
+
+def _rows_of(session: Session, quantities: Sequence[Quantity]) -> Table:
+    """What many have alike, without the intervals, which the JSON document has."""
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    columns = list(dict.fromkeys(one.what for one in quantities if one.of))
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for one in quantities:
+        if one.of:
+            lines.setdefault((one.cell, one.of), {})[one.what] = _quantity(one)
+    rows, last = [], ""
+    for (cell, name), values in lines.items():
+        rows.append(("" if cell == last else labels[cell], name, *(values.get(column, "-") for column in columns)))
+        last = cell
+    head = ("CPUs", "", *(column.replace(" ", "\n") for column in columns))
+    return Table(title=f"{quantities[0].experiment}, one by one", head=head, rows=tuple(rows))
 
 
 _NUMBER = ("value", "95 % interval", "rounds\n+/-")

@@ -88,6 +88,12 @@ def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evide
     if facts.cpus < claim.least_cpus:
         lacking = f"needs {units.cpus(claim.least_cpus)}, this cell has {facts.cpus}"
         return verdict(Verdict.UNTESTABLE, lacking, Verdict.UNTESTABLE)
+    if claim.least_cpus > 1 and facts.rate < facts.cpus:
+        stops = (
+            f"a quota of {facts.rate:g} CPUs stops and goes, and blocks shorter than its period cannot average: see"
+            " lab run oversubscription"
+        )
+        return verdict(Verdict.UNTESTABLE, stops, Verdict.UNTESTABLE)
     expected = claim.expected(facts)
     if result.status is Status.TAINTED:
         return verdict(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}", expected)
@@ -152,4 +158,5 @@ def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity
             unit=one.unit,
             accepted=one.accepted,
             rejected=one.rejected,
+            of=one.of,
         )

@@ -21,6 +21,7 @@ from lab.cli import parser
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, LabError
+from lab.experiments import usual
 from lab.model import Job, Machine, Outcome
 from tests import scripts
 from tests.scripts import Said
@@ -432,7 +433,8 @@ def test_the_list_marks_the_experiments_that_only_run_when_asked_for(lab: Lab) -
     code, out, _ = lab("list")
     assert code == 0
     marked = {line.partition(":")[0] for line in out.splitlines() if line.endswith(" (extra)")}
-    assert marked == {"oversubscription", "sawtooth"}
+    assert {"oversubscription", "sawtooth", "executors"} < marked
+    assert marked.isdisjoint(usual())
     assert "lab run all" in out
 
 

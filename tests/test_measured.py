@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.experiments import load
-from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round, Tolerance
+from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Figure, Finding, Round, Tolerance
 from lab.experiments._measured import (
     CAPACITY,
     DELIVERED,
@@ -145,7 +145,7 @@ def test_without_a_round_to_take_it_from_there_is_no_ceiling(measured: Measured,
 
 def test_a_row_of_a_table_has_the_estimate_the_unit_and_the_rounds() -> None:
     rounds = [{"new": made(1.0, seconds=0.002)}] * 6 + [{"new": made(1.0, "run delay", seconds=0.9)}]
-    assert DURATION.figure("once", rounds) == ("once", Estimate(0.002, 0.002, 0.002, 6), "s", 6, 1)
+    assert DURATION.figure("once", rounds) == Figure("once", Estimate(0.002, 0.002, 0.002, 6), "s", 6, 1)
     assert DURATION.figure("once", rounds[:4]).found is None
 
 

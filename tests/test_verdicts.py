@@ -268,3 +268,19 @@ def test_threads_are_held_against_what_the_machine_delivered(script: dict[str, A
 def test_an_expectation_may_be_the_same_for_every_cell() -> None:
     facts = Facts(version=(3, 13), gil=True, cpus=1, rate=1.0, host_cpus=2, start_method="fork")
     assert always(REFUTED)(facts) == REFUTED
+
+
+@pytest.mark.parametrize(("rate", "verdict"), [(2.0, Verdict.CONFIRMED), (1.5, Verdict.UNTESTABLE)])
+def test_a_claim_about_parallel_speed_is_not_tested_under_a_quota_that_stops_and_goes(
+    rate: float, verdict: Verdict
+) -> None:
+    claim = Claim("a.b", "it is quick", holds("x", "yes", "no"), always(CONFIRMED), least_cpus=2)
+    result = scripts.ran(2, {"a": [scripts.observe("x", True)]})
+    level = {"quota_cpus": rate, "period_us": 1e5, "throttled_periods": 0, "folder": "/"}
+    start = result.records[0]
+    proof = {**start.data["proof"], "quotas": [level]}
+    limited = dataclasses.replace(
+        result, records=(dataclasses.replace(start, data={**start.data, "proof": proof}), *result.records[1:])
+    )
+    found = verdicts.judge_one("a", claim, limited)
+    assert (found.verdict, found.surprise) == (verdict, False)

@@ -25,7 +25,8 @@ def names() -> list[str]:
 #: The tutorial's order, and what follows from it; an experiment that is not named here comes after, by its name.
 _TUTORIAL = (
     *("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching", "convoy", "cliff"),
-    *("oversubscription", "sawtooth"),
+    *("messages", "start-cost", "oversubscription", "sawtooth", "executors", "shared-object", "race-atlas"),
+    *("fork-threads", "main-thread", "silent-failures"),
 )
 
 

@@ -68,13 +68,14 @@ class Tolerance(NamedTuple):
 
 class Figure(NamedTuple):
     """A number that an experiment has measured, for its table: what, its estimate (``None``: too few rounds), unit, and
-    rounds accepted and rejected."""
+    rounds accepted and rejected. ``of``: whose number it is, where many have the same ones: a row each, then."""
 
     what: str
     found: Estimate | None
     unit: str
     accepted: int
     rejected: int
+    of: str = ""
 
 
 #: One round of measurement: what each arm measured, by its name.

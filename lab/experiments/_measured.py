@@ -71,9 +71,10 @@ class Measured(NamedTuple):
         values = [value(blocks) for blocks in undisturbed(rounds, *arms)]
         return median(values) if values else None
 
-    def figure(self, what: str, rounds: Sequence[Round]) -> Figure:
-        """This number as a row of its experiment's table."""
-        return Figure(what, self.estimate(rounds), self.unit, *self.counts(rounds))
+    def figure(self, what: str, rounds: Sequence[Round], of: str = "") -> Figure:
+        """This number in its experiment's table; see :class:`Figure`."""
+        accepted, rejected = self.counts(rounds)
+        return Figure(what, self.estimate(rounds), self.unit, accepted, rejected, of)
 
 
 def over(arm: str, base: str, key: str = "rate") -> Callable[[Round], float]:

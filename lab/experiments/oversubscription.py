@@ -432,14 +432,14 @@ def _cost(rounds: Sequence[Round], payload: str, plan: Plan, best: int) -> Itera
 
 def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure]:
     name = name_of(payload, workers)
-    yield rate_of(payload, workers).figure("tasks, %s" % name, rounds)
+    yield rate_of(payload, workers).figure("tasks", rounds, name)
     for percent in (50, 95, 99):
-        yield quantile_times(name, percent / 100).figure("p%d, %s" % (percent, name), rounds)
+        yield quantile_times(name, percent / 100).figure("p%d" % percent, rounds, name)
     if any("throttled" in blocks.get(name, ()) for blocks in rounds):
-        yield Measured((name,), of(name, "throttled"), "", "share").figure("throttled periods, %s" % name, rounds)
-        yield Measured((name,), of(name, "stopped_cpus"), "", "CPUs").figure("throttled, %s" % name, rounds)
+        yield Measured((name,), of(name, "throttled"), "", "share").figure("throttled periods", rounds, name)
+        yield Measured((name,), of(name, "stopped_cpus"), "", "CPUs").figure("throttled", rounds, name)
     if payload == COMPUTING:
-        yield Measured((name,), of(name, "memory"), "", "MiB").figure("memory, %s" % name, rounds)
+        yield Measured((name,), of(name, "memory"), "", "MiB").figure("memory", rounds, name)
 
 
 EXPERIMENT = Experiment(
