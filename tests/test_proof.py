@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -411,7 +412,7 @@ def cell_result(
     records = list(made.records)
     if start:
         changed = {**records[0].data, "proof": before}
-        records[0] = type(records[0])(**{**vars(records[0]), "data": changed})
+        records[0] = dataclasses.replace(records[0], data=changed)
     seen = {"cpuset": "0-1", "warnings": []} if outside is None else outside
     return CellResult(
         cell=cell,
@@ -488,5 +489,5 @@ def test_a_cell_that_never_started_proves_nothing_either_way() -> None:
 
 def test_a_cell_that_never_ended_is_judged_by_what_it_saw_at_the_start() -> None:
     whole = cell_result(saw=(0,))
-    torn = CellResult(**{**vars(whole), "records": whole.records[:1]})
+    torn = dataclasses.replace(whole, records=whole.records[:1])
     assert proofs.taints(torn)[0] == "asked for CPUs 0-1, inside saw 0"
