@@ -22,7 +22,6 @@ from typing import Any
 
 from lab.worker.channel import canonical
 
-
 #: What a cell says once.
 _ALONE = ("start", "begin", "finish", "end")
 
