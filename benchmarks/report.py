@@ -22,21 +22,25 @@ from typing import Any
 
 from lab.worker.channel import canonical
 
+#: What a cell says once.
+_ALONE = ("start", "begin", "finish", "end")
+
 
 def multiply(source: Path, target: Path, records: int) -> int:
     """Write a session like the one in ``source`` with about that many records; returns how many it has."""
     target.mkdir()
     (target / "session.json").write_bytes((source / "session.json").read_bytes())
     cells = {path: path.read_bytes().splitlines() for path in sorted(source.glob("*.jsonl"))}
-    times = max(1, records // sum(map(len, cells.values())))
+    kinds = [json.loads(line)["kind"] for lines in cells.values() for line in lines]
+    alone = sum(kind in _ALONE for kind in kinds)
+    times = max(1, -(-(records - alone) // (len(kinds) - alone)))
     generator = random.Random(1)
     written = 0
     for path, lines in cells.items():
         stream, whole = [], hashlib.sha256()
         for line in lines:
             record = json.loads(line)
-            alone = record["kind"] in ("start", "begin", "finish", "end")
-            for number in range(1 if alone else times):
+            for number in range(1 if record["kind"] in _ALONE else times):
                 data = _differing(record["data"], generator) if number else record["data"]
                 if record["kind"] == "end":
                     whole.update(canonical(data))

@@ -203,7 +203,8 @@ def test_a_signal_while_the_results_are_being_put_together_takes_none_of_them_aw
     time.sleep(0.02)
     run.process.terminate()
     code, out = run.end()
-    assert code in (0, 130), "it may have been done by then"
+    # It may have been done by then; and while an interpreter takes itself down, the signal ends it as any program.
+    assert code in (0, 130, -signal.SIGTERM)
     assert "confirmed" in out
     assert run.report()["cells"][1]["status"] == "measured"
 

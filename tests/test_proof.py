@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -225,7 +226,7 @@ def test_a_cell_that_never_started_proves_nothing_either_way() -> None:
 
 def test_a_cell_that_never_ended_is_judged_by_what_it_saw_at_the_start() -> None:
     whole = cell_result(saw=(0,))
-    torn = CellResult(**{**vars(whole), "records": whole.records[:1]})
+    torn = dataclasses.replace(whole, records=whole.records[:1])
     assert proofs.taints(torn)[0] == "asked for CPUs 0-1, inside saw 0"
 
 

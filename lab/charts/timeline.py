@@ -47,6 +47,8 @@ MOST_EVENTS = 60
 MOST_LANES = 16
 _LANE_PIXELS = 26
 _LONGEST_LANE = 18
+#: A bar of a smaller share of the axis has no outline.
+_NARROW = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +204,8 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
                 canvas.dot(axes, one.at, level, tip, color=colour, marker="o", markersize=5)
                 continue
             corner, took = (one.since, level - 0.31), one.at - one.since
-            canvas.bar(axes, corner, took, 0.62, tip, facecolor=colour, edgecolor=PAPER, zorder=2.2)
+            edge = PAPER if took > _NARROW * (end - first) else colour  # else a short bar would be all edge
+            canvas.bar(axes, corner, took, 0.62, tip, facecolor=colour, edgecolor=edge, zorder=2.2)
             if one.at - one.since > 0.03 * (end - first):
                 middle = (one.at + one.since) / 2
                 axes.text(
