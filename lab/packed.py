@@ -126,8 +126,8 @@ def check(engine: Engine, topology: Topology, base: Job, folder: SessionFolder, 
         cores.setdefault(topology.by_id[cpu].core, cpu)
     first, *others = cores.values()
     cells = (
-        Cell(id=_sentinel.NAME, label="sentinel", size=1, cpus=(first,)),
-        Cell(id=_companion.NAME, label="companion", size=len(others), cpus=tuple(others)),
+        Cell(id=_sentinel.NAME, label="sentinel", size=1, cpus=(first,), build=base.cell.build),
+        Cell(id=_companion.NAME, label="companion", size=len(others), cpus=tuple(others), build=base.cell.build),
     )
     jobs = [
         replace(base, cell=cell, experiments=(cell.id,), seconds=SENTINEL_SECONDS + extra)
