@@ -31,7 +31,7 @@ def judge(sentinel: CellResult, companion: CellResult) -> Packing:
         if result.status is not Status.MEASURED:
             return Packing(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
     spans = evidence_of(_companion.NAME, companion)
-    begun, ended = spans.last("busy from"), spans.last("busy until")
+    begun, ended = (max(spans.all(name), default=0.0) for name in ("busy from", "busy until"))
     rounds = evidence_of(_sentinel.NAME, sentinel).rounds("round")
     good = [
         one
