@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lab import cores, cpuset, planner, proofs, units
+from lab import cores, cpuset, planner, predictions, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.scaling import Fit
 from lab.stats import Estimate
@@ -38,6 +38,7 @@ def tables(session: Session) -> tuple[Table, ...]:
     found.extend(quantities(session))
     found.extend(numbers(session))
     found.extend(claims(session))
+    found.extend(predicted(session))
     pinned = pinning(session)
     return tuple(replace(table, subtitle=pinned) for table in found)
 
@@ -349,6 +350,19 @@ def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
             where = ", ".join(labels[one.cell] for one in mine if one.reason == reason)
             lines.append(f"    at {where}: {reason}")
     return lines
+
+
+def predicted(session: Session) -> list[Table]:
+    """What was predicted beside what was measured, number by number."""
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    rows: list[tuple[str, ...]] = []
+    last = ""
+    for one, texts in sorted(predictions.rows(session), key=lambda row: row[0].of):
+        rows.append(("" if one.of == last else one.what, labels.get(one.cell, one.cell), *texts))
+        last = one.of
+    head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "it was")
+    near = f"right: the same count; else within {predictions.NEAR:.0%} of the interval"
+    return [Table(title="Prediction beside measurement", head=head, rows=tuple(rows), notes=(near,))] if rows else []
 
 
 def _find(session: Session, claim: str, result: CellResult) -> Judgement | None:

@@ -30,6 +30,7 @@ PURE = {
     "cores",
     "gathering",
     "scaling",
+    "predictions",
     "builds",
     "answers",
 }
@@ -74,6 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "topology": {*MODEL, "cpuset"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
+    "primers": {*MODEL, "predictions"},
+    "asking": {*MODEL, "predictions", "progress"},
     "runner": {*MODEL, *PURE, "engines", "store"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
     "reports": {*MODEL, *PURE, "reports"},

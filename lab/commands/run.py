@@ -22,6 +22,7 @@ from lab.progress import tell
 if TYPE_CHECKING:
     from lab.engines import Engine
     from lab.model import Cell, Job, Machine, Session
+    from lab.predictions import Prediction
     from lab.store import SessionFolder
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
@@ -32,6 +33,7 @@ examples:
   lab run gil --cpus 2 --engine local    without an engine
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --image python:3.14-slim       on another Python
+  lab run gil pool --predict             first say what you expect
   lab run --format json > session.json   for programs
 
 exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdict);
@@ -57,6 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_plan_options(parser)
     parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
     parser.add_argument("--transcript", action="store_true", help="first print the story: who ran, where and when")
+    parser.add_argument(
+        "--predict", action="store_true", help="first ask what you expect, then show it beside the rest"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
     level = parser.add_mutually_exclusive_group()
     level.add_argument("--quick", dest="level", action="store_const", const="quick", help="measure less, judge less")
@@ -92,20 +97,28 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import progress, runner, sessions
+    from lab import asking, predictions, primers, progress, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
     experiments = chosen_experiments(options.experiments)
     check_limits(options)
+    predictable = primers.predictable(experiments) if options.predict else ()
+    if options.predict:
+        asking.check(experiments, predictable)
     seconds, width = _level(options)
     began, begun = time.time(), time.monotonic()
     session = new_session(began)
     with stopping() as stop, contextlib.ExitStack() as stack:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
-        stop.at_once = False
         cells = cells_of(options, machine)
+        predicted: tuple[Prediction, ...] = ()
+        if options.predict and not stop.requested:
+            stop.at_once, asked_at = True, time.monotonic()
+            predicted = asking.ask(predictable, cells, machine)
+            begun += time.monotonic() - asked_at  # thinking is not measuring
+        stop.at_once = False
         folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
         folder.write_code(code)
@@ -114,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
             "cpus": options.cpus,
             "quota": options.quota,
             "level": options.level,
+            **({"predictions": predictions.stored(predicted)} if predicted else {}),
         }
         manifest = {
             "schema": 1,
