@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from typing import Any
 
-from lab import predictions
+from lab import predictions, primers
 from lab.errors import UsageError
 from lab.model import Cell, Machine
 from lab.predictions import Predictable, Prediction
 from lab.progress import tell
 
 
-def check(experiments: Sequence[str], predictable: Sequence[Predictable]) -> None:
+def check(experiments: Sequence[str]) -> None:
     """Nobody waits for an engine in order to learn that nothing can be asked. Raises UsageError."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "--predict asks at a terminal, and standard input or standard error is not one; run it in a terminal, or"
             " leave --predict out"
         )
-    if not predictable:
+    if not primers.predictable(experiments):
         raise UsageError(f"--predict: there is nothing to predict in {', '.join(experiments)}; try: lab run gil pool")
+
+
+def predicted(experiments: Sequence[str], cells: Sequence[Cell], machine: Machine) -> tuple[dict[str, Any], float]:
+    """What to keep among the session's arguments (nothing when nothing was predicted), and the seconds it took."""
+    began = time.monotonic()
+    found = ask(primers.predictable(experiments), cells, machine)
+    return ({"predictions": predictions.stored(found)} if found else {}), time.monotonic() - began
 
 
 def ask(predictable: Sequence[Predictable], cells: Sequence[Cell], machine: Machine) -> tuple[Prediction, ...]:

@@ -1,13 +1,19 @@
-"""The command line: finds the commands, reads the arguments, hands over."""
+"""The command line: finds the commands, reads the arguments, hands over.
+
+Only the module of the command that is named is imported. This file and what it imports are Python 3.9, so that an
+older Python can say what it cannot do.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import pkgutil
-from collections.abc import Sequence
+import sys
+from typing import Dict, Optional, Sequence
 
 from lab import __version__, commands
+from lab.errors import UsageError
 
 _DESCRIPTION = """\
 Claims about Python's parallelism, run under exact CPU limits, proven from inside, and judged.
@@ -15,32 +21,73 @@ Claims about Python's parallelism, run under exact CPU limits, proven from insid
 Start with:  lab run            every experiment with 1, 2, 4 and all CPUs
              lab run pool gil   two of them
              lab doctor         what can be measured on this machine
+             lab cpus           how many CPUs there really are here
 """
 
+#: What all but :data:`lab.commands.ANYWHERE` needs.
+_ORCHESTRATOR = (3, 11)
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; a command is a module in :mod:`lab.commands`."""
+
+def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; a command is a module in :mod:`lab.commands`.
+
+    With ``only`` a command's name, the options of the others are left out, which takes a fraction of the time.
+    """
     top = argparse.ArgumentParser(
         prog="lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--version", action="version", version=f"multicore-lab {__version__}")
     chosen = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for found in pkgutil.iter_modules(commands.__path__):
-        module = importlib.import_module(f"lab.commands.{found.name}")
-        one = chosen.add_parser(
-            found.name.strip("_").replace("_", "-"),
-            help=module.HELP,
-            description=module.HELP[0].upper() + module.HELP[1:] + ".",
-            epilog=module.EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.configure(one)
-        one.set_defaults(run=module.run)
+    for name, module_name in _names().items():
+        if only not in (None, name):
+            chosen.add_parser(name)
+        elif _too_old(name):
+            chosen.add_parser(name, help=f"(needs Python {_version(_ORCHESTRATOR)} or later)", add_help=False)
+        else:
+            module = importlib.import_module(f"lab.commands.{module_name}")
+            one = chosen.add_parser(
+                name,
+                help=module.HELP,
+                description=module.HELP[0].upper() + module.HELP[1:] + ".",
+                epilog=module.EXAMPLE,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            module.configure(one)
+            one.set_defaults(run=module.run)
     return top
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Raises LabError, and SystemExit (2) from the parser."""
-    options = parser().parse_args(arguments)
-    code: int = options.run(options)
+    named = arguments[0] if arguments and arguments[0] in _names() else None
+    if named and _too_old(named):
+        raise UsageError(
+            f"the orchestrator needs Python {_version(_ORCHESTRATOR)} or later, this is {_version(sys.version_info)};"
+            " here work: lab cpus and lab.effective_cpus()"
+        )
+    try:
+        options = parser(named).parse_args(arguments)
+        code: int = options.run(options)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "lab") or named in (None, *commands.ANYWHERE):
+            raise
+        raise UsageError(
+            f"lab {named} needs the package {package}, which this Python does not have; install the lab with pip"
+            " (pip install . in its folder). Without it work: lab cpus and lab.effective_cpus()"
+        ) from error
     return code
+
+
+def _names() -> Dict[str, str]:
+    """The commands by their names, and their modules: ``list`` is ``list_``."""
+    found = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    return {name.strip("_").replace("_", "-"): name for name in found}
+
+
+def _too_old(command: str) -> bool:
+    return command not in commands.ANYWHERE and sys.version_info < _ORCHESTRATOR
+
+
+def _version(version: Sequence[object]) -> str:
+    return f"{version[0]}.{version[1]}"

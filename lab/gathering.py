@@ -148,10 +148,10 @@ def _seconds(records: Sequence[Record]) -> float:
 
 
 def _experiments(results: Iterable[CellResult]) -> tuple[str, ...]:
-    """The experiments that any cell has begun; all of them when none has."""
+    """The experiments that any cell has begun; when none has, those that run without being named."""
     begun = {str(record.data["experiment"]) for one in results for record in one.records if record.kind == "begin"}
     known = experiments.in_order()
-    return tuple(name for name in known if name in begun) or tuple(known)
+    return tuple(name for name in known if name in begun) or tuple(experiments.usual())
 
 
 def _machine(readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]) -> Machine:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lab.hardware import Topology, flat
+
 #: The period in which a quota is spent, in microseconds: the kernel's default, and the engine's.
 PERIOD_US = 100_000
 
@@ -42,7 +44,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine that an engine runs on: its usable CPU ids and its Python, as an unlimited cell saw them."""
+    """The machine that an engine runs on: its usable CPU ids and its Python, as an unlimited cell saw them.
+
+    ``topology`` is ``None`` where nobody has looked at how the CPUs belong together.
+    """
 
     engine: str
     cpus: tuple[int, ...]
@@ -51,6 +56,12 @@ class Machine:
     image: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     no_quota: str | None = None  # why the engine cannot set one
+    topology: Topology | None = None
+
+    @property
+    def layout(self) -> Topology:
+        """The topology; where nobody has looked, of CPUs that are a core each."""
+        return self.topology or flat(self.cpus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +69,8 @@ class Cell:
     """One limit to run under. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen, ascending;
     ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit.
 
-    A cell that this machine lacks has no ids and a ``reason``.
+    A cell that this machine lacks has no ids and a ``reason``. ``notes`` say what its CPUs are, where they are not
+    equal cores close by.
     """
 
     id: str
@@ -68,6 +80,7 @@ class Cell:
     quota_cpus: float | None = None
     pinned: bool = True
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def available(self) -> bool:
@@ -109,7 +122,8 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One line that a cell emitted. ``kind`` is start, begin, observation, sample, event, finish or end."""
+    """One line that a cell emitted. ``kind`` is start, topology, begin, observation, sample, event, finish or
+    end."""
 
     session: str
     cell: str

@@ -5,21 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lab import cpuset, units
+from lab import cpuset, hardware, placement, units
 from lab.errors import UsageError
+from lab.hardware import Topology
 from lab.model import Cell
 
 ALL = "all"
 
+#: What ``--cpus`` can name: a number of CPUs, ``all``, or CPU ids.
+Size = int | str | tuple[int, ...]
 
-def parse_sizes(text: str) -> tuple[int | str, ...]:
-    """The sizes named by ``--cpus``, such as ``1,2,4,all``, in the order given.
+_IDS = "ids:"
 
-    Raises UsageError for an empty list, a size below 1, a repeated one, and anything that is neither a number nor
-    ``all``.
+
+def parse_sizes(text: str) -> tuple[Size, ...]:
+    """The sizes named by ``--cpus``, such as ``1,2,4,all``, in the order given; or the one set of CPU ids.
+
+    It names ids when it begins with ``ids:``, or has a range (``0-3,8``), or a 0 among several (``0,2``), since no cell
+    has 0 CPUs. Raises UsageError for an empty list, a size below 1, a repeated one, and anything that is neither a
+    number nor ``all`` nor a list of ids.
     """
-    sizes: list[int | str] = []
-    for part in (piece.strip().lower() for piece in text.split(",")):
+    parts = [piece.strip().lower() for piece in text.split(",")]
+    if parts[0].startswith(_IDS) or any(re.fullmatch("[0-9]+-[0-9]+", part) for part in parts):
+        return (_ids(text),)
+    if len(parts) > 1 and "0" in parts:
+        return (_ids(text),)
+    sizes: list[Size] = []
+    for part in parts:
         if not part:
             raise UsageError(f"--cpus {text!r} names no size; give numbers of CPUs and 'all', such as --cpus 1,2,all")
         size: int | str = ALL if part == ALL else _size(part)
@@ -29,6 +41,18 @@ def parse_sizes(text: str) -> tuple[int | str, ...]:
     return tuple(sizes)
 
 
+def _ids(text: str) -> tuple[int, ...]:
+    listed = text.strip().lower().removeprefix(_IDS)
+    try:
+        if not re.fullmatch("[0-9, -]*[0-9][0-9, -]*", listed) or re.search("[0-9]{7}", listed):
+            raise ValueError(f"{listed[:20]!r} is not a list of CPU ids below 1000000")
+        return cpuset.parse(listed)
+    except ValueError as error:
+        raise UsageError(
+            f"--cpus {text[:40]!r}: {error}; give CPU ids such as 0-3,8 or ids:3, or numbers of CPUs such as 1,2,all"
+        ) from error
+
+
 def _size(part: str) -> int:
     if not re.fullmatch("-?[0-9]{1,6}", part):
         raise UsageError(
@@ -36,30 +60,59 @@ def _size(part: str) -> int:
         )
     size = int(part)
     if size < 1:
-        raise UsageError(f"--cpus: a cell needs at least 1 CPU, not {size}; leave it out, or give 1")
+        raise UsageError(f"--cpus: a cell needs at least 1 CPU, not {size}; give 1, or for the CPU of that id ids:0")
     return size
 
 
-def plan(sizes: Sequence[int | str], cpus: Sequence[int]) -> tuple[Cell, ...]:
-    """One cell for each different size, on the first CPUs of the machine, small cells first.
+def plan(sizes: Sequence[Size], machine: Topology | Sequence[int], *, smt: bool = False) -> tuple[Cell, ...]:
+    """One cell for each different size, small cells first, on the CPUs that :mod:`lab.placement` chooses.
 
-    Sizes that come to the same are merged into one cell ("2 = all"); a size that the machine lacks becomes a cell
-    that is not available, with the reason.
+    ``machine`` is a topology, or CPU ids of which nothing more is known. Sizes that come to the same are merged into
+    one cell ("2 = all"); a size that the machine lacks becomes a cell that is not available, with the reason. Raises
+    UsageError for CPU ids that cannot be used.
     """
-    have = len(cpus)
+    topology = machine if isinstance(machine, Topology) else hardware.flat(machine)
+    named = [_checked(size, topology) for size in sizes if isinstance(size, tuple)]
     wanted: dict[int, list[str]] = {}
     for size in sizes:
-        wanted.setdefault(have if size == ALL else int(size), []).append(str(size))
-    cells = []
-    for size in sorted(wanted):
-        names = sorted(wanted[size], key=lambda name: name == ALL)
-        label = f"{size} = all" if size == have and ALL in names else str(size)
-        if size > have:
-            lacking = f"needs {units.cpus(size)}, this machine has {have}"
-            cells.append(Cell(id=f"cpu{size}", label=label, size=size, reason=lacking))
-        else:
-            cells.append(Cell(id=f"cpu{size}", label=label, size=size, cpus=tuple(sorted(cpus)[:size])))
+        if not isinstance(size, tuple):
+            wanted.setdefault(len(topology.usable) if size == ALL else int(size), []).append(str(size))
+    cells = [_cell(topology, size, wanted[size], smt) for size in sorted(wanted)]
+    cells += [_on(topology, str(len(ids)), placement.describe(topology, ids)) for ids in named]
     return tuple(cells)
+
+
+def _cell(topology: Topology, size: int, names: Sequence[str], smt: bool) -> Cell:
+    label = str(size)
+    if size == len(topology.usable) and ALL in names:
+        label = f"{size} = all"
+    choice = placement.choose(topology, size, smt=smt)
+    if choice is None:
+        mine, there = len(topology.allowed), len(topology.cpus)
+        have = f"this machine has {mine}" if mine == there else f"only {mine} of this machine's {there} may be used"
+        return Cell(id=f"cpu{size}", label=label, size=size, reason=f"needs {units.cpus(size)}, {have}")
+    return _on(topology, label, choice)
+
+
+def _on(topology: Topology, label: str, choice: placement.Choice) -> Cell:
+    size = len(choice.cpus)
+    notes = placement.notes(topology, choice)
+    return Cell(id=f"cpu{size}", label=label, size=size, cpus=choice.cpus, notes=notes)
+
+
+def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
+    """These ids, if a cell can use them all."""
+    allowed, offline = {*topology.allowed}, {*topology.offline}
+    for wrong, what in (
+        ([cpu for cpu in ids if cpu in offline], "off line"),
+        ([cpu for cpu in ids if cpu not in topology.by_id and cpu not in offline], "not on this machine"),
+        ([cpu for cpu in ids if cpu in topology.by_id and cpu not in allowed], "not ours to use"),
+    ):
+        if wrong:
+            which = f"CPU {wrong[0]} is" if len(wrong) == 1 else f"CPUs {cpuset.render(wrong)} are"
+            have = cpuset.render(topology.allowed)
+            raise UsageError(f"--cpus {cpuset.render(ids)}: {which} {what}; choose from {have}")
+    return ids
 
 
 def describe(cell: Cell) -> str:

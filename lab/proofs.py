@@ -11,9 +11,6 @@ from lab.model import CellResult
 #: What must not change while a cell runs. Counters such as throttling may.
 _CONSTANT = ("affinity", "cpuset_effective", "cpu_count", "process_cpu_count", "pool_size", "host_cpus")
 
-#: Below this share of R, D is less than noise and a busy machine usually leave.
-SHORT = 0.9
-
 
 def taints(result: CellResult) -> tuple[str, ...]:
     """Every reason not to believe that the cell's limit was what was asked for, all the time; empty when it was."""
@@ -98,12 +95,6 @@ def delivered(result: CellResult) -> float | None:
     """D: CPU seconds a second that P busy processes really got at the end of the cell; ``None`` when not measured."""
     found = result.data("end").get("delivered")
     return float(found["cpus"]) if found else None
-
-
-def falls_short(result: CellResult) -> bool:
-    """Whether D is so far below R that no limit in sight explains it."""
-    got = delivered(result)
-    return got is not None and got < SHORT * rate(result.proof)
 
 
 def stopped_periods(result: CellResult) -> int | None:

@@ -16,6 +16,7 @@ from lab.worker.channel import LONGEST_RECORD, SCHEMA, canonical
 #: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
 _HOLDS: dict[str, dict[str, Any]] = {
     "start": {"python": dict, "proof": dict},
+    "topology": {"text": str},
     "begin": {"experiment": str},
     "observation": {"experiment": str, "name": str, "value": object},
     "sample": {"experiment": str, "name": str, "values": dict},

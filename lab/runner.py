@@ -58,9 +58,11 @@ def run(
     progress: Progress,
     stop: Stop,
     schedule: Schedule = one_at_a_time,
+    aside: Callable[[set[int]], None] = lambda busy: None,
 ) -> tuple[CellResult, ...]:
     """Run every job; a cell that fails costs that cell only. After a request to stop, the rest stays ``PLANNED``.
 
+    ``aside`` is told the CPUs that are about to be measured, so that whoever runs this can keep off them.
     The results are in the order of the jobs, whatever order they ran in.
     """
     results: dict[str, CellResult] = {}
@@ -81,6 +83,7 @@ def run(
                 holding[job.cell.id] = job
                 progress.cell_begins(job.cell)
                 prepare(job)
+                aside({cpu for one in holding.values() for cpu in one.cell.cpus})
                 tasks[job.cell.id].go.set()
                 if waiting and schedule is one_at_a_time:
                     prepare(waiting[0])

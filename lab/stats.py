@@ -4,7 +4,9 @@ import functools
 import math
 import random
 import statistics
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+_Round = TypeVar("_Round")
 
 
 class Estimate(NamedTuple):
@@ -71,6 +73,24 @@ def ratio(new: Sequence[float], base: Sequence[float], confidence: float = 0.99,
     return Estimate(value, quantile(ratios, tail), quantile(ratios, 1 - tail), size)
 
 
+def over_rounds(
+    rounds: Sequence[_Round], statistic: Callable[[Sequence[_Round]], float], resamples: int = 200, seed: int = 1
+) -> Estimate:
+    """Any statistic of all rounds together, such as a quantile of what happened in them, with a 95 % interval from the
+    same bootstrap as in :func:`estimate`: whole rounds are drawn, and the statistic taken of what they hold.
+
+    Raises ValueError for no rounds.
+    """
+    if not rounds:
+        raise ValueError("no rounds: there is nothing to take a statistic of")
+    value, count = statistic(rounds), len(rounds)
+    if count == 1:
+        return Estimate(value, float("-inf"), float("inf"), 1)
+    found = sorted(statistic(drawn) for drawn in _drawn(rounds, resamples, seed))
+    tail = expanded_tail(count / block_length(count))
+    return Estimate(value, min(value, quantile(found, tail)), max(value, quantile(found, 1 - tail)), count)
+
+
 @functools.lru_cache(maxsize=256)  # claims, tables and documents rest on the same values
 def _bootstrapped(values: Sequence[float], resamples: int, seed: int) -> Estimate:
     count = len(values)
@@ -108,18 +128,21 @@ def block_length(count: int) -> int:
 
 
 def _medians(values: Sequence[float], resamples: int, seed: int) -> List[float]:
+    return [median(drawn) for drawn in _drawn(values, resamples, seed)]
+
+
+def _drawn(values: Sequence[_Round], resamples: int, seed: int) -> Iterator[List[_Round]]:
+    """Samples of as many values, drawn in blocks of neighbours, the last one's being the first."""
     count = len(values)
     length = block_length(count)
     generator = random.Random(seed)
     around = list(values) + list(values[: length - 1])
-    medians: List[float] = []
     for _ in range(resamples):
-        drawn: List[float] = []
+        drawn: List[_Round] = []
         while len(drawn) < count:
             start = generator.randrange(count)
             drawn.extend(around[start : start + length])
-        medians.append(median(drawn[:count]))
-    return medians
+        yield drawn[:count]
 
 
 def expanded_tail(blocks: float, confidence: float = 0.95) -> float:

@@ -87,7 +87,7 @@ def limits(session: Session) -> Table:
         said = ("-" if one is None else f"{one:.2f}".rstrip("0").rstrip(".") for one in three)
         rows.append((title_of(result), asked, reported, inside, *said, _stopped(result), _word(result)))
     head = ("CPUs", "asked for", "engine\nsays", "inside saw", "P", "R", "D", "stopped", "cell")
-    notes = (*unavailable(session), *_hidden(session), _PRD)
+    notes = (*unavailable(session), *_about_cpus(session), *_hidden(session), _PRD)
     return Table(title="Limits", head=head, rows=tuple(rows), notes=notes)
 
 
@@ -109,13 +109,14 @@ def _stopped(result: CellResult) -> str:
 
 
 def _hidden(session: Session) -> list[str]:
-    """A line for each cell that got clearly less than every limit in sight allows."""
-    return [
-        f"{result.cell.label}: delivered {units.cpus(round(got, 2))} of {proofs.rate(result.proof):g}: a limit hidden"
-        " outside of what the cell can see, or a machine that others keep busy"
-        for result in session.results
-        if result.proof and (got := proofs.delivered(result)) is not None and proofs.falls_short(result)
-    ]
+    """A line for each cell that got clearly less than every limit in sight allows, and why, as far as it could tell."""
+    found = [(result, result.data("end").get("delivered") or {}) for result in session.results]
+    return [f"{result.cell.label}: {delivered['why']}" for result, delivered in found if delivered.get("why")]
+
+
+def _about_cpus(session: Session) -> tuple[str, ...]:
+    """What is special about a cell's CPUs, a line each."""
+    return tuple(f"{result.cell.label}: {note}" for result in session.results for note in result.cell.notes)
 
 
 def _ids(text: str) -> str:

@@ -1,71 +1,47 @@
-"""The CPUs of this machine as the kernel describes them. Reads files under a root that is given.
+"""The CPUs of the machine below a folder, read from the files in which its kernel describes them.
 
-Source: the kernel's Documentation/ABI/testing/sysfs-devices-system-cpu and admin-guide/cputopology.rst.
+The reader itself is :mod:`lab.worker.topology`, which also runs behind a probe; here is what only a host has to decide.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
 from pathlib import Path
 
-from lab import cpuset
+from lab import cpuset, hardware
+from lab.errors import UsageError
+from lab.hardware import Topology
+from lab.worker import cgroups
+from lab.worker import topology as reader
+
+_HERE = Path("/")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Topology:
-    """What matters for measuring: CPUs on line, those set apart from the scheduler (``isolcpus``), those that share a
-    physical core (SMT siblings, one tuple a core), how many NUMA nodes, and kinds of core by the capacity or the type
-    that the kernel gives them (empty: it names none). All are CPU ids."""
+def read(root: Path = _HERE) -> Topology:
+    """The machine below ``root``. Raises UsageError when there is none.
 
-    online: tuple[int, ...]
-    isolated: tuple[int, ...]
-    cores: tuple[tuple[int, ...], ...]
-    nodes: int
-    kinds: tuple[tuple[int, ...], ...]
-    model: str
-
-    @property
-    def smt(self) -> bool:
-        """Whether any physical core shows as more than one CPU."""
-        return any(len(core) > 1 for core in self.cores)
-
-
-def read(root: Path = Path("/")) -> Topology:
-    """Read the machine under ``root``; what a tree does not have is empty."""
-    cpus = root / "sys/devices/system/cpu"
-    online = _list(cpus / "online")
-    cores = {siblings for cpu in online if (siblings := _list(cpus / f"cpu{cpu}/topology/thread_siblings_list"))}
-    capacities: dict[str, list[int]] = {}
-    for cpu in online:
-        capacities.setdefault(_text(cpus / f"cpu{cpu}/cpu_capacity"), []).append(cpu)
-    hybrid = [_list(root / f"sys/devices/{name}/cpus") for name in ("cpu_core", "cpu_atom")]
-    kinds = [tuple(group) for group in capacities.values()] if len(capacities) > 1 else [one for one in hybrid if one]
-    return Topology(
-        online=online,
-        isolated=_list(cpus / "isolated"),
-        cores=tuple(sorted(cores)),
-        nodes=len(_list(root / "sys/devices/system/node/online")) or 1,
-        kinds=tuple(kinds),
-        model=_model(root),
-    )
+    What we ourselves may use is, here, our affinity; in a tree of another machine what its own ``proc/self`` says, and
+    without that all that is on line.
+    """
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
+    here = root.resolve() == _HERE
+    found = hardware.from_reading(reader.read("/" if here else str(root), _ours() if here else _theirs(root)))
+    if not found.cpus:
+        raise UsageError(
+            f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"
+            " folder that holds a machine's sys and proc, such as an unpacked archive of them"
+        )
+    return found
 
 
-def _model(root: Path) -> str:
-    for line in _text(root / "proc/cpuinfo").splitlines():
-        if line.startswith(("model name", "Model")):
-            return line.partition(":")[2].strip()
-    return ""
+def _ours() -> tuple[int, ...] | None:
+    return tuple(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-def _list(path: Path) -> tuple[int, ...]:
+def _theirs(root: Path) -> tuple[int, ...] | None:
     try:
-        return cpuset.parse(_text(path))
+        return cpuset.parse(cgroups.own_cpus(str(root)) or "") or None
     except ValueError:
-        return ()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+        return None

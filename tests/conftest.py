@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 from lab.containers import SESSION_LABEL, client_for_this_environment
@@ -19,6 +20,10 @@ from tests.terminal import Lab
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+# A machine that others keep busy is slow now and then: that is no failure of a property.
+hypothesis.settings.register_profile("lab", deadline=None)
+hypothesis.settings.load_profile("lab")
 
 GOLDEN = Path(__file__).parent / "golden"
 

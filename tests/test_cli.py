@@ -404,6 +404,20 @@ def test_the_version_is_printed(lab: Lab) -> None:
     assert lab("--version")[1].startswith("multicore-lab ")
 
 
+def test_the_list_marks_the_experiments_that_only_run_when_asked_for(lab: Lab) -> None:
+    code, out, _ = lab("list")
+    assert code == 0
+    marked = {line.partition(":")[0] for line in out.splitlines() if line.endswith(" (extra)")}
+    assert marked == {"oversubscription", "sawtooth"}
+    assert "lab run all" in out
+
+
+def test_all_is_no_experiment_to_explain(lab: Lab) -> None:
+    code, _, err = lab("explain", "all")
+    assert code == 2
+    assert "there is no experiment 'all'" in err
+
+
 LAB = [sys.executable, "-m", "lab"]
 
 

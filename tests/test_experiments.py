@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from lab.experiments import in_order, load, names, pool, process, race
+from lab.commands.run import chosen_experiments
+from lab.errors import UsageError
+from lab.experiments import in_order, load, names, pool, process, race, usual
 from lab.experiments._claims import (
     CONFIRMED,
     INCONCLUSIVE,
@@ -56,6 +58,16 @@ def judged(
 def test_the_tutorials_order_comes_first_and_holds_every_experiment() -> None:
     assert sorted(in_order()) == names()
     assert in_order()[:3] == ["process", "pool", "queue"]
+
+
+def test_extra_experiments_do_not_run_unless_they_are_asked_for() -> None:
+    extra = ("oversubscription", "sawtooth")
+    assert usual() == [name for name in in_order() if name not in extra]
+    assert chosen_experiments([]) == tuple(usual())
+    assert chosen_experiments(["all"]) == chosen_experiments(["pool", "all"]) == tuple(in_order())
+    assert chosen_experiments(["sawtooth", "pool", "pool"]) == ("pool", "sawtooth")
+    with pytest.raises(UsageError, match="no experiment 'nonsense'"):
+        chosen_experiments(["all", "nonsense"])
 
 
 @pytest.mark.parametrize(

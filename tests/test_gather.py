@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab import containers as lab_containers
-from lab import gathering
+from lab import experiments, gathering
 from lab.__main__ import run as main
 from lab.commands import compose_env
 from lab.containers import Collected
@@ -116,6 +116,11 @@ class TestTheServicesJob:
     def test_experiments_run_in_the_tutorials_order_and_each_once(self) -> None:
         job = service.job({"LAB_EXPERIMENTS": "gil, pool pool"}, (0,))
         assert job["experiments"] == ["pool", "gil"]
+
+    def test_without_names_no_extra_experiment_runs(self) -> None:
+        wanted = service.job({}, (0,))["experiments"]
+        assert wanted == [name for name in experiments.in_order() if not experiments.load(name).extra]
+        assert len(wanted) < len(experiments.names())
 
     @pytest.mark.parametrize(
         "setting",

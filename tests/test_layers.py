@@ -33,10 +33,15 @@ PURE = {
     "predictions",
     "builds",
     "answers",
+    "roundings",
+    "placement",
+    "packing",
+    "machine_map",
+    "sentinel",
 }
 
 #: The nouns that everything is said in.
-MODEL = {"model", "errors", "units"}
+MODEL = {"model", "errors", "units", "hardware"}
 
 #: What of the standard library computes without reaching out.
 HARMLESS = {
@@ -65,21 +70,25 @@ _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._m
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
-    "model": {"errors", "units"},
+    "hardware": {"cpuset"},
+    "model": {"errors", "units", "hardware"},
     **dict.fromkeys(PURE, _PURE_MAY),
+    "cpuset": set(),
     "containers": MODEL,
     "recipe": MODEL,
     "interpreters": {*MODEL, "builds", "answers", "worker.question"},
     "images": {*MODEL, "builds", "answers", "containers", "worker.question"},
     "builder": {*MODEL, "builds", "containers", "images", "recipe"},
-    "topology": {*MODEL, "cpuset"},
+    "topology": {*MODEL, "cpuset", "worker"},
     "store": MODEL,
     "progress": {*MODEL, "planner", "experiments"},
     "primers": {*MODEL, "predictions"},
-    "asking": {*MODEL, "predictions", "progress"},
+    "asking": {*MODEL, "predictions", "primers", "progress"},
     "runner": {*MODEL, *PURE, "engines", "store"},
+    "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
     "reports": {*MODEL, *PURE, "reports"},
+    "effective": {"worker.cgroups"},
     "worker": {"worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
 }
@@ -93,8 +102,10 @@ EXCEPTIONS = {
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
+    ("sentinel", "experiments._sentinel"): "its name and its clock stand there, where they are gone by",
+    ("sentinel", "experiments._companion"): "likewise",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
-    ("experiments", "worker.proof"): "a round tells throttling by the counters that the proof reads",
+    ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
     ("engines", "records"): "what a probe's records describe is the same for every engine",
 }
 
@@ -266,6 +277,8 @@ def test_what_is_called_harmless_is_in_the_standard_library() -> None:
         ("reports/table", "from lab import runner"),
         ("engines/local", "from lab import verdicts"),
         ("worker/proof", "from lab.model import Cell"),
+        ("effective", "from lab import model"),
+        ("effective", "from lab.worker import proof"),
         ("experiments/pool", "from lab.worker import channel"),
         ("anything_new", "from lab import model"),
     ],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import planner
 from lab.errors import UsageError
+from tests.machines import simulated
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,11 @@ def test_sizes_are_read_in_the_order_given(text: str, sizes: tuple[int | str, ..
         pytest.param("1.5", "'1.5'", id="a fraction"),
         pytest.param("1_0", "'1_0'", id="digits with an underscore"),
         pytest.param("+2", "'+2'", id="a sign"),
-        pytest.param("1-2", "'1-2'", id="a range"),
+        pytest.param("0-3,all", "'0-3,all'", id="a range, and all"),
+        pytest.param("3-1", "'3-1'", id="a range that runs backwards"),
+        pytest.param("ids:", "''", id="no ids"),
+        pytest.param("ids:x", "'x'", id="ids that are none"),
+        pytest.param("0-9999999", "'0-9999999'", id="more ids than any machine has"),
         pytest.param("2,2", "2 twice", id="twice"),
         pytest.param("2,02", "02 twice", id="twice, written otherwise"),
         pytest.param("all,all", "all twice", id="all twice"),
@@ -53,6 +60,52 @@ def test_bad_sizes_get_one_line_with_the_value_and_what_to_give_instead(text: st
     assert "\n" not in message
     assert len(message) < 200
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("0-3,8", (0, 1, 2, 3, 8)),
+        ("8, 0-1", (0, 1, 8)),
+        ("0,2", (0, 2)),
+        ("5-5", (5,)),
+        ("ids:3", (3,)),
+        ("IDS:1,2,4", (1, 2, 4)),
+        ("ids:0", (0,)),
+    ],
+)
+def test_a_range_a_zero_among_others_or_the_word_makes_it_a_list_of_ids(text: str, ids: tuple[int, ...]) -> None:
+    assert planner.parse_sizes(text) == (ids,)
+
+
+def test_explicit_ids_are_one_cell_that_says_what_they_are() -> None:
+    topology = replace(simulated(4, threads=2), isolated=(3,), offline=(9,), allowed=(0, 1, 2, 3, 4, 5))
+    (cell,) = planner.plan(planner.parse_sizes("0,3-4"), topology)
+    assert (cell.id, cell.label, cell.size, cell.cpus) == ("cpu3", "3", 3, (0, 3, 4))
+    assert cell.notes == (
+        "SMT siblings share a core: CPUs 0,4",
+        "isolated from the scheduler (isolcpus): CPUs 3; it moves nothing to them",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [("0-1,9", "CPU 9 is off line"), ("8,0,99", "CPUs 8,99 are not on this machine"), ("6-7", "CPUs 6-7 are not ours")],
+)
+def test_ids_that_cannot_be_used_are_refused(ids: str, said: str) -> None:
+    topology = replace(simulated(4, threads=2), offline=(9,), allowed=(0, 1, 2, 3, 4, 5))
+    with pytest.raises(UsageError, match=rf"--cpus .*: {said}.*; choose from 0-5"):
+        planner.plan(planner.parse_sizes(ids), topology)
+
+
+def test_cells_are_planned_on_distinct_cores_and_all_means_what_we_may_use_without_isolated_cpus() -> None:
+    topology = replace(simulated(4, threads=2), isolated=(3, 7))
+    cells = planner.plan((2, 6, "all", 9), topology)
+    assert [(cell.label, cell.cpus) for cell in cells] == [("2", (0, 1)), ("6 = all", (0, 1, 2, 4, 5, 6)), ("9", ())]
+    assert planner.plan((2,), topology, smt=True)[0].cpus == (0, 4)
+    assert cells[2].reason == "needs 9 CPUs, this machine has 8"
+    limited = planner.plan((3,), replace(topology, allowed=(0, 1)))
+    assert limited[0].reason == "needs 3 CPUs, only 2 of this machine's 8 may be used"
 
 
 def test_sizes_that_come_to_the_same_are_one_cell() -> None:

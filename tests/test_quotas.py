@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,8 @@ def test_a_quota_that_is_not_the_one_asked_for_taints_the_cell(result: CellResul
 @pytest.mark.parametrize("quota", [0.5, 1.5])
 @pytest.mark.parametrize("alone", [False, True], ids=["with a CPU set", "alone"])
 def test_a_real_quota_is_proven_from_inside_and_from_outside(engine: DockerClient, quota: float, alone: bool) -> None:
-    used = make("docker", session="quota-test")
+    session = f"quota-{secrets.token_hex(4)}"
+    used = make("docker", session=session)
     try:
         machine = used.probe()
         if quota > len(machine.cpus):
@@ -141,7 +143,7 @@ def test_a_real_quota_is_proven_from_inside_and_from_outside(engine: DockerClien
         cells = planner.plan([planner.ALL], machine.cpus)
         (cell,) = quotas.limited(cells, (quota,), alone, machine.no_quota)
         job = Job(
-            session="quota-test",
+            session=session,
             cell=cell,
             experiments=("process",),
             seconds=1,

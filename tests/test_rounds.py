@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lab import cores
-from lab.experiments._rounds import Arm, Tally, block_of
-from tests import scripts
+from lab.experiments import _rounds
+from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, Tally, block_of, probe, shuffler
+from tests import cells, scripts
 
 CLEAN = Arm("one process", "count")
 TEAM = Arm("threads", "count", threads=2, clean=False)
@@ -32,3 +33,45 @@ def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:
     said[3][1]["values"]["threads"]["rate"] = 0.0
     found = cores.scaling([scripts.ran(2, {"gil": said})])
     assert found["threads"].serial.value == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("quota_under_test", "disturbed"), [(False, {"throttling"}), (True, {None})], ids=["a disturbance", "under test"]
+)
+def test_a_quota_that_stops_the_crew_disturbs_it_unless_it_is_under_test(
+    quota_under_test: bool, disturbed: set[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = iter(range(100))  # with each look at the counter the quota has stopped it once more
+    monkeypatch.setattr(_rounds, "throttled_periods", lambda: next(stopped))
+    cpus = cells.CPUS[:1]
+    with Crew(cpus, quota_under_test=quota_under_test) as crew:
+        (measured,) = crew.rounds((ALONE, probe(1)), 0, 1, shuffler())
+        gated = crew.gated({"ours": lambda: {"seconds": 1.0}}, 0, shuffler())
+    assert {measured[name]["disturbed"] for name in (ALONE.name, PROBE)} == disturbed
+    assert {gated[name]["disturbed"] for name in (ALONE.name, PROBE, "ours")} == disturbed
+    assert ("stopped_periods" in measured[PROBE]) == quota_under_test
+
+
+@pytest.mark.parametrize(
+    ("causes", "tries", "looks", "cause"),
+    [
+        pytest.param([None], 3, 1, None, id="quiet at once"),
+        pytest.param(["run delay", None], 3, 2, None, id="quiet the second time"),
+        pytest.param(["run delay"] * 3, 3, 3, "run delay", id="never"),
+        pytest.param(["run delay"], 1, 1, "run delay", id="one try"),
+    ],
+)
+def test_a_probe_may_try_again_for_a_quiet_moment(
+    causes: list[str | None], tries: int, looks: int, cause: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list(causes)
+
+    def rounds(*_: object) -> list[dict[str, dict[str, str | None]]]:
+        found = left.pop(0)
+        return [{ALONE.name: {"disturbed": found}, PROBE: {"disturbed": found}}]
+
+    with Crew(cells.CPUS[:1]) as crew:
+        monkeypatch.setattr(crew, "rounds", rounds)
+        gated = crew.gated({"ours": lambda: {"seconds": 1.0}}, 0, shuffler(), tries)
+    assert len(causes) - len(left) == looks
+    assert gated["ours"]["disturbed"] == cause

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.stats import Estimate, between, estimate, median, quantile, ratio
+from lab.stats import Estimate, between, estimate, median, over_rounds, quantile, ratio
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 
@@ -86,6 +86,22 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(count: int) -> None:
         found = estimate([generator.gauss(2.0, 0.1) for _ in range(count)], resamples=200)
         covered += found.low <= 2.0 <= found.high
     assert covered / trials >= 0.93
+
+
+def test_a_statistic_of_all_rounds_together_varies_by_whole_rounds() -> None:
+    rounds = [[1.0] * 5] * 10 + [[9.0] * 5] * 2
+    found = over_rounds(rounds, lambda drawn: max(max(one) for one in drawn))
+    assert (found.value, found.low, found.high, found.size) == (9, 1, 9, 12)
+    assert over_rounds([[3.0]], lambda drawn: drawn[0][0]) == Estimate(3, float("-inf"), float("inf"), 1)
+    with pytest.raises(ValueError, match="no rounds"):
+        over_rounds([], lambda drawn: 0.0)
+
+
+def test_of_rounds_with_one_value_each_it_is_the_bootstrap_of_their_median() -> None:
+    generator = random.Random(5)
+    values = [generator.gauss(2.0, 0.1) for _ in range(40)]
+    # The sign test's interval, which is that of a median only, may be a little wider.
+    assert over_rounds(values, median, resamples=1000) == pytest.approx(estimate(values), rel=0.002)
 
 
 @pytest.mark.parametrize(

@@ -2,3 +2,9 @@
 
 ``lab --help`` imports them all, so what is heavy is imported inside their functions.
 """
+
+from __future__ import annotations
+
+#: What runs on Python 3.9 and with the standard library alone, as in a container; all else orchestrates cells and needs
+#: Python 3.11 and the packages that the lab is installed with.
+ANYWHERE = ("cpus",)

@@ -7,6 +7,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.hardware import Topology
 
 HELP = "print the settings that fit docker compose up to this engine"
 EXAMPLE = """\
@@ -45,18 +49,20 @@ def run(options: argparse.Namespace) -> int:
             images = [tag for image in client.images.list() for tag in image.tags]
     finally:
         client.close()
-    lines = [*cpuset_lines(machine.cpus), *base_lines(images), *certificate_lines(os.environ)]
+    lines = [*cpuset_lines(machine.layout), *base_lines(images), *certificate_lines(os.environ)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
-def cpuset_lines(cpus: Sequence[int]) -> list[str]:
-    """The CPU set of each service, from the CPU ids of the engine; empty for a size that is not there."""
+def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
+    """The CPU set of each service, from the CPUs of the engine; empty for a size that is not there."""
     from lab import cpuset, planner
+    from lab.hardware import Topology
 
+    cpus = machine.allowed if isinstance(machine, Topology) else machine
     lines = [f"# This engine's CPUs: {cpuset.render(cpus)}. Made by lab compose-env."]
     for size in SIZES:
-        (cell,) = planner.plan([size], cpus)
+        (cell,) = planner.plan([size], machine)
         if not cell.available:
             lines.append(f"# {cell.reason}")
         lines.append(f"LAB_CPUSET_{str(size).upper()}={cpuset.render(cell.cpus)}")

@@ -11,8 +11,8 @@ from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.engines import Engine
+    from lab.hardware import Topology
     from lab.model import Machine
-    from lab.topology import Topology
 
 #: Most seconds of measuring how quiet the machine is.
 _QUIET_SECONDS = 2.0
@@ -34,10 +34,11 @@ def run(options: argparse.Namespace) -> int:
 
     from lab import topology
 
-    here = topology.read(Path("/"))
+    here = topology.read()
     docker, quiet, trouble = _docker(options.image)
     rows = [*_machine_rows(here), *_engine_rows(docker)]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
+    print("\n".join(["", *_maps(here, docker)]))
     print("\nWhat can be measured")
     advice = [*_abilities(docker, trouble), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
@@ -85,7 +86,7 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     from lab.store import SessionFolder
     from lab.verdicts import evidence_of
 
-    cell = planner.plan([min(2, len(machine.cpus))], machine.cpus)[0]
+    cell = planner.plan([min(2, len(machine.cpus))], machine.layout)[0]
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
         result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, _Never())
     if result.status is not Status.MEASURED:
@@ -114,9 +115,9 @@ class _Never:
 
 def _machine_rows(here: Topology) -> list[tuple[str, str]]:
     from lab import cpuset
-    from lab.worker import proof
+    from lab.worker import cgroups
 
-    found = proof.cgroups("/")
+    found = cgroups.cgroups("/")
     allowed = sorted(os.sched_getaffinity(0))
     quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in found["quotas"]) or "none"
     load = os.getloadavg()[0]
@@ -126,17 +127,21 @@ def _machine_rows(here: Topology) -> list[tuple[str, str]]:
         ("CPUs here", f"{len(allowed)} ({cpuset.render(allowed)}): what this process may use"),
         ("cgroup version", str(found["version"] or "none found")),
         ("quota here", quotas),
-        (
-            "SMT",
-            "yes: some CPUs share a core"
-            if here.smt
-            else "no siblings seen: every CPU is a core, or a hypervisor hides it",
-        ),
-        ("NUMA nodes", str(here.nodes)),
-        ("kinds of core", ", ".join(cpuset.render(kind) for kind in here.kinds) if len(here.kinds) > 1 else "one"),
-        ("isolated CPUs", cpuset.render(here.isolated) or "none"),
         ("load", f"{load:.2f} processes wanted a CPU in the last minute"),
     ]
+
+
+def _maps(here: Topology, docker: Machine | None) -> list[str]:
+    """The machine's map, and the engine's where that is another machine; CPUs in parentheses share a core."""
+    from lab import machine_map
+
+    lines = ["This machine: " + machine_map.draw(here)[0], *machine_map.draw(here)[1:]]
+    if not here.smt:
+        lines.append("  no SMT siblings seen: every CPU is a core, or a hypervisor hides it")
+    theirs = docker.topology if docker else None
+    if theirs and (theirs.cpus, theirs.model) != (here.cpus, here.model):
+        lines += ["The engine's machine: " + machine_map.draw(theirs)[0], *machine_map.draw(theirs)[1:]]
+    return lines
 
 
 def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:

@@ -31,12 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
-    from lab.commands.run import chosen_experiments
+    from lab.commands.run import named_experiments
     from lab.experiments import load
     from lab.primers import load as load_primer
 
     name, _, _ = options.name.partition(".")
-    experiment = load(chosen_experiments([name])[0])
+    experiment = load(named_experiments([name])[0])
     claims = [claim for claim in experiment.claims if options.name in (name, claim.id)]
     if not claims:
         from lab.errors import UsageError

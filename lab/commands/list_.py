@@ -9,6 +9,9 @@ EXAMPLE = """\
 example:
   lab list   every experiment, and under it the claims it judges"""
 
+#: Stands behind the summary of one that a bare `lab run` leaves out.
+_EXTRA = " (extra)"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command has no options."""
@@ -22,9 +25,10 @@ def run(options: argparse.Namespace) -> int:
 
     for name in experiments.in_order():
         experiment = experiments.load(name)
-        print(f"{name}: {experiment.summary}")
+        print(f"{name}: {experiment.summary}{_EXTRA if experiment.extra else ''}")
         for claim in experiment.claims:
             print(textwrap.fill(f"  {claim.id}: {claim.statement}", 80, subsequent_indent="      "))
         print()
+    print("(extra): runs by its name, or with: lab run all")
     print("More on one of them: lab explain NAME")
     return 0

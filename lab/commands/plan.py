@@ -4,40 +4,70 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.commands import run as run_command
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.model import Machine
 
 HELP = "show what run would do, without running it"
 EXAMPLE = """\
 examples:
   lab plan                     the cells of lab run on this machine
-  lab plan gil --cpus 1,3,all  those of another run"""
+  lab plan gil --cpus 1,3,all  those of another run
+  lab plan --cpus 0-3,8        a cell on these CPU ids
+  lab plan --topology DIR      those on another machine, whose sys and proc are in DIR"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     run_command.add_plan_options(parser)
+    parser.add_argument(
+        "--topology", type=Path, metavar="DIR", help="plan for the machine whose sys and proc are in DIR"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Probe the machine and print its cells; returns the exit code."""
+    """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
     from tabulate import tabulate
 
-    from lab import cpuset, progress, units
+    from lab import cpuset, machine_map, placement, progress, units
 
     experiments = run_command.chosen_experiments(options.experiments)
     run_command.check_limits(options)
-    engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", run_command.Stop())
-    engine.close()
+    machine, where = _machine(options)
+    topology = machine.layout
+    cells = run_command.cells_of(options, machine)
     rows = [
-        (cell.label, cpuset.render(cell.cpus), "to be measured")
+        (cell.label, cpuset.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
         if cell.available
         else (cell.label, "-", f"untestable: {cell.reason}")
-        for cell in run_command.cells_of(options, machine)
+        for cell in cells
     ]
-    print(tabulate(rows, headers=("CPUs", "on CPU ids", "cell"), disable_numparse=True))
-    cells = sum(row[1] != "-" for row in rows)
-    most = cells * progress.cost(experiments, run_command.LEVELS["default"][0])
-    print(f"\nin each cell: {', '.join(experiments)}")
-    print(f"one cell after the other on engine {machine.engine}, in about {units.seconds(most)} at most")
+    print("\n".join(machine_map.draw(topology)), end="\n\n")
+    print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
+    said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
+    print("\n".join(["", *said, ""]) if said else "")
+    most = sum(cell.available for cell in cells) * progress.cost(experiments, run_command.LEVELS["default"][0])
+    print(f"in each cell: {', '.join(experiments)}")
+    print(f"one cell after the other {where}, in about {units.seconds(most)} at most")
     return 0
+
+
+def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
+    """The machine to plan for, and a word for it: that of the engine, or one whose description lies in a folder."""
+    if options.topology is not None:
+        from lab import topology
+        from lab.model import Machine
+
+        if options.image or options.engine != "auto":
+            raise UsageError("--topology plans without an engine; leave out --engine and --image")
+        found = topology.read(options.topology)
+        other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
+        return other, f"on the machine in {options.topology}"
+    engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", run_command.Stop())
+    engine.close()
+    return machine, f"on engine {machine.engine}"

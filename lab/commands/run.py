@@ -22,13 +22,13 @@ from lab.progress import tell
 if TYPE_CHECKING:
     from lab.engines import Engine
     from lab.model import Cell, Job, Machine, Session
-    from lab.predictions import Prediction
     from lab.store import SessionFolder
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
 examples:
-  lab run                                every experiment, 1, 2, 4 and all CPUs
+  lab run                                every experiment but the extra ones, 1, 2, 4 and all CPUs
+  lab run all                            the extra ones too (lab list)
   lab run pool --transcript              one of them, with its story
   lab run gil --cpus 2 --engine local    without an engine
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
@@ -44,6 +44,9 @@ LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)
 
 #: What ``--cpus`` is when neither it nor ``--quota`` is given.
 DEFAULT_SIZES = "1,2,4,all"
+
+#: In the place of names of experiments: every one, the extra ones too.
+EVERY = "all"
 
 #: No interval gets narrower than this on any machine that does anything else.
 NARROWEST = 0.001
@@ -84,12 +87,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what to run and where; ``lab plan`` has them too."""
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="which ones (default: all; see lab list)")
+    which = "which ones, or all (default: all but the extra ones; see lab list)"
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
     parser.add_argument(
-        "--cpus", metavar="LIST", help=f"sizes to run with (default: {DEFAULT_SIZES}; with --quota: the quota alone)"
+        "--cpus",
+        metavar="LIST",
+        help=f"sizes (default: {DEFAULT_SIZES}; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
     )
+    parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
     parser.add_argument(
         "--quota", metavar="LIST", help="CPU time a second, in CPUs, such as 0.5,1.5; 'none' is no quota (docker)"
+    )
+    parser.add_argument(
+        "--jobs",
+        default="auto",
+        metavar="N",
+        help="cells at a time, on cores of their own: a number or auto (default)",
     )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
@@ -97,15 +110,14 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import asking, predictions, primers, progress, runner, sessions
+    from lab import asking, packed, progress, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
     experiments = chosen_experiments(options.experiments)
     check_limits(options)
-    predictable = primers.predictable(experiments) if options.predict else ()
     if options.predict:
-        asking.check(experiments, predictable)
+        asking.check(experiments)
     seconds, width = _level(options)
     began, begun = time.time(), time.monotonic()
     session = new_session(began)
@@ -113,11 +125,8 @@ def run(options: argparse.Namespace) -> int:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
         cells = cells_of(options, machine)
-        predicted: tuple[Prediction, ...] = ()
-        if options.predict and not stop.requested:
-            stop.at_once, asked_at = True, time.monotonic()
-            predicted = asking.ask(predictable, cells, machine)
-            begun += time.monotonic() - asked_at  # thinking is not measuring
+        stop.at_once = options.predict
+        predicted, pondered = asking.predicted(experiments, cells, machine) if options.predict else ({}, 0.0)
         stop.at_once = False
         folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
@@ -127,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
             "cpus": options.cpus,
             "quota": options.quota,
             "level": options.level,
-            **({"predictions": predictions.stored(predicted)} if predicted else {}),
+            **predicted,
         }
         manifest = {
             "schema": 1,
@@ -140,7 +149,20 @@ def run(options: argparse.Namespace) -> int:
         live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
         with live:
             jobs = [job_of(session, cell, experiments, seconds, width) for cell in cells]
-            results = runner.run(engine, jobs, folder, live, stop)
+            schedule, packing_note = packed.decide(
+                engine,
+                machine.layout,
+                jobs,
+                folder,
+                stop,
+                most=packed.parse(options.jobs),
+                seconds=progress.cost(experiments, seconds),
+                smt=options.smt,
+                explicit=explicit_cells(options, cells),
+            )
+            if packing_note:
+                tell(packing_note)
+            results = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
         done = sessions.assemble(
             id=session,
             began=began,
@@ -149,8 +171,8 @@ def run(options: argparse.Namespace) -> int:
             experiments=experiments,
             results=results,
             code_sha256=hashlib.sha256(code).hexdigest(),
-            wall_seconds=time.monotonic() - begun,
-            notes=(f"note: {folder.failure}",) if folder.failure else (),
+            wall_seconds=time.monotonic() - begun - pondered,
+            notes=tuple(f"note: {line}" for line in (packing_note, folder.failure) if line),
             interrupted=stop.requested,
         )
         _publish(done, folder, manifest, options)
@@ -172,11 +194,12 @@ def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], 
 
 
 def check_limits(options: argparse.Namespace) -> None:
-    """Raises UsageError for sizes or quotas that cannot be read, before any engine is asked."""
-    from lab import planner, quotas
+    """Raises UsageError for sizes, quotas or jobs that cannot be read, before any engine is asked."""
+    from lab import packed, planner, quotas
 
     planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
     quotas.parse("none" if options.quota is None else options.quota)
+    packed.parse(options.jobs)
 
 
 def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
@@ -185,19 +208,39 @@ def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
 
     alone = options.quota is not None and options.cpus is None
     sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
-    cells = planner.plan(sizes, machine.cpus)
+    cells = planner.plan(sizes, machine.layout, smt=options.smt)
     return tuple(quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota))
 
 
+def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozenset[str]:
+    """The ids of the cells whose CPUs the user has named."""
+    from lab import planner
+
+    sizes = planner.parse_sizes(options.cpus) if options.cpus is not None else ()
+    named = {size for size in sizes if isinstance(size, tuple)}
+    return frozenset(cell.id for cell in cells if cell.cpus in named)
+
+
 def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The experiments named, each once, in the order to run them. Raises UsageError for an unknown name."""
+    """The experiments named, each once, in the order to run them; of no names those that are not extra, of ``all``
+    every one. Raises UsageError for an unknown name."""
+    from lab import experiments
+
+    if not wanted:
+        return tuple(experiments.usual())
+    named = named_experiments([name for name in wanted if name != EVERY])
+    return tuple(experiments.in_order()) if EVERY in wanted else named
+
+
+def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The experiments of these names, each once, in the order to run them. Raises UsageError for an unknown name."""
     from lab import experiments
 
     known = experiments.in_order()
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise UsageError(f"there is no experiment {unknown[0]!r}; there are: {', '.join(known)}")
-    return tuple(name for name in known if not wanted or name in wanted)
+    return tuple(name for name in known if name in wanted)
 
 
 def new_session(began: float) -> str:

@@ -105,7 +105,7 @@ def _cell(machine: Machine, wanted: int | None) -> Cell:
     size = min(2, have) if wanted is None else wanted
     if not 1 <= size <= have:
         raise UsageError(f"--cpus {size}: this machine has {units.cpus(have)}; give a number from 1 to {have}")
-    return planner.plan([size], machine.cpus)[0]
+    return planner.plan([size], machine.layout)[0]
 
 
 def measure(

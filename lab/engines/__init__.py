@@ -18,6 +18,9 @@ from typing import Protocol
 from lab.model import Job, Machine, Outcome
 from lab.worker.bootstrap import SOURCE
 
+#: No argument may be longer than 128 KiB (MAX_ARG_STRLEN, man 2 execve); all of them together may be 2 MiB.
+_LONGEST_WORD = 2**16
+
 #: Takes each piece of a cell's stream of records as it comes.
 Sink = Callable[[bytes], None]
 
@@ -82,8 +85,8 @@ def make(name: str, **options: object) -> Engine:
 def cell_code() -> bytes:
     """A zip file of everything that runs inside a cell; the same bytes for the same source."""
     package = Path(__file__).resolve().parent.parent
-    files = [package / "__init__.py", package / "stats.py", *sorted((package / "worker").glob("*.py"))]
-    files += sorted((package / "experiments").glob("*.py"))
+    files = [package / name for name in ("__init__.py", "effective.py", "stats.py")]
+    files += [file for name in ("worker", "experiments") for file in sorted((package / name).glob("*.py"))]
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
@@ -98,8 +101,11 @@ def command(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
     Without ``site``: what an image runs at the start of its Pythons (``sitecustomize``, ``.pth`` files) could
     print before the worker has taken standard output, or trace what is measured; and it takes time in every cell.
     """
-    carried = str(code) if isinstance(code, Path) else base64.b64encode(code).decode()
-    return ["-I", "-S", "-c", SOURCE, carried, json.dumps(job)]
+    if isinstance(code, Path):
+        return ["-I", "-S", "-c", SOURCE, str(code), json.dumps(job)]
+    text = base64.b64encode(code).decode()
+    pieces = [text[start : start + _LONGEST_WORD] for start in range(0, len(text), _LONGEST_WORD)]
+    return ["-I", "-S", "-c", SOURCE, *pieces, json.dumps(job)]
 
 
 def order(job: Job, pin: list[int] | None) -> dict[str, object]:
@@ -119,13 +125,13 @@ def order(job: Job, pin: list[int] | None) -> dict[str, object]:
 
 
 def probe_order(session: str) -> dict[str, object]:
-    """The job of a probe: no experiment, no limit, only the proof."""
-    return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None}
+    """The job of a probe: no experiment, no limit, only the proof, and a look at the machine's CPUs."""
+    return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None, "look": True}
 
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
     """The machine that a probe's records describe. Raises ImageError when they do not."""
-    from lab import cpuset
+    from lab import cpuset, hardware
     from lab.errors import ImageError
     from lab.records import read
 
@@ -138,6 +144,7 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}; try another one")
     proof = start["proof"]
     allowed = tuple(proof["affinity"])
+    seen = "".join(record.data["text"] for record in reader.records if record.kind == "topology")
     return Machine(
         engine=engine,
         cpus=allowed,
@@ -145,4 +152,5 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         python=start["python"],
         image=image,
         details={**details, "probe": proof, "build": start.get("build")},
+        topology=hardware.from_reading(json.loads(seen)) if seen else None,
     )

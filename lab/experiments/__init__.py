@@ -23,12 +23,20 @@ def names() -> list[str]:
 
 
 #: The tutorial's order, and what follows from it; an experiment that is not named here comes after, by its name.
-_TUTORIAL = ("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching", "convoy", "cliff")
+_TUTORIAL = (
+    *("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching", "convoy", "cliff"),
+    *("oversubscription", "sawtooth"),
+)
 
 
 def in_order() -> list[str]:
     """The names of all experiments, in the order to run and show them."""
     return sorted(names(), key=lambda name: (_TUTORIAL.index(name) if name in _TUTORIAL else len(_TUTORIAL), name))
+
+
+def usual() -> list[str]:
+    """The names of those that run when none is named, in that order: all that are not ``extra``."""
+    return [name for name in in_order() if not load(name).extra]
 
 
 def load(name: str) -> Experiment:

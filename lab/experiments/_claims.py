@@ -123,7 +123,8 @@ class Experiment(NamedTuple):
 
     ``run`` gets a Voice (see :mod:`lab.experiments._voice`); ``summary`` is one line; ``method`` says what is measured
     and how, ``watch`` what to look at in the result. ``typical_seconds`` is about how long it takes;
-    ``None``: as long as it is given. ``figures``: the rows of its own table, from the evidence.
+    ``None``: as long as it is given. ``figures``: the rows of its own table, from the evidence. ``extra``: not part of
+    a bare ``lab run``; it runs by its name, or with ``lab run all``.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Experiment(NamedTuple):
     claims: Sequence[Claim]
     typical_seconds: float | None = None
     figures: Callable[[Evidence], Sequence[Figure]] | None = None
+    extra: bool = False
 
 
 def always(verdict: str) -> Callable[[Facts], str | None]:

@@ -6,6 +6,7 @@ import time
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from lab.experiments._claims import (
+    FEWEST_VALUES,
     INCONCLUSIVE,
     Claim,
     Evidence,
@@ -19,7 +20,7 @@ from lab.experiments._claims import (
     estimate_or_none,
     undisturbed,
 )
-from lab.stats import Estimate, median
+from lab.stats import Estimate, median, over_rounds
 
 #: With less than this delivered, one cannot tell one core from several: the machine itself had only one to give.
 LEAST_CAPACITY = 1.4
@@ -33,7 +34,8 @@ class Measured(NamedTuple):
     ``value`` takes such a round. ``sentence`` states the result, with one ``%`` for the value. ``unit`` is ``s``,
     or empty for a ratio. ``ceiling``: what the machine had to give, for comparison, from a round in which it counts.
     ``parallel``: it tells something only where the machine delivers several CPUs. ``placed``: its workers are pinned,
-    so that it does not need the scheduler to spread them."""
+    so that it does not need the scheduler to spread them. ``pooled``: the number is one of all rounds that count
+    together, such as a quantile of many times, and not the median of one from each."""
 
     arms: tuple[str, ...]
     value: Callable[[Round], float]
@@ -42,14 +44,18 @@ class Measured(NamedTuple):
     ceiling: tuple[tuple[str, ...], Callable[[Round], float]] | None = None
     parallel: bool = False
     placed: bool = False
+    pooled: Callable[[Sequence[Round]], float] | None = None
 
     def values(self, rounds: Sequence[Round]) -> list[float]:
         """One value for each round that counts, in order."""
         return [self.value(blocks) for blocks in undisturbed(rounds, *self.arms)]
 
     def estimate(self, rounds: Sequence[Round]) -> Estimate | None:
-        """The median of those values with its interval; ``None`` when there are too few."""
-        return estimate_or_none(self.values(rounds))
+        """The median of those values, or what they are together, with its interval; ``None`` when there are too few."""
+        if self.pooled is None:
+            return estimate_or_none(self.values(rounds))
+        good = undisturbed(rounds, *self.arms)
+        return over_rounds(good, self.pooled) if len(good) >= FEWEST_VALUES else None
 
     def counts(self, rounds: Sequence[Round]) -> tuple[int, int]:
         """(rounds accepted, rounds rejected) of those in which all of its arms took part."""

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
-from lab.worker.proof import throttled_periods
+from lab.worker.cgroups import throttled_periods
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
 BLOCK_SECONDS = 0.005
@@ -146,10 +146,13 @@ class Crew:
 
     They are forked, also where that is not the default start method: which one is used makes no difference to a worker
     that lives through the whole measurement, and fork is the quickest.
+
+    ``quota_under_test``: a quota that stops the crew is what is measured, and no disturbance.
     """
 
-    def __init__(self, cpus: Sequence[int], least: int = 2) -> None:
+    def __init__(self, cpus: Sequence[int], least: int = 2, quota_under_test: bool = False) -> None:
         self.cpus = tuple(cpus)
+        self._quota_under_test = quota_under_test
         context = multiprocessing.get_context("fork")
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
@@ -187,29 +190,45 @@ class Crew:
             for (place, _), tally in zip(mine, pipe.recv()):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
-        stopped = "throttling" if throttled_periods() > throttled else None
+        stopped = throttled_periods() - throttled
         rounds = []
         for arms_of_round in plan:
             blocks: dict[str, list[dict[str, Any]]] = {}
             for arm in arms_of_round:
                 block = block_of(arm, tallies[next(places)])
-                blocks.setdefault(arm.name, []).append(dict(block, disturbed=stopped or block["disturbed"]))
+                block = dict(block, disturbed=self._disturbed(stopped, block["disturbed"]))
+                if stopped and self._quota_under_test:
+                    block["stopped_periods"] = stopped
+                blocks.setdefault(arm.name, []).append(block)
             rounds.append({name: merged(several) for name, several in blocks.items()})
         return rounds
 
     def gated(
-        self, blocks: Mapping[str, Callable[[], dict[str, Any]]], first: int, order: random.Random
+        self, blocks: Mapping[str, Callable[[], dict[str, Any]]], first: int, order: random.Random, tries: int = 1
     ) -> dict[str, Any]:
         """A round of blocks that are not the crew's, in random order, behind the capacity probe. A function runs its
         block here and returns what it measured. What disturbed the probe disturbs the whole round, and so does a quota
-        that stops it."""
-        throttled = throttled_periods()
-        (measured,) = self.rounds((ALONE, probe(len(self.cpus))), first, 1, order)
+        that stops it. Where the blocks take long beside the probe, it may have more ``tries`` for a quiet moment."""
+        for left in reversed(range(tries)):
+            throttled = throttled_periods()
+            (measured,) = self.rounds((ALONE, probe(len(self.cpus))), first, 1, order)
+            if not left or not (measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]):
+                break
         names = order.sample(sorted(blocks), len(blocks))
         found = {name: blocks[name]() for name in names}
-        stopped = "throttling" if throttled_periods() > throttled else None
-        cause = stopped or measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]
+        probed = measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]
+        # Whether the quota stopped the probe itself is known already, and it may not say so of what came after.
+        stopped = 0 if self._quota_under_test else throttled_periods() - throttled
+        cause = self._disturbed(stopped, probed)
         return dict(measured, **{name: dict(block, disturbed=cause) for name, block in found.items()})
+
+    def _disturbed(self, stopped: int, cause: str | None) -> str | None:
+        """Why blocks must not count, when a quota stopped them in so many periods and this seems to have disturbed
+        them. A worker that a quota stops looks as one that waits for its CPU: then nothing can be said of neighbours,
+        and where the quota is what is tested, the blocks count."""
+        if not stopped:
+            return cause
+        return None if self._quota_under_test else "throttling"
 
     def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Turn]]]:
         """For each worker its turns, each with the place of its block in the whole sequence."""

@@ -1,7 +1,7 @@
 """Primers: what an experiment teaches, a file for each beside this one, as a teacher would say it.
 
-They stand here and not in the experiments because those travel into every cell, in an argument that may hold 128 KiB.
-An experiment without one works all the same.
+They stand here and not in the experiments because those travel into every cell, in the arguments of its first process,
+and are compiled there. An experiment without one works all the same.
 """
 
 from __future__ import annotations

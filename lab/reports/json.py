@@ -66,6 +66,7 @@ def _cell(result: CellResult) -> dict[str, Any]:
         "build": dict(result.python) or None,
         "limit": {"cpus": result.cell.size, "label": result.cell.label},
         "cpus": list(result.cell.cpus),
+        "notes": list(result.cell.notes),
         "status": result.status.value,
         "reason": result.reason,
         "wall_seconds": result.wall_seconds,

@@ -95,7 +95,7 @@ def _experiments(text: str) -> list[str]:
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError("LAB_EXPERIMENTS: there is no %r; there are: %s" % (unknown[0], " ".join(known)))
-    return [name for name in known if not wanted or name in wanted]
+    return [name for name in known if name in wanted] if wanted else experiments.usual()
 
 
 def _positive(name: str, text: str, unit: str) -> float:

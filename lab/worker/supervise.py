@@ -9,6 +9,7 @@ the worker and writes to the engine's side of the stream (``/proc/1/fd/1``) is f
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from typing import Any, Mapping, NoReturn
 
 from lab.experiments import load
 from lab.experiments._voice import Voice
-from lab.worker import offspring, proof
+from lab.worker import offspring, proof, topology
 from lab.worker.channel import Channel
 from lab.worker.listener import Listener
 
@@ -27,6 +28,12 @@ _POLL_SECONDS = 0.05
 
 #: An experiment may say this much, in bytes, and more for every second that it measures (an honest one says 5 KiB).
 _MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
+
+#: How long D is measured, in seconds: two periods of nearly every quota there is.
+_DELIVERED_SECONDS = 0.2
+
+#: How much of a machine's description goes into one record, in characters, of which half may be quotes to be escaped.
+_PIECE = 3500
 
 
 def main(job: Mapping[str, Any]) -> int:
@@ -41,7 +48,7 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
     ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``quota`` (the CPUs that it is to be held to, or
     ``None``), ``pin`` (ids to narrow the affinity to, or ``None``), ``pinned_by`` (who is to have limited the cell:
-    ``engine``, ``worker`` or ``none``).
+    ``engine``, ``worker`` or ``none``), ``look`` (whether to describe the build and the machine's CPUs too).
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
@@ -59,19 +66,45 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
         "asked": job.get("asked"),
         "quota": job.get("quota"),
     }
-    if not job["experiments"]:  # a probe: how its build was compiled is slow to find out, and the same in every cell
+    if job.get("look"):  # how a build was compiled is slow to find out, and the same in every cell
         from lab.worker import compiled
 
         data["build"] = compiled.describe()
     channel.emit("start", data)
+    if job.get("look"):
+        describe(channel, topology.read(allowed=before["affinity"]))
     outcomes = set()
     if job.get("cpus") is None or len(before["affinity"]) >= job["cpus"]:
         for name in job["experiments"]:
             outcomes.add(run_experiment(channel, name, job, stop))
             if "stopped" in outcomes:
                 break
-    channel.end({"proof": proof.take(), "stopped": "stopped" in outcomes})
+    last = {"proof": proof.take(), "stopped": "stopped" in outcomes}
+    if outcomes and "stopped" not in outcomes:
+        last["delivered"] = _delivered(before)
+    channel.end(last)
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
+
+
+def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
+    """Emit what was read of the machine's CPUs, as JSON in pieces: that of a large one is longer than a record."""
+    text = json.dumps(reading, separators=(",", ":"))
+    for start in range(0, len(text), _PIECE):
+        channel.emit("topology", {"text": text[start : start + _PIECE]})
+
+
+def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
+    """D: what a busy process for each CPU got, in CPU seconds a second, and a sentence why where that is little."""
+    from lab.worker import delivered  # only here: a cell that runs nothing is to cost nothing
+
+    cpus, periods = seen["affinity"], [level["period_us"] / 1e6 for level in seen["quotas"]]
+    rate = min([len(cpus), *(level["quota_cpus"] for level in seen["quotas"])])
+    try:
+        found = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
+    except OSError:  # no room for another process
+        return None
+    why = delivered.explain(found, rate).sentence
+    return {"cpus": round(found.cpus, 4), "processes": found.processes, "seconds": found.seconds, "why": why}
 
 
 def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:
@@ -148,7 +181,7 @@ def _be_the_experiment(
         for descriptor in others:
             os.close(descriptor)
         _use_for_temporary_files(folder)
-        status = _perform(name, Voice(writer, job["seconds"], job["width"]))
+        status = _perform(name, Voice(writer, job["seconds"], job["width"], job.get("quota")))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.

@@ -1,0 +1,237 @@
+"""``lab cpus``: how many CPUs there really are here, and how many workers to start.
+
+Runs on Python 3.9 and later with the standard library alone, so that it can look into any container.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.effective import EffectiveCpus
+    from lab.worker.delivered import Delivered, Verdict
+
+HELP = "say how many CPUs there really are here, and how many workers to start"
+EXAMPLE = """\
+examples:
+  lab cpus                 on this machine, or in this container
+  lab cpus --no-measure    what the kernel's files say, at once
+  docker run --rm --cpus 1.5 -v "$PWD/lab:/opt/lab/lab:ro" -e PYTHONPATH=/opt/lab \\
+      python:3.13-slim python3 -m lab cpus"""
+
+_USUAL_SECONDS = 0.5
+_MOST_SECONDS = 60.0
+_NARROWEST, _WIDEST = 32, 80
+
+_Row = Tuple[str, ...]
+
+
+class _Belief(NamedTuple):
+    """What Python's own functions take for the number of CPUs; ``why`` there is none, or what was counted."""
+
+    name: str
+    number: Optional[int]
+    why: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=_USUAL_SECONDS,
+        help="measure D for so long (default: 0.5), and again while it is short",
+    )
+    parser.add_argument("--no-measure", action="store_true", help="do not measure D: busy no CPU")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="json is for programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look, measure and print; returns 0."""
+    from lab.effective import effective_cpus
+    from lab.worker import delivered
+
+    if not 0 < options.seconds <= _MOST_SECONDS:
+        raise UsageError(f"--seconds {options.seconds:g} is out of range; give more than 0, and at most 60")
+    cpus = effective_cpus()
+    watched = sorted(set(cpus.cpus) - set(cpus.isolated)) or cpus.cpus
+    found: Optional[Delivered] = None
+    verdict = delivered.Verdict()
+    if not options.no_measure:
+        period = max([float(limit.period_us) for limit in cpus.limits], default=0.0) / 1e6
+        try:
+            found = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
+            verdict = delivered.explain(found, cpus.rate)
+        except (OSError, AttributeError) as error:
+            verdict = delivered.Verdict(f"D could not be measured: no process could be started ({error})")
+    beliefs = _beliefs()
+    if options.format == "json":
+        import json
+
+        print(json.dumps(_document(cpus, found, verdict, beliefs), indent=2))
+    else:
+        width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+        print("\n".join(_lines(cpus, found, verdict, beliefs, width)))
+    return 0
+
+
+def _advice(cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict) -> Tuple[str, int, int]:
+    """(what it rests on, workers for throughput, for tail latency): R, or D where a hidden limit is proven.
+
+    D is measured, so it counts as whole within its tolerance: 1.02 is one CPU and not two.
+    """
+    if found is None or not verdict.hidden_limit:
+        return "R", cpus.throughput_workers, cpus.latency_workers
+    from lab.worker.delivered import TOLERANCE
+
+    most = max(1, math.ceil(found.cpus * (1 - TOLERANCE)))
+    least = max(1, math.floor(found.cpus * (1 + TOLERANCE)))
+    return "D", min(cpus.parallelism, max(most, least)), min(cpus.parallelism, least)
+
+
+def _beliefs() -> List[_Belief]:
+    """What Python itself would go by here."""
+    import multiprocessing
+    from concurrent.futures import ThreadPoolExecutor
+
+    from lab.worker import proof
+
+    here = [_Belief("os.cpu_count()", os.cpu_count())]
+    own, mask = getattr(os, "process_cpu_count", None), getattr(os, "sched_getaffinity", None)
+    here.append(_Belief("os.process_cpu_count()", own() if own else None, "" if own else "new in Python 3.13"))
+    here.append(
+        _Belief("len(os.sched_getaffinity(0))", len(mask(0)) if mask else None, "" if mask else "on Linux only")
+    )
+    here.append(_Belief("multiprocessing.cpu_count()", multiprocessing.cpu_count()))
+    started = proof.pool_size()
+    here.append(_Belief("Pool()", started, "workers started" if started else "could not be started here"))
+    with ThreadPoolExecutor() as threads:
+        here.append(_Belief("ThreadPoolExecutor()", threads._max_workers, "threads at most"))
+    here.append(_process_executor())
+    return here
+
+
+def _process_executor() -> _Belief:
+    name = "ProcessPoolExecutor()"
+    try:
+        from concurrent.futures import ProcessPoolExecutor
+
+        with ProcessPoolExecutor() as processes:
+            count: Optional[int] = getattr(processes, "_max_workers", None)
+            return _Belief(name, count, "processes at most")
+    except (ImportError, OSError, NotImplementedError) as error:  # no semaphores, as without a writable /dev/shm
+        return _Belief(name, None, f"cannot be made here ({error})")
+
+
+def _document(
+    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict, beliefs: Sequence[_Belief]
+) -> Dict[str, Any]:
+    """Everything for ``--format json``."""
+    from dataclasses import asdict
+
+    from lab.roundings import ROUNDINGS, workers
+
+    basis, throughput, latency = _advice(cpus, found, verdict)
+    limits = [{**asdict(limit), "cpus": limit.cpus} for limit in cpus.limits]
+    return {
+        "schema": 1,
+        "python": sys.version.split()[0],
+        "parallelism": cpus.parallelism,
+        "rate": cpus.rate,
+        "delivered": None if found is None else asdict(found),
+        "explanation": verdict.sentence or None,
+        "hidden_limit": verdict.hidden_limit,
+        "advice": {"basis": basis, "throughput_workers": throughput, "latency_workers": latency},
+        "cpus": list(cpus.cpus),
+        "isolated": list(cpus.isolated),
+        "cgroup_version": cpus.cgroup,
+        "limits": limits,
+        "contradictions": list(cpus.contradictions),
+        "python_believes": {belief.name: belief.number for belief in beliefs},
+        "others_round": {rule.runtime: workers(rule, cpus.parallelism, cpus.rate) for rule in ROUNDINGS},
+    }
+
+
+def _lines(
+    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict, beliefs: Sequence[_Belief], width: int
+) -> List[str]:
+    """The report for people."""
+    from lab.roundings import ROUNDINGS, workers
+
+    basis, throughput, latency = _advice(cpus, found, verdict)
+    by = "" if basis == "R" else ", since D is below R"
+    lines = _table(_numbers(cpus, found), width)
+    if verdict.sentence:
+        lines += ["", *textwrap.wrap(f"! {verdict.sentence}", width, subsequent_indent="  ")]
+    for sentence in cpus.contradictions:
+        lines += ["", *textwrap.wrap(f"! {sentence}", width, subsequent_indent="  ")]
+    lines += ["", "Workers to start"]
+    lines += _table(
+        [
+            ("for throughput", str(throughput), f"⌈{basis}⌉{by}"),
+            ("for tail latency", str(latency), f"⌊{basis}⌋, at least 1{by}"),
+        ],
+        width,
+    )
+    lines += ["", f"Quotas (cgroup version {cpus.cgroup or 'none found'})"]
+    lines += _table(
+        [(f"{limit.cpus:.6g}", f"{limit.quota_us} of {limit.period_us} µs", limit.folder) for limit in cpus.limits]
+        or [("none", "that is visible here")],
+        width,
+    )
+    lines += ["", "What Python believes"]
+    rows = [(one.name, "-" if one.number is None else str(one.number), one.why) for one in beliefs]
+    lines += _table(rows, width)
+    lines += ["", "What others would make of it"]
+    rounded = [(rule.runtime, str(workers(rule, cpus.parallelism, cpus.rate)), rule.rule) for rule in ROUNDINGS]
+    return lines + _table(rounded, width)
+
+
+def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
+    """The rows of P, R and D."""
+    from lab.effective import render
+
+    mask = f"{'CPU' if len(cpus.cpus) == 1 else 'CPUs'} {render(cpus.cpus)} may be used"
+    if cpus.isolated:
+        mask += f"; {render(cpus.isolated)} are isolated: unpinned work does not spread over them"
+    reason = "CPU seconds per second: the least of P and every visible quota"
+    rows = [("P", "parallelism", str(cpus.parallelism), mask), ("R", "rate", _decimal(cpus.rate), reason)]
+    if found is None:
+        return [*rows, ("D", "delivered", "-", "not measured")]
+    got = f"what {found.processes} busy {'process' if found.processes == 1 else 'processes'} got"
+    if found.processes < cpus.parallelism:
+        got += "; no more were started"
+    return [*rows, ("D", "delivered", f"{found.cpus:.2f}", got)]
+
+
+def _decimal(value: float) -> str:
+    """Without a needless point, and never rounded to another whole number."""
+    text = f"{value:.6g}"
+    return repr(value) if float(text).is_integer() and not value.is_integer() else text
+
+
+def _table(rows: Sequence[_Row], width: int) -> List[str]:
+    """Aligned columns; the last is wrapped into what is left of the width, or goes below where that is too little."""
+    columns = max(len(row) for row in rows)
+    padded = [row + ("",) * (columns - len(row)) for row in rows]
+    widths = [max(len(row[at]) for row in padded) for at in range(columns - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    below = width - indent < 14
+    lines: List[str] = []
+    for row in padded:
+        head = "  ".join(cell.ljust(size) for cell, size in zip(row, widths))
+        if below:
+            lines.append(head.rstrip())
+            lines += textwrap.wrap(row[-1], width, initial_indent="    ", subsequent_indent="    ")
+            continue
+        tail = textwrap.wrap(row[-1], width - indent) or [""]
+        lines += [f"{head}  {tail[0]}".rstrip(), *(" " * indent + more for more in tail[1:])]
+    return lines

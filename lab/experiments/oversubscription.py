@@ -1,0 +1,482 @@
+"""Oversubscription: pools of half to eight times as many workers as the cell has CPUs' worth of time."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import multiprocessing
+import multiprocessing.pool
+import os
+import random
+import threading
+import time
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+
+from lab.experiments._claims import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Figure,
+    Finding,
+    Round,
+    Tolerance,
+    always,
+    disturbances,
+    undisturbed,
+)
+from lab.experiments._limit import Limit, limit_of
+from lab.experiments._measured import Measured, decided, judge, of, over
+from lab.experiments._rounds import Crew, Tools, count, shuffler
+from lab.experiments._tails import histogram, quantile_ratio, quantile_times
+from lab.experiments._voice import Voice
+from lab.stats import Estimate, median, over_rounds
+from lab.worker.cgroups import tightest
+
+FEWEST_ROUNDS = 5
+FACTORS = (0.5, 1, 2, 4, 8)
+COMPUTING, WAITING = "CPU-bound", "waiting"
+
+#: One task: so long at 50 ns a number (of :func:`count`), or asleep. Longer where there are many workers, since the
+#: pool's one parent hands out every task: it is never asked for more than 4000 a second.
+TASK_SECONDS, SLEEP_SECONDS = 0.003, 0.01
+PARENT_SECONDS_A_TASK = 0.00025
+STEP_SECONDS = 5e-5
+
+#: Without a quota a block measures so long, after so much in which its workers get going.
+SPAN_SECONDS, WARM_SECONDS = 0.05, 0.01
+
+#: Tasks handed to a pool before their turn, for each worker: with one it would wait for the parent after each task.
+AHEAD = 2
+
+#: A block of tasks that compute must have had so much of the CPU time that its workers could get, the least of their
+#: number and R; the pool's parent takes a little of that too. With less a neighbour had it, which more workers may have
+#: won back from it.
+LEAST_OF_CPUS = 0.85
+
+#: Times that the capacity probe may try for a quiet moment.
+TRIES = 5
+
+#: The best number of workers is the smallest with so much of the highest throughput.
+AS_GOOD = 0.95
+
+
+class Span(NamedTuple):
+    """When work counts, on the monotonic clock: what is done before ``start`` only gets the workers going."""
+
+    start: float
+    end: float
+
+
+def name_of(payload: str, workers: int) -> str:
+    return "%s, %d" % (payload, workers)
+
+
+class Did(NamedTuple):
+    """A task that was done: the share of it within the span, the seconds that it took by the clock, and of CPU time."""
+
+    share: float
+    seconds: float
+    cpu_seconds: float
+
+
+def compute(steps: int, span: Span) -> Did | None:
+    """A CPU-bound task; ``None`` when the span is over already."""
+    begun, cpu = time.monotonic(), time.thread_time()
+    if begun >= span.end:
+        return None
+    now = begun
+    tools, counted = Tools(b"", None), 0
+    for _ in range(steps):
+        count(tools)
+        now = time.monotonic()
+        counted += span.start <= now < span.end
+    return Did(counted / steps, now - begun, time.thread_time() - cpu)
+
+
+def wait(seconds: float, span: Span) -> Did | None:
+    """A task that waits, and computes for 50 µs; ``None`` when the span is over already."""
+    begun, cpu = time.monotonic(), time.thread_time()
+    if begun >= span.end:
+        return None
+    time.sleep(seconds)
+    count(Tools(b"", None))
+    ended = time.monotonic()
+    share = max(0.0, min(ended, span.end) - max(begun, span.start)) / (ended - begun)
+    return Did(share, ended - begun, time.thread_time() - cpu)
+
+
+class Pools:
+    """A pool for each number of workers, forked once and kept; use as a context manager."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        context = multiprocessing.get_context("fork")
+        self._pools: dict[int, Any] = {}
+        self._pids: dict[int, list[int]] = {}
+        with contextlib.ExitStack() as stack:
+            for workers in counts:
+                before = {process.pid for process in multiprocessing.active_children()}
+                self._pools[workers] = stack.enter_context(context.Pool(workers))
+                now = {process.pid for process in multiprocessing.active_children()}
+                self._pids[workers] = sorted(pid for pid in now - before if pid)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Pools:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def block(self, workers: int, task: Callable[[Span], Any], warm: float, seconds: float) -> dict[str, Any]:
+        """Keep that pool busy with this task for ``seconds`` after ``warm`` seconds: ``rate`` (tasks a second),
+        ``cores`` (CPU seconds of the workers a second), the ``times`` that the ``tasks`` took (a histogram),
+        ``throttled`` (share of the quota's periods in which it ran out), ``stopped_cpus`` (how many CPUs it stopped, on
+        average), ``memory`` (MiB of the workers)."""
+        before, begun = tightest(), time.monotonic()
+        span = Span(begun + warm, begun + warm + seconds)
+        slots = threading.Semaphore(AHEAD * workers)
+
+        def feed() -> Iterator[Span]:
+            while time.monotonic() < span.end:
+                slots.acquire()
+                yield span
+
+        told: list[Did] = []
+        for did in self._pools[workers].imap_unordered(task, feed()):
+            slots.release()
+            told.extend([did] if did else [])
+        wall, after = time.monotonic() - begun, tightest()
+        block: dict[str, Any] = {
+            "rate": round(sum(did.share for did in told) / seconds, 3),
+            "cores": round(sum(did.share * did.cpu_seconds for did in told) / seconds, 5),
+            "times": histogram([did.seconds for did in told]),
+            "tasks": len(told),
+        }
+        if before and after:
+            periods = max(after.periods - before.periods, 1)
+            block["throttled"] = round((after.throttled_periods - before.throttled_periods) / periods, 5)
+            block["stopped_cpus"] = round((after.throttled_seconds - before.throttled_seconds) / wall, 5)
+        return dict(block, memory=round(sum(map(memory_of, self._pids[workers])), 3))
+
+
+def memory_of(pid: int) -> float:
+    """A process's memory in MiB, what it shares divided among those who share it (PSS, man 5 proc, smaps_rollup); where
+    that does not show, all that it has mapped (RSS, the second field of statm)."""
+    with contextlib.suppress(OSError), open("/proc/%d/smaps_rollup" % pid) as stream:
+        for line in stream:
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    with contextlib.suppress(OSError), open("/proc/%d/statm" % pid) as stream:
+        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return 0.0
+
+
+class Plan(NamedTuple):
+    """What is run in a cell: the numbers of workers, the one that fits R, those multiples of R that are more, and the
+    one that ``Pool()`` takes."""
+
+    counts: tuple[int, ...]
+    fitting: int
+    beyond: tuple[int, ...]
+    default: int
+
+
+def plan_of(rate: float, default: int) -> Plan:
+    """The plan for a rate of so many CPUs: ½, 1, 2, 4 and 8 times as many workers, whole ones, and ``Pool()``'s. Of a
+    rate so small that all of these are one worker, two are more than it too."""
+    fitting = math.ceil(rate)
+    multiples = {max(1, round(rate / 2)) if factor < 1 else math.ceil(factor * rate) for factor in FACTORS}
+    beyond = tuple(sorted(one for one in multiples if one > fitting)) or (2 * fitting,)
+    return Plan(tuple(sorted(multiples | {default, *beyond})), fitting, beyond, default)
+
+
+def seen_plan(evidence: Evidence) -> Plan:
+    """The plan that was run. Raises LookupError when the experiment did not say."""
+    found = evidence.last("plan")
+    return Plan(tuple(found["counts"]), found["fitting"], tuple(found["beyond"]), found["default"])
+
+
+def blocks_of(pools: Pools, plan: Plan, limit: Limit) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
+    """Payload -> the blocks of a round, by name.
+
+    Under a quota progress comes all or nothing: a block shorter than its period would show either, and one of any
+    other length than whole periods more or less than R, by the part of a period that it catches. So a block there is
+    one whole period of the quota, after one more that it does not count: within that, every pool comes to start with
+    a full quota at the start of a period, whatever the pool before it has left. From then on each period is as the
+    last, and any stretch as long as one holds exactly one quota. Longer blocks would show the same, and fewer of them.
+    Workers that wait hardly use the quota, so that they need no more than a rest before, except where there are very
+    many of them.
+    """
+    task_seconds = max(TASK_SECONDS, plan.fitting * PARENT_SECONDS_A_TASK)
+    steps = round(task_seconds / STEP_SECONDS)
+    sleep_seconds = max(SLEEP_SECONDS, plan.counts[-1] * PARENT_SECONDS_A_TASK)
+    usual = (sleep_seconds, max(SPAN_SECONDS, 3 * sleep_seconds))
+    found: dict[str, dict[str, Callable[[], dict[str, Any]]]] = {COMPUTING: {}, WAITING: {}}
+    for workers in plan.counts:
+        whole = (limit.period_seconds, limit.period_seconds)
+        short = (WARM_SECONDS, SPAN_SECONDS)
+        many = limit.quota and workers > FACTORS[-1] * plan.fitting
+        for payload, task, (warm, seconds) in (
+            (COMPUTING, functools.partial(compute, steps), whole if limit.quota else short),
+            (WAITING, functools.partial(wait, sleep_seconds), whole if many else usual),
+        ):
+            block = functools.partial(pools.block, workers, task, warm, seconds)
+            found[payload][name_of(payload, workers)] = block
+    return found
+
+
+def computing_round(
+    blocks: Mapping[str, Callable[[], dict[str, Any]]], plan: Plan, limit: Limit, order: random.Random
+) -> Round:
+    """A round of tasks that compute. They keep the CPUs busy themselves, so that what each block got of them tells more
+    of its disturbances than a probe before it would."""
+    found: Round = {}
+    for workers in order.sample(plan.counts, len(plan.counts)):
+        block = blocks[name_of(COMPUTING, workers)]()
+        least = LEAST_OF_CPUS * min(workers, limit.rate)
+        found[name_of(COMPUTING, workers)] = dict(block, disturbed="run delay" if block["cores"] < least else None)
+    return found
+
+
+def own_number() -> int:
+    """How many workers ``Pool()`` starts here, counted."""
+    with multiprocessing.get_context("fork").Pool():
+        return len(multiprocessing.active_children())
+
+
+def run(voice: Voice) -> None:
+    limit = limit_of(voice)
+    plan = plan_of(limit.rate, own_number())
+    voice.observe("plan", plan._asdict())
+    voice.tell("%g CPUs' worth of time: pools of %s workers" % (limit.rate, ", ".join(map(str, plan.counts))))
+    order = shuffler()
+    rounds: dict[str, list[Round]] = {COMPUTING: [], WAITING: []}
+    until = time.monotonic() + voice.seconds
+    # The crew first: a process is best forked while there are no threads, which the pools have.
+    with Crew(voice.cpus, quota_under_test=limit.quota) as crew, Pools(plan.counts) as pools:
+        blocks = blocks_of(pools, plan, limit)
+        while len(rounds[WAITING]) < FEWEST_ROUNDS or (time.monotonic() < until and not settled(rounds, plan)):
+            if limit.quota:
+                time.sleep(limit.period_seconds)  # whatever computed has used the quota up
+            rounds[WAITING].append(crew.gated(blocks[WAITING], len(rounds[WAITING]), order, TRIES))
+            rounds[COMPUTING].append(computing_round(blocks[COMPUTING], plan, limit, order))
+            for mine in rounds.values():
+                voice.sample("round", mine[-1])
+    for payload in (COMPUTING, WAITING):
+        found = best_of(rounds[payload], payload, plan)
+        if found:
+            voice.tell("%s: %d workers are the fewest that do as much as any" % (payload, found.value))
+
+
+def settled(rounds: dict[str, list[Round]], plan: Plan) -> bool:
+    """Whether more rounds would decide nothing more."""
+    needed = (
+        (COMPUTING, no_gain(plan), _NO_GAIN),
+        (WAITING, waiting_gain(plan), _GAINS),
+        (COMPUTING, tail_growth(plan), _TAIL),
+    )
+    known = (decided(measured.estimate(rounds[payload]), tolerance) for payload, measured, tolerance in needed)
+    return all(known) and own_choice(rounds[COMPUTING], plan).verdict != INCONCLUSIVE
+
+
+def rate_of(payload: str, workers: int) -> Measured:
+    return Measured((name_of(payload, workers),), of(name_of(payload, workers), "rate"), "", unit="/s")
+
+
+def gain(payload: str, more: int, fewer: int, sentence: str = "") -> Measured:
+    """The throughput of a pool over that of another."""
+    names = name_of(payload, more), name_of(payload, fewer)
+    return Measured(names, over(*names), sentence)
+
+
+def no_gain(plan: Plan) -> Measured:
+    """The mean throughput of the pools that are larger than R, over that of the one that fits."""
+    base, more = name_of(COMPUTING, plan.fitting), [name_of(COMPUTING, workers) for workers in plan.beyond]
+    return Measured(
+        (base, *more),
+        lambda blocks: sum(blocks[name]["rate"] for name in more) / len(more) / blocks[base]["rate"],
+        "pools of %s workers did %%.2f times as many CPU-bound tasks as %d, on average"
+        % (" and ".join(map(str, plan.beyond)), plan.fitting),
+    )
+
+
+def waiting_gain(plan: Plan) -> Measured:
+    most = plan.beyond[-1]
+    return gain(WAITING, most, plan.fitting, "%d workers did %%.2f times as many tasks as %d" % (most, plan.fitting))
+
+
+def tail_growth(plan: Plan) -> Measured:
+    most = plan.beyond[-1]
+    names = name_of(COMPUTING, most), name_of(COMPUTING, plan.fitting)
+    sentence = "of %d workers the slowest hundredth of the tasks took %%.2f times as long as of %d"
+    return quantile_ratio(*names, 0.99, sentence % (most, plan.fitting))
+
+
+def best_of(rounds: Sequence[Round], payload: str, plan: Plan) -> Estimate | None:
+    """The best number of workers: the smallest with :data:`AS_GOOD` of the highest throughput, and between which ones
+    it lies; ``None`` when there are too few rounds."""
+    names = {workers: name_of(payload, workers) for workers in plan.counts}
+    good = undisturbed(rounds, *names.values())
+
+    def best(drawn: Sequence[Round]) -> float:
+        rates = {workers: median([blocks[name]["rate"] for blocks in drawn]) for workers, name in names.items()}
+        return float(min(workers for workers in rates if rates[workers] >= AS_GOOD * max(rates.values())))
+
+    return over_rounds(good, best) if len(good) >= FEWEST_ROUNDS else None
+
+
+_NO_GAIN = Tolerance(None, 1.15, "less than half of what a third worker beside two would add, and a gain at all")
+_TAIL = Tolerance(1.25, None, "a quarter longer is more than one round differs from the next")
+_GAINS = Tolerance(1.5, None, "half as much again; four times as many workers that only wait can do four times as much")
+
+#: Pool()'s own number costs something where another does so many times as many tasks, or no fewer than this many while
+#: its slowest hundredth is so many times as quick.
+MORE_TASKS, AS_MANY_TASKS, QUICKER_TAIL = 1.15, 0.9, 1.25
+
+
+def own_choice(rounds: Sequence[Round], plan: Plan) -> Finding:
+    """Whether any other number of workers is better than the one that ``Pool()`` takes: does more, or as much with a
+    shorter tail. All must be known not to be, or one to be."""
+    mine = plan.default
+    verdict, said = CONFIRMED, "Pool() started %d workers; no other number did better" % mine
+    for other in plan.counts:
+        if other == mine:
+            continue
+        throughput = gain(COMPUTING, other, mine).estimate(rounds)
+        tail = quantile_ratio(name_of(COMPUTING, mine), name_of(COMPUTING, other), 0.99).estimate(rounds)
+        if throughput is None or tail is None:
+            arms = name_of(COMPUTING, mine), name_of(COMPUTING, other)
+            disturbed = ", ".join(disturbances(rounds, *arms)) or "too little time"
+            return Finding(INCONCLUSIVE, "too few undisturbed rounds (%s)" % disturbed)
+        if throughput.low > MORE_TASKS:
+            reason = "Pool() started %d workers; %d did %.2f times as many tasks" % (mine, other, throughput.value)
+            return Finding(REFUTED, reason, throughput.value, throughput.low, throughput.high, "", throughput.size)
+        if throughput.low >= AS_MANY_TASKS and tail.low > QUICKER_TAIL:
+            reason = (
+                "Pool() started %d workers; %d did %.2f times as many tasks, and with Pool()'s the slowest hundredth"
+                " took %.2f times as long" % (mine, other, throughput.value, tail.value)
+            )
+            return Finding(REFUTED, reason, tail.value, tail.low, tail.high, "", tail.size)
+        short = tail.high <= QUICKER_TAIL or throughput.high < AS_MANY_TASKS
+        if throughput.high > MORE_TASKS or not short:
+            verdict, said = INCONCLUSIVE, "Pool() started %d workers; whether %d do better is not clear" % (mine, other)
+    return Finding(verdict, said)
+
+
+def expect_own_choice(facts: Facts) -> str | None:
+    """As far as is known which number ``Pool()`` takes: the host's CPUs up to 3.12, then the affinity mask's."""
+    mine = facts.cpus if facts.version >= (3, 13) else facts.host_cpus
+    fitting = math.ceil(facts.rate)
+    if mine == fitting:
+        # Of a rate just above a whole number, one worker fewer makes nearly as much use, and is never stopped.
+        return CONFIRMED if fitting == 1 or facts.rate / (fitting - 1) > 1.2 else None
+    return REFUTED if mine >= 2 * fitting else None
+
+
+def expect_tail(facts: Facts) -> str | None:
+    """Workers that fit, but use a quota up early in its period, have a long tail already."""
+    return CONFIRMED if facts.rate >= 0.75 * math.ceil(facts.rate) else None
+
+
+def expect_waiting(facts: Facts) -> str | None:
+    """Of much less than a CPU, eight times as many workers are hardly more."""
+    return CONFIRMED if facts.rate >= 0.5 else None
+
+
+def _claim(
+    name: str,
+    statement: str,
+    measured: Callable[[Plan], Measured],
+    tolerance: Tolerance,
+    expected: Callable[[Facts], str | None],
+) -> Claim:
+    def predicate(evidence: Evidence, facts: Facts) -> Finding:
+        return judge(measured(seen_plan(evidence)), tolerance)(evidence, facts)
+
+    return Claim(name, statement, predicate, expected, tolerance=tolerance)
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    rounds, plan = evidence.rounds("round"), seen_plan(evidence)
+    found = []
+    for payload in (COMPUTING, WAITING):
+        best = best_of(rounds, payload, plan)
+        counted = Measured(tuple(name_of(payload, one) for one in plan.counts), lambda blocks: 0.0, "").counts(rounds)
+        found.append(Figure("best for %s tasks" % payload, best, "workers", *counted))
+        if best:
+            found.extend(_cost(rounds, payload, plan, round(best.value)))
+        for workers in plan.counts:
+            found.extend(_row(rounds, payload, workers))
+    return found
+
+
+def _cost(rounds: Sequence[Round], payload: str, plan: Plan, best: int) -> Iterator[Figure]:
+    """What Pool()'s own choice costs beside the best."""
+    mine = "%s, Pool()'s %d beside %d" % (payload, plan.default, best)
+    if plan.default != best:
+        names = name_of(payload, plan.default), name_of(payload, best)
+        yield gain(payload, plan.default, best).figure("tasks, %s" % mine, rounds)
+        yield quantile_ratio(*names, 0.99).figure("p99, %s" % mine, rounds)
+
+
+def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure]:
+    name = name_of(payload, workers)
+    yield rate_of(payload, workers).figure("tasks, %s" % name, rounds)
+    for percent in (50, 95, 99):
+        yield quantile_times(name, percent / 100).figure("p%d, %s" % (percent, name), rounds)
+    if any("throttled" in blocks.get(name, ()) for blocks in rounds):
+        yield Measured((name,), of(name, "throttled"), "", "share").figure("throttled periods, %s" % name, rounds)
+        yield Measured((name,), of(name, "stopped_cpus"), "", "CPUs").figure("throttled, %s" % name, rounds)
+    if payload == COMPUTING:
+        yield Measured((name,), of(name, "memory"), "", "MiB").figure("memory, %s" % name, rounds)
+
+
+EXPERIMENT = Experiment(
+    name="oversubscription",
+    summary="Oversubscription: pools of ½ to 8 times as many workers as there are CPUs to use",
+    method="Persistent pools of ½, 1, 2, 4 and 8 R workers (R: the least of the CPUs and every quota), and one of as"
+    " many as Pool() takes, are kept busy in random order with tasks that compute for about 3 ms, and with tasks that"
+    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 85 % of the CPU time that"
+    " their workers could get. Counted are the tasks a second, and what each task took its worker by the"
+    " clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of it, after"
+    " another one that gets the pool into step.",
+    watch="Tasks that compute gain nothing from more workers than R, but each takes longer, the slowest most. Tasks"
+    " that wait gain from every worker. Pool()'s own number knows neither a quota nor what the tasks do.",
+    run=run,
+    figures=figures,
+    extra=True,
+    claims=(
+        _claim(
+            "oversubscription.more-than-cpus-no-gain",
+            "more CPU-bound workers than there are CPUs to use do no more work",
+            no_gain,
+            _NO_GAIN,
+            always(CONFIRMED),
+        ),
+        _claim(
+            "oversubscription.tail-grows",
+            "more CPU-bound workers than there are CPUs to use make the slowest tasks slower",
+            tail_growth,
+            _TAIL,
+            expect_tail,
+        ),
+        _claim(
+            "oversubscription.waiting-gains",
+            "tasks that wait gain from more workers than there are CPUs to use",
+            waiting_gain,
+            _GAINS,
+            expect_waiting,
+        ),
+        Claim(
+            "oversubscription.pool-default-is-best",
+            "Pool()'s own number of workers is the best for CPU-bound tasks",
+            lambda evidence, facts: own_choice(evidence.rounds("round"), seen_plan(evidence)),
+            expect_own_choice,
+            tolerance=Tolerance(None, QUICKER_TAIL, "the slowest hundredth, beside a number that does as much"),
+        ),
+    ),
+)

@@ -1,0 +1,150 @@
+"""Cells side by side: which schedule a run gets, after a sentinel has shown that they do not disturb each other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lab import packing, placement, runner, sentinel
+from lab.engines import Engine
+from lab.errors import UsageError
+from lab.experiments import _companion, _sentinel
+from lab.hardware import Topology
+from lab.model import Cell, CellResult, Job, Record
+from lab.store import SessionFolder
+
+#: How long the sentinel measures, in seconds, and about how long it takes with both its cells.
+SENTINEL_SECONDS = 3.0
+CHECK_SECONDS = 5.0
+
+
+def parse(text: str) -> int | None:
+    """The most cells at a time that ``--jobs`` allows; ``None`` for ``auto``. Raises UsageError."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise UsageError(f"--jobs {text}: give the most cells to run at a time, such as 1 or 4, or auto")
+    return int(text)
+
+
+def requests_of(jobs: Iterable[Job], seconds: float, explicit: frozenset[str] = frozenset()) -> list[packing.Request]:
+    """What the cells need: ``seconds`` each; those in ``explicit`` have to have the CPUs that they were given."""
+    return [
+        packing.Request(
+            name=job.cell.id,
+            size=job.cell.size,
+            seconds=seconds,
+            cpus=job.cell.cpus if job.cell.id in explicit else (),
+            alone=not job.cell.pinned,
+        )
+        for job in jobs
+        if job.cell.available
+    ]
+
+
+def schedule_of(
+    topology: Topology, requests: Sequence[packing.Request], most: int | None, smt: bool
+) -> runner.Schedule:
+    """The runner's schedule that packs these cells."""
+    packer = packing.Packer(topology, jobs=most, smt=smt)
+    by_name = {one.name: one for one in requests}
+
+    def schedule(waiting: Sequence[Job], running: Sequence[Job]) -> Job | None:
+        under_way = {job.cell.id: (by_name[job.cell.id], job.cell.cpus) for job in running}
+        found = packer.next(under_way, [by_name[job.cell.id] for job in waiting])
+        if found is None:
+            return None
+        request, cpus = found
+        job = next(job for job in waiting if job.cell.id == request.name)
+        notes = placement.notes(topology, placement.describe(topology, cpus))
+        return replace(job, cell=replace(job.cell, cpus=cpus, notes=notes))
+
+    return schedule
+
+
+def decide(
+    engine: Engine,
+    topology: Topology,
+    jobs: Sequence[Job],
+    folder: SessionFolder,
+    stop: runner.Stop,
+    *,
+    most: int | None,
+    seconds: float,
+    smt: bool,
+    explicit: frozenset[str],
+) -> tuple[runner.Schedule, str | None]:
+    """The schedule for these jobs, of about so many ``seconds`` each, and a line to tell the user, if any.
+
+    ``most`` is what ``--jobs`` allows. Cells are packed where that saves more time than the sentinel takes (or where
+    the user asked for it) and the sentinel shows no bias.
+    """
+    requests = requests_of(jobs, seconds, explicit)
+    if most == 1 or len(requests) < 2:
+        return runner.one_at_a_time, None
+    runs = packing.schedule(topology, requests, jobs=most, smt=smt)
+    saved = seconds * len(requests) - packing.makespan(runs)
+    if most is None and saved <= CHECK_SECONDS:
+        return runner.one_at_a_time, None
+    if saved <= 0:
+        return runner.one_at_a_time, "cells run one after the other: no two of them have room side by side"
+    found = check(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
+    if found.allowed:
+        return schedule_of(topology, requests, most, smt), f"cells run side by side: {found.reason}"
+    return runner.one_at_a_time, f"cells run one after the other: {found.reason}"
+
+
+def keep_off(busy: set[int]) -> None:
+    """Move this process off the CPUs that are being measured, where it has another one; else it stays where it is.
+
+    Of each of its threads, since an affinity is a thread's own (man 2 sched_setaffinity). On an engine of another
+    machine this does nothing useful, and no harm.
+    """
+    spare = _all_cpus() - busy
+    for task in Path("/proc/self/task").iterdir() if spare else ():
+        with contextlib.suppress(OSError):  # it has just ended
+            os.sched_setaffinity(int(task.name), spare)
+
+
+_ALL: set[int] = set()
+
+
+def _all_cpus() -> set[int]:
+    """The CPUs that this process had at first."""
+    if not _ALL:
+        _ALL.update(os.sched_getaffinity(0))
+    return _ALL
+
+
+def check(engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.Stop) -> sentinel.Packing:
+    """Run the sentinel on one core and its companion on all others that cells may use, and judge."""
+    cores: dict[int, int] = {}
+    for cpu in topology.usable:
+        cores.setdefault(topology.by_id[cpu].core, cpu)
+    first, *others = cores.values()
+    cells = (
+        Cell(id=_sentinel.NAME, label="sentinel", size=1, cpus=(first,)),
+        Cell(id=_companion.NAME, label="companion", size=len(others), cpus=tuple(others)),
+    )
+    jobs = [
+        replace(base, cell=cell, experiments=(cell.id,), seconds=SENTINEL_SECONDS + extra)
+        for cell, extra in zip(cells, (0, 1), strict=True)  # the companion is to outlast the sentinel
+    ]
+    results = runner.run(engine, jobs, folder, Unheard(), stop, lambda waiting, running: waiting[0])
+    return sentinel.judge(*results)
+
+
+class Unheard:
+    """Progress that nobody follows."""
+
+    def cell_begins(self, cell: Cell) -> None:
+        return None
+
+    def record(self, record: Record) -> None:
+        return None
+
+    def cell_ends(self, result: CellResult) -> None:
+        return None

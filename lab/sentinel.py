@@ -1,0 +1,58 @@
+"""Whether cells may run side by side: the sentinel's rounds, held against the most bias that is borne. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab import units
+from lab.experiments import _companion, _sentinel
+from lab.experiments._claims import estimate_or_none, undisturbed
+from lab.model import CellResult, Status
+from lab.stats import Estimate
+from lab.verdicts import evidence_of
+
+#: The most that a cell's speed may differ from what it is alone, as a share.
+MOST_BIAS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """Whether to pack, why in a line, and the packed speed as a share of that alone (``None``: not known)."""
+
+    allowed: bool
+    reason: str
+    speed: Estimate | None = None
+
+
+def judge(sentinel: CellResult, companion: CellResult) -> Packing:
+    """What the two cells, run side by side, say. In doubt cells are not packed."""
+    for result in (sentinel, companion):
+        if result.status is not Status.MEASURED:
+            return Packing(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
+    spans = evidence_of(_companion.NAME, companion)
+    begun, ended = spans.last("busy from"), spans.last("busy until")
+    rounds = evidence_of(_sentinel.NAME, sentinel).rounds("round")
+    good = [
+        one
+        for one in undisturbed(rounds, "alone", "packed")
+        if begun <= one["clock"]["began"] and one["clock"]["began"] + 2 * _sentinel.PHASE_SECONDS <= ended
+    ]
+    speed = estimate_or_none([one["packed"]["rate"] / one["alone"]["rate"] for one in good if one["alone"]["rate"]])
+    if speed is None:
+        return Packing(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
+    found = f"{_share(1 - speed.high)} to {_share(1 - speed.low)} slower side by side"
+    if speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS):
+        return Packing(allowed=True, reason=f"a sentinel is {found}, within {_share(MOST_BIAS)}", speed=speed)
+    surely = speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS)
+    verb = "is" if surely else "may be"
+    return Packing(allowed=False, reason=f"a sentinel {verb} {found}; {_share(MOST_BIAS)} is allowed", speed=speed)
+
+
+def _share(value: float) -> str:
+    return units.share(value)
+
+
+def worthwhile(alone_seconds: Sequence[float], packed_seconds: float, check_seconds: float) -> bool:
+    """Whether packing saves more than it costs to find out whether it may be done."""
+    return sum(alone_seconds) - packed_seconds > check_seconds

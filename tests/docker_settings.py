@@ -1,0 +1,177 @@
+"""``docker run`` settings with known limits, and what ``lab cpus`` says in them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lab
+from lab.containers import SESSION_LABEL
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: A group above the container's, with a quota of its own; it is made for the time of one setting.
+PARENT = "multicore-lab-limited"
+PARENT_CPUS = 0.6
+
+#: Runs the rest of the command line on the first CPU only, as taskset does, which small images lack.
+_NARROW = (
+    "import os, sys; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_CALL = ["python3", "-m", "lab", "cpus", "--format", "json"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is set (as ``docker run`` spells it, and for the SDK) and what is true then.
+
+    ``cpus`` is how many CPUs the container may use, ``None`` for all; ``quota`` the CPU time that it may use, whoever
+    limits it; ``visible`` the part of that which shows inside.
+    """
+
+    words: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cpus: int | None = None
+    quota: float | None = None
+    visible: float | None = None
+    version: str = "3.13"
+    command: tuple[str, ...] = ()
+    parent: bool = False
+
+    @property
+    def image(self) -> str:
+        """The image that it runs in."""
+        return f"multicore-lab-base:{self.version}"
+
+
+def quota(words: str, cpus: float, version: str = "3.13", **options: Any) -> Setting:
+    """A setting with a quota that shows inside."""
+    return Setting(words=words, options=options, quota=cpus, visible=cpus, version=version)
+
+
+def limited_parent(words: str, visible: float | None, quota: float = PARENT_CPUS, **options: Any) -> Setting:
+    """A setting below a group with a quota."""
+    options["cgroup_parent"] = f"/{PARENT}"
+    return Setting(
+        words=f"in a limited parent {words}".strip(), options=options, quota=quota, visible=visible, parent=True
+    )
+
+
+_HALF_MORE = 1_500_000_000
+_HARDENED: dict[str, Any] = {"read_only": True, "user": "1234:1234", "cap_drop": ["ALL"], "network_mode": "none"}
+
+SETTINGS = (
+    Setting(words="no limit"),
+    Setting(words="--cpuset-cpus 0", options={"cpuset_cpus": "0"}, cpus=1),
+    quota("--cpus 0.5", 0.5, nano_cpus=500_000_000),
+    quota("--cpus 1.1", 1.1, nano_cpus=1_100_000_000),
+    quota("--cpus 1.5", 1.5, nano_cpus=_HALF_MORE),
+    quota("--cpus 2", 2, nano_cpus=2_000_000_000),
+    quota("--cpu-period 20000 --cpu-quota 25000", 1.25, cpu_period=20000, cpu_quota=25000),
+    quota("--cpu-period 1000000 --cpu-quota 750000", 0.75, cpu_period=1_000_000, cpu_quota=750_000),
+    Setting(words="--cpu-shares 2", options={"cpu_shares": 2}),
+    Setting(
+        words="--cpuset-cpus 0 --cpus 1.5",
+        options={"cpuset_cpus": "0", "nano_cpus": _HALF_MORE},
+        cpus=1,
+        quota=1.5,
+        visible=1.5,
+    ),
+    quota("--cpus 1.5 --cgroupns private", 1.5, nano_cpus=_HALF_MORE, cgroupns="private"),
+    quota("--cpus 1.5 --cgroupns host", 1.5, nano_cpus=_HALF_MORE, cgroupns="host"),
+    quota("--cpus 1.5 --read-only --user 1234", 1.5, nano_cpus=_HALF_MORE, **_HARDENED),
+    quota("--cpus 1.5, Python 3.9", 1.5, "3.9", nano_cpus=_HALF_MORE),
+    quota("--cpus 1.5, Python 3.15", 1.5, "3.15", nano_cpus=_HALF_MORE),
+    Setting(words="--pids-limit 3", options={"pids_limit": 3}),
+    Setting(words="taskset 1 inside", cpus=1, command=("python3", "-c", _NARROW)),
+    limited_parent("--cgroupns host", None, cgroupns="host"),
+    limited_parent("--cgroupns private", None, cgroupns="private"),
+    limited_parent("--cpus 0.5", 0.5, quota=0.5, nano_cpus=500_000_000),
+    limited_parent(
+        "-v /sys/fs/cgroup",
+        PARENT_CPUS,
+        cgroupns="host",
+        volumes={str(_CGROUPS): {"bind": str(_CGROUPS), "mode": "ro"}},
+    ),
+)
+
+
+def ask(client: DockerClient, setting: Setting) -> dict[str, Any]:
+    """What ``lab cpus`` says in a container with that setting."""
+    package = str(Path(lab.__file__).parent)
+    options = dict(setting.options)
+    volumes = {package: {"bind": "/opt/lab/lab", "mode": "ro"}, **options.pop("volumes", {})}
+    with limited() if setting.parent else contextlib.nullcontext():
+        said = client.containers.run(
+            setting.image,
+            [*setting.command, *_CALL],
+            environment={"PYTHONPATH": "/opt/lab"},
+            volumes=volumes,
+            remove=True,
+            stderr=True,  # where nothing is to be
+            labels={SESSION_LABEL: "effective"},
+            **options,
+        )
+    document: dict[str, Any] = json.loads(said)
+    return document
+
+
+def wrong(setting: Setting, document: Mapping[str, Any], all_cpus: int) -> list[str]:
+    """What is not as it should be in what ``lab cpus`` said; ``all_cpus`` is the number of the engine's CPUs."""
+    parallelism = setting.cpus or all_cpus
+    rate = min(parallelism, setting.visible or parallelism)
+    true = min(parallelism, setting.quota or parallelism)
+    found = document["delivered"]
+    delivered = found["cpus"]
+    faults = []
+    if document["parallelism"] != parallelism:
+        faults.append(f"P is {document['parallelism']}, not {parallelism}")
+    if document["rate"] != rate and not (setting.parent and document["rate"] == true):  # version 2 may show the parent
+        faults.append(f"R is {document['rate']}, not {rate}")
+    if delivered > true * 1.1 + 0.05:
+        faults.append(f"D is {delivered:.2f}, and there are only {true:g} CPUs")
+    if delivered < 0.9 * min(document["rate"], found["processes"]) and not document["explanation"]:
+        faults.append(f"D is {delivered:.2f}, and nothing is said about it")
+    advice = (document["advice"]["throughput_workers"], document["advice"]["latency_workers"])
+    if advice != (max(1, math.ceil(true)), max(1, math.floor(true))):
+        faults.append(f"the advice is {advice}")
+    if document["contradictions"]:
+        faults.append(f"it sees contradictions: {document['contradictions']}")
+    return faults
+
+
+def no_limited_parent(client: DockerClient) -> str | None:
+    """Why a group with a quota cannot be made here above a container's; ``None`` when it can."""
+    info = client.info()
+    if info.get("CgroupDriver") != "cgroupfs":
+        return f"the engine's cgroup driver is {info.get('CgroupDriver')}, not cgroupfs"
+    try:
+        with limited():
+            return None
+    except OSError as error:
+        return f"a control group cannot be made here: {error}"
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    """Makes the parent with its quota; removes it afterwards, and what the engine made of that name elsewhere."""
+    first = (_CGROUPS / "cpu" if (_CGROUPS / "cpu").is_dir() else _CGROUPS) / PARENT
+    first.mkdir()
+    try:
+        if first.parent == _CGROUPS:
+            (first / "cpu.max").write_text(f"{PARENT_CPUS * 100000:.0f} 100000")
+        else:
+            (first / "cpu.cfs_quota_us").write_text(f"{PARENT_CPUS * 100000:.0f}")
+        yield
+    finally:
+        for group in (first, *_CGROUPS.glob(f"*/{PARENT}")):
+            with contextlib.suppress(FileNotFoundError):
+                group.rmdir()
