@@ -1,6 +1,6 @@
 """The outputs of the action, as lines for $GITHUB_OUTPUT, from the folder in which ``lab run`` left its session.
 
-    outputs.py RESULTS    RESULTS holds report.md, and sessions/ID/session.json unless nothing ran
+outputs.py RESULTS    RESULTS holds report.md, and sessions/ID/session.json unless nothing ran
 """
 
 from __future__ import annotations
