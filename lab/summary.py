@@ -357,12 +357,13 @@ def predicted(session: Session) -> list[Table]:
     """What was predicted beside what was measured, number by number."""
     labels = {result.cell.id: title_of(result) for result in session.results}
     rows: list[tuple[str, ...]] = []
-    last = ""
-    for one, texts in sorted(predictions.rows(session), key=lambda row: row[0].of):
-        rows.append(("" if one.of == last else one.what, labels.get(one.cell, one.cell), *texts))
-        last = one.of
+    found = predictions.rows(session)
+    for of in dict.fromkeys(one.of for one, _ in found):
+        mine = [(one, texts) for one, texts in found if one.of == of]
+        names = (mine[0][0].what, *[""] * (len(mine) - 1))
+        rows += [(name, labels.get(one.cell, one.cell), *texts) for name, (one, texts) in zip(names, mine, strict=True)]
     head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "it was")
-    near = f"right: the same count; else within {predictions.NEAR:.0%} of the interval"
+    near = f"right: the same count; else within {predictions.NEAR * 100:.0f} % of the interval"
     return [Table(title="Prediction beside measurement", head=head, rows=tuple(rows), notes=(near,))] if rows else []
 
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import planner, predictions, reports
+from lab import planner, predictions, reports, summary
 from lab.errors import UsageError
 from lab.model import CellResult, Session, Status
 from lab.predictions import Predictable, Prediction
@@ -111,6 +111,16 @@ def test_predictions_stand_beside_what_was_measured() -> None:
 def test_reports_show_predictions_only_where_there_are_any(form: str) -> None:
     assert "Prediction beside measurement" in reports.render(predicted(*MADE), form)
     assert "Prediction beside measurement" not in reports.render(predicted(), form)
+
+
+def test_numbers_stand_in_the_order_in_which_they_were_asked_for() -> None:
+    (table,) = [one for one in summary.tables(predicted(*MADE)) if one.title == "Prediction beside measurement"]
+    assert [row[:2] for row in table.rows] == [
+        ("Pool(): workers", "1"),
+        ("", "2 = all"),
+        ("threads: speed-up", "2 = all"),
+        ("", "4"),
+    ]
 
 
 def test_the_table_of_predictions_stays_within_80_columns() -> None:
