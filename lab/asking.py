@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lab import predictions, primers
+from lab import predictions, primers, units
 from lab.errors import UsageError
 from lab.model import Cell, Machine
 from lab.predictions import Predictable, Prediction
@@ -37,9 +37,7 @@ def ask(predictable: Sequence[Predictable], cells: Sequence[Cell], machine: Mach
 
     Ctrl-C is left to the caller's signal handler.
     """
-    gil = "with the GIL" if machine.python["gil_enabled"] else "without the GIL"
-    python = f"{machine.python['implementation']} {machine.python['release']} {gil}"
-    tell(f"What do you expect of {python}? An empty line predicts nothing, Ctrl-D ends the questions.")
+    tell(f"What do you expect{_of(machine, cells)}? An empty line predicts nothing, Ctrl-D ends the questions.")
     found: list[Prediction] = []
     last = None
     for cell, one in predictions.asked(predictable, cells):
@@ -73,6 +71,16 @@ def _answer(one: Predictable) -> float | None:
             tell(f"  {error}")
 
 
+def _of(machine: Machine, cells: Sequence[Cell]) -> str:
+    """The Python that it is about, where all cells have the same."""
+    if any(cell.build for cell in cells):
+        return ""
+    gil = "with the GIL" if machine.python["gil_enabled"] else "without the GIL"
+    return f" of {machine.python['implementation']} {machine.python['release']} {gil}"
+
+
 def _limit(cell: Cell) -> str:
-    cpus = f"{len(cell.cpus)} CPU" + "s" * (len(cell.cpus) > 1)
-    return cpus if cell.quota_cpus is None else f"{cpus} and a quota of {cell.quota_cpus:g}"
+    limit = units.cpus(len(cell.cpus))
+    if cell.quota_cpus is not None:
+        limit += f" and a quota of {cell.quota_cpus:g}"
+    return f"{limit}, Python {cell.build}" if cell.build else limit

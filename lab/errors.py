@@ -6,6 +6,7 @@
     │   ├── ImageError       3  no image, or one that cannot run a cell
     │   └── CellError        3  one cell could not be run; the others go on
     ├── StoreError           3  a session could not be written or read
+    ├── MissingExtraError    3  an optional part of the lab is not installed
     └── Interrupted        130  Ctrl-C or SIGTERM
 
 Every message says what happened, the value seen, what is allowed and what to do next. Only ``lab.__main__`` exits.
@@ -40,6 +41,16 @@ class CellError(EngineError):
 
 class StoreError(LabError):
     """A session could not be written or read."""
+
+
+class MissingExtraError(LabError):
+    """A library that only some reports need is not installed: ``what`` needs the extra of that name."""
+
+    def __init__(self, what: str, extra: str, missing: ModuleNotFoundError) -> None:
+        super().__init__(
+            f"{what} need a library that is not installed ({missing.name}); install it:"
+            f" pip install 'multicore-lab[{extra}]'"
+        )
 
 
 class Interrupted(LabError):

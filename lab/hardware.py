@@ -91,6 +91,13 @@ class Topology:
         return tuple(cpu.id for cpu in self.cpus if cpu.kind == place)
 
 
+def from_stored(stored: Mapping[str, Any]) -> Topology:
+    """A topology that ``dataclasses.asdict`` and JSON have taken apart. Raises TypeError for anything else."""
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    cpus = tuple(Cpu(**one) for one in stored["cpus"])
+    return Topology(**plain | {"cpus": cpus, "kinds": tuple(Kind(**one) for one in stored["kinds"])})
+
+
 def from_reading(reading: Mapping[str, Any]) -> Topology:
     """The topology that :func:`lab.worker.topology.read` describes. Raises ValueError, KeyError or TypeError where it
     does not describe one."""

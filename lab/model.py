@@ -6,6 +6,7 @@ one run of a plan.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,8 +67,9 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One limit to run under. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen, ascending;
-    ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit.
+    """One limit to run under, on one build. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen,
+    ascending; ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit; ``build`` the
+    Python as the user named it, empty where there is but one.
 
     A cell that this machine lacks has no ids and a ``reason``. ``notes`` say what its CPUs are, where they are not
     equal cores close by.
@@ -79,6 +81,7 @@ class Cell:
     cpus: tuple[int, ...] = ()
     quota_cpus: float | None = None
     pinned: bool = True
+    build: str = ""
     reason: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -120,7 +123,7 @@ class Outcome:
     stream: bytes | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # there may be a hundred thousand of them
 class Record:
     """One line that a cell emitted. ``kind`` is start, topology, begin, observation, sample, event, finish or
     end."""
@@ -144,6 +147,15 @@ class CellResult:
     faults: tuple[str, ...] = ()
     outcome: Outcome | None = None
     wall_seconds: float = 0.0
+
+    @functools.cached_property
+    def of(self) -> Mapping[str, tuple[Record, ...]]:
+        """The records of each experiment, by its name."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            if "experiment" in record.data:
+                found.setdefault(record.data["experiment"], []).append(record)
+        return {name: tuple(records) for name, records in found.items()}
 
     def data(self, kind: str) -> Mapping[str, Any]:
         """The data of the first record of this kind; empty when there is none."""
@@ -170,7 +182,7 @@ class CellResult:
 class Judgement:
     """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``, and
     so is ``ceiling``: the most (for times: the least) that the machine had to give. ``accepted`` and ``rejected`` count
-    rounds."""
+    rounds. ``advice`` is what to do where it is refuted or a surprise."""
 
     claim: str
     statement: str
@@ -185,6 +197,7 @@ class Judgement:
     accepted: int | None = None
     rejected: int | None = None
     ceiling: float | None = None
+    advice: str = ""
 
     @property
     def surprise(self) -> bool:
@@ -210,6 +223,20 @@ class Quantity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """A claim that came out otherwise on one build than on its neighbour; ``since`` says when that came, or nothing."""
+
+    claim: str
+    limit: str
+    before: str
+    after: str
+    was: Verdict
+    now: Verdict
+    since: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a plan, with all that was measured and what it means."""
 
@@ -223,6 +250,7 @@ class Session:
     judgements: tuple[Judgement, ...]
     wall_seconds: float
     quantities: tuple[Quantity, ...] = ()
+    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lab import cpuset, hardware, placement, units
 from lab.errors import UsageError
@@ -115,7 +116,25 @@ def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
     return ids
 
 
+def across(cells: Sequence[Cell], builds: Sequence[str]) -> tuple[Cell, ...]:
+    """Each of these cells on each of these builds, limit by limit; with no builds the cells as they are."""
+    if not builds:
+        return tuple(cells)
+    return tuple(
+        replace(cell, id=f"{_name(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
+        for cell in cells
+        for build in builds
+    )
+
+
+def _name(build: str) -> str:
+    """A build as part of the name of a file and of a container: of a path its last parts."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", build).strip("-.")
+
+
 def describe(cell: Cell) -> str:
-    """A cell in a few words: ``2 CPUs (0-1), quota 1.5``."""
+    """A cell in a few words: ``Python 3.13t, 2 CPUs (0-1), quota 1.5``."""
     where = f" ({cpuset.render(cell.cpus)})" if cell.cpus else ""
-    return f"{units.cpus(cell.size)}{where}" + (f", quota {cell.quota_cpus:g}" if cell.quota_cpus else "")
+    build = f"Python {cell.build}, " if cell.build else ""
+    quota = f", quota {cell.quota_cpus:g}" if cell.quota_cpus else ""
+    return f"{build}{units.cpus(cell.size)}{where}{quota}"

@@ -11,6 +11,7 @@ from lab import cores, units
 from lab.errors import UsageError
 from lab.model import Cell, CellResult, Session
 from lab.stats import Estimate
+from lab.table import Table, title_of
 
 #: A number predicted within this share of the measured one is right, also where the interval is narrower.
 NEAR = 0.05
@@ -89,6 +90,21 @@ def rows(session: Session) -> list[tuple[Prediction, tuple[str, str, str, str]]]
             texts = (_text(one, one.value), _text(one, value.value), interval, judged(one, value))
         found.append((one, texts))
     return found
+
+
+def tables(session: Session) -> list[Table]:
+    """What was predicted beside what was measured, number by number; no table without a prediction."""
+    labels = {result.cell.id: title_of(result) for result in session.results}
+    found, lines = rows(session), []
+    for of in dict.fromkeys(one.of for one, _ in found):
+        mine = [(one, texts) for one, texts in found if one.of == of]
+        names = (mine[0][0].what, *[""] * (len(mine) - 1))
+        lines += [
+            (name, labels.get(one.cell, one.cell), *texts) for name, (one, texts) in zip(names, mine, strict=True)
+        ]
+    head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "it was")
+    near = f"right: the same count; else within {NEAR * 100:.0f} % of the interval"
+    return [Table(title="Prediction beside measurement", head=head, rows=tuple(lines), notes=(near,))] if lines else []
 
 
 def measured(session: Session, one: Prediction, result: CellResult | None) -> Estimate | None:

@@ -7,6 +7,7 @@ Where cells run one after the other, the next container is made while the one be
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 import time
@@ -203,7 +204,7 @@ def conclude(
         wall_seconds=wall_seconds,
     )
     status, reason = _status(result, failure)
-    return CellResult(**{**vars(result), "status": status, "reason": reason})
+    return dataclasses.replace(result, status=status, reason=reason)
 
 
 def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab import __version__, verdicts
+from lab import __version__, changes, verdicts
 from lab.experiments import load
-from lab.model import CellResult, Machine, Session, Status, Verdict
+from lab.model import Cell, CellResult, Machine, Session, Status, Verdict
 
 
 def assemble(
@@ -25,6 +26,7 @@ def assemble(
 ) -> Session:
     """A session with every claim of its experiments judged."""
     found = [load(name) for name in experiments]
+    judgements = verdicts.judge(found, results)
     return Session(
         id=id,
         began=began,
@@ -33,12 +35,33 @@ def assemble(
         lab_version=__version__,
         code_sha256=code_sha256,
         results=tuple(results),
-        judgements=verdicts.judge(found, results),
+        judgements=judgements,
+        changes=changes.between(found, results, judgements),
         quantities=verdicts.quantities(found, results),
         wall_seconds=wall_seconds,
         notes=tuple(notes),
         interrupted=interrupted,
     )
+
+
+def manifest(
+    *,
+    id: str,  # noqa: A002 - as above
+    began: float,
+    machine: Machine,
+    arguments: Mapping[str, Any],
+    cells: Iterable[Cell],
+) -> dict[str, Any]:
+    """What session.json says at the start. With it a session can be read also when no report was ever written."""
+    return {
+        "schema": 1,
+        "session": id,
+        "began": began,
+        "arguments": dict(arguments),
+        "engine": machine.engine,
+        "machine": dataclasses.asdict(machine),
+        "cells": [dataclasses.asdict(cell) for cell in cells],
+    }
 
 
 def exit_code(session: Session, *, strict: bool) -> int:

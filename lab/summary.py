@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from lab import cores, cpuset, planner, predictions, proofs, units
+from lab import claim_tables, cores, cpuset, planner, predictions, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.scaling import Fit
 from lab.stats import Estimate
+from lab.table import Table, title_of
 
-#: More cells than this do not fit beside each other in 80 columns.
-CELLS_ABREAST = 4
-#: Nor does a list of CPU ids that is longer.
+#: A list of CPU ids that is longer does not fit into a column.
 LONGEST_LIST = 11
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A titled table: column heads (``\\n`` breaks them), rows of cells, and lines to read under it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    subtitle: str = ""
 
 
 def tables(session: Session) -> tuple[Table, ...]:
@@ -37,8 +26,8 @@ def tables(session: Session) -> tuple[Table, ...]:
         found.append(cores_used(session))
     found.extend(quantities(session))
     found.extend(numbers(session))
-    found.extend(claims(session))
-    found.extend(predicted(session))
+    found.extend(claim_tables.claims(session))
+    found.extend(predictions.tables(session))
     pinned = pinning(session)
     return tuple(replace(table, subtitle=pinned) for table in found)
 
@@ -51,11 +40,6 @@ def pinning(session: Session) -> str:
         return f"pinned by: {who[0]}" if who else ""
     parts = (f"{', '.join(cell for cell in by if by[cell] == one)}: {one}" for one in who)
     return f"pinned by: {'; '.join(parts)}"
-
-
-def title_of(result: CellResult) -> str:
-    """A cell's name in a table: ``2 = all``, and a quota on a line of its own."""
-    return result.cell.label.replace(", ", ",\n")
 
 
 def unavailable(session: Session) -> tuple[str, ...]:
@@ -138,7 +122,7 @@ def pool(session: Session) -> Table:
     """What ``Pool()`` started, beside every number that it could have gone by."""
     rows = []
     for result in session.results:
-        verdict = _mark(_find(session, "pool.default-size", result))
+        verdict = claim_tables.mark(claim_tables.find(session, "pool.default-size", result))
         if not result.proof or result.status is Status.UNAVAILABLE:
             rows.append((title_of(result), *["-"] * 6, verdict))
             continue
@@ -253,7 +237,7 @@ def numbers(session: Session) -> list[Table]:
             )
         )
         last = one.claim
-    rows += [(f"{_over_a_column(result)}: {word}", *["-"] * 5) for result, word in _unmeasured(session)]
+    rows += [(f"{claim_tables.over_a_column(result)}: {word}", *["-"] * 5) for result, word in _unmeasured(session)]
     notes = (
         "rounds +/-: those that count, and those rejected because something disturbed them",
         "ceiling: the most that the machine had to give; for a time, the least it can take; -: it sets no bound",
@@ -291,92 +275,6 @@ def _speed(found: Estimate | None) -> tuple[str, str]:
     return (units.ratio(found.value), units.interval(found.low, found.high, "")) if found else ("?", "too noisy")
 
 
-def claims(session: Session) -> list[Table]:
-    """All claims x cells, a few cells abreast; under the last, a sentence for each surprise and each refutation."""
-    found = []
-    results = session.results
-    for start in range(0, len(results), CELLS_ABREAST):
-        abreast = results[start : start + CELLS_ABREAST]
-        rows: list[tuple[str, ...]] = []
-        group = ""
-        for claim in dict.fromkeys(judgement.claim for judgement in session.judgements):
-            experiment, _, name = claim.partition(".")
-            if experiment != group:
-                group = experiment
-                rows.append((experiment, *[""] * len(abreast)))
-            verdicts = [_mark(_find(session, claim, result)) for result in abreast]
-            rows.append((f"  {name}", *verdicts))
-        head = ("claim", *(_over_a_column(result) for result in abreast))
-        found.append(Table(title="Claims", head=head, rows=tuple(rows)))
-    if not found:
-        return []
-    last = found[-1]
-    return [*found[:-1], Table(title=last.title, head=last.head, rows=last.rows, notes=sentences(session))]
-
-
-def _over_a_column(result: CellResult) -> str:
-    first, comma, rest = title_of(result).partition(",\n")
-    return (units.cpus(int(first)) if first.isdecimal() else first) + comma + rest
-
-
-def sentences(session: Session) -> tuple[str, ...]:
-    """One sentence for each claim that surprised, was refuted, stayed inconclusive or failed, saying why.
-
-    What is wrong with a whole cell stands under the limits, once, and not here for each of its claims.
-    """
-    lines = []
-    whole = {result.cell.id: result.reason for result in session.results if result.reason}
-    own = [one for one in session.judgements if not (one.cell in whole and str(whole[one.cell]) in one.reason)]
-    for heading, chosen in (
-        ("Surprises (marked !)", [one for one in own if one.surprise]),
-        ("Refuted", [one for one in own if one.verdict is Verdict.REFUTED and not one.surprise]),
-        ("Inconclusive", [one for one in own if one.verdict is Verdict.INCONCLUSIVE]),
-        ("Errors", [one for one in own if one.verdict is Verdict.ERROR]),
-    ):
-        if chosen:
-            lines.append(f"{heading}:")
-            lines.extend(_merged(session, chosen))
-    return tuple(lines)
-
-
-def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
-    """A claim whose statement is the same in several cells says its statement once."""
-    labels = {result.cell.id: result.cell.label for result in session.results}
-    lines = []
-    for claim in dict.fromkeys(one.claim for one in chosen):
-        mine = [one for one in chosen if one.claim == claim]
-        expected = f" (expected: {mine[0].expected})" if mine[0].surprise else ""
-        lines.append(f"- {claim}: “{mine[0].statement}”{expected}")
-        for reason in dict.fromkeys(one.reason for one in mine):
-            where = ", ".join(labels[one.cell] for one in mine if one.reason == reason)
-            lines.append(f"    at {where}: {reason}")
-    return lines
-
-
-def predicted(session: Session) -> list[Table]:
-    """What was predicted beside what was measured, number by number."""
-    labels = {result.cell.id: title_of(result) for result in session.results}
-    rows: list[tuple[str, ...]] = []
-    found = predictions.rows(session)
-    for of in dict.fromkeys(one.of for one, _ in found):
-        mine = [(one, texts) for one, texts in found if one.of == of]
-        names = (mine[0][0].what, *[""] * (len(mine) - 1))
-        rows += [(name, labels.get(one.cell, one.cell), *texts) for name, (one, texts) in zip(names, mine, strict=True)]
-    head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "it was")
-    near = f"right: the same count; else within {predictions.NEAR * 100:.0f} % of the interval"
-    return [Table(title="Prediction beside measurement", head=head, rows=tuple(rows), notes=(near,))] if rows else []
-
-
-def _find(session: Session, claim: str, result: CellResult) -> Judgement | None:
-    return next((one for one in session.judgements if one.claim == claim and one.cell == result.cell.id), None)
-
-
-def _mark(judgement: Judgement | None) -> str:
-    if judgement is None:
-        return "-"
-    return judgement.verdict.value + ("!" if judgement.surprise else "")
-
-
 def headline(session: Session) -> tuple[str, ...]:
     """Where this ran: engine, Python, machine, and how the claims came out, in a few lines."""
     machine = session.machine
@@ -389,11 +287,24 @@ def headline(session: Session) -> tuple[str, ...]:
     counted = {verdict: sum(one.verdict is verdict for one in session.judgements) for verdict in Verdict}
     kernel = f"kernel {python['kernel']}, {python['machine']}"
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
+    builds = machine.details.get("builds") or ()
+    on = f"{python['implementation']} {python['release']} {gil}, engine {engine}{image}"
+    if builds:
+        each = ", ".join(_build(one) for one in builds)
+        on = f"engine {engine}, Python {each}"
     return (
-        f"{python['implementation']} {python['release']} {gil}, engine {engine}{image}",
+        on,
         f"machine: {units.cpus(len(machine.cpus))} ({_ids(cpuset.render(machine.cpus))}), {kernel}",
         f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
     )
+
+
+def _build(one: Mapping[str, Any]) -> str:
+    """A build and what it proved to be: ``3.13t (3.13.5 without the GIL)``."""
+    python = one["python"]
+    name = "" if python["implementation"] == "CPython" else f"{python['implementation']} "
+    gil = "" if python["gil_enabled"] else " without the GIL"
+    return f"{one['build']} ({name}{python['release']}{gil})"
 
 
 def rate(result: CellResult) -> float | None:

@@ -12,12 +12,15 @@ from lab.model import CellResult, Judgement, Quantity, Status, Verdict
 def judge(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Judgement, ...]:
     """Every claim of every experiment in every cell, in that order."""
     cells = tuple(results)
-    return tuple(
-        judge_one(experiment.name, claim, result)
-        for experiment in experiments
-        for claim in experiment.claims
-        for result in cells
-    )
+    found: list[Judgement] = []
+    for experiment in experiments:
+        evidence = [evidence_of(experiment.name, result) for result in cells]  # once: there may be many records
+        found.extend(
+            judge_one(experiment.name, claim, result, said)
+            for claim in experiment.claims
+            for result, said in zip(cells, evidence, strict=True)
+        )
+    return tuple(found)
 
 
 def facts_of(result: CellResult) -> Facts:
@@ -33,8 +36,13 @@ def facts_of(result: CellResult) -> Facts:
         start_method=python["start_method"],
         siblings=tuple(map(tuple, proof.get("siblings") or ())),
         kinds=proof.get("kinds") or 1,
+        told_cpus=_number(python.get("options", {}).get("cpu_count")),
         isolated=tuple(sorted(_ids(proof.get("isolated")) & {*proof["affinity"]})),
     )
+
+
+def _number(text: object) -> int | None:
+    return int(text) if isinstance(text, str) and text.isdecimal() else None
 
 
 def _ids(text: str | None) -> set[int]:
@@ -47,15 +55,18 @@ def _ids(text: str | None) -> set[int]:
 
 def evidence_of(experiment: str, result: CellResult) -> Evidence:
     """What one experiment observed and sampled in a cell."""
-    mine = [record for record in result.records if record.data.get("experiment") == experiment]
+    mine = result.of.get(experiment, ())
     return Evidence(
         [(record.data["name"], record.data["value"]) for record in mine if record.kind == "observation"],
         [(record.data["name"], record.data["values"]) for record in mine if record.kind == "sample"],
     )
 
 
-def judge_one(experiment: str, claim: Claim, result: CellResult) -> Judgement:
-    """One claim in one cell: without a verdict of its own where the cell or the experiment gives no ground for one."""
+def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evidence | None = None) -> Judgement:
+    """One claim in one cell: without a verdict of its own where the cell or the experiment gives no ground for one.
+
+    ``evidence`` is what :func:`evidence_of` found, where the caller has it already.
+    """
 
     def verdict(kind: Verdict, reason: str, expected: str | None = None) -> Judgement:
         known = Verdict(expected) if expected else None
@@ -83,7 +94,7 @@ def judge_one(experiment: str, claim: Claim, result: CellResult) -> Judgement:
     if finish["outcome"] != "ok":
         return verdict(Verdict.ERROR, f"the experiment {finish['reason']}", expected)
     try:
-        finding = claim.judge(evidence_of(experiment, result), facts)
+        finding = claim.judge(evidence or evidence_of(experiment, result), facts)
     except LookupError as missing:
         return verdict(Verdict.ERROR, f"evidence is missing: {missing}", expected)
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -103,13 +114,14 @@ def judge_one(experiment: str, claim: Claim, result: CellResult) -> Judgement:
         accepted=finding.accepted,
         rejected=finding.rejected,
         ceiling=finding.ceiling,
+        advice=claim.advice,
     )
 
 
 def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
     """How an experiment ended in a cell, or ``None`` when it never did."""
-    for record in result.records:
-        if record.kind == "finish" and record.data["experiment"] == experiment:
+    for record in result.of.get(experiment, ()):
+        if record.kind == "finish":
             return dict(record.data)
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from lab.errors import EngineError
 from tests.terminal import Lab
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from docker import DockerClient
 
 # A machine that others keep busy is slow now and then: that is no failure of a property.
@@ -72,6 +75,32 @@ def skip_or_fail(why: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI=true, but {why}")
     pytest.skip(why)
+
+
+#: Nothing that a browser does by itself: no requests of its own, no first-run pages.
+_QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, headless, with a new and empty profile."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        skip_or_fail("there is no Chromium on the PATH; install it with .ci/setup-browser")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, headless=True, args=list(_QUIET))
+        yield started
+        started.close()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from lab import cpuset, planner, runner, sessions
 from lab.experiments.gil import CROWD, arms_for
+from lab.experiments.switching import INTERVALS
 from lab.model import Cell, CellResult, Machine, Outcome, Session, Status
 from lab.records import read
 from lab.worker.channel import Channel
@@ -170,6 +171,67 @@ def gil(cpus: int, *, threads: float = 1.0, delivered: float | None = None, dist
         }
         said.append(("sample", {"name": "round", "values": blocks}))
     return said
+
+
+def story(*lanes: tuple[int, str, int], lasting: bool = True) -> list[Said]:
+    """Events of these (pid, thread, CPU), each beginning something and ending it 20 ms later."""
+    said = []
+    for number, (pid, thread, cpu) in enumerate(lanes):
+        began = 0.01 + 0.007 * number
+        said.append(tell(f"task {number} begins", began, pid, thread, cpu))
+        kind, ended = tell(f"task {number} ends", began + 0.02, pid, thread, cpu)
+        said.append((kind, ended | ({"since": began} if lasting else {})))
+    return said
+
+
+def switching() -> list[Said]:
+    """The switching experiment where each hand-over takes its interval and 0.1 ms."""
+    noise = random.Random(2)
+    rounds = [
+        {
+            f"{1e3 * interval:g} ms": {
+                "gaps": [round(interval + abs(noise.gauss(1e-4, 3e-5)), 7) for _ in range(count)],
+                "loops": 20_000_000 * interval,
+                "disturbed": None,
+            }
+            for interval, count in INTERVALS
+        }
+        for _ in range(6)
+    ]
+    said: list[Said] = [("sample", {"name": "round", "values": one}) for one in rounds]
+    return [observe("bytecodes a loop, at least", 9, "bytecodes"), *said]
+
+
+def atlas() -> list[Said]:
+    """A race atlas of two statements at two switch intervals."""
+    return [
+        observe(
+            "atlas",
+            {
+                "statement": statement,
+                "interval_seconds": interval,
+                "tries": 1000,
+                "lost": lost if interval < 0.001 else lost // 10,
+                "handovers": 400,
+                "bytecode": ["LOAD_ATTR", "STORE_ATTR"],
+            },
+        )
+        for statement, lost in (("n += 1", 0), ("n = f(n) + 1", 420))
+        for interval in (0.0002, 0.005)
+    ]
+
+
+def drawn(**changes: Any) -> Session:
+    """A session of two cells that has something for every chart; ``changes`` go to its last cell."""
+    said = {
+        "pool": [*pool(2), *story((11, "MainThread", 0), (12, "MainThread", 1), (13, "MainThread", 0))],
+        "queue": story((21, "MainThread", 0), (22, "MainThread", 1)),
+        "threads": story((31, "counter", 1), (31, "MainThread", 0), lasting=False),
+        "race": atlas(),
+        "switching": switching(),
+    }
+    cells = (ran(1, {**said, "gil": gil(1)}), ran(2, {**said, "gil": gil(2)}, **changes))
+    return session(*cells, experiments=(*said, "gil"))
 
 
 def session(

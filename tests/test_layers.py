@@ -38,6 +38,11 @@ PURE = {
     "packing",
     "machine_map",
     "sentinel",
+    "table",
+    "claim_tables",
+    "changes",
+    "lessons",
+    "parcel",
 }
 
 #: The nouns that everything is said in.
@@ -51,6 +56,7 @@ HARMLESS = {
     "enum",
     "functools",
     "hashlib",
+    "io",  # in memory
     "itertools",
     "json",
     "math",
@@ -59,6 +65,7 @@ HARMLESS = {
     "statistics",
     "textwrap",
     "typing",
+    "zipfile",  # in memory
 }
 
 #: Of other packages: it computes as well, and is loaded late.
@@ -84,10 +91,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {*MODEL, "planner", "experiments"},
     "primers": {*MODEL, "predictions"},
     "asking": {*MODEL, "predictions", "primers", "progress"},
+    "charts": {*MODEL, *PURE, "charts"},
+    "archive": {*MODEL, *PURE, "runner", "experiments"},
     "runner": {*MODEL, *PURE, "engines", "store"},
+    "choice": {*MODEL, "builds", "containers", "engines", "images", "interpreters"},
     "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
-    "reports": {*MODEL, *PURE, "reports"},
+    "reports": {*MODEL, *PURE, "charts", "reports"},
     "effective": {"worker.cgroups"},
     "worker": {"worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
@@ -104,6 +114,8 @@ EXCEPTIONS = {
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
     ("sentinel", "experiments._sentinel"): "its name and its clock stand there, where they are gone by",
     ("sentinel", "experiments._companion"): "likewise",
+    ("parcel", "worker.channel"): "what is packed is what the worker wrote, in its schema",
+    ("charts", "experiments.switching"): "the switch intervals that were tried are named there and nowhere else",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
     ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
     ("engines", "records"): "what a probe's records describe is the same for every engine",

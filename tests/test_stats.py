@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab import stats
 from lab.stats import Estimate, between, estimate, median, over_rounds, quantile, ratio
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
@@ -137,3 +139,31 @@ def test_a_ratio_of_runs_is_that_of_their_medians() -> None:
     assert not ratio([1.0], [2.0, 2.1]).outside(1, 1)
     with pytest.raises(ValueError, match="no values"):
         ratio([], [1.0])
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6], ids=["independent", "neighbours alike"])
+def test_many_values_get_the_interval_that_resampling_would_give(memory: float) -> None:
+    noise = random.Random(7)
+    values: list[float] = []
+    level = 0.0
+    for _ in range(2 * stats.MANY):
+        level = memory * level + noise.gauss(0, 1)
+        values.append(100 + level)
+    computed = stats.estimate(values)
+    drawn = stats._medians(tuple(values), 2000, 1)
+    tail = stats.expanded_tail(len(values) / stats.block_length(len(values)))
+    width = stats.quantile(drawn, 1 - tail) - stats.quantile(drawn, tail)
+    assert computed.value == stats.median(values)
+    assert computed.high - computed.low == pytest.approx(width, rel=0.2)
+
+
+def test_many_equal_values_have_an_interval_of_no_width() -> None:
+    assert stats.estimate([3.0] * (stats.MANY + 1))[:3] == (3.0, 3.0, 3.0)
+
+
+def test_ten_thousand_values_take_no_second() -> None:
+    noise = random.Random(1)
+    values = [noise.gauss(1, 0.1) for _ in range(10_000)]
+    began = time.process_time()
+    stats.estimate(values)
+    assert time.process_time() - began < 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tarfile
@@ -339,3 +340,9 @@ def test_masks_are_read_as_they_are_written() -> None:
     assert masked("ff") == {*range(8)}
     assert listed("0-2,5") == {0, 1, 2, 5}
     assert not listed("0-2,") | masked("0x1") | masked("") | listed("(null)")
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 16])
+def test_a_topology_survives_being_stored(cpus: int) -> None:
+    found = hardware.flat(range(cpus))
+    assert hardware.from_stored(json.loads(json.dumps(dataclasses.asdict(found)))) == found

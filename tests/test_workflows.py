@@ -108,7 +108,7 @@ def test_the_tests_run_on_the_oldest_python_that_the_project_takes() -> None:
 # ---- the lab's commands in them
 
 #: What they use that a lab may not have yet: checked as soon as it does.
-COMING = {"merge", "--fail-on", "--python", "junit", "summary"}
+COMING = {"merge", "--fail-on", "junit", "summary"}
 
 
 #: What the variables in them may hold.

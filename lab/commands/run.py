@@ -16,10 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import EngineError, Interrupted, UsageError
+from lab.errors import Interrupted, UsageError
 from lab.progress import tell
 
 if TYPE_CHECKING:
+    from lab import choice
     from lab.engines import Engine
     from lab.model import Cell, Job, Machine, Session
     from lab.store import SessionFolder
@@ -32,7 +33,8 @@ examples:
   lab run pool --transcript              one of them, with its story
   lab run gil --cpus 2 --engine local    without an engine
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
-  lab run --image python:3.14-slim       on another Python
+  lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
+  lab run --image myapp:latest           in an image of your own
   lab run gil pool --predict             first say what you expect
   lab run --format json > session.json   for programs
 
@@ -106,14 +108,21 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
+    parser.add_argument(
+        "--python",
+        action="append",
+        metavar="BUILD",
+        help="a Python to run on, such as 3.9, 3.13t, 3.13t+gil, /path/to/python or all; repeat it for several",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import asking, packed, progress, runner, sessions
+    from lab import asking, packed, progress, reports, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
+    reports.check(options.format)
     experiments = chosen_experiments(options.experiments)
     check_limits(options)
     if options.predict:
@@ -135,16 +144,11 @@ def run(options: argparse.Namespace) -> int:
             "experiments": list(experiments),
             "cpus": options.cpus,
             "quota": options.quota,
+            "python": options.python,
             "level": options.level,
             **predicted,
         }
-        manifest = {
-            "schema": 1,
-            "session": session,
-            "began": began,
-            "arguments": arguments,
-            "engine": machine.engine,
-        }
+        manifest = sessions.manifest(id=session, began=began, machine=machine, arguments=arguments, cells=cells)
         folder.write_manifest(manifest)
         live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
         with live:
@@ -200,6 +204,7 @@ def check_limits(options: argparse.Namespace) -> None:
     planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
     quotas.parse("none" if options.quota is None else options.quota)
     packed.parse(options.jobs)
+    wanted_of(options).check()
 
 
 def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
@@ -209,7 +214,8 @@ def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
     alone = options.quota is not None and options.cpus is None
     sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
     cells = planner.plan(sizes, machine.layout, smt=options.smt)
-    return tuple(quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota))
+    under = quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota)
+    return planner.across(under, [one["build"] for one in machine.details.get("builds", ())])
 
 
 def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozenset[str]:
@@ -287,39 +293,23 @@ def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: floa
 
 
 def choose_engine(options: argparse.Namespace, session: str, stop: Stop) -> tuple[Engine, Machine]:
-    """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
-
-    Raises EngineError, ImageError or UsageError.
-    """
-    from lab import engines
-
-    if options.engine == "local":
-        if options.image:
-            raise UsageError("--image needs an engine; leave it out, or use --engine docker")
-        return _probed(engines.make("local"))
+    """The engine that the options ask for, probed; see :func:`lab.choice.choose`."""
+    from lab import choice
 
     def pulling(line: str) -> None:
         tell(line)
         stop.at_once = True
 
-    try:
-        found = _probed(engines.make("docker", image=options.image, session=session, note=pulling))
-    except EngineError as error:
-        if options.engine == "docker" or options.image:
-            raise
-        tell(f"engine: local (docker: {error})")
-        return _probed(engines.make("local"))
-    if options.engine == "auto":
-        tell(f"engine: docker, image {found[1].image}")
-    return found
+    return choice.choose(wanted_of(options), session, tell, pulling)
 
 
-def _probed(engine: Engine) -> tuple[Engine, Machine]:
-    try:
-        return engine, engine.probe()
-    except BaseException:
-        engine.close()
-        raise
+def wanted_of(options: argparse.Namespace) -> choice.Wanted:
+    """The engine, image and builds that the options name."""
+    from lab import choice
+
+    return choice.Wanted(
+        engine=options.engine, image=options.image, pythons=tuple(getattr(options, "python", None) or ())
+    )
 
 
 class Stop:

@@ -12,7 +12,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ _NOT_OF_COMPOSE = {f"{COMPOSE_LABEL}.{name}": "" for name in ("project", "servic
 OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
 OFFICIAL_IMAGE = "python:3.13-slim"
 
-_INTERPRETERS = ("python3", "python")
+_INTERPRETERS = ("python3", "python", "pypy3")
 _POLL_SECONDS = 0.2
 _PROBE_SECONDS = 60.0
 _KILL_SECONDS = 10
@@ -54,15 +54,21 @@ _MEBIBYTE = 2**20
 
 
 def connect(
-    image: str | None = None, session: str = "probe", note: Callable[[str], None] = lambda line: None, **_: object
+    image: str | None = None,
+    session: str = "probe",
+    note: Callable[[str], None] = lambda line: None,
+    arguments: Sequence[str] = (),
+    key: str = "",
+    **_: object,
 ) -> Docker:
-    """A docker engine with an image that is at hand. ``note`` takes what the user should know, a line each.
+    """A docker engine with an image that is at hand. ``note`` takes what the user should know, a line each;
+    ``arguments`` come before all others of the interpreter; ``key`` keeps the names of several engines apart.
 
     Raises EngineError when no engine answers, ImageError when no image can be had.
     """
     client = client_for_this_environment()
     try:
-        return Docker(client, find_image(client, image, note), session, note)
+        return Docker(client, find_image(client, image, note), session, note, arguments, key)
     except BaseException:
         client.close()
         raise
@@ -131,9 +137,17 @@ class Docker:
     """Runs cells as containers of one session, from one image."""
 
     def __init__(
-        self, client: DockerClient, image: str, session: str, note: Callable[[str], None] = lambda line: None
+        self,
+        client: DockerClient,
+        image: str,
+        session: str,
+        note: Callable[[str], None] = lambda line: None,
+        arguments: Sequence[str] = (),
+        key: str = "",
     ) -> None:
         self._note = note
+        self._arguments = list(arguments)
+        self._probe = f"probe-{key}" if key else "probe"
         self._client = client
         self._image = image
         self._session = session
@@ -151,7 +165,7 @@ class Docker:
             self._await_removals()  # the next try has the same name
             pieces: list[bytes] = []
             with contextlib.suppress(_NoInterpreterError):
-                outcome = self._cell(name, None, "probe", job, pieces.append, _PROBE_SECONDS)
+                outcome = self._cell(name, None, self._probe, job, pieces.append, _PROBE_SECONDS)
                 stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
                 if stream or outcome.exit_code != _NO_SUCH_PROGRAM:
                     self._interpreters = (name,)
@@ -212,7 +226,7 @@ class Docker:
             made = api.create_container(
                 self._image,
                 entrypoint=[interpreter],
-                command=command(self._code, payload),
+                command=[*self._arguments, *command(self._code, payload)],
                 user="65534:65534",
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={**_NOT_OF_COMPOSE, SESSION_LABEL: self._session, CELL_LABEL: name},

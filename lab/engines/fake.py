@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lab.engines import Sink
-from lab.errors import LabError
+from lab.errors import CellError, LabError
 from lab.model import Job, Machine, Outcome
 
 
@@ -26,7 +26,7 @@ class Fake:
     def run(self, job: Job, sink: Sink) -> Outcome:
         sink(b"")
         self.jobs.append(job)
-        script = self.cells[job.cell.id]
+        script = self.cells.get(job.cell.id) or CellError(f"the cell {job.cell.id} is not in the script")
         if isinstance(script, LabError):
             raise script
         if isinstance(script, bytes):

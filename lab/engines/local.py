@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,18 +33,22 @@ _POLL_SECONDS = 0.2
 _STDERR_KEPT = 4000
 
 
-def connect(interpreter: str = sys.executable, **_: object) -> Local:
-    """A local engine that runs ``interpreter``. Raises UsageError where there is no CPU affinity (macOS, Windows)."""
+def connect(interpreter: str = sys.executable, arguments: Sequence[str] = (), **_: object) -> Local:
+    """A local engine that runs ``interpreter`` with these ``arguments`` before all others.
+
+    Raises UsageError where there is no CPU affinity (macOS, Windows).
+    """
     if not hasattr(os, "sched_setaffinity"):
         raise UsageError("this system has no CPU affinity; use an engine: lab run --engine docker")
-    return Local(interpreter)
+    return Local(interpreter, arguments)
 
 
 class Local:
     """Runs cells as child processes of one interpreter."""
 
-    def __init__(self, interpreter: str) -> None:
+    def __init__(self, interpreter: str, arguments: Sequence[str] = ()) -> None:
         self._interpreter = interpreter
+        self._arguments = list(arguments)
         self._folder = tempfile.TemporaryDirectory(prefix="multicore-lab-")
         self._code = Path(self._folder.name) / "cell.zip"
         self._code.write_bytes(cell_code())
@@ -69,7 +73,7 @@ class Local:
         deadline = time.monotonic() + seconds
         try:
             worker = subprocess.Popen(
-                [self._interpreter, *command(self._code, payload)],
+                [self._interpreter, *self._arguments, *command(self._code, payload)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

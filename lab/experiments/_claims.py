@@ -24,7 +24,8 @@ class Facts(NamedTuple):
     ``version`` is (major, minor); ``cpus`` the size of the affinity mask (P); ``rate`` the least of P and every quota
     (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes. ``siblings``: CPUs of the mask
     that share a physical core, a tuple for each such core; ``kinds``: of how many kinds its cores are;
-    ``isolated``: its CPUs between which the scheduler moves nothing.
+    ``isolated``: its CPUs between which the scheduler moves nothing; ``told_cpus``: how many Python was told there are
+    (``-X cpu_count``).
     """
 
     version: tuple[int, int]
@@ -36,6 +37,7 @@ class Facts(NamedTuple):
     siblings: tuple[tuple[int, ...], ...] = ()
     kinds: int = 1
     isolated: tuple[int, ...] = ()
+    told_cpus: int | None = None
 
 
 class Finding(NamedTuple):
@@ -107,7 +109,8 @@ class Claim(NamedTuple):
 
     ``judge`` is the predicate: from the evidence and the cell's facts to a Finding. ``expected`` gives the verdict that
     is true of this kind of cell as far as is known, or ``None`` where it is not. ``least_cpus``: with fewer the claim
-    is untestable. ``tolerance``: for a claim that rests on a number.
+    is untestable. ``tolerance``: for a claim that rests on a number. ``advice``: what to do where the verdict is
+    *refuted*, or not the expected one; empty where that changes nothing for a program.
     """
 
     id: str
@@ -116,6 +119,7 @@ class Claim(NamedTuple):
     expected: Callable[[Facts], str | None]
     least_cpus: int = 1
     tolerance: Tolerance | None = None
+    advice: str = ""
 
 
 class Experiment(NamedTuple):
@@ -170,7 +174,10 @@ def decide(found: Estimate, low: float | None, high: float | None) -> str:
 
 def undisturbed(rounds: Sequence[Round], *arms: str) -> list[Round]:
     """The rounds that hold all of these arms, none of them disturbed: the ones that count."""
-    return [blocks for blocks in rounds if all(arm in blocks and not blocks[arm]["disturbed"] for arm in arms)]
+    kept = list(rounds)
+    for arm in arms:
+        kept = [blocks for blocks in kept if arm in blocks and not blocks[arm]["disturbed"]]
+    return kept
 
 
 def disturbances(rounds: Sequence[Round], *arms: str) -> list[str]:

@@ -98,9 +98,10 @@ def claim(
     tolerance: Tolerance,
     expected: Callable[[Facts], str | None],
     least_cpus: int = 1,
+    advice: str = "",
 ) -> Claim:
     """A claim that is confirmed when the interval of a number lies inside a tolerance, and refuted when outside."""
-    return Claim(name, statement, judge(measured, tolerance), expected, least_cpus, tolerance)
+    return Claim(name, statement, judge(measured, tolerance), expected, least_cpus, tolerance, advice)
 
 
 def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts], Finding]:

@@ -35,9 +35,14 @@ class Voice:
         """Store one round of raw measurement: what each arm measured, by its name."""
         self._say({"kind": "sample", "name": name, "values": values})
 
-    def tell(self, text: str, who: Mapping[str, Any] | None = None) -> None:
-        """Add an event to the story. ``who`` is what :func:`here` returned where it happened; by default, here."""
+    def tell(self, text: str, who: Mapping[str, Any] | None = None, since: Mapping[str, Any] | None = None) -> None:
+        """Add an event to the story. ``who`` is what :func:`here` returned where it happened; by default, here.
+
+        ``since`` is what it returned where that began whose end this is: a timeline then shows how long it took.
+        """
         event = dict(who or here(), kind="event", text=text)
+        if since is not None:
+            event["since"] = since["at"] - self.began
         event["at"] -= self.began
         self._say(event)
 

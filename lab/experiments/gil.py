@@ -103,7 +103,7 @@ def waiting(voice: Voice) -> None:
             break
     for began, ended in spans:
         voice.tell("begins to wait", began)
-        voice.tell("has waited", ended)
+        voice.tell("has waited", ended, began)
     voice.observe("waited at once", True if most == 10 else (False if most == 1 else None))
 
 
@@ -194,6 +194,8 @@ EXPERIMENT = Experiment(
             *MEASURED["gil.one-core"],
             lambda facts: CONFIRMED if facts.gil else REFUTED,
             least_cpus=2,
+            advice="Size teams of threads by the CPUs that they may use on this build: threads of Python code"
+            " really use them, and unlocked sharing really races.",
         ),
         claim(
             "gil.no-speedup",
@@ -201,6 +203,8 @@ EXPERIMENT = Experiment(
             *MEASURED["gil.no-speedup"],
             lambda facts: CONFIRMED if facts.gil else REFUTED,
             least_cpus=2,
+            advice="Try threads before processes for CPU-bound Python code on this build: they share memory and"
+            " start far sooner.",
         ),
         claim(
             "gil.processes-scale",
@@ -208,6 +212,8 @@ EXPERIMENT = Experiment(
             *MEASURED["gil.processes-scale"],
             always(CONFIRMED),
             least_cpus=2,
+            advice="Measure before you add workers: something beside the GIL (a shared core, a quota, memory) takes"
+            " what further processes would give.",
         ),
         claim(
             "gil.always-one-core",
@@ -215,6 +221,8 @@ EXPERIMENT = Experiment(
             *MEASURED["gil.always-one-core"],
             always(REFUTED),
             least_cpus=2,
+            advice="Look at what the threads run: C code that gives the GIL up for long enough (hashing,"
+            " compression) scales with threads, without the cost of processes.",
         ),
         Claim(
             "gil.waiting-overlaps",

@@ -119,6 +119,13 @@ EXPERIMENT = Experiment(
             holds("managed worked", "all %d items arrived" % len(ITEMS), "items are missing"),
             always(CONFIRMED),
         ),
-        Claim("manager.needed", "a pool needs a Manager to share a queue", judge_needed, always(REFUTED)),
+        Claim(
+            "manager.needed",
+            "a pool needs a Manager to share a queue",
+            judge_needed,
+            always(REFUTED),
+            advice="Pass a plain Queue or Lock through Pool(initializer=..., initargs=...): a Manager is one more"
+            " process, which every put and get has to ask.",
+        ),
     ),
 )

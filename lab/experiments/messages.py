@@ -153,6 +153,7 @@ EXPERIMENT = Experiment(
             "a Pipe answers sooner than a Queue",
             *MEASURED["messages.pipe-quicker"],
             always(CONFIRMED),
+            advice="Choose between Pipe and Queue by what they can do: speed is no reason here.",
         ),
         claim(
             "messages.manager-slowest",

@@ -69,7 +69,7 @@ def waves(voice: Voice) -> None:
     voice.observe("all ended before join", all(ended["at"] <= joined for _, _, ended in done))
     for number, began, ended in sorted(done, key=lambda entry: entry[1]["at"]):
         voice.tell("task %d begins" % number, began)
-        voice.tell("task %d ends after %.0f ms" % (number, 1e3 * (ended["at"] - began["at"])), ended)
+        voice.tell("task %d ends after %.0f ms" % (number, 1e3 * (ended["at"] - began["at"])), ended, began)
     voice.observe("most tasks at once", most_at_once([(began["at"], ended["at"]) for _, began, ended in done]), "tasks")
     voice.observe("workers that worked", len({began["pid"] for _, began, _ in done}), "workers")
 
@@ -97,7 +97,11 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     if same:
         reason = "Pool() started %d for %s" % (workers, have)
     else:
-        believed = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
+        believed = {
+            facts.host_cpus: "the host's CPUs",
+            facts.cpus: "the CPUs in the affinity mask",
+            facts.told_cpus: "what -X cpu_count says",
+        }
         source = believed.get(workers, "something else")
         reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, source)
     return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
@@ -105,7 +109,7 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
 
 def expect_default_size(facts: Facts) -> str | None:
     """Up to 3.12 Pool() asks os.cpu_count(), from 3.13 os.process_cpu_count(); no release looks at the quota."""
-    believed = facts.cpus if facts.version >= (3, 13) else facts.host_cpus
+    believed = facts.told_cpus or facts.cpus if facts.version >= (3, 13) else facts.host_cpus
     return CONFIRMED if believed == facts.rate else REFUTED
 
 
@@ -142,6 +146,8 @@ EXPERIMENT = Experiment(
             "Pool() starts as many workers as the cell has CPUs",
             judge_default_size,
             expect_default_size,
+            advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))); under a quota take the quota,"
+            " rounded up, since no release of Python looks at it.",
         ),
         Claim("pool.explicit-size", "Pool(n) starts n workers", judge_explicit_size, always(CONFIRMED)),
         Claim(
@@ -162,6 +168,8 @@ EXPERIMENT = Experiment(
             "a task's exception reaches the parent by itself",
             holds("error surfaced", "it was raised by join()", "only get() or an error_callback shows it"),
             always(REFUTED),
+            advice="Keep what apply_async() returns and call get() on each, or pass an error_callback: else a task"
+            " that failed looks like one that worked.",
         ),
     ),
 )

@@ -56,7 +56,7 @@ def one_try(voice: Voice, attempt: int) -> list[Any]:
     wall = time.monotonic() - begun
     for name, began, ended, parent in visits:
         voice.tell("%s (child of %d) begins to wait" % (name, parent), began)
-        voice.tell("%s has waited" % name, ended)
+        voice.tell("%s has waited" % name, ended, began)
     voice.tell("all joined after %.2f s; one after the other they would need %.2f s" % (wall, sum(NAPS)))
     voice.observe("wall", wall, "s")
     return visits
@@ -86,6 +86,8 @@ EXPERIMENT = Experiment(
                 "no two children waited at the same time",
             )(evidence, facts),
             always(CONFIRMED),
+            advice="Start every child before you join the first one, and weigh the start of a worker (start-cost)"
+            " against the length of its task.",
         ),
         Claim(
             "process.own-pid",

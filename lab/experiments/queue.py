@@ -115,7 +115,7 @@ def read_letters(voice: Voice, target: Callable[[Any, Any], None]) -> None:
     for _ in LETTERS:
         letter, sent, received = receiver.recv()
         voice.tell("put %s" % letter, sent)
-        voice.tell("got %s" % letter, received)
+        voice.tell("got %s" % letter, received, sent)
     if target is read_for_ever:
         reader.join(0.1)
         voice.observe("outlived the writer", reader.is_alive())

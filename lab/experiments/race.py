@@ -183,12 +183,15 @@ EXPERIMENT = Experiment(
             "threads that update a shared variable without a lock lose updates",
             judge_unlocked,
             always(CONFIRMED),
+            advice="Lock what threads share all the same: that nothing was lost here is not a promise.",
         ),
         Claim(
             "race.plain-loses",
             "even a plain n += 1 loses updates",
             judge_statement("n += 1", lossless=REFUTED),
             expect_plain,
+            advice="Lock it all the same: whether a plain n += 1 loses anything depends on where this release hands"
+            " over, and one call in between, or another build, is enough.",
         ),
         Claim(
             "race.lock-keeps",

@@ -189,12 +189,14 @@ EXPERIMENT = Experiment(
             "a spawned process takes more than twice as long to start as a forked one",
             *MEASURED["start-cost.spawn-dearest"],
             always(CONFIRMED),
+            advice="Prefer spawn or forkserver to fork here: they cost hardly more, and are safe beside threads.",
         ),
         claim(
             "start-cost.warm-server",
             "a warm fork server starts workers sooner than spawn does",
             *MEASURED["start-cost.warm-server"],
             always(CONFIRMED),
+            advice="Take spawn rather than forkserver here: a fork server that runs already gains nothing.",
         ),
     ),
 )

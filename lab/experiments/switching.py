@@ -218,12 +218,15 @@ EXPERIMENT = Experiment(
             "the interpreter hands over every 100 bytecodes",
             judge_bytecodes,
             lambda facts: REFUTED if facts.gil else UNTESTABLE,
+            advice="Do not count bytecodes: lock what is shared, and where a thread has to answer sooner than in 5"
+            " ms, lower sys.setswitchinterval().",
         ),
         Claim(
             "switching.interval",
             "a contended hand-over takes sys.getswitchinterval()",
             judge_interval,
             lambda facts: CONFIRMED if facts.gil else UNTESTABLE,
+            advice="Do not derive delays from the switch interval here: measure them (lab run convoy).",
         ),
     ),
 )

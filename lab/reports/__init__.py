@@ -19,6 +19,13 @@ def render(session: Session, form: str) -> str:
     return cast(str, importlib.import_module(f"lab.reports.{form}").render(session))
 
 
+def check(form: str) -> None:
+    """Raises MissingExtraError when this format needs a library that is not installed: better before measuring."""
+    module = importlib.import_module(f"lab.reports.{form}")
+    if hasattr(module, "check"):
+        module.check()
+
+
 def document(session: Session) -> dict[str, Any]:
     """A session as the JSON document that ``json`` prints."""
     from lab.reports import json

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from lab import summary
 from lab.model import Session
+from lab.table import Table
 
 WIDTH = 80
 
@@ -25,7 +26,7 @@ def render(session: Session) -> str:
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _narrow(table: summary.Table) -> str:
+def _narrow(table: Table) -> str:
     """The table with heads as wide as they are: with the two blanks more that tabulate gives them, Pool() has 88."""
     usual, tabulate_module.MIN_PADDING = tabulate_module.MIN_PADDING, 0
     try:

@@ -58,6 +58,7 @@ def python() -> dict[str, Any]:
         "implementation": _IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
         "free_threaded": "t" in sys.abiflags,  # documented since 3.13: "t" is for free-threading
         "gil_enabled": True if gil is None else bool(gil()),
+        "options": {name: value for name, value in sys._xoptions.items() if name in ("gil", "cpu_count")},
         "executable": sys.executable,
         "start_method": multiprocessing.get_start_method(),
         "switch_interval": sys.getswitchinterval(),

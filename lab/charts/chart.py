@@ -1,0 +1,162 @@
+"""What a chart is: its words, its numbers as a table, and how it is drawn. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab.model import CellResult, Session, Status
+from lab.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: The colours that charts draw with; on a page each becomes a variable of that name, which the dark scheme sets anew.
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5a6472", "#d9dee4", "#ffffff"
+SERIES = ("#1f5fbf", "#b8500b", "#17794a", "#8a3fa0", "#0f7a85", "#a3324c", "#6b6a00", "#4a4fc4")
+NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {
+    colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)
+}
+
+#: What stands above an axis, below it, and what its last label needs beside it.
+_TITLE_PIXELS, _FOOT_PIXELS, _RIGHT_PIXELS = 24.0, 42.0, 14.0
+
+#: Not by colour alone: each series has a marker of its own too.
+MARKERS = "osD^vPX*"
+
+
+@dataclass(kw_only=True)
+class Canvas:
+    """What a chart is drawn on: a figure, whether it is as narrow as a phone, and a sentence for each mark on it."""
+
+    figure: Figure
+    narrow: bool
+    tips: dict[str, str] = field(default_factory=dict)
+
+    def mark(self, artist: Artist, tip: str) -> None:
+        """This artist stands for data, which the sentence says in words."""
+        name = f"mark{len(self.tips)}"
+        artist.set_gid(name)
+        self.tips[name] = tip
+
+    def dot(self, axes: Axes, x: float, y: float, tip: str, **style: Any) -> None:
+        """A marked point. Not by ``plot``, which takes as long as a whole axis."""
+        from matplotlib.lines import Line2D
+
+        point = Line2D([x], [y], linestyle="none", **style)
+        axes.add_line(point)
+        self.mark(point, tip)
+
+    def bar(self, axes: Axes, corner: tuple[float, float], width: float, height: float, tip: str, **style: Any) -> None:
+        """A marked bar. Not by ``bar``, for the same reason."""
+        from matplotlib.patches import Rectangle
+
+        rectangle = Rectangle(corner, width, height, **style)
+        axes.add_patch(rectangle)
+        self.mark(rectangle, tip)
+
+    def panels(
+        self, count: int, *, left: float, weights: Sequence[float] = (), legend: Sequence[tuple[Artist, str]] = ()
+    ) -> list[Axes]:
+        """That many axes, with room of ``left`` pixels for their labels, and a legend above them.
+
+        Below each other, as high as these ``weights``; without, and where it is wide, beside each other. The room is
+        counted out, not asked of a layout engine, which would draw everything twice.
+        """
+        width, height = (72 * inches for inches in self.figure.get_size_inches())
+        columns = 2 if self.narrow else 5
+        top = 24.0 * -(-len(legend) // columns)
+        if legend:
+            self.figure.legend(
+                [handle for handle, _ in legend],
+                [label for _, label in legend],
+                loc="upper left",
+                bbox_to_anchor=(0, 1),
+                borderaxespad=0.2,
+                ncols=columns,
+                frameon=False,
+            )
+        stacked = bool(weights) or self.narrow
+        shares = list(weights or [1.0] * count) if stacked else [1.0]
+        wide = width / (1 if stacked else count)
+        high = height - top - len(shares) * (_TITLE_PIXELS + _FOOT_PIXELS)
+        found = []
+        for number in range(count):
+            row, column = (number, 0) if stacked else (0, number)
+            mine = high * shares[row] / sum(shares)
+            above = top + (row + 1) * _TITLE_PIXELS + row * _FOOT_PIXELS + high * sum(shares[:row]) / sum(shares)
+            place = (
+                (column * wide + left) / width,
+                1 - (above + mine) / height,
+                (wide - left - _RIGHT_PIXELS) / width,
+                mine / height,
+            )
+            found.append(self.figure.add_axes(place))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stroke:
+    """A line, or a point, made of one character; ``series`` is the number of its colour, from 0, or ``None``."""
+
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    marker: str
+    series: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What a terminal shows of a chart: strokes between axes, so many ``rows`` high."""
+
+    title: str
+    strokes: tuple[Stroke, ...]
+    rows: int
+    x_label: str
+    x_ticks: tuple[tuple[float, str], ...] = ()
+    y_ticks: tuple[tuple[float, str], ...] = ()
+    y_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One chart. ``reading`` says how to read it, ``description`` what is to be seen, for who cannot see it.
+
+    ``height`` gives the height in CSS pixels, of the wide form and of the narrow one. ``panels`` are for a terminal,
+    and ``key`` says what their characters mean; without panels a terminal shows the table.
+    """
+
+    name: str
+    title: str
+    reading: str
+    description: str
+    table: Table
+    height: tuple[int, int]
+    draw: Callable[[Canvas], None]
+    panels: tuple[Panel, ...] = ()
+    key: str = ""
+
+
+def build_of(result: CellResult) -> str:
+    """The build that a cell ran on, in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
+    python = result.python
+    gil = "" if python["gil_enabled"] else " without the GIL"
+    return printable(f"{python['implementation']} {python['release']}{gil}")
+
+
+def printable(text: str) -> str:
+    """The text without what no drawing can hold: records may say anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def measured(session: Session) -> list[CellResult]:
+    """The cells that a chart may show: their limits were real."""
+    return [result for result in session.results if result.status is Status.MEASURED and result.proof]
+
+
+def extremes(results: Sequence[CellResult]) -> list[CellResult]:
+    """The first and the last of them: a chart shows how it is with the fewest CPUs and with the most."""
+    return [*results[:1], *results[1:][-1:]]

@@ -1,0 +1,156 @@
+"""How long one thread keeps the interpreter before another gets it: the distribution at each switch interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import units
+from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, build_of, extremes, measured
+from lab.experiments import switching
+from lab.model import Session
+from lab.stats import median, quantile
+from lab.table import Table
+from lab.verdicts import evidence_of
+
+if TYPE_CHECKING:
+    from matplotlib.patches import Patch
+
+#: Bins a decade.
+_BINS = 16
+
+#: Switch interval -> the character that shows it in a terminal.
+_LETTERS = dict(zip((interval for interval, _ in switching.INTERVALS), "abc", strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """The times between hand-overs in one cell at one switch interval, in seconds."""
+
+    where: str
+    interval: float
+    gaps: tuple[float, ...]
+
+
+def distributions(session: Session) -> tuple[Distribution, ...]:
+    """Every distribution that was measured with a GIL, with the fewest CPUs and with the most."""
+    with_gil = [one for one in measured(session) if one.python["gil_enabled"]]
+    shown = extremes([one for one in with_gil if evidence_of("switching", one).rounds("round")])
+    found = []
+    for result in shown:
+        rounds = evidence_of("switching", result).rounds("round")
+        where = f"{build_of(result)}, {units.cpus(result.cell.size)}"
+        for interval, _ in switching.INTERVALS:
+            gaps = tuple(gap for gap in switching.gaps_at(interval, rounds) if gap > 0)
+            if gaps:
+                found.append(Distribution(where=where, interval=interval, gaps=gaps))
+    return tuple(found)
+
+
+def charts(session: Session) -> tuple[Chart, ...]:
+    """The chart, when hand-overs were measured."""
+    found = distributions(session)
+    if not found:
+        return ()
+    rows = tuple(
+        (
+            one.where,
+            units.seconds(one.interval),
+            str(len(one.gaps)),
+            *(units.seconds(quantile(one.gaps, share)) for share in (0.05, 0.5, 0.95)),
+        )
+        for one in found
+    )
+    cells = len({one.where for one in found})
+    return (
+        Chart(
+            name="hand-overs",
+            title="Hand-overs: how long a thread keeps the interpreter",
+            reading="Two threads contend for the GIL. The dashed lines are the switch intervals that were set; on one"
+            " CPU the thread that wakes waits for the scheduler's turn besides.",
+            description=" ".join(
+                f"{one.where}: half of the hand-overs at {units.seconds(one.interval)} took less than"
+                f" {units.seconds(median(one.gaps))}."
+                for one in found
+            ),
+            table=Table(
+                title="Times between hand-overs",
+                head=("cell", "switch interval", "hand-overs", "5 %", "median", "95 %"),
+                rows=rows,
+            ),
+            height=(230 * cells + 24, 210 * cells + 48),
+            draw=lambda canvas: _draw(canvas, found),
+            panels=tuple(_panel(where, found) for where in dict.fromkeys(one.where for one in found)),
+            key=", ".join(f"{letter} at {units.seconds(one)}" for one, letter in _LETTERS.items()),
+        ),
+    )
+
+
+def bins(gaps: Sequence[float]) -> dict[int, float]:
+    """The share of the gaps in each bin that holds any; bin n begins at 10 ** (n / 16) seconds."""
+    found: dict[int, float] = {}
+    for gap in gaps:
+        place = math.floor(_BINS * math.log10(gap))
+        found[place] = found.get(place, 0) + 1 / len(gaps)
+    return dict(sorted(found.items()))
+
+
+def edge(place: int) -> float:
+    """Where a bin begins, in milliseconds."""
+    return 1e3 * float(10 ** (place / _BINS))
+
+
+def _panel(where: str, found: Sequence[Distribution]) -> Panel:
+    strokes = []
+    for number, one in enumerate(one for one in found if one.where == where):
+        for place, share in bins(one.gaps).items():
+            x = (place + 0.5) / _BINS + 3
+            stroke = Stroke(xs=(x, x), ys=(0, 100 * share), marker=_LETTERS[one.interval], series=number)
+            strokes.append(stroke)
+    gaps = [gap for one in found for gap in one.gaps]
+    shown = [one for one in (0.1, 1, 5, 15, 50, 200) if 1e3 * min(gaps) <= one <= 1e3 * max(gaps)]
+    return Panel(
+        title=where,
+        strokes=tuple(strokes),
+        rows=12,
+        x_label="ms between hand-overs; up: % of them",
+        x_ticks=tuple((math.log10(one), f"{one:g}") for one in shown),
+    )
+
+
+def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
+    cells = list(dict.fromkeys(one.where for one in found))
+    low, high = min(min(one.gaps) for one in found), max(max(one.gaps) for one in found)
+    panels = canvas.panels(len(cells), left=52, weights=[1] * len(cells), legend=_legend(found))
+    for axes, where in zip(panels, cells, strict=True):
+        for one in (one for one in found if one.where == where):
+            colour, name = _colour(one.interval), units.seconds(one.interval)
+            for place, share in bins(one.gaps).items():
+                left, width = edge(place), edge(place + 1) - edge(place)
+                tip = f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms"
+                canvas.bar(axes, (left, 0), width, 100 * share, tip, facecolor=colour, alpha=0.8, linewidth=0)
+            axes.axvline(1e3 * one.interval, color=colour, linestyle="--", linewidth=1.4)
+        highest = max(max(bins(one.gaps).values()) for one in found if one.where == where)
+        axes.set_ylim(0, 105 * highest)
+        axes.set_xscale("log")
+        axes.set_xlim(0.8e3 * min(low, 0.001), 1.3e3 * max(high, 0.02))
+        ticks = [one for one in (0.01, 0.1, 1, 5, 15, 50, 100, 500, 1000) if 0.8e3 * low <= one <= 1.3e3 * high]
+        axes.set_xticks(ticks or [1, 5, 15], [f"{one:g}" for one in ticks or [1, 5, 15]])
+        axes.set_xticks([], minor=True)
+        axes.set_title(where, loc="left", fontsize=12, color=INK)
+        axes.set_ylabel("% of hand-overs")
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        axes.set_xlabel("ms between hand-overs")
+
+
+def _colour(interval: float) -> str:
+    return SERIES[[one for one, _ in switching.INTERVALS].index(interval)]
+
+
+def _legend(found: Sequence[Distribution]) -> list[tuple[Patch, str]]:
+    from matplotlib.patches import Patch
+
+    there = dict.fromkeys(one.interval for one in found)
+    return [(Patch(color=_colour(one)), f"interval {units.seconds(one)}") for one in there]

@@ -1,0 +1,122 @@
+"""``lab report``: a stored session as a page, in the terminal, or its charts as files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from lab.charts import Chart
+    from lab.model import Session
+
+HELP = "show a stored session: a page with charts, the same in the terminal, or the charts as PNG and SVG"
+EXAMPLE = """\
+examples:
+  lab report                           the newest session, as report.html in its folder
+  lab report DIR --output page.html    another one, to another place; - is standard output
+  lab report --terminal                in this terminal
+  lab report --png charts --svg charts the charts as files in the folder charts
+
+exit codes: 0 reported; 2 not a session, or no file can be written there; 3 a library is
+  missing, or the system refuses to read or write"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "session", nargs="?", type=Path, metavar="SESSION", help="a session's folder, or one that holds sessions"
+    )
+    parser.add_argument("--output", metavar="FILE", help="the page to write (default: report.html in the session)")
+    parser.add_argument("--terminal", action="store_true", help="print findings and charts here instead")
+    parser.add_argument("--png", type=Path, metavar="DIR", help="write each chart into DIR as PNG instead")
+    parser.add_argument("--svg", type=Path, metavar="DIR", help="write each chart into DIR as SVG instead")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, judge again, report; returns the exit code."""
+    from lab import archive, reports
+    from lab.store import default_folder
+
+    if options.output == "":
+        raise UsageError("--output names no file; name one, or - for standard output")
+    folder = archive.find(options.session or default_folder())
+    elsewhere = options.terminal or options.png or options.svg
+    page = None if elsewhere and not options.output else options.output or str(folder / "report.html")
+    if page and page != "-":
+        check_output(Path(page))
+    session = archive.load(folder)
+    if page:
+        _publish(reports.render(session, "html"), page)
+    if options.terminal:
+        sys.stdout.write(_for_terminal(session))
+    if options.png or options.svg:
+        _write_charts(session, options.png, options.svg)
+    return 0
+
+
+def check_output(path: Path) -> None:
+    """Nothing is judged or drawn for a file that cannot be written. Raises UsageError or StoreError."""
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder; name a file, such as {path / 'report.html'}")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: there is no folder {path.parent}; make it, or name another file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise StoreError(f"cannot write {path}: Permission denied; name another file with --output")
+
+
+def _publish(text: str, page: str) -> None:
+    content = text.encode("utf-8", "replace")
+    if page == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    _write(Path(page), content)
+    print(page)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; name another place") from error
+
+
+def _for_terminal(session: Session) -> str:
+    from lab import summary
+    from lab.charts import charts, terminal
+
+    width = shutil.get_terminal_size((80, 24)).columns
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    parts = [terminal.findings(session, summary.headline(session), width)]
+    parts += [terminal.text(one, width, colour=colour) for one in charts(session)]
+    return "\n".join(parts)
+
+
+def _write_charts(session: Session, png: Path | None, svg: Path | None) -> None:
+    from lab.charts import charts, drawing
+
+    found = charts(session)
+    if not found:
+        raise UsageError("this session has nothing to draw; charts need one of pool, queue, threads, gil and switching")
+    wanted: list[tuple[Path | None, str, Callable[[Chart], bytes]]] = [
+        (png, "png", drawing.png),
+        (svg, "svg", drawing.svg),
+    ]
+    for folder, suffix, draw in wanted:
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make the folder {folder}: {error.strerror}; name another one") from error
+        for chart in found:
+            _write(folder / f"{chart.name}.{suffix}", draw(chart))
+            print(folder / f"{chart.name}.{suffix}")
