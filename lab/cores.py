@@ -1,20 +1,36 @@
-"""The cores table's numbers: speed-up and cores used of each way of working, beside what was delivered. Pure."""
+"""What the rounds of the gil experiment say of each way of working: speed-up, cores used, time a payload. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lab.experiments import gil
-from lab.experiments._claims import FEWEST_VALUES, undisturbed
+from lab.experiments._claims import FEWEST_VALUES, Round, undisturbed
 from lab.experiments._measured import Measured, over
 from lab.model import CellResult, Status
 from lab.scaling import Fit, Point, fit
-from lab.stats import Estimate
+from lab.stats import Estimate, median
 from lab.verdicts import evidence_of
 
 #: Arms of the gil experiment, in the order in which a table shows them.
 SHOWN = ("one process", "threads", gil.CROWD.name, "processes")
+
+
+#: Arm -> the one that does the same work in a single process, where that is not the usual one.
+_BASE = {"C code threads": "C code"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long one way of working takes for a payload, in seconds, in each of a few blocks of neighbouring rounds;
+    ``loops`` payloads are about what fits into one block of the measurement."""
+
+    arm: str
+    workers: int
+    loops: int
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +87,41 @@ def scaling(results: Iterable[CellResult]) -> dict[str, Fit]:
 def delivered(result: CellResult) -> Estimate | None:
     """What the machine delivered to the cell: the capacity probe's speed-up, in CPUs; ``None`` when unknown."""
     return gil.speed_up(evidence_of("gil", result).rounds("round"), "probe")
+
+
+def timings(result: CellResult) -> tuple[Timing, ...]:
+    """The time a payload of each way of working that has enough rounds which count; empty without a measurement.
+
+    The rounds are cut into as many blocks as an interval needs values, in the order of time, and a value is a block's
+    median. It is of times where one process works alone. Else it is of speed-ups, each against one process in the same
+    round, turned into time by what one process usually takes in this cell: a neighbour who slows both cancels, as in
+    every verdict.
+    """
+    rounds = evidence_of("gil", result).rounds("round") if result.status is Status.MEASURED else []
+    found = []
+    for arm in (*gil.arms_for(len(result.proof["affinity"])), gil.CROWD) if rounds else ():
+        values = _payload_seconds(rounds, arm.name, _BASE.get(arm.name, SHOWN[0]))
+        if values:
+            loops = max(1, round(arm.seconds / median(values)))
+            found.append(Timing(arm=arm.name, workers=arm.processes * arm.threads, loops=loops, values=values))
+    return tuple(found)
+
+
+def _payload_seconds(rounds: Sequence[Round], arm: str, base: str) -> tuple[float, ...]:
+    pairs = [
+        (float(blocks[arm]["rate"]), float(blocks[base]["rate"]))
+        for blocks in undisturbed(rounds, arm, base)
+        if blocks[arm]["rate"] > 0 and blocks[base]["rate"] > 0
+    ]
+    if len(pairs) < FEWEST_VALUES:
+        return ()
+    if arm in (SHOWN[0], base):
+        return tuple(median([1 / rate for rate, _ in block]) for block in _blocks(pairs))
+    usual = median([1 / alone for _, alone in pairs])
+    return tuple(usual / median([rate / alone for rate, alone in block]) for block in _blocks(pairs))
+
+
+def _blocks(pairs: Sequence[tuple[float, float]]) -> list[Sequence[tuple[float, float]]]:
+    """FEWEST_VALUES blocks of neighbours, as equal as can be."""
+    ends = [len(pairs) * number // FEWEST_VALUES for number in range(FEWEST_VALUES + 1)]
+    return [pairs[start:end] for start, end in itertools.pairwise(ends)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from lab import __version__, changes, verdicts
 from lab.experiments import load
-from lab.model import Cell, CellResult, Machine, Session, Status, Verdict
+from lab.model import Cell, CellResult, FailOn, Machine, Session, Status, Verdict
 
 
 def assemble(
@@ -64,11 +64,20 @@ def manifest(
     }
 
 
-def exit_code(session: Session, *, strict: bool) -> int:
-    """130 interrupted, 3 a cell could not be run as asked, 1 a surprise (strict: or one inconclusive), else 0."""
+def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:
+    """130 interrupted, 3 a cell could not be run as asked, 1 a verdict that is to be a failure, else 0.
+
+    A surprise is one unless that is ``never``; a refuted or an inconclusive verdict only where it was asked for.
+    ``strict`` adds the inconclusive ones to whatever else is. So a noisy machine, on which nothing but inconclusive
+    verdicts can come of the noise, never fails a build by itself.
+    """
     if session.interrupted:
         return 130
     if any(result.status in (Status.ERROR, Status.TAINTED) for result in session.results):
         return 3
-    undecided = any(one.verdict is Verdict.INCONCLUSIVE for one in session.judgements)
-    return 1 if session.surprises or (strict and undecided) else 0
+    if fail_on is FailOn.NEVER:
+        return 0
+    failures = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(fail_on, set())
+    if strict:
+        failures |= {Verdict.INCONCLUSIVE}
+    return 1 if session.surprises or any(one.verdict in failures for one in session.judgements) else 0

@@ -31,6 +31,7 @@ PURE = {
     "gathering",
     "scaling",
     "predictions",
+    "particulars",
     "builds",
     "answers",
     "roundings",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lab import sessions
-from lab.model import CellResult, Status
+from lab.model import CellResult, FailOn, Status, Verdict
 from tests import scripts
 
 TWO, LACKING = scripts.cell(2), scripts.cell(4)
@@ -37,6 +37,43 @@ UNAVAILABLE = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING
 def test_the_exit_code_says_how_it_went(result: CellResult, lenient: int, strict: int) -> None:
     assert sessions.exit_code(scripts.session(result), strict=False) == lenient
     assert sessions.exit_code(scripts.session(result), strict=True) == strict
+
+
+CONFIRMED = ran(scripts.pipe())
+REFUTED_AS_EXPECTED = ran([*scripts.pool(2)], "pool")
+
+
+@pytest.mark.parametrize(
+    ("result", "codes"),
+    [
+        # for surprise, refuted, inconclusive, never
+        pytest.param(CONFIRMED, (0, 0, 0, 0), id="confirmed"),
+        pytest.param(REFUTED_AS_EXPECTED, (0, 1, 0, 0), id="refuted as expected"),
+        pytest.param(ran(NO), (1, 1, 1, 0), id="a surprise"),
+        pytest.param(ran(PARTLY), (0, 0, 1, 0), id="inconclusive"),
+        pytest.param(UNAVAILABLE, (0, 0, 0, 0), id="untestable"),
+        pytest.param(ran(scripts.pipe(), end=scripts.proof((0,))), (3, 3, 3, 3), id="tainted"),
+        pytest.param(CellResult(cell=TWO, status=Status.ERROR, reason="no container"), (3, 3, 3, 3), id="not run"),
+    ],
+)
+def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tuple[int, ...]) -> None:
+    found = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
+    assert tuple(sessions.exit_code(found, fail_on=one) for one in FailOn) == codes
+
+
+@pytest.mark.parametrize("fail_on", [FailOn.SURPRISE, FailOn.REFUTED, FailOn.NEVER], ids=str)
+@pytest.mark.parametrize("disturbed", ["run delay", "lost time", "throttling"])
+def test_a_noisy_machine_never_fails_a_build_by_itself(fail_on: FailOn, disturbed: str) -> None:
+    found = scripts.session(ran(scripts.gil(2, disturbed=disturbed), "gil"), experiments=("gil",))
+    assert {one.verdict for one in found.judgements} == {Verdict.INCONCLUSIVE, Verdict.CONFIRMED}
+    assert sessions.exit_code(found, fail_on=fail_on) == 0
+
+
+def test_strict_adds_to_what_else_is_a_failure() -> None:
+    for result, name in ((ran(PARTLY), "pipe"), (REFUTED_AS_EXPECTED, "pool")):
+        assert (
+            sessions.exit_code(scripts.session(result, experiments=(name,)), fail_on=FailOn.REFUTED, strict=True) == 1
+        )
 
 
 def test_a_cell_that_failed_weighs_more_than_a_surprise() -> None:

@@ -108,7 +108,7 @@ def test_the_tests_run_on_the_oldest_python_that_the_project_takes() -> None:
 # ---- the lab's commands in them
 
 #: What they use that a lab may not have yet: checked as soon as it does.
-COMING = {"merge", "--fail-on", "junit", "summary"}
+COMING = {"merge"}
 
 
 #: What the variables in them may hold.
@@ -188,14 +188,6 @@ def test_every_option_that_the_action_may_pass_is_one() -> None:
 EXPRESSION = re.compile(r"\$\{\{ (inputs|steps)\.([\w.-]+) \}\}")
 
 
-def need(*wanted: str) -> None:
-    """Skips a test of what the lab does not have yet."""
-    missing = lacking(["run", *wanted])
-    assert missing <= COMING
-    if missing:
-        pytest.skip(f"this lab has no {', '.join(sorted(missing))} yet")
-
-
 class Runner:
     """Runs the action's scripts with bash, as GitHub's runner does, and keeps their outputs."""
 
@@ -270,7 +262,6 @@ def test_the_action_installs_the_lab_from_its_own_folder_and_once(installed: Pat
 
 
 def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_path: Path) -> None:
-    need("--fail-on", "--format", "summary")
     runner = on(installed, tmp_path, experiments="pipe manager", cpus="1")
     done = runner.step("Run the lab")
     assert done.returncode == 0, done.stderr
@@ -289,7 +280,6 @@ def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_p
 
 
 def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, tmp_path: Path) -> None:
-    need("--fail-on", "--format", "summary")
     runner = on(installed, tmp_path, experiments="pool", cpus="1024")
     done = runner.step("Run the lab")
     assert done.returncode == 0, done.stderr
@@ -300,7 +290,6 @@ def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, t
 
 
 def test_what_fails_the_step_is_handed_out_first(installed: Path, tmp_path: Path) -> None:
-    need("--fail-on", "--format", "summary")
     runner = on(installed, tmp_path, experiments="manager", cpus="1", **{"fail-on": "refuted"})
     done = runner.step("Run the lab")
     assert done.returncode == 1
@@ -309,7 +298,6 @@ def test_what_fails_the_step_is_handed_out_first(installed: Path, tmp_path: Path
 
 
 def test_a_mistake_in_the_inputs_is_told_in_the_labs_own_words(installed: Path, tmp_path: Path) -> None:
-    need("--fail-on", "--format", "summary")
     runner = on(installed, tmp_path, experiments="pip")
     done = runner.step("Run the lab")
     assert done.returncode == 2
@@ -319,7 +307,6 @@ def test_a_mistake_in_the_inputs_is_told_in_the_labs_own_words(installed: Path, 
 
 
 def test_an_input_is_never_a_command(installed: Path, tmp_path: Path) -> None:
-    need("--fail-on", "--format", "summary")
     evil = tmp_path / "evil"
     runner = on(installed, tmp_path, experiments=f"$(touch {evil}) ; touch {evil}", cpus=f"1; touch {evil}")
     assert runner.step("Run the lab").returncode == 2
@@ -340,12 +327,10 @@ def test_gitlabs_choices_are_the_labs() -> None:
     options = subcommands()["run"]._option_string_actions
     assert set(inputs["engine"]["options"]) == set(options["--engine"].choices or ())
     assert {f"--{one}" for one in inputs["level"]["options"] if one != "default"} <= set(options)
-    need("--fail-on")
     assert set(inputs["fail-on"]["options"]) == set(options["--fail-on"].choices or ())
 
 
 def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, tmp_path: Path) -> None:
-    need("--fail-on", "--format", "junit")
     job = documents(GITLAB)[1]["multicore-lab"]
     env = {
         **on(installed, tmp_path).env,

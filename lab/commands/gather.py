@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.commands.run import add_gate_options, gate
 from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ examples:
   lab gather --format json       for programs
   lab gather --records records   from files, without an engine
 
-exit codes: 0 all ran, no surprise; 1 a surprise (--strict: or an inconclusive verdict);
+exit codes: 0 all ran, no surprise; 1 a surprise, or what --fail-on or --strict names;
   2 nothing to gather; 3 a cell failed, or has not ended, or no engine answers"""
 
 
@@ -31,19 +32,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--project", metavar="NAME", help="the Compose project, where several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
     parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
-    parser.add_argument("--strict", action="store_true", help="an inconclusive verdict is a failure too (exit code 1)")
+    add_gate_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Collect, judge and print; returns the exit code. Raises UsageError or CellError when there is nothing to."""
     from lab import gathering, reports, sessions
 
+    fail_on = gate(options)
     found = _from_files(options.records) if options.records else _from_engine(options.project)
     if not any(result.records for result in found.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in found.results)
         raise CellError(f"no cell has anything to report: {cells}; start them: docker compose up")
     sys.stdout.write(reports.render(found, options.format))
-    code = sessions.exit_code(found, strict=options.strict)
+    code = sessions.exit_code(found, fail_on=fail_on, strict=options.strict)
     return 3 if code in (0, 1) and gathering.incomplete(found) else code
 
 

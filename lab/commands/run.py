@@ -22,7 +22,7 @@ from lab.progress import tell
 if TYPE_CHECKING:
     from lab import choice
     from lab.engines import Engine
-    from lab.model import Cell, Job, Machine, Session
+    from lab.model import Cell, FailOn, Job, Machine, Session
     from lab.store import SessionFolder
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
@@ -36,9 +36,10 @@ examples:
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
   lab run gil pool --predict             first say what you expect
-  lab run --format json > session.json   for programs
+  lab run --format json > session.json   for programs; also junit, csv, pyperf, summary
+  lab run --fail-on never                only a run that failed is a failure
 
-exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdict);
+exit codes: 0 ran, no surprise; 1 a surprise, or what --fail-on or --strict names;
   2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
@@ -83,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="half-width of an interval, as a share of its value, at which measuring stops sooner",
     )
-    parser.add_argument("--strict", action="store_true", help="an inconclusive verdict is a failure too (exit code 1)")
+    add_gate_options(parser)
     parser.set_defaults(level="default")
 
 
@@ -116,6 +117,30 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_gate_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which verdicts are a failure; ``lab gather`` has them too."""
+    from lab.model import FailOn
+
+    parser.add_argument(
+        "--fail-on",
+        choices=[one.value for one in FailOn],
+        default=FailOn.SURPRISE.value,
+        help="exit with 1 for a surprise (default); for a refuted or inconclusive verdict too; or never",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="an inconclusive verdict is a failure too, whatever --fail-on says"
+    )
+
+
+def gate(options: argparse.Namespace) -> FailOn:
+    """Which verdicts are a failure. Raises UsageError where the options contradict each other."""
+    from lab.model import FailOn
+
+    if options.strict and options.fail_on == FailOn.NEVER:
+        raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
+    return FailOn(options.fail_on)
+
+
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
     from lab import asking, packed, progress, reports, runner, sessions
@@ -127,6 +152,11 @@ def run(options: argparse.Namespace) -> int:
     check_limits(options)
     if options.predict:
         asking.check(experiments)
+    if lacking := reports.needs(options.format) - {*experiments}:
+        raise UsageError(
+            f"--format {options.format} reports what {', '.join(sorted(lacking))} measures; name that experiment too"
+        )
+    fail_on = gate(options)
     seconds, width = _level(options)
     began, begun = time.time(), time.monotonic()
     session = new_session(began)
@@ -180,7 +210,7 @@ def run(options: argparse.Namespace) -> int:
             interrupted=stop.requested,
         )
         _publish(done, folder, manifest, options)
-        return 130 if stop.requested else sessions.exit_code(done, strict=options.strict)
+        return 130 if stop.requested else sessions.exit_code(done, fail_on=fail_on, strict=options.strict)
 
 
 def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], options: argparse.Namespace) -> None:

@@ -26,6 +26,11 @@ def check(form: str) -> None:
         module.check()
 
 
+def needs(form: str) -> frozenset[str]:
+    """The experiments without which a format has nothing to say."""
+    return frozenset(getattr(importlib.import_module(f"lab.reports.{form}"), "NEEDS", ()))
+
+
 def document(session: Session) -> dict[str, Any]:
     """A session as the JSON document that ``json`` prints."""
     from lab.reports import json

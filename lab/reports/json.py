@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from lab import cores
+from lab import cores, proofs
 from lab.model import CellResult, Judgement, Session
 from lab.summary import rate
 
@@ -54,24 +54,33 @@ def document(session: Session) -> dict[str, Any]:
             }
             for arm, found in cores.scaling(session.results).items()
         ],
+        "changes": [dataclasses.asdict(one) for one in session.changes],
         "quantities": [dataclasses.asdict(one) for one in session.quantities],
     }
 
 
 def _cell(result: CellResult) -> dict[str, Any]:
     outcome = result.outcome
-    delivered = cores.delivered(result) if result.proof else None
+    capacity = cores.delivered(result) if result.proof else None
     return {
         "id": result.cell.id,
         "build": dict(result.python) or None,
-        "limit": {"cpus": result.cell.size, "label": result.cell.label},
+        "python": result.cell.build or None,
+        "limit": {
+            "cpus": result.cell.size,
+            "quota_cpus": result.cell.quota_cpus,
+            "pinned": result.cell.pinned,
+            "label": result.cell.label,
+        },
         "cpus": list(result.cell.cpus),
         "notes": list(result.cell.notes),
         "status": result.status.value,
         "reason": result.reason,
         "wall_seconds": result.wall_seconds,
+        "parallelism_cpus": proofs.parallelism(result.proof) if result.proof else None,
         "rate_cpus": rate(result),
-        "delivered_cpus": delivered._asdict() if delivered else None,
+        "delivered_cpus": proofs.delivered(result),
+        "capacity_cpus": capacity._asdict() if capacity else None,
         "pinned_by": result.pinned_by,
         "proof": {
             "asked": list(result.cell.cpus),

@@ -1,0 +1,42 @@
+"""What is worth saying of a cell wherever its verdicts are read on their own: build, limit, proof. Pure."""
+
+from __future__ import annotations
+
+from lab import proofs
+from lab.model import CellResult, Session
+
+#: A number, a word, or ``None`` where there is nothing to say.
+Value = str | int | float | None
+
+
+def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
+    """The particulars of a cell by name, always the same names in the same order.
+
+    ``parallelism_cpus``, ``rate_cpus`` and ``delivered_cpus`` are P, R and D. ``cpu_ids`` are ids with blanks between
+    them: spreadsheets take ``1-2`` for a date.
+    """
+    python, proof = result.python, result.proof
+    return {
+        "engine": session.machine.engine,
+        "image": session.machine.image,
+        "implementation": python.get("implementation"),
+        "python": python.get("release"),
+        "gil": {True: "on", False: "off", None: None}[python.get("gil_enabled")],
+        "cell": result.cell.id,
+        "cpus": result.cell.size,
+        "quota_cpus": result.cell.quota_cpus,
+        "cpu_ids": " ".join(map(str, result.cell.cpus)) or None,
+        "pinned_by": result.pinned_by if result.proof else None,
+        "status": result.status.value,
+        "parallelism_cpus": proofs.parallelism(proof) if proof else None,
+        "rate_cpus": proofs.rate(proof) if proof else None,
+        "delivered_cpus": proofs.delivered(result),
+    }
+
+
+def build(result: CellResult) -> str:
+    """The Python of a cell in a few words: ``CPython 3.13.5 with the GIL``; empty when it never started."""
+    python = result.python
+    if not python:
+        return ""
+    return f"{python['implementation']} {python['release']} {'with' if python['gil_enabled'] else 'without'} the GIL"

@@ -1,0 +1,81 @@
+"""The report for pyperf: its JSON format 1.0, with a benchmark for each way of working in each cell.
+
+What a value is, :func:`lab.cores.timings` says: seconds a payload, in a block of neighbouring rounds. The crew lives
+through the whole measurement, so a cell is one run in pyperf's sense. The format is written here: it is a few lines,
+and pyperf's own classes would collect the metadata of this machine, which may be another than the cell's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+from lab import cores, cpuset, units
+from lab.model import CellResult, Session
+from lab.verdicts import finish_of
+
+#: The experiment whose rounds it is made of.
+NEEDS = ("gil",)
+
+
+def render(session: Session) -> str:
+    """What ``pyperf show``, ``stats``, ``check`` and ``compare_to`` read. Without a round that counts it has no
+    benchmark, and pyperf refuses it."""
+    benchmarks = [found for result in session.results for found in _benchmarks(session, result)]
+    suite = {"benchmarks": benchmarks, "metadata": _of_the_session(session), "version": "1.0"}
+    return json.dumps(suite, indent=2) + "\n"
+
+
+def _of_the_session(session: Session) -> dict[str, Any]:
+    return _known(
+        {
+            "unit": "second",
+            "date": str(
+                datetime.datetime.fromtimestamp(session.began, datetime.UTC).replace(microsecond=0, tzinfo=None)
+            ),
+            "cpu_count": len(session.machine.host_cpus) or None,
+            "lab_version": session.lab_version,
+            "lab_session": session.id,
+            "lab_engine": session.machine.engine,
+            "lab_image": session.machine.image,
+        }
+    )
+
+
+def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
+    finish = finish_of("gil", result)
+    found = []
+    for timing in cores.timings(result):
+        metadata = {
+            "name": f"gil/{timing.arm}/{_limit(session, result)}",
+            "loops": timing.loops,
+            "duration": float(finish["seconds"]) if finish else None,
+            "description": f"seconds a payload, {timing.workers} at work",
+            "cpu_affinity": cpuset.render(result.proof["affinity"]),
+            "python_version": result.python["release"],
+            "python_implementation": str(result.python["implementation"]).lower(),
+            "python_gil": "enabled" if result.python["gil_enabled"] else "disabled",
+            "platform": f"Linux-{result.python['kernel']}-{result.python['machine']}",
+            "lab_cell": result.cell.id,
+        }
+        found.append({"metadata": _known(metadata), "runs": [{"values": timing.values}]})
+    return found
+
+
+def _limit(session: Session, result: CellResult) -> str:
+    """A cell by what it may use, so that the same limit has the same name on another machine; by its id as well where
+    the session has several of that limit."""
+
+    def of(one: CellResult) -> str:
+        quota = "" if one.cell.quota_cpus is None else f"quota {one.cell.quota_cpus:g}"
+        return ", ".join(filter(None, (units.cpus(one.cell.size) if one.cell.pinned else "", quota)))
+
+    alike = sum(of(one) == of(result) for one in session.results)
+    return of(result) if alike == 1 else f"{of(result)} ({result.cell.id})"
+
+
+def _known(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Without what nobody knows. pyperf takes no empty text, and none of several lines."""
+    tidy = {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in metadata.items()}
+    return {key: value for key, value in tidy.items() if value not in (None, "")}
