@@ -99,12 +99,16 @@ def _is_narrow(point: Point) -> bool:
 
 def _solve(pairs: Sequence[tuple[int, float]], universal: bool) -> tuple[float, ...]:
     """The parameters, each from 0 to 1, by bounded least squares on p / S."""
-    from scipy.optimize import lsq_linear
-
     rows, wanted = [], []
     for cpus, speed_up in pairs:
         weight = speed_up / cpus
         terms = [cpus - 1.0, cpus * (cpus - 1.0)] if universal else [cpus - 1.0]
         rows.append([weight * term for term in terms])
         wanted.append(weight * (cpus / speed_up - 1))
+    if not universal:
+        # One unknown: what the solver would come to, without it; scipy takes longer to load than all fits together.
+        slope = sum(one * to for (one,), to in zip(rows, wanted, strict=True)) / sum(one * one for (one,) in rows)
+        return (min(max(slope, 0.0), 1.0),)
+    from scipy.optimize import lsq_linear
+
     return tuple(float(one) for one in lsq_linear(rows, wanted, bounds=(0, 1)).x)

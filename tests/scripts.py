@@ -31,6 +31,7 @@ def python(version: tuple[int, int, int] = (3, 13, 5), *, gil: bool = True) -> d
         "switch_interval": 0.005,
         "machine": "x86_64",
         "kernel": "6.1.0",
+        "options": {},
     }
 
 

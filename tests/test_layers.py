@@ -69,8 +69,8 @@ HARMLESS = {
     "zipfile",  # in memory
 }
 
-#: Of other packages: it computes as well, and is loaded late.
-COMPUTES = {"scipy"}
+#: Of other packages: they compute as well.
+COMPUTES = {"orjson", "scipy"}
 
 _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._measured"}
 

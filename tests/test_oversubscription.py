@@ -20,6 +20,7 @@ from lab.experiments.oversubscription import (
     Span,
     best_of,
     compute,
+    disturbance,
     expect_own_choice,
     expect_tail,
     figures,
@@ -225,6 +226,24 @@ def test_what_is_expected_follows_from_pools_number_and_the_rate(
 
 
 # Blocks.
+
+
+@pytest.mark.parametrize(
+    ("block", "most", "cause"),
+    [
+        pytest.param({"cores": 1.8}, 2.0, None, id="the parent had the rest"),
+        pytest.param({"cores": 1.5}, 2.0, "run delay", id="a neighbour had a quarter"),
+        pytest.param({"cores": 0.39, "throttled": 1.0}, 0.5, None, id="the quota ran out"),
+        pytest.param(
+            {"cores": 0.39, "throttled": 0.5}, 0.5, "run delay", id="the quota ran out in half of the periods"
+        ),
+        pytest.param({"cores": 0.98, "throttled": 0.0}, 1.0, None, id="one worker, less than the quota"),
+    ],
+)
+def test_a_block_counts_when_its_workers_had_what_they_may(
+    block: Mapping[str, float], most: float, cause: str | None
+) -> None:
+    assert disturbance(block, most) == cause
 
 
 def test_a_task_counts_by_the_share_that_falls_into_the_span() -> None:

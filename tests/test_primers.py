@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_sources_are_documentation_over_https(name: str) -> None:
     hosts = ("docs.python.org", "peps.python.org", "man7.org", "docs.kernel.org", "github.com/python/cpython")
     for source in primer(name).sources:
         assert source.url.startswith(tuple(f"https://{host}/" for host in hosts)), source.url
-        assert len(source.url) <= 100
+        assert len(source.url) <= 120
         assert source.title == source.title.strip() != ""
 
 
@@ -51,6 +52,11 @@ def test_what_can_be_predicted_is_measured_by_that_experiment(name: str) -> None
             assert arm in cores.SHOWN
         else:
             assert one.least_cpus >= claims[one.of].least_cpus
+
+
+def test_no_primer_is_left_over() -> None:
+    there = {path.stem for path in Path(primers.__file__).parent.glob("*.toml")}
+    assert there == set(experiments.names())
 
 
 def test_an_experiment_without_a_primer_is_none() -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +19,7 @@ import pytest
 from lab import proofs
 from lab.model import Cell, CellResult, Outcome
 from lab.worker import proof, topology
-from tests import scripts
+from tests import cells, scripts
 from tests.kernel_trees import quotas, tree, v2
 
 
@@ -142,7 +148,7 @@ def cell_result(
     records = list(made.records)
     if start:
         changed = {**records[0].data, "proof": before}
-        records[0] = type(records[0])(**{**vars(records[0]), "data": changed})
+        records[0] = replace(records[0], data=changed)
     seen = {"cpuset": "0-1", "warnings": []} if outside is None else outside
     return CellResult(
         cell=cell,
@@ -221,3 +227,32 @@ def test_a_cell_that_never_ended_is_judged_by_what_it_saw_at_the_start() -> None
     whole = cell_result(saw=(0,))
     torn = CellResult(**{**vars(whole), "records": whole.records[:1]})
     assert proofs.taints(torn)[0] == "asked for CPUs 0-1, inside saw 0"
+
+
+def test_the_pool_that_is_tried_leaves_no_worker_behind_however_slowly_it_is_ended() -> None:
+    # A pool starts a worker anew for each that has gone: one that is taken apart worker by worker grows them back.
+    slow = """if True:
+        import multiprocessing.process, time
+        from lab.worker import proof
+
+        kill = multiprocessing.process.BaseProcess.kill
+
+        def slowly(process):
+            kill(process)
+            time.sleep(0.5)
+
+        multiprocessing.process.BaseProcess.kill = slowly
+        print(proof.pool_size())
+    """
+    mark = f"MULTICORE_LAB_TEST_{uuid.uuid4().hex}"
+    done = subprocess.run(
+        [sys.executable, "-c", slow], env={**os.environ, mark: "1"}, stdout=subprocess.PIPE, check=True
+    )
+    until = time.monotonic() + 2
+    while cells.living(mark) and time.monotonic() < until:
+        time.sleep(0.02)
+    left = cells.living(mark)
+    for line in left:
+        os.kill(int(line.partition(":")[0]), signal.SIGKILL)
+    assert left == []
+    assert int(done.stdout) > 0

@@ -41,7 +41,7 @@ _STORIES = {
 }
 
 #: So many events of a story are drawn, from its beginning; the raw data has them all.
-MOST_EVENTS = 100
+MOST_EVENTS = 60
 
 #: More lanes than this are no picture any more; the table has them all.
 MOST_LANES = 16

@@ -58,6 +58,9 @@ def run(options: argparse.Namespace) -> int:
             text = f"confirmed {_bounds(claim.tolerance)}: {claim.tolerance.why}"
             print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
         print(_expectations(claim))
+        if claim.advice:
+            text = f"where it is refuted, or surprises: {claim.advice}"
+            print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
     return 0
 
 

@@ -196,6 +196,7 @@ def run(options: argparse.Namespace) -> int:
             )
             if packing_note:
                 tell(packing_note)
+            stack.callback(packed.keep_off, set())
             results = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
         done = sessions.assemble(
             id=session,

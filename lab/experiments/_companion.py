@@ -7,7 +7,7 @@ import os
 import time
 
 from lab.experiments._claims import Experiment
-from lab.experiments._rounds import Tools, count
+from lab.experiments._payloads import Tools, count
 from lab.experiments._sentinel import PHASE_SECONDS, packed
 from lab.experiments._voice import Voice
 

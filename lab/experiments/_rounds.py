@@ -14,10 +14,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import sys
 import threading
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
+from lab.experiments._payloads import PAYLOADS, Tools
 from lab.worker.cgroups import throttled_periods
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
@@ -27,6 +29,7 @@ TEAM_SECONDS = 0.025
 #: From one block to the next: a worker ends the payload it is in, and raises the threads of the next block.
 GAP_SECONDS = 0.001
 GAP_SECONDS_A_THREAD = 0.0003
+GAP_SECONDS_AN_INTERPRETER = 0.002
 #: From laying out a timetable to its first block: it has to reach every worker.
 LEAD_SECONDS = 0.01
 
@@ -44,7 +47,8 @@ class Arm(NamedTuple):
     ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. ``clean``: they
     have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
     GIL, nor for more workers than CPUs). ``every``: the arm takes part in every so many rounds only; ``repeat``: so
-    many times in such a round.
+    many times in such a round. ``method``: how its processes were started; ``isolated``: each of its threads works in
+    an interpreter of its own (Python 3.14 and later).
     """
 
     name: str
@@ -56,6 +60,8 @@ class Arm(NamedTuple):
     seconds: float = BLOCK_SECONDS
     every: int = 1
     repeat: int = 1
+    method: str = "fork"
+    isolated: bool = False
 
 
 class Turn(NamedTuple):
@@ -66,6 +72,7 @@ class Turn(NamedTuple):
     cpus: tuple[tuple[int, ...], ...]
     start: float
     end: float
+    isolated: bool = False
 
 
 class Tally(NamedTuple):
@@ -76,60 +83,6 @@ class Tally(NamedTuple):
     cpu: float
     delay: float | None
 
-
-class Tools(NamedTuple):
-    """What a payload works with: a MiB of zeros, and a lock that all workers of the crew share."""
-
-    block: bytes
-    turn: Any
-
-
-def counting(numbers: int) -> Callable[[Tools], object]:
-    """Pure Python on objects of its own, 50 ns a number: needs the GIL all the time."""
-
-    def payload(tools: Tools) -> int:
-        total = 0
-        for number in range(numbers):
-            total = (total * 31 + number) & 0xFFFFFF
-        return total
-
-    return payload
-
-
-count = counting(1000)
-
-
-def in_turn(tools: Tools) -> None:
-    """The same under one lock for all: serial by construction."""
-    with tools.turn:
-        count(tools)
-
-
-#: Bytes hashed at a time. hashlib gives the GIL up above 2047 bytes (its documentation, hash.update()).
-DIGEST_SIZES = (512, 2047, 2048, 2**14, 2**17, 2**20)
-
-
-def digest_of(size: int) -> Callable[[Tools], object]:
-    """SHA-256 of so many bytes, in C code; of few of them several times, so that looking at the clock costs little. Of
-    1 MiB it takes 0.5 to 4 ms, so that taking the GIL back costs little beside it."""
-
-    def payload(tools: Tools) -> None:
-        import hashlib
-
-        part = memoryview(tools.block)[:size]
-        for _ in range(max(1, 2**14 // size)):
-            hashlib.sha256(part).digest()
-
-    return payload
-
-
-PAYLOADS: dict[str, Callable[[Tools], object]] = {
-    "count": count,
-    "count 5 % more": counting(1050),
-    "count 10 % more": counting(1100),
-    "count in turn": in_turn,
-    **{"digest %d" % size: digest_of(size) for size in DIGEST_SIZES},
-}
 
 #: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
 ALONE = Arm("one process", "count")
@@ -145,25 +98,35 @@ class Crew:
     """Persistent worker processes, one for each CPU and at least ``least``; use as a context manager.
 
     They are forked, also where that is not the default start method: which one is used makes no difference to a worker
-    that lives through the whole measurement, and fork is the quickest.
-
-    ``quota_under_test``: a quota that stops the crew is what is measured, and no disturbance.
+    that lives through the whole measurement, and fork is the quickest. ``methods``: where that itself is to be shown,
+    as many workers are started by each of these. ``quota_under_test``: a quota that stops the crew is what is measured,
+    and no disturbance.
     """
 
-    def __init__(self, cpus: Sequence[int], least: int = 2, quota_under_test: bool = False) -> None:
+    def __init__(
+        self,
+        cpus: Sequence[int],
+        least: int = 2,
+        quota_under_test: bool = False,
+        methods: Sequence[str] = ("fork",),
+    ) -> None:
         self.cpus = tuple(cpus)
         self._quota_under_test = quota_under_test
-        context = multiprocessing.get_context("fork")
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
-        turn = context.Lock()
-        for _ in range(max(least, len(self.cpus))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+        self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
+        self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
+        for method in methods:
+            context: Any = multiprocessing.get_context(method)
+            turn = context.Lock()
+            self._turns.append(turn)
+            for _ in range(max(least, len(self.cpus))):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
 
     def __enter__(self) -> Crew:
         return self
@@ -235,11 +198,13 @@ class Crew:
         turns: list[list[tuple[int, Turn]]] = [[] for _ in self._pipes]
         start = time.monotonic() + LEAD_SECONDS
         for place, arm in enumerate(arms):
-            start += GAP_SECONDS + (arm.threads * GAP_SECONDS_A_THREAD if arm.threads > 1 else 0)
+            each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
+            start += GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number) for number in numbers)
-                turns[process].append((place, Turn(arm.payload, cpus, start, start + arm.seconds)))
+                turn = Turn(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
+                turns[self._first[arm.method] + process].append((place, turn))
             start += arm.seconds
         return turns
 
@@ -252,7 +217,9 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     (shares of wall time, of the worst worker; ``None`` where they are not known), ``disturbed`` (why it must not
     count, or ``None``)."""
     delays = [tally.delay / tally.wall for tally in tallies if tally.delay is not None]
-    lost = [1 - (tally.cpu + (tally.delay or 0)) / tally.wall for tally in tallies if arm.threads == 1]
+    # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
+    told = tallies if arm.threads == 1 or arm.clean else ()
+    lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in told]
     block = {
         "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
         "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),
@@ -302,7 +269,8 @@ def _serve(pipe: Any, parents_end: Any, turn: Any) -> None:
             return
         tallies = []
         for one in turns:
-            tallies.append(_alone(one, 0, tools) if len(one.cpus) == 1 else _team(one, tools))
+            alone = len(one.cpus) == 1 and not one.isolated
+            tallies.append(_alone(one, 0, tools) if alone else _team(one, tools))
         pipe.send(tallies)
 
 
@@ -327,10 +295,17 @@ def _alone(turn: Turn, number: int, tools: Tools) -> Tally:
 
 def _team(turn: Turn, tools: Tools) -> Tally:
     tallies: list[Tally] = []
-    team = [
-        threading.Thread(target=lambda number=number: tallies.append(_alone(turn, number, tools)))
-        for number in range(len(turn.cpus))
-    ]
+    numbers = range(len(turn.cpus))
+    if turn.isolated:
+        _isolated.extend(interpreters(len(numbers) - len(_isolated)))
+
+    def work(number: int) -> None:
+        if turn.isolated:
+            tallies.append(_isolated[number].call(_inside, turn, number))
+        else:
+            tallies.append(_alone(turn, number, tools))
+
+    team = [threading.Thread(target=work, args=(number,)) for number in numbers]
     for thread in team:
         thread.start()
     for thread in team:
@@ -342,6 +317,30 @@ def _team(turn: Turn, tools: Tools) -> Tally:
         sum(tally.cpu for tally in tallies),
         sum(delays) if len(delays) == len(tallies) else None,
     )
+
+
+def interpreters(count: int) -> list[Any]:
+    """As many new interpreters of this process, each of which finds our code where this one does."""
+    # Older Pythons, and the stubs for them, do not have it.
+    from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
+
+    made = [create() for _ in range(count)]
+    for one in made:
+        one.exec("import sys; sys.path[:] = %r" % sys.path)
+    return made
+
+
+#: Those of this process which an arm has used; they live as long as it does.
+_isolated: list[Any] = []
+
+
+def _inside(turn: Turn, number: int) -> Tally:
+    return _alone(turn, number, Tools(b"", None))
+
+
+def gil_enabled() -> bool:
+    """Whether threads of this process need a GIL; where they do not, they have no reason to wait for each other."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def run_delay() -> float | None:

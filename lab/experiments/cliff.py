@@ -7,7 +7,8 @@ from typing import Sequence
 
 from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Figure, Round, Tolerance, always
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, over
-from lab.experiments._rounds import ALONE, DIGEST_SIZES, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._payloads import DIGEST_SIZES
+from lab.experiments._rounds import ALONE, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._voice import Voice
 
 FEWEST_ROUNDS = 5

@@ -9,7 +9,8 @@ from typing import Any, Sequence
 
 from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Figure, Round, Tolerance
 from lab.experiments._measured import Measured, claim, enough, of, over
-from lab.experiments._rounds import Crew, Tools, count, shuffler
+from lab.experiments._payloads import Tools, count
+from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._voice import Voice
 from lab.stats import median
 

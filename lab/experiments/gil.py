@@ -17,7 +17,8 @@ from lab.experiments._claims import (
     holds,
 )
 from lab.experiments._measured import CAPACITY, DELIVERED, Measured, claim, decided, narrow, of, over
-from lab.experiments._rounds import ALONE, DIGEST_SIZES, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._payloads import DIGEST_SIZES
+from lab.experiments._rounds import ALONE, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
 from lab.stats import Estimate

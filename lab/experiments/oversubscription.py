@@ -31,7 +31,8 @@ from lab.experiments._claims import (
 )
 from lab.experiments._limit import Limit, limit_of
 from lab.experiments._measured import Measured, decided, judge, of, over
-from lab.experiments._rounds import Crew, Tools, count, shuffler
+from lab.experiments._payloads import Tools, count
+from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._tails import histogram, quantile_ratio, quantile_times
 from lab.experiments._voice import Voice
 from lab.stats import Estimate, median, over_rounds
@@ -54,9 +55,10 @@ SPAN_SECONDS, WARM_SECONDS = 0.05, 0.01
 AHEAD = 2
 
 #: A block of tasks that compute must have had so much of the CPU time that its workers could get, the least of their
-#: number and R; the pool's parent takes a little of that too. With less a neighbour had it, which more workers may have
-#: won back from it.
-LEAST_OF_CPUS = 0.85
+#: number and R; handing out and taking tasks takes a tenth of it. With less a neighbour had it, which more workers may
+#: have won back from it. Or the quota must have run out in so many of its periods (all but one that the block only
+#: touches): then the cell had all that it may have.
+LEAST_OF_CPUS, LEAST_THROTTLED = 0.8, 0.66
 
 #: Times that the capacity probe may try for a quiet moment.
 TRIES = 5
@@ -237,9 +239,14 @@ def computing_round(
     found: Round = {}
     for workers in order.sample(plan.counts, len(plan.counts)):
         block = blocks[name_of(COMPUTING, workers)]()
-        least = LEAST_OF_CPUS * min(workers, limit.rate)
-        found[name_of(COMPUTING, workers)] = dict(block, disturbed="run delay" if block["cores"] < least else None)
+        found[name_of(COMPUTING, workers)] = dict(block, disturbed=disturbance(block, min(workers, limit.rate)))
     return found
+
+
+def disturbance(block: Mapping[str, Any], most: float) -> str | None:
+    """Why a block of tasks that compute must not count, whose workers could get so many CPUs; ``None`` when it may."""
+    had_all = block["cores"] >= LEAST_OF_CPUS * most or block.get("throttled", 0) >= LEAST_THROTTLED
+    return None if had_all else "run delay"
 
 
 def own_number() -> int:
@@ -440,10 +447,10 @@ EXPERIMENT = Experiment(
     summary="Oversubscription: pools of ½ to 8 times as many workers as there are CPUs to use",
     method="Persistent pools of ½, 1, 2, 4 and 8 R workers (R: the least of the CPUs and every quota), and one of as"
     " many as Pool() takes, are kept busy in random order with tasks that compute for about 3 ms, and with tasks that"
-    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 85 % of the CPU time that"
-    " their workers could get. Counted are the tasks a second, and what each task took its worker by the"
-    " clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of it, after"
-    " another one that gets the pool into step.",
+    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 80 % of the CPU time that"
+    " their workers could get, or have used the quota up. Counted are the tasks a second, and what each task took its"
+    " worker by the clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of"
+    " it, after another one that gets the pool into step.",
     watch="Tasks that compute gain nothing from more workers than R, but each takes longer, the slowest most. Tasks"
     " that wait gain from every worker. Pool()'s own number knows neither a quota nor what the tasks do.",
     run=run,

@@ -33,12 +33,11 @@ MOST_RUNS = 30
 
 
 class Shared:
-    """The variable that the threads change, the lock, and who noted last that it had the interpreter."""
+    """The variable that the threads change, and the lock."""
 
     def __init__(self) -> None:
         self.number = 0
         self.lock = threading.Lock()
-        self.last = 0
 
 
 def same(number: int) -> int:
@@ -69,34 +68,47 @@ STATEMENTS = {"n += 1": plain, "read; call; write": call_between, "with lock: n 
 def contend(statement: Callable[[Shared], None], seconds: float) -> tuple[int, int, int]:
     """Threads repeat the statement for that long. Returns (updates made, updates lost, hand-overs noticed)."""
     shared = Shared()
+
+    def update(number: int) -> int:
+        statement(shared)
+        return CHUNK
+
+    made, hand_overs = take_turns(update, seconds, SWITCH_SECONDS)
+    return made, made - shared.number, hand_overs
+
+
+def take_turns(update: Callable[[int], int], seconds: float, switch_seconds: float) -> tuple[int, int]:
+    """Threads repeat ``update``, which gets the number of its thread, for that long at that switch interval.
+
+    Returns the sum of what it returned, and how often a thread noticed after an update that another one had been there
+    since: at least so many hand-overs had the chance to do harm.
+    """
+    last = [-1]
     gate = threading.Barrier(THREADS)
     tallies: list[tuple[int, int]] = []
 
-    def update() -> None:
-        me = threading.get_ident()
+    def repeat(number: int) -> None:
         made = hand_overs = 0
         gate.wait()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            statement(shared)
-            made += CHUNK
-            if shared.last != me:
-                shared.last = me
+            made += update(number)
+            if last[0] != number:
+                last[0] = number
                 hand_overs += 1
         tallies.append((made, hand_overs))
 
     usual = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    sys.setswitchinterval(switch_seconds)
     try:
-        team = [threading.Thread(target=update) for _ in range(THREADS)]
+        team = [threading.Thread(target=repeat, args=(number,)) for number in range(THREADS)]
         for thread in team:
             thread.start()
         for thread in team:
             thread.join()
     finally:
         sys.setswitchinterval(usual)
-    made = sum(tally[0] for tally in tallies)
-    return made, made - shared.number, sum(tally[1] for tally in tallies)
+    return sum(tally[0] for tally in tallies), sum(tally[1] for tally in tallies)
 
 
 def run(voice: Voice) -> None:

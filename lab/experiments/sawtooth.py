@@ -21,7 +21,8 @@ from lab.experiments._claims import (
 )
 from lab.experiments._limit import Limit, limit_of
 from lab.experiments._measured import Measured, enough, judge, of
-from lab.experiments._rounds import Tools, count, shuffler
+from lab.experiments._payloads import Tools, count
+from lab.experiments._rounds import shuffler
 from lab.experiments._voice import Voice
 from lab.worker.cgroups import throttled_periods
 

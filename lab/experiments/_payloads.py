@@ -1,0 +1,60 @@
+"""Payloads: what the workers of a crew repeat, in pure Python and in C code that gives the GIL up."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
+
+
+class Tools(NamedTuple):
+    """What a payload works with: a MiB of zeros, and a lock that all workers of the crew share."""
+
+    block: bytes
+    turn: Any
+
+
+def counting(numbers: int) -> Callable[[Tools], object]:
+    """Pure Python on objects of its own, 50 ns a number: needs the GIL all the time."""
+
+    def payload(tools: Tools) -> int:
+        total = 0
+        for number in range(numbers):
+            total = (total * 31 + number) & 0xFFFFFF
+        return total
+
+    return payload
+
+
+count = counting(1000)
+
+
+def in_turn(tools: Tools) -> None:
+    """The same under one lock for all: serial by construction."""
+    with tools.turn:
+        count(tools)
+
+
+#: Bytes hashed at a time. hashlib gives the GIL up above 2047 bytes (its documentation, hash.update()).
+DIGEST_SIZES = (512, 2047, 2048, 2**14, 2**17, 2**20)
+
+
+def digest_of(size: int) -> Callable[[Tools], object]:
+    """SHA-256 of so many bytes, in C code; of few of them several times, so that looking at the clock costs little. Of
+    1 MiB it takes 0.5 to 4 ms, so that taking the GIL back costs little beside it."""
+
+    def payload(tools: Tools) -> None:
+        import hashlib
+
+        part = memoryview(tools.block)[:size]
+        for _ in range(max(1, 2**14 // size)):
+            hashlib.sha256(part).digest()
+
+    return payload
+
+
+PAYLOADS: dict[str, Callable[[Tools], object]] = {
+    "count": count,
+    "count 5 % more": counting(1050),
+    "count 10 % more": counting(1100),
+    "count in turn": in_turn,
+    **{"digest %d" % size: digest_of(size) for size in DIGEST_SIZES},
+}

@@ -1,0 +1,356 @@
+"""Executors: threads, processes by each start method, and interpreters, on the same work."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import sys
+import threading
+import time
+from typing import Any, Callable, Iterator, Sequence
+
+from lab.experiments import start_cost
+from lab.experiments._claims import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    UNTESTABLE,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Figure,
+    Finding,
+    Round,
+    Tolerance,
+    always,
+)
+from lab.experiments._handing import REFUSED, SHARED, THINGS, family_bytes, hand
+from lab.experiments._measured import DELIVERED, Measured, claim, enough, judge, of, over
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, gil_enabled, probe, shuffler
+from lab.experiments._voice import Voice
+
+METHODS = ("fork", "forkserver", "spawn")
+HAS_INTERPRETERS = sys.version_info >= (3, 14)
+NEEDS = "needs Python 3.14: concurrent.interpreters"
+
+FEWEST_ROUNDS = 20
+#: Rounds of starting, and of memory: an estimate needs five.
+FEWEST_OTHERS = 5
+#: When the machine is disturbed, so many are tried.
+MOST_OTHERS = 10
+#: Rounds of work for each of these.
+BATCH = 3
+REPEAT = 3
+#: Workers of each kind that are started to see how the memory grows.
+GROWTH = 1
+
+
+def executors() -> tuple[str, ...]:
+    """The kinds of workers that this Python has, in the order of a table."""
+    return ("thread", *METHODS) + (("interpreter",) if HAS_INTERPRETERS else ())
+
+
+def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
+    """The arms of a round in a cell with that many CPUs; as many workers, at least two."""
+    workers = max(2, cpus)
+    free = workers <= cpus
+    threads = Arm("work, thread", "count", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    if not gil:
+        threads = threads._replace(clean=free, seconds=BLOCK_SECONDS, repeat=REPEAT)
+    arms = [
+        ALONE._replace(repeat=REPEAT),
+        probe(cpus)._replace(repeat=REPEAT),
+        threads,
+    ]
+    for method in METHODS:
+        arms.append(
+            Arm("work, " + method, "count", processes=workers, clean=free, repeat=REPEAT, method=method),
+        )
+    if HAS_INTERPRETERS:
+        arms.append(
+            Arm(
+                "work, interpreter",
+                "count",
+                threads=workers,
+                clean=free,
+                seconds=2 * BLOCK_SECONDS,
+                repeat=REPEAT,
+                isolated=True,
+            ),
+        )
+    return tuple(arms)
+
+
+def run(voice: Voice) -> None:
+    handed(voice)
+    arms = arms_for(len(voice.cpus), gil_enabled())
+    order = shuffler()
+    starts = {"start, " + name: block for name, block in start_cost.blocks_here().items() if name in executors()}
+    start_cost.blocks_here()["forkserver"]()  # from here on its server is warm
+    wanted = [*MEASURED.values()] + ([INTERPRETERS] if HAS_INTERPRETERS else [])
+    rounds: list[Round] = []
+    taken = 0
+    until = time.monotonic() + voice.seconds
+    with Crew(voice.cpus, methods=METHODS) as crew:
+        crew.rounds(arms, 1, 2, order)  # warms up: interpreters are made, code is imported
+        # Starting workers takes so long on a busy machine that the time can be up before there are enough rounds.
+        while not rounds or (time.monotonic() < until and not enough(rounds, FEWEST_ROUNDS, wanted, until)):
+            number = len(rounds)
+            # What is started and what it takes is not held against the work: it has rounds of its own.
+            if taken < FEWEST_OTHERS or (taken < MOST_OTHERS and not _known(rounds)):
+                others: Round = dict(crew.gated(starts, number, order), **memory())
+                taken += 1
+                voice.sample("round", others)
+                rounds.append(others)
+            for blocks in crew.rounds(arms, number, BATCH, order):
+                voice.sample("round", blocks)
+                rounds.append(blocks)
+    for name in executors():
+        grown = of("memory, " + name, "bytes")(others)
+        voice.tell(
+            "%s: started in %.2f ms, %.2f MiB each" % (name, 1e3 * others["start, " + name]["seconds"], grown / 2**20)
+        )
+
+
+def _known(rounds: Sequence[Round]) -> bool:
+    """Whether enough starts were measured undisturbed."""
+    return starting("thread").counts(rounds)[0] >= FEWEST_OTHERS
+
+
+def handed(voice: Voice) -> None:
+    """Hands each thing to a worker of each kind, and observes what came of it."""
+    for executor in executors():
+        outcomes = {name: hand(executor, name) for name in THINGS}
+        for name, (outcome, error) in outcomes.items():
+            voice.observe("handed", {"executor": executor, "thing": name, "outcome": outcome, "error": error})
+        told = ["%s %s%s" % (name, what, " (%s)" % error if error else "") for name, (what, error) in outcomes.items()]
+        voice.tell("handed to a worker by %s: %s" % (executor, ", ".join(told)))
+
+
+def memory() -> dict[str, dict[str, Any]]:
+    """By how much the memory of the whole family grows for each worker that waits to be used, in bytes."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in executors():
+        before = family_bytes()
+        with _waiting(name):
+            after = family_bytes()
+        known = before is not None and after is not None
+        grown = ((after or 0) - (before or 0)) // GROWTH
+        found["memory, " + name] = {"bytes": grown, "disturbed": None if known else "unreadable memory"}
+    return found
+
+
+@contextlib.contextmanager
+def _waiting(name: str) -> Iterator[None]:
+    """Workers of that kind, which have run something and wait."""
+    if name == "interpreter":
+        import concurrent.interpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
+
+        made = [interpreters.create() for _ in range(GROWTH)]
+        for one in made:
+            one.exec("pass")
+        yield
+        for one in made:
+            one.close()
+        return
+    context: Any = multiprocessing.get_context(None if name == "thread" else name)
+    kind: Callable[..., Any] = threading.Thread if name == "thread" else context.Process
+    ours, theirs = zip(*[context.Pipe() for _ in range(GROWTH)])
+    workers = [kind(target=_wait, args=(end,)) for end in theirs]
+    for worker in workers:
+        worker.start()
+    for end in ours:
+        end.recv()
+    yield
+    for end in ours:
+        end.send(None)
+    for worker in workers:
+        worker.join()
+    for end in (*ours, *theirs):
+        end.close()
+
+
+def _wait(end: Any) -> None:
+    end.send(None)
+    end.recv()
+
+
+def starting(name: str) -> Measured:
+    return Measured(("start, " + name,), of("start, " + name, "seconds"), "", unit="s")
+
+
+def taking(name: str) -> Measured:
+    return Measured(("memory, " + name,), lambda blocks: blocks["memory, " + name]["bytes"] / 2**20, "", unit="MiB")
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    rounds = evidence.rounds("round")
+    names = [name for name in ("thread", *METHODS, "interpreter") if any("work, " + name in one for one in rounds)]
+    speed_ups = [
+        Measured(("work, " + name, ALONE.name), over("work, " + name, ALONE.name), "").figure(
+            "speed-up, " + name, rounds
+        )
+        for name in names
+    ]
+    return (
+        speed_ups
+        + [starting(name).figure("start, " + name, rounds) for name in names]
+        + [taking(name).figure("memory each, " + name, rounds) for name in names]
+    )
+
+
+def alike(name: str, base: str) -> Measured:
+    arm, other = "work, " + name, "work, " + base
+    return Measured(
+        (arm, other),
+        over(arm, other),
+        "%s reached %%.2f times the speed of %s" % (name, base),
+        ceiling=DELIVERED,
+        parallel=True,
+    )
+
+
+def ratio(key: str, what: str, sentence: str, slow: str, quick: str) -> Measured:
+    return Measured(
+        ("%s, %s" % (what, slow), "%s, %s" % (what, quick)),
+        over("%s, %s" % (what, slow), "%s, %s" % (what, quick), key),
+        sentence,
+    )
+
+
+_EQUAL = Tolerance(0.85, 1.15, "the scheduler may keep two of them on one CPU for a moment")
+_TWICE = Tolerance(2, None, "twice is more than the spread of either")
+_A_TENTH = Tolerance(1.1, None, "a tenth more is more than one start differs from the next")
+
+#: Name -> how it is measured, and the tolerance that confirms it.
+MEASURED = {
+    "spawn": (alike("spawn", "fork"), _EQUAL),
+    "forkserver": (alike("forkserver", "fork"), _EQUAL),
+    "threads start": (
+        ratio("seconds", "start", "starting a forked process took %.1f times as long as a thread", "fork", "thread"),
+        _TWICE,
+    ),
+    "spawn takes more": (
+        ratio("bytes", "memory", "a spawned worker took %.1f times the memory of a forked one", "spawn", "fork"),
+        _TWICE,
+    ),
+}
+INTERPRETERS = (alike("interpreter", "fork"), _EQUAL)
+
+
+def both_alike(evidence: Evidence, facts: Facts) -> Finding:
+    """Forkserver and spawn against fork: the worse of the two findings."""
+    found = [judge(*MEASURED[name])(evidence, facts) for name in ("forkserver", "spawn")]
+    for verdict in (REFUTED, INCONCLUSIVE, CONFIRMED):
+        for one in found:
+            if one.verdict == verdict:
+                return one._replace(reason="; ".join(finding.reason.split(";")[0] for finding in found))
+    raise AssertionError("a measured claim is confirmed, refuted or inconclusive")
+
+
+def from_3_14(verdict: str) -> Callable[[Facts], str | None]:
+    return lambda facts: verdict if facts.version >= (3, 14) else UNTESTABLE
+
+
+def with_interpreters(
+    predicate: Callable[[Evidence, Facts], Finding],
+) -> Callable[[Evidence, Facts], Finding]:
+    """The same predicate, where there are interpreters."""
+
+    def judged(evidence: Evidence, facts: Facts) -> Finding:
+        return predicate(evidence, facts) if facts.version >= (3, 14) else Finding(UNTESTABLE, NEEDS)
+
+    return judged
+
+
+def judge_handing(executors: Sequence[str], things: Sequence[str], outcome: str) -> Callable[..., Finding]:
+    """Whether these executors do that with each of these things; the reason names every exception to it."""
+
+    def judged(evidence: Evidence, facts: Facts) -> Finding:
+        seen = [one for one in evidence.all("handed") if one["executor"] in executors and one["thing"] in things]
+        if not seen:
+            return Finding(INCONCLUSIVE, "nothing was handed over")
+        others = [one for one in seen if one["outcome"] != outcome]
+        named = ", ".join("%s %s (%s)" % (one["thing"], one["outcome"], one["executor"]) for one in others)
+        if not others:
+            return Finding(CONFIRMED, "%s: %s" % (", ".join(things), outcome))
+        return Finding(REFUTED, "but: " + named)
+
+    return judged
+
+
+def judge_nothing_shared(evidence: Evidence, facts: Facts) -> Finding:
+    seen = [one for one in evidence.all("handed") if one["executor"] == "interpreter"]
+    shared = [one["thing"] for one in seen if one["outcome"] == SHARED]
+    refused = ["%s (%s)" % (one["thing"], one["error"]) for one in seen if one["outcome"] == REFUSED]
+    if shared:
+        return Finding(REFUTED, "shared: " + ", ".join(shared))
+    return Finding(CONFIRMED if seen else INCONCLUSIVE, "refused: %s; the others copied" % ", ".join(refused))
+
+
+EXPERIMENT = Experiment(
+    name="executors",
+    summary="Executors: threads, processes by fork, forkserver and spawn, and interpreters compared",
+    method="The same pure Python code in as many workers of each kind as there are CPUs, in rounds of short blocks in"
+    " random order beside the capacity probe; between them rounds in which a worker of each kind is started, and in"
+    " which one is kept to see by how much the memory of the whole family grows (PSS). Six things are handed to a"
+    " worker of each kind, which changes them: shared, copied or refused.",
+    watch="What one worker costs to start and to keep, beside what it gains; and the list of what cannot be handed"
+    " over. Interpreters scale like processes and start like none of the others.",
+    run=run,
+    typical_seconds=4.0,
+    figures=figures,
+    extra=True,
+    claims=(
+        Claim(
+            "executors.processes-scale-alike",
+            "once started, processes are as quick whichever way they were started",
+            both_alike,
+            always(CONFIRMED),
+            2,
+            _EQUAL,
+        ),
+        # PEP 684 and PEP 734: each interpreter has a GIL of its own.
+        Claim(
+            "executors.interpreters-scale",
+            "interpreters in threads of one process scale as processes do",
+            with_interpreters(judge(*INTERPRETERS)),
+            from_3_14(CONFIRMED),
+            2,
+            _EQUAL,
+        ),
+        claim(
+            "executors.thread-starts-first",
+            "no worker starts as quickly as a thread: a forked process takes more than twice as long",
+            *MEASURED["threads start"],
+            always(CONFIRMED),
+        ),
+        claim(
+            "executors.spawn-takes-memory",
+            "a spawned worker takes more than twice the memory of a forked one",
+            *MEASURED["spawn takes more"],
+            always(CONFIRMED),
+        ),
+        Claim(
+            "executors.threads-share-all",
+            "a thread gets everything, and gets the thing itself",
+            judge_handing(("thread",), tuple(THINGS), SHARED),
+            always(CONFIRMED),
+        ),
+        # Documented: "Programming guidelines, The spawn and forkserver start methods", library/multiprocessing.
+        Claim(
+            "executors.pickling-refuses",
+            "a lambda, a lock, an open file and a generator cannot be handed to a spawned process",
+            judge_handing(("forkserver", "spawn"), ("lambda", "lock", "open file", "generator"), REFUSED),
+            always(CONFIRMED),
+        ),
+        # Documented: "Object sharing between interpreters", library/concurrent.interpreters.
+        Claim(
+            "executors.interpreters-share-nothing",
+            "an interpreter shares none of them with another",
+            with_interpreters(judge_nothing_shared),
+            from_3_14(CONFIRMED),
+        ),
+    ),
+)

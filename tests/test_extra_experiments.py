@@ -1,0 +1,340 @@
+"""The experiments that a bare run leaves out: their predicates, and that they see what is there."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from lab.experiments import _handing, _scripts, executors, fork_threads, load, race_atlas, shared_object
+from lab.experiments._claims import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    UNTESTABLE,
+    Claim,
+    Evidence,
+    Facts,
+    Finding,
+    Round,
+)
+from lab.experiments._statements import CHUNK, STATEMENTS, marked
+from lab.experiments.race import take_turns
+
+EXTRA = ("executors", "shared-object", "race-atlas", "fork-threads", "main-thread", "silent-failures")
+
+
+def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2) -> Facts:
+    return Facts(version=version, gil=gil, cpus=cpus, rate=float(cpus), host_cpus=2, start_method="fork")
+
+
+def claim(name: str) -> Claim:
+    (found,) = [one for one in load(name.partition(".")[0]).claims if one.id == name]
+    return found
+
+
+def judged(
+    name: str, observed: Iterable[tuple[str, Any]] = (), rounds: Iterable[Round] = (), where: Facts | None = None
+) -> Finding:
+    return claim(name).judge(Evidence(list(observed), [("round", one) for one in rounds]), where or facts())
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_an_experiment_that_a_bare_run_leaves_out_says_so(name: str) -> None:
+    assert load(name).extra
+
+
+# Programs and children.
+
+
+def test_a_program_tells_its_status_and_what_it_printed() -> None:
+    ended = _scripts.program("import sys; print('out'); sys.stderr.write('err'); sys.exit(3)")
+    assert ended == (3, "out\n", "err")
+
+
+def test_a_program_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_scripts, "PATIENCE_SECONDS", 0.3)
+    assert _scripts.program("import time; time.sleep(60)").status is None
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_forked_child_answers(answer: bool) -> None:
+    assert _scripts.forked(lambda: answer) is answer
+
+
+def test_a_forked_child_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_scripts, "PATIENCE_SECONDS", 0.1)
+    assert _scripts.forked(lambda: threading.Event().wait()) is None
+
+
+# Executors.
+
+
+@pytest.mark.parametrize(
+    ("executor", "thing", "outcome"),
+    [
+        ("thread", "list", ("shared", "")),
+        ("thread", "generator", ("shared", "")),
+        ("fork", "list", ("copied", "")),
+        ("fork", "lambda", ("copied", "")),
+        ("fork", "open file", ("shared", "")),
+        ("spawn", "list", ("copied", "")),
+        ("spawn", "lock", ("refused", "TypeError")),
+        ("spawn", "module state", ("copied", "")),
+    ],
+)
+def test_what_a_worker_gets(executor: str, thing: str, outcome: tuple[str, str]) -> None:
+    assert _handing.hand(executor, thing) == outcome
+
+
+def test_a_family_takes_memory_and_more_of_it_with_a_child() -> None:
+    before = _handing.family_bytes()
+    with executors._waiting("spawn"):
+        after = _handing.family_bytes()
+    assert before is not None
+    assert after is not None
+    assert after > before + 2**20
+
+
+def handed(executor: str, **outcomes: str) -> list[tuple[str, Any]]:
+    return [
+        (
+            "handed",
+            {"executor": executor, "thing": thing.replace("_", " "), "outcome": outcome, "error": "TypeError"},
+        )
+        for thing, outcome in outcomes.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [("shared", CONFIRMED), ("copied", REFUTED), ("refused", REFUTED)],
+)
+def test_threads_share_all_or_not(outcome: str, verdict: str) -> None:
+    seen = handed("thread", list="shared", lock=outcome)
+    assert judged("executors.threads-share-all", seen).verdict == verdict
+
+
+def test_a_lambda_that_a_spawned_process_gets_refutes_that_pickling_refuses_it() -> None:
+    seen = handed("spawn", **{"lambda": "copied"}, lock="refused")
+    finding = judged("executors.pickling-refuses", seen)
+    assert finding.verdict == REFUTED
+    assert "lambda copied (spawn)" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome", "verdict"),
+    [((3, 13), "copied", UNTESTABLE), ((3, 14), "copied", CONFIRMED), ((3, 14), "shared", REFUTED)],
+    ids=["before 3.14", "copied", "shared"],
+)
+def test_interpreters_share_nothing_where_there_are_any(version: tuple[int, int], outcome: str, verdict: str) -> None:
+    seen = handed("interpreter", list=outcome, lock="refused")
+    finding = judged("executors.interpreters-share-nothing", seen, where=facts(version))
+    assert finding.verdict == verdict
+    assert claim("executors.interpreters-share-nothing").expected(facts((3, 13))) == UNTESTABLE
+
+
+def rates(arms: Mapping[str, float]) -> list[Round]:
+    """Rounds in which each arm had this rate, with a little wobble; two CPUs were delivered."""
+    usual = {"one process": 100.0, "probe": 200.0}
+    return [
+        {
+            name: {"rate": rate * (1 + 0.01 * ((number + place) % 3)), "cores": 1.0, "disturbed": None}
+            for place, (name, rate) in enumerate({**usual, **arms}.items())
+        }
+        for number in range(12)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("forkserver", "spawn", "verdict"),
+    [(200, 200, CONFIRMED), (200, 120, REFUTED), (120, 200, REFUTED)],
+    ids=["alike", "spawn slower", "forkserver slower"],
+)
+def test_processes_are_alike_only_if_all_are(forkserver: float, spawn: float, verdict: str) -> None:
+    rounds = rates({"work, fork": 200, "work, forkserver": forkserver, "work, spawn": spawn})
+    assert judged("executors.processes-scale-alike", rounds=rounds).verdict == verdict
+
+
+def test_interpreters_that_take_turns_refute_that_they_scale() -> None:
+    rounds = rates({"work, fork": 200, "work, interpreter": 100})
+    assert judged("executors.interpreters-scale", rounds=rounds, where=facts((3, 14))).verdict == REFUTED
+
+
+# Shared objects.
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "verdicts"),
+    [
+        pytest.param(196, 90, (CONFIRMED, REFUTED, CONFIRMED), id="free-threaded"),
+        pytest.param(100, 98, (REFUTED, REFUTED, REFUTED), id="with the GIL"),
+    ],
+)
+def test_own_and_shared_objects(own: float, shared: float, verdicts: tuple[str, ...]) -> None:
+    rounds = rates({"processes, list": 200, "threads, own list": own, "threads, shared list": shared})
+    names = ("own-scales", "shared-scales", "sharing-costs")
+    assert tuple(judged("shared-object." + name, rounds=rounds).verdict for name in names) == verdicts
+    where = facts(gil=own < 150)
+    assert tuple(claim("shared-object." + name).expected(where) for name in names) == verdicts
+
+
+@pytest.mark.parametrize("gil", [True, False])
+def test_only_threads_without_a_gil_on_objects_of_their_own_may_be_found_disturbed(gil: bool) -> None:
+    arms = {arm.name: arm for arm in shared_object.arms_for(2, gil)}
+    assert arms["threads, own list"].clean is not gil
+    assert not arms["threads, shared list"].clean
+
+
+def test_a_function_of_ones_own_shares_no_code() -> None:
+    one, other = shared_object.another(), shared_object.another()
+    assert one.__code__ is not other.__code__
+
+
+# The atlas.
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_one_thread_alone_loses_nothing(name: str) -> None:
+    statement = STATEMENTS[name]
+    names = statement.make()
+    update = statement.compiled(names)
+    made = sum(update(number) for number in (0, 1, 0, 1))
+    assert made == 4 * CHUNK
+    assert statement.lost(names, made) == 0
+
+
+def test_what_threads_overwrite_counts_as_lost() -> None:
+    statement = STATEMENTS["n += 1, dict item"]
+    names = statement.make()
+    made = statement.compiled(names)(0)
+    names["d"]["n"] -= 7
+    assert statement.lost(names, made) == 7
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_bytecode_is_that_of_the_statement_only(name: str) -> None:
+    bytecode = list(STATEMENTS[name].bytecodes())
+    assert 2 <= len(bytecode) <= 40
+    assert ("FOR_ITER" in bytecode) is (name == "dict iteration")
+
+
+@pytest.mark.parametrize(
+    ("version", "opname", "expected"),
+    [
+        ((3, 9), "LOAD_ATTR", True),
+        ((3, 9), "LOAD_CONST", False),
+        ((3, 10), "INPLACE_ADD", False),
+        ((3, 10), "CALL_FUNCTION", True),
+        ((3, 11), "POP_JUMP_BACKWARD_IF_TRUE", True),
+        ((3, 13), "BINARY_OP", False),
+        ((3, 13), "CALL", True),
+        ((3, 15), "JUMP_BACKWARD", True),
+    ],
+)
+def test_where_the_interpreter_hands_over(version: tuple[int, int], opname: str, expected: bool) -> None:
+    assert marked(opname, version, gil=True) is expected
+    assert marked(opname, version, gil=False)
+
+
+def atlas(lost: Mapping[str, int], hand_overs: int = 200, marks: bool = False) -> list[tuple[str, Any]]:
+    """The atlas of a build, in which these statements lost so much at every interval."""
+    return [
+        (
+            "atlas",
+            {
+                "statement": name,
+                "interval_seconds": interval,
+                "tries": 1000,
+                "lost": lost.get(name, 0),
+                "handovers": hand_overs,
+                "bytecode": [["LOAD_FAST", marks], ["STORE_FAST", True]],
+            },
+        )
+        for name, (interval, _) in itertools.product(STATEMENTS, race_atlas.INTERVALS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "verdict"),
+    [
+        pytest.param(atlas({"n += 1, dict item": 3}), CONFIRMED, id="one of them loses"),
+        pytest.param(atlas({}), REFUTED, id="none does in many hand-overs"),
+        pytest.param(atlas({}, 10), INCONCLUSIVE, id="none does in few"),
+        pytest.param(atlas({"check, act": 3}), REFUTED, id="another statement loses"),
+    ],
+)
+def test_augmented_assignments(seen: list[tuple[str, Any]], verdict: str) -> None:
+    assert judged("race-atlas.augmented-loses", seen).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("seen", "verdict"),
+    [
+        pytest.param(atlas({"read, call, write": 1}, marks=True), UNTESTABLE, id="places everywhere"),
+        pytest.param(atlas({}), CONFIRMED, id="no place, nothing lost"),
+        pytest.param(atlas({"swap": 1}), REFUTED, id="no place, but something lost"),
+        pytest.param(atlas({}, 1), INCONCLUSIVE, id="too few hand-overs"),
+    ],
+)
+def test_whether_the_bytecode_tells(seen: list[tuple[str, Any]], verdict: str) -> None:
+    assert judged("race-atlas.bytecode-tells", seen).verdict == verdict
+
+
+@pytest.mark.parametrize("name", ["call-loses", "check-call-act-loses", "iteration-breaks"])
+def test_a_race_that_was_not_seen_is_not_refuted(name: str) -> None:
+    assert judged("race-atlas." + name, atlas({}, 10**6)).verdict == INCONCLUSIVE
+
+
+def test_nothing_lost_is_bounded_by_the_hand_overs() -> None:
+    total = race_atlas.total([{"made": 100, "lost": 0, "hand_overs": 10}] * 6)
+    assert total == {"tries": 600, "lost": 0, "handovers": 60, "share": 0.0, "low": 0.0, "high": 0.05}
+
+
+@pytest.mark.parametrize("gil", [True, False])
+def test_more_hand_overs_at_a_shorter_interval(gil: bool) -> None:
+    def made(hand_overs: int) -> dict[str, Any]:
+        return {"made": 100, "lost": 0, "hand_overs": hand_overs, "disturbed": None}
+
+    rounds: list[Round] = [
+        {
+            race_atlas.arm(name, interval): made(4 if place == 0 else 20)
+            for name in STATEMENTS
+            for place, (interval, _) in enumerate(race_atlas.INTERVALS)
+        }
+    ] * 6
+    verdict = judged("race-atlas.shorter-is-more", rounds=rounds, where=facts(gil=gil)).verdict
+    assert verdict == (CONFIRMED if gil else UNTESTABLE) == claim("race-atlas.shorter-is-more").expected(facts(gil=gil))
+
+
+def test_both_threads_get_their_turn_and_all_is_counted() -> None:
+    seen: set[int] = set()
+
+    def update(number: int) -> int:
+        seen.add(number)
+        return 1
+
+    made, hand_overs = take_turns(update, 0.05, 0.0002)
+    assert made >= hand_overs >= 2
+    assert seen == {0, 1}
+
+
+# Forks, the main thread, silence.
+
+
+@pytest.mark.parametrize(("version", "expected"), [((3, 11), REFUTED), ((3, 12), CONFIRMED)], ids=["3.11", "3.12"])
+def test_where_a_warning_is_expected(version: tuple[int, int], expected: str) -> None:
+    assert fork_threads.expect_warning(facts(version)) == expected
+
+
+def test_a_holder_holds_and_lets_go() -> None:
+    with fork_threads.Holder(fork_threads._lock):
+        assert not fork_threads.free(0.01)
+    assert fork_threads.free(0.01)
+
+
+def test_a_try_in_which_even_the_parent_had_no_lock_decides_nothing() -> None:
+    assert judged("fork-threads.stays-locked", [("locked in the child", None)]).verdict == INCONCLUSIVE
