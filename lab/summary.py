@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab import claim_tables, cores, cpuset, planner, proofs, units
+from lab import claim_tables, cores, cpuset, planner, predictions, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.scaling import Fit
 from lab.stats import Estimate
@@ -27,6 +27,7 @@ def tables(session: Session) -> tuple[Table, ...]:
     found.extend(quantities(session))
     found.extend(numbers(session))
     found.extend(claim_tables.claims(session))
+    found.extend(predictions.tables(session))
     pinned = pinning(session)
     return tuple(replace(table, subtitle=pinned) for table in found)
 

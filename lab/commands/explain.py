@@ -1,4 +1,4 @@
-"""``lab explain NAME``: what an experiment measures, how, and what to expect."""
+"""``lab explain NAME``: what an experiment teaches and measures, how, and what to expect."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.experiments._claims import Claim, Tolerance
+    from lab.primers import Primer
 
-HELP = "explain an experiment: what it measures, how, and what to expect"
+HELP = "explain an experiment: the idea, how it measures, what to ask yourself first, and what to expect"
 EXAMPLE = """\
-example:
-  lab explain pool   what the pool experiment does, and which verdict each Python is expected to give"""
+examples:
+  lab explain pool                what it teaches and does, and the verdict expected of each Python
+  lab explain pool --answers      the same with the answers to its questions
+  lab explain pool.default-size   one of its claims"""
 
 #: Cells whose expected verdicts are shown: Python version, with GIL; each with 1 and with 2 CPUs on a host with 8.
 _BUILDS = (((3, 9), True), ((3, 11), True), ((3, 13), True), ((3, 14), True), ((3, 13), False))
@@ -23,12 +26,14 @@ _HOST = 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("name", metavar="NAME", help="an experiment, or one claim such as pool.default-size")
+    parser.add_argument("--answers", action="store_true", help="answer the questions too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
     from lab.commands.run import named_experiments
     from lab.experiments import load
+    from lab.primers import load as load_primer
 
     name, _, _ = options.name.partition(".")
     experiment = load(named_experiments([name])[0])
@@ -38,10 +43,14 @@ def run(options: argparse.Namespace) -> int:
 
         known = ", ".join(claim.id for claim in experiment.claims)
         raise UsageError(f"there is no claim {options.name!r}; {name} has: {known}")
+    primer = load_primer(name) if options.name == name else None
     print(experiment.summary)
-    for title, text in (("How", experiment.method), ("What to look at", experiment.watch)):
-        print(f"\n{title}")
-        print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
+    if primer:
+        _section("The idea", primer.idea)
+    _section("How", experiment.method)
+    _section("What to look at", experiment.watch)
+    if primer:
+        _teach(primer, options.name, answers=options.answers)
     print(f"\nClaims, and the verdict expected on a host with {_HOST} CPUs")
     for claim in claims:
         print("\n" + textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, subsequent_indent="  "))
@@ -53,6 +62,26 @@ def run(options: argparse.Namespace) -> int:
             text = f"where it is refuted, or surprises: {claim.advice}"
             print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
     return 0
+
+
+def _section(title: str, text: str) -> None:
+    print(f"\n{title}")
+    print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _teach(primer: Primer, name: str, *, answers: bool) -> None:
+    """The questions, with or without their answers; where the textbook is out of date; sources."""
+    print("\nThree questions, to be answered before you run it")
+    for number, question in enumerate(primer.questions, 1):
+        print(textwrap.fill(question.ask, 80, initial_indent=f"  {number}. ", subsequent_indent="     "))
+        if answers:
+            print(textwrap.fill(question.answer, 80, initial_indent="     → ", subsequent_indent="       "))
+    if not answers:
+        print(f"  The answers: lab explain {name} --answers")
+    _section("Where the textbook is out of date", primer.outdated)
+    print("\nSources")
+    for source in primer.sources:
+        print(f"  {source.title}\n    {source.url}")
 
 
 def _bounds(tolerance: Tolerance) -> str:

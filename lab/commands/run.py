@@ -35,6 +35,7 @@ examples:
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
+  lab run gil pool --predict             first say what you expect
   lab run --format json > session.json   for programs; also junit, csv, pyperf, summary
   lab run --fail-on never                only a run that failed is a failure
 
@@ -64,6 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_plan_options(parser)
     parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
     parser.add_argument("--transcript", action="store_true", help="first print the story: who ran, where and when")
+    parser.add_argument(
+        "--predict", action="store_true", help="first ask what you expect, then show it beside the rest"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
     level = parser.add_mutually_exclusive_group()
     level.add_argument("--quick", dest="level", action="store_const", const="quick", help="measure less, judge less")
@@ -139,13 +143,15 @@ def gate(options: argparse.Namespace) -> FailOn:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import packed, progress, reports, runner, sessions
+    from lab import asking, packed, progress, reports, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
     reports.check(options.format)
     experiments = chosen_experiments(options.experiments)
     check_limits(options)
+    if options.predict:
+        asking.check(experiments)
     if lacking := reports.needs(options.format) - {*experiments}:
         raise UsageError(
             f"--format {options.format} reports what {', '.join(sorted(lacking))} measures; name that experiment too"
@@ -157,8 +163,10 @@ def run(options: argparse.Namespace) -> int:
     with stopping() as stop, contextlib.ExitStack() as stack:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
-        stop.at_once = False
         cells = cells_of(options, machine)
+        stop.at_once = options.predict
+        predicted, pondered = asking.predicted(experiments, cells, machine) if options.predict else ({}, 0.0)
+        stop.at_once = False
         folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
         folder.write_code(code)
@@ -168,6 +176,7 @@ def run(options: argparse.Namespace) -> int:
             "quota": options.quota,
             "python": options.python,
             "level": options.level,
+            **predicted,
         }
         manifest = sessions.manifest(id=session, began=began, machine=machine, arguments=arguments, cells=cells)
         folder.write_manifest(manifest)
@@ -197,7 +206,7 @@ def run(options: argparse.Namespace) -> int:
             experiments=experiments,
             results=results,
             code_sha256=hashlib.sha256(code).hexdigest(),
-            wall_seconds=time.monotonic() - begun,
+            wall_seconds=time.monotonic() - begun - pondered,
             notes=tuple(f"note: {line}" for line in (packing_note, folder.failure) if line),
             interrupted=stop.requested,
         )

@@ -1,0 +1,358 @@
+"""CI for others and for ourselves: pinned, without needless rights, and every script in it really runs here."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab import cli, reports
+from lab.cli import parser
+from lab.commands import run
+
+ROOT = Path(__file__).parent.parent
+ACTION = ROOT / "action.yml"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+GITLAB = ROOT / ".gitlab" / "multicore-lab.yml"
+
+every_file = pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: path.name)
+every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+
+
+@cache
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = documents(path)[0]["jobs"]
+    return found
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    """Every step of a workflow or an action."""
+    if path == ACTION:
+        return list(documents(path)[0]["runs"]["steps"])
+    return [step for job in jobs(path).values() for step in job["steps"]]
+
+
+@every_file
+def test_every_foreign_action_is_pinned_by_a_commit_and_says_its_version(path: Path) -> None:
+    used = re.findall(r"uses: (\S+)(.*)", path.read_text(encoding="utf-8"))
+    assert len(used) == sum("uses" in step for step in steps(path)) > 0
+    for action, comment in used:
+        if action != "./":
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action), action
+            assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action} does not say its version"
+
+
+def test_an_action_has_the_same_pin_everywhere() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ACTION, *WORKFLOWS))
+    pins = set(re.findall(r"(actions/[a-z-]+)@(\S+ # \S+)", text))
+    assert len(pins) == len({name for name, _ in pins})
+
+
+@every_workflow
+def test_nothing_is_allowed_but_what_a_job_says_it_needs(path: Path) -> None:
+    assert documents(path)[0]["permissions"] == {}
+    for job in jobs(path).values():
+        assert set(job["permissions"].values()) <= {"read"}
+        assert 0 < job["timeout-minutes"] <= 60
+
+
+@every_workflow
+def test_no_checkout_leaves_its_token_behind(path: Path) -> None:
+    checkouts = [step for step in steps(path) if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@every_file
+def test_no_script_has_an_expression_pasted_into_it(path: Path) -> None:
+    assert [step for step in steps(path) if "run" in step]
+    assert not [step["run"] for step in steps(path) if "${{" in step.get("run", "")]
+
+
+@every_workflow
+def test_a_job_that_runs_on_an_engine_says_that_this_is_ci(path: Path) -> None:
+    """There the tests that need an engine fail without one; they are never skipped."""
+    for name, job in jobs(path).items():
+        words = yaml.safe_dump(job["steps"])
+        if "pytest -m engine" in words or "engine: docker" in words:
+            assert job["env"]["CI"] == "true", name
+
+
+def test_an_engine_job_there_is() -> None:
+    runs = {step.get("run") for step in jobs(ROOT / ".github/workflows/ci.yml")["engine"]["steps"]}
+    assert "pytest -m engine" in runs
+
+
+def test_the_tests_run_on_the_oldest_python_that_the_project_takes() -> None:
+    oldest = ".".join(map(str, cli._ORCHESTRATOR))
+    assert oldest in jobs(ROOT / ".github/workflows/ci.yml")["tests"]["strategy"]["matrix"]["python"]
+
+
+# ---- the lab's commands in them
+
+#: What they use that a lab may not have yet: checked as soon as it does.
+COMING = {"merge"}
+
+
+#: What the variables in them may hold.
+VALUES = {
+    "$LAB_ENGINE": "local",
+    "$LAB_CPUS": "1,2",
+    "$LAB_FAIL_ON": "never",
+    "$LAB_BUILDS": "3.11,3.13t",
+    "$LAB_EXPERIMENTS": "pool",
+    "${level:-}": "--quick",
+}
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def lacking(words: list[str]) -> set[str]:
+    """What a command needs that this lab does not have: the command, options, the format."""
+    known = subcommands()
+    if words[0].startswith("-"):
+        return set()
+    if words[0] not in known:
+        return {words[0]}
+    options = set(known[words[0]]._option_string_actions)
+    mine = {word for word in words[1:] if word.startswith("--") and word != "--"}
+    formats = {after for word, after in itertools.pairwise(words) if word == "--format"}
+    return (mine - options) | (formats - set(reports.formats()))
+
+
+def commands(script: str) -> Iterator[list[str]]:
+    """The words after ``lab`` of each command in a script, without what only the shell knows."""
+    for line in re.sub(r"\\\n", " ", script).splitlines():
+        found = re.search(r"(?:^|[;&|\"/ ])lab\"? (?=[a-z-])(.*)", line)
+        if found and not line.strip().startswith("#"):
+            text = re.split(r" (?:>|>>|\||\|\||&&|#) ?", found[1])[0]
+            yield [word for word in shlex.split(text) if not re.fullmatch(r"\$\{(options|experiments)\[@\]\}", word)]
+
+
+def scripts() -> list[str]:
+    shell = [step["run"] for path in (ACTION, *WORKFLOWS) for step in steps(path) if "run" in step]
+    gitlab = [line for job in documents(GITLAB)[1].values() for line in job.get("script", ())]
+    readme = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.DOTALL)
+    return shell + gitlab + readme
+
+
+COMMANDS = [words for script in scripts() for words in commands(script)]
+
+
+def test_there_are_commands_to_check() -> None:
+    assert {"run", "merge", "images", "doctor"} <= {words[0] for words in COMMANDS}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_of_the_lab_is_one(words: list[str]) -> None:
+    missing = lacking(words)
+    assert missing <= COMING
+    if missing:
+        pytest.skip(f"this lab has no {', '.join(sorted(missing))} yet")
+    if words != ["--version"]:
+        parser().parse_args([VALUES.get(word, word) for word in words])
+
+
+def test_every_option_that_the_action_may_pass_is_one() -> None:
+    (step,) = (one for one in steps(ACTION) if one["name"] == "Run the lab")
+    passed = set(re.findall(r"options\+?=\(.*\)", step["run"]))
+    options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
+    assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
+    assert lacking(["run", *sorted(options - {"--format"})]) <= COMING
+    *levels, last = run.LEVELS
+    assert documents(ACTION)[0]["inputs"]["level"]["description"] == f"{', '.join(levels)} or {last}."
+
+
+# ---- the action, run as a runner would
+
+EXPRESSION = re.compile(r"\$\{\{ (inputs|steps)\.([\w.-]+) \}\}")
+
+
+class Runner:
+    """Runs the action's scripts with bash, as GitHub's runner does, and keeps their outputs."""
+
+    def __init__(self, folder: Path, **inputs: str) -> None:
+        declared = documents(ACTION)[0]["inputs"]
+        assert set(inputs) <= set(declared)
+        self.inputs: dict[str, str] = {name: inputs.get(name, one["default"]) for name, one in declared.items()}
+        self.summary = folder / "summary.md"
+        self.output = folder / "output"
+        self.outputs: dict[str, str] = {}
+        self.env = {
+            **os.environ,
+            "RUNNER_TEMP": str(folder / "runner temp"),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_OUTPUT": str(self.output),
+            "GITHUB_ACTION_PATH": str(ROOT),
+            # What the lab needs is installed here already; what the action installs is the lab itself.
+            "PYTHONPATH": sysconfig.get_path("purelib"),
+            "PIP_NO_DEPS": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say that it is switched off
+        }
+        for file in (self.summary, self.output):
+            file.touch()
+
+    def value(self, text: str) -> str:
+        """What the runner makes of an expression: an input, or the Python that a step before has set up."""
+
+        def one(found: re.Match[str]) -> str:
+            if found[1] == "inputs":
+                return self.inputs[found[2]]
+            assert found[2] == "python.outputs.python-path"
+            return sys.executable
+
+        filled = EXPRESSION.sub(one, text)
+        assert "${{" not in filled
+        return filled
+
+    def step(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Run the step of that name."""
+        (step,) = (one for one in steps(ACTION) if one["name"] == name)
+        env = self.env | {key: self.value(text) for key, text in step.get("env", {}).items()}
+        words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        done = subprocess.run(words, env=env, cwd=self.output.parent, capture_output=True, text=True, check=False)
+        for line in self.output.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition("=")
+            self.outputs[key] = value
+        return done
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runner's temporary folder in which the action has installed the lab."""
+    folder = tmp_path_factory.mktemp("installed")
+    runner = Runner(folder)
+    done = runner.step("Install the lab")
+    assert done.returncode == 0, done.stderr
+    return Path(runner.env["RUNNER_TEMP"])
+
+
+def on(installed: Path, folder: Path, **inputs: str) -> Runner:
+    """A runner for another use of the action in the same job: the lab is there."""
+    runner = Runner(folder, **{"engine": "local", "level": "quick", **inputs})
+    runner.env["RUNNER_TEMP"] = str(installed)
+    return runner
+
+
+def test_the_action_installs_the_lab_from_its_own_folder_and_once(installed: Path, tmp_path: Path) -> None:
+    program = installed / "multicore-lab" / "venv" / "bin" / "lab"
+    before = program.stat().st_mtime_ns
+    assert on(installed, tmp_path).step("Install the lab").returncode == 0
+    assert program.stat().st_mtime_ns == before
+
+
+def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_path: Path) -> None:
+    runner = on(installed, tmp_path, experiments="pipe manager", cpus="1")
+    done = runner.step("Run the lab")
+    assert done.returncode == 0, done.stderr
+    declared = documents(ACTION)[0]["outputs"]
+    assert {one["value"].removeprefix("${{ steps.run.outputs.").removesuffix(" }}") for one in declared.values()} == (
+        set(runner.outputs) - {"results"}
+    )
+    found = runner.outputs
+    assert (found["exit-code"], found["confirmed"], found["refuted"], found["surprises"]) == ("0", "3", "1", "")
+    assert "manager.needed" in runner.summary.read_text(encoding="utf-8")
+    assert (
+        Path(found["report"]).read_text(encoding="utf-8") == runner.summary.read_text(encoding="utf-8") == done.stdout
+    )
+    assert list(Path(found["session"]).glob("*.jsonl"))
+    assert Path(found["session"]).is_relative_to(found["results"])
+
+
+def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, tmp_path: Path) -> None:
+    runner = on(installed, tmp_path, experiments="pool", cpus="1024")
+    done = runner.step("Run the lab")
+    assert done.returncode == 0, done.stderr
+    found = runner.outputs
+    assert int(found["untestable"]) > 0
+    assert found["confirmed"] == found["refuted"] == found["inconclusive"] == found["error"] == "0"
+    assert "untestable" in runner.summary.read_text(encoding="utf-8")
+
+
+def test_what_fails_the_step_is_handed_out_first(installed: Path, tmp_path: Path) -> None:
+    runner = on(installed, tmp_path, experiments="manager", cpus="1", **{"fail-on": "refuted"})
+    done = runner.step("Run the lab")
+    assert done.returncode == 1
+    assert (runner.outputs["exit-code"], runner.outputs["refuted"]) == ("1", "1")
+    assert runner.summary.read_text(encoding="utf-8")
+
+
+def test_a_mistake_in_the_inputs_is_told_in_the_labs_own_words(installed: Path, tmp_path: Path) -> None:
+    runner = on(installed, tmp_path, experiments="pip")
+    done = runner.step("Run the lab")
+    assert done.returncode == 2
+    assert "there is no experiment 'pip'" in done.stderr
+    assert runner.outputs["exit-code"] == "2"
+    assert "session" not in runner.outputs
+
+
+def test_an_input_is_never_a_command(installed: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil"
+    runner = on(installed, tmp_path, experiments=f"$(touch {evil}) ; touch {evil}", cpus=f"1; touch {evil}")
+    assert runner.step("Run the lab").returncode == 2
+    assert not evil.exists()
+
+
+# ---- GitLab
+
+
+def test_gitlabs_inputs_are_all_used_and_all_declared() -> None:
+    header, _ = documents(GITLAB)
+    used = set(re.findall(r"\$\[\[ inputs\.([a-z-]+) \]\]", GITLAB.read_text(encoding="utf-8").partition("\n---\n")[2]))
+    assert used == set(header["spec"]["inputs"])
+
+
+def test_gitlabs_choices_are_the_labs() -> None:
+    inputs = documents(GITLAB)[0]["spec"]["inputs"]
+    options = subcommands()["run"]._option_string_actions
+    assert set(inputs["engine"]["options"]) == set(options["--engine"].choices or ())
+    assert {f"--{one}" for one in inputs["level"]["options"] if one != "default"} <= set(options)
+    assert set(inputs["fail-on"]["options"]) == set(options["--fail-on"].choices or ())
+
+
+def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, tmp_path: Path) -> None:
+    job = documents(GITLAB)[1]["multicore-lab"]
+    env = {
+        **on(installed, tmp_path).env,
+        "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
+        "LAB_ENGINE": "local",
+        "LAB_LEVEL": "quick",
+        "LAB_FAIL_ON": "surprise",
+        "LAB_CPUS": "1024",
+        "LAB_EXPERIMENTS": "pipe pool",
+    }
+    words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]
+    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8").startswith("<?xml")
+    for folder in job["artifacts"]["paths"]:
+        assert list((tmp_path / folder).glob("*/session.json"))
+
+
+# ---- the linters
+
+
+@pytest.mark.skipif(not shutil.which("jactionlint"), reason="the dev extra is not installed")
+def test_the_linters_find_nothing() -> None:
+    done = subprocess.run([ROOT / ".ci" / "lint-workflows"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
