@@ -225,7 +225,7 @@ def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, pla
     code, _, err = run(lab)
     assert code == 3
     assert err == (
-        "lab: the image multicore-lab-base:3.13 has no python3 or python on its PATH; name an image with Python 3.9 or"
+        "lab: the image multicore-lab-base:3.13 has no python3, python, pypy3 on its PATH; name an image with Python 3.9 or"
         " later, such as --image python:3.13-slim\n"
     )
     assert [step for step, _ in api.asked].count("create") == 2, "both names were tried"
@@ -525,7 +525,7 @@ def test_a_real_image_without_python_is_said_to_have_none(
     engine.api.import_image_from_data(archive(hello=b"hello"), repository=repository, tag=tag)
     code, out, err = lab.run("pipe", "--image", name_of_an_image)
     assert (code, out) == (3, "")
-    assert err.startswith(f"lab: the image {name_of_an_image} has no python3 or python on its PATH")
+    assert err.startswith(f"lab: the image {name_of_an_image} has no python3, python, pypy3 on its PATH")
 
 
 @pytest.mark.engine

@@ -15,7 +15,7 @@ from lab.engines import cell_code
 from lab.errors import StoreError
 from lab.store import SessionFolder, default_folder
 
-DISK_BYTES = 128 * 1024
+DISK_BYTES = 512 * 1024
 
 
 def test_a_session_is_a_folder_with_a_manifest_the_code_and_a_file_for_each_cell(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class Docker:
                     break
         else:
             raise ImageError(
-                f"the image {self._image} has no {' or '.join(_INTERPRETERS)} on its PATH; name an image with"
+                f"the image {self._image} has no {', '.join(_INTERPRETERS)} on its PATH; name an image with"
                 " Python 3.9 or later, such as --image python:3.13-slim"
             )
         if not stream:

@@ -26,7 +26,7 @@ class Fake:
     def run(self, job: Job, sink: Sink) -> Outcome:
         sink(b"")
         self.jobs.append(job)
-        script = self.cells.get(job.cell.id) or CellError(f"the cell {job.cell.id} is not in the script")
+        script = self.cells.get(job.cell.id, CellError(f"the cell {job.cell.id} is not in the script"))
         if isinstance(script, LabError):
             raise script
         if isinstance(script, bytes):
