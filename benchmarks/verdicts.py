@@ -25,12 +25,13 @@ from typing import Any
 
 from lab import planner, units
 from lab.commands import selftest
-from lab.commands.run import choose_engine, stopping
+from lab.commands.run import choose_engine
 from lab.experiments import load
 from lab.experiments._control import NEIGHBOURS, arms_for, disturb
 from lab.experiments._measured import Measured, over
 from lab.experiments._rounds import ALONE, Arm, Crew, shuffler
 from lab.experiments.gil import arms_for as gil_arms
+from lab.interrupts import stopping
 from lab.model import CellResult, Status
 from lab.progress import tell
 from lab.stats import Estimate, estimate, median, ratio

@@ -39,6 +39,12 @@ PURE = {
     "sentinel",
     "lessons",
     "parcel",
+    "likeness",
+    "comparison",
+    "repetition",
+    "merging",
+    "sealing",
+    "layout",
 }
 
 #: The nouns that everything is said in.
@@ -65,7 +71,7 @@ HARMLESS = {
 }
 
 #: Of other packages: it computes as well, and is loaded late.
-COMPUTES = {"scipy"}
+COMPUTES = {"scipy", "tabulate"}
 
 _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._measured"}
 
@@ -83,10 +89,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {*MODEL, "builds", "answers", "containers", "worker.question"},
     "builder": {*MODEL, "builds", "containers", "images", "recipe"},
     "topology": {*MODEL, "cpuset", "worker"},
-    "store": MODEL,
+    "store": {*MODEL, "sealing"},
+    "interrupts": {"errors"},
+    "orchestrator": {"topology", "worker.cgroups", "worker.host"},
     "progress": {*MODEL, "planner", "experiments"},
     "charts": {*MODEL, *PURE, "charts"},
-    "archive": {*MODEL, *PURE, "runner", "experiments"},
+    "archive": {*MODEL, *PURE, "runner", "store", "experiments"},
+    "shelf": {*MODEL, *PURE, "store", "archive"},
+    "resuming": {*MODEL, *PURE, "store", "archive"},
+    "inspection": {*MODEL, *PURE, "store", "archive", ""},
     "runner": {*MODEL, *PURE, "engines", "store"},
     "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},
     "engines": {*MODEL, "containers", "cpuset", "engines", "worker.bootstrap"},
@@ -103,6 +114,7 @@ EXCEPTIONS = {
     ("records", "worker.channel"): "the reader takes the writer's schema and longest record, so that they never differ",
     ("answers", "worker.question"): "the reader takes the mark that the question makes, so that they never differ",
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
+    ("merging", "experiments.load"): "the order of claims is that of the experiments that sessions name",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
     ("sentinel", "experiments._sentinel"): "its name and its clock stand there, where they are gone by",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.commands import run as run_command
 from lab.errors import UsageError
+from lab.interrupts import Stop
 
 if TYPE_CHECKING:
     from lab.model import Machine
@@ -68,6 +69,6 @@ def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
         found = topology.read(options.topology)
         other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
         return other, f"on the machine in {options.topology}"
-    engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", run_command.Stop())
+    engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", Stop())
     engine.close()
     return machine, f"on engine {machine.engine}"

@@ -6,23 +6,21 @@ import argparse
 import contextlib
 import hashlib
 import math
-import os
 import secrets
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import EngineError, Interrupted, UsageError
+from lab.errors import EngineError, UsageError
+from lab.interrupts import Stop, stopping
 from lab.progress import tell
 
 if TYPE_CHECKING:
     from lab.engines import Engine
     from lab.model import Cell, Job, Machine, Session
-    from lab.store import SessionFolder
+    from lab.resuming import Past
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
@@ -34,6 +32,7 @@ examples:
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --image python:3.14-slim       on another Python
   lab run --format json > session.json   for programs
+  lab run --resume                       what is missing of a run that was killed
 
 exit codes: 0 ran, no surprise; 1 a surprise (--strict: or an inconclusive verdict);
   2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
@@ -77,6 +76,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="half-width of an interval, as a share of its value, at which measuring stops sooner",
     )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="orders what is done in random order (default: a new one)"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="SESSION",
+        help="go on with a run that was cut short, as it was begun (default: the newest one)",
+    )
     parser.add_argument("--strict", action="store_true", help="an inconclusive verdict is a failure too (exit code 1)")
     parser.set_defaults(level="default")
 
@@ -106,35 +115,95 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import packed, progress, reports, runner, sessions
+    from lab import reports, sessions
+    from lab.model import Status
+
+    reports.check(options.format)
+    past = None
+    if options.resume is not None:
+        past = _past(options)
+    done, where = measure(options, past)
+    if options.transcript:
+        sys.stdout.write(reports.render(done, "transcript"))
+    sys.stdout.write(reports.render(done, options.format))
+    ran = sum(result.status is Status.MEASURED for result in done.results)
+    tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
+    return 130 if done.interrupted else sessions.exit_code(done, strict=options.strict)
+
+
+def _past(options: argparse.Namespace) -> Past:
+    """The run to go on with, whose arguments take the place of those that were not given."""
+    from lab import resuming
+    from lab.model import Status
+    from lab.store import default_folder
+
+    if options.experiments:
+        raise UsageError("--resume takes experiments from the session; leave out " + " ".join(options.experiments))
+    past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
+    take_over(options, past.arguments)
+    kept = sum(one.status is Status.MEASURED for one in past.kept.values())
+    tell(f"resuming {past.folder.name}: {kept} of {len(past.cells)} cells are there already")
+    return past
+
+
+def take_over(options: argparse.Namespace, arguments: Mapping[str, Any]) -> None:
+    """Let the stored arguments of a session be those of this run. A version that stored fewer had the defaults."""
+    options.experiments = list(arguments["experiments"])
+    options.time_limit, options.width = arguments.get("seconds"), arguments.get("width")
+    for name in ("cpus", "quota", "level", "smt", "jobs", "engine", "image", "seed"):
+        if name in arguments:
+            setattr(options, name, arguments[name])
+
+
+def measure(
+    options: argparse.Namespace,
+    past: Past | None = None,
+    choose_cells: Callable[[Machine], tuple[Cell, ...]] | None = None,
+    **origin: str,
+) -> tuple[Session, str]:
+    """Plan, run, judge and store; or go on with ``past``. Returns the session, and a few words on where it is.
+
+    ``choose_cells`` plans instead of the options; ``origin`` goes into the manifest.
+    """
+    from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
-    reports.check(options.format)
     experiments = chosen_experiments(options.experiments)
     check_limits(options)
     seconds, width = _level(options)
     began, begun = time.time(), time.monotonic()
-    session = new_session(began)
+    session = past.folder.name if past else new_session(began)
     with stopping() as stop, contextlib.ExitStack() as stack:
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
         stop.at_once = False
-        cells = cells_of(options, machine)
-        folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
         code = cell_code()
-        folder.write_code(code)
-        arguments = {
-            "experiments": list(experiments),
-            "cpus": options.cpus,
-            "quota": options.quota,
-            "level": options.level,
-        }
-        manifest = sessions.manifest(id=session, began=began, machine=machine, arguments=arguments, cells=cells)
+        code_sha256 = hashlib.sha256(code).hexdigest()
+        if past:
+            resuming.check(past, machine, code_sha256)
+            cells, manifest = past.cells, {**past.manifest, "resumed": [*past.manifest.get("resumed", ()), began]}
+            folder = stack.enter_context(SessionFolder(past.folder.parent, session, again=True))
+            folder.set_aside(past.kept)
+        else:
+            cells = choose_cells(machine) if choose_cells else cells_of(options, machine)
+            folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
+            folder.write_code(code)
+            manifest = origin | sessions.manifest(
+                id=session,
+                began=began,
+                machine=machine,
+                arguments=_arguments(options, machine, experiments, seconds, width),
+                cells=cells,
+                code_sha256=code_sha256,
+                host=orchestrator.facts(),
+            )
         folder.write_manifest(manifest)
-        live = progress.for_this_terminal(sum(cell.available for cell in cells), experiments, seconds)
+        missing = [cell for cell in cells if not past or cell.id not in past.kept]
+        live = progress.for_this_terminal(sum(cell.available for cell in missing), experiments, seconds)
         with live:
-            jobs = [job_of(session, cell, experiments, seconds, width) for cell in cells]
+            seed = manifest["arguments"]["seed"]
+            jobs = [job_of(session, cell, experiments, seconds, width, seed) for cell in missing]
             schedule, packing_note = packed.decide(
                 engine,
                 machine.layout,
@@ -144,39 +213,50 @@ def run(options: argparse.Namespace) -> int:
                 most=packed.parse(options.jobs),
                 seconds=progress.cost(experiments, seconds),
                 smt=options.smt,
-                explicit=explicit_cells(options, cells),
+                explicit=explicit_cells(options, missing),
             )
             if packing_note:
                 tell(packing_note)
-            results = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
+            ran = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
+        results = resuming.joined(past, cells, ran)
         done = sessions.assemble(
             id=session,
-            began=began,
+            began=manifest["began"],
             machine=machine,
-            arguments=arguments,
+            arguments=manifest["arguments"],
             experiments=experiments,
             results=results,
-            code_sha256=hashlib.sha256(code).hexdigest(),
-            wall_seconds=time.monotonic() - begun,
+            code_sha256=code_sha256,
+            wall_seconds=time.monotonic() - begun + (past.wall_seconds if past else 0),
             notes=tuple(f"note: {line}" for line in (packing_note, folder.failure) if line),
             interrupted=stop.requested,
         )
-        _publish(done, folder, manifest, options)
-        return 130 if stop.requested else sessions.exit_code(done, strict=options.strict)
+        if machine.engine == "docker":
+            manifest["host"] = {**manifest["host"], "compose_version": orchestrator.compose_version()}
+        ending = {"ended": time.time(), "noise": sessions.noise(results), "report": reports.document(done)}
+        folder.write_manifest({**manifest, **ending})
+        folder.seal()
+        where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
+        return done, where
 
 
-def _publish(done: Session, folder: SessionFolder, manifest: Mapping[str, Any], options: argparse.Namespace) -> None:
-    """Store the report and print it."""
-    from lab import reports
-    from lab.model import Status
-
-    folder.write_manifest({**manifest, "report": reports.document(done)})
-    if options.transcript:
-        sys.stdout.write(reports.render(done, "transcript"))
-    sys.stdout.write(reports.render(done, options.format))
-    where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
-    ran = sum(result.status is Status.MEASURED for result in done.results)
-    tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
+def _arguments(
+    options: argparse.Namespace, machine: Machine, experiments: Sequence[str], seconds: float, width: float
+) -> dict[str, Any]:
+    """What was asked for, as far as it decides what is measured: enough to do it again."""
+    return {
+        "experiments": list(experiments),
+        "cpus": options.cpus,
+        "quota": options.quota,
+        "level": options.level,
+        "seconds": seconds,
+        "width": width,
+        "smt": options.smt,
+        "jobs": options.jobs,
+        "engine": machine.engine,
+        "image": machine.image,
+        "seed": secrets.randbelow(2**32) if options.seed is None else options.seed,
+    }
 
 
 def check_limits(options: argparse.Namespace) -> None:
@@ -255,7 +335,7 @@ def check_seconds(limit: float) -> float:
     return limit
 
 
-def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float) -> Job:
+def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
     """What an engine is asked to run, with its deadlines."""
     from lab.model import Job
 
@@ -269,6 +349,7 @@ def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: floa
         experiment_deadline=each,
         # One experiment may hang to its deadline; the others take a few seconds each.
         cell_deadline=each + seconds + 5 * len(experiments) + _CELL_GRACE_SECONDS,
+        seed=seed,
     )
 
 
@@ -306,33 +387,3 @@ def _probed(engine: Engine) -> tuple[Engine, Machine]:
     except BaseException:
         engine.close()
         raise
-
-
-class Stop:
-    """Whether SIGINT or SIGTERM came."""
-
-    requested = False
-    #: Nothing can be torn yet, and what is under way (a pull) may take long.
-    at_once = False
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. It only takes note, so that nothing is torn; a second signal does not wait."""
-        if self.at_once:
-            raise Interrupted("interrupted before anything was measured")
-        if self.requested:
-            raise Interrupted("interrupted twice; what a cell left is removed by: lab clean")
-        self.requested = True
-        with contextlib.suppress(OSError):  # not print: the signal may have come in the middle of one
-            os.write(2, b"interrupted: ending the cell; what was measured follows\n")
-
-
-@contextlib.contextmanager
-def stopping() -> Iterator[Stop]:
-    """Within this, Ctrl-C and SIGTERM ask to stop instead of stopping at once."""
-    stop = Stop()
-    usual = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)

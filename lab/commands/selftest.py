@@ -55,9 +55,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the cells, print the counts; returns the exit code."""
     import contextlib
 
-    from lab.commands.run import check_seconds, choose_engine, new_session, stopping
+    from lab.commands.run import check_seconds, choose_engine, new_session
     from lab.engines import cell_code
     from lab.experiments._control import NEIGHBOURS
+    from lab.interrupts import stopping
     from lab.model import Status
     from lab.store import SessionFolder, default_folder
 
