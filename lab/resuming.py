@@ -11,9 +11,6 @@ from lab import archive, likeness, store
 from lab.errors import UsageError
 from lab.model import Cell, CellResult, Machine, Status
 
-#: What was measured or cannot be measured is not measured again.
-_DONE = (Status.MEASURED, Status.UNAVAILABLE)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
@@ -27,6 +24,11 @@ class Past:
     machine: Machine
     code_sha256: str
     wall_seconds: float
+
+    def manifest_at(self, time: float) -> dict[str, Any]:
+        """The manifest to go on with: without what its end said, and with the time (since the epoch) of going on."""
+        begun = {name: value for name, value in self.manifest.items() if name not in ("report", "ended", "noise")}
+        return {**begun, "resumed": [*self.manifest.get("resumed", ()), time]}
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -44,8 +46,14 @@ def take_up(named: Path | None, parent: Path) -> Past:
     if store.is_written(folder):
         raise UsageError(f"{folder.name} is still being written by another lab; wait for it, or end it first")
     session = archive.load(folder)
-    kept = {one.cell.id: one for one in session.results if one.status in _DONE}
     manifest = archive.manifest(folder)
+    # A cell whose end nobody noted may have been limited otherwise than asked: only the engine could tell.
+    noted = {*archive.endings(folder), *(one["id"] for one in (manifest.get("report") or {}).get("cells", ()))}
+    kept = {
+        one.cell.id: one
+        for one in session.results
+        if one.status is Status.UNAVAILABLE or (one.status is Status.MEASURED and one.cell.id in noted)
+    }
     if len(kept) == len(session.results) and not unfinished(manifest):
         raise UsageError(f"{folder.name} is complete, nothing of it is missing; lab report {folder} shows it")
     if "seed" not in manifest["arguments"]:

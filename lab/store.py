@@ -18,9 +18,10 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from lab import sealing
 from lab.errors import StoreError
@@ -136,12 +137,13 @@ class SessionFolder:
         self.attempt(append)
 
     def set_aside(self, keep: Collection[str]) -> None:
-        """Rename the records of every cell but these: it is measured again, and nothing is ever written over."""
+        """Rename the records of every cell but these, which are measured again: nothing is ever written over."""
 
         def rename() -> None:
             for path in sorted(self.path.glob("*.jsonl")):
                 if path.stem not in keep:
                     path.rename(next(name for name in _torn(path) if not name.exists()))
+            (self.path / sealing.NAME).unlink(missing_ok=True)  # it is of before, and will be made anew
 
         self.attempt(rename)
 
@@ -187,10 +189,10 @@ class CellFile:
     def __init__(self, folder: SessionFolder, path: Path) -> None:
         self._folder = folder
         self._path = path
-        self._open: BinaryIO | None = None
+        self._open: FileIO | None = None
 
         def start() -> None:
-            self._open = path.open("wb")
+            self._open = path.open("wb", buffering=0)  # the system has each piece at once
 
         folder.attempt(start)
 
@@ -205,12 +207,14 @@ class CellFile:
     def append(self, piece: bytes) -> None:
         """Store a piece of the cell's stream at once."""
 
-        def write() -> None:
-            if self._open:
-                self._open.write(piece)
-                self._open.flush()
-
-        self._folder.attempt(write)
+        if self._open is None or self._folder.failure:
+            return
+        try:
+            left = piece
+            while left:
+                left = left[self._open.write(left) :]
+        except OSError as error:
+            self._folder.note(error)
 
     def replace(self, stream: bytes) -> None:
         """Put the authoritative stream in the place of what came live, whole or not at all."""

@@ -68,6 +68,7 @@ HARMLESS = {
     "textwrap",
     "typing",
     "zipfile",  # in memory
+    "zlib",
 }
 
 #: Of other packages: it computes as well, and is loaded late.

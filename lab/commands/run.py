@@ -51,6 +51,9 @@ NARROWEST = 0.001
 
 _CELL_GRACE_SECONDS = 30.0
 
+#: Seeds are below this.
+_SEEDS = 2**32
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -178,11 +181,12 @@ def measure(
         engine, machine = choose_engine(options, session, stop)
         stack.callback(engine.close)
         stop.at_once = False
+        stack.callback(packed.keep_off, set())
         code = cell_code()
         code_sha256 = hashlib.sha256(code).hexdigest()
         if past:
             resuming.check(past, machine, code_sha256)
-            cells, manifest = past.cells, {**past.manifest, "resumed": [*past.manifest.get("resumed", ()), began]}
+            cells, manifest = past.cells, past.manifest_at(began)
             folder = stack.enter_context(SessionFolder(past.folder.parent, session, again=True))
             folder.set_aside(past.kept)
         else:
@@ -255,7 +259,7 @@ def _arguments(
         "jobs": options.jobs,
         "engine": machine.engine,
         "image": machine.image,
-        "seed": secrets.randbelow(2**32) if options.seed is None else options.seed,
+        "seed": secrets.randbelow(_SEEDS) if options.seed is None else options.seed,
     }
 
 
@@ -266,6 +270,9 @@ def check_limits(options: argparse.Namespace) -> None:
     planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
     quotas.parse("none" if options.quota is None else options.quota)
     packed.parse(options.jobs)
+    seed = getattr(options, "seed", None)
+    if seed is not None and not 0 <= seed < _SEEDS:
+        raise UsageError(f"--seed {seed}: give a whole number from 0 to {_SEEDS - 1}")
 
 
 def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
