@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import archive, likeness, store
+from lab import archive, engines, likeness, store
 from lab.errors import UsageError
 from lab.model import Cell, CellResult, Machine, Status
 
@@ -83,6 +83,13 @@ def _newest_unfinished(parent: Path) -> Path:
         except UsageError:  # not a session that this version can read
             continue
     raise UsageError(f"no session in {parent} was cut short; lab sessions lists them")
+
+
+def clear(past: Past) -> None:
+    """Remove what the run that was killed has left on its engine: it would run beside the cells, and its containers
+    have their names. Raises EngineError when the engine does not answer."""
+    arguments = past.arguments
+    engines.make(arguments["engine"], image=arguments["image"], session=past.folder.name).close()
 
 
 def check(past: Past, machine: Machine, code_sha256: str) -> None:

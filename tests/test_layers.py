@@ -97,7 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "charts": {*MODEL, *PURE, "charts"},
     "archive": {*MODEL, *PURE, "runner", "store", "experiments"},
     "shelf": {*MODEL, *PURE, "store", "archive"},
-    "resuming": {*MODEL, *PURE, "store", "archive"},
+    "resuming": {*MODEL, *PURE, "engines", "store", "archive"},
     "inspection": {*MODEL, *PURE, "store", "archive", ""},
     "runner": {*MODEL, *PURE, "engines", "store"},
     "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},

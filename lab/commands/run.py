@@ -144,6 +144,7 @@ def _past(options: argparse.Namespace) -> Past:
         raise UsageError("--resume takes experiments from the session; leave out " + " ".join(options.experiments))
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
     take_over(options, past.arguments)
+    resuming.clear(past)
     kept = sum(one.status is Status.MEASURED for one in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept} of {len(past.cells)} cells are there already")
     return past
