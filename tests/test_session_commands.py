@@ -195,6 +195,7 @@ def test_unlike_sessions_are_compared_only_by_force(lab: Lab, tmp_path: Path) ->
             ["run", "--resume", "--output", "{tmp}/empty"], 2, "was cut short", id="resume: nothing to resume"
         ),
         pytest.param(["run", "--resume", "{old}"], 2, "did not note its seed", id="resume: of before there was a seed"),
+        pytest.param(["run", "--resume", "--cpus", "2"], 2, "leave out --cpus", id="resume: on other CPUs"),
         pytest.param(["run", "--seed", "-1"], 2, "--seed -1", id="a seed that is none"),
     ],
 )

@@ -140,8 +140,12 @@ def _past(options: argparse.Namespace) -> Past:
     from lab.model import Status
     from lab.store import default_folder
 
-    if options.experiments:
-        raise UsageError("--resume takes experiments from the session; leave out " + " ".join(options.experiments))
+    set_anew = [
+        name for name in ("cpus", "quota", "image", "time_limit", "width", "seed") if vars(options)[name] is not None
+    ]
+    given = [*options.experiments, *(f"--{name.replace('_', '-')}" for name in set_anew)]
+    if given:
+        raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
     take_over(options, past.arguments)
     resuming.clear(past)
