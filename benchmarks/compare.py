@@ -140,7 +140,7 @@ def halves(session: Session, times: int) -> None:
 
 
 def dealt(session: Session, generator: random.Random) -> tuple[Session, Session]:
-    """Two sessions, each with half of the rounds, in blocks of neighbours."""
+    """Two sessions, each with half of the rounds, in blocks of neighbours. What the machine gave was the same."""
     seeds = [generator.getrandbits(32) for _ in session.results]
     both = [[half(one, side, seed) for one, seed in zip(session.results, seeds, strict=True)] for side in (0, 1)]
     return assembled(session, both[0]), assembled(session, both[1])

@@ -7,15 +7,17 @@ with like, so that each one's interval is widened to its part of that (Bonferron
 
 A time or a rate also depends on how fast the machine was just then, which on a shared one changes by half. So it is
 taken a second time in units of what one process did in the same rounds, and counts as changed only where both say so.
+Where a cell did not get the CPUs that it was allowed, nothing in it is decided.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from lab import proofs, units
 from lab.experiments._claims import FEWEST_VALUES
 from lab.experiments._measured import Measured, of
 from lab.model import Cell, CellResult, Judgement, Session, Status
@@ -27,6 +29,10 @@ FALSE_ALARMS = 0.02
 
 #: The usual tolerance: a change by less is none.
 TOLERANCE = 0.05
+
+#: A cell that got less than this share of what it was allowed (D and R) compares with no other: that another one got
+#: more is news of the machine. It is the share at which the lab calls D short everywhere.
+SHORT = 0.9
 
 #: The confidence of the intervals that the numbers come with.
 _GIVEN = 0.95
@@ -99,13 +105,15 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that two sessions have in common. ``tolerance`` is a share; ``confidence`` that of each pair's interval."""
+    """All that two sessions have in common. ``tolerance`` is a share; ``confidence`` that of each pair's interval;
+    ``short`` says which cells got so little of the machine that nothing in them is decided."""
 
     pairs: tuple[Pair, ...]
     turns: tuple[Turn, ...]
     cells: tuple[str, ...]
     tolerance: float
     confidence: float
+    short: tuple[str, ...] = ()
 
     @property
     def regressed(self) -> bool:
@@ -125,8 +133,11 @@ def compare(
         if one.name in theirs and theirs[one.name].unit == one.unit
     ]
     confidence = 1 - false_alarms / max(len(numbers), 1)
+    short = {mine.cell.id: [*_short(base, mine), *_short(new, other)] for mine, other in couples}
+    pairs = [(cell, pair(cell.label, one, other, tolerance, confidence)) for cell, one, other in numbers]
     return Comparison(
-        pairs=tuple(pair(cell.label, one, other, tolerance, confidence) for cell, one, other in numbers),
+        pairs=tuple(replace(one, change=Change.UNDECIDED) if short[cell.id] else one for cell, one in pairs),
+        short=tuple(line for lines in short.values() for line in lines),
         turns=tuple(turn for mine, other in couples for turn in _turns(base, new, mine.cell, other.cell)),
         cells=tuple(mine.cell.label for mine, _ in couples),
         tolerance=tolerance,
@@ -146,6 +157,13 @@ def in_common(base: Session, new: Session) -> list[tuple[CellResult, CellResult]
         if other:
             found.append((one, other))
     return found
+
+
+def _short(session: Session, result: CellResult) -> list[str]:
+    delivered, rate = proofs.delivered(result), proofs.rate(result.proof)
+    if delivered is None or delivered >= SHORT * rate:
+        return []
+    return [f"{session.id} got {delivered:.2f} of {units.cpus(rate)} at {result.cell.label}"]
 
 
 def _limit(cell: Cell) -> tuple[object, ...]:

@@ -99,12 +99,15 @@ def _is_narrow(point: Point) -> bool:
 
 def _solve(pairs: Sequence[tuple[int, float]], universal: bool) -> tuple[float, ...]:
     """The parameters, each from 0 to 1, by bounded least squares on p / S."""
-    from scipy.optimize import lsq_linear
-
     rows, wanted = [], []
     for cpus, speed_up in pairs:
         weight = speed_up / cpus
         terms = [cpus - 1.0, cpus * (cpus - 1.0)] if universal else [cpus - 1.0]
         rows.append([weight * term for term in terms])
         wanted.append(weight * (cpus / speed_up - 1))
+    if not universal:  # of one parameter the bounded solution is the nearest bound, or the free one
+        free = sum(row[0] * one for row, one in zip(rows, wanted, strict=True)) / sum(row[0] ** 2 for row in rows)
+        return (min(max(free, 0.0), 1.0),)
+    from scipy.optimize import lsq_linear
+
     return tuple(float(one) for one in lsq_linear(rows, wanted, bounds=(0, 1)).x)

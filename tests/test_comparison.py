@@ -86,6 +86,21 @@ def test_slower_on_a_machine_that_was_quicker_just_then_is_not_hidden_as_alike_n
     assert trip.change is not Change.REGRESSION
 
 
+def got(session: Session, cpus: float) -> Session:
+    """The same, had its cell got so many CPUs."""
+    (result,) = session.results
+    *others, end = result.records
+    end = dataclasses.replace(end, data={**end.data, "delivered": {"cpus": cpus}})
+    return dataclasses.replace(session, results=(dataclasses.replace(result, records=(*others, end)),))
+
+
+@pytest.mark.parametrize(("cpus", "change"), [(1.9, Change.REGRESSION), (1.7, Change.UNDECIDED)])
+def test_where_the_machine_was_short_nothing_is_decided(cpus: float, change: Change) -> None:
+    found = comparison.compare(got(messages(1, 1), 1.95), got(messages(1.1, 2), cpus))
+    assert {one.change for one in found.pairs if "round trip" in one.name} == {change}
+    assert len(found.short) == (change is Change.UNDECIDED)
+
+
 def test_a_number_of_which_nobody_knows_the_better_way_is_only_changed() -> None:
     base, new = messages(1, 1), messages(1, 2)
     wider = [dataclasses.replace(one, value=9.0, low=8.9, high=9.1) for one in new.judgements]

@@ -86,6 +86,7 @@ def _document(base: Session, new: Session, unlike: Sequence[Difference], found: 
         "tolerance": found.tolerance,
         "confidence": found.confidence,
         "regressed": found.regressed,
+        "short": list(found.short),
         "unlike": [dataclasses.asdict(one) for one in unlike],
         "numbers": [
             {
@@ -127,6 +128,7 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
     shown = [one for one in found.pairs if everything or one.change not in (Change.ALIKE, Change.UNDECIDED)]
     lines = [f"{new.id} against {base.id}, cells {', '.join(found.cells)}"]
     lines += [f"forced: {one}" for one in unlike]
+    lines += [f"the machine was short, nothing is decided there: {one}" for one in found.short]
     lines.append(f"numbers: {totals or 'none in both'}; verdicts that turned: {len(found.turns)}")
     parts = ["\n".join(layout.sentence(line, width) for line in lines)]
     if shown:

@@ -122,9 +122,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.model import Status
 
     reports.check(options.format)
-    past = None
-    if options.resume is not None:
-        past = _past(options)
+    past = None if options.resume is None else _past(options)
     done, where = measure(options, past)
     if options.transcript:
         sys.stdout.write(reports.render(done, "transcript"))
