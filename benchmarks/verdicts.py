@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from lab import planner, units
+from lab.asked import choose_engine
 from lab.commands import selftest
-from lab.commands.run import choose_engine, stopping
 from lab.experiments import load
 from lab.experiments._control import NEIGHBOURS, arms_for, disturb
 from lab.experiments._measured import Measured, over
 from lab.experiments._rounds import ALONE, Arm, Crew, shuffler
 from lab.experiments.gil import arms_for as gil_arms
+from lab.interrupts import stopping
 from lab.model import CellResult, Status
 from lab.progress import tell
 from lab.stats import Estimate, estimate, median, ratio

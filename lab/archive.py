@@ -6,6 +6,7 @@ notes, and the cell is an error. Only a folder that is no session, or one of a n
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -13,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import experiments, hardware, runner, sessions
+from lab import cpuset, experiments, hardware, runner, sessions
 from lab.errors import StoreError, UsageError
 from lab.model import Cell, CellResult, Machine, Outcome, Session, Status
 from lab.records import Reader
+from lab.store import CELLS_LOG
 
 #: The newest form of session.json that this version reads.
 SCHEMA = 1
@@ -44,18 +46,23 @@ def find(named: Path) -> Path:
 
 def newest(parent: Path) -> Path:
     """The session's folder below ``parent`` that was begun last. Raises UsageError when there is none."""
-    found = sorted(path.parent for path in parent.glob(f"*/{_MANIFEST}"))  # their names begin with the time
+    found = folders(parent)
     if not found:
         raise UsageError(f"there is no session in {parent}; make one with lab run, or name a session's folder")
     return found[-1]
 
 
+def folders(parent: Path) -> list[Path]:
+    """The sessions' folders below ``parent``, the oldest first: their names begin with the time."""
+    return sorted(path.parent for path in parent.glob(f"*/{_MANIFEST}"))
+
+
 def load(folder: Path) -> Session:
     """The session in this folder. Raises UsageError when it holds none that can be read, StoreError when the system
     refuses to read it."""
-    manifest = _manifest(folder)
+    found = manifest(folder)
     try:
-        return _session(folder, manifest)
+        return _session(folder, found)
     except _SENSELESS as error:
         raise UsageError(
             f"{folder / _MANIFEST} does not describe a session of this lab ({error!r}); name a folder that lab run"
@@ -63,10 +70,12 @@ def load(folder: Path) -> Session:
         ) from error
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def manifest(folder: Path) -> dict[str, Any]:
+    """What a session's session.json holds. Raises UsageError when it is none, or of a newer version, StoreError when
+    the system refuses to read it."""
     path = folder / _MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"{folder} is not a session: it has no {_MANIFEST}; name a folder that lab run has written"
@@ -75,7 +84,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON ({error}); name a folder that lab run has written") from error
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    schema = found.get("schema") if isinstance(found, dict) else None
     if not isinstance(schema, int):
         raise UsageError(
             f"{path} is not a session's manifest: it has no schema; name a folder that lab run has written"
@@ -85,17 +94,18 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{folder} was written by a newer lab (schema {schema}; this one reads up to {SCHEMA}); install that"
             " version to read it"
         )
-    return dict(manifest)
+    return dict(found)
 
 
 def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
     report = manifest.get("report") or {}
     said = report.get("session") or {}
+    versions = said.get("versions") or manifest.get("versions") or {}
     notes = list(said.get("notes", ()))
     if not report:
         notes.append("note: this session was cut short: what was stored until then is judged")
-    stored = {one["id"]: one for one in report.get("cells", ())}
-    results = tuple(_result(folder, cell, stored.get(cell.id)) for cell in _cells(manifest, stored.values()))
+    stored = {one["id"]: one for one in report.get("cells", ())} or endings(folder)
+    results = tuple(_result(folder, cell, stored.get(cell.id)) for cell in planned(manifest))
     known = experiments.in_order()
     wanted = manifest["arguments"]["experiments"]
     lacking = [name for name in wanted if name not in known]
@@ -108,18 +118,32 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
         arguments=manifest["arguments"],
         experiments=[name for name in wanted if name in known],
         results=results,
-        code_sha256=said.get("versions", {}).get("code_sha256", ""),
+        code_sha256=versions.get("code_sha256", ""),
         wall_seconds=float(said.get("wall_seconds") or sum(one.wall_seconds for one in results)),
         notes=notes,
         interrupted=bool(said.get("interrupted", not report)),
     )
-    return dataclasses.replace(found, lab_version=said.get("versions", {}).get("lab", found.lab_version))
+    return dataclasses.replace(found, lab_version=versions.get("lab", found.lab_version))
 
 
-def _cells(manifest: Mapping[str, Any], stored: Iterable[Mapping[str, Any]]) -> list[Cell]:
+def endings(folder: Path) -> dict[str, dict[str, Any]]:
+    """How the cells of a run without a report ended, by their ids; of one that ended twice, the last time."""
+    try:
+        lines = (folder / CELLS_LOG).read_bytes().splitlines()
+    except OSError:
+        return {}  # of a version that kept none, or of a run that was cut short before any cell had ended
+    found = {}
+    for line in lines:
+        with contextlib.suppress(ValueError, LookupError, TypeError):  # the last one may be torn
+            one = json.loads(line)
+            found[str(one["id"])] = one
+    return found
+
+
+def planned(manifest: Mapping[str, Any]) -> tuple[Cell, ...]:
     """The planned cells: as the manifest has them, or (of an early version) from the report."""
     names = {one.name for one in dataclasses.fields(Cell)}
-    planned = manifest.get("cells") or [
+    said = manifest.get("cells") or [
         {
             "id": one["id"],
             "label": one["limit"]["label"],
@@ -127,9 +151,9 @@ def _cells(manifest: Mapping[str, Any], stored: Iterable[Mapping[str, Any]]) -> 
             "cpus": one["cpus"],
             "reason": one["reason"] if one["status"] == Status.UNAVAILABLE else None,
         }
-        for one in stored
+        for one in (manifest.get("report") or {}).get("cells", ())
     ]
-    found = [Cell(**_fields(one, names)) for one in planned]
+    found = tuple(Cell(**_fields(one, names)) for one in said)
     if any(Path(cell.id).name != cell.id for cell in found):  # it names a file
         raise ValueError("a cell's id is a name, not a path")
     return found
@@ -168,12 +192,20 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
             status, reason = Status.ERROR, f"its records are missing: the session's folder has no {name}"
         return CellResult(cell=cell, status=status, reason=reason)
     reader = _read(folder / name)
+    cell = _as_it_ran(cell, stored, reader)
     outside = stored["proof"]["engine"] if stored else None
     wall = stored["wall_seconds"] if stored else _seconds(reader)
     result = runner.conclude(cell, reader, Outcome(exit_code=0, outside=outside or {}), wall_seconds=float(wall))
     if stored and result.status is Status.MEASURED and status is not Status.MEASURED:
         return dataclasses.replace(result, status=status, reason=reason)
     return result
+
+
+def _as_it_ran(cell: Cell, stored: Mapping[str, Any] | None, reader: Reader) -> Cell:
+    """The cell on the CPUs that it was given: beside others it may have been on others than planned."""
+    start = next((record.data for record in reader.records if record.kind == "start"), {})
+    cpus = tuple(stored["cpus"]) if stored else cpuset.parse(start.get("asked") or "")
+    return dataclasses.replace(cell, cpus=cpus) if cpus else cell
 
 
 def _read(path: Path) -> Reader:

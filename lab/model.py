@@ -104,7 +104,8 @@ class Job:
     """What an engine is asked to run: a cell, and what the worker in it does.
 
     ``seconds`` is the most time one experiment may measure, ``width`` the half-width (a share of the value) at which
-    it stops sooner; the deadlines are in seconds, one for each experiment and one for the whole cell.
+    it stops sooner; the deadlines are in seconds, one for each experiment and one for the whole cell; ``seed`` is of
+    whatever is done in random order.
     """
 
     session: str
@@ -114,6 +115,7 @@ class Job:
     width: float
     experiment_deadline: float
     cell_deadline: float
+    seed: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from lab import proofs
 from lab.engines import Engine
@@ -102,6 +102,7 @@ def run(
                 waiting = [one for one in waiting if one.cell.id != said.cell.id]  # it may have failed before its turn
                 if task.go.is_set() or not stop.requested:
                     results[said.cell.id] = said
+                    folder.ended(_ending(said))
                     progress.cell_ends(said)
     except BaseException:
         end.now = True
@@ -110,6 +111,18 @@ def run(
             task.join(max(0.0, until - time.monotonic()))
         raise
     return tuple(results.get(job.cell.id) or _not_run(job.cell) for job in jobs)
+
+
+def _ending(result: CellResult) -> dict[str, Any]:
+    """How a cell ended, in the form that it has in the report: with it a run that is killed can be read."""
+    return {
+        "id": result.cell.id,
+        "cpus": list(result.cell.cpus),
+        "status": result.status.value,
+        "reason": result.reason,
+        "wall_seconds": result.wall_seconds,
+        "proof": {"engine": dict(result.outcome.outside) if result.outcome else None},
+    }
 
 
 def _not_run(cell: Cell) -> CellResult:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab import __version__, changes, verdicts
+from lab import __version__, changes, proofs, verdicts
 from lab.experiments import load
 from lab.model import Cell, CellResult, FailOn, Machine, Session, Status, Verdict
 
@@ -51,8 +52,13 @@ def manifest(
     machine: Machine,
     arguments: Mapping[str, Any],
     cells: Iterable[Cell],
+    code_sha256: str = "",
+    host: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What session.json says at the start. With it a session can be read also when no report was ever written."""
+    """What session.json says at the start. With it a session can be read also when no report was ever written.
+
+    ``host`` is the machine that the lab itself runs on; the engine's is ``machine``.
+    """
     return {
         "schema": 1,
         "session": id,
@@ -61,7 +67,21 @@ def manifest(
         "engine": machine.engine,
         "machine": dataclasses.asdict(machine),
         "cells": [dataclasses.asdict(cell) for cell in cells],
+        "versions": {"lab": __version__, "code_sha256": code_sha256},
+        "host": dict(host or {}),
     }
+
+
+def noise(results: Iterable[CellResult]) -> dict[str, dict[str, Any]]:
+    """What disturbed each cell that was measured: blocks taken, those that do not count, by their causes, and D."""
+    return {one.cell.id: _noise(one) for one in results if one.status is Status.MEASURED}
+
+
+def _noise(result: CellResult) -> dict[str, Any]:
+    samples = (record.data["values"] for record in result.records if record.kind == "sample")
+    blocks = [block for sample in samples for block in sample.values() if isinstance(block, dict)]
+    causes = collections.Counter(str(block["disturbed"]) for block in blocks if block.get("disturbed"))
+    return {"blocks": len(blocks), "disturbed": dict(causes.most_common()), "delivered_cpus": proofs.delivered(result)}
 
 
 def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:

@@ -173,11 +173,12 @@ def _drawn(values: Sequence[_Round], resamples: int, seed: int) -> Iterator[List
 
 def expanded_tail(blocks: float, confidence: float = 0.95) -> float:
     """The share to cut off at each end, in the place of half of what ``confidence`` leaves, when ``blocks`` independent
-    values were resampled.
-
-    Student's quantile by its expansion in the normal one (Abramowitz and Stegun 1964, 26.7.5).
-    """
+    values were resampled."""
     freedom = max(blocks - 1, 2)
+    return statistics.NormalDist().cdf(-student(confidence, freedom) * (blocks / freedom) ** 0.5)
+
+
+def student(confidence: float, freedom: float) -> float:
+    """Student's two-sided quantile, by its expansion in the normal one (Abramowitz and Stegun 1964, 26.7.5)."""
     z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
-    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return statistics.NormalDist().cdf(-t * (blocks / freedom) ** 0.5)
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

@@ -1,19 +1,36 @@
 """Sessions on disk: a folder each, written as the records come.
 
-<session>/session.json   the manifest: host, engine, arguments; written at the start and again at the end
-<session>/cell.zip       the code that ran in the cells
-<session>/<cell>.jsonl   the records of one cell, byte for byte as they came
+<session>/session.json          the manifest: machine, software, arguments, plan; at the end also the report
+<session>/cell.zip              the code that ran in the cells
+<session>/<cell>.jsonl          the records of one cell, byte for byte as they came
+<session>/cells.log             how each cell ended, a line of JSON each, as it ended
+<session>/<cell>.1.jsonl.torn   what an attempt that was cut short left, after the cell was measured again
+<session>/seal.json             hashes of all of these (:mod:`lab.sealing`), at the end
+
+What is appended is handed to the system at once, so that it outlives this process, whatever ends it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
+from lab import sealing
 from lab.errors import StoreError
+
+#: What a run writes; ``lab report`` may put its page beside it.
+_KINDS = ("session.json", "cell.zip", "cells.log", "*.jsonl", "*.torn")
+
+#: How each cell ended.
+CELLS_LOG = "cells.log"
 
 
 def default_folder() -> Path:
@@ -23,24 +40,56 @@ def default_folder() -> Path:
     return user_state_path("multicore-lab") / "sessions"
 
 
+def is_written(folder: Path) -> bool:
+    """Whether a process has this session's folder open to write it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """What is in each file of a session's folder that a run writes, by its name; the seal itself apart."""
+    found = [path for kind in _KINDS for path in folder.glob(kind)]
+    return {path.name: path.read_bytes() for path in sorted(found) if path.name != sealing.NAME}
+
+
 class SessionFolder:
     """One session's folder; a context manager. Raises StoreError when it cannot be made or written.
+
+    It is locked while it is open, and no longer than this process lives (man 2 flock). ``again`` takes up one that is
+    there.
 
     A disk that fills up during the run does not end the run: the first failure is kept in ``failure``, what was
     measured is still judged and printed, and nothing more is written.
     """
 
-    def __init__(self, parent: Path, session: str) -> None:
+    def __init__(self, parent: Path, session: str, *, again: bool = False) -> None:
         self.path = parent / session
         self.failure: str | None = None
         self._cells: list[CellFile] = []
+        self._lock: int | None = None
         try:
-            self.path.mkdir(parents=True)
+            if not again:
+                self.path.mkdir(parents=True)
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise StoreError(
                 f"cannot make the session's folder {self.path}: {error.strerror}; name a folder that is writable with"
                 " --output DIR"
             ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._unlock()
+            raise StoreError(f"{self.path} is being written by another lab; wait for it, or end it first") from error
+        except OSError:  # a file system that has no locks
+            self._unlock()
 
     def __enter__(self) -> Self:
         return self
@@ -50,6 +99,12 @@ class SessionFolder:
     ) -> None:
         for file in self._cells:
             file.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def write_code(self, code: bytes) -> Path:
         """Keep the code of the cells beside their records. Raises StoreError: nothing has been measured yet."""
@@ -72,6 +127,37 @@ class SessionFolder:
 
         self.attempt(replace)
 
+    def ended(self, cell: Mapping[str, Any]) -> None:
+        """Note how a cell ended: what its own records do not tell."""
+
+        def append() -> None:
+            with (self.path / CELLS_LOG).open("ab") as stream:
+                stream.write(json.dumps(cell, separators=(",", ":")).encode() + b"\n")
+
+        self.attempt(append)
+
+    def set_aside(self, keep: Collection[str]) -> None:
+        """Rename the records of every cell but these, which are measured again: nothing is ever written over."""
+
+        def rename() -> None:
+            for path in sorted(self.path.glob("*.jsonl")):
+                if path.stem not in keep:
+                    path.rename(next(name for name in _torn(path) if not name.exists()))
+            (self.path / sealing.NAME).unlink(missing_ok=True)  # it is of before, and will be made anew
+
+        self.attempt(rename)
+
+    def seal(self) -> None:
+        """Write the hashes of all that is there now."""
+
+        def write() -> None:
+            files = read_files(self.path)
+            draft = self.path / f"{sealing.NAME}.new"
+            draft.write_text(json.dumps(sealing.seal(files)) + "\n")
+            draft.replace(self.path / sealing.NAME)
+
+        self.attempt(write)
+
     def cell(self, cell: str) -> CellFile:
         """The file of one cell's records; several may be open at once."""
         file = CellFile(self, self.path / f"{cell}.jsonl")
@@ -92,16 +178,21 @@ class SessionFolder:
             self.note(error)
 
 
+def _torn(path: Path) -> Iterator[Path]:
+    """Names for what a cell's attempts left."""
+    return (path.with_name(f"{path.stem}.{number}.jsonl.torn") for number in itertools.count(1))
+
+
 class CellFile:
     """One cell's records on disk, byte for byte as they come; a context manager."""
 
     def __init__(self, folder: SessionFolder, path: Path) -> None:
         self._folder = folder
         self._path = path
-        self._open: BinaryIO | None = None
+        self._open: FileIO | None = None
 
         def start() -> None:
-            self._open = path.open("wb")
+            self._open = path.open("wb", buffering=0)  # the system has each piece at once
 
         folder.attempt(start)
 
@@ -116,17 +207,25 @@ class CellFile:
     def append(self, piece: bytes) -> None:
         """Store a piece of the cell's stream at once."""
 
-        def write() -> None:
-            if self._open:
-                self._open.write(piece)
-                self._open.flush()
-
-        self._folder.attempt(write)
+        if self._open is None or self._folder.failure:
+            return
+        try:
+            left = piece
+            while left:
+                left = left[self._open.write(left) :]
+        except OSError as error:
+            self._folder.note(error)
 
     def replace(self, stream: bytes) -> None:
-        """Put the authoritative stream in the place of what came live."""
+        """Put the authoritative stream in the place of what came live, whole or not at all."""
         self.close()
-        self._folder.attempt(lambda: self._path.write_bytes(stream))
+
+        def replace() -> None:
+            draft = self._path.with_suffix(".new")
+            draft.write_bytes(stream)
+            draft.replace(self._path)
+
+        self._folder.attempt(replace)
 
     def close(self) -> None:
         """No more records of this cell will come. The file is closed also where it could not be written."""

@@ -213,7 +213,14 @@ def test_a_session_is_stored_with_its_manifest_and_the_records_of_each_cell(lab:
     stage.plays(cell())
     lab.run("pipe", "--cpus", "1,2,4")
     (folder,) = lab.sessions.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["cell.zip", "cpu1.jsonl", "cpu2.jsonl", "session.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "cell.zip",
+        "cells.log",
+        "cpu1.jsonl",
+        "cpu2.jsonl",
+        "seal.json",
+        "session.json",
+    ]
     manifest = json.loads((folder / "session.json").read_text())
     assert manifest["session"] == folder.name
     assert [one["status"] for one in manifest["report"]["cells"]] == ["measured", "measured", "unavailable"]

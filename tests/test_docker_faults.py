@@ -225,8 +225,8 @@ def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, pla
     code, _, err = run(lab)
     assert code == 3
     assert err == (
-        "lab: the image multicore-lab-base:3.13 has no python3, python, pypy3 on its PATH; name an image with Python 3.9"
-        " or later, such as --image python:3.13-slim\n"
+        "lab: the image multicore-lab-base:3.13 has no python3, python, pypy3 on its PATH; name an image with Python"
+        " 3.9 or later, such as --image python:3.13-slim\n"
     )
     assert [step for step, _ in api.asked].count("create") == 3, "each name was tried"
     assert api.containers == {}
@@ -319,10 +319,10 @@ def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
 ) -> None:
     from dataclasses import replace
 
-    from lab.commands import run as run_command
+    from lab import asked
 
-    usual = run_command.job_of
-    monkeypatch.setattr(run_command, "job_of", lambda *given: replace(usual(*given), cell_deadline=0.3))
+    usual = asked.job_of
+    monkeypatch.setattr(asked, "job_of", lambda *given: replace(usual(*given), cell_deadline=0.3))
     api.cells["cpu1"] = Play(stdout=WHOLE[:700], attached_bytes=attached, seconds=60)
     code, _, _ = run(lab)
     assert code == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.commands.run import chosen_experiments
+from lab.asked import chosen_experiments
 from lab.errors import UsageError
 from lab.experiments import in_order, load, names, pool, process, race, usual
 from lab.experiments._claims import (

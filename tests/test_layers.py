@@ -44,6 +44,12 @@ PURE = {
     "changes",
     "lessons",
     "parcel",
+    "likeness",
+    "comparison",
+    "repetition",
+    "merging",
+    "sealing",
+    "layout",
 }
 
 #: The nouns that everything is said in.
@@ -67,10 +73,11 @@ HARMLESS = {
     "textwrap",
     "typing",
     "zipfile",  # in memory
+    "zlib",
 }
 
-#: Of other packages: they compute as well.
-COMPUTES = {"orjson", "scipy"}
+#: Of other packages: they compute as well, and the slow ones are loaded late.
+COMPUTES = {"orjson", "scipy", "tabulate"}
 
 _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._measured"}
 
@@ -88,12 +95,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {*MODEL, "builds", "answers", "containers", "worker.question"},
     "builder": {*MODEL, "builds", "containers", "images", "recipe"},
     "topology": {*MODEL, "cpuset", "worker"},
-    "store": MODEL,
+    "store": {*MODEL, "sealing"},
+    "interrupts": {"errors"},
+    "orchestrator": {"topology", "worker.cgroups", "worker.host"},
     "progress": {*MODEL, "planner", "experiments"},
     "primers": {*MODEL, "predictions"},
     "asking": {*MODEL, "predictions", "primers", "progress"},
     "charts": {*MODEL, *PURE, "charts"},
-    "archive": {*MODEL, *PURE, "runner", "experiments"},
+    "archive": {*MODEL, *PURE, "runner", "store", "experiments"},
+    "shelf": {*MODEL, *PURE, "store", "archive"},
+    "resuming": {*MODEL, *PURE, "engines", "store", "archive"},
+    "inspection": {*MODEL, *PURE, "store", "archive", ""},
     "runner": {*MODEL, *PURE, "engines", "store"},
     "choice": {*MODEL, "builds", "containers", "engines", "images", "interpreters"},
     "packed": {*MODEL, *PURE, "hardware", "engines", "store", "runner", "experiments"},
@@ -105,12 +117,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: These may import anything, and are handed to nobody.
-EDGE = {"__init__", "__main__", "cli", "commands"}
+EDGE = {"__init__", "__main__", "asked", "cli", "commands"}
 
 EXCEPTIONS = {
     ("records", "worker.channel"): "the reader takes the writer's schema and longest record, so that they never differ",
     ("answers", "worker.question"): "the reader takes the mark that the question makes, so that they never differ",
     ("sessions", "experiments.load"): "a session is judged by the experiments it names; they are code, not files read",
+    ("merging", "experiments.load"): "the order of claims is that of the experiments that sessions name",
     ("gathering", "experiments"): "records name their experiments; here they are found again",
     ("gathering", "runner"): "what became of a cell is concluded alike, whoever ran it; conclude() is pure",
     ("sentinel", "experiments._sentinel"): "its name and its clock stand there, where they are gone by",

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
-    from lab.commands.run import named_experiments
+    from lab.asked import named_experiments
     from lab.experiments import load
     from lab.primers import load as load_primer
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands.run import add_gate_options, gate
+from lab.asked import add_gate_options, gate
 from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:

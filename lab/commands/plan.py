@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import run as run_command
+from lab import asked
 from lab.errors import UsageError
+from lab.interrupts import Stop
 
 if TYPE_CHECKING:
     from lab.model import Machine
@@ -24,7 +25,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    run_command.add_plan_options(parser)
+    asked.add_plan_options(parser)
     parser.add_argument(
         "--topology", type=Path, metavar="DIR", help="plan for the machine whose sys and proc are in DIR"
     )
@@ -36,11 +37,11 @@ def run(options: argparse.Namespace) -> int:
 
     from lab import cpuset, machine_map, placement, progress, units
 
-    experiments = run_command.chosen_experiments(options.experiments)
-    run_command.check_limits(options)
+    experiments = asked.chosen_experiments(options.experiments)
+    asked.check_limits(options)
     machine, where = _machine(options)
     topology = machine.layout
-    cells = run_command.cells_of(options, machine)
+    cells = asked.cells_of(options, machine)
     rows = [
         (cell.label, cpuset.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
         if cell.available
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     print("\n".join(["", *said, ""]) if said else "")
-    most = sum(cell.available for cell in cells) * progress.cost(experiments, run_command.LEVELS["default"][0])
+    most = sum(cell.available for cell in cells) * progress.cost(experiments, asked.LEVELS["default"][0])
     print(f"in each cell: {', '.join(experiments)}")
     print(f"one cell after the other {where}, in about {units.seconds(most)} at most")
     return 0
@@ -68,6 +69,6 @@ def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
         found = topology.read(options.topology)
         other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
         return other, f"on the machine in {options.topology}"
-    engine, machine = run_command.choose_engine(options, f"plan-{os.getpid()}", run_command.Stop())
+    engine, machine = asked.choose_engine(options, f"plan-{os.getpid()}", Stop())
     engine.close()
     return machine, f"on engine {machine.engine}"

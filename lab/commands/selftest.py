@@ -55,9 +55,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the cells, print the counts; returns the exit code."""
     import contextlib
 
-    from lab.commands.run import check_seconds, choose_engine, new_session, stopping
+    from lab.asked import check_seconds, choose_engine, new_session
     from lab.engines import cell_code
     from lab.experiments._control import NEIGHBOURS
+    from lab.interrupts import stopping
     from lab.model import Status
     from lab.store import SessionFolder, default_folder
 
@@ -122,7 +123,7 @@ def measure(
     import dataclasses
 
     from lab import runner
-    from lab.commands.run import job_of
+    from lab.asked import job_of
 
     own = dataclasses.replace(cell, id=f"{neighbour}{number}")
     job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from lab import cpuset
 from lab.model import Job, Machine, Outcome
 from lab.worker.bootstrap import SOURCE
 
@@ -116,8 +117,10 @@ def order(job: Job, pin: list[int] | None) -> dict[str, object]:
         "experiments": job.experiments,
         "seconds": job.seconds,
         "width": job.width,
+        "seed": job.seed,
         "deadline_seconds": job.experiment_deadline,
         "cpus": job.cell.size,
+        "asked": cpuset.render(job.cell.cpus) if job.cell.pinned else None,
         "quota": job.cell.quota_cpus,
         "pin": pin,
         "pinned_by": "worker" if pin else "engine" if job.cell.pinned else "none",
@@ -131,7 +134,7 @@ def probe_order(session: str) -> dict[str, object]:
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
     """The machine that a probe's records describe. Raises ImageError when they do not."""
-    from lab import cpuset, hardware
+    from lab import hardware
     from lab.errors import ImageError
     from lab.records import read
 
@@ -151,6 +154,6 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         host_cpus=cpuset.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
         python=start["python"],
         image=image,
-        details={**details, "probe": proof, "build": start.get("build")},
+        details={**details, "probe": proof, "build": start.get("build"), "host": start.get("host")},
         topology=hardware.from_reading(json.loads(seen)) if seen else None,
     )

@@ -57,7 +57,7 @@ def run_beside(share: float) -> Callable[[Voice], None]:
         neighbour = context.Process(target=disturb, args=(voice.cpus[-1], share), daemon=True) if share else None
         rounds: list[Round] = []
         arms = arms_for(len(voice.cpus))
-        order = shuffler()
+        order = shuffler(voice.seed)
         with Crew(voice.cpus) as crew:
             if neighbour:
                 neighbour.start()

@@ -15,15 +15,18 @@ class Voice:
 
     ``seconds`` is the most time that the experiment may spend measuring, ``width`` the half-width of intervals, as a
     share of the value, at which it may stop sooner; ``cpus`` the ids it may run on; ``quota`` what is under test: the
-    CPUs that the cell was asked to be held to, or ``None``.
+    CPUs that the cell was asked to be held to, or ``None``; ``seed`` orders whatever is done in random order.
     """
 
-    def __init__(self, descriptor: int, seconds: float, width: float, quota: float | None = None) -> None:
+    def __init__(
+        self, descriptor: int, seconds: float, width: float, quota: float | None = None, seed: int = 1
+    ) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
         self.seconds = seconds
         self.width = width
         self.quota = quota
+        self.seed = seed
         self.cpus = tuple(sorted(os.sched_getaffinity(0)))
         self.began = time.monotonic()
 

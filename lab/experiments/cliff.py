@@ -29,7 +29,7 @@ def run(voice: Voice) -> None:
     if len(voice.cpus) < 2:
         voice.tell("with one CPU there is no speed-up to see: nothing is measured")
         return
-    order = shuffler()
+    order = shuffler(voice.seed)
     arms = arms_for(len(voice.cpus))
     rounds: list[Round] = []
     until = time.monotonic() + voice.seconds

@@ -53,7 +53,7 @@ def late_beside(company: int) -> dict[str, Any]:
 
 
 def run(voice: Voice) -> None:
-    order = shuffler()
+    order = shuffler(voice.seed)
     blocks = {name_of(company): functools.partial(late_beside, company) for company in COMPANIES}
     rounds: list[Round] = []
     until = time.monotonic() + voice.seconds

@@ -58,7 +58,7 @@ def arms_for(cpus: int) -> tuple[Arm, ...]:
 def run(voice: Voice) -> None:
     waiting(voice)
     arms = arms_for(len(voice.cpus))
-    order = shuffler()
+    order = shuffler(voice.seed)
     rounds: list[Round] = []
     fewest = FEWEST_ROUNDS if len(voice.cpus) > 1 else FEWEST_ROUNDS_ALONE
     until = time.monotonic() + voice.seconds

@@ -72,7 +72,7 @@ def exchange(there: Any, back: Any) -> dict[str, Any]:
 
 
 def run(voice: Voice) -> None:
-    order = shuffler()
+    order = shuffler(voice.seed)
     context = multiprocessing.get_context("fork")
     with Crew(voice.cpus) as crew, context.Manager() as manager:
         ways: dict[str, tuple[Any, Any]] = {

@@ -260,7 +260,7 @@ def run(voice: Voice) -> None:
     plan = plan_of(limit.rate, own_number())
     voice.observe("plan", plan._asdict())
     voice.tell("%g CPUs' worth of time: pools of %s workers" % (limit.rate, ", ".join(map(str, plan.counts))))
-    order = shuffler()
+    order = shuffler(voice.seed)
     rounds: dict[str, list[Round]] = {COMPUTING: [], WAITING: []}
     until = time.monotonic() + voice.seconds
     # The crew first: a process is best forked while there are no threads, which the pools have.

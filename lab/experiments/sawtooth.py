@@ -213,7 +213,7 @@ def run(voice: Voice) -> None:
         return
     teams = team_sizes(limit.cpus, limit.rate)
     voice.observe("limit", {"rate": limit.rate, "period_seconds": limit.period_seconds, "workers": teams})
-    order = shuffler()
+    order = shuffler(voice.seed)
     rounds: list[Round] = []
     curves: dict[int, list[int]] = {}
     needed = [

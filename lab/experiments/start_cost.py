@@ -101,7 +101,7 @@ def blocks_here() -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def run(voice: Voice) -> None:
-    order = shuffler()
+    order = shuffler(voice.seed)
     blocks = blocks_here()
     _first_forkserver()  # the first time, files have to be read
     _process("forkserver")  # from here on its server is warm

@@ -97,7 +97,7 @@ def run(voice: Voice) -> None:
     per_loop = sum(1 for _ in dis.get_instructions(take_turns)) // 2  # the loop is more than half of the function
     voice.observe("bytecodes a loop, at least", per_loop, "bytecodes")
     blocks = {name_of(interval): functools.partial(contended, interval, count) for interval, count in INTERVALS}
-    order = shuffler()
+    order = shuffler(voice.seed)
     rounds: list[Round] = []
     until = time.monotonic() + voice.seconds
     with Crew(voice.cpus) as crew:

@@ -48,7 +48,8 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
     ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``quota`` (the CPUs that it is to be held to, or
     ``None``), ``pin`` (ids to narrow the affinity to, or ``None``), ``pinned_by`` (who is to have limited the cell:
-    ``engine``, ``worker`` or ``none``), ``look`` (whether to describe the build and the machine's CPUs too).
+    ``engine``, ``worker`` or ``none``), ``seed`` (of what is done in random order), ``look`` (whether to describe the
+    build, the machine and its CPUs too).
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
@@ -67,9 +68,10 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
         "quota": job.get("quota"),
     }
     if job.get("look"):  # how a build was compiled is slow to find out, and the same in every cell
-        from lab.worker import compiled
+        from lab.worker import compiled, host
 
         data["build"] = compiled.describe()
+        data["host"] = host.describe()
     channel.emit("start", data)
     if job.get("look"):
         describe(channel, topology.read(allowed=before["affinity"]))
@@ -181,7 +183,7 @@ def _be_the_experiment(
         for descriptor in others:
             os.close(descriptor)
         _use_for_temporary_files(folder)
-        status = _perform(name, Voice(writer, job["seconds"], job["width"], job.get("quota")))
+        status = _perform(name, Voice(writer, job["seconds"], job["width"], job.get("quota"), job.get("seed", 1)))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.

@@ -1,0 +1,222 @@
+"""How often ``lab compare`` calls like sessions different, and a slower one slower. Prints; asserts nothing.
+
+    python benchmarks/compare.py simulated [--times N]
+    python benchmarks/compare.py halves SESSION [--times N]
+    python benchmarks/compare.py pairs SESSION SESSION…
+
+- simulated: two sessions of 30 numbers each, over 6 to 60 rounds of several kinds of noise, drawn alike; and again with
+  every number of the second 10 % worse;
+- halves: the rounds of a real session, dealt out in blocks of neighbours to two sessions; and again with every
+  measured time of the second 10 % longer;
+- pairs: real sessions that measured the same thing, each with each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab import archive, comparison, sessions
+from lab.comparison import Change, Number
+from lab.model import CellResult, Record, Session
+from lab.stats import block_length, estimate
+
+NUMBERS = 30
+SLOWER = 1.1
+_QUIET = (Change.ALIKE, Change.UNDECIDED)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("simulated", "halves", "pairs"))
+    parser.add_argument("sessions", nargs="*", type=Path, metavar="SESSION")
+    parser.add_argument("--times", type=int, default=200)
+    options = parser.parse_args()
+    if options.what == "simulated":
+        simulated(options.times)
+    elif options.what == "halves":
+        halves(archive.load(options.sessions[0]), options.times)
+    else:
+        pairs([archive.load(folder) for folder in options.sessions])
+
+
+def share(count: int, of: int) -> str:
+    """A count with the exact interval of its share (Clopper and Pearson 1934)."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(0.025, count, of - count + 1)) if count else 0.0
+    high = float(beta.ppf(0.975, count + 1, of - count)) if count < of else 1.0
+    return f"{count} of {of} ({100 * count / of:.1f} %; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+
+
+#: A kind of noise: from a generator, an endless series of factors around 1.
+Noise = Callable[[random.Random], Iterator[float]]
+
+
+def normal(spread: float) -> Noise:
+    return lambda generator: iter(lambda: generator.gauss(1, spread), None)
+
+
+def drifting(generator: random.Random) -> Iterator[float]:
+    """Neighbouring rounds share their disturbance."""
+    state = 0.0
+    while True:
+        state = 0.6 * state + generator.gauss(0, 0.02)
+        yield 1 + state
+
+
+def two_speeds(generator: random.Random) -> Iterator[float]:
+    """A neighbour on the same core comes and goes, and everything takes 1.7 times as long."""
+    slow = False
+    while True:
+        slow = slow if generator.random() < 0.7 else not slow
+        yield 1.7 if slow else 1.0
+
+
+def tailed(generator: random.Random) -> Iterator[float]:
+    """Now and then something takes much longer."""
+    while True:
+        yield generator.gauss(1, 0.01) + (generator.expovariate(2) if generator.random() < 0.2 else 0)
+
+
+KINDS: Sequence[Noise] = (normal(0.01), normal(0.05), normal(0.2), drifting, two_speeds, tailed)
+ROUNDS = (6, 10, 20, 30, 60)
+
+
+def simulated(times: int) -> None:
+    generator = random.Random(1)
+    kinds = list(itertools.product(KINDS, ROUNDS))
+    assert len(kinds) == NUMBERS
+    alarms, found = 0, {True: 0, False: 0}
+    for _ in range(times):
+        sides = [[number(kind, rounds, generator) for kind, rounds in kinds] for _ in range(2)]
+        confidence = 1 - comparison.FALSE_ALARMS / NUMBERS
+        alarms += any(change(*pair, confidence) not in _QUIET for pair in zip(*sides, strict=True))
+        for base, new in zip(*sides, strict=True):
+            worse = dataclasses.replace(new, found=new.found._replace(**scaled(new)))
+            precise = (new.found.high - new.found.low) / new.found.value < 0.03
+            found[precise] += change(base, worse, confidence) is Change.REGRESSION
+    print(f"simulated, {NUMBERS} numbers: comparisons of like with like with a false alarm: {share(alarms, times)}")
+    print(f"  numbers that are 10 % worse called a regression: {share(sum(found.values()), times * NUMBERS)}")
+    print(f"  of them with an interval narrower than 3 %: {found[True]}")
+
+
+def scaled(new: Number) -> dict[str, float]:
+    return {name: SLOWER * getattr(new.found, name) for name in ("value", "low", "high")}
+
+
+def number(kind: Noise, rounds: int, generator: random.Random) -> Number:
+    values = list(itertools.islice(kind(generator), rounds))
+    if kind is not two_speeds:
+        return Number(name="simulated", unit="s", found=estimate(values), worse=1)
+    times, speeds = ([one**power * generator.gauss(1, 0.01) for one in values] for power in (1, -1))
+    return Number(name="simulated", unit="s", found=estimate(times), worse=1, speed=estimate(speeds))
+
+
+def change(base: Number, new: Number, confidence: float) -> Change:
+    return comparison.pair("cell", base, new, comparison.TOLERANCE, confidence).change
+
+
+def halves(session: Session, times: int) -> None:
+    generator = random.Random(1)
+    alarms = slower = numbers = found = 0
+    for _ in range(times):
+        base, new = dealt(session, generator)
+        like = comparison.compare(base, new)
+        alarms += any(one.change not in _QUIET for one in like.pairs)
+        numbers += len(like.pairs)
+        worse = comparison.compare(base, edited(new))
+        slower += any(one.change is Change.REGRESSION for one in worse.pairs)
+        found += sum(one.change is Change.REGRESSION for one in worse.pairs)
+    print(f"halves of a session, {numbers // times} numbers: with a false alarm: {share(alarms, times)}")
+    print(
+        f"  with every time and speed 10 % worse, called a regression: {share(slower, times)}, by {found / times:.1f}"
+    )
+
+
+def dealt(session: Session, generator: random.Random) -> tuple[Session, Session]:
+    """Two sessions, each with half of the rounds, in blocks of neighbours. What the machine gave was the same."""
+    seeds = [generator.getrandbits(32) for _ in session.results]
+    both = [[half(one, side, seed) for one, seed in zip(session.results, seeds, strict=True)] for side in (0, 1)]
+    return assembled(session, both[0]), assembled(session, both[1])
+
+
+def half(result: CellResult, side: int, seed: int) -> CellResult:
+    kept: list[Record] = []
+    for records in result.of.values():
+        samples = [record for record in records if record.kind == "sample"]
+        length = block_length(len(samples))
+        blocks = [samples[start : start + length] for start in range(0, len(samples), length)]
+        order = list(range(len(blocks)))
+        random.Random(seed).shuffle(order)
+        mine = {id(record) for place in order[side::2] for record in blocks[place]}
+        kept += [record for record in records if record.kind != "sample" or id(record) in mine]
+    kept += [record for record in result.records if "experiment" not in record.data]
+    kept.sort(key=lambda record: record.seq)
+    return dataclasses.replace(result, records=tuple(kept))
+
+
+def edited(session: Session) -> Session:
+    """Every measured time a tenth longer, every speed of an arm that is no reference a tenth lower."""
+    results = []
+    for result in session.results:
+        records = [
+            dataclasses.replace(record, data={**record.data, "values": slowed(record.data["values"])})
+            if record.kind == "sample"
+            else record
+            for record in result.records
+        ]
+        results.append(dataclasses.replace(result, records=tuple(records)))
+    return assembled(session, results)
+
+
+def slowed(values: dict[str, Any]) -> dict[str, Any]:
+    references = ("one process", "probe", "C code")
+    return {
+        arm: {
+            key: value / SLOWER
+            if key == "rate" and arm not in references
+            else SLOWER * value
+            if key in ("seconds", "each")
+            else value
+            for key, value in block.items()
+        }
+        for arm, block in values.items()
+    }
+
+
+def assembled(session: Session, results: Sequence[CellResult]) -> Session:
+    return sessions.assemble(
+        id=session.id,
+        began=session.began,
+        machine=session.machine,
+        arguments=session.arguments,
+        experiments=session.arguments["experiments"],
+        results=results,
+        code_sha256=session.code_sha256,
+        wall_seconds=session.wall_seconds,
+    )
+
+
+def pairs(found: Sequence[Session]) -> None:
+    alarms = numbers = 0
+    every = list(itertools.combinations(found, 2))
+    for base, new in every:
+        compared = comparison.compare(base, new)
+        loud = [one for one in compared.pairs if one.change not in _QUIET]
+        alarms += bool(loud)
+        numbers = len(compared.pairs)
+        for one in loud:
+            print(
+                f"  {new.id} against {base.id}: {one.name}: {one.change}, {one.ratio.low:.3f} to {one.ratio.high:.3f}"
+            )
+    print(f"pairs of {len(found)} sessions, {numbers} numbers: with a false alarm: {share(alarms, len(every))}")
+
+
+if __name__ == "__main__":
+    main()

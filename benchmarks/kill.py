@@ -1,0 +1,142 @@
+"""``kill -9`` of the orchestrator at random moments, then ``lab run --resume``. Prints; asserts nothing.
+
+    python benchmarks/kill.py [--local N] [--docker N] [--image IMAGE] [--seed N]
+
+Each run is two short experiments in two cells. Counted are: runs whose verdicts after resuming are those of a run that
+nobody killed; complete records that were on the disk at the kill and are not there any more; what is left on the engine
+after ``lab clean`` of that session, and processes that outlive the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import archive, containers, shelf
+
+RUN = [sys.executable, "-m", "lab", "run", "process", "pipe", "--quick", "--cpus", "1,2"]
+
+
+@dataclass(kw_only=True)
+class Told:
+    """What came of the kills."""
+
+    runs: int = 0
+    before_it_began: int = 0
+    after_it_ended: int = 0
+    kept: int = 0
+    same: int = 0
+    lost: int = 0
+    left: int = 0
+    alive: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--local", type=int, default=40)
+    parser.add_argument("--docker", type=int, default=10)
+    parser.add_argument("--image")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    generator = random.Random(options.seed)
+    for engine, times in (("local", options.local), ("docker", options.docker)):
+        if times:
+            image = ["--image", options.image] if options.image and engine == "docker" else []
+            report(engine, kills([*RUN, "--engine", engine, *image], times, generator))
+
+
+def report(engine: str, told: Told) -> None:
+    print(
+        f"{engine}: {told.runs} kills ({told.before_it_began} before there was a manifest, {told.after_it_ended} after"
+        f" the end); after --resume the same verdicts in {told.same} of {told.runs - told.before_it_began};"
+        f" cells not measured again: {told.kept}; complete records lost: {told.lost};"
+        f" left on the engine after lab clean: {told.left}; processes that outlived the run: {told.alive}"
+    )
+
+
+def kills(command: list[str], times: int, generator: random.Random) -> Told:
+    """Kill that many runs, at moments spread over how long one takes."""
+    told = Told()
+    with tempfile.TemporaryDirectory() as parent:
+        began = time.monotonic()
+        subprocess.run([*command, "--output", f"{parent}/whole"], capture_output=True, check=True)
+        whole, seconds = verdicts(Path(parent) / "whole"), time.monotonic() - began
+        for number in range(times):
+            kill(command, Path(parent) / str(number), generator.uniform(0.1, seconds), whole, told)
+    return told
+
+
+def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], told: Told) -> None:
+    """Kill one run after so many seconds, resume it, and count."""
+    mark = f"MULTICORE_LAB_KILL_{uuid.uuid4().hex}"
+    process = subprocess.Popen(
+        [*command, "--output", folder],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, mark: "1"},
+    )
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    told.runs += 1
+    before = records(folder)
+    sessions = shelf.entries(folder) if folder.exists() else []
+    if not sessions:
+        told.before_it_began += 1
+    else:
+        told.after_it_ended += sessions[0].state is shelf.State.COMPLETE
+        if sessions[0].state is not shelf.State.COMPLETE:
+            told.kept += sessions[0].measured
+            subprocess.run(
+                [sys.executable, "-m", "lab", "run", "--resume", "--output", folder], capture_output=True, check=False
+            )
+        told.same += verdicts(folder) == whole
+        told.lost += len(before - records(folder))
+    if "docker" in command:
+        client = containers.client_for_this_environment()
+        for name in [path.name for path in folder.glob("*")]:
+            containers.remove(client, name)
+            label = {"label": f"{containers.SESSION_LABEL}={name}"}
+            told.left += len(client.api.containers(all=True, filters=label))
+        client.close()
+    until = time.monotonic() + 10
+    while living(mark) and time.monotonic() < until:
+        time.sleep(0.1)
+    told.alive += living(mark)
+
+
+def verdicts(parent: Path) -> dict[str, str]:
+    """Claim and cell -> verdict, of the newest session."""
+    session = archive.load(archive.newest(parent))
+    return {f"{one.claim} {one.cell}": str(one.verdict) for one in session.judgements}
+
+
+def records(folder: Path) -> set[bytes]:
+    """Every complete record on the disk."""
+    files = [*folder.glob("*/*.jsonl"), *folder.glob("*/*.torn")]
+    return {line for path in files for line in path.read_bytes().split(b"\n")[:-1] if json.loads(line)}
+
+
+def living(mark: str) -> int:
+    """How many processes of the killed run's tree are left."""
+    found = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            found += mark.encode() in (entry / "environ").read_bytes()
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+if __name__ == "__main__":
+    main()

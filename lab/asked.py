@@ -1,0 +1,208 @@
+"""What a command line asks for: the options that several commands have, and what they come to."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lab.errors import UsageError
+from lab.interrupts import Stop
+from lab.progress import tell
+
+if TYPE_CHECKING:
+    from lab import choice
+    from lab.engines import Engine
+    from lab.model import Cell, FailOn, Job, Machine
+
+#: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
+LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)}
+
+#: What ``--cpus`` is when neither it nor ``--quota`` is given.
+DEFAULT_SIZES = "1,2,4,all"
+
+#: In the place of names of experiments: every one, the extra ones too.
+EVERY = "all"
+
+#: No interval gets narrower than this on any machine that does anything else.
+NARROWEST = 0.001
+
+_CELL_GRACE_SECONDS = 30.0
+
+#: Seeds are below this.
+SEEDS = 2**32
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what to run and where; ``lab plan`` has them too."""
+    which = "which ones, or all (default: all but the extra ones; see lab list)"
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
+    parser.add_argument(
+        "--cpus",
+        metavar="LIST",
+        help=f"sizes (default: {DEFAULT_SIZES}; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
+    )
+    parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
+    parser.add_argument(
+        "--quota", metavar="LIST", help="CPU time a second, in CPUs, such as 0.5,1.5; 'none' is no quota (docker)"
+    )
+    parser.add_argument(
+        "--jobs",
+        default="auto",
+        metavar="N",
+        help="cells at a time, on cores of their own: a number or auto (default)",
+    )
+    parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
+    parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
+    parser.add_argument(
+        "--python",
+        action="append",
+        metavar="BUILD",
+        help="a Python to run on, such as 3.9, 3.13t, 3.13t+gil, /path/to/python or all; repeat it for several",
+    )
+
+
+def add_gate_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which verdicts are a failure; ``lab gather`` has them too."""
+    from lab.model import FailOn
+
+    parser.add_argument(
+        "--fail-on",
+        choices=[one.value for one in FailOn],
+        default=FailOn.SURPRISE.value,
+        help="exit with 1 for a surprise (default); for a refuted or inconclusive verdict too; or never",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="an inconclusive verdict is a failure too, whatever --fail-on says"
+    )
+
+
+def gate(options: argparse.Namespace) -> FailOn:
+    """Which verdicts are a failure. Raises UsageError where the options contradict each other."""
+    from lab.model import FailOn
+
+    if options.strict and options.fail_on == FailOn.NEVER:
+        raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
+    return FailOn(options.fail_on)
+
+
+def check_limits(options: argparse.Namespace) -> None:
+    """Raises UsageError for sizes, quotas or jobs that cannot be read, before any engine is asked."""
+    from lab import packed, planner, quotas
+
+    planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
+    quotas.parse("none" if options.quota is None else options.quota)
+    packed.parse(options.jobs)
+    wanted_of(options).check()
+    seed = getattr(options, "seed", None)
+    if seed is not None and not 0 <= seed < SEEDS:
+        raise UsageError(f"--seed {seed}: give a whole number from 0 to {SEEDS - 1}")
+
+
+def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
+    """The cells that the options ask for, on this machine."""
+    from lab import planner, quotas
+
+    alone = options.quota is not None and options.cpus is None
+    sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
+    cells = planner.plan(sizes, machine.layout, smt=options.smt)
+    under = quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota)
+    return planner.across(under, [one["build"] for one in machine.details.get("builds", ())])
+
+
+def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozenset[str]:
+    """The ids of the cells whose CPUs the user has named."""
+    from lab import planner
+
+    sizes = planner.parse_sizes(options.cpus) if options.cpus is not None else ()
+    named = {size for size in sizes if isinstance(size, tuple)}
+    return frozenset(cell.id for cell in cells if cell.cpus in named)
+
+
+def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The experiments named, each once, in the order to run them; of no names those that are not extra, of ``all``
+    every one. Raises UsageError for an unknown name."""
+    from lab import experiments
+
+    if not wanted:
+        return tuple(experiments.usual())
+    named = named_experiments([name for name in wanted if name != EVERY])
+    return tuple(experiments.in_order()) if EVERY in wanted else named
+
+
+def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The experiments of these names, each once, in the order to run them. Raises UsageError for an unknown name."""
+    from lab import experiments
+
+    known = experiments.in_order()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UsageError(f"there is no experiment {unknown[0]!r}; there are: {', '.join(known)}")
+    return tuple(name for name in known if name in wanted)
+
+
+def new_session(began: float) -> str:
+    """A name for a session that began then (seconds since the epoch): sortable by time, and used once."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
+
+
+def level_of(options: argparse.Namespace) -> tuple[float, float]:
+    seconds, width = LEVELS[options.level]
+    if options.time_limit is not None:
+        seconds = check_seconds(options.time_limit)
+    if options.width is not None:
+        width = options.width
+        if not NARROWEST <= width < 1:
+            raise UsageError(
+                f"--width {width:g}: give the half-width of an interval as a share of its value, from {NARROWEST:g} (a"
+                " tenth of a percent) to below 1, such as 0.02"
+            )
+    return seconds, width
+
+
+def check_seconds(limit: float) -> float:
+    """A time limit that can be kept. Raises UsageError."""
+    if not (limit > 0 and math.isfinite(limit)):
+        raise UsageError(f"--time-limit {limit:g}: give a number of seconds above 0, such as 10")
+    return limit
+
+
+def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
+    """What an engine is asked to run, with its deadlines."""
+    from lab.model import Job
+
+    each = 20 + 2 * seconds
+    return Job(
+        session=session,
+        cell=cell,
+        experiments=experiments,
+        seconds=seconds,
+        width=width,
+        experiment_deadline=each,
+        # One experiment may hang to its deadline; the others take a few seconds each.
+        cell_deadline=each + seconds + 5 * len(experiments) + _CELL_GRACE_SECONDS,
+        seed=seed,
+    )
+
+
+def choose_engine(options: argparse.Namespace, session: str, stop: Stop) -> tuple[Engine, Machine]:
+    """The engine that the options ask for, probed; see :func:`lab.choice.choose`."""
+    from lab import choice
+
+    def pulling(line: str) -> None:
+        tell(line)
+        stop.at_once = True
+
+    return choice.choose(wanted_of(options), session, tell, pulling)
+
+
+def wanted_of(options: argparse.Namespace) -> choice.Wanted:
+    """The engine, image and builds that the options name."""
+    from lab import choice
+
+    return choice.Wanted(
+        engine=options.engine, image=options.image, pythons=tuple(getattr(options, "python", None) or ())
+    )

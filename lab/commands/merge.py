@@ -1,0 +1,86 @@
+"""``lab merge``: several sessions as one, for a matrix of jobs that measured a limit or a build each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import asked
+from lab.errors import UsageError
+from lab.progress import tell
+
+if TYPE_CHECKING:
+    from lab.model import Session
+
+HELP = "join sessions of several limits, builds or machines into one summary"
+EXAMPLE = """\
+examples:
+  lab merge DIR…                            one table of them all
+  lab merge DIR --format markdown           every session below DIR, as a job's summary
+  lab merge DIR… --output DIR --format json kept as a session too
+
+exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names; 2 not sessions,
+  or a cell that is in two of them; 3 a cell failed, or nothing can be written"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    from lab import reports
+
+    parser.add_argument(
+        "sessions", nargs="+", type=Path, metavar="SESSION", help="sessions' folders, or folders that hold several"
+    )
+    parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="keep the joined session in a folder below DIR")
+    asked.add_gate_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read them, join, store, print; returns the exit code."""
+    from lab import archive, merging, reports, sessions
+
+    reports.check(options.format)
+    fail_on = asked.gate(options)
+    folders = dict.fromkeys(folder.resolve() for named in options.sessions for folder in _meant(named))
+    found = merging.join([archive.load(folder) for folder in folders])
+    if options.output:
+        tell(f"session kept in {_store(options.output, found)}")
+    sys.stdout.write(reports.render(found, options.format))
+    return sessions.exit_code(found, fail_on=fail_on, strict=options.strict)
+
+
+def _meant(named: Path) -> list[Path]:
+    from lab import archive
+
+    below = archive.folders(named) if named.is_dir() and not (named / "session.json").exists() else []
+    if named.is_dir() and not below and not (named / "session.json").exists():
+        raise UsageError(f"there is no session in {named}; name sessions' folders, or folders that hold some")
+    return below or [archive.find(named)]
+
+
+def _store(parent: Path, session: Session) -> Path:
+    from lab import parcel, reports, sessions
+    from lab.errors import StoreError
+    from lab.store import SessionFolder
+
+    with SessionFolder(parent, session.id) as folder:
+        manifest = sessions.manifest(
+            id=session.id,
+            began=session.began,
+            machine=session.machine,
+            arguments=session.arguments,
+            cells=[one.cell for one in session.results],
+            code_sha256=session.code_sha256,
+        )
+        for result in session.results:
+            if result.records:
+                with folder.cell(result.cell.id) as file:
+                    file.append(parcel.lines(result))
+        noise = sessions.noise(session.results)
+        folder.write_manifest({**manifest, "noise": noise, "report": reports.document(session)})
+        folder.seal()
+        if folder.failure:
+            raise StoreError(f"{folder.failure}; name another folder with --output")
+    return folder.path

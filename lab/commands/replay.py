@@ -1,0 +1,141 @@
+"""``lab replay``: a stored session again: the same plan, image, seed and arguments, here or on another machine."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab import asked
+from lab.commands import run as run_command
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.likeness import Difference
+    from lab.model import Cell, Machine
+    from lab.repetition import Both, Repetition
+
+HELP = "repeat a stored session and show, verdict by verdict, what is the same and what differs"
+EXAMPLE = """\
+examples:
+  lab replay                the newest session again
+  lab replay DIR            another one, such as from another machine
+  lab replay DIR --engine local --image IMAGE
+
+The repetition is stored as a session of its own.
+
+exit codes: 0 no verdict differs; 1 a decisive one does (--strict: or one that decides nothing);
+  2 not a session; 3 a cell or the engine failed; 130 interrupted"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("session", nargs="?", type=Path, metavar="SESSION", help="a folder (default: the newest)")
+    parser.add_argument("--engine", choices=("docker", "local"), help="another engine than it had")
+    parser.add_argument("--image", help="another image than it had (docker)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="keep the repetition in a folder below DIR")
+    parser.add_argument("--strict", action="store_true", help="a verdict that one of them decides is a failure too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read it, run it again, compare, print; returns the exit code."""
+    from lab import archive, likeness, repetition, sessions
+    from lab.progress import tell
+    from lab.store import default_folder
+
+    folder = archive.find(options.session or default_folder())
+    then, manifest = archive.load(folder), archive.manifest(folder)
+    again = _options(options, manifest)
+    tell(f"replaying {then.id}: {', '.join(again.experiments)}, engine {again.engine}, seed {again.seed}")
+
+    def same_cells(machine: Machine) -> tuple[Cell, ...]:
+        layout = "CPUs"
+        before, here = likeness.machine_facts(then.machine), likeness.machine_facts(machine)
+        if before.get(layout) == here.get(layout) and then.machine.cpus == machine.cpus:
+            return archive.planned(manifest)
+        tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
+        return asked.cells_of(again, machine)
+
+    now, where = run_command.measure(again, choose_cells=same_cells, replay_of=then.id)
+    tell(where)
+    found = repetition.repeated(then, now)
+    unlike = likeness.between(then, now)
+    parts = [f"{now.id} repeats {then.id}", *_machines(unlike), *_verdicts(found)]
+    width = shutil.get_terminal_size((80, 24)).columns
+    from lab import layout
+
+    sys.stdout.write("".join(layout.sentence(line, width) + "\n" for line in parts))
+    code = 130 if now.interrupted else sessions.exit_code(now, strict=False)
+    if code in (130, 3):
+        return code
+    return int(bool(found.turned or (options.strict and found.undecided)))
+
+
+def _options(options: argparse.Namespace, manifest: Mapping[str, Any]) -> argparse.Namespace:
+    """The options of the run that it was, as its manifest has them; those that were given here go before."""
+    parser = argparse.ArgumentParser()
+    run_command.configure(parser)
+    again = parser.parse_args([])
+    arguments = {"engine": manifest["engine"], "image": manifest.get("machine", {}).get("image"), "seed": 1}
+    arguments |= manifest["arguments"]
+    if arguments["engine"] not in ("docker", "local"):
+        raise UsageError(f"a session of the engine {arguments['engine']!r} cannot be repeated; lab run can")
+    again.output = options.output
+    if options.engine:
+        arguments |= {"engine": options.engine, "image": None}
+    if options.image:
+        arguments["image"] = options.image
+    elif arguments["engine"] == "docker" and not options.engine:
+        arguments["image"] = _image(arguments["image"], manifest.get("machine", {}).get("details", {}).get("image_id"))
+    run_command.take_over(again, arguments)
+    return again
+
+
+def _image(name: str | None, digest: str | None) -> str | None:
+    """What names the same image here: its name where that still means it, its digest where the engine has it."""
+    from docker.errors import ImageNotFound
+
+    from lab import containers
+
+    if not name or not digest:
+        return name
+    client = containers.client_for_this_environment()
+    try:
+        for known in (name, digest):
+            try:
+                with containers.translated(f"looking for the image {known}"):
+                    if client.images.get(known).id == digest:
+                        return known
+            except ImageNotFound:
+                continue
+    finally:
+        client.close()
+    return name
+
+
+def _machines(unlike: Sequence[Difference]) -> list[str]:
+    if not unlike:
+        return ["machine, image and code: the same"]
+    return ["what differs:", *(f"- {one.what}: {one.base} then, {one.new} now" for one in unlike)]
+
+
+def _verdicts(found: Repetition) -> list[str]:
+    from lab.repetition import counted
+
+    total = len(found.same) + len(found.turned) + len(found.undecided)
+    lines = [f"verdicts: {len(found.same)} of {total} the same ({counted(found.same) or 'none'})"]
+    for title, chosen in (("other verdicts", found.turned), ("decided in one of the two only", found.undecided)):
+        if chosen:
+            lines += [f"{title}:", *map(_line, chosen)]
+    for title, some in (("only then", found.only_then), ("only now", found.only_now)):
+        if some:
+            cells = ", ".join(dict.fromkeys(one.cell for one in some))
+            lines.append(f"{title}: {len(some)} verdicts, cells {cells}")
+    return lines
+
+
+def _line(one: Both) -> str:
+    return f"- {one.then.claim} at {one.then.cell}: {one.then.verdict} then, {one.now.verdict} now: {one.now.reason}"

@@ -1,0 +1,67 @@
+"""A stored session held against its seal, its records' own hashes, and its report against its records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lab import __version__, archive, sealing
+from lab.errors import StoreError
+from lab.model import Session
+from lab.records import read
+from lab.store import read_files
+
+_NAMED = 5
+
+
+def inspect(folder: Path) -> tuple[tuple[str, ...], bool]:
+    """What is wrong with a session, a sentence each, and whether it was sealed.
+
+    Raises UsageError when it is none, StoreError when the system refuses to read it.
+    """
+    manifest = archive.manifest(folder)
+    try:
+        files = read_files(folder)
+    except OSError as error:
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
+    found: list[str] = []
+    sealed = (folder / sealing.NAME).exists()
+    if sealed:
+        try:
+            found += sealing.differences(json.loads((folder / sealing.NAME).read_bytes()), files)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            found.append(f"{sealing.NAME} cannot be read ({error!r}): nothing can be held against it")
+    elif manifest.get("report") and "versions" in manifest:
+        found.append(f"{sealing.NAME} is missing: the session came to its end, and was sealed then")
+    named = " ".join(found)
+    for name, content in files.items():
+        if name.endswith(".jsonl"):
+            faults = read(content).faults
+            found += [f"{name}: {'; '.join(faults)}"] if faults and f"{name} was changed" not in named else []
+    session = archive.load(folder)
+    found += [] if named else _missing(session, files)
+    found += _against_its_records(session, manifest)
+    return tuple(found), sealed
+
+
+def _missing(session: Session, files: dict[str, bytes]) -> list[str]:
+    wanted = [f"{one.cell.id}.jsonl" for one in session.results if "its records are missing" in (one.reason or "")]
+    return [f"{name} is missing" for name in wanted if name not in files]
+
+
+def _against_its_records(session: Session, manifest: dict[str, Any]) -> Iterator[str]:
+    """Verdicts in the report that the records do not give; another version may judge otherwise, and is not asked."""
+    report = manifest.get("report") or {}
+    said = {(one["claim"], one["cell"]): one["verdict"] for one in report.get("verdicts", ())}
+    if report.get("session", {}).get("versions", {}).get("lab") != __version__ or "versions" not in manifest:
+        return
+    wrong = [
+        f"{one.claim} at {one.cell} is {said[one.claim, one.cell]}, its records give {one.verdict}"
+        for one in session.judgements
+        if said.get((one.claim, one.cell), one.verdict) != one.verdict
+    ]
+    yield from (f"the report says {line}" for line in wrong[:_NAMED])
+    if len(wrong) > _NAMED:
+        yield f"and {len(wrong) - _NAMED} more verdicts that the records do not give"

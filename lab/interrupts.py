@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM as requests to stop, which tear nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from lab.errors import Interrupted
+
+
+class Stop:
+    """Whether SIGINT or SIGTERM came."""
+
+    requested = False
+    #: Nothing can be torn yet, and what is under way (a pull) may take long.
+    at_once = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler. It only takes note, so that nothing is torn; a second signal does not wait."""
+        if self.at_once:
+            raise Interrupted("interrupted before anything was measured")
+        if self.requested:
+            raise Interrupted("interrupted twice; what a cell left is removed by: lab clean")
+        self.requested = True
+        with contextlib.suppress(OSError):  # not print: the signal may have come in the middle of one
+            os.write(2, b"interrupted: ending the cell; what was measured follows\n")
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[Stop]:
+    """Within this, Ctrl-C and SIGTERM ask to stop instead of stopping at once."""
+    stop = Stop()
+    usual = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -1,0 +1,34 @@
+"""Tables and sentences in a terminal of any width. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+#: In a narrower one lines are this long all the same.
+NARROWEST = 40
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """A table where it fits into that many columns; else a paragraph for each row."""
+    import tabulate
+
+    width = max(width, NARROWEST)
+    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0  # no wider than what is in it
+    try:
+        text = str(tabulate.tabulate(rows, headers=head, disable_numparse=True))
+    finally:
+        tabulate.MIN_PADDING = usual
+    if max(map(len, text.splitlines()), default=0) <= width:
+        return text
+    return "\n".join(sentence(_paragraph(head, row), width) for row in rows)
+
+
+def _paragraph(head: Sequence[str], row: Sequence[str]) -> str:
+    first, *others = zip(head, row, strict=True)
+    return f"- {first[1]}: " + "; ".join(f"{name} {value}" for name, value in others if value not in ("", "-"))
+
+
+def sentence(text: str, width: int) -> str:
+    """A sentence, broken into lines of at most that many columns; words that are longer are broken too."""
+    return textwrap.fill(text, max(width, NARROWEST), subsequent_indent="  ", break_on_hyphens=False)

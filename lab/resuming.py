@@ -1,0 +1,111 @@
+"""A run that was killed or interrupted, taken up again: what of it is whole, and whether it may go on here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import archive, engines, likeness, store
+from lab.errors import UsageError
+from lab.model import Cell, CellResult, Machine, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What there is of the run: its folder, its manifest, its plan, and the cells of it that are whole, by their ids.
+    ``wall_seconds`` is the time that these took."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    cells: tuple[Cell, ...]
+    kept: Mapping[str, CellResult]
+    machine: Machine
+    code_sha256: str
+    wall_seconds: float
+
+    def manifest_at(self, time: float) -> dict[str, Any]:
+        """The manifest to go on with: without what its end said, and with the time (since the epoch) of going on."""
+        begun = {name: value for name, value in self.manifest.items() if name not in ("report", "ended", "noise")}
+        return {**begun, "resumed": [*self.manifest.get("resumed", ()), time]}
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        arguments: Mapping[str, Any] = self.manifest["arguments"]
+        return arguments
+
+
+def take_up(named: Path | None, parent: Path) -> Past:
+    """The run in this folder, or the newest one below ``parent`` that did not come to its end.
+
+    Raises UsageError when there is none, when nothing of it is missing, when it is still running, or when it comes
+    from a version that did not note what it takes to go on.
+    """
+    folder = archive.find(named) if named else _newest_unfinished(parent)
+    if store.is_written(folder):
+        raise UsageError(f"{folder.name} is still being written by another lab; wait for it, or end it first")
+    session = archive.load(folder)
+    manifest = archive.manifest(folder)
+    # A cell whose end nobody noted may have been limited otherwise than asked: only the engine could tell.
+    noted = {*archive.endings(folder), *(one["id"] for one in (manifest.get("report") or {}).get("cells", ()))}
+    kept = {
+        one.cell.id: one
+        for one in session.results
+        if one.status is Status.UNAVAILABLE or (one.status is Status.MEASURED and one.cell.id in noted)
+    }
+    if len(kept) == len(session.results) and not unfinished(manifest):
+        raise UsageError(f"{folder.name} is complete, nothing of it is missing; lab report {folder} shows it")
+    if "seed" not in manifest["arguments"]:
+        raise UsageError(f"{folder.name} is of a lab that did not note its seed; it can be read, but not resumed")
+    return Past(
+        folder=folder,
+        manifest=manifest,
+        cells=archive.planned(manifest),
+        kept=kept,
+        machine=session.machine,
+        code_sha256=session.code_sha256,
+        wall_seconds=sum(one.wall_seconds for one in kept.values()),
+    )
+
+
+def unfinished(manifest: Mapping[str, Any]) -> bool:
+    """Whether the run has not come to its end."""
+    report = manifest.get("report")
+    return not report or bool(report["session"]["interrupted"])
+
+
+def _newest_unfinished(parent: Path) -> Path:
+    for folder in reversed(archive.folders(parent)):
+        try:
+            if unfinished(archive.manifest(folder)):
+                return folder
+        except UsageError:  # not a session that this version can read
+            continue
+    raise UsageError(f"no session in {parent} was cut short; lab sessions lists them")
+
+
+def clear(past: Past) -> None:
+    """Remove what the run that was killed has left on its engine: it would run beside the cells, and its containers
+    have their names. Raises EngineError when the engine does not answer."""
+    arguments = past.arguments
+    engines.make(arguments["engine"], image=arguments["image"], session=past.folder.name).close()
+
+
+def check(past: Past, machine: Machine, code_sha256: str) -> None:
+    """Raises UsageError when this is not the machine, the software and the lab that the run was begun with."""
+    found = likeness.differences(likeness.machine_facts(past.machine), likeness.machine_facts(machine))
+    found += likeness.differences(
+        likeness.build_facts(past.machine, past.code_sha256), likeness.build_facts(machine, code_sha256)
+    )
+    if found:
+        raise UsageError(
+            f"{past.folder.name} cannot go on here, its cells would not compare: it had {'; '.join(map(str, found))};"
+            f" run it anew: lab replay {past.folder}"
+        )
+
+
+def joined(past: Past | None, cells: tuple[Cell, ...], ran: tuple[CellResult, ...]) -> tuple[CellResult, ...]:
+    """The results of the whole plan, in its order, those that were there before among them."""
+    found = {**(past.kept if past else {}), **{one.cell.id: one for one in ran}}
+    return tuple(found[cell.id] for cell in cells)

@@ -1,0 +1,123 @@
+"""The stored sessions at a glance: what their manifests say and what is in their folders, without reading records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from lab import archive, sealing, store
+from lab.errors import LabError
+from lab.model import Status
+
+
+class State(StrEnum):
+    """How a session is."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"  # by Ctrl-C or SIGTERM
+    CUT_SHORT = "cut short"  # killed, or the disk was full
+    RUNNING = "running"
+    DAMAGED = "damaged"  # a file is missing, or has another size than when it was sealed
+    UNREADABLE = "unreadable"  # not a manifest, or one of a newer version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One session. ``noise`` is the share of blocks that something disturbed; ``None`` where nobody has counted."""
+
+    id: str
+    path: str
+    began: float | None
+    where: str
+    image: str | None
+    measured: int
+    planned: int
+    surprises: int | None
+    noise: float | None
+    state: State
+    reason: str
+    size_bytes: int
+
+
+def entries(parent: Path) -> list[Entry]:
+    """The sessions below a folder, the oldest first."""
+    return [_entry(folder) for folder in archive.folders(parent)]
+
+
+def _entry(folder: Path) -> Entry:
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    try:
+        manifest = archive.manifest(folder)
+        return _described(folder, manifest, size)
+    except (LabError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return Entry(
+            id=folder.name,
+            path=str(folder),
+            began=None,
+            where="-",
+            image=None,
+            measured=0,
+            planned=0,
+            surprises=None,
+            noise=None,
+            state=State.UNREADABLE,
+            reason=str(error) if isinstance(error, LabError) else "session.json does not describe a session",
+            size_bytes=size,
+        )
+
+
+def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
+    report = manifest.get("report") or {}
+    cells = report.get("cells") or archive.endings(folder).values()
+    machine = manifest.get("machine") or {}
+    python = machine.get("python") or {}
+    state, reason = _state(folder, report)
+    where = [manifest["engine"], f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"]
+    blocks = sum(one["blocks"] for one in manifest.get("noise", {}).values())
+    disturbed = sum(sum(one["disturbed"].values()) for one in manifest.get("noise", {}).values())
+    return Entry(
+        id=folder.name,
+        path=str(folder),
+        began=float(manifest["began"]),
+        where=" ".join(filter(None, where)),
+        image=machine.get("image"),
+        measured=sum(one["status"] == Status.MEASURED for one in cells),
+        planned=sum(cell.available for cell in archive.planned(manifest)),
+        surprises=sum(one["surprise"] for one in report["verdicts"]) if report else None,
+        noise=disturbed / blocks if blocks else None,
+        state=state,
+        reason=reason,
+        size_bytes=size,
+    )
+
+
+def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:
+    if store.is_written(folder):
+        return State.RUNNING, ""
+    damage = _damage(folder)
+    if damage:
+        return State.DAMAGED, damage
+    if not report:
+        return State.CUT_SHORT, ""
+    return (State.INTERRUPTED if report["session"]["interrupted"] else State.COMPLETE), ""
+
+
+def _damage(folder: Path) -> str:
+    """What of the sealed files is plainly not as it was; empty where that does not show without reading them."""
+    try:
+        sealed = json.loads((folder / sealing.NAME).read_bytes())["files"]
+        for name, file in sealed.items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != file["bytes"]:
+                return f"{name} was changed"
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return f"{sealing.NAME} cannot be read"
+    return ""

@@ -1,0 +1,168 @@
+"""Comparing sessions: which numbers changed, how sure that is, and what makes two sessions unlike."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lab import comparison, likeness
+from lab.comparison import Change
+from lab.model import Session
+from lab.stats import Estimate
+from tests import scripts
+
+Round = dict[str, dict[str, Any]]
+
+
+def messages(trip: float, seed: int, *, speed: float = 1.0, spread: float = 0.01, rounds: int = 20) -> Session:
+    """A session whose round trips take ``trip`` times the usual, on a machine of that speed."""
+    noise = random.Random(seed)
+    said: list[scripts.Said] = []
+    for _ in range(rounds):
+        now: Round = {
+            name: {
+                "seconds": 1e-4 * size * trip / speed * noise.gauss(1, spread),
+                "each": 1e-5 * size * trip / speed * noise.gauss(1, spread),
+                "disturbed": None,
+            }
+            for name, size in (
+                ("bare pipe", 0.5),
+                ("Pipe", 1),
+                ("SimpleQueue", 1.2),
+                ("Queue", 3),
+                ("Manager queue", 9),
+            )
+        }
+        for name, count in (("one process", 1), ("probe", 2)):
+            rate = 10000 * count * speed * noise.gauss(1, spread)
+            now[name] = {"rate": rate, "cores": float(count), "delay": 0.0, "lost": 0.0, "disturbed": None}
+        said.append(("sample", {"name": "round", "values": now}))
+    return scripts.session(scripts.ran(2, {"messages": said}), experiments=("messages",))
+
+
+def changes(base: Session, new: Session, **how: float) -> dict[str, Change]:
+    return {one.name: one.change for one in comparison.compare(base, new, **how).pairs}
+
+
+def test_a_tenth_slower_is_a_regression_and_a_tenth_quicker_an_improvement() -> None:
+    base, slower = messages(1, 1), messages(1.1, 2)
+    assert changes(base, slower)["messages: round trip, Queue"] is Change.REGRESSION
+    assert changes(slower, base)["messages: round trip, Queue"] is Change.IMPROVEMENT
+    assert changes(base, slower)["messages: messages a second, Queue"] is Change.REGRESSION
+    assert comparison.compare(base, slower).regressed
+    assert not comparison.compare(slower, base).regressed
+
+
+def test_like_sessions_are_alike() -> None:
+    found = changes(messages(1, 1), messages(1, 2))
+    assert set(found.values()) == {Change.ALIKE}
+    assert len(found) == 12
+
+
+def test_a_change_within_the_tolerance_is_none() -> None:
+    found = changes(messages(1, 1), messages(1.1, 2), tolerance=0.2)
+    assert found["messages: round trip, Queue"] is Change.ALIKE
+
+
+def test_what_is_noisy_is_undecided() -> None:
+    found = changes(messages(1, 1, spread=0.2, rounds=6), messages(1.1, 2, spread=0.2, rounds=6))
+    assert found["messages: round trip, Queue"] is Change.UNDECIDED
+
+
+def test_a_machine_that_was_slower_just_then_is_no_regression() -> None:
+    found = changes(messages(1, 1), messages(1, 2, speed=0.6))
+    assert Change.REGRESSION not in found.values()
+
+
+def test_slower_on_a_machine_that_was_quicker_just_then_is_not_hidden_as_alike_nor_called_sure() -> None:
+    found = comparison.compare(messages(1, 1), messages(1.3, 2, speed=1.3))
+    trip = next(one for one in found.pairs if one.name == "messages: round trip, Queue")
+    assert trip.at_speed
+    assert trip.at_speed.value == pytest.approx(1.3, rel=0.02)
+    assert trip.change is not Change.REGRESSION
+
+
+def got(session: Session, cpus: float) -> Session:
+    """The same, had its cell got so many CPUs."""
+    (result,) = session.results
+    *others, end = result.records
+    end = dataclasses.replace(end, data={**end.data, "delivered": {"cpus": cpus}})
+    return dataclasses.replace(session, results=(dataclasses.replace(result, records=(*others, end)),))
+
+
+@pytest.mark.parametrize(("cpus", "change"), [(1.9, Change.REGRESSION), (1.7, Change.UNDECIDED)])
+def test_where_the_machine_was_short_nothing_is_decided(cpus: float, change: Change) -> None:
+    found = comparison.compare(got(messages(1, 1), 1.95), got(messages(1.1, 2), cpus))
+    assert {one.change for one in found.pairs if "round trip" in one.name} == {change}
+    assert len(found.short) == (change is Change.UNDECIDED)
+
+
+def test_a_number_of_which_nobody_knows_the_better_way_is_only_changed() -> None:
+    base, new = messages(1, 1), messages(1, 2)
+    wider = [dataclasses.replace(one, value=9.0, low=8.9, high=9.1) for one in new.judgements]
+    found = comparison.compare(base, dataclasses.replace(new, judgements=tuple(wider)))
+    assert {one.change for one in found.pairs if one.name.startswith("messages.")} == {Change.CHANGED}
+    assert not found.regressed
+
+
+@pytest.mark.parametrize(("name", "way"), [("gil.no-speedup", -1), ("cliff: speed-up, SHA-256 of 512 bytes", -1)])
+def test_less_speed_up_is_worse(name: str, way: int) -> None:
+    assert comparison.worse(name, "") == way
+
+
+def test_more_numbers_make_each_interval_wider() -> None:
+    one = Estimate(1.0, 0.98, 1.02, 20)
+    widths = [
+        found.high - found.low for found in (comparison.ratio([one], [one], each) for each in (0.95, 0.99, 0.9999))
+    ]
+    assert widths == sorted(widths)
+    assert widths[0] == pytest.approx(0.04 * 2**0.5, rel=0.05)
+
+
+def test_a_verdict_that_becomes_a_surprise_is_a_regression() -> None:
+    good = scripts.session(scripts.ran(2, {"pipe": scripts.pipe()}))
+    bad = scripts.session(scripts.ran(2, {"pipe": [scripts.observe("answered", False)]}))
+    assert comparison.compare(good, bad).regressed
+    assert not comparison.compare(bad, good).regressed
+    (turn,) = comparison.compare(good, bad).turns
+    assert (turn.claim, turn.base.verdict, turn.new.verdict) == ("pipe.duplex", "confirmed", "refuted")
+
+
+def test_cells_of_other_names_are_paired_by_their_limit() -> None:
+    base = messages(1, 1)
+    (result,) = base.results
+    other = dataclasses.replace(result, cell=dataclasses.replace(result.cell, id="3.14-cpu2"))
+    renamed = dataclasses.replace(base, results=(other,))
+    assert len(comparison.in_common(base, renamed)) == 1
+
+
+def change(session: Session, **changes: Any) -> Session:
+    return dataclasses.replace(session, machine=dataclasses.replace(session.machine, **changes))
+
+
+@pytest.mark.parametrize(
+    ("edit", "what"),
+    [
+        pytest.param(lambda one: one, [], id="nothing"),
+        pytest.param(lambda one: change(one, cpus=(0,)), ["CPUs"], id="fewer CPUs"),
+        pytest.param(lambda one: change(one, engine="local"), ["engine"], id="another engine"),
+        pytest.param(lambda one: change(one, python=scripts.python((3, 14, 0))), ["Python"], id="another Python"),
+        pytest.param(
+            lambda one: dataclasses.replace(one, code_sha256="1" * 64), ["code of the cells"], id="other code"
+        ),
+        pytest.param(lambda one: change(one, details={}), ["engine"], id="an engine that says no version"),
+    ],
+)
+def test_what_makes_sessions_unlike_is_named(edit: Callable[[Session], Session], what: list[str]) -> None:
+    base = scripts.every_kind()["expected"]
+    assert [one.what for one in likeness.between(base, edit(base))] == what
+
+
+def test_what_an_older_session_does_not_know_is_no_difference() -> None:
+    base = scripts.every_kind()["expected"]
+    newer = change(base, details={**base.machine.details, "host": {"microcode": ["0x1"]}})
+    assert likeness.between(base, newer) == ()

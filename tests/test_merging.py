@@ -1,0 +1,83 @@
+"""Joining sessions: a matrix of limits and builds in one table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from lab import archive, merging, reports, summary
+from lab.errors import UsageError
+from lab.model import CellResult, Session, Status
+from tests import scripts
+from tests.terminal import Lab
+from tests.test_archive import stored
+
+LACKING = CellResult(cell=scripts.cell(4), status=Status.UNAVAILABLE, reason=scripts.cell(4).reason)
+
+
+def one(size: int, version: tuple[int, int, int] = (3, 13, 5), *, gil: bool = True, name: str = "") -> Session:
+    python = scripts.python(version, gil=gil)
+    result = scripts.ran(size, {"pipe": scripts.pipe(), "pool": scripts.pool(size)}, python=python)
+    found = scripts.session(result, LACKING, experiments=("pool", "pipe"))
+    machine = dataclasses.replace(found.machine, python=python)
+    return dataclasses.replace(found, id=name or f"{size}-{version[1]}", machine=machine)
+
+
+def test_limits_of_one_build_stand_beside_each_other_as_in_one_run() -> None:
+    joined = merging.join([one(1), one(2)])
+    assert [result.cell.label for result in joined.results] == ["1", "4", "2"]
+    assert len(joined.judgements) == 3 * 7
+    (claims,) = [table for table in summary.tables(joined) if table.title == "Claims"]
+    assert claims.head == ("claim", "1 CPU", "4 CPUs", "2 CPUs")
+
+
+def test_builds_are_named_in_the_labels_of_their_cells() -> None:
+    joined = merging.join([one(2), one(2, (3, 14, 0), gil=False)])
+    assert [result.cell.label for result in joined.results] == ["2, 3.13.5", "4, 3.13.5", "2, 3.14.0t"]
+    assert len({result.cell.id for result in joined.results}) == 3
+    assert {judgement.cell for judgement in joined.judgements} == {result.cell.id for result in joined.results}
+
+
+def test_machines_are_numbered_in_the_labels_of_their_cells() -> None:
+    other = one(2, name="other")
+    other = dataclasses.replace(other, machine=dataclasses.replace(other.machine, cpus=(0, 1, 2), host_cpus=(0, 1, 2)))
+    joined = merging.join([one(2), other])
+    assert [result.cell.label for result in joined.results][::2] == ["2, machine 1", "2, machine 2"]
+    assert sum("note: " in note for note in joined.notes) == 2
+
+
+def test_a_cell_that_one_machine_lacks_gives_way_to_one_that_was_measured() -> None:
+    four = scripts.session(scripts.ran(4, {"pipe": scripts.pipe()}, cpus=4), machine=scripts.machine(4))
+    joined = merging.join([one(2), dataclasses.replace(four, id="four")])
+    assert [result.status for result in joined.results] == [Status.MEASURED, Status.MEASURED]
+
+
+def test_the_same_cell_twice_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"cpu2 is in a and in b, both on CPython 3\.13\.5"):
+        merging.join([one(2, name="a"), one(2, name="b")])
+
+
+def test_sessions_of_two_versions_of_the_lab_are_refused() -> None:
+    with pytest.raises(UsageError, match="several versions of the lab"):
+        merging.join([one(1), dataclasses.replace(one(2), lab_version="0.0.1")])
+
+
+@pytest.mark.parametrize("form", reports.formats())
+def test_what_was_joined_can_be_shown_in_every_format(form: str) -> None:
+    assert "3.14" in reports.render(merging.join([one(2), one(2, (3, 14, 0), gil=False)]), form) or form in (
+        "transcript",
+        "pyperf",
+    )
+
+
+def test_the_joined_session_is_stored_and_read_back_as_it_is(lab: Lab, tmp_path: Path) -> None:
+    for number, session in enumerate((one(1), one(2))):
+        stored(session, tmp_path / "in", f"2026010{number}-000000-aa")
+    code, out, _ = lab("merge", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--format", "json")
+    assert code == 0
+    (folder,) = (tmp_path / "out").iterdir()
+    assert json.loads(json.dumps(reports.document(archive.load(folder)))) == json.loads(out)
+    assert lab("verify", str(folder))[0] == 0

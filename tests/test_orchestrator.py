@@ -1,0 +1,79 @@
+"""What the manifest says of machines, and what makes a session repeatable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import lab
+from lab import orchestrator
+from lab.experiments._rounds import shuffler
+from lab.worker import host
+
+CPUINFO = """\
+processor\t: 0
+model name\t: A processor
+microcode\t: 0x2b
+
+processor\t: 1
+model name\t: A processor
+microcode\t: 0x2c
+"""
+
+
+def test_the_microcode_of_every_processor_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text(CPUINFO)
+    found = host.describe(str(tmp_path))
+    assert found["microcode"] == ["0x2b", "0x2c"]
+    assert (found["kernel"], found["kernel_version"]) == (os.uname().release, os.uname().version)
+
+
+def test_where_the_kernel_tells_no_microcode_there_is_none(tmp_path: Path) -> None:
+    assert host.describe(str(tmp_path))["microcode"] == []
+
+
+def test_this_machine_is_described() -> None:
+    found = orchestrator.facts()
+    assert found["cpus"] >= 1
+    assert {"name", "processor", "cgroup_version", "python", "kernel", "microcode"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("script", "version"),
+    [
+        pytest.param("echo 2.26.1", "2.26.1", id="there"),
+        pytest.param("exit 1", None, id="it fails"),
+        pytest.param("true", None, id="it says nothing"),
+    ],
+)
+def test_compose_is_asked_for_its_version(
+    script: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "cli-plugins" / "docker-compose"
+    plugin.parent.mkdir()
+    plugin.write_text(f"#!/bin/sh\n{script}\n")
+    plugin.chmod(0o755)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert orchestrator.compose_version() == version
+
+
+def test_without_compose_there_is_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(orchestrator, "_PLUGINS", ())
+    assert orchestrator.compose_version() is None
+
+
+def test_the_same_seed_gives_the_same_order_and_another_one_another() -> None:
+    arms = list(range(20))
+    orders = [shuffler(seed).sample(arms, 20) for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_every_experiment_that_shuffles_does_so_by_the_runs_seed() -> None:
+    files = list((Path(lab.__file__).parent / "experiments").glob("*.py"))
+    assert [file.name for file in files if "shuffler()" in file.read_text()] == []
+    assert sum("shuffler(voice.seed)" in file.read_text() for file in files) >= 9
