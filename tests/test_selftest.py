@@ -189,6 +189,7 @@ def test_every_neighbour_gets_so_many_cells_in_turn(
     (folder,) = (tmp_path / "multicore-lab" / "sessions").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "cell.zip",
+        "cells.log",
         *sorted(f"{job.cell.id}.jsonl" for job in fake.jobs),
         "session.json",
     ]
