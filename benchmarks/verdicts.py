@@ -33,9 +33,9 @@ from lab.experiments._rounds import ALONE, Arm, Crew, shuffler
 from lab.experiments.gil import arms_for as gil_arms
 from lab.interrupts import stopping
 from lab.model import CellResult, Status
-from lab.progress import tell
 from lab.stats import Estimate, estimate, median, ratio
 from lab.store import SessionFolder
+from lab.telling import tell
 from lab.verdicts import evidence_of
 
 SECTIONS = ("precision", "controls", "coverage", "pairs")

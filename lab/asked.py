@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import math
-import secrets
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
 from lab.interrupts import Stop
-from lab.progress import tell
+from lab.telling import tell
 
 if TYPE_CHECKING:
     from lab import choice
     from lab.engines import Engine
-    from lab.model import Cell, FailOn, Job, Machine
+    from lab.gates import FailOn
+    from lab.model import Cell, Job, Machine
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
 LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)}
@@ -67,7 +67,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which verdicts are a failure; ``lab gather`` has them too."""
-    from lab.model import FailOn
+    from lab.gates import FailOn
 
     parser.add_argument(
         "--fail-on",
@@ -82,7 +82,7 @@ def add_gate_options(parser: argparse.ArgumentParser) -> None:
 
 def gate(options: argparse.Namespace) -> FailOn:
     """Which verdicts are a failure. Raises UsageError where the options contradict each other."""
-    from lab.model import FailOn
+    from lab.gates import FailOn
 
     if options.strict and options.fail_on == FailOn.NEVER:
         raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
@@ -146,6 +146,8 @@ def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
 
 def new_session(began: float) -> str:
     """A name for a session that began then (seconds since the epoch): sortable by time, and used once."""
+    import secrets  # slow to load, and not needed for --help
+
     return time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
 
 

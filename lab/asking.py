@@ -11,7 +11,7 @@ from lab import predictions, primers, units
 from lab.errors import UsageError
 from lab.model import Cell, Machine
 from lab.predictions import Predictable, Prediction
-from lab.progress import tell
+from lab.telling import tell
 
 
 def check(experiments: Sequence[str]) -> None:

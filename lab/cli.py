@@ -31,7 +31,8 @@ _ORCHESTRATOR = (3, 11)
 def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; a command is a module in :mod:`lab.commands`.
 
-    With ``only`` a command's name, the options of the others are left out, which takes a fraction of the time.
+    With ``only`` a command's name the options of the others are left out, and with an empty name those of all, which
+    takes a fraction of the time.
     """
     top = argparse.ArgumentParser(
         prog="lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -39,7 +40,7 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"multicore-lab {__version__}")
     chosen = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module_name in _names().items():
-        if only not in (None, name):
+        if only and only != name:
             chosen.add_parser(name)
         elif _too_old(name):
             chosen.add_parser(name, help=f"(needs Python {_version(_ORCHESTRATOR)} or later)", add_help=False)
@@ -52,8 +53,9 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
                 epilog=module.EXAMPLE,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
-            module.configure(one)
-            one.set_defaults(run=module.run)
+            if only != "":
+                module.configure(one)
+                one.set_defaults(run=module.run)
     return top
 
 
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
             " here work: lab cpus and lab.effective_cpus()"
         )
     try:
-        options = parser(named).parse_args(arguments)
+        options = parser(named or "").parse_args(arguments)
         code: int = options.run(options)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -43,15 +43,6 @@ class Verdict(StrEnum):
         return self in (Verdict.CONFIRMED, Verdict.REFUTED)
 
 
-class FailOn(StrEnum):
-    """Which verdicts make a run a failure (exit code 1); a surprise does in all of them but ``never``."""
-
-    SURPRISE = "surprise"
-    REFUTED = "refuted"  # also as expected
-    INCONCLUSIVE = "inconclusive"
-    NEVER = "never"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """The machine that an engine runs on: its usable CPU ids and its Python, as an unlimited cell saw them.

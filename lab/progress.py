@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from lab import planner, units
 from lab.experiments import load
 from lab.model import Cell, CellResult, Record, Status
+from lab.telling import tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -98,15 +98,6 @@ class Live(Plain):
     def _show(self, text: str) -> None:
         left = f"about {units.seconds(max(self._left, 1))} left"
         self._bar.update(self._task, description=text, completed=self._total - self._left, left=left)
-
-
-def tell(line: str) -> None:
-    """A message to the user, beside the results. Where nobody reads it (any more) the measurement goes on."""
-    try:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is what this module is for
-    except OSError:
-        # What could not be written would be tried again at exit, and fail the whole run.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:

@@ -9,7 +9,8 @@ from typing import Any
 
 from lab import __version__, changes, proofs, verdicts
 from lab.experiments import load
-from lab.model import Cell, CellResult, FailOn, Machine, Session, Status, Verdict
+from lab.gates import FailOn
+from lab.model import Cell, CellResult, Machine, Session, Status, Verdict
 
 
 def assemble(

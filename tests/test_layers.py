@@ -53,7 +53,7 @@ PURE = {
 }
 
 #: The nouns that everything is said in.
-MODEL = {"model", "errors", "units", "hardware"}
+MODEL = {"model", "errors", "units", "hardware", "gates"}
 
 #: What of the standard library computes without reaching out.
 HARMLESS = {
@@ -85,6 +85,8 @@ _PURE_MAY: set[str] = {"", *PURE, *MODEL, "experiments._claims", "experiments._m
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
+    "gates": set(),
+    "telling": set(),
     "hardware": {"cpuset"},
     "model": {"errors", "units", "hardware"},
     **dict.fromkeys(PURE, _PURE_MAY),
@@ -98,9 +100,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {*MODEL, "sealing"},
     "interrupts": {"errors"},
     "orchestrator": {"topology", "worker.cgroups", "worker.host"},
-    "progress": {*MODEL, "planner", "experiments"},
+    "progress": {*MODEL, "telling", "planner", "experiments"},
     "primers": {*MODEL, "predictions"},
-    "asking": {*MODEL, "predictions", "primers", "progress"},
+    "asking": {*MODEL, "predictions", "primers", "progress", "telling"},
     "charts": {*MODEL, *PURE, "charts"},
     "archive": {*MODEL, *PURE, "runner", "store", "experiments"},
     "shelf": {*MODEL, *PURE, "store", "archive"},

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lab import sessions
-from lab.model import CellResult, FailOn, Status, Verdict
+from lab.gates import FailOn
+from lab.model import CellResult, Status, Verdict
 from tests import scripts
 
 TWO, LACKING = scripts.cell(2), scripts.cell(4)

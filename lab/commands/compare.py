@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import math
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read both, compare, print; returns the exit code."""
+    import json
+
     from lab import archive, comparison, likeness
 
     if not (0 <= options.tolerance < 1000 and math.isfinite(options.tolerance)):
@@ -80,6 +79,8 @@ def _holds(session: Session) -> str:
 
 
 def _document(base: Session, new: Session, unlike: Sequence[Difference], found: Comparison) -> dict[str, Any]:
+    import dataclasses
+
     return {
         "base": base.id,
         "new": new.id,
@@ -119,6 +120,8 @@ def _interval(found: Estimate) -> dict[str, float]:
 
 
 def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Comparison, *, everything: bool) -> None:
+    import shutil
+
     from lab import layout
     from lab.comparison import Change
 

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
     from lab import containers
     from lab.engines import make
-    from lab.progress import tell
+    from lab.telling import tell
 
     engine = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
     try:

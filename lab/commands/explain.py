@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
+    import textwrap
+
     from lab.asked import named_experiments
     from lab.experiments import load
     from lab.primers import load as load_primer
@@ -65,12 +66,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _section(title: str, text: str) -> None:
+    import textwrap
+
     print(f"\n{title}")
     print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
 def _teach(primer: Primer, name: str, *, answers: bool) -> None:
     """The questions, with or without their answers; where the textbook is out of date; sources."""
+    import textwrap
+
     print("\nThree questions, to be answered before you run it")
     for number, question in enumerate(primer.questions, 1):
         print(textwrap.fill(question.ask, 80, initial_indent=f"  {number}. ", subsequent_indent="     "))
@@ -94,6 +99,8 @@ def _bounds(tolerance: Tolerance) -> str:
 
 def _expectations(claim: Claim) -> str:
     """A small table: a row for each Python, or one line where they all agree."""
+    import textwrap
+
     from tabulate import tabulate
 
     rows = [

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _build(client: DockerClient, options: argparse.Namespace) -> int:
     from lab import builder, builds
-    from lab.progress import tell
+    from lab.telling import tell
 
     wanted = builds.parse_many(options.builds)
     for one in wanted:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab import asked
 from lab.errors import UsageError
-from lab.progress import tell
+from lab.telling import tell
 
 if TYPE_CHECKING:
     from lab.model import Session

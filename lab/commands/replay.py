@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,9 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read it, run it again, compare, print; returns the exit code."""
+    import shutil
+
     from lab import archive, likeness, repetition, sessions
-    from lab.progress import tell
     from lab.store import default_folder
+    from lab.telling import tell
 
     folder = archive.find(options.session or default_folder())
     then, manifest = archive.load(folder), archive.manifest(folder)

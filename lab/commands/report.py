@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +89,8 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _for_terminal(session: Session) -> str:
+    import shutil
+
     from lab import summary
     from lab.charts import charts, terminal
 

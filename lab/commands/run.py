@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
-import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lab import asked
 from lab.errors import UsageError
 from lab.interrupts import stopping
-from lab.progress import tell
+from lab.telling import tell
 
 if TYPE_CHECKING:
     from lab.model import Cell, Machine, Session
@@ -146,6 +144,8 @@ def measure(
 
     ``choose_cells`` plans instead of the options; ``origin`` goes into the manifest.
     """
+    import hashlib
+
     from lab import asking, orchestrator, packed, progress, reports, resuming, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
@@ -230,6 +230,8 @@ def _arguments(
     options: argparse.Namespace, machine: Machine, experiments: Sequence[str], seconds: float, width: float
 ) -> dict[str, Any]:
     """What was asked for, as far as it decides what is measured: enough to do it again."""
+    import random
+
     return {
         "experiments": list(experiments),
         "cpus": options.cpus,
@@ -241,6 +243,6 @@ def _arguments(
         "smt": options.smt,
         "jobs": options.jobs,
         "engine": machine.engine,
-        "image": machine.image,
-        "seed": secrets.randbelow(asked.SEEDS) if options.seed is None else options.seed,
+        "image": None if options.python else machine.image,
+        "seed": random.randrange(asked.SEEDS) if options.seed is None else options.seed,
     }

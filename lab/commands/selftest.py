@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lab.errors import UsageError
-from lab.progress import tell
+from lab.telling import tell
 
 if TYPE_CHECKING:
     from lab.engines import Engine
@@ -41,8 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
+class Score(NamedTuple):
     """How the controls came out: one claim beside one neighbour, or several together."""
 
     right: int = 0

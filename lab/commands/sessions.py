@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-import shutil
 from pathlib import Path
 
 from lab.errors import UsageError
@@ -28,6 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List them, the oldest first; returns the exit code."""
+    import dataclasses
+    import json
+    import shutil
+
     from lab import layout, shelf
     from lab.store import default_folder
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from lab.model import Session
+if TYPE_CHECKING:
+    from lab.model import Session
 
 
 def formats() -> tuple[str, ...]:
