@@ -95,4 +95,5 @@ EXPERIMENT = Experiment(
             advice="Take processes for this work here: threads gain too little even in long calls of C code.",
         ),
     ),
+    extra=True,
 )

@@ -128,4 +128,5 @@ EXPERIMENT = Experiment(
             lambda facts: CONFIRMED if facts.gil else None,
         ),
     ),
+    extra=True,
 )

@@ -162,4 +162,5 @@ EXPERIMENT = Experiment(
             always(CONFIRMED),
         ),
     ),
+    extra=True,
 )

@@ -199,4 +199,5 @@ EXPERIMENT = Experiment(
             advice="Take spawn rather than forkserver here: a fork server that runs already gains nothing.",
         ),
     ),
+    extra=True,
 )
