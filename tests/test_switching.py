@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
+from lab.experiments import switching
 from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Round
 from lab.experiments.switching import FEWEST_ROUNDS, INTERVALS, judge_rounds, name_of, settled
+from lab.worker.listener import LONGEST_MESSAGE
 
 pytestmark = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has no GIL to hand over"
@@ -49,3 +52,9 @@ def test_what_disturbed_it_is_named() -> None:
     assert found.verdict == INCONCLUSIVE
     assert "disturbed by lost time" in found.reason
     assert (found.accepted, found.rejected) == (FEWEST_ROUNDS, 2)
+
+
+def test_a_round_fits_into_a_record_however_many_hand_overs_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switching, "hand_overs", lambda interval, seconds: ([1.23456789e-05] * 100_000, [1] * 100_000))
+    blocks = {name_of(interval): switching.contended(interval, count) for interval, count in INTERVALS}
+    assert len(json.dumps(blocks)) < LONGEST_MESSAGE / 2

@@ -18,7 +18,7 @@ from lab.experiments._claims import (
 )
 from lab.experiments._measured import CAPACITY, DELIVERED, Measured, claim, decided, narrow, of, over
 from lab.experiments._payloads import DIGEST_SIZES
-from lab.experiments._rounds import ALONE, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, gil_enabled, probe, shuffler
 from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
 from lab.stats import Estimate
@@ -37,14 +37,20 @@ FEWEST_ROUNDS = 7 * CROWD.every
 FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU there is nothing to decide, only to show
 
 
-def arms_for(cpus: int) -> tuple[Arm, ...]:
-    """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it."""
+def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
+    """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it.
+
+    Without a GIL threads have no reason to wait where each has a CPU, and no hand-over that a block has to hold.
+    """
     workers = max(2, cpus)
+    threads = Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    if not gil:
+        threads = threads._replace(clean=workers <= cpus, seconds=BLOCK_SECONDS, repeat=REPEAT)
     arms = (
         ALONE._replace(repeat=REPEAT),
         probe(cpus)._replace(repeat=REPEAT),
         Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
-        Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS),
+        threads,
     )
     if cpus == 1:  # nothing can be told of C code there
         return arms
@@ -57,7 +63,7 @@ def arms_for(cpus: int) -> tuple[Arm, ...]:
 
 def run(voice: Voice) -> None:
     waiting(voice)
-    arms = arms_for(len(voice.cpus))
+    arms = arms_for(len(voice.cpus), gil_enabled())
     order = shuffler(voice.seed)
     rounds: list[Round] = []
     fewest = FEWEST_ROUNDS if len(voice.cpus) > 1 else FEWEST_ROUNDS_ALONE
