@@ -17,8 +17,8 @@ def counting(numbers: int) -> Callable[[Tools], object]:
 
     Its constants are below 257, which CPython keeps for ever and counts no references of. Any other belongs to the code
     that all threads share, and without a GIL 3.13 makes them contend for its reference count: only what is compiled
-    after the first thread has started has constants that are immortal ("Immortalization" in Python 3.13's free-threading
-    HOWTO).
+    after the first thread has started has constants that are immortal (Python 3.13's HOWTO on free threading,
+    "Immortalization").
     """
 
     def payload(tools: Tools) -> int:
