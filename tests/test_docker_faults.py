@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import io
 import json
 import tarfile
@@ -526,6 +527,33 @@ def test_a_real_image_without_python_is_said_to_have_none(
     code, out, err = lab.run("pipe", "--image", name_of_an_image)
     assert (code, out) == (3, "")
     assert err.startswith(f"lab: the image {name_of_an_image} has no python3, python, pypy3 on its PATH")
+
+
+@pytest.mark.engine
+def test_a_real_image_of_another_architecture_is_refused_since_emulated_timings_say_nothing(
+    lab: Lab, engine: DockerClient, name_of_an_image: str
+) -> None:
+    native = engine.version()["Arch"]
+    other = "arm64" if native == "amd64" else "amd64"
+    layer = archive(hello=b"hello")
+    config = {
+        "architecture": other,
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name_of_an_image], "Layers": ["layer.tar"]}]
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "layer.tar": layer,
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+    engine.images.load(archive(**files))
+    code, out, err = lab.run("pipe", "--image", name_of_an_image)
+    assert (code, out) == (3, "")
+    assert err.startswith(
+        f"lab: the image {name_of_an_image} is for {other}, and the engine's machine is {native}: emul"
+    )
 
 
 @pytest.mark.engine

@@ -160,6 +160,9 @@ class Docker:
         job = probe_order(self._session)
         with translated("asking the engine what it is"):
             info, version = self._client.info(), self._client.version()
+        with translated(f"looking at the image {self._image}"):
+            image = self._client.images.get(self._image)
+        _refuse_emulation(self._image, str(image.attrs.get("Architecture") or ""), str(info.get("Architecture") or ""))
         stream, outcome = b"", Outcome(exit_code=None)
         for name in self._interpreters:
             self._await_removals()  # the next try has the same name
@@ -181,8 +184,6 @@ class Docker:
                 f"the image {self._image} did not run the probe: {outcome.reason or outcome.exit_code}; it said"
                 f" {said[0]!r}; try another image"
             )
-        with translated(f"looking at the image {self._image}"):
-            digest = self._client.images.get(self._image).id
         no_quota = None if info.get("CpuCfsQuota", True) else "this engine's kernel has no CPU quotas"
         details = {
             "engine_version": version.get("Version"),
@@ -191,7 +192,7 @@ class Docker:
             "engine_cpus": info.get("NCPU"),
             "engine_name": info.get("Name"),
             "engine_warnings": info.get("Warnings") or [],
-            "image_id": digest,
+            "image_id": image.id,
         }
         return replace(machine_from("docker", stream, self._image, details), no_quota=no_quota)
 
@@ -287,6 +288,21 @@ class Docker:
             },
             stderr_tail=tail.decode(errors="replace"),
             stream=log if log is not None and log != live else None,
+        )
+
+
+#: How kernels call the architectures of images (GOARCH), where they call them otherwise.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def _refuse_emulation(name: str, image: str, machine: str) -> None:
+    """Raises ImageError for an image of another architecture: it would run under emulation, and every time, speed and
+    number of cores that it measured would be the emulator's."""
+    native = _ARCHITECTURES.get(machine, machine)
+    if image and native and image != native and (native, image) not in (("amd64", "386"), ("arm64", "arm")):
+        raise ImageError(
+            f"the image {name} is for {image}, and the engine's machine is {native}: emulated, its timings would say"
+            f" nothing; name an image for {native}, such as --image {OFFICIAL_IMAGE}"
         )
 
 
