@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from lab import interrupts
 from lab.errors import LabError
 
 
@@ -17,7 +18,8 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without “ still gets its tables
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is to end the lab as Ctrl-C does
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, interrupts.end)
         from lab.cli import main
 
         code = main(sys.argv[1:])

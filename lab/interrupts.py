@@ -10,6 +10,17 @@ from types import FrameType
 
 from lab.errors import Interrupted
 
+#: Whether a request to end came before anything was under way. An exception alone may get lost: raised in a callback of
+#: the import system, it is printed and forgotten.
+_came = False
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """The signal handler of the command line: SIGTERM ends the lab as Ctrl-C does."""
+    global _came
+    _came = True
+    raise KeyboardInterrupt
+
 
 class Stop:
     """Whether SIGINT or SIGTERM came."""
@@ -31,10 +42,13 @@ class Stop:
 
 @contextlib.contextmanager
 def stopping() -> Iterator[Stop]:
-    """Within this, Ctrl-C and SIGTERM ask to stop instead of stopping at once."""
+    """Within this, Ctrl-C and SIGTERM ask to stop instead of stopping at once. Raises KeyboardInterrupt where one came
+    before."""
     stop = Stop()
     usual = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        if _came:
+            raise KeyboardInterrupt
         yield stop
     finally:
         for number, handler in usual.items():

@@ -326,7 +326,7 @@ def test_settings_that_cannot_be_used_end_up_at_once(project: Project) -> None:
 def test_the_image_of_the_cells_has_the_standard_library_only(settings: dict[str, str], engine: DockerClient) -> None:
     program = (
         "import importlib.util as find, lab.worker.service, lab.stats\n"
-        "print([name for name in ('docker', 'tabulate', 'rich', 'lab.cli', 'lab.model') if find.find_spec(name)])"
+        "print([name for name in ('docker', 'tabulate', 'rich', 'lab.runner', 'lab.model') if find.find_spec(name)])"
     )
     done = engine.containers.run(
         "multicore-lab-cell:latest", ["-c", program], entrypoint=["python3"], network_mode="none", remove=True

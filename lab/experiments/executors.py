@@ -85,7 +85,7 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
 def run(voice: Voice) -> None:
     handed(voice)
     arms = arms_for(len(voice.cpus), gil_enabled())
-    order = shuffler()
+    order = shuffler(voice.seed)
     starts = {"start, " + name: block for name, block in start_cost.blocks_here().items() if name in executors()}
     start_cost.blocks_here()["forkserver"]()  # from here on its server is warm
     wanted = [*MEASURED.values()] + ([INTERPRETERS] if HAS_INTERPRETERS else [])

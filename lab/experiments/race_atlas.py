@@ -62,7 +62,7 @@ def race(statement: Statement, interval: float, seconds: float) -> dict[str, Any
 def run(voice: Voice) -> None:
     gil = gil_enabled()
     points = [(name, interval, seconds) for name in STATEMENTS for interval, seconds in INTERVALS]
-    order = shuffler()
+    order = shuffler(voice.seed)
     rounds: list[Round] = []
     until = time.monotonic() + min(voice.seconds, MOST_SECONDS)
     while len(rounds) < FEWEST_RUNS or not (

@@ -111,7 +111,7 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
 
 def run(voice: Voice) -> None:
     arms = arms_for(len(voice.cpus), gil_enabled())
-    order = shuffler()
+    order = shuffler(voice.seed)
     rounds: list[Round] = []
     until = time.monotonic() + voice.seconds
     with Crew(voice.cpus) as crew:
