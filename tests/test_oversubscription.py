@@ -232,7 +232,8 @@ def test_what_is_expected_follows_from_pools_number_and_the_rate(
     ("block", "most", "cause"),
     [
         pytest.param({"cores": 1.8}, 2.0, None, id="the parent had the rest"),
-        pytest.param({"cores": 1.5}, 2.0, "run delay", id="a neighbour had a quarter"),
+        pytest.param({"cores": 1.1}, 2.0, "run delay", id="a neighbour had nearly half"),
+        pytest.param({"cores": 1.5, "throttled": 0.0}, 2.0, "run delay", id="under a quota a quarter"),
         pytest.param({"cores": 0.39, "throttled": 1.0}, 0.5, None, id="the quota ran out"),
         pytest.param(
             {"cores": 0.39, "throttled": 0.5}, 0.5, "run delay", id="the quota ran out in half of the periods"
