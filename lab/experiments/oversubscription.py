@@ -56,8 +56,8 @@ AHEAD = 2
 
 #: A block of tasks that compute must have had so much of the CPU time that its workers could get, the least of their
 #: number and R: with a worker for each CPU, handing out and taking tasks takes a fifth to a third of it, under a quota
-#: below the CPUs a tenth. With less, a neighbour had it, which more workers may have won back from it. Or the quota must
-#: have run out in so many of its periods (all but one that the block only touches): then the cell had all it may have.
+#: a tenth. With less, a neighbour had it, which more workers may have won back. Or the quota must have run out in so many
+#: of its periods (all but one that the block only touches): then the cell had all that it may have.
 LEAST_OF_CPUS, LEAST_OF_QUOTA, LEAST_THROTTLED = 0.6, 0.8, 0.66
 
 #: Times that the capacity probe may try for a quiet moment.
@@ -448,7 +448,8 @@ EXPERIMENT = Experiment(
     summary="Oversubscription: pools of ½ to 8 times as many workers as there are CPUs to use",
     method="Persistent pools of ½, 1, 2, 4 and 8 R workers (R: the least of the CPUs and every quota), and one of as"
     " many as Pool() takes, are kept busy in random order with tasks that compute for about 3 ms, and with tasks that"
-    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 60 % (under a quota 80 %) of the CPU time that"
+    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 60 % (under a quota"
+    " 80 %) of the CPU time that"
     " their workers could get, or have used the quota up. Counted are the tasks a second, and what each task took its"
     " worker by the clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of"
     " it, after another one that gets the pool into step.",
