@@ -148,7 +148,7 @@ def test_a_run_on_a_disk_that_fills_up_prints_its_tables_and_says_that_the_sessi
     assert done.returncode == 0, done.stderr
     assert "pipe" in done.stdout
     assert "confirmed" in done.stdout
-    assert "incomplete: No space left on device" in done.stdout
+    assert "incomplete: No space left on device" in " ".join(done.stdout.split()), "in lines of 80 columns"
     assert "incomplete: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
 
