@@ -237,3 +237,9 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
     assert "not known: _" not in found.reason, found.reason
     assert found.speed is None or 0.3 < found.speed.value < 1.7
     assert packing.Packer(layout).next({}, packed.requests_of(JOBS[:1], 1.0)) is not None
+
+
+def test_a_block_of_the_sentinel_that_came_in_time_counts() -> None:
+    first = int(time.monotonic() / _sentinel.PHASE_SECONDS) + 1
+    blocks = [_sentinel._block(first + number) for number in range(50)]
+    assert any(block["disturbed"] is None and block["rate"] > 0 for block in blocks), blocks

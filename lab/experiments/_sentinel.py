@@ -34,7 +34,7 @@ def run(voice: Voice) -> None:
     os.sched_setaffinity(0, voice.cpus[:1])
     until = time.monotonic() + voice.seconds
     while time.monotonic() < until:
-        first = int(time.monotonic() / PHASE_SECONDS) + 1
+        first = int((time.monotonic() - GUARD_SECONDS) / PHASE_SECONDS) + 1  # this one, if it has only begun
         first += packed(first)  # begin alone
         blocks = {"alone": _block(first), "packed": _block(first + 1)}
         voice.sample("round", dict(blocks, clock={"began": first * PHASE_SECONDS}))
@@ -43,8 +43,9 @@ def run(voice: Voice) -> None:
 def _block(phase: int) -> dict[str, Any]:
     """The rate in one phase, in payloads a second, and what disturbed it, if anything."""
     begin, end = phase * PHASE_SECONDS + GUARD_SECONDS, (phase + 1) * PHASE_SECONDS
-    while time.monotonic() < begin:
-        pass  # asleep it would give up its speed
+    came = time.monotonic()
+    while came < begin:
+        came = time.monotonic()  # asleep it would give up its speed
     delay, units = run_delay(), 0
     tools = Tools(b"", None)
     start = now = time.monotonic()
@@ -55,7 +56,7 @@ def _block(phase: int) -> dict[str, Any]:
     waited = (run_delay() or 0.0) - (delay or 0.0)
     if not units:  # it came when the phase was over
         return {"rate": 0.0, "disturbed": "run delay"}
-    late = start - begin > WAKE_SECONDS or waited > MOST_RUN_DELAY * (end - begin)
+    late = came - begin > WAKE_SECONDS or waited > MOST_RUN_DELAY * (end - begin)
     return {"rate": round(units / (now - start), 2), "disturbed": "run delay" if late else None}
 
 
