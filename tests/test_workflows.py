@@ -106,10 +106,6 @@ def test_the_tests_run_on_the_oldest_python_that_the_project_takes() -> None:
 
 # ---- the lab's commands in them
 
-#: What they use that a lab may not have yet: checked as soon as it does.
-COMING: set[str] = set()
-
-
 #: What the variables in them may hold.
 VALUES = {
     "$LAB_ENGINE": "local",
@@ -164,10 +160,7 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_of_the_lab_is_one(words: list[str]) -> None:
-    missing = lacking(words)
-    assert missing <= COMING
-    if missing:
-        pytest.skip(f"this lab has no {', '.join(sorted(missing))} yet")
+    assert lacking(words) == set()
     if words != ["--version"]:
         parser().parse_args([VALUES.get(word, word) for word in words])
 
@@ -177,7 +170,7 @@ def test_every_option_that_the_action_may_pass_is_one() -> None:
     passed = set(re.findall(r"options\+?=\(.*\)", step["run"]))
     options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
     assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
-    assert lacking(["run", *sorted(options - {"--format"})]) <= COMING
+    assert lacking(["run", *sorted(options - {"--format"})]) == set()
     *levels, last = asked.LEVELS
     assert documents(ACTION)[0]["inputs"]["level"]["description"] == f"{', '.join(levels)} or {last}."
 

@@ -120,26 +120,13 @@ def measure(
     """Run the controls once, in a cell of their own."""
     import dataclasses
 
-    from lab import runner
+    from lab import packed, runner
     from lab.asked import job_of
 
     own = dataclasses.replace(cell, id=f"{neighbour}{number}")
     job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
-    (result,) = runner.run(engine, [job], folder, Unheard(), stop)
+    (result,) = runner.run(engine, [job], folder, packed.Unheard(), stop)
     return result
-
-
-class Unheard:
-    """Progress of which only whole cells matter."""
-
-    def cell_begins(self, cell: Cell) -> None:
-        return None
-
-    def record(self, record: object) -> None:
-        return None
-
-    def cell_ends(self, result: CellResult) -> None:
-        return None
 
 
 def judged(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
