@@ -222,6 +222,9 @@ class Handler(BaseHTTPRequestHandler):
         if any(one.name == query["name"] for one in engine.containers.values()):
             self._send(409, {"message": f"Conflict. The container name {query['name']} is already in use"})
             return
+        if body["Image"] not in engine.images:
+            self._send(404, {"message": f"No such image: {body['Image']}"})
+            return
         cell = body["Labels"][CELL_LABEL]
         cpus = cpuset.parse(body["HostConfig"].get("CpusetCpus") or "") or CPUS
         play = engine.cells.get(cell) or engine.plays(cell, cpus)

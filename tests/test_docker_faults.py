@@ -9,6 +9,7 @@ import contextlib
 import gc
 import hashlib
 import io
+import gc
 import json
 import tarfile
 import uuid
@@ -44,6 +45,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{server.server_address!s}")
         monkeypatch.setattr(containers, "_API_SECONDS", 0.25)
         yield server.engine
+    gc.collect()  # a connection that the SDK forgot (see FORGOTTEN) is this test's matter, not that of a later one
 
 
 def run(lab: Lab, *arguments: str) -> tuple[int, str, str]:
@@ -206,7 +208,11 @@ def test_an_image_that_vanishes_after_the_probe_is_an_error_of_the_lab_not_a_tra
     api.plays = vanishing
     code, _, err = run(lab)
     assert code == 3
-    assert err.splitlines()[-1].startswith("lab: ")
+    assert "Traceback" not in err
+    for status, reason in report(lab).values():
+        assert status == "error"
+        assert reason is not None
+        assert "No such image: multicore-lab-base:3.13" in reason
 
 
 @pytest.mark.parametrize(
