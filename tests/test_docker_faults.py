@@ -9,7 +9,6 @@ import contextlib
 import gc
 import hashlib
 import io
-import gc
 import json
 import tarfile
 import uuid
