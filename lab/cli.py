@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
+import os
 import sys
 from typing import Dict, Optional, Sequence
 
@@ -83,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _names() -> Dict[str, str]:
     """The commands by their names, and their modules: ``list`` is ``list_``."""
-    found = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    # Not by pkgutil, which loads inspect: a quarter of the time that help takes.
+    files = sorted(file for file in os.listdir(commands.__path__[0]) if file.endswith(".py"))
+    found = (file[:-3] for file in files if not file.startswith("_"))
     return {name.strip("_").replace("_", "-"): name for name in found}
 
 

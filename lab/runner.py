@@ -86,12 +86,13 @@ def run(
                 prepare(job)
                 aside({cpu for one in holding.values() for cpu in one.cell.cpus})
                 tasks[job.cell.id].go.set()
-                if waiting and schedule is one_at_a_time:
-                    prepare(waiting[0])
             said = heard.get()
             if isinstance(said, BaseException):
                 raise said
-            if isinstance(said, Record):
+            if isinstance(said, Cell):  # it is made, and starts
+                if waiting and schedule is one_at_a_time:
+                    prepare(waiting[0])
+            elif isinstance(said, Record):
                 if said.kind == "end":
                     holding.pop(said.cell, None)
                 progress.record(said)
@@ -143,11 +144,12 @@ class _Either:
         return self.now or self._stop.requested
 
 
-_Heard = queue.SimpleQueue[Record | CellResult | BaseException]
+_Heard = queue.SimpleQueue[Cell | Record | CellResult | BaseException]
 
 
 class _Task:
-    """A cell in a thread: made, held until ``go``, run. Its last word is a result or, for a defect, an exception."""
+    """A cell in a thread: made, held until ``go``, run. It says its cell when that starts, then its records; its last
+    word is a result or, for a defect, an exception."""
 
     def __init__(self, engine: Engine, job: Job, folder: SessionFolder, heard: _Heard, stop: _Either) -> None:
         self.go = threading.Event()
@@ -172,16 +174,19 @@ class _Task:
     def _run_cell(self) -> CellResult:
         cell = self._job.cell
         reader = Reader()
-        begun = time.monotonic()
+        begun, started = time.monotonic(), False
         failure, outcome = None, None
         with self._folder.cell(cell.id) as file:
 
             def sink(piece: bytes) -> None:
-                nonlocal begun
+                nonlocal begun, started
                 while not self.go.is_set():
                     self._check()
                     self.go.wait(_POLL_SECONDS)
                     begun = time.monotonic()
+                if not started:
+                    started = True
+                    self._heard.put(cell)
                 file.append(piece)
                 for record in reader.feed(piece):
                     self._heard.put(record)

@@ -55,7 +55,7 @@ def session() -> str:
 @pytest.fixture
 def docker(image: str, session: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     """A docker engine whose cells know the experiments of these tests too."""
-    monkeypatch.setattr(docker_engine, "cell_code", lambda: cells.code_with(OURS))
+    monkeypatch.setattr(docker_engine, "cell_code", lambda *_: cells.code_with(OURS))
     found = Docker(client_for_this_environment(), image, session)
     yield found
     found.close()

@@ -50,7 +50,7 @@ BAD = {
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
     """A local engine whose cells know the bad experiments too."""
-    monkeypatch.setattr(local_engine, "cell_code", lambda: cells.code_with(BAD))
+    monkeypatch.setattr(local_engine, "cell_code", lambda *_: cells.code_with(BAD))
     engine = local_engine.connect()
     yield engine
     engine.close()

@@ -57,14 +57,14 @@ def test_compose_is_asked_for_its_version(
     plugin.write_text(f"#!/bin/sh\n{script}\n")
     plugin.chmod(0o755)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    assert orchestrator.compose_version() == version
+    assert orchestrator.ask_compose()() == version
 
 
 def test_without_compose_there_is_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(orchestrator, "_PLUGINS", ())
-    assert orchestrator.compose_version() is None
+    assert orchestrator.ask_compose()() is None
 
 
 def test_the_same_seed_gives_the_same_order_and_another_one_another() -> None:

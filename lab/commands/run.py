@@ -81,7 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import asking, reports, sessions
+    from lab import reports, sessions
     from lab.model import Status
 
     reports.check(options.format)
@@ -89,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
     past = None if options.resume is None else _past(options)
     experiments = asked.chosen_experiments(options.experiments)
     if options.predict:
+        from lab import asking
+
         asking.check(experiments)
     if lacking := reports.needs(options.format) - {*experiments}:
         raise UsageError(
@@ -146,7 +148,7 @@ def measure(
     """
     import hashlib
 
-    from lab import asking, orchestrator, packed, progress, reports, resuming, runner, sessions
+    from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
     from lab.engines import cell_code
     from lab.store import SessionFolder, default_folder
 
@@ -170,9 +172,13 @@ def measure(
             folder.set_aside(past.kept)
         else:
             cells = choose_cells(machine) if choose_cells else asked.cells_of(options, machine)
-            stop.at_once = asks
-            predicted, pondered = asking.predicted(experiments, cells, machine) if asks else ({}, 0.0)
-            stop.at_once = False
+            predicted: dict[str, Any] = {}
+            if asks:
+                from lab import asking
+
+                stop.at_once = True
+                predicted, pondered = asking.predicted(experiments, cells, machine)
+                stop.at_once = False
             folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
             folder.write_code(code)
             manifest = origin | sessions.manifest(
@@ -203,6 +209,7 @@ def measure(
             )
             if packing_note:
                 tell(packing_note)
+            compose = orchestrator.ask_compose() if machine.engine == "docker" else None
             ran = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
         results = resuming.joined(past, cells, ran)
         done = sessions.assemble(
@@ -217,8 +224,8 @@ def measure(
             notes=tuple(f"note: {line}" for line in (packing_note, folder.failure) if line),
             interrupted=stop.requested,
         )
-        if machine.engine == "docker":
-            manifest["host"] = {**manifest["host"], "compose_version": orchestrator.compose_version()}
+        if compose:
+            manifest["host"] = {**manifest["host"], "compose_version": compose()}
         ending = {"ended": time.time(), "noise": sessions.noise(results), "report": reports.document(done)}
         folder.write_manifest({**manifest, **ending})
         folder.seal()

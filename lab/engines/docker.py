@@ -46,6 +46,9 @@ OFFICIAL_IMAGE = "python:3.13-slim"
 
 _INTERPRETERS = ("python3", "python", "pypy3")
 _POLL_SECONDS = 0.2
+#: How often to ask the engine whether a container still runs whose stream is open. Seldom: to answer takes it some
+#: milliseconds of a CPU, perhaps a measured one. It is for a connection that broke without a word.
+_LOOK_SECONDS = 5.0
 _PROBE_SECONDS = 60.0
 _KILL_SECONDS = 10
 _NO_SUCH_PROGRAM = 127  # the exit code of an init that cannot start what it is told to
@@ -151,7 +154,6 @@ class Docker:
         self._client = client
         self._image = image
         self._session = session
-        self._code = cell_code()
         self._interpreters: tuple[str, ...] = _INTERPRETERS
         #: Under way while the next container is made; close() waits for them.
         self._removals: list[threading.Thread] = []
@@ -227,7 +229,7 @@ class Docker:
             made = api.create_container(
                 self._image,
                 entrypoint=[interpreter],
-                command=[*self._arguments, *command(self._code, payload)],
+                command=[*self._arguments, *command(cell_code(payload["experiments"]), payload)],
                 user="65534:65534",
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={**_NOT_OF_COMPOSE, SESSION_LABEL: self._session, CELL_LABEL: name},
@@ -258,9 +260,9 @@ class Docker:
             stack.callback(_hang_up, stream)
             sink(b"")
             deadline = time.monotonic() + seconds
+            look_at = time.monotonic() + _LOOK_SECONDS
             _start(api, container)
-            for frame in _frames(stream):
-                out, error = frame or (None, None)
+            for (out, error), over in _frames(stream):
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
@@ -271,10 +273,11 @@ class Docker:
                     overdue, deadline = True, time.monotonic() + _KILL_SECONDS
                     with contextlib.suppress(Exception):
                         api.kill(container)
-                if frame is None:
+                if over or time.monotonic() > look_at:
                     details = api.inspect_container(container)
                     if not details["State"]["Running"]:
                         break
+                    look_at = time.monotonic() + _LOOK_SECONDS
             log = _log(api, container)
         state = details["State"]
         return Outcome(
@@ -314,8 +317,13 @@ class _NoInterpreterError(Exception):
 _Frame = tuple[bytes | None, bytes | None]
 
 
-def _frames(stream: Iterable[_Frame]) -> Iterator[_Frame | None]:
-    """The pieces of an attached stream; ``None`` whenever none came for a while, and for ever after its end.
+#: No piece.
+_NOTHING: _Frame = (None, None)
+
+
+def _frames(stream: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
+    """The pieces of an attached stream, each with whether the stream is over; an empty one whenever none came for a
+    while, and for ever after its end.
 
     A daemon thread reads them: the socket has no timeout, so nothing else may wait for it.
     """
@@ -334,14 +342,14 @@ def _frames(stream: Iterable[_Frame]) -> Iterator[_Frame | None]:
         try:
             frame = found.get(timeout=_POLL_SECONDS)
         except queue.Empty:
-            yield None
+            yield _NOTHING, False
         else:
             if frame is None:
                 break
-            yield frame
+            yield frame, False
     pause = 0.0
     while True:  # it ends very soon now, unless only the connection broke
-        yield None
+        yield _NOTHING, True
         pause = min(2 * pause + 0.005, _POLL_SECONDS)
         time.sleep(pause)
 

@@ -36,7 +36,7 @@ _MOST_OF_IT = 0.5
 _LEAST_STOPPED_SECONDS = 0.01
 
 #: Nearly every quota there is has this period.
-_USUAL_PERIOD_SECONDS = 0.1
+USUAL_PERIOD_SECONDS = 0.1
 
 #: Processes that a tiny quota has stopped answer late, but not later than this.
 _PATIENCE_SECONDS = 30.0
@@ -86,7 +86,7 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
     begins a period after the start: a quota is then met at the same phase at both ends, and counts as often as it
     should. Raises OSError when no process can be started.
     """
-    period = max(period_seconds, _USUAL_PERIOD_SECONDS)
+    period = max(period_seconds, USUAL_PERIOD_SECONDS)
     window = max(1, round(seconds / period + 0.49)) * period
     gate, opened = os.pipe()
     answers, answer = os.pipe()

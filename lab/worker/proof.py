@@ -6,7 +6,9 @@ Sources: man 2 sched_getaffinity; for the control groups see :mod:`lab.worker.cg
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.pool  # here, not in each of the two children that try Pool()
+import multiprocessing.pool  # this and the next two here, not in each of the two children that try Pool()
+import multiprocessing.queues
+import multiprocessing.synchronize
 import os
 import select
 import signal
@@ -14,7 +16,6 @@ import sys
 from typing import Any
 
 from lab.worker.cgroups import cgroups, read
-from lab.worker.topology import kinds, siblings
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _POOL_SECONDS = 30.0
@@ -31,6 +32,7 @@ def take(root: str = "/") -> dict[str, Any]:
     """
     found = cgroups(root)
     affinity = sorted(os.sched_getaffinity(0))
+    shared, kinds = _cores(affinity, root)
     return {
         "host_cpus": online_cpus(root),
         "cpu_count": os.cpu_count(),
@@ -41,9 +43,21 @@ def take(root: str = "/") -> dict[str, Any]:
         "quotas": found["quotas"],
         "pool_size": pool_size(),
         "isolated": read(os.path.join(root, "sys/devices/system/cpu/isolated")),
-        "siblings": siblings(affinity, root),
-        "kinds": kinds(affinity, root),
+        "siblings": shared,
+        "kinds": kinds,
     }
+
+
+def _cores(affinity: list[int], root: str) -> tuple[list[list[int]], int]:
+    """Those of these CPUs that share a physical core, a list for each such core; and of how many kinds the cores are.
+
+    One CPU shares with no other of them, and is of one kind: there is nothing to look up, nor to load for it.
+    """
+    if len(affinity) < 2:
+        return [], 1
+    from lab.worker import topology
+
+    return topology.siblings(affinity, root), topology.kinds(affinity, root)
 
 
 def python() -> dict[str, Any]:
