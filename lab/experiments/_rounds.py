@@ -30,6 +30,11 @@ TEAM_SECONDS = 0.025
 GAP_SECONDS = 0.001
 GAP_SECONDS_A_THREAD = 0.0003
 GAP_SECONDS_AN_INTERPRETER = 0.002
+#: A worker of which nothing else is wanted is at work so long before its block begins.
+RUN_UP_SECONDS = 0.0008
+#: So long before its block any worker is awake, to note how long it has waited for a CPU until then.
+LOOK_SECONDS = 0.0002
+
 #: From laying out a timetable to its first block: it has to reach every worker.
 LEAD_SECONDS = 0.01
 
@@ -279,8 +284,16 @@ def _alone(turn: Turn, number: int, tools: Tools) -> Tally:
     payload = PAYLOADS[turn.payload]
     if os.sched_getaffinity(0) != set(turn.cpus[number]):
         os.sched_setaffinity(0, turn.cpus[number])  # of this thread alone
-    time.sleep(max(0, turn.start - time.monotonic()))
-    cpu, delay = time.thread_time(), run_delay()
+    # At work already when the block begins, where no other thread needs the GIL for that: a worker that has just woken
+    # up is slow until its caches are filled again, which is more of a short block than of a long one.
+    at_work = len(turn.cpus) == 1 or turn.isolated or not gil_enabled()
+    time.sleep(max(0.0, turn.start - (RUN_UP_SECONDS if at_work else LOOK_SECONDS) - time.monotonic()))
+    while at_work and time.monotonic() < turn.start - LOOK_SECONDS:
+        PAYLOADS["count"](tools)
+    delay = run_delay()  # reading it takes longer than a payload: before the block, and after it
+    while time.monotonic() < turn.start:
+        pass
+    cpu = time.thread_time()
     units = 0
     now = time.monotonic()
     while now < turn.end:
