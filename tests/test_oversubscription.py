@@ -10,25 +10,22 @@ import pytest
 
 from lab.experiments import load
 from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
-from lab.experiments._tails import histogram, quantile_in, quantile_times
-from lab.experiments.oversubscription import (
+from lab.experiments._pools import (
     COMPUTING,
     WAITING,
     Did,
     Plan,
     Pools,
     Span,
-    best_of,
     compute,
     disturbance,
-    expect_own_choice,
-    expect_tail,
-    figures,
     memory_of,
     name_of,
     plan_of,
     wait,
 )
+from lab.experiments._tails import histogram, quantile_in, quantile_times
+from lab.experiments.oversubscription import best_of, expect_own_choice, expect_tail, figures
 from tests import cells
 
 #: What computing on two CPUs looks like: workers -> tasks a second, seconds that most tasks and the slowest take.
