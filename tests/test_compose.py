@@ -281,7 +281,7 @@ def test_down_leaves_nothing_behind(project: Project, engine: DockerClient) -> N
 
 def test_gather_does_not_wait_for_a_cell_that_is_running(project: Project) -> None:
     assert project.compose("up", "--detach", "cpu1", **LONG).returncode == 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     code, document = project.gather()
     while not document and time.monotonic() < until:  # its first record may still be to come
         code, document = project.gather()
@@ -299,7 +299,7 @@ def test_an_interrupted_up_ends_soon_and_gather_says_what_has_not_run(project: P
         begun = time.monotonic()
         rest = running.stdout.read()
         assert running.wait(30) == 130, rest
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30, "not when its cell would have ended, after a minute"
     containers = project.containers(engine)
     assert not any(one["State"]["Running"] for one in containers.values())
     assert containers["cpu2"]["State"]["Status"] == "created", "it began although the one before it was stopped"

@@ -44,7 +44,11 @@ INSIDE = """
     """
 
 #: Experiments of these tests: name -> the body of ``run(voice)``.
-OURS = {"inside": INSIDE, "hangs": "time.sleep(600)"}
+OURS = {
+    "inside": INSIDE,
+    "hangs": "time.sleep(600)",
+    "slow": "for step in range(3):\n    voice.tell('step %d' % step)\n    time.sleep(1)",
+}
 
 
 @pytest.fixture
@@ -148,7 +152,7 @@ def test_a_container_has_nothing_that_it_does_not_need(docker: Docker, engine: D
 
 def test_records_come_while_the_cell_runs_and_agree_with_the_engines_log(docker: Docker, session: str) -> None:
     counts: list[int] = []
-    result = run(docker, job(session, "process"), lambda reader: counts.append(len(reader.records)))
+    result = run(docker, job(session, "slow"), lambda reader: counts.append(len(reader.records)))
     assert len(set(counts)) > 2
     assert result.outcome
     assert result.outcome.stream is None, "the log holds just what came live"

@@ -44,6 +44,11 @@ BAD = {
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(600)
         """,
+    "waits": """
+        voice.observe("waits", True)
+        while not os.path.exists("GO"):
+            time.sleep(0.01)
+        """,
 }
 
 
@@ -106,29 +111,34 @@ def test_a_cell_runs_on_the_cpus_asked_for_and_on_no_other(local: Local) -> None
     assert result.outcome.outside["affinity"] == str(cells.CPUS[-1])
 
 
-def test_records_come_while_the_cell_runs(local: Local) -> None:
-    seen: list[float] = []
+def test_records_come_while_the_cell_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    code = cells.code_with({"waits": BAD["waits"].replace("GO", str(go))})
+    monkeypatch.setattr(local_engine, "cell_code", lambda: code)
     reader = Reader()
 
     def sink(piece: bytes) -> None:
-        if reader.feed(piece):
-            seen.append(time.monotonic())
+        reader.feed(piece)
+        if any(record.kind == "observation" for record in reader.records):
+            go.touch()  # it does not end before its record has come here
 
-    local.run(job("process"), sink)
-    assert seen[-1] - seen[0] > 0.2, "its children wait 0.25 s"
+    engine = local_engine.connect()
+    try:
+        outcome = engine.run(job("waits", experiment=60, cell=60), sink)
+    finally:
+        engine.close()
+    assert runner.conclude(job().cell, reader, outcome).status is Status.MEASURED
 
 
 def test_the_sink_is_called_also_when_nothing_comes(local: Local) -> None:
-    calls: list[float] = []
+    silent = itertools.count()
 
     def sink(piece: bytes) -> None:
-        calls.append(time.monotonic())
-        if len(calls) > 6:
+        if not piece and next(silent) > 6:
             raise Interrupted("enough")
 
     with pytest.raises(Interrupted):
         local.run(job("hangs", experiment=60, cell=60), sink)
-    assert max(later - earlier for earlier, later in itertools.pairwise(calls)) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -160,20 +170,20 @@ def test_an_experiment_that_misbehaves_damages_no_record_and_leaves_no_process(l
 
 
 def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs(local: Local) -> None:
-    result = run(local, job("hangs", "pipe", experiment=0.5))
+    result = run(local, job("hangs", "pipe", experiment=2))  # time enough for the second of them
     assert result.status is Status.ERROR
-    assert result.reason == "hangs did not end within 0.5 s"
+    assert result.reason == "hangs did not end within 2 s"
     assert result.faults == ()
 
 
 def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(local: Local) -> None:
     begun = time.monotonic()
-    result = run(local, job("pipe", "hangs", experiment=60, cell=1))
+    result = run(local, job("pipe", "hangs", experiment=60, cell=3))  # time enough for the first of them
     assert result.status is Status.ERROR
     assert result.reason
     assert result.reason.startswith("it passed its deadline and was ended")
     assert any(record.kind == "finish" for record in result.records)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30, "not at the experiment's deadline"
 
 
 def test_the_last_words_of_a_worker_that_ends_at_once_are_not_missed(local: Local) -> None:

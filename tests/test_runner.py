@@ -114,7 +114,7 @@ def test_the_next_cell_is_made_while_one_that_has_said_all_is_taken_down(tmp_pat
 
 
 def test_cells_run_side_by_side_where_the_schedule_says_so_and_on_the_cpus_that_it_gives_them(tmp_path: Path) -> None:
-    together = threading.Barrier(2, timeout=5)
+    together = threading.Barrier(2, timeout=60)
 
     def script(job: Job, sink: Sink) -> Outcome:
         together.wait()
