@@ -12,16 +12,16 @@ import textwrap
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import runner, verdicts
-from lab.engines import cell_code, command
+from lab.engines import Engine, cell_code, command
 from lab.experiments import load
-from lab.model import Cell, CellResult, Judgement, Outcome, Record
+from lab.model import Cell, CellResult, Job, Judgement, Outcome, Record
 from lab.records import Reader, read
 
 #: The CPUs that the tests may use.
@@ -188,6 +188,41 @@ def run(work: Mapping[str, object], folder: Path, code: bytes | None = None, **o
         assert started.vanished(), f"left behind: {started.living()}"
         assert list(started.temporary.iterdir()) == []
     return Ran(exit_code=started.process.returncode, stream=stream, stderr=stderr.decode(errors="replace"))
+
+
+def order(
+    cell: Cell,
+    *experiments: str,
+    session: str = "test",
+    seconds: float = 0.5,
+    width: float = 0.2,
+    experiment_deadline: float = 60,
+    cell_deadline: float = 120,
+) -> Job:
+    """The job of a cell as an engine takes it, with little time."""
+    return Job(
+        session=session,
+        cell=cell,
+        experiments=experiments,
+        seconds=seconds,
+        width=width,
+        experiment_deadline=experiment_deadline,
+        cell_deadline=cell_deadline,
+    )
+
+
+def run_on(engine: Engine, work: Job, watch: Callable[[Reader], None] = lambda reader: None) -> CellResult:
+    """A cell that an engine has run, concluded as the runner does; ``watch`` may look at what came so far."""
+    reader = Reader()
+
+    def sink(piece: bytes) -> None:
+        reader.feed(piece)
+        watch(reader)
+
+    outcome = engine.run(work, sink)
+    if outcome.stream is None:
+        reader.finish()
+    return runner.conclude(work.cell, reader if outcome.stream is None else read(outcome.stream), outcome)
 
 
 def interpreter(version: str) -> str | None:

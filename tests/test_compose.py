@@ -22,7 +22,9 @@ import pytest
 from lab import containers, cpuset
 from lab.engines import docker, make
 from lab.errors import Interrupted
-from lab.model import Cell, Job
+from lab.model import Cell
+from tests import cells
+from tests.conftest import skip_or_fail
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -101,10 +103,7 @@ class Project:
 def settings(engine: DockerClient) -> dict[str, str]:
     """What ``lab compose-env`` prints, the images built with it."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
-        message = "docker compose does not run; .ci/setup-engine installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_or_fail("docker compose does not run; .ci/setup-engine installs it")
     done = lab("compose-env")
     assert done.returncode == 0, done.stderr
     lines = [line.partition("=") for line in done.stdout.splitlines() if not line.startswith("#")]
@@ -438,15 +437,7 @@ def with_a_cell_of_the_docker_engine(
 ) -> None:
     session = f"test-{secrets.token_hex(4)}"
     cell = Cell(id="cpu1", label="1", size=1, cpus=cpus[:1])
-    job = Job(
-        session=session,
-        cell=cell,
-        experiments=("gil",),
-        seconds=60,
-        width=0.01,
-        experiment_deadline=100,
-        cell_deadline=120,
-    )
+    job = cells.order(cell, "gil", session=session, seconds=60, width=0.01, experiment_deadline=100)
 
     def sink(piece: bytes) -> None:
         if piece:

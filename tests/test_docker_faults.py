@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import pytest
 from docker.errors import ImageNotFound
 
-from lab import containers, runner
+from lab import containers
 from lab.containers import SESSION_LABEL, client_for_this_environment
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import CellError, EngineError
-from lab.model import Cell, CellResult, Job, Status
-from lab.records import Reader, read
+from lab.model import Cell, CellResult, Status
+from lab.records import Reader
 from tests import cells, scripts
 from tests.fake_api import Engine, Play, Server, well
 from tests.terminal import Lab
@@ -406,27 +406,7 @@ def outcome(
 ) -> CellResult:
     """What becomes of a cell that runs these experiments; ``watch`` may look at what came so far."""
     cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))
-    work = Job(
-        session=docker._session,
-        cell=cell,
-        experiments=experiments,
-        seconds=0.5,
-        width=0.2,
-        experiment_deadline=60,
-        cell_deadline=seconds,
-    )
-    reader = Reader()
-
-    def sink(piece: bytes) -> None:
-        reader.feed(piece)
-        watch(reader)
-
-    ended = docker.run(work, sink)
-    if ended.stream is not None:
-        reader = read(ended.stream)
-    else:
-        reader.finish()
-    return runner.conclude(cell, reader, ended)
+    return cells.run_on(docker, cells.order(cell, *experiments, session=docker._session, cell_deadline=seconds), watch)
 
 
 @pytest.mark.engine

@@ -36,9 +36,7 @@ def test_jobs_that_cannot_be_are_refused(text: str) -> None:
 
 def job(name: str, size: int, **changes: object) -> Job:
     cell = replace(Cell(id=name, label=name, size=size, cpus=tuple(range(size))), **changes)  # type: ignore[arg-type]
-    return Job(
-        session="s", cell=cell, experiments=("pipe",), seconds=1, width=0.1, experiment_deadline=5, cell_deadline=9
-    )
+    return cells.order(cell, "pipe", seconds=1, width=0.1, experiment_deadline=5, cell_deadline=9)
 
 
 JOBS = [job("cpu1", 1), job("cpu2", 2), job("cpu4", 4)]

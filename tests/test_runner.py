@@ -17,6 +17,7 @@ from lab.errors import CellError, EngineError, LabError
 from lab.model import Cell, CellResult, Job, Outcome, Record, Status
 from lab.store import SessionFolder
 from tests import scripts
+from tests.cells import order
 
 ONE = Cell(id="cpu1", label="1", size=1, cpus=(0,))
 TWO = Cell(id="cpu2", label="2 = all", size=2, cpus=(0, 1))
@@ -48,15 +49,7 @@ class Stop:
 
 
 def job(cell: Cell) -> Job:
-    return Job(
-        session="s",
-        cell=cell,
-        experiments=("pipe",),
-        seconds=1,
-        width=0.1,
-        experiment_deadline=5,
-        cell_deadline=9,
-    )
+    return order(cell, "pipe")
 
 
 Script = bytes | LabError | Callable[[Job, Sink], Outcome]

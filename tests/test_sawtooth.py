@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab import runner, verdicts
+from lab import verdicts
 from lab.containers import client_for_this_environment
 from lab.engines.docker import Docker
 from lab.experiments import load
@@ -29,8 +29,7 @@ from lab.experiments.sawtooth import (
     stops,
     team_sizes,
 )
-from lab.model import Cell, CellResult, Job, Judgement, Verdict
-from lab.records import Reader, read
+from lab.model import Cell, CellResult, Judgement, Verdict
 from tests import cells
 
 MS = 0.001
@@ -220,24 +219,7 @@ def limited(image: str) -> Iterator[Any]:
 
     def run(experiment: str, quota_cpus: float | None) -> CellResult:
         cell = Cell(id="cpu2", label="2", size=2, cpus=cells.CPUS[:2], quota_cpus=quota_cpus)
-        job = Job(
-            session=found._session,
-            cell=cell,
-            experiments=(experiment,),
-            seconds=6,
-            width=0.05,
-            experiment_deadline=60,
-            cell_deadline=90,
-        )
-        reader = Reader()
-
-        def sink(piece: bytes) -> None:
-            reader.feed(piece)
-
-        outcome = found.run(job, sink)
-        if outcome.stream is None:
-            reader.finish()
-        return runner.conclude(cell, reader if outcome.stream is None else read(outcome.stream), outcome)
+        return cells.run_on(found, cells.order(cell, experiment, session=found._session, seconds=6, width=0.05))
 
     yield run
     found.close()

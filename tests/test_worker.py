@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
-from lab import engines, proofs, runner
+from lab import engines, proofs
 from lab.engines import cell_code, command
-from lab.model import Cell, Job
+from lab.model import Cell
 from lab.records import read
 from tests import cells
 
@@ -357,24 +357,13 @@ def test_a_record_forged_through_the_containers_first_process_is_found_out(
     docker = engines.make("docker", image=image, session=f"test-{uuid.uuid4().hex[:8]}")
     try:
         cell = Cell(id="cell", label="1", size=1, cpus=docker.probe().cpus[:1])
-        job = Job(
-            session="test",
-            cell=cell,
-            experiments=("forger", "after"),
-            seconds=1,
-            width=0.2,
-            experiment_deadline=20,
-            cell_deadline=60,
-        )
-        pieces: list[bytes] = []
-        outcome = docker.run(job, pieces.append)
+        result = cells.run_on(docker, cells.order(cell, "forger", "after"))
     finally:
         docker.close()
-    reader = read(b"".join(pieces) if outcome.stream is None else outcome.stream)
-    written = [record.data["value"] for record in reader.records if record.data.get("name") == "written"]
+    written = [record.data["value"] for record in result.records if record.data.get("name") == "written"]
     assert written != [[]], "the forgery was not tried; this test shows nothing"
-    assert reader.faults
-    assert runner.conclude(cell, reader, outcome).status == "error"
+    assert result.faults
+    assert result.status == "error"
 
 
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="needs 2 CPUs")

@@ -66,20 +66,12 @@ def _store(parent: Path, session: Session) -> Path:
     from lab.store import SessionFolder
 
     with SessionFolder(parent, session.id) as folder:
-        manifest = sessions.manifest(
-            id=session.id,
-            began=session.began,
-            machine=session.machine,
-            arguments=session.arguments,
-            cells=[one.cell for one in session.results],
-            code_sha256=session.code_sha256,
-        )
         for result in session.results:
             if result.records:
                 with folder.cell(result.cell.id) as file:
                     file.append(parcel.lines(result))
         noise = sessions.noise(session.results)
-        folder.write_manifest({**manifest, "noise": noise, "report": reports.document(session)})
+        folder.write_manifest({**sessions.manifest_of(session), "noise": noise, "report": reports.document(session)})
         folder.seal()
         if folder.failure:
             raise StoreError(f"{folder.failure}; name another folder with --output")
