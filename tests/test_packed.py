@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,8 @@ def test_jobs_that_cannot_be_are_refused(text: str) -> None:
         packed.parse(text)
 
 
-def job(name: str, size: int, **changes: object) -> Job:
-    cell = replace(Cell(id=name, label=name, size=size, cpus=tuple(range(size))), **changes)  # type: ignore[arg-type]
+def job(name: str, size: int, **changes: Any) -> Job:
+    cell = replace(Cell(id=name, label=name, size=size, cpus=tuple(range(size))), **changes)
     return cells.order(cell, "pipe", seconds=1, width=0.1, experiment_deadline=5, cell_deadline=9)
 
 
@@ -61,9 +62,9 @@ def rounds(speed: float, count: int = 40, spread: float = 0.001) -> list[scripts
     ]
 
 
-def pair(speed: float, **options: float) -> tuple[CellResult, CellResult]:
+def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
     busy = [scripts.observe("busy from", 0.0, "s"), scripts.observe("busy until", 1000.0, "s")]
-    said = {_sentinel.NAME: rounds(speed, **options), _companion.NAME: busy}  # type: ignore[arg-type]
+    said = {_sentinel.NAME: rounds(speed, **options), _companion.NAME: busy}
     first, second = (
         scripts.result(
             Cell(id=name, label=name, size=1, cpus=(number,)), scripts.stream(name, (number,), {name: said[name]})

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,12 +155,12 @@ def test_a_cell_that_the_machine_lacks_is_not_run(tmp_path: Path) -> None:
     assert "cpu4 begins" not in progress.lines
 
 
-def ended(raw: bytes, **how: object) -> Callable[[Job, Sink], Outcome]:
+def ended(raw: bytes, **how: Any) -> Callable[[Job, Sink], Outcome]:
     """A cell that emits this and then ends this way."""
 
     def script(job: Job, sink: Sink) -> Outcome:
         sink(raw)
-        return Outcome(**{"exit_code": 0, **how})  # type: ignore[arg-type]
+        return Outcome(**{"exit_code": 0, **how})
 
     return script
 
