@@ -186,8 +186,11 @@ def whole(run: Run, code: int, out: str) -> None:
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Run, int, str]]:
     """A local run for each moment, interrupted then: (the run, its exit code, what it printed). A few at a time."""
 
+    # Made here: where two threads ask for the first folder, each may get a base of its own, and then an error.
+    folders = {moment: tmp_path_factory.mktemp("run") for moment in MOMENTS}
+
     def one(moment: str) -> tuple[Run, int, str]:
-        run = Run(tmp_path_factory.mktemp("run"), "local")
+        run = Run(folders[moment], "local")
         way = list(WAYS)[list(MOMENTS).index(moment) % 2]
         return run, *interrupt(run, moment, WAYS[way])
 
