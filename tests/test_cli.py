@@ -415,6 +415,18 @@ def test_the_help_of_every_command_has_an_example(lab: Lab, name: str) -> None:
     assert f"  lab {name}" in out
 
 
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_the_help_stays_within_80_columns(lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = lab(*filter(None, [name]), "--help")[1]
+    choices = re.compile(r" *\[?--\S+ \{\S+\}\S*")  # argparse never breaks these
+    assert [line for line in out.splitlines() if len(line) > 80 and not choices.fullmatch(line)] == []
+
+
+def test_the_list_stays_within_80_columns(lab: Lab) -> None:
+    assert widest(lab("list")[1]) <= 80
+
+
 def test_the_help_names_every_command_and_how_to_start(lab: Lab) -> None:
     code, out, _ = lab("--help")
     assert code == 0
@@ -430,7 +442,7 @@ def test_the_version_is_printed(lab: Lab) -> None:
 def test_the_list_marks_the_experiments_that_only_run_when_asked_for(lab: Lab) -> None:
     code, out, _ = lab("list")
     assert code == 0
-    marked = {line.partition(":")[0] for line in out.splitlines() if line.endswith(" (extra)")}
+    marked = {line.partition(" ")[0] for line in out.splitlines() if " (extra): " in line}
     assert {"oversubscription", "sawtooth", "executors"} < marked
     assert marked.isdisjoint(usual())
     assert "lab run all" in out

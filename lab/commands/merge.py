@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 HELP = "join sessions of several limits, builds or machines into one summary"
 EXAMPLE = """\
 examples:
-  lab merge DIR…                            one table of them all
-  lab merge DIR --format markdown           every session below DIR, as a job's summary
-  lab merge DIR… --output DIR --format json kept as a session too
+  lab merge DIR…                             one table of them all
+  lab merge DIR --format markdown            every session below DIR, for a page
+  lab merge DIR… --output DIR --format json  kept as a session too
 
-exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names; 2 not sessions,
-  or a cell that is in two of them; 3 a cell failed, or nothing can be written"""
+exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names;
+  2 not sessions, or a cell that is in two of them; 3 a cell failed, or nothing
+  can be written"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
