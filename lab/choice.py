@@ -153,7 +153,7 @@ def _probed(engine: Engine, chosen: Sequence[Build]) -> tuple[Engine, Machine]:
         machine = engine.probe()
         for build, said in zip(chosen, machine.details.get("builds", ()), strict=True):
             _check(build, said)
-    except BaseException:
+    except BaseException:  # not swallowed: whatever it is, the engine is not to stay open
         engine.close()
         raise
     return engine, machine

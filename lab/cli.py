@@ -10,13 +10,15 @@ import argparse
 import importlib
 import os
 import sys
+import textwrap
 from typing import Dict, Optional, Sequence
 
 from lab import __version__, commands
 from lab.errors import UsageError
 
 _DESCRIPTION = """\
-Claims about Python's parallelism, run under exact CPU limits, proven from inside, and judged.
+Claims about Python's parallelism, run under exact CPU limits, proven from
+inside, and judged.
 
 Start with:  lab run            every experiment with 1, 2, 4 and all CPUs
              lab run pool gil   two of them
@@ -49,7 +51,7 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
             one = chosen.add_parser(
                 name,
                 help=module.HELP,
-                description=module.HELP[0].upper() + module.HELP[1:] + ".",
+                description=textwrap.fill(module.HELP[0].upper() + module.HELP[1:] + ".", 80),
                 epilog=module.EXAMPLE,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )

@@ -18,13 +18,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 def pack(session: Session, document: Mapping[str, Any]) -> bytes:
     """A zip with the session's manifest and records; ``document`` is its report. Unpacked, ``lab report`` reads it."""
-    manifest = sessions.manifest(
-        id=session.id,
-        began=session.began,
-        machine=session.machine,
-        arguments=session.arguments,
-        cells=[result.cell for result in session.results],
-    )
+    manifest = sessions.manifest_of(session)
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         _add(archive, "session.json", json.dumps({**manifest, "report": document}, indent=1).encode())

@@ -105,7 +105,7 @@ def run(
                     results[said.cell.id] = said
                     folder.ended(_ending(said))
                     progress.cell_ends(said)
-    except BaseException:
+    except BaseException:  # not swallowed: whatever it is, the cells that run are ended first
         end.now = True
         until = time.monotonic() + _ENDING_SECONDS
         for task in tasks.values():
@@ -168,7 +168,7 @@ class _Task:
     def _run(self) -> None:
         try:
             self._heard.put(self._run_cell())
-        except BaseException as error:
+        except BaseException as error:  # the runner raises it, in its own thread
             self._heard.put(error)
 
     def _run_cell(self) -> CellResult:

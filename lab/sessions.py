@@ -73,6 +73,18 @@ def manifest(
     }
 
 
+def manifest_of(session: Session) -> dict[str, Any]:
+    """What session.json would have said at the start of a session that is there already."""
+    return manifest(
+        id=session.id,
+        began=session.began,
+        machine=session.machine,
+        arguments=session.arguments,
+        cells=[result.cell for result in session.results],
+        code_sha256=session.code_sha256,
+    )
+
+
 def noise(results: Iterable[CellResult]) -> dict[str, dict[str, Any]]:
     """What disturbed each cell that was measured: blocks taken, those that do not count, by their causes, and D."""
     return {one.cell.id: _noise(one) for one in results if one.status is Status.MEASURED}

@@ -12,16 +12,16 @@ import textwrap
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import runner, verdicts
-from lab.engines import cell_code, command
+from lab.engines import Engine, cell_code, command
 from lab.experiments import load
-from lab.model import Cell, CellResult, Judgement, Outcome, Record
+from lab.model import Cell, CellResult, Job, Judgement, Outcome, Record
 from lab.records import Reader, read
 
 #: The CPUs that the tests may use.
@@ -68,6 +68,15 @@ def living(mark: str) -> list[str]:
     return found
 
 
+def still_living(mark: str, seconds: float = 30.0) -> list[str]:
+    """What :func:`living` still finds after so long, or sooner nothing. Processes that have been killed take their time
+    to go on a busy machine."""
+    until = time.monotonic() + seconds
+    while (found := living(mark)) and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
+
+
 @dataclass(kw_only=True)
 class Worker:
     """A worker that runs, with a folder for everything temporary and a marker in the environment of its tree."""
@@ -80,14 +89,9 @@ class Worker:
         """Command lines of the processes of its tree that are still there, zombies not counted."""
         return living(self.marker)
 
-    def vanished(self, seconds: float = 5.0) -> bool:
-        """Whether every process of its tree has ended, or ends within this time."""
-        until = time.monotonic() + seconds
-        while self.living():
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.01)
-        return True
+    def vanished(self) -> bool:
+        """Whether every process of its tree has ended, or soon does."""
+        return not still_living(self.marker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +184,45 @@ def worker(
 def run(work: Mapping[str, object], folder: Path, code: bytes | None = None, **options: str) -> Ran:
     """A worker, run to its end; checks that no process and no file of it is left."""
     with worker(work, folder, code, **options) as started:
-        stream, stderr = started.process.communicate(timeout=120)
+        stream, stderr = started.process.communicate(timeout=240)  # a machine that others keep busy is slow
         assert started.vanished(), f"left behind: {started.living()}"
         assert list(started.temporary.iterdir()) == []
     return Ran(exit_code=started.process.returncode, stream=stream, stderr=stderr.decode(errors="replace"))
+
+
+def order(
+    cell: Cell,
+    *experiments: str,
+    session: str = "test",
+    seconds: float = 0.5,
+    width: float = 0.2,
+    experiment_deadline: float = 60,
+    cell_deadline: float = 120,
+) -> Job:
+    """The job of a cell as an engine takes it, with little time."""
+    return Job(
+        session=session,
+        cell=cell,
+        experiments=experiments,
+        seconds=seconds,
+        width=width,
+        experiment_deadline=experiment_deadline,
+        cell_deadline=cell_deadline,
+    )
+
+
+def run_on(engine: Engine, work: Job, watch: Callable[[Reader], None] = lambda reader: None) -> CellResult:
+    """A cell that an engine has run, concluded as the runner does; ``watch`` may look at what came so far."""
+    reader = Reader()
+
+    def sink(piece: bytes) -> None:
+        reader.feed(piece)
+        watch(reader)
+
+    outcome = engine.run(work, sink)
+    if outcome.stream is None:
+        reader.finish()
+    return runner.conclude(work.cell, reader if outcome.stream is None else read(outcome.stream), outcome)
 
 
 def interpreter(version: str) -> str | None:

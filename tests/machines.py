@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lab import cpuset, hardware
 from lab.hardware import Cpu, Kind, Topology
@@ -44,19 +45,19 @@ class Machine:
         return sorted({cpu for core in self.cores for cpu in core.cpus} - {*self.offline})
 
 
-def cores(count: int, threads: int = 1, *, first: int = 0, apart: int | None = None, **same: object) -> list[Core]:
+def cores(count: int, threads: int = 1, *, first: int = 0, apart: int | None = None, **same: Any) -> list[Core]:
     """That many equal cores from CPU ``first`` on; ``apart`` is the distance of two siblings (default: neighbours)."""
     made = []
     for place in range(count):
         start = first + place * (threads if apart is None else 1)
         ids = tuple(start + thread * (1 if apart is None else apart) for thread in range(threads))
-        made.append(replace(Core(cpus=ids, number=place), **same))  # type: ignore[arg-type]  # fields by their names
+        made.append(replace(Core(cpus=ids, number=place), **same))
     return made
 
 
-def machine(*groups: Sequence[Core], **more: object) -> Machine:
+def machine(*groups: Sequence[Core], **more: Any) -> Machine:
     """A machine of these groups of cores."""
-    return replace(Machine(cores=tuple(core for group in groups for core in group)), **more)  # type: ignore[arg-type]
+    return replace(Machine(cores=tuple(core for group in groups for core in group)), **more)
 
 
 def build(made: Machine, root: Path) -> Path:

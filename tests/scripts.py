@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab import cpuset, planner, runner, sessions
+from lab.engines import Sink
 from lab.experiments.gil import CROWD, arms_for
 from lab.experiments.switching import INTERVALS
-from lab.model import Cell, CellResult, Machine, Outcome, Session, Status
+from lab.model import Cell, CellResult, Job, Machine, Outcome, Session, Status
 from lab.records import read
 from lab.worker.channel import Channel
 
@@ -300,3 +304,12 @@ def every_kind() -> dict[str, Session]:
         "local": session(ran(2, {"pipe": pipe()}, pinned_by="worker"), machine=machine(2, "local")),
         "no cell": session(),
     }
+
+
+def ctrl_c(job: Job, sink: Sink) -> Outcome:
+    """A cell in which the user presses Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:  # the signal goes to the main thread, in its own time
+        sink(b"")
+    raise AssertionError("the sink should have ended the cell")

@@ -23,14 +23,7 @@ SESSIONS = scripts.every_kind()
 def stored(session: Session, parent: Path, name: str = "20260101-000000-aa") -> Path:
     """The session's folder, written as lab run writes it."""
     with SessionFolder(parent, name) as folder:
-        manifest = sessions.manifest(
-            id=session.id,
-            began=session.began,
-            machine=session.machine,
-            arguments=session.arguments,
-            cells=[result.cell for result in session.results],
-        )
-        folder.write_manifest({**manifest, "report": reports.document(session)})
+        folder.write_manifest({**sessions.manifest_of(session), "report": reports.document(session)})
         for result in session.results:
             if result.records:
                 folder.cell(result.cell.id).replace(parcel.lines(result))

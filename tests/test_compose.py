@@ -22,7 +22,9 @@ import pytest
 from lab import containers, cpuset
 from lab.engines import docker, make
 from lab.errors import Interrupted
-from lab.model import Cell, Job
+from lab.model import Cell
+from tests import cells
+from tests.conftest import skip_or_fail
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -101,10 +103,7 @@ class Project:
 def settings(engine: DockerClient) -> dict[str, str]:
     """What ``lab compose-env`` prints, the images built with it."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
-        message = "docker compose does not run; .ci/setup-engine installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_or_fail("docker compose does not run; .ci/setup-engine installs it")
     done = lab("compose-env")
     assert done.returncode == 0, done.stderr
     lines = [line.partition("=") for line in done.stdout.splitlines() if not line.startswith("#")]
@@ -281,7 +280,7 @@ def test_down_leaves_nothing_behind(project: Project, engine: DockerClient) -> N
 
 def test_gather_does_not_wait_for_a_cell_that_is_running(project: Project) -> None:
     assert project.compose("up", "--detach", "cpu1", **LONG).returncode == 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     code, document = project.gather()
     while not document and time.monotonic() < until:  # its first record may still be to come
         code, document = project.gather()
@@ -299,7 +298,7 @@ def test_an_interrupted_up_ends_soon_and_gather_says_what_has_not_run(project: P
         begun = time.monotonic()
         rest = running.stdout.read()
         assert running.wait(30) == 130, rest
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30, "not when its cell would have ended, after a minute"
     containers = project.containers(engine)
     assert not any(one["State"]["Running"] for one in containers.values())
     assert containers["cpu2"]["State"]["Status"] == "created", "it began although the one before it was stopped"
@@ -438,15 +437,7 @@ def with_a_cell_of_the_docker_engine(
 ) -> None:
     session = f"test-{secrets.token_hex(4)}"
     cell = Cell(id="cpu1", label="1", size=1, cpus=cpus[:1])
-    job = Job(
-        session=session,
-        cell=cell,
-        experiments=("gil",),
-        seconds=60,
-        width=0.01,
-        experiment_deadline=100,
-        cell_deadline=120,
-    )
+    job = cells.order(cell, "gil", session=session, seconds=60, width=0.01, experiment_deadline=100)
 
     def sink(piece: bytes) -> None:
         if piece:

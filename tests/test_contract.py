@@ -143,7 +143,7 @@ SIZES = {"1 CPU": cells.CPUS[:1]} | ({"all CPUs": cells.CPUS} if len(cells.CPUS)
 def ran(python: str, size: str) -> cells.Ran:
     """One cell with every experiment in it, run once for all the tests that look at it."""
     with tempfile.TemporaryDirectory() as folder:
-        work = cells.job(run_there(python), pin=list(SIZES[size]), cpus=len(SIZES[size]))
+        work = cells.job(run_there(python), pin=list(SIZES[size]), cpus=len(SIZES[size]), deadline_seconds=60)
         return cells.run(work, Path(folder), interpreter=pythons()[python])
 
 

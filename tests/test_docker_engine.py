@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cpuset, runner, verdicts
+from lab import cpuset, verdicts
 from lab.containers import CELL_LABEL, SESSION_LABEL, client_for_this_environment, remove
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import Interrupted
 from lab.experiments import load
 from lab.experiments._claims import disturbances
-from lab.model import Cell, CellResult, Job, Machine, Status, Verdict
-from lab.records import Reader, read
+from lab.model import Cell, Job, Machine, Status, Verdict
+from lab.records import Reader
 from tests import cells
 from tests.conftest import labelled
 
@@ -44,7 +44,11 @@ INSIDE = """
     """
 
 #: Experiments of these tests: name -> the body of ``run(voice)``.
-OURS = {"inside": INSIDE, "hangs": "time.sleep(600)"}
+OURS = {
+    "inside": INSIDE,
+    "hangs": "time.sleep(600)",
+    "slow": "for step in range(3):\n    voice.tell('step %d' % step)\n    time.sleep(1)",
+}
 
 
 @pytest.fixture
@@ -62,29 +66,8 @@ def docker(image: str, session: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def job(session: str, *experiments: str, cpus: tuple[int, ...] = (0,), seconds: float = 30) -> Job:
-    return Job(
-        session=session,
-        cell=Cell(id=f"cpu{len(cpus)}", label=str(len(cpus)), size=len(cpus), cpus=cpus),
-        experiments=experiments,
-        seconds=0.5,
-        width=0.2,
-        experiment_deadline=seconds,
-        cell_deadline=seconds,
-    )
-
-
-def run(docker: Docker, work: Job, watch: Callable[[Reader], None] = lambda reader: None) -> CellResult:
-    """One cell, concluded as the runner does; ``watch`` may look at what came so far."""
-    reader = Reader()
-
-    def sink(piece: bytes) -> None:
-        reader.feed(piece)
-        watch(reader)
-
-    outcome = docker.run(work, sink)
-    if outcome.stream is None:
-        reader.finish()
-    return runner.conclude(work.cell, reader if outcome.stream is None else read(outcome.stream), outcome)
+    cell = Cell(id=f"cpu{len(cpus)}", label=str(len(cpus)), size=len(cpus), cpus=cpus)
+    return cells.order(cell, *experiments, session=session, cell_deadline=seconds)
 
 
 def test_the_probe_finds_the_engines_machine_and_the_images_python(docker: Docker, image: str) -> None:
@@ -98,7 +81,7 @@ def test_the_probe_finds_the_engines_machine_and_the_images_python(docker: Docke
 
 def test_the_limit_is_real_and_each_side_says_the_same(docker: Docker, session: str) -> None:
     last = docker.probe().cpus[-1:]
-    result = run(docker, job(session, "pipe", cpus=last))
+    result = cells.run_on(docker, job(session, "pipe", cpus=last))
     assert (result.status, result.reason) == (Status.MEASURED, None)
     assert result.outcome
     assert result.outcome.outside["cpuset"] == cpuset.render(last)
@@ -116,7 +99,7 @@ def test_a_container_has_nothing_that_it_does_not_need(docker: Docker, engine: D
             (found,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={session}"})
             seen.update(engine.api.inspect_container(found["Id"]))
 
-    result = run(docker, job(session, "inside"), watch)
+    result = cells.run_on(docker, job(session, "inside"), watch)
     host, configuration = seen["HostConfig"], seen["Config"]
     assert configuration["User"] == "65534:65534"
     assert configuration["Labels"].items() >= {SESSION_LABEL: session, CELL_LABEL: "cpu1"}.items()
@@ -148,7 +131,7 @@ def test_a_container_has_nothing_that_it_does_not_need(docker: Docker, engine: D
 
 def test_records_come_while_the_cell_runs_and_agree_with_the_engines_log(docker: Docker, session: str) -> None:
     counts: list[int] = []
-    result = run(docker, job(session, "process"), lambda reader: counts.append(len(reader.records)))
+    result = cells.run_on(docker, job(session, "slow"), lambda reader: counts.append(len(reader.records)))
     assert len(set(counts)) > 2
     assert result.outcome
     assert result.outcome.stream is None, "the log holds just what came live"
@@ -160,7 +143,7 @@ def test_a_sink_that_raises_ends_the_cell_at_once(docker: Docker, engine: Docker
             raise Interrupted("enough")
 
     with pytest.raises(Interrupted):
-        run(docker, job(session, "hangs"), watch)
+        cells.run_on(docker, job(session, "hangs"), watch)
     assert labelled(engine, session) == set()
 
 
@@ -214,7 +197,7 @@ def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
     monkeypatch.setattr(
         docker_engine, "settings", lambda cell, name: {**usual(cell, name), "cpu_period": 20_000, "cpu_quota": 5_000}
     )
-    result = run(docker, job(session, "_control-idle"))
+    result = cells.run_on(docker, job(session, "_control-idle"))
     assert result.status is Status.MEASURED, result.reason
     (same,) = [
         one for one in verdicts.judge([load("_control-idle")], [result]) if one.claim == "_control-idle.same-is-same"
@@ -225,7 +208,7 @@ def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
 
 
 def test_a_neighbour_on_the_cells_cpu_is_named(docker: Docker, session: str) -> None:
-    result = run(docker, job(session, "_control-full"))
+    result = cells.run_on(docker, job(session, "_control-full"))
     rounds = verdicts.evidence_of("_control-full", result).rounds("round")
     causes = disturbances(rounds, "one process", "probe")
     assert set(causes) <= {"run delay", "lost time"}

@@ -317,7 +317,7 @@ def test_both_threads_get_their_turn_and_all_is_counted() -> None:
         seen.add(number)
         return 1
 
-    made, hand_overs = take_turns(update, 0.05, 0.0002)
+    made, hand_overs = take_turns(update, 0.5, 0.0002)
     assert made >= hand_overs >= 2
     assert seen == {0, 1}
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -199,10 +198,8 @@ def test_a_build_that_is_there_and_current_is_kept_at_once(
         skip_or_fail("no image of a build is on the engine; make one with: lab images build 3.13")
     before = engine.images.get(there.name).id
     monkeypatch.setattr(builder, "_fingerprint_now", lambda build, origin: _label(engine, there.name))
-    begun = time.monotonic()
     code, out, _ = lab("images", "build", str(there.build))
     assert (code, out) == (0, f"{there.name} is current\n")
-    assert time.monotonic() - begun < 30
     assert engine.images.get(there.name).id == before
 
 

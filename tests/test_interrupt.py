@@ -60,7 +60,7 @@ class Run:
 
     def listens(self) -> None:
         """Wait until it handles SIGTERM."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{self.process.pid}/status").read_text())
             if caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
@@ -72,23 +72,19 @@ class Run:
     def says(self, words: str) -> None:
         """Wait until its progress matches this."""
         with self._more:
-            heard = self._more.wait_for(lambda: any(re.search(words, line) for line in self.lines), 20)
+            heard = self._more.wait_for(lambda: any(re.search(words, line) for line in self.lines), 60)
         assert heard, self.lines
 
     def end(self) -> tuple[int, str]:
         """Wait for its end. Returns (exit code, standard output)."""
         assert self.process.stdout
         out = self.process.stdout.read()
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self._reader.join()
         for stream in (self.process.stdout, self.process.stderr):
             assert stream
             stream.close()
         return code, out
-
-    def living(self) -> list[str]:
-        """What still runs of its process tree."""
-        return cells.living(self.mark)
 
     @property
     def session(self) -> str:
@@ -152,15 +148,19 @@ WAYS: dict[str, Callable[[Run], None]] = {
 }
 
 
+#: In the second cell there may be less left to do than a busy machine takes to send a signal: then it comes too late.
+LATE = [moment for moment, (_, _, measured) in MOMENTS.items() if measured]
+
+
 def check(run: Run, moment: str, code: int, out: str) -> None:
     """What was measured is printed and stored, the exit code is 130, and nothing runs on."""
-    until = time.monotonic() + 2
-    while run.living() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert run.living() == []
+    assert cells.still_living(run.mark) == []
     assert list(run.temporary.iterdir()) == []
-    assert code == 130, run.lines
     assert "Traceback" not in "".join(run.lines)
+    if moment in LATE and code != 130:
+        whole(run, code, out)
+        return
+    assert code == 130, run.lines
     if MOMENTS[moment][0] is None and not out:
         return  # it had not even begun: there is nothing to print
     assert "Limits" in out
@@ -174,12 +174,23 @@ def check(run: Run, moment: str, code: int, out: str) -> None:
             assert (run.sessions / run.session / f"{cell['id']}.jsonl").stat().st_size > 0
 
 
+def whole(run: Run, code: int, out: str) -> None:
+    """It had measured everything when the signal came, and nothing of that is lost."""
+    # While an interpreter takes itself down, a signal ends it as it ends any program.
+    assert code in (0, -signal.SIGTERM, -signal.SIGINT), run.lines
+    assert "confirmed" in out
+    assert [one["status"] for one in run.report()["cells"]] == ["measured"] * 2
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Run, int, str]]:
     """A local run for each moment, interrupted then: (the run, its exit code, what it printed). A few at a time."""
 
+    # Made here: where two threads ask for the first folder, each may get a base of its own, and then an error.
+    folders = {moment: tmp_path_factory.mktemp("run") for moment in MOMENTS}
+
     def one(moment: str) -> tuple[Run, int, str]:
-        run = Run(tmp_path_factory.mktemp("run"), "local")
+        run = Run(folders[moment], "local")
         way = list(WAYS)[list(MOMENTS).index(moment) % 2]
         return run, *interrupt(run, moment, WAYS[way])
 
@@ -203,21 +214,24 @@ def test_a_signal_while_the_results_are_being_put_together_takes_none_of_them_aw
     time.sleep(0.02)
     run.process.terminate()
     code, out = run.end()
-    # It may have been done by then; and while an interpreter takes itself down, the signal ends it as any program.
-    assert code in (0, 130, -signal.SIGTERM)
-    assert "confirmed" in out
-    assert run.report()["cells"][1]["status"] == "measured"
+    whole(run, 0 if code == 130 else code, out)
 
 
-def test_a_second_signal_does_not_wait(start: Callable[[str], Run]) -> None:
-    run = start("local")
+def twice(run: Run) -> int:
+    """Press Ctrl-C twice in its first experiment. Returns the exit code."""
     run.says(r"^1 CPU .*: process")
     for _ in range(2):
         WAYS["Ctrl-C"](run)
         time.sleep(0.02)
     code, _ = run.end()
+    return code
+
+
+def test_a_second_signal_does_not_wait(start: Callable[[str], Run]) -> None:
+    run = start("local")
+    code = twice(run)
     assert code == 130
-    assert run.living() == []
+    assert cells.still_living(run.mark) == []
     assert "Traceback" not in "".join(run.lines)
 
 
@@ -226,10 +240,7 @@ def test_an_orchestrator_that_is_killed_takes_its_local_cell_with_it(start: Call
     run.says(r"^1 CPU .*: process")
     run.process.kill()
     run.end()
-    until = time.monotonic() + 5
-    while run.living() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert run.living() == []
+    assert cells.still_living(run.mark) == []
 
 
 @pytest.mark.engine
@@ -247,11 +258,7 @@ def test_an_interrupted_run_in_containers_keeps_what_was_measured_and_leaves_no_
 @pytest.mark.engine
 def test_a_second_signal_leaves_no_container_either(start: Callable[[str], Run], engine: DockerClient) -> None:
     run = start("docker")
-    run.says(r"^1 CPU .*: process")
-    for _ in range(2):
-        WAYS["Ctrl-C"](run)
-        time.sleep(0.02)
-    code, _ = run.end()
+    code = twice(run)
     assert code == 130
     assert labelled(engine, run.session) == set()
 

@@ -8,27 +8,24 @@ from typing import Any
 
 import pytest
 
-from lab.experiments import load
+from lab.experiments import _pools, load
 from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
-from lab.experiments._tails import histogram, quantile_in, quantile_times
-from lab.experiments.oversubscription import (
+from lab.experiments._pools import (
     COMPUTING,
     WAITING,
     Did,
     Plan,
     Pools,
     Span,
-    best_of,
     compute,
     disturbance,
-    expect_own_choice,
-    expect_tail,
-    figures,
     memory_of,
     name_of,
     plan_of,
     wait,
 )
+from lab.experiments._tails import histogram, quantile_in, quantile_times
+from lab.experiments.oversubscription import best_of, expect_own_choice, expect_tail, figures
 from tests import cells
 
 #: What computing on two CPUs looks like: workers -> tasks a second, seconds that most tasks and the slowest take.
@@ -247,23 +244,39 @@ def test_a_block_counts_when_its_workers_had_what_they_may(
     assert disturbance(block, most) == cause
 
 
-def test_a_task_counts_by_the_share_that_falls_into_the_span() -> None:
+def test_a_task_counts_by_the_share_that_falls_into_the_span(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     assert compute(20, Span(now - 1, now - 0.5)) is None
     assert wait(0.001, Span(now - 1, now - 0.5)) is None
-    whole, half = compute(20, Span(now - 1, now + 60)), wait(0.1, Span(time.monotonic() + 0.05, now + 60))
+    whole = compute(20, Span(now - 1, now + 600))
     assert whole is not None
-    assert half is not None
     assert whole.share == 1
     assert whole.seconds >= 0.9 * whole.cpu_seconds > 0
-    assert 0 < half.share < 0.9  # half, were it never late
-    assert half.seconds >= 0.1 > half.cpu_seconds
+
+    monkeypatch.setattr(_pools, "time", Clock())
+    assert wait(4, Span(3, 600)) == Did(0.25, 4, 0)
+    assert wait(4, Span(0, 6)) == Did(0.5, 4, 0)  # it begins at 4
+
+
+class Clock:
+    """A clock that goes on while somebody sleeps, and stands else."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def thread_time(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def test_a_real_pool_does_what_its_block_says() -> None:
     with Pools([1, 3]) as pools:
         for workers in (1, 3):
-            block = pools.block(workers, slow_task, 0.02, 0.2)
+            block = pools.block(workers, slow_task, 0.02, 1)
             # Each worker can do ten a second of tasks that sleep for 20 ms: fifty, and no more.
             assert 0 < block["rate"] <= 50 * workers * 1.01
             assert block["tasks"] >= 1
@@ -288,4 +301,5 @@ def test_it_runs_in_a_cell(tmp_path: Any) -> None:
     rounds = [record.data["values"] for record in ran.records if record.kind == "sample"]
     names = {name for one in rounds for name in one}
     assert {name_of(payload, workers) for payload in (COMPUTING, WAITING) for workers in plan["counts"]} <= names
-    assert all(one[name]["rate"] > 0 for one in rounds for name in one if name.startswith((COMPUTING, WAITING)))
+    for name in names:  # on a busy machine a short block may be over before its workers have had their turn
+        assert any(one[name]["rate"] > 0 for one in rounds if name in one), name

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -249,10 +248,7 @@ def test_the_pool_that_is_tried_leaves_no_worker_behind_however_slowly_it_is_end
     done = subprocess.run(
         [sys.executable, "-c", slow], env={**os.environ, mark: "1"}, stdout=subprocess.PIPE, check=True
     )
-    until = time.monotonic() + 2
-    while cells.living(mark) and time.monotonic() < until:
-        time.sleep(0.02)
-    left = cells.living(mark)
+    left = cells.still_living(mark)
     for line in left:
         os.kill(int(line.partition(":")[0]), signal.SIGKILL)
     assert left == []

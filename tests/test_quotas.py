@@ -12,9 +12,9 @@ import pytest
 from lab import planner, proofs, quotas, runner
 from lab.engines import docker, make
 from lab.errors import UsageError
-from lab.model import Cell, CellResult, Job, Outcome, Status
+from lab.model import Cell, CellResult, Outcome, Status
 from lab.records import Reader, read
-from tests import scripts
+from tests import cells, scripts
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -140,23 +140,12 @@ def test_a_real_quota_is_proven_from_inside_and_from_outside(engine: DockerClien
         machine = used.probe()
         if quota > len(machine.cpus):
             pytest.skip(f"a quota of {quota} limits nothing on {len(machine.cpus)} CPU")
-        cells = planner.plan([planner.ALL], machine.cpus)
-        (cell,) = quotas.limited(cells, (quota,), alone, machine.no_quota)
-        job = Job(
-            session=session,
-            cell=cell,
-            experiments=("process",),
-            seconds=1,
-            width=0.1,
-            experiment_deadline=20,
-            cell_deadline=40,
-        )
-        pieces: list[bytes] = []
-        outcome = used.run(job, pieces.append)
+        (cell,) = quotas.limited(planner.plan([planner.ALL], machine.cpus), (quota,), alone, machine.no_quota)
+        result = cells.run_on(used, cells.order(cell, "process", session=session))
     finally:
         used.close()
-    result = runner.conclude(cell, read(outcome.stream or b"".join(pieces)), outcome)
     assert (result.status, result.reason) == (Status.MEASURED, None)
-    assert outcome.outside["quota_cpus"] == quota
+    assert result.outcome
+    assert result.outcome.outside["quota_cpus"] == quota
     assert proofs.rate(result.proof) == quota
     assert result.pinned_by == ("none" if alone else "engine")

@@ -30,6 +30,9 @@ two_cells = pytest.mark.skipif(len(cells.CPUS) < 2, reason="two cells take two C
 _CLAIMS = ("process.concurrent", "process.own-pid", "process.join-waits", "pipe.duplex")
 WHOLE = {(claim, cell): "confirmed" for claim in _CLAIMS for cell in ("cpu1", "cpu2")}
 
+#: A machine that is too busy to start three children within 0.15 s cannot show that they wait at the same time.
+_CANNOT_TELL = {("process.concurrent", cell): "inconclusive" for cell in ("cpu1", "cpu2")}
+
 #: What to wait for in its progress, and for how much longer, in seconds.
 MOMENTS = {
     "as the first cell begins": ("1 CPU (0): process", 0.0),
@@ -79,7 +82,9 @@ def resumed(lab: Lab, folder: Path) -> None:
     assert code == 0, err
     assert f"resuming {folder.name}: {len(noted)} of 2 cells are there already" in err
     session = archive.load(folder)
-    assert {(one.claim, one.cell): one.verdict.value for one in session.judgements} == WHOLE
+    found = {(one.claim, one.cell): one.verdict.value for one in session.judgements}
+    assert found.keys() == WHOLE.keys()
+    assert found.items() <= WHOLE.items() | _CANNOT_TELL.items()
     assert [one.status for one in session.results] == [Status.MEASURED] * 2
     assert before <= complete_records(folder)
     for result in session.results:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from lab.errors import CellError, EngineError, LabError
 from lab.model import Cell, CellResult, Job, Outcome, Record, Status
 from lab.store import SessionFolder
 from tests import scripts
+from tests.cells import order
 
 ONE = Cell(id="cpu1", label="1", size=1, cpus=(0,))
 TWO = Cell(id="cpu2", label="2 = all", size=2, cpus=(0, 1))
@@ -48,15 +50,7 @@ class Stop:
 
 
 def job(cell: Cell) -> Job:
-    return Job(
-        session="s",
-        cell=cell,
-        experiments=("pipe",),
-        seconds=1,
-        width=0.1,
-        experiment_deadline=5,
-        cell_deadline=9,
-    )
+    return order(cell, "pipe")
 
 
 Script = bytes | LabError | Callable[[Job, Sink], Outcome]
@@ -114,7 +108,7 @@ def test_the_next_cell_is_made_while_one_that_has_said_all_is_taken_down(tmp_pat
 
 
 def test_cells_run_side_by_side_where_the_schedule_says_so_and_on_the_cpus_that_it_gives_them(tmp_path: Path) -> None:
-    together = threading.Barrier(2, timeout=5)
+    together = threading.Barrier(2, timeout=60)
 
     def script(job: Job, sink: Sink) -> Outcome:
         together.wait()
@@ -161,12 +155,12 @@ def test_a_cell_that_the_machine_lacks_is_not_run(tmp_path: Path) -> None:
     assert "cpu4 begins" not in progress.lines
 
 
-def ended(raw: bytes, **how: object) -> Callable[[Job, Sink], Outcome]:
+def ended(raw: bytes, **how: Any) -> Callable[[Job, Sink], Outcome]:
     """A cell that emits this and then ends this way."""
 
     def script(job: Job, sink: Sink) -> Outcome:
         sink(raw)
-        return Outcome(**{"exit_code": 0, **how})  # type: ignore[arg-type]
+        return Outcome(**{"exit_code": 0, **how})
 
     return script
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab import runner, verdicts
+from lab import verdicts
 from lab.containers import client_for_this_environment
 from lab.engines.docker import Docker
 from lab.experiments import load
@@ -29,8 +29,7 @@ from lab.experiments.sawtooth import (
     stops,
     team_sizes,
 )
-from lab.model import Cell, CellResult, Job, Verdict
-from lab.records import Reader, read
+from lab.model import Cell, CellResult, Judgement, Verdict
 from tests import cells
 
 MS = 0.001
@@ -220,35 +219,38 @@ def limited(image: str) -> Iterator[Any]:
 
     def run(experiment: str, quota_cpus: float | None) -> CellResult:
         cell = Cell(id="cpu2", label="2", size=2, cpus=cells.CPUS[:2], quota_cpus=quota_cpus)
-        job = Job(
-            session=found._session,
-            cell=cell,
-            experiments=(experiment,),
-            seconds=6,
-            width=0.05,
-            experiment_deadline=60,
-            cell_deadline=90,
-        )
-        reader = Reader()
-
-        def sink(piece: bytes) -> None:
-            reader.feed(piece)
-
-        outcome = found.run(job, sink)
-        if outcome.stream is None:
-            reader.finish()
-        return runner.conclude(cell, reader if outcome.stream is None else read(outcome.stream), outcome)
+        return cells.run_on(found, cells.order(cell, experiment, session=found._session, seconds=6, width=0.05))
 
     yield run
     found.close()
 
 
+#: Times that a real quota is tried: beside busy neighbours the first may show too little.
+TRIES = 4
+
+
 @pytest.mark.engine
 @needs_two_cpus
-@pytest.mark.parametrize("turn", ["first", "second", "third"])
-@pytest.mark.parametrize("quota_cpus", [0.5, 1.5], ids=["half a CPU", "1.5 CPUs"])
-def test_a_real_quota_stops_and_lets_go_in_every_period(limited: Any, quota_cpus: float, turn: str) -> None:
-    result = limited("sawtooth", quota_cpus)
+def test_half_a_cpu_stops_and_lets_go_in_every_period(limited: Any) -> None:
+    """Two workers use half a CPU up also where neighbours take most of the rest."""
+    reasons: list[str] = []
+    while len(reasons) < TRIES:
+        found = stop_and_go(limited("sawtooth", 0.5), 0.5)
+        if found.verdict is Verdict.CONFIRMED:
+            return
+        reasons.append(found.reason)
+    raise AssertionError(f"it was never confirmed: {reasons}")
+
+
+@pytest.mark.engine
+@needs_two_cpus
+def test_a_quota_of_more_than_a_cpu_is_judged_without_a_wrong_verdict(limited: Any) -> None:
+    """A busy neighbour keeps two workers from ever using that up: then nothing is decided, and rightly so."""
+    stop_and_go(limited("sawtooth", 1.5), 1.5)
+
+
+def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
+    """The judgement that workers stop and go under this quota, in a result in which nothing speaks against it."""
     judged = {one.claim.partition(".")[2]: one for one in verdicts.judge([load("sawtooth")], [result])}
     assert judged["stop-and-go"].verdict in (Verdict.CONFIRMED, Verdict.INCONCLUSIVE), judged["stop-and-go"].reason
     assert judged["by-the-rule"].verdict in (Verdict.CONFIRMED, Verdict.INCONCLUSIVE), judged["by-the-rule"].reason
@@ -258,14 +260,12 @@ def test_a_real_quota_stops_and_lets_go_in_every_period(limited: Any, quota_cpus
     # A machine that others load may never let it use the quota up. Where it did, it was stopped.
     used_up = [block for block in blocks if block["cores"] >= 0.97 * quota_cpus and block["disturbed"] is None]
     assert all(block["with_stop"] >= block["periods"] - 1 and block["stopped_periods"] for block in used_up)
-    if judged["stop-and-go"].verdict is Verdict.INCONCLUSIVE:
-        pytest.skip(f"this machine is too busy: {judged['stop-and-go'].reason}")
+    return judged["stop-and-go"]
 
 
 @pytest.mark.engine
 @needs_two_cpus
-@pytest.mark.parametrize("turn", ["first", "second", "third"])
-def test_without_a_quota_nothing_is_stopped(limited: Any, turn: str) -> None:
+def test_without_a_quota_nothing_is_stopped(limited: Any) -> None:
     result = limited("sawtooth", None)
     assert {one.verdict for one in verdicts.judge([load("sawtooth")], [result])} == {Verdict.UNTESTABLE}
     assert result.proof["quotas"] == []
@@ -274,9 +274,13 @@ def test_without_a_quota_nothing_is_stopped(limited: Any, turn: str) -> None:
 @pytest.mark.engine
 @needs_two_cpus
 def test_under_a_real_quota_pools_are_judged_without_a_wrong_verdict(limited: Any) -> None:
-    result = limited("oversubscription", 0.5)
-    judged = verdicts.judge([load("oversubscription")], [result])
-    assert not [one for one in judged if one.surprise], [(one.claim, one.verdict, one.reason) for one in judged]
+    surprises: list[set[str]] = []
+    while len(surprises) < 2 and (not surprises or surprises[-1]):
+        result = limited("oversubscription", 0.5)
+        judged = verdicts.judge([load("oversubscription")], [result])
+        surprises.append({f"{one.claim}: {one.reason}" for one in judged if one.surprise})
+    # One interval of twenty misses, so that one of these claims may be wrong once: twice it is no chance.
+    assert surprises[-1] == set(), surprises
     rounds = [record.data["values"] for record in result.records if record.kind == "sample"]
     assert rounds
     assert max(one["CPU-bound, 4"]["throttled"] for one in rounds if "CPU-bound, 4" in one) > 0

@@ -23,10 +23,11 @@ EXAMPLE = """\
 examples:
   lab compare BASE NEW                  two sessions' folders
   lab compare BASE NEW --tolerance 10   what is within ten per cent is no change
-  lab compare BASE NEW --force          of two builds, or of two machines, all the same
+  lab compare BASE NEW --force          of two builds, or of two machines
 
-exit codes: 0 nothing got worse; 1 a regression beyond the tolerance, or a verdict that has
-  become a surprise; 2 not sessions, nothing in common, or unlike machines or builds"""
+exit codes: 0 nothing got worse; 1 a regression beyond the tolerance, or a
+  verdict that has become a surprise; 2 not sessions, nothing in common, or
+  unlike machines or builds"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

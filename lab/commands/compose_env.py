@@ -17,8 +17,9 @@ EXAMPLE = """\
 example:
   lab compose-env > .env   then: docker compose up
 
-Each service is then pinned by the engine, with a CPU set, to CPUs that are really there. Without such
-a file the worker in each container narrows its own affinity."""
+Each service is then pinned by the engine, with a CPU set, to CPUs that are
+really there. Without such a file the worker in each container narrows its own
+affinity."""
 
 #: As in compose.yaml.
 SIZES: tuple[int | str, ...] = (1, 2, 4, "all")

@@ -24,8 +24,8 @@ EXAMPLE = """\
 examples:
   lab cpus                 on this machine, or in this container
   lab cpus --no-measure    what the kernel's files say, at once
-  docker run --rm --cpus 1.5 -v "$PWD/lab:/opt/lab/lab:ro" -e PYTHONPATH=/opt/lab \\
-      python:3.13-slim python3 -m lab cpus"""
+  docker run --rm --cpus 1.5 -v "$PWD/lab:/opt/lab/lab:ro" \\
+      -e PYTHONPATH=/opt/lab python:3.13-slim python3 -m lab cpus"""
 
 _USUAL_SECONDS = 0.5
 _MOST_SECONDS = 60.0

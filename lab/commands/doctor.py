@@ -42,9 +42,8 @@ def run(options: argparse.Namespace) -> int:
     print("\nWhat can be measured")
     advice = [*_abilities(docker, trouble), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
-        print(
-            tabulate([(mark, line), *([("", f"fix: {fix}")] if fix else [])], tablefmt="plain", maxcolwidths=[None, 72])
-        )
+        rows = [(f"{mark:2}", line), *([("", f"fix: {fix}")] if fix else [])]
+        print(tabulate(rows, tablefmt="plain", maxcolwidths=[None, 72], preserve_whitespace=True))
     return 0 if docker else 3
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HELP = "explain an experiment: the idea, how it measures, what to ask yourself first, and what to expect"
 EXAMPLE = """\
 examples:
-  lab explain pool                what it teaches and does, and the verdict expected of each Python
+  lab explain pool                what it teaches and does, and what to expect
   lab explain pool --answers      the same with the answers to its questions
   lab explain pool.default-size   one of its claims"""
 

@@ -20,8 +20,9 @@ examples:
   lab gather --format json       for programs
   lab gather --records records   from files, without an engine
 
-exit codes: 0 all ran, no surprise; 1 a surprise, or what --fail-on or --strict names;
-  2 nothing to gather; 3 a cell failed, or has not ended, or no engine answers"""
+exit codes: 0 all ran, no surprise; 1 a surprise, or what --fail-on or --strict
+  names; 2 nothing to gather; 3 a cell failed, or has not ended, or no engine
+  answers"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -18,12 +18,15 @@ EXAMPLE = """\
 examples:
   lab images build 3.9 3.13t      those two; what is there and current is kept
   lab images build all            every build that lab run --python all takes
-  lab images list                 what there is, and what each Python says of itself
+  lab images list                 what there is; what each Python says of itself
   lab images remove 3.13t         one; or --all of ours, never anybody else's
 
-Official images are pulled where a registry answers. Elsewhere they are made from Debian's packages, which takes root
-on Debian. Free-threaded builds are compiled, which takes some minutes.
-exit codes: 0 done; 2 wrong usage; 3 one could not be made or removed (the others were)"""
+Official images are pulled where a registry answers. Elsewhere they are made
+from Debian's packages, which takes root on Debian. Free-threaded builds are
+compiled, which takes some minutes.
+
+exit codes: 0 done; 2 wrong usage; 3 one could not be made or removed (the
+  others were)"""
 
 #: As lab.builder.SOURCES, which a test compares; that module is not loaded for --help.
 _SOURCES = ("auto", "official", "debian", "upstream")

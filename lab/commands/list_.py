@@ -9,7 +9,7 @@ EXAMPLE = """\
 example:
   lab list   every experiment, and under it the claims it judges"""
 
-#: Stands behind the summary of one that a bare `lab run` leaves out.
+#: Stands behind the name of one that a bare `lab run` leaves out.
 _EXTRA = " (extra)"
 
 
@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
 
     for name in experiments.in_order():
         experiment = experiments.load(name)
-        print(f"{name}: {experiment.summary}{_EXTRA if experiment.extra else ''}")
+        title = f"{name}{_EXTRA if experiment.extra else ''}: {experiment.summary}"
+        print(textwrap.fill(title, 80, subsequent_indent="  "))
         for claim in experiment.claims:
             print(textwrap.fill(f"  {claim.id}: {claim.statement}", 80, subsequent_indent="      "))
         print()

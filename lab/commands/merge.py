@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 HELP = "join sessions of several limits, builds or machines into one summary"
 EXAMPLE = """\
 examples:
-  lab merge DIR…                            one table of them all
-  lab merge DIR --format markdown           every session below DIR, as a job's summary
-  lab merge DIR… --output DIR --format json kept as a session too
+  lab merge DIR…                             one table of them all
+  lab merge DIR --format markdown            every session below DIR, for a page
+  lab merge DIR… --output DIR --format json  kept as a session too
 
-exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names; 2 not sessions,
-  or a cell that is in two of them; 3 a cell failed, or nothing can be written"""
+exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names;
+  2 not sessions, or a cell that is in two of them; 3 a cell failed, or nothing
+  can be written"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,20 +67,12 @@ def _store(parent: Path, session: Session) -> Path:
     from lab.store import SessionFolder
 
     with SessionFolder(parent, session.id) as folder:
-        manifest = sessions.manifest(
-            id=session.id,
-            began=session.began,
-            machine=session.machine,
-            arguments=session.arguments,
-            cells=[one.cell for one in session.results],
-            code_sha256=session.code_sha256,
-        )
         for result in session.results:
             if result.records:
                 with folder.cell(result.cell.id) as file:
                     file.append(parcel.lines(result))
         noise = sessions.noise(session.results)
-        folder.write_manifest({**manifest, "noise": noise, "report": reports.document(session)})
+        folder.write_manifest({**sessions.manifest_of(session), "noise": noise, "report": reports.document(session)})
         folder.seal()
         if folder.failure:
             raise StoreError(f"{folder.failure}; name another folder with --output")

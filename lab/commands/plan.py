@@ -20,7 +20,7 @@ examples:
   lab plan                     the cells of lab run on this machine
   lab plan gil --cpus 1,3,all  those of another run
   lab plan --cpus 0-3,8        a cell on these CPU ids
-  lab plan --topology DIR      those on another machine, whose sys and proc are in DIR"""
+  lab plan --topology DIR      on another machine, whose sys and proc are in DIR"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

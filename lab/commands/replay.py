@@ -26,8 +26,9 @@ examples:
 
 The repetition is stored as a session of its own.
 
-exit codes: 0 no verdict differs; 1 a decisive one does (--strict: or one that decides nothing);
-  2 not a session; 3 a cell or the engine failed; 130 interrupted"""
+exit codes: 0 no verdict differs; 1 a decisive one does (--strict: or one that
+  decides nothing); 2 not a session; 3 a cell or the engine failed;
+  130 interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 HELP = "show a stored session: a page with charts, the same in the terminal, or the charts as PNG and SVG"
 EXAMPLE = """\
 examples:
-  lab report                           the newest session, as report.html in its folder
-  lab report DIR --output page.html    another one, to another place; - is standard output
-  lab report --terminal                in this terminal
-  lab report --png charts --svg charts the charts as files in the folder charts
+  lab report                            the newest session: report.html in its
+                                        folder
+  lab report DIR --output page.html     another one, to another place; - is
+                                        standard output
+  lab report --terminal                 in this terminal
+  lab report --png charts --svg charts  the charts as files in that folder
 
-exit codes: 0 reported; 2 not a session, or no file can be written there; 3 a library is
-  missing, or the system refuses to read or write"""
+exit codes: 0 reported; 2 not a session, or no file can be written there;
+  3 a library is missing, or the system refuses to read or write"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

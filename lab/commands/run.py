@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
 examples:
-  lab run                                every experiment but the extra ones, 1, 2, 4 and all CPUs
-  lab run all                            the extra ones too (lab list)
+  lab run                                all but the extra ones (lab list)
+  lab run all                            the extra ones too
   lab run pool --transcript              one of them, with its story
   lab run gil --cpus 2 --engine local    without an engine
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
   lab run gil pool --predict             first say what you expect
-  lab run --format json > session.json   for programs; also junit, csv, pyperf, summary
+  lab run --format json > session.json   for programs; also junit, csv, pyperf
   lab run --fail-on never                only a run that failed is a failure
-  lab run --resume                       what is missing of a run that was killed
+  lab run --resume                       what is missing of one that was killed
 
-exit codes: 0 ran, no surprise; 1 a surprise, or what --fail-on or --strict names;
-  2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
+exit codes: 0 ran, no surprise; 1 a surprise, or what --fail-on or --strict
+  names; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

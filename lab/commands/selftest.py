@@ -23,8 +23,11 @@ examples:
   lab selftest --cells 20 --cpus 1      more of them, on one CPU
   lab selftest --engine local           without an engine
 
-A neighbour is a process on one of the cell's CPUs that is idle, busy half of the time, or always busy.
-exit codes: 0 no verdict was wrong; 1 one was; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
+A neighbour is a process on one of the cell's CPUs that is idle, busy half of
+the time, or always busy.
+
+exit codes: 0 no verdict was wrong; 1 one was; 2 wrong usage; 3 a cell or the
+  engine failed; 130 interrupted"""
 
 _MOST_SECONDS = 6.0
 

@@ -14,7 +14,8 @@ examples:
   lab sessions --output DIR    those below DIR
   lab sessions --format json   for programs
 
-A session that was cut short goes on with lab run --resume; lab verify reads every record."""
+A session that was cut short goes on with lab run --resume; lab verify reads
+every record."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,9 +15,11 @@ examples:
   lab verify               the newest session
   lab verify DIR…          these
 
-It finds accidents and edits, not forgers: who edits a record can compute the hashes anew.
+It finds accidents and edits, not forgers: who edits a record can compute the
+hashes anew.
 
-exit codes: 0 all as it was; 1 something differs, each thing named; 2 not a session"""
+exit codes: 0 all as it was; 1 something differs, each thing named; 2 not a
+  session"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

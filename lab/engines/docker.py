@@ -72,7 +72,7 @@ def connect(
     client = client_for_this_environment()
     try:
         return Docker(client, find_image(client, image, note), session, note, arguments, key)
-    except BaseException:
+    except BaseException:  # not swallowed: whatever it is, the connection is not to stay open
         client.close()
         raise
 
@@ -239,7 +239,7 @@ class Docker:
         remove_it = functools.partial(remove_container, self._client, container)
         try:
             outcome = self._watch(container, list(made.get("Warnings") or []), sink, seconds)
-        except BaseException:
+        except BaseException:  # not swallowed: also at an interruption the container goes first
             with undisturbed():
                 remove_it()
             raise
@@ -271,7 +271,7 @@ class Docker:
                         details = api.inspect_container(container)
                         break
                     overdue, deadline = True, time.monotonic() + _KILL_SECONDS
-                    with contextlib.suppress(Exception):
+                    with contextlib.suppress(Exception):  # of the SDK or of HTTP; what cannot be ended is removed
                         api.kill(container)
                 if over or time.monotonic() > look_at:
                     details = api.inspect_container(container)

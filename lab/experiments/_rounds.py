@@ -20,6 +20,7 @@ import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from lab.experiments._payloads import PAYLOADS, Tools
+from lab.experiments._workers import Workers
 from lab.worker.cgroups import throttled_periods
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
@@ -99,7 +100,7 @@ def probe(cpus: int) -> Arm:
     return Arm(PROBE, "count", processes=cpus, pinned=True)
 
 
-class Crew:
+class Crew(Workers):
     """Persistent worker processes, one for each CPU and at least ``least``; use as a context manager.
 
     They are forked, also where that is not the default start method: which one is used makes no difference to a worker
@@ -115,10 +116,9 @@ class Crew:
         quota_under_test: bool = False,
         methods: Sequence[str] = ("fork",),
     ) -> None:
+        super().__init__()
         self.cpus = tuple(cpus)
         self._quota_under_test = quota_under_test
-        self._pipes: list[Any] = []
-        self._processes: list[Any] = []
         self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
         self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
         for method in methods:
@@ -126,22 +126,7 @@ class Crew:
             turn = context.Lock()
             self._turns.append(turn)
             for _ in range(max(least, len(self.cpus))):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs, ours, turn), daemon=True)
-                process.start()
-                theirs.close()
-                self._pipes.append(ours)
-                self._processes.append(process)
-
-    def __enter__(self) -> Crew:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            process.terminate()
-            process.join()
+                self.start(context, _begin, turn)
 
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
@@ -151,10 +136,10 @@ class Crew:
             plan.append(order.sample(present, len(present)))
         turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         throttled = throttled_periods()
-        for pipe, mine in zip(self._pipes, turns):
+        for pipe, mine in zip(self.pipes, turns):
             pipe.send([turn for _, turn in mine])
         tallies: dict[int, list[Tally]] = {}
-        for pipe, mine in zip(self._pipes, turns):
+        for pipe, mine in zip(self.pipes, turns):
             for (place, _), tally in zip(mine, pipe.recv()):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
@@ -200,7 +185,7 @@ class Crew:
 
     def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Turn]]]:
         """For each worker its turns, each with the place of its block in the whole sequence."""
-        turns: list[list[tuple[int, Turn]]] = [[] for _ in self._pipes]
+        turns: list[list[tuple[int, Turn]]] = [[] for _ in self.pipes]
         start = time.monotonic() + LEAD_SECONDS
         for place, arm in enumerate(arms):
             each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
@@ -263,20 +248,18 @@ def shuffler(seed: int = 1) -> random.Random:
     return random.Random(seed)
 
 
-def _serve(pipe: Any, parents_end: Any, turn: Any) -> None:
-    """A worker's life: take a timetable, keep it, report, until the pipe closes."""
-    parents_end.close()
+def _begin(turn: Any) -> Callable[[Sequence[Turn]], list[Tally]]:
+    """What a worker does, with tools of its own: keep a timetable, and report."""
     tools = Tools(bytes(2**20), turn)
-    while True:
-        try:
-            turns = pipe.recv()
-        except (EOFError, OSError):
-            return
+
+    def keep(turns: Sequence[Turn]) -> list[Tally]:
         tallies = []
         for one in turns:
             alone = len(one.cpus) == 1 and not one.isolated
             tallies.append(_alone(one, 0, tools) if alone else _team(one, tools))
-        pipe.send(tallies)
+        return tallies
+
+    return keep
 
 
 def _alone(turn: Turn, number: int, tools: Tools) -> Tally:

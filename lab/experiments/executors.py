@@ -145,6 +145,7 @@ def memory() -> dict[str, dict[str, Any]]:
 def _waiting(name: str) -> Iterator[None]:
     """Workers of that kind, which have run something and wait."""
     if name == "interpreter":
+        # Older Pythons, and the stubs for them, do not have it.
         import concurrent.interpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
 
         made = [interpreters.create() for _ in range(GROWTH)]

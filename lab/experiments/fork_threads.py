@@ -65,6 +65,7 @@ def threads_here() -> int:
 
 def run(voice: Voice) -> None:
     with warnings.catch_warnings():
+        # Forking while a thread runs is what these are about; whether Python warns of it is looked at apart.
         warnings.simplefilter("ignore", DeprecationWarning)
         locked(voice)
         alone(voice)

@@ -24,6 +24,7 @@ from lab.experiments._measured import Measured, enough, judge, of
 from lab.experiments._payloads import Tools, count
 from lab.experiments._rounds import shuffler
 from lab.experiments._voice import Voice
+from lab.experiments._workers import Workers
 from lab.worker.cgroups import throttled_periods
 
 FEWEST_ROUNDS = 5
@@ -82,50 +83,27 @@ def progress(span: Span) -> tuple[list[int], float]:
     return done, time.thread_time() - cpu
 
 
-def _serve(pipe: Any, parents_end: Any) -> None:
-    """A worker's life: take a span, compute over it, report, until the pipe closes."""
-    parents_end.close()
-    while True:
-        try:
-            span = pipe.recv()
-        except (EOFError, OSError):
-            return
-        pipe.send(progress(span))
+def _begin() -> Callable[[Span], tuple[list[int], float]]:
+    return progress
 
 
-class Team:
+class Team(Workers):
     """Persistent worker processes; use as a context manager. They are not pinned: a user's are not."""
 
     def __init__(self, workers: int) -> None:
+        super().__init__()
         context = multiprocessing.get_context("fork")
-        self._pipes: list[Any] = []
-        self._processes: list[Any] = []
         for _ in range(workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, ours), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-
-    def __enter__(self) -> Team:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            process.terminate()
-            process.join()
+            self.start(context, _begin)
 
     def block(self, workers: int, limit: Limit) -> tuple[dict[str, Any], list[int]]:
         """So many of them compute at once. Returns what :func:`block_of` makes of it, and the curve: the units that all
         of them did in each bin."""
         span = span_of(limit.period_seconds)
         before = throttled_periods()
-        for pipe in self._pipes[:workers]:
+        for pipe in self.pipes[:workers]:
             pipe.send(span)
-        told = [pipe.recv() for pipe in self._pipes[:workers]]
+        told = [pipe.recv() for pipe in self.pipes[:workers]]
         stopped = throttled_periods() - before
         curve = [sum(bins) for bins in zip(*(done for done, _ in told))]
         cores = sum(cpu for _, cpu in told) / (span.bins * span.bin_seconds)

@@ -38,9 +38,8 @@ def _threads() -> None:
 
 
 def _process(method: str) -> None:
-    # The target is of the standard library, so that no worker has to import code of ours. The stubs do not know the
-    # Process of a context that is chosen by its name.
-    process = multiprocessing.get_context(method).Process(target=time.sleep, args=(0,))  # type: ignore[attr-defined]
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=time.sleep, args=(0,))  # so that no worker has to import code of ours
     process.start()
     process.join()
 
@@ -70,7 +69,7 @@ def _first_forkserver() -> float:
             from multiprocessing import forkserver
 
             # A server that was started before the fork is the parent's; this child is to have its own. There is no
-            # public way to forget one.
+            # public way to forget one; that the class may be another by then is what mypy objects to.
             forkserver._forkserver.__init__()  # type: ignore[misc]
             os.write(writer, b"%.9f" % _timed(lambda: _process("forkserver")))
         finally:

@@ -119,7 +119,7 @@ def _perform(name: str, voice: Voice) -> int:
     """Run the experiment and have the voice say how it ended. Returns the exit status."""
     try:
         load(name).run(voice)
-    except BaseException as error:
+    except BaseException as error:  # whatever an experiment raises, SystemExit too, is what became of it
         voice.end(error)
         import traceback  # seldom needed, and slow to load
 

@@ -164,7 +164,7 @@ def _be_the_worker(body: Callable[[], int]) -> None:
         status = body()
     except OSError as error:
         _say("the worker cannot go on: %s" % error)
-    except BaseException:
+    except BaseException:  # a forked child must not come back to the service; it says what happened and leaves
         import traceback
 
         traceback.print_exc()
