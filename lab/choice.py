@@ -59,7 +59,13 @@ class Several:
             )
         first: Machine = next(iter(machines.values()))
         proofs = [
-            {"build": label, "image": one.image, "python": dict(one.python), "proof": one.details.get("build")}
+            {
+                "build": label,
+                "image": one.image,
+                "image_id": one.details.get("image_id"),
+                "python": dict(one.python),
+                "proof": one.details.get("build"),
+            }
             for label, one in machines.items()
         ]
         return replace(first, details={**first.details, "builds": proofs})

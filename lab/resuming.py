@@ -94,10 +94,7 @@ def clear(past: Past) -> None:
 
 def check(past: Past, machine: Machine, code_sha256: str) -> None:
     """Raises UsageError when this is not the machine, the software and the lab that the run was begun with."""
-    found = likeness.differences(likeness.machine_facts(past.machine), likeness.machine_facts(machine))
-    found += likeness.differences(
-        likeness.build_facts(past.machine, past.code_sha256), likeness.build_facts(machine, code_sha256)
-    )
+    found = likeness.of_machines(past.machine, machine) + likeness.of_code(past.code_sha256, code_sha256)
     if found:
         raise UsageError(
             f"{past.folder.name} cannot go on here, its cells would not compare: it had {'; '.join(map(str, found))};"

@@ -170,6 +170,33 @@ def test_unlike_sessions_are_compared_only_by_force(lab: Lab, tmp_path: Path) ->
     assert "forced: Python" in out
 
 
+def test_numbers_of_several_builds_have_a_column_for_the_build(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    both = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
+    for name, trip in (("b", 1.0), ("n", 1.2)):
+        said = {"messages": scripts.said_by(messages(trip, 1), "messages")}
+        stored(scripts.on_builds(both, (2,), said), tmp_path, name)
+    code, out, _ = lab("compare", str(tmp_path / "b"), str(tmp_path / "n"))
+    assert code == 1
+    (head,) = [line for line in out.splitlines() if line.startswith("number ")]
+    assert head.split()[:3] == ["number", "build", "CPUs"]
+    rows = [line for line in out.splitlines() if "round trip, Queue" in line]
+    assert [row.split("Queue")[1].split()[:2] for row in rows] == [["3.13", "2"], ["3.14", "2"]]
+    document = json.loads(lab("compare", str(tmp_path / "b"), str(tmp_path / "n"), "--format", "json")[1])
+    assert {(one["build"], one["cell"]) for one in document["numbers"]} == {("3.13", "2"), ("3.14", "2")}
+
+
+def test_sessions_of_other_builds_are_refused_by_build(lab: Lab, tmp_path: Path) -> None:
+    base = scripts.on_builds({"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}, (2,))
+    new = scripts.on_builds({"3.14": scripts.python((3, 14, 1)), "3.15": scripts.python((3, 15, 0))}, (2,))
+    folders = [str(stored(one, tmp_path, name)) for one, name in ((base, "b"), (new, "n"))]
+    code, out, err = lab("compare", *folders)
+    assert (code, out) == (2, "")
+    assert "Python of 3.14: CPython 3.14.0 with the GIL, not CPython 3.14.1 with the GIL" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
