@@ -206,5 +206,8 @@ def wanted_of(options: argparse.Namespace) -> choice.Wanted:
     from lab import choice
 
     return choice.Wanted(
-        engine=options.engine, image=options.image, pythons=tuple(getattr(options, "python", None) or ())
+        engine=options.engine,
+        image=options.image,
+        pythons=tuple(getattr(options, "python", None) or ()),
+        images=getattr(options, "images", {}),
     )

@@ -113,6 +113,14 @@ def test_nothing_is_wider_than_the_terminal_or_than_forty_columns(
     assert max(map(len, out.splitlines())) <= max(int(columns), 40), out
 
 
+def test_a_session_of_several_builds_is_listed_with_all_of_them(tmp_path: Path) -> None:
+    both = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
+    stored(scripts.on_builds(both, (2,)), tmp_path)
+    (entry,) = shelf.entries(tmp_path)
+    assert entry.where == "docker 3.13, 3.14"
+    assert entry.image == "multicore-lab-base:3.13, multicore-lab-base:3.14"
+
+
 def test_verify_names_what_was_edited(lab: Lab, tmp_path: Path) -> None:
     folder = sealed(tmp_path)
     assert lab("verify", str(folder))[:2] == (0, "20260101-000000-aa: as it was sealed\n")
