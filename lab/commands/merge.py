@@ -22,7 +22,8 @@ examples:
   lab merge DIR… --output DIR --format json kept as a session too
 
 exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names; 2 not sessions,
-  or a cell that is in two of them; 3 a cell failed, or nothing can be written"""
+  or a cell that is in two of them; 3 a cell failed, or nothing can be written; 130 one of them
+  was interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
