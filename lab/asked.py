@@ -65,15 +65,19 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_gate_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say which verdicts are a failure; ``lab gather`` has them too."""
+def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:
+    """The options that say which verdicts are a failure. Where that has to be ``asked_for`` nothing is one without."""
     from lab.gates import FailOn
 
+    usual = "exit with 1 for a surprise (default); for a refuted or inconclusive verdict too; or never"
+    asked = (
+        "exit as run does: with 1 for a surprise; for a refuted or inconclusive verdict too; or never (default: with 0)"
+    )
     parser.add_argument(
         "--fail-on",
         choices=[one.value for one in FailOn],
-        default=FailOn.SURPRISE.value,
-        help="exit with 1 for a surprise (default); for a refuted or inconclusive verdict too; or never",
+        default=None if asked_for else FailOn.SURPRISE.value,
+        help=asked if asked_for else usual,
     )
     parser.add_argument(
         "--strict", action="store_true", help="an inconclusive verdict is a failure too, whatever --fail-on says"
@@ -81,12 +85,13 @@ def add_gate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def gate(options: argparse.Namespace) -> FailOn:
-    """Which verdicts are a failure. Raises UsageError where the options contradict each other."""
+    """Which verdicts are a failure; a surprise where only ``--strict`` was given. Raises UsageError where the options
+    contradict each other."""
     from lab.gates import FailOn
 
     if options.strict and options.fail_on == FailOn.NEVER:
         raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
-    return FailOn(options.fail_on)
+    return FailOn(options.fail_on or FailOn.SURPRISE)
 
 
 def check_limits(options: argparse.Namespace) -> None:
@@ -206,5 +211,8 @@ def wanted_of(options: argparse.Namespace) -> choice.Wanted:
     from lab import choice
 
     return choice.Wanted(
-        engine=options.engine, image=options.image, pythons=tuple(getattr(options, "python", None) or ())
+        engine=options.engine,
+        image=options.image,
+        pythons=tuple(getattr(options, "python", None) or ()),
+        images=getattr(options, "images", {}),
     )

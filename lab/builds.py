@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,6 +145,20 @@ def parse(text: str) -> Build:
         given[name] = value
     _check(text, build, given)
     return replace(build, **given)
+
+
+def said(python: Mapping[str, Any]) -> Build:
+    """The build that a Python is by its own words, in a cell's start record: version, kind and ``-X`` options."""
+    options = python.get("options") or {}
+    gil, cpu_count = options.get("gil"), str(options.get("cpu_count"))
+    major, minor = python["version"][:2]
+    return Build(
+        version=(major, minor),
+        free_threaded=bool(python["free_threaded"]),
+        implementation=str(python["implementation"]).lower(),
+        gil=None if gil is None else gil == "1",
+        cpu_count=int(cpu_count) if cpu_count.isdecimal() else None,
+    )
 
 
 def proven(asked: Build, found: Build) -> Build:

@@ -22,7 +22,7 @@ def between(
     limits: dict[str, list[CellResult]] = {}
     for result in results:
         if result.cell.build and result.python and result.proof:
-            limits.setdefault(_limit(result), []).append(result)
+            limits.setdefault(result.cell.limit, []).append(result)
     for claim in (claim for experiment in experiments for claim in experiment.claims):
         for limit, cells in limits.items():
             facts = [facts_of(cell) for cell in cells]
@@ -47,11 +47,6 @@ def between(
                         )
                     )
     return tuple(found)
-
-
-def _limit(result: CellResult) -> str:
-    """A cell's limit without its build, as its label has it."""
-    return result.cell.label.removeprefix(f"{result.cell.build}, ")
 
 
 def _neighbour(facts: Sequence[Facts], number: int) -> int | None:

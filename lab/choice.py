@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lab import builds, engines
@@ -25,11 +25,13 @@ _ASKED_AT_A_TIME = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the user asked for: ``engine`` is auto, docker or local; ``pythons`` are builds as they were written."""
+    """What the user asked for: ``engine`` is auto, docker or local; ``pythons`` are builds as they were written;
+    ``images`` those of some builds, by their labels, where it is known which it has to be (docker)."""
 
     engine: str
     image: str | None = None
     pythons: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises UsageError for what cannot be, before any engine is asked."""
@@ -59,7 +61,13 @@ class Several:
             )
         first: Machine = next(iter(machines.values()))
         proofs = [
-            {"build": label, "image": one.image, "python": dict(one.python), "proof": one.details.get("build")}
+            {
+                "build": label,
+                "image": one.image,
+                "image_id": one.details.get("image_id"),
+                "python": dict(one.python),
+                "proof": one.details.get("build"),
+            }
             for label, one in machines.items()
         ]
         return replace(first, details={**first.details, "builds": proofs})
@@ -117,7 +125,7 @@ def _docker(wanted: Wanted, session: str, pulling: Note) -> tuple[Engine, Machin
     client = client_for_this_environment()
     try:
         chosen = builds.parse_many(wanted.pythons)
-        images = _images(client, chosen, everything="all" in wanted.pythons, pulling=pulling)
+        images = _images(client, chosen, wanted.images, everything="all" in wanted.pythons, pulling=pulling)
     finally:
         client.close()
     parts: dict[str, Engine] = {}
@@ -128,14 +136,19 @@ def _docker(wanted: Wanted, session: str, pulling: Note) -> tuple[Engine, Machin
     return _probed(Several(parts), tuple(images))
 
 
-def _images(client: DockerClient, chosen: Sequence[Build], *, everything: bool, pulling: Note) -> dict[Build, str]:
-    """The image of each build; of ``all`` those that are there. Raises ImageError when one asked for is not."""
+def _images(
+    client: DockerClient, chosen: Sequence[Build], known: Mapping[str, str], *, everything: bool, pulling: Note
+) -> dict[Build, str]:
+    """The image of each build, the known one or one of its name; of ``all`` those that are there.
+
+    Raises ImageError when one asked for is not.
+    """
     from lab.images import image_of
 
     found, missing = {}, []
     for build in chosen:
         try:
-            found[build] = image_of(client, build, pulling)
+            found[build] = known.get(build.label) or image_of(client, build, pulling)
         except ImageError:
             if not everything:
                 raise

@@ -40,12 +40,8 @@ def _by_limit(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
     """Limit -> the cells of each build under it."""
     found: dict[str, list[CellResult]] = {}
     for result in results:
-        found.setdefault(_limit_of(result), []).append(result)
+        found.setdefault(result.cell.limit, []).append(result)
     return found
-
-
-def _limit_of(result: CellResult) -> str:
-    return result.cell.label.removeprefix(f"{result.cell.build}, ")
 
 
 #: Words short enough for a column for each build.

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from lab import proofs, units
+from lab import likeness, proofs, units
 from lab.experiments._claims import FEWEST_VALUES
 from lab.experiments._measured import Measured, of
 from lab.model import Cell, CellResult, Judgement, Session, Status
@@ -75,11 +75,13 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A number in both sessions. ``ratio`` is new over base with its corrected interval; ``at_speed`` the same in units
-    of one process's speed, for times and rates where that is known."""
+    """A number in both sessions. ``cell`` is the cell's limit, ``build`` its Python in the base. ``ratio`` is new over
+    base with its corrected interval; ``at_speed`` the same in units of one process's speed, for times and rates where
+    that is known."""
 
     name: str
     cell: str
+    build: str
     unit: str
     base: Estimate
     new: Estimate
@@ -94,6 +96,7 @@ class Turn:
 
     claim: str
     cell: str
+    build: str
     base: Judgement
     new: Judgement
 
@@ -106,11 +109,13 @@ class Turn:
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All that two sessions have in common. ``tolerance`` is a share; ``confidence`` that of each pair's interval;
-    ``short`` says which cells got so little of the machine that nothing in them is decided."""
+    ``builds`` are those that it compares; ``short`` says which cells got so little of the machine that nothing in them
+    is decided."""
 
     pairs: tuple[Pair, ...]
     turns: tuple[Turn, ...]
     cells: tuple[str, ...]
+    builds: tuple[str, ...]
     tolerance: float
     confidence: float
     short: tuple[str, ...] = ()
@@ -125,6 +130,7 @@ def compare(
 ) -> Comparison:
     """Every number and verdict of the cells that both sessions have measured."""
     couples = in_common(base, new)
+    builds = {mine.cell.id: likeness.build_of(base, mine) for mine, _ in couples}
     numbers = [
         (mine.cell, one, theirs[one.name])
         for mine, other in couples
@@ -134,28 +140,36 @@ def compare(
     ]
     confidence = 1 - false_alarms / max(len(numbers), 1)
     short = {mine.cell.id: [*_short(base, mine), *_short(new, other)] for mine, other in couples}
-    pairs = [(cell, pair(cell.label, one, other, tolerance, confidence)) for cell, one, other in numbers]
+    pairs = [
+        (cell, pair(cell.limit, one, other, tolerance, confidence, builds[cell.id])) for cell, one, other in numbers
+    ]
     return Comparison(
         pairs=tuple(replace(one, change=Change.UNDECIDED) if short[cell.id] else one for cell, one in pairs),
         short=tuple(line for lines in short.values() for line in lines),
-        turns=tuple(turn for mine, other in couples for turn in _turns(base, new, mine.cell, other.cell)),
+        turns=tuple(turn for mine, other in couples for turn in _turns(base, new, mine.cell, other.cell, builds)),
         cells=tuple(mine.cell.label for mine, _ in couples),
+        builds=tuple(dict.fromkeys(builds.values())),
         tolerance=tolerance,
         confidence=confidence,
     )
 
 
 def in_common(base: Session, new: Session) -> list[tuple[CellResult, CellResult]]:
-    """The cells that both have measured: of the same name, or else the only ones under the same limit."""
+    """The cells that both have measured, on the same build: of the same name, or else the only ones under the same
+    limit. Where each session has but one build, and another one, it is held against that."""
     mine, theirs = ([one for one in side.results if one.status is Status.MEASURED] for side in (base, new))
-    by_name = {one.cell.id: one for one in theirs}
+    there = likeness.paired(*([likeness.build_of(side, one) for one in side.results] for side in (base, new)))
     found = []
     for one in mine:
-        alike = [other for other in theirs if _limit(other.cell) == _limit(one.cell)]
-        same = [other for other in mine if _limit(other.cell) == _limit(one.cell)]
-        other = by_name.get(one.cell.id) or (alike[0] if len(alike) == len(same) == 1 else None)
-        if other:
-            found.append((one, other))
+        build = likeness.build_of(base, one)
+        alike = [other for other in theirs if there.get(build) == likeness.build_of(new, other)]
+        named = [other for other in alike if other.cell.id == one.cell.id]
+        limited = [other for other in alike if _limit(other.cell) == _limit(one.cell)]
+        same = [
+            other for other in mine if (build, _limit(one.cell)) == (likeness.build_of(base, other), _limit(other.cell))
+        ]
+        if named or len(limited) == len(same) == 1:
+            found.append((one, (named or limited)[0]))
     return found
 
 
@@ -214,7 +228,7 @@ def worse(name: str, unit: str) -> int:
     return -1 if unit == "/s" or name in _SPEED_UPS or what.startswith("speed-up") else 0
 
 
-def pair(cell: str, base: Number, new: Number, tolerance: float, confidence: float) -> Pair:
+def pair(cell: str, base: Number, new: Number, tolerance: float, confidence: float, build: str = "") -> Pair:
     """One number in both, and what became of it."""
     raw = ratio([new.found], [base.found], confidence)
     at_speed = None
@@ -227,6 +241,7 @@ def pair(cell: str, base: Number, new: Number, tolerance: float, confidence: flo
     return Pair(
         name=base.name,
         cell=cell,
+        build=build,
         unit=base.unit,
         base=base.found,
         new=new.found,
@@ -264,10 +279,10 @@ def _change(ratios: list[Estimate], worse: int, tolerance: float) -> Change:
     return Change.ALIKE if inside else Change.UNDECIDED
 
 
-def _turns(base: Session, new: Session, mine: Cell, other: Cell) -> list[Turn]:
+def _turns(base: Session, new: Session, mine: Cell, other: Cell, builds: Mapping[str, str]) -> list[Turn]:
     now = _decisive(new, other.id)
     return [
-        Turn(claim=claim, cell=mine.label, base=one, new=now[claim])
+        Turn(claim=claim, cell=mine.limit, build=builds[mine.id], base=one, new=now[claim])
         for claim, one in _decisive(base, mine.id).items()
         if claim in now and now[claim].verdict is not one.verdict
     ]

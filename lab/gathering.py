@@ -52,15 +52,24 @@ def _session(
     times = [record.time for result in results for record in result.records]
     began = min(times, default=0.0)
     chosen = _experiments(results)
+    seeds = {str(one.cell.id): one.data("start")["seed"] for one in results if "seed" in one.data("start")}
+    alike = len({*seeds.values()}) == 1
     return assemble(
         id=f"{name}-{began:.0f}",
         began=began,
         machine=machine,
-        arguments={"experiments": list(chosen), "cpus": ",".join(one.cell.removeprefix("cpu") for one in sources)},
+        arguments={
+            "experiments": list(chosen),
+            "cpus": ",".join(one.cell.removeprefix("cpu") for one in sources),
+            "seed": next(iter(seeds.values())) if alike else None,
+        },
         experiments=chosen,
         results=results,
         code_sha256="",  # the images brought the code, not we
         wall_seconds=max(times, default=0.0) - began,
+        notes=[f"note: the cells had different seeds: {', '.join(f'{cell} {seed}' for cell, seed in seeds.items())}"]
+        if seeds and not alike
+        else (),
     )
 
 

@@ -98,6 +98,18 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
     )
 
 
+def same(client: DockerClient, name: str, digest: str) -> str | None:
+    """What names that very image on the engine: its name where that still means it, else its digest; ``None`` where the
+    engine has it no longer."""
+    from docker.errors import ImageNotFound
+
+    for known in (name, digest):
+        with translated(f"looking for the image {known}"), contextlib.suppress(ImageNotFound):
+            if client.images.get(known).id == digest:
+                return known
+    return None
+
+
 def listed(client: DockerClient) -> tuple[Image, ...]:
     """Every image of a build on the engine, ours and official ones, each asked in a container of its own."""
 

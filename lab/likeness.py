@@ -1,13 +1,14 @@
-"""Whether two sessions were measured on the same thing: what describes a machine and its software. Pure."""
+"""Whether two sessions were measured on the same thing: what describes a machine and its builds. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from lab import units
-from lab.model import Machine, Session
+from lab import builds, units
+from lab.model import CellResult, Machine, Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,44 @@ def machine_facts(machine: Machine) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value}
 
 
-def build_facts(machine: Machine, code_sha256: str) -> dict[str, str]:
-    """What ran on it: the Python, the image, how it was compiled, and the lab's own code; likewise."""
-    build = machine.details.get("build")
+def builds_of(machine: Machine) -> dict[str, Mapping[str, Any]]:
+    """Each build of a machine by its label, as the probes described it: ``image``, ``image_id``, ``python`` and
+    ``proof`` (how it was compiled), ``None`` where not known. One that nobody has named has the label that its Python
+    gives it; empty where that is not known either."""
+    alone: dict[str, Any] = {
+        "build": label_of(machine.python),
+        "image": machine.image,
+        "image_id": machine.details.get("image_id"),
+        "python": machine.python,
+        "proof": machine.details.get("build"),
+    }
+    return {one["build"]: one for one in machine.details.get("builds") or (alone,)}
+
+
+def label_of(python: Mapping[str, Any]) -> str:
+    """A Python as the user would name it: ``3.13t+gil``; empty where nobody has said."""
+    return builds.said(python).label if python else ""
+
+
+def build_of(session: Session, result: CellResult) -> str:
+    """The label of the build that a cell is of, whether the user named it or not."""
+    return result.cell.build or label_of(result.python or session.machine.python)
+
+
+def paired(base: Iterable[str], new: Iterable[str]) -> dict[str, str]:
+    """Which build to hold against which: those of the same label; where there are none, the only one of each side."""
+    mine, theirs = dict.fromkeys(base), dict.fromkeys(new)
+    if len(mine) == len(theirs) == 1:
+        return dict(zip(mine, theirs, strict=True))
+    return {label: label for label in mine if label in theirs}
+
+
+def _facts(build: Mapping[str, Any]) -> dict[str, str]:
+    """What a build is, by name; likewise."""
     found = {
-        "Python": python_of(machine.python),
-        "image": machine.details.get("image_id") or machine.image,
-        "compiled": _short(repr(sorted(build.items()))) if build else None,
-        "code of the cells": _short_hash(code_sha256),
+        "Python": python_of(build["python"]),
+        "image": build.get("image_id") or build["image"],
+        "compiled": _short(repr(sorted(build["proof"].items()))) if build["proof"] else None,
     }
     return {name: str(value) for name, value in found.items() if value}
 
@@ -68,11 +99,38 @@ def differences(base: Mapping[str, str], new: Mapping[str, str]) -> tuple[Differ
     )
 
 
+def of_machines(base: Machine, new: Machine) -> tuple[Difference, ...]:
+    """In what two machines differ, and the builds on them that are to be held against each other."""
+    return differences(machine_facts(base), machine_facts(new)) + _of_builds(builds_of(base), builds_of(new))
+
+
+def of_code(base_sha256: str, new_sha256: str) -> tuple[Difference, ...]:
+    """Whether the cells ran other code of the lab's; unknown, an empty hash, is no difference."""
+    if not (base_sha256 and new_sha256) or base_sha256 == new_sha256:
+        return ()
+    return (Difference(what="code of the cells", base=_short_hash(base_sha256), new=_short_hash(new_sha256)),)
+
+
+def _of_builds(
+    mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]]
+) -> tuple[Difference, ...]:
+    if "" in mine or "" in theirs:
+        return ()
+    found = paired(mine, theirs)
+    if not found:
+        return (Difference(what="builds", base=", ".join(mine), new=", ".join(theirs)),)
+    several = len(mine) > 1 or len(theirs) > 1
+    return tuple(
+        replace(one, what=f"{one.what} of {label}") if several else one
+        for label, other in found.items()
+        for one in differences(_facts(mine[label]), _facts(theirs[other]))
+    )
+
+
 def between(base: Session, new: Session) -> tuple[Difference, ...]:
     """In what the machines and the software of two sessions differ, those of each cell that both have among it."""
-    found = differences(machine_facts(base.machine), machine_facts(new.machine))
-    found += differences(build_facts(base.machine, base.code_sha256), build_facts(new.machine, new.code_sha256))
-    if any(one.what == "Python" for one in found):
+    found = of_machines(base.machine, new.machine) + of_code(base.code_sha256, new.code_sha256)
+    if any(one.what.startswith("Python") for one in found):
         return found
     theirs = {one.cell.id: python_of(one.python) for one in new.results if one.python}
     mine = {one.cell.id: python_of(one.python) for one in base.results if one.python}

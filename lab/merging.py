@@ -7,75 +7,123 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lab import likeness
+from lab import changes, likeness, planner
 from lab.errors import UsageError
 from lab.experiments import load
-from lab.model import CellResult, Session, Status
+from lab.model import Cell, CellResult, Machine, Session, Status
 
 
 def join(sessions: Sequence[Session]) -> Session:
-    """One session with every cell of these. Where they were measured on several builds or machines, the labels of the
-    cells say on which. A cell that a machine lacks is left out where another session has one under that limit.
+    """One session with every cell of these, each on its build, as one run on all of these builds would have it. Where
+    they were measured on several machines, the labels of the cells say on which. A cell that a machine lacks is left
+    out where another session has one on that build, under that limit.
 
     Raises UsageError when two cells cannot be told apart, or when the sessions are of several versions of the lab.
     """
     versions = sorted({one.lab_version for one in sessions})
     if len(versions) > 1:
         raise UsageError(f"these sessions are of several versions of the lab: {', '.join(versions)}; run some anew")
-    names = _names(sessions)
+    on = _builds(sessions)
+    machines = [tuple(likeness.machine_facts(one.machine).items()) for one in sessions]
+    numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
     results: list[CellResult] = []
     renamed: list[dict[str, str]] = []
     came_from: dict[str, str] = {}
-    there = {_limit(one) for session in sessions for one in session.results if one.status is not Status.UNAVAILABLE}
-    for number, session in enumerate(sessions):
+    measured = {
+        _kind(one, labels[one.cell.id])
+        for session, labels in zip(sessions, on, strict=True)
+        for one in session.results
+        if one.status is not Status.UNAVAILABLE
+    }
+    for session, labels, machine in zip(sessions, on, machines, strict=True):
         mine: dict[str, str] = {}
         for one in session.results:
-            if one.status is Status.UNAVAILABLE and _limit(one) in there:
+            kind = _kind(one, labels[one.cell.id])
+            if one.status is Status.UNAVAILABLE and kind in measured:
                 continue
-            there.add(_limit(one))
-            prefix, suffix = names[number]
-            cell = one.cell.id + prefix
-            if cell in came_from:
+            measured.add(kind)
+            cell = _cell(one.cell, labels[one.cell.id], f"machine {numbers[machine]}" if len(numbers) > 1 else "")
+            if cell.id in came_from:
                 raise UsageError(
-                    f"{one.cell.id} is in {came_from[cell]} and in {session.id}, both on"
-                    f" {likeness.python_of(one.python)}; leave one of them out"
+                    f"{one.cell.id} is in {came_from[cell.id]} and in {session.id}, both on"
+                    f" {likeness.python_of(one.python) or labels[one.cell.id]}; leave one of them out"
                 )
-            came_from[cell] = session.id
-            mine[one.cell.id] = cell
-            label = f"{one.cell.label}{suffix}"
-            results.append(dataclasses.replace(one, cell=dataclasses.replace(one.cell, id=cell, label=label)))
+            came_from[cell.id] = session.id
+            mine[one.cell.id] = cell.id
+            results.append(dataclasses.replace(one, cell=cell))
         renamed.append(mine)
-    return _assembled(sessions, results, renamed)
+    return _assembled(sessions, results, renamed, _machine(sessions, on))
 
 
-def _limit(result: CellResult) -> tuple[object, ...]:
-    return result.cell.size, result.cell.quota_cpus, result.cell.pinned
+def _kind(result: CellResult, build: str) -> tuple[object, ...]:
+    return build, result.cell.size, result.cell.quota_cpus, result.cell.pinned
 
 
-def _names(sessions: Sequence[Session]) -> list[tuple[str, str]]:
-    """For each session what goes behind the ids of its cells, and behind their labels."""
-    pythons = [_python(one) for one in sessions]
-    machines = [tuple(likeness.machine_facts(one.machine).items()) for one in sessions]
-    numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
-    found = []
-    for python, machine in zip(pythons, machines, strict=True):
-        parts = [python] if len(set(pythons)) > 1 else []
-        parts += [f"machine {numbers[machine]}"] if len(numbers) > 1 else []
-        found.append(("".join(f"-{part.replace(' ', '')}" for part in parts), "".join(f", {part}" for part in parts)))
+def _builds(sessions: Sequence[Session]) -> list[dict[str, str]]:
+    """For each session the build of each of its cells, by their ids: named where the cells are of several builds, or
+    some were named before, else empty. One label stands for one release: of two, both have it in full."""
+    labels = [{one.cell.id: likeness.build_of(session, one) for one in session.results} for session in sessions]
+    releases: dict[str, set[str]] = {}
+    for session, mine in zip(sessions, labels, strict=True):
+        for label in mine.values():
+            releases.setdefault(label, set()).add(_release(session, label))
+    named = {one.cell.build for session in sessions for one in session.results}
+    if len(named) == len(releases) == 1 and all(len(found) == 1 for found in releases.values()):
+        return [dict.fromkeys(mine, next(iter(named))) for mine in labels]
+    return [
+        {
+            cell: label if len(releases[label]) == 1 else _in_full(label, _release(session, label))
+            for cell, label in mine.items()
+        }
+        for session, mine in zip(sessions, labels, strict=True)
+    ]
+
+
+def _release(session: Session, label: str) -> str:
+    """The release of that build, such as ``3.13.5``."""
+    pythons = [one.python for one in session.results if one.python and likeness.build_of(session, one) == label]
+    pythons += [likeness.builds_of(session.machine).get(label, {}).get("python") or {}]
+    return str(pythons[0].get("release", "?"))
+
+
+def _in_full(label: str, release: str) -> str:
+    """A build's label with its release for its version: ``3.13.5t+gil``."""
+    return label.replace(".".join(release.split(".")[:2]), release, 1)
+
+
+def _cell(cell: Cell, build: str, machine: str) -> Cell:
+    """The cell by what tells it apart in the joined session."""
+    name, limit = cell.id, cell.limit
+    if cell.build:
+        name = name.removeprefix(f"{planner.key(cell.build)}-")
+    if machine:
+        name, limit = f"{name}-{machine.replace(' ', '')}", f"{limit}, {machine}"
+    (found,) = planner.across((dataclasses.replace(cell, id=name, label=limit),), (build,) if build else ())
     return found
 
 
-def _python(session: Session) -> str:
-    """The Python of a session: ``3.13.5``, ``3.13.5t`` without a GIL at build."""
-    python: Mapping[str, object] = next((one.python for one in session.results if one.python), session.machine.python)
-    return f"{python.get('release', '?')}{'t' if python.get('free_threaded') else ''}"
+def _machine(sessions: Sequence[Session], on: Sequence[Mapping[str, str]]) -> Machine:
+    """The machine of the first session, with the builds of all of them."""
+    found: dict[str, Mapping[str, object]] = {}
+    for session, labels in zip(sessions, on, strict=True):
+        there = likeness.builds_of(session.machine)
+        for one in session.results:
+            build = there.get(likeness.build_of(session, one))
+            if build and labels[one.cell.id]:
+                found.setdefault(labels[one.cell.id], {**build, "build": labels[one.cell.id]})
+    first = sessions[0].machine
+    return dataclasses.replace(first, details={**first.details, "builds": list(found.values())}) if found else first
 
 
 def _assembled(
-    sessions: Sequence[Session], results: Sequence[CellResult], renamed: Sequence[Mapping[str, str]]
+    sessions: Sequence[Session],
+    results: Sequence[CellResult],
+    renamed: Sequence[Mapping[str, str]],
+    machine: Machine,
 ) -> Session:
     wanted = list(dict.fromkeys(name for one in sessions for name in one.arguments["experiments"]))
-    order = {claim.id: number for number, claim in enumerate(claim for name in wanted for claim in load(name).claims)}
+    loaded = [load(name) for name in wanted]
+    order = {claim.id: number for number, claim in enumerate(claim for one in loaded for claim in one.claims)}
     judgements = [
         dataclasses.replace(one, cell=mine[one.cell])
         for session, mine in zip(sessions, renamed, strict=True)
@@ -88,6 +136,7 @@ def _assembled(
         for one in session.quantities
         if one.cell in mine
     ]
+    judgements.sort(key=lambda one: order.get(one.claim, len(order)))
     experiment = {name: number for number, name in enumerate(wanted)}
     began = min(one.began for one in sessions)
     known = Counter(note for one in sessions for note in one.notes)
@@ -95,12 +144,13 @@ def _assembled(
     return Session(
         id="merged-" + hashlib.sha256(" ".join(one.id for one in sessions).encode()).hexdigest()[:8],
         began=began,
-        machine=sessions[0].machine,
+        machine=machine,
         arguments={**sessions[0].arguments, "experiments": wanted, "merged": [one.id for one in sessions]},
         lab_version=sessions[0].lab_version,
         code_sha256=sessions[0].code_sha256,
         results=tuple(results),
-        judgements=tuple(sorted(judgements, key=lambda one: order.get(one.claim, len(order)))),
+        judgements=tuple(judgements),
+        changes=changes.between(loaded, results, judgements),
         quantities=tuple(sorted(quantities, key=lambda one: experiment.get(one.experiment, len(experiment)))),
         wall_seconds=sum(one.wall_seconds for one in sessions),
         notes=(*known, *told),
@@ -110,5 +160,6 @@ def _assembled(
 
 def _where(session: Session) -> str:
     machine = likeness.machine_facts(session.machine)
-    parts = [likeness.python_of(session.machine.python), *(machine.get(name, "") for name in ("processor", "engine"))]
+    pythons = [likeness.python_of(one["python"]) for one in likeness.builds_of(session.machine).values()]
+    parts = [*pythons, *(machine.get(name, "") for name in ("processor", "engine"))]
     return ", ".join(filter(None, [*parts, machine.get("CPUs")]))

@@ -89,6 +89,11 @@ class Cell:
     def available(self) -> bool:
         return self.reason is None
 
+    @property
+    def limit(self) -> str:
+        """The label without the build."""
+        return self.label.removeprefix(f"{self.build}, ") if self.build else self.label
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

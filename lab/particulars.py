@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab import proofs
+from lab import likeness, proofs
 from lab.model import CellResult, Session
 
 #: A number, a word, or ``None`` where there is nothing to say.
@@ -13,12 +13,12 @@ def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
     """The particulars of a cell by name, always the same names in the same order.
 
     ``parallelism_cpus``, ``rate_cpus`` and ``delivered_cpus`` are P, R and D. ``cpu_ids`` are ids with blanks between
-    them: spreadsheets take ``1-2`` for a date.
+    them: spreadsheets take ``1-2`` for a date. ``build`` is the Python as ``--python`` names it.
     """
     python, proof = result.python, result.proof
     return {
         "engine": session.machine.engine,
-        "image": session.machine.image,
+        "image": image(session, result),
         "implementation": python.get("implementation"),
         "python": python.get("release"),
         "gil": {True: "on", False: "off", None: None}[python.get("gil_enabled")],
@@ -31,7 +31,14 @@ def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
         "parallelism_cpus": proofs.parallelism(proof) if proof else None,
         "rate_cpus": proofs.rate(proof) if proof else None,
         "delivered_cpus": proofs.delivered(result),
+        "build": likeness.build_of(session, result) or None,
     }
+
+
+def image(session: Session, result: CellResult) -> str | None:
+    """The image that a cell ran from: of several builds that of its own."""
+    named = likeness.builds_of(session.machine).get(result.cell.build)
+    return named["image"] if named else session.machine.image
 
 
 def build(result: CellResult) -> str:

@@ -121,13 +121,13 @@ def across(cells: Sequence[Cell], builds: Sequence[str]) -> tuple[Cell, ...]:
     if not builds:
         return tuple(cells)
     return tuple(
-        replace(cell, id=f"{_name(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
+        replace(cell, id=f"{key(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
         for cell in cells
         for build in builds
     )
 
 
-def _name(build: str) -> str:
+def key(build: str) -> str:
     """A build as part of the name of a file and of a container: of a path its last parts."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", build).strip("-.")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import archive, engines, likeness, store
-from lab.errors import UsageError
+from lab import archive, containers, cpuset, likeness, store
+from lab.errors import EngineError, UsageError
+from lab.likeness import Difference
 from lab.model import Cell, CellResult, Machine, Status
 
 
@@ -25,10 +26,12 @@ class Past:
     code_sha256: str
     wall_seconds: float
 
-    def manifest_at(self, time: float) -> dict[str, Any]:
-        """The manifest to go on with: without what its end said, and with the time (since the epoch) of going on."""
+    def manifest_at(self, time: float, unlike: Iterable[Difference] = ()) -> dict[str, Any]:
+        """The manifest to go on with: without what its end said, with the time (since the epoch) of going on, and with
+        what is not as it was."""
         begun = {name: value for name, value in self.manifest.items() if name not in ("report", "ended", "noise")}
-        return {**begun, "resumed": [*self.manifest.get("resumed", ()), time]}
+        forced = [*self.manifest.get("forced", ()), *map(str, unlike)]
+        return {**begun, "resumed": [*self.manifest.get("resumed", ()), time], **({"forced": forced} if forced else {})}
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -87,22 +90,45 @@ def _newest_unfinished(parent: Path) -> Path:
 
 def clear(past: Past) -> None:
     """Remove what the run that was killed has left on its engine: it would run beside the cells, and its containers
-    have their names. Raises EngineError when the engine does not answer."""
-    arguments = past.arguments
-    engines.make(arguments["engine"], image=arguments["image"], session=past.folder.name).close()
+    have their names. Raises EngineError when the engine does not answer, or keeps some of it."""
+    if past.manifest["engine"] != "docker":
+        return
+    client = containers.client_for_this_environment()
+    try:
+        _, kept = containers.remove(client, past.folder.name)
+    finally:
+        client.close()
+    if kept:
+        raise EngineError(f"{past.folder.name} has left {'; '.join(kept)}; remove it with lab clean, then go on")
 
 
-def check(past: Past, machine: Machine, code_sha256: str) -> None:
-    """Raises UsageError when this is not the machine, the software and the lab that the run was begun with."""
-    found = likeness.differences(likeness.machine_facts(past.machine), likeness.machine_facts(machine))
-    found += likeness.differences(
-        likeness.build_facts(past.machine, past.code_sha256), likeness.build_facts(machine, code_sha256)
-    )
-    if found:
+def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False) -> tuple[Difference, ...]:
+    """In what this is not the machine, the builds and the lab that the run was begun with, where ``force`` allows it.
+
+    Raises UsageError where it does not, or where the CPUs or the builds of the missing cells are not there at all.
+    """
+    missing = [cell for cell in past.cells if cell.available and cell.id not in past.kept]
+    lacking = sorted({cpu for cell in missing for cpu in cell.cpus} - {*machine.cpus})
+    builds = {cell.build for cell in missing if cell.build} - {*likeness.builds_of(machine)}
+    anew = f"run it anew: lab replay {past.folder}"
+    if lacking and machine.cpus:
+        found = likeness.of_machines(past.machine, machine)
+        raise UsageError(
+            f"{past.folder.name} cannot go on here, its cells need CPUs {cpuset.render(lacking)}, which are not ours:"
+            f" it had {'; '.join(map(str, found))}; {anew}"
+        )
+    if builds:
+        raise UsageError(
+            f"{past.folder.name} cannot go on here, its cells need the builds {', '.join(sorted(builds))}; there are"
+            f" {', '.join(likeness.builds_of(machine))}; {anew}"
+        )
+    found = likeness.of_machines(past.machine, machine) + likeness.of_code(past.code_sha256, code_sha256)
+    if found and not force:
         raise UsageError(
             f"{past.folder.name} cannot go on here, its cells would not compare: it had {'; '.join(map(str, found))};"
-            f" run it anew: lab replay {past.folder}"
+            f" {anew}, or go on all the same with --force"
         )
+    return found
 
 
 def joined(past: Past | None, cells: tuple[Cell, ...], ran: tuple[CellResult, ...]) -> tuple[CellResult, ...]:

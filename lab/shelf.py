@@ -75,8 +75,10 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
     cells = report.get("cells") or archive.endings(folder).values()
     machine = manifest.get("machine") or {}
     python = machine.get("python") or {}
+    builds = (machine.get("details") or {}).get("builds") or ()
     state, reason = _state(folder, report)
-    where = [manifest["engine"], f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"]
+    alone = f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"
+    where = [manifest["engine"], ", ".join(one["build"] for one in builds) or alone]
     blocks = sum(one["blocks"] for one in manifest.get("noise", {}).values())
     disturbed = sum(sum(one["disturbed"].values()) for one in manifest.get("noise", {}).values())
     return Entry(
@@ -84,7 +86,7 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         path=str(folder),
         began=float(manifest["began"]),
         where=" ".join(filter(None, where)),
-        image=machine.get("image"),
+        image=", ".join(one["image"] for one in builds if one["image"]) or machine.get("image"),
         measured=sum(one["status"] == Status.MEASURED for one in cells),
         planned=sum(cell.available for cell in archive.planned(manifest)),
         surprises=sum(one["surprise"] for one in report["verdicts"]) if report else None,

@@ -76,6 +76,15 @@ def image(engine: DockerClient) -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def two_builds(engine: DockerClient) -> tuple[str, str]:
+    """Two builds that the engine has images of."""
+    there = {tag for one in engine.images.list() for tag in one.tags}
+    if lacking := {"multicore-lab-base:3.11", "multicore-lab-base:3.13"} - there:
+        skip_or_fail(f"{', '.join(sorted(lacking))} is not on the engine; make it with lab images build 3.11 3.13")
+    return "3.11", "3.13"
+
+
 def skip_or_fail(why: str) -> NoReturn:
     """Without what a test needs it is skipped, but under CI=true it fails."""
     if os.environ.get("CI") == "true":

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lab import cpuset, planner, runner, sessions
@@ -271,6 +272,42 @@ def ran(size: int, said: Mapping[str, Iterable[Said]], cpus: int = 2, **script: 
     """A cell of that size in which experiments said this."""
     one = cell(size, cpus)
     return result(one, stream(one.id, one.cpus, said, host_cpus=cpus, **script))
+
+
+def on_builds(
+    pythons: Mapping[str, Mapping[str, Any]],
+    sizes: Sequence[int],
+    said: Mapping[str, Sequence[Said]] | None = None,
+    images: Mapping[str, str] | None = None,
+) -> Session:
+    """A session of ``--python``: cells of these sizes on each of these builds; ``images`` are their digests."""
+    said = {"pipe": pipe()} if said is None else said
+    cells = planner.across([cell(size) for size in sizes], list(pythons))
+    builds = [
+        {
+            "build": label,
+            "image": f"multicore-lab-base:{label}",
+            "image_id": (images or {}).get(label, f"sha256:of-{label}"),
+            "python": dict(python),
+            "proof": None,
+        }
+        for label, python in pythons.items()
+    ]
+    first = next(iter(pythons))
+    there = replace(
+        TWO_CPUS,
+        python=pythons[first],
+        image=f"multicore-lab-base:{first}",
+        details={**TWO_CPUS.details, "builds": builds},
+    )
+    ran_here = [result(one, stream(one.id, one.cpus, said, python=pythons[one.build])) for one in cells]
+    return session(*ran_here, experiments=tuple(said), machine=there)
+
+
+def said_by(found: Session, experiment: str) -> list[Said]:
+    """What an experiment said in the first cell of a session, to be said again."""
+    own = [one for one in found.results[0].of[experiment] if one.kind not in ("begin", "finish")]
+    return [(one.kind, {name: value for name, value in one.data.items() if name != "experiment"}) for one in own]
 
 
 def everything(size: int, **changes: Any) -> dict[str, list[Said]]:

@@ -140,6 +140,74 @@ def test_cells_of_other_names_are_paired_by_their_limit() -> None:
     assert len(comparison.in_common(base, renamed)) == 1
 
 
+PYTHON, NEWER = scripts.python(), scripts.python((3, 14, 0))
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "cells"),
+    [
+        pytest.param({"3.13": PYTHON}, {"3.13": PYTHON}, [("3.13-cpu2", "3.13-cpu2")], id="the same build"),
+        pytest.param(
+            {"3.13": PYTHON, "3.14": NEWER},
+            {"3.14": NEWER, "3.13": PYTHON},
+            [("3.13-cpu2", "3.13-cpu2"), ("3.14-cpu2", "3.14-cpu2")],
+            id="the same builds",
+        ),
+        pytest.param(
+            {"3.13": PYTHON, "3.14": NEWER}, {"3.14": NEWER}, [("3.14-cpu2", "3.14-cpu2")], id="one of several"
+        ),
+        pytest.param({"3.13": PYTHON}, {"3.14": NEWER}, [("3.13-cpu2", "3.14-cpu2")], id="one each, unlike"),
+        pytest.param({"3.13": PYTHON}, {"3.14": NEWER, "3.15": NEWER}, [], id="none in common"),
+    ],
+)
+def test_cells_are_paired_by_build_and_limit(
+    base: dict[str, Any], new: dict[str, Any], cells: list[tuple[str, str]]
+) -> None:
+    found = comparison.in_common(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
+    assert [(mine.cell.id, other.cell.id) for mine, other in found] == cells
+
+
+def test_a_cell_of_a_named_build_is_paired_with_one_of_the_same_build_that_nobody_named() -> None:
+    named = scripts.on_builds({"3.13": PYTHON, "3.14": NEWER}, (2,))
+    plain = scripts.session(scripts.ran(2, {"pipe": scripts.pipe()}))
+    for found in (comparison.in_common(named, plain), comparison.in_common(plain, named)):
+        assert [{mine.cell.id, other.cell.id} for mine, other in found] == [{"3.13-cpu2", "cpu2"}]
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "what"),
+    [
+        pytest.param({"3.13": PYTHON}, {"3.13": PYTHON}, [], id="the same build"),
+        pytest.param({"3.13": PYTHON}, {"3.14": NEWER}, ["Python", "image"], id="one each"),
+        pytest.param({"3.13": PYTHON, "3.14": NEWER}, {"3.14": NEWER, "3.15": NEWER}, [], id="only what both have"),
+        pytest.param(
+            {"3.13": PYTHON, "3.14": NEWER}, {"3.13": PYTHON, "3.14": PYTHON}, ["Python of 3.14"], id="another release"
+        ),
+        pytest.param({"3.13": PYTHON, "3.14": NEWER}, {"3.15": NEWER, "3.15t": NEWER}, ["builds"], id="no build"),
+    ],
+)
+def test_unlike_builds_are_named(base: dict[str, Any], new: dict[str, Any], what: list[str]) -> None:
+    found = likeness.between(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
+    assert [one.what for one in found] == what
+
+
+def test_an_image_that_was_made_anew_is_told_of_each_build_by_its_digest() -> None:
+    both = {"3.13": PYTHON, "3.14": NEWER}
+    found = likeness.between(
+        scripts.on_builds(both, (2,)), scripts.on_builds(both, (2,), images={"3.14": "sha256:other"})
+    )
+    assert [str(one) for one in found] == ["image of 3.14: sha256:of-3.14, not sha256:other"]
+
+
+def test_numbers_and_verdicts_say_their_build() -> None:
+    both = {"3.13": PYTHON, "3.14": NEWER}
+    good = scripts.on_builds(both, (2,))
+    bad = scripts.on_builds(both, (2,), {"pipe": [scripts.observe("answered", False)]})
+    found = comparison.compare(good, bad)
+    assert [(one.build, one.cell) for one in found.turns] == [("3.13", "2"), ("3.14", "2")]
+    assert found.builds == ("3.13", "3.14")
+
+
 def change(session: Session, **changes: Any) -> Session:
     return dataclasses.replace(session, machine=dataclasses.replace(session.machine, **changes))
 

@@ -153,6 +153,40 @@ class TestJUnit:
             assert not self.schema.is_valid(text.replace(good, bad, 1)), bad
 
 
+BUILDS = {"3.13": scripts.python(), "3.13t": scripts.python(gil=False)}
+SEVERAL = scripts.on_builds(BUILDS, (1, 2), {"pipe": scripts.pipe(), "gil": scripts.gil(2)})
+PLACES = [("3.13", "multicore-lab-base:3.13"), ("3.13t", "multicore-lab-base:3.13t")]
+
+
+class TestSeveralBuilds:
+    """Each row, suite and benchmark says its own build, and the image of that."""
+
+    def test_csv(self) -> None:
+        rows = csv.DictReader(io.StringIO(reports.render(SEVERAL, "csv")))
+        assert {(row["cell"].partition("-")[0], row["build"], row["image"]) for row in rows} == {
+            (build, f"Python {build}", image) for build, image in PLACES
+        }
+
+    def test_junit(self) -> None:
+        root = ElementTree.fromstring(reports.render(SEVERAL, "junit").encode())
+        found = [{one.get("name"): one.get("value") for one in suite.iter("property")} for suite in root]
+        assert [(one["build"], one["image"]) for one in found] == PLACES * 2
+        names = [case.get("name") for case in root.iter("testcase") if case.get("classname") == "pipe"]
+        assert names == [f"duplex [{build}-cpu{size}]" for size in (1, 2) for build in BUILDS]
+
+    def test_pyperf(self) -> None:
+        suite = json.loads(reports.render(SEVERAL, "pyperf"))
+        found = [one["metadata"] for one in suite["benchmarks"]]
+        assert {(one["lab_build"], one["lab_image"]) for one in found} == {*PLACES}
+        assert len({one["name"] for one in found}) == len(found)
+
+    def test_summary(self) -> None:
+        text = reports.render(SEVERAL, "summary")
+        assert "| build | CPUs | threads |" in text
+        assert [f"| {build} | {cpus} |" in text for build in BUILDS for cpus in ("1 CPU", "2 CPUs")] == [True] * 4
+        assert "| claim | 3.13, 1 CPU | 3.13t, 1 CPU | 3.13, 2 CPUs | 3.13t, 2 CPUs |" in text
+
+
 class TestCSV:
     @staticmethod
     def rows(name: str) -> list[dict[str, str]]:

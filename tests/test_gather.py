@@ -39,13 +39,14 @@ def records(
     pinned_by: str = "worker",
     host_cpus: int = 2,
     said: Sequence[scripts.Said] = tuple(scripts.pipe()),
+    seed: int = 1,
 ) -> bytes:
     """The stream of a cell of Compose that ran the pipe experiment, where its size allows it."""
     wanted = None if cell == "cpuall" else int(cell.removeprefix("cpu"))
     proof = scripts.proof(cpus, host_cpus)
     with tempfile.TemporaryFile() as file:
         channel = Channel(file.fileno(), "compose", cell)
-        start = {"proof": proof, "pinned_by": pinned_by, "wanted_cpus": wanted, "asked": asked}
+        start = {"proof": proof, "pinned_by": pinned_by, "wanted_cpus": wanted, "asked": asked, "seed": seed}
         channel.emit("start", {"python": scripts.python(), **start})
         if len(cpus) >= (wanted or 0):
             channel.emit("begin", {"experiment": "pipe"})
@@ -110,7 +111,7 @@ class TestTheServicesJob:
         assert job["cell"] == f"cpu{size}"
 
     def test_settings_that_are_there_but_empty_are_as_good_as_none(self) -> None:
-        empty = dict.fromkeys(("LAB_CPUSET", "LAB_EXPERIMENTS", "LAB_SECONDS"), "")
+        empty = dict.fromkeys(("LAB_CPUSET", "LAB_EXPERIMENTS", "LAB_SECONDS", "LAB_SEED"), "")
         assert service.job({"LAB_SIZE": "1", **empty}, (0,)) == service.job({"LAB_SIZE": "1"}, (0,))
 
     def test_experiments_run_in_the_tutorials_order_and_each_once(self) -> None:
@@ -131,6 +132,9 @@ class TestTheServicesJob:
             {"LAB_SECONDS": "soon"},
             {"LAB_SECONDS": "0"},
             {"LAB_SECONDS": "inf"},
+            {"LAB_SEED": "-1"},
+            {"LAB_SEED": "4294967296"},
+            {"LAB_SEED": "²"},
             {"LAB_EXPERIMENTS": "pool nonsense"},
         ],
         ids=str,
@@ -190,6 +194,11 @@ class TestTheService:
         serve(tmp_path, LAB_SIZE="1")
         ((status, reason),) = cells(Source(cell="cpu1", stream=(tmp_path / "cpu1.jsonl").read_bytes())).values()
         assert (status, reason) == (Status.MEASURED, None)
+
+    def test_its_seed_is_that_of_the_gathered_session(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert serve(tmp_path, LAB_SIZE="1", LAB_SEED="7").returncode == 0
+        _, out, _ = lab(capsys, "gather", "--records", str(tmp_path), "--format", "json")
+        assert json.loads(out)["session"]["arguments"]["seed"] == 7
 
     def test_settings_that_cannot_be_used_end_it_with_a_sentence(self, tmp_path: Path) -> None:
         done = serve(tmp_path, LAB_SECONDS="soon")
@@ -321,6 +330,23 @@ class TestGathering:
         assert found["cpu1"] == (Status.MEASURED, None)
         assert found["cpu2"][0] is status
         assert reason in str(found["cpu2"][1])
+
+    @pytest.mark.parametrize(
+        ("seeds", "said", "notes"),
+        [
+            pytest.param((7, 7), 7, (), id="the same"),
+            pytest.param((7, 8), None, ("note: the cells had different seeds: cpu1 7, cpu2 8",), id="different"),
+        ],
+    )
+    def test_the_session_has_the_seed_of_its_cells(
+        self, seeds: tuple[int, int], said: int | None, notes: tuple[str, ...]
+    ) -> None:
+        sources = [
+            Source(cell=f"cpu{size}", stream=records(f"cpu{size}", range(size), seed=seed), outcome=ENDED)
+            for size, seed in enumerate(seeds, 1)
+        ]
+        found = gathering.session("compose", sources, None, {})
+        assert (found.arguments["seed"], found.notes) == (said, notes)
 
     def test_a_cell_that_is_still_running_shows_what_it_has(self) -> None:
         half = ONE[: ONE.index(b'"kind":"finish"') + 20]

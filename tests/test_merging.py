@@ -36,9 +36,51 @@ def test_limits_of_one_build_stand_beside_each_other_as_in_one_run() -> None:
 
 def test_builds_are_named_in_the_labels_of_their_cells() -> None:
     joined = merging.join([one(2), one(2, (3, 14, 0), gil=False)])
-    assert [result.cell.label for result in joined.results] == ["2, 3.13.5", "4, 3.13.5", "2, 3.14.0t"]
-    assert len({result.cell.id for result in joined.results}) == 3
+    assert [result.cell.label for result in joined.results] == ["3.13, 2", "3.13, 4", "3.14t, 2", "3.14t, 4"]
+    assert [result.cell.id for result in joined.results] == ["3.13-cpu2", "3.13-cpu4", "3.14t-cpu2", "3.14t-cpu4"]
     assert {judgement.cell for judgement in joined.judgements} == {result.cell.id for result in joined.results}
+
+
+def test_what_changed_between_builds_that_were_measured_apart_is_said_as_of_one_run() -> None:
+    old, new = one(2, (3, 12, 1)), one(2, (3, 13, 5))
+    less = scripts.ran(1, {"pool": scripts.pool(2)}, python=scripts.python((3, 12, 1)))
+    old = dataclasses.replace(
+        scripts.session(less, experiments=("pool",), machine=old.machine), id="old", arguments=old.arguments
+    )
+    newer = scripts.ran(1, {"pool": scripts.pool(1)})
+    new = dataclasses.replace(
+        scripts.session(newer, experiments=("pool",), machine=new.machine), id="new", arguments=new.arguments
+    )
+    (change,) = merging.join([old, new]).changes
+    assert (change.claim, change.before, change.after, change.since) == (
+        "pool.default-size",
+        "3.12",
+        "3.13",
+        "since 3.13",
+    )
+
+
+def test_sessions_of_named_builds_and_of_one_that_nobody_named_are_joined_by_build() -> None:
+    named = scripts.on_builds({"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}, (1,))
+    joined = merging.join([named, one(2)])
+    assert [result.cell.id for result in joined.results] == ["3.13-cpu1", "3.14-cpu1", "3.13-cpu2", "3.13-cpu4"]
+    assert [found["build"] for found in joined.machine.details["builds"]] == ["3.13", "3.14"]
+    with pytest.raises(UsageError, match=r"cpu1 is in scripted and in one, both on CPython 3\.13\.5"):
+        merging.join([named, one(1, name="one")])
+
+
+def test_two_releases_of_one_version_are_told_apart_in_full() -> None:
+    joined = merging.join([one(2), one(2, (3, 13, 7), name="newer")])
+    assert [result.cell.build for result in joined.results] == ["3.13.5", "3.13.5", "3.13.7", "3.13.7"]
+
+
+def test_options_of_a_build_tell_its_cells_apart() -> None:
+    python = scripts.python()
+    told = {**python, "options": {"cpu_count": "3"}}
+    joined = merging.join(
+        [scripts.on_builds({"3.13": python}, (2,)), scripts.on_builds({"3.13+cpu_count=3": told}, (2,))]
+    )
+    assert [result.cell.id for result in joined.results] == ["3.13-cpu2", "3.13-cpu_count-3-cpu2"]
 
 
 def test_machines_are_numbered_in_the_labels_of_their_cells() -> None:

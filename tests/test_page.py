@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from lab import reports
+from lab import machine_map, reports
 from lab.model import Session
 from lab.reports import html
 from tests import scripts
+from tests.machines import simulated
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -62,6 +63,23 @@ def test_every_claim_is_there_with_its_evidence_and_its_proof(text: str) -> None
         assert f'id="claim-{one.claim.replace(".", "-")}"' in text
     assert text.count('data-verdict="') == 2 * len(SESSION.judgements)
     assert "asked for 0-1, inside saw 0-1; the same before and after." in text
+
+
+def test_the_map_is_that_of_the_topology_where_the_session_has_one() -> None:
+    topology = dataclasses.replace(simulated(4, threads=2, nodes=2, per_cache=2), model="A processor & more")
+    machine = dataclasses.replace(scripts.machine(8), topology=topology)
+    page = reports.render(scripts.session(scripts.ran(2, {"pipe": scripts.pipe()}, cpus=8), machine=machine), "html")
+    (drawn,) = re.findall(r'<pre class="topology">(.*?)</pre>', page, re.DOTALL)
+    assert drawn.splitlines() == ["A processor &amp; more", *machine_map.draw(topology)]
+    assert "package 0, node 1, L3: (2,6) (3,7)" in drawn
+    cores = re.findall(r'<span class="core">(.*?)</span></span>', page)
+    assert [re.findall(r">(\d+)<", core + "<") for core in cores] == [["0", "4"], ["1", "5"], ["2", "6"], ["3", "7"]]
+    assert "4 cores show as several CPUs" in page
+
+
+def test_without_a_topology_the_map_is_made_of_what_the_cells_saw(text: str) -> None:
+    assert '<pre class="topology">' not in text
+    assert text.count('<span class="core">') == 2 * len(SESSION.results)
 
 
 def test_what_is_to_be_saved_is_the_session(text: str) -> None:

@@ -103,6 +103,43 @@ def test_bad_input_is_answered_in_one_line(
     assert said in err
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "code"),
+    [
+        ("surprise", [], 0),
+        ("surprise", ["--fail-on", "surprise"], 1),
+        ("surprise", ["--fail-on", "never"], 0),
+        ("surprise", ["--strict"], 1),
+        ("expected", ["--fail-on", "surprise"], 0),
+        ("expected", ["--fail-on", "refuted"], 1),
+        ("noisy", ["--fail-on", "surprise"], 0),
+        ("noisy", ["--fail-on", "inconclusive"], 1),
+        ("noisy", ["--strict"], 1),
+        ("error", [], 0),
+        ("error", ["--fail-on", "never"], 3),
+        ("interrupted", [], 0),
+        ("interrupted", ["--fail-on", "surprise"], 130),
+        ("surprise", ["--strict", "--fail-on", "never"], 2),
+    ],
+    ids=lambda one: (" ".join(one) or "no gate") if isinstance(one, list) else str(one),
+)
+def test_a_stored_session_is_gated_as_a_run_is_where_that_is_asked_for(
+    kind: str, options: list[str], code: int, lab: Lab, tmp_path: Path
+) -> None:
+    folder = stored(scripts.every_kind()[kind], tmp_path)
+    ended, out, _ = lab("report", str(folder), *options)
+    assert ended == code
+    assert (folder / "report.html").exists() == bool(out) == (code != 2), "what is gated is reported all the same"
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [([], 1), (["--fail-on", "never"], 0), (["--strict"], 1)], ids=["default", "never", "strict"]
+)
+def test_a_joined_session_is_gated_as_a_run_is(options: list[str], code: int, lab: Lab, tmp_path: Path) -> None:
+    stored(scripts.every_kind()["surprise"], tmp_path)
+    assert lab("merge", str(tmp_path), *options)[0] == code
+
+
 def test_a_session_with_nothing_to_draw_has_a_page_but_no_charts(lab: Lab, tmp_path: Path) -> None:
     folder = stored(scripts.every_kind()["local"], tmp_path)
     assert lab("report", str(folder))[0] == 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,7 @@ import pytest
 from lab import archive, resuming, shelf
 from lab.containers import remove
 from lab.errors import UsageError
-from lab.model import Status
+from lab.model import Session, Status
 from lab.store import SessionFolder
 from tests import cells, scripts
 from tests.conftest import labelled
@@ -23,6 +26,8 @@ from tests.test_archive import changed, stored
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+EXPECTED = scripts.every_kind()["expected"]
 
 two_cells = pytest.mark.skipif(len(cells.CPUS) < 2, reason="two cells take two CPUs")
 
@@ -45,11 +50,13 @@ MOMENTS = {
 
 def killed(folder: Path, moment: str, engine: str) -> Path:
     """Kill a run at that moment; returns its session's folder."""
-    words, longer = MOMENTS[moment]
-    command = [sys.executable, "-m", "lab", "run", "process", "pipe", "--cpus", "1,2", "--engine", engine, "--quick"]
-    with subprocess.Popen(
-        [*command, "--output", folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    return killed_at(folder, *MOMENTS[moment], "process", "pipe", "--cpus", "1,2", "--engine", engine, "--quick")
+
+
+def killed_at(folder: Path, words: str, longer: float, *arguments: str) -> Path:
+    """Kill a run of these arguments so many seconds after its progress says that."""
+    command = [sys.executable, "-m", "lab", "run", *arguments, "--output", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         said = []
         for line in process.stderr:
@@ -113,16 +120,80 @@ def test_a_run_in_containers_that_was_killed_goes_on_and_leaves_nothing(
     assert labelled(engine, folder.name) == set()
 
 
-def unfinished(folder: Path, **arguments: object) -> Path:
+@two_cells
+@pytest.mark.engine
+def test_a_run_on_several_builds_that_was_killed_goes_on_with_the_image_of_each(
+    lab: Lab, tmp_path: Path, engine: DockerClient, two_builds: tuple[str, str]
+) -> None:
+    arguments = ["process", "pipe", "--python", ",".join(two_builds), "--cpus", "1,2", "--engine", "docker", "--quick"]
+    folder = killed_at(tmp_path / "sessions", "Python 3.13, 1 CPU (0): measured", 0.4, *arguments, "--seed", "9")
+    code, _, err = lab("run", "--resume", "--output", str(folder.parent))
+    assert code == 0, err
+    assert "2 of 4 cells are there already" in err
+    session = archive.load(folder)
+    assert [one.cell.id for one in session.results] == ["3.11-cpu1", "3.13-cpu1", "3.11-cpu2", "3.13-cpu2"]
+    assert [one.status for one in session.results] == [Status.MEASURED] * 4
+    assert [one.python["version"][1] for one in session.results] == [11, 13, 11, 13]
+    digests = [engine.images.get(f"multicore-lab-base:{build}").id for build in two_builds]
+    manifest = archive.manifest(folder)
+    assert [one["image_id"] for one in manifest["machine"]["details"]["builds"]] == digests
+    assert manifest["arguments"]["seed"] == 9
+    assert manifest["arguments"]["python"] == ["3.11,3.13"]
+    assert labelled(engine, folder.name) == set()
+
+
+@two_cells
+@pytest.mark.engine
+def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on(
+    lab: Lab, tmp_path: Path, engine: DockerClient, image: str
+) -> None:
+    name = f"lab-test-{tmp_path.name[-12:].lower().strip('_')}:latest"
+
+    def make(mark: str) -> str:
+        text = io.BytesIO(f"FROM {image}\nLABEL mark={mark}\n".encode())
+        return str(engine.images.build(fileobj=text, tag=name, rm=True)[0].id)
+
+    first = make("first")
+    try:
+        folder = killed_at(
+            tmp_path / "sessions",
+            "1 CPU (0): measured",
+            0.3,
+            *("process", "pipe", "--image", name, "--cpus", "1,2", "--engine", "docker", "--quick"),
+        )
+        remove(engine, folder.name)  # a container of the killed run holds its image
+        second = make("second")
+        assert first != second
+        folders = ["--resume", "--output", str(folder.parent)]
+        kept = tmp_path / "kept"
+        shutil.copytree(folder, kept / folder.name)
+        code, _, err = lab("run", "--resume", "--output", str(kept))
+        assert code == 0, err
+        assert f"taking the one that it was, {first}" in err
+        engine.images.remove(first)
+        code, _, err = lab("run", *folders)
+        assert code == 2
+        assert f"image: {first}, not {second}" in err
+        assert "lab replay" in err
+        assert "--force" in err
+        code, out, err = lab("run", *folders, "--force")
+        assert code == 0, err
+        assert "gone on with by force" in out
+        assert any(first in note for note in archive.load(folder).notes)
+    finally:
+        engine.images.remove(name, force=True)
+
+
+def unfinished(folder: Path, session: Session = EXPECTED, **arguments: object) -> Path:
     """A session whose second cell did not come to its end."""
-    session = scripts.every_kind()["expected"]
     path = stored(session, folder)
     found = archive.manifest(path)
     changed(path, report=None, arguments={**found["arguments"], "seed": 1, **arguments})
+    first, second = found["report"]["cells"][:2]
     with SessionFolder(folder, path.name, again=True) as again:
-        for cell in found["report"]["cells"][:1]:
-            again.ended(cell)
-    (path / "cpu2.jsonl").write_bytes((path / "cpu2.jsonl").read_bytes()[:-50])
+        again.ended(first)
+    torn = path / f"{second['id']}.jsonl"
+    torn.write_bytes(torn.read_bytes()[:-50])
     return path
 
 
@@ -143,10 +214,85 @@ def test_a_cell_whose_end_was_not_noted_is_measured_again(tmp_path: Path) -> Non
 def test_another_machine_or_another_lab_cannot_go_on(tmp_path: Path) -> None:
     past = resuming.take_up(unfinished(tmp_path), tmp_path)
     resuming.check(past, scripts.machine(), past.code_sha256)
-    with pytest.raises(UsageError, match="CPUs: 2 CPUs of 2, not 3 CPUs of 3; run it anew: lab replay"):
+    with pytest.raises(UsageError, match=r"CPUs: 2 CPUs of 2, not 3 CPUs of 3; run it anew: lab replay .* --force"):
         resuming.check(past, scripts.machine(3), past.code_sha256)
     with pytest.raises(UsageError, match=r"engine: docker 27\.0, not local"):
         resuming.check(past, scripts.machine(2, "local"), past.code_sha256)
+
+
+BOTH = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
+
+
+@pytest.mark.parametrize(
+    ("now", "complaint"),
+    [
+        pytest.param(scripts.on_builds(BOTH, (1,)), None, id="the same"),
+        pytest.param(
+            scripts.on_builds(BOTH, (1,), images={"3.14": "sha256:other"}),
+            "image of 3.14: sha256:of-3.14, not sha256:other",
+            id="another image of the second build",
+        ),
+        pytest.param(
+            scripts.on_builds({**BOTH, "3.14": scripts.python((3, 14, 1))}, (1,)),
+            "Python of 3.14: CPython 3.14.0 with the GIL, not CPython 3.14.1",
+            id="another release",
+        ),
+    ],
+)
+def test_every_build_has_to_be_as_it_was_unless_it_is_forced(
+    now: Session, complaint: str | None, tmp_path: Path
+) -> None:
+    past = resuming.take_up(unfinished(tmp_path, scripts.on_builds(BOTH, (1,))), tmp_path)
+    if complaint is None:
+        assert resuming.check(past, now.machine, past.code_sha256) == ()
+        return
+    with pytest.raises(UsageError, match=complaint) as caught:
+        resuming.check(past, now.machine, past.code_sha256)
+    assert "or go on all the same with --force" in str(caught.value)
+    unlike = resuming.check(past, now.machine, past.code_sha256, force=True)
+    assert complaint in past.manifest_at(1.0, unlike)["forced"][0]
+
+
+@pytest.mark.parametrize(
+    ("now", "complaint"),
+    [
+        pytest.param(
+            scripts.on_builds({"3.13": scripts.python()}, (1,)), "need the builds 3.14; there are 3.13", id="a build"
+        ),
+        pytest.param(
+            replace(scripts.on_builds(BOTH, (1,)), machine=replace(scripts.on_builds(BOTH, (1,)).machine, cpus=(1,))),
+            "need CPUs 0, which are not ours",
+            id="a CPU",
+        ),
+    ],
+)
+def test_what_a_missing_cell_needs_cannot_be_forced(now: Session, complaint: str, tmp_path: Path) -> None:
+    past = resuming.take_up(unfinished(tmp_path, scripts.on_builds(BOTH, (1,))), tmp_path)
+    with pytest.raises(UsageError, match=complaint):
+        resuming.check(past, now.machine, past.code_sha256, force=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["pipe"], "pipe"),
+        (["--engine", "docker"], "--engine"),
+        (["--smt"], "--smt"),
+        (["--jobs", "2"], "--jobs"),
+        (["--quick"], "--quick"),
+        (["--predict"], "--predict"),
+        (["--python", "3.13"], "--python"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_whatever_a_run_is_begun_with_is_not_set_anew(given: list[str], named: str, lab: Lab, tmp_path: Path) -> None:
+    code, _, err = lab("run", *given, "--resume", str(unfinished(tmp_path)))
+    assert (code, err.endswith(f"leave out {named}\n")) == (2, True), err
+
+
+def test_force_without_resume_is_refused(lab: Lab) -> None:
+    code, _, err = lab.run("pipe", "--force")
+    assert (code, "--force goes with --resume" in err) == (2, True)
 
 
 def test_a_run_that_is_under_way_is_not_taken_up(tmp_path: Path) -> None:
@@ -157,12 +303,6 @@ def test_a_run_that_is_under_way_is_not_taken_up(tmp_path: Path) -> None:
     ):
         resuming.take_up(folder, tmp_path)
     assert resuming.take_up(folder, tmp_path).kept
-
-
-def test_experiments_cannot_be_named_when_a_run_is_resumed(lab: Lab, tmp_path: Path) -> None:
-    folder = unfinished(tmp_path)
-    code, _, err = lab("run", "pipe", "--resume", str(folder))
-    assert (code, "leave out pipe" in err) == (2, True)
 
 
 def test_what_an_attempt_left_is_kept_under_another_name_each_time(tmp_path: Path) -> None:

@@ -113,6 +113,14 @@ def test_nothing_is_wider_than_the_terminal_or_than_forty_columns(
     assert max(map(len, out.splitlines())) <= max(int(columns), 40), out
 
 
+def test_a_session_of_several_builds_is_listed_with_all_of_them(tmp_path: Path) -> None:
+    both = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
+    stored(scripts.on_builds(both, (2,)), tmp_path)
+    (entry,) = shelf.entries(tmp_path)
+    assert entry.where == "docker 3.13, 3.14"
+    assert entry.image == "multicore-lab-base:3.13, multicore-lab-base:3.14"
+
+
 def test_verify_names_what_was_edited(lab: Lab, tmp_path: Path) -> None:
     folder = sealed(tmp_path)
     assert lab("verify", str(folder))[:2] == (0, "20260101-000000-aa: as it was sealed\n")
@@ -168,6 +176,33 @@ def test_unlike_sessions_are_compared_only_by_force(lab: Lab, tmp_path: Path) ->
     code, out, _ = lab("compare", str(base), str(new), "--force")
     assert code == 0
     assert "forced: Python" in out
+
+
+def test_numbers_of_several_builds_have_a_column_for_the_build(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    both = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
+    for name, trip in (("b", 1.0), ("n", 1.2)):
+        said = {"messages": scripts.said_by(messages(trip, 1), "messages")}
+        stored(scripts.on_builds(both, (2,), said), tmp_path, name)
+    code, out, _ = lab("compare", str(tmp_path / "b"), str(tmp_path / "n"))
+    assert code == 1
+    (head,) = [line for line in out.splitlines() if line.startswith("number ")]
+    assert head.split()[:3] == ["number", "build", "CPUs"]
+    rows = [line for line in out.splitlines() if "round trip, Queue" in line]
+    assert [row.split("Queue")[1].split()[:2] for row in rows] == [["3.13", "2"], ["3.14", "2"]]
+    document = json.loads(lab("compare", str(tmp_path / "b"), str(tmp_path / "n"), "--format", "json")[1])
+    assert {(one["build"], one["cell"]) for one in document["numbers"]} == {("3.13", "2"), ("3.14", "2")}
+
+
+def test_sessions_of_other_builds_are_refused_by_build(lab: Lab, tmp_path: Path) -> None:
+    base = scripts.on_builds({"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}, (2,))
+    new = scripts.on_builds({"3.14": scripts.python((3, 14, 1)), "3.15": scripts.python((3, 15, 0))}, (2,))
+    folders = [str(stored(one, tmp_path, name)) for one, name in ((base, "b"), (new, "n"))]
+    code, out, err = lab("compare", *folders)
+    assert (code, out) == (2, "")
+    assert "Python of 3.14: CPython 3.14.0 with the GIL, not CPython 3.14.1 with the GIL" in err
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def _document(base: Session, new: Session, unlike: Sequence[Difference], found: 
             {
                 "name": one.name,
                 "cell": one.cell,
+                "build": one.build,
                 "unit": one.unit,
                 "base": one.base.value,
                 "new": one.new.value,
@@ -107,6 +108,7 @@ def _document(base: Session, new: Session, unlike: Sequence[Difference], found: 
             {
                 "claim": one.claim,
                 "cell": one.cell,
+                "build": one.build,
                 "base": one.base.verdict.value,
                 "new": one.new.verdict.value,
                 "regression": one.regression,
@@ -130,14 +132,15 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
     counted = {kind: sum(one.change is kind for one in found.pairs) for kind in Change}
     totals = ", ".join(f"{count} {kind}" for kind, count in counted.items() if count)
     shown = [one for one in found.pairs if everything or one.change not in (Change.ALIKE, Change.UNDECIDED)]
-    lines = [f"{new.id} against {base.id}, cells {', '.join(found.cells)}"]
+    several = len(found.builds) > 1
+    lines = [f"{new.id} against {base.id}, cells {('; ' if several else ', ').join(found.cells)}"]
     lines += [f"forced: {one}" for one in unlike]
     lines += [f"the machine was short, nothing is decided there: {one}" for one in found.short]
     lines.append(f"numbers: {totals or 'none in both'}; verdicts that turned: {len(found.turns)}")
     parts = ["\n".join(layout.sentence(line, width) for line in lines)]
     if shown:
-        head = ("number", "CPUs", "base", "new", "change", "interval", "")
-        parts.append(layout.table(head, [_row(one) for one in shown], width))
+        head = ("number", *(("build",) if several else ()), "CPUs", "base", "new", "change", "interval", "")
+        parts.append(layout.table(head, [_row(one, several=several) for one in shown], width))
         parts.append(
             layout.sentence(
                 f"interval: of the change, so wide that of {len(found.pairs)} numbers that are alike none leaves it"
@@ -148,7 +151,8 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
         )
     parts += [
         layout.sentence(
-            f"{one.claim} at {one.cell}: {one.base.verdict}, now {one.new.verdict}"
+            f"{one.claim} at {one.cell}{f' on {one.build}' if several else ''}: {one.base.verdict}, now"
+            f" {one.new.verdict}"
             f"{' (a surprise)' if one.new.surprise else ''}: {one.new.reason}",
             width,
         )
@@ -157,11 +161,12 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
     sys.stdout.write("\n\n".join(parts) + "\n")
 
 
-def _row(one: Pair) -> tuple[str, ...]:
+def _row(one: Pair, *, several: bool) -> tuple[str, ...]:
     from lab import units
 
     return (
         one.name,
+        *((one.build,) if several else ()),
         one.cell,
         units.quantity(one.base.value, one.unit),
         units.quantity(one.new.value, one.unit),

@@ -23,7 +23,7 @@ examples:
 
 exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names;
   2 not sessions, or a cell that is in two of them; 3 a cell failed, or nothing
-  can be written"""
+  can be written; 130 one of them was interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

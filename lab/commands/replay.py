@@ -50,15 +50,19 @@ def run(options: argparse.Namespace) -> int:
 
     folder = archive.find(options.session or default_folder())
     then, manifest = archive.load(folder), archive.manifest(folder)
-    again = _options(options, manifest)
+    again = _options(options, manifest, then.machine)
     tell(f"replaying {then.id}: {', '.join(again.experiments)}, engine {again.engine}, seed {again.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:
         layout = "CPUs"
         before, here = likeness.machine_facts(then.machine), likeness.machine_facts(machine)
-        if before.get(layout) == here.get(layout) and then.machine.cpus == machine.cpus:
-            return archive.planned(manifest)
-        tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
+        planned = archive.planned(manifest)
+        if before.get(layout) != here.get(layout) or then.machine.cpus != machine.cpus:
+            tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
+        elif not {cell.build for cell in planned if cell.build} <= {*likeness.builds_of(machine)}:
+            tell("these Pythons are other builds: its cells are planned anew, from the same arguments")
+        else:
+            return planned
         return asked.cells_of(again, machine)
 
     now, where = run_command.measure(again, choose_cells=same_cells, replay_of=then.id)
@@ -76,46 +80,30 @@ def run(options: argparse.Namespace) -> int:
     return int(bool(found.turned or (options.strict and found.undecided)))
 
 
-def _options(options: argparse.Namespace, manifest: Mapping[str, Any]) -> argparse.Namespace:
+def _options(options: argparse.Namespace, manifest: Mapping[str, Any], machine: Machine) -> argparse.Namespace:
     """The options of the run that it was, as its manifest has them; those that were given here go before."""
+    from lab import again as stored
+
     parser = argparse.ArgumentParser()
     run_command.configure(parser)
     again = parser.parse_args([])
-    arguments = {"engine": manifest["engine"], "image": manifest.get("machine", {}).get("image"), "seed": 1}
-    arguments |= manifest["arguments"]
+    arguments = stored.arguments_of(manifest)
     if arguments["engine"] not in ("docker", "local"):
         raise UsageError(f"a session of the engine {arguments['engine']!r} cannot be repeated; lab run can")
     again.output = options.output
     if options.engine:
         arguments |= {"engine": options.engine, "image": None}
+    if options.image and arguments.get("python"):
+        raise UsageError(
+            f"--image {options.image}: this session names its builds ({', '.join(arguments['python'])}), each with its"
+            " own image; leave it out, or run it with lab run --image"
+        )
     if options.image:
         arguments["image"] = options.image
-    elif arguments["engine"] == "docker" and not options.engine:
-        arguments["image"] = _image(arguments["image"], manifest.get("machine", {}).get("details", {}).get("image_id"))
-    run_command.take_over(again, arguments)
+    elif not options.engine:
+        arguments = stored.on_the_same_images(arguments, machine)
+    stored.take_over(again, arguments)
     return again
-
-
-def _image(name: str | None, digest: str | None) -> str | None:
-    """What names the same image here: its name where that still means it, its digest where the engine has it."""
-    from docker.errors import ImageNotFound
-
-    from lab import containers
-
-    if not name or not digest:
-        return name
-    client = containers.client_for_this_environment()
-    try:
-        for known in (name, digest):
-            try:
-                with containers.translated(f"looking for the image {known}"):
-                    if client.images.get(known).id == digest:
-                        return known
-            except ImageNotFound:
-                continue
-    finally:
-        client.close()
-    return name
 
 
 def _machines(unlike: Sequence[Difference]) -> list[str]:

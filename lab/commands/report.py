@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import asked
 from lab.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ examples:
                                         standard output
   lab report --terminal                 in this terminal
   lab report --png charts --svg charts  the charts as files in that folder
+  lab report DIR --fail-on surprise     and fail as lab run would have (CI)
 
 exit codes: 0 reported; 2 not a session, or no file can be written there;
-  3 a library is missing, or the system refuses to read or write"""
+  3 a library is missing, or the system refuses to read or write. With
+  --fail-on or --strict also: 1 a verdict that they name; 3 a cell failed;
+  130 the session was interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +42,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--terminal", action="store_true", help="print findings and charts here instead")
     parser.add_argument("--png", type=Path, metavar="DIR", help="write each chart into DIR as PNG instead")
     parser.add_argument("--svg", type=Path, metavar="DIR", help="write each chart into DIR as SVG instead")
+    asked.add_gate_options(parser, asked_for=True)
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, judge again, report; returns the exit code."""
-    from lab import archive, reports
+    from lab import archive, reports, sessions
     from lab.store import default_folder
 
+    fail_on = asked.gate(options)
     if options.output == "":
         raise UsageError("--output names no file; name one, or - for standard output")
     folder = archive.find(options.session or default_folder())
@@ -59,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(_for_terminal(session))
     if options.png or options.svg:
         _write_charts(session, options.png, options.svg)
+    if options.fail_on or options.strict:
+        return sessions.exit_code(session, fail_on=fail_on, strict=options.strict)
     return 0
 
 

@@ -33,6 +33,7 @@ examples:
   lab run --format json > session.json   for programs; also junit, csv, pyperf
   lab run --fail-on never                only a run that failed is a failure
   lab run --resume                       what is missing of one that was killed
+  lab run --resume --force               also on another engine or image
 
 exit codes: 0 ran, no surprise; 1 a surprise, or what --fail-on or --strict
   names; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
@@ -75,6 +76,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SESSION",
         help="go on with a run that was cut short, as it was begun (default: the newest one)",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="with --resume: also where the engine, an image or the lab is another one"
+    )
     asked.add_gate_options(parser)
     parser.set_defaults(level="default")
 
@@ -86,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
 
     reports.check(options.format)
     fail_on = asked.gate(options)
+    if options.force and options.resume is None:
+        raise UsageError("--force goes with --resume, which is refused on unlike machines; leave it out")
     past = None if options.resume is None else _past(options)
     experiments = asked.chosen_experiments(options.experiments)
     if options.predict:
@@ -107,33 +113,33 @@ def run(options: argparse.Namespace) -> int:
 
 def _past(options: argparse.Namespace) -> Past:
     """The run to go on with, whose arguments take the place of those that were not given."""
-    from lab import resuming
+    from lab import again, resuming
     from lab.model import Status
     from lab.store import default_folder
 
-    set_anew = [
-        name
-        for name in ("cpus", "quota", "image", "python", "time_limit", "width", "seed")
-        if vars(options)[name] is not None
-    ]
-    given = [*options.experiments, *(f"--{name.replace('_', '-')}" for name in set_anew)]
-    if given:
+    if given := _set_anew(options):
         raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
-    take_over(options, past.arguments)
     resuming.clear(past)
+    again.take_over(options, again.on_the_same_images(again.arguments_of(past.manifest), past.machine))
     kept = sum(one.status is Status.MEASURED for one in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept} of {len(past.cells)} cells are there already")
     return past
 
 
-def take_over(options: argparse.Namespace, arguments: Mapping[str, Any]) -> None:
-    """Let the stored arguments of a session be those of this run. A version that stored fewer had the defaults."""
-    options.experiments = list(arguments["experiments"])
-    options.time_limit, options.width = arguments.get("seconds"), arguments.get("width")
-    for name in ("cpus", "quota", "level", "smt", "jobs", "engine", "image", "python", "seed"):
-        if name in arguments:
-            setattr(options, name, arguments[name])
+#: What may be said beside ``--resume``: it decides nothing of what is measured.
+_OF_THE_REPORT = {"resume", "force", "output", "format", "transcript", "fail_on", "strict"}
+
+
+def _set_anew(options: argparse.Namespace) -> list[str]:
+    """What was given of all that a run is begun with, as the user wrote it."""
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    usual = vars(parser.parse_args([]))
+    given = [name for name in usual if name not in _OF_THE_REPORT and vars(options)[name] != usual[name]]
+    flags = {"level": f"--{options.level}"}
+    named = (flags.get(name, f"--{name.replace('_', '-')}") for name in given if name != "experiments")
+    return [*options.experiments, *named]
 
 
 def measure(
@@ -166,8 +172,8 @@ def measure(
         code = cell_code()
         code_sha256 = hashlib.sha256(code).hexdigest()
         if past:
-            resuming.check(past, machine, code_sha256)
-            cells, manifest = past.cells, past.manifest_at(began)
+            unlike = resuming.check(past, machine, code_sha256, force=options.force)
+            cells, manifest, code_sha256 = past.cells, past.manifest_at(began, unlike), past.code_sha256
             folder = stack.enter_context(SessionFolder(past.folder.parent, session, again=True))
             folder.set_aside(past.kept)
         else:
@@ -221,7 +227,7 @@ def measure(
             results=results,
             code_sha256=code_sha256,
             wall_seconds=time.monotonic() - begun - pondered + (past.wall_seconds if past else 0),
-            notes=tuple(f"note: {line}" for line in (packing_note, folder.failure) if line),
+            notes=tuple(f"note: {line}" for line in (packing_note, folder.failure, _forced(manifest)) if line),
             interrupted=stop.requested,
         )
         if compose:
@@ -231,6 +237,12 @@ def measure(
         folder.seal()
         where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
         return done, where
+
+
+def _forced(manifest: Mapping[str, Any]) -> str:
+    """What is not the same in all cells, since going on was forced."""
+    found = manifest.get("forced")
+    return f"gone on with by force, cells before and after do not compare: {'; '.join(found)}" if found else ""
 
 
 def _arguments(

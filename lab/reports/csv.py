@@ -46,6 +46,7 @@ COLUMNS = (
     "accepted",
     "rejected",
     "reason",
+    "build",
 )
 
 
@@ -62,11 +63,12 @@ def render(session: Session) -> str:
 
 
 def _row(session: Session, result: CellResult, one: Judgement) -> dict[str, Value]:
+    cell = particulars.of_the_cell(session, result)
     return {
         "session": session.id,
         "began": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "lab": session.lab_version,
-        **particulars.of_the_cell(session, result),
+        **cell,
         "experiment": one.claim.partition(".")[0],
         "claim": one.claim,
         "statement": one.statement,
@@ -81,6 +83,7 @@ def _row(session: Session, result: CellResult, one: Judgement) -> dict[str, Valu
         "accepted": one.accepted,
         "rejected": one.rejected,
         "reason": one.reason,
+        "build": cell["build"] and f"Python {cell['build']}",  # a bare 3.10 is the number 3.1 to whoever reads it
     }
 
 

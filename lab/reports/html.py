@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from lab import cpuset, lessons, parcel, reports, summary, units
+from lab import cpuset, lessons, machine_map, parcel, reports, summary, units
 from lab.charts import Chart, charts, drawing
 from lab.errors import MissingExtraError
 from lab.model import CellResult, Judgement, Session, Status, Verdict
@@ -158,10 +158,16 @@ def _chart(chart: Chart) -> dict[str, Any]:
 
 
 def _machine(session: Session) -> dict[str, Any]:
-    """The map: for each cell, every CPU of the host, core by core, and whether the cell had it."""
+    """The map: for each cell, every CPU of the host, core by core, and whether the cell had it.
+
+    How CPUs belong together says the topology of the machine, as ``lab doctor`` draws it; where nobody has looked, the
+    proofs of the cells, which know no more than the siblings of their own CPUs.
+    """
     machine = session.machine
-    host = tuple(sorted({*machine.host_cpus, *machine.cpus}))
-    siblings = {tuple(core) for one in session.results for core in one.proof.get("siblings") or ()}
+    host = tuple(sorted({*machine.host_cpus, *machine.cpus, *(machine.topology.online if machine.topology else ())}))
+    found = (core for one in session.results for core in one.proof.get("siblings") or ())
+    siblings = {tuple(core) for core in (machine.topology.cores.values() if machine.topology else found)}
+    siblings = {core for core in siblings if len(core) > 1}
     together = {cpu: core for core in sorted(siblings, key=len) for cpu in core}
     cores = list(dict.fromkeys(together.get(cpu, (cpu,)) for cpu in host))
     rows = []
@@ -182,7 +188,8 @@ def _machine(session: Session) -> dict[str, Any]:
     words += [f"{len(siblings)} cores show as several CPUs"] if siblings else []
     isolated = {str(one.proof["isolated"]) for one in session.results if one.proof.get("isolated")}
     words += [f"set apart from the scheduler: {', '.join(sorted(isolated))}"] if isolated else []
-    return {"words": "; ".join(words) + ".", "rows": rows}
+    drawn = [machine.topology.model, *machine_map.draw(machine.topology)] if machine.topology else []
+    return {"words": "; ".join(words) + ".", "rows": rows, "map": list(filter(None, drawn))}
 
 
 def _filters(session: Session) -> list[tuple[str, list[tuple[str, str]]]]:

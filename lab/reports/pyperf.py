@@ -11,7 +11,7 @@ import datetime
 import json
 from typing import Any
 
-from lab import cores, cpuset, units
+from lab import cores, cpuset, likeness, particulars, units
 from lab.model import CellResult, Session
 from lab.verdicts import finish_of
 
@@ -38,7 +38,6 @@ def _of_the_session(session: Session) -> dict[str, Any]:
             "lab_version": session.lab_version,
             "lab_session": session.id,
             "lab_engine": session.machine.engine,
-            "lab_image": session.machine.image,
         }
     )
 
@@ -58,6 +57,8 @@ def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
             "python_gil": "enabled" if result.python["gil_enabled"] else "disabled",
             "platform": f"Linux-{result.python['kernel']}-{result.python['machine']}",
             "lab_cell": result.cell.id,
+            "lab_build": likeness.build_of(session, result),
+            "lab_image": particulars.image(session, result),
         }
         found.append({"metadata": _known(metadata), "runs": [{"values": timing.values}]})
     return found

@@ -96,8 +96,12 @@ def _mark(one: Judgement | None) -> str:
 
 
 def _title(result: CellResult) -> str:
-    label = result.cell.label
-    return units.cpus(int(label)) if label.isdecimal() else escaped(label)
+    return ", ".join(filter(None, (escaped(result.cell.build), _limit(result))))
+
+
+def _limit(result: CellResult) -> str:
+    limit = result.cell.limit
+    return units.cpus(int(limit)) if limit.isdecimal() else escaped(limit)
 
 
 def _sentence(session: Session, one: Judgement) -> str:
@@ -133,12 +137,21 @@ def _speed_ups(session: Session) -> list[str]:
             points.append((result, threads.value, processes.value))
     if not points:
         return []
+    builds = any(result.cell.build for result in session.results)
     rows_of_text = []
     for result, threads_reached, processes_reached in points:
         capacity = cores.delivered(result)
         numbers = (threads_reached, processes_reached, proofs.rate(result.proof), capacity.value if capacity else None)
-        rows_of_text.append((_title(result), *("?" if one is None else units.ratio(one) for one in numbers)))
-    head = ("CPUs", "threads", "processes", "the limit allows", "the machine delivered")
+        name = (escaped(result.cell.build), _limit(result)) if builds else (_limit(result),)
+        rows_of_text.append((*name, *("?" if one is None else units.ratio(one) for one in numbers)))
+    head = (
+        *(("build",) if builds else ()),
+        "CPUs",
+        "threads",
+        "processes",
+        "the limit allows",
+        "the machine delivered",
+    )
     parts = ["### Speed-up of CPU-bound Python code", _table(head, rows_of_text)]
     if len(points) > 1:
         ideal = [proofs.rate(result.proof) for result, _, _ in points]

@@ -4,7 +4,8 @@ for people.
 ``LAB_SIZE`` is the number of CPUs or ``all``; ``LAB_CPUSET`` the CPU ids that Compose was told to set, empty when it
 was told none (the worker then narrows its own affinity); ``LAB_QUOTA`` the quota that Compose was told to set, in CPUs,
 empty for none; ``LAB_RECORDS`` the file for the records; ``LAB_CLEAR``, when
-not empty, has the records of an earlier run removed first. ``LAB_EXPERIMENTS`` and ``LAB_SECONDS`` may be empty.
+not empty, has the records of an earlier run removed first. ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED`` (of
+what is done in random order, the same for all services) may be empty.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from lab.worker.channel import Channel
 
 SECONDS = 9.0
 WIDTH = 0.05
+SEED = 1
+
+#: Seeds are below this, as those of ``lab run`` are.
+SEEDS = 2**32
 
 #: Exit statuses. Compose starts no further service after any but 0, so a cell that fails has to end with 0 as well.
 WRONG_SETTINGS = 2
@@ -81,6 +86,7 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> dict[str, Any
         "experiments": _experiments(environment.get("LAB_EXPERIMENTS", "")),
         "seconds": seconds,
         "width": WIDTH,
+        "seed": _seed(environment.get("LAB_SEED") or str(SEED)),
         "deadline_seconds": 20 + 2 * seconds,  # as `lab run` has it
         "cpus": wanted,
         "asked": cpuset,
@@ -96,6 +102,12 @@ def _experiments(text: str) -> list[str]:
     if unknown:
         raise ValueError("LAB_EXPERIMENTS: there is no %r; there are: %s" % (unknown[0], " ".join(known)))
     return [name for name in known if name in wanted] if wanted else experiments.usual()
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < SEEDS):
+        raise ValueError("LAB_SEED is %r; give a whole number from 0 to %d" % (text, SEEDS - 1))
+    return int(text)
 
 
 def _positive(name: str, text: str, unit: str) -> float:

@@ -53,6 +53,7 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
         "wanted_cpus": job.get("cpus"),
         "asked": job.get("asked"),
         "quota": job.get("quota"),
+        "seed": job.get("seed", 1),
     }
     if job.get("look"):  # how a build was compiled is slow to find out, and the same in every cell
         from lab.worker import compiled, host, topology
