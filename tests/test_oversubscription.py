@@ -277,8 +277,8 @@ def test_a_real_pool_does_what_its_block_says() -> None:
     with Pools([1, 3]) as pools:
         for workers in (1, 3):
             block = pools.block(workers, slow_task, 0.02, 1)
-            # Each worker can do ten a second of tasks that sleep for 20 ms: fifty, and no more.
-            assert 0 < block["rate"] <= 50 * workers * 1.01
+            # Each worker can do fifty a second of tasks that sleep for 20 ms, and end the one that it was in.
+            assert 0 < block["rate"] <= 51 * workers * 1.01
             assert block["tasks"] >= 1
             assert quantile_in([block["times"]], 0.5) >= 0.019
             assert block["memory"] > 0.1 * workers
