@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,34 +38,39 @@ def facts() -> dict[str, Any]:
     }
 
 
-def ask_compose() -> Callable[[], str | None]:
-    """Ask Compose's plugin for its version, and return what waits for the answer: ``None`` where there is none.
+@contextlib.contextmanager
+def compose_asked() -> Iterator[Callable[[], str | None]]:
+    """Ask Compose's plugin for its version; yields what waits for the answer: ``None`` where there is none.
 
-    It is a process, which takes some hundredths of a second of a CPU: ask before anything is measured.
+    It is a process, which takes some hundredths of a second of a CPU: ask before anything is measured. It is ended at
+    the end, whether anybody has waited for it or not.
     """
     folders = [Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins", *map(Path, _PLUGINS)]
     plugins = [str(folder / "docker-compose") for folder in folders if os.access(folder / "docker-compose", os.X_OK)]
     program = next(iter(plugins), None) or shutil.which("docker-compose")
-    if program is None:
-        return lambda: None
-    try:
-        asked = subprocess.Popen(
-            [program, "version", "--short"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-    except OSError:
-        return lambda: None
+    asked = None
+    if program:
+        with contextlib.suppress(OSError):  # it is no program after all
+            asked = subprocess.Popen(
+                [program, "version", "--short"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+    if asked is None:
+        yield lambda: None
+        return
 
     def answer() -> str | None:
-        with asked:
-            try:
-                said, _ = asked.communicate(timeout=_COMPOSE_SECONDS)
-            except subprocess.TimeoutExpired:
-                asked.kill()
-                return None
+        try:
+            said, _ = asked.communicate(timeout=_COMPOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
         return said.strip() or None if asked.returncode == 0 else None
 
-    return answer
+    with asked:
+        try:
+            yield answer
+        finally:
+            asked.kill()

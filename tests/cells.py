@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from lab import runner, verdicts
-from lab.engines import Engine, cell_code, command
+from lab.cell_code import cell_code
+from lab.engines import Engine, command
 from lab.experiments import load
 from lab.model import Cell, CellResult, Job, Judgement, Outcome, Record
 from lab.records import Reader, read

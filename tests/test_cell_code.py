@@ -13,7 +13,7 @@ import pytest
 
 import lab
 from lab import experiments
-from lab.engines import cell_code
+from lab.cell_code import cell_code
 
 PACKAGE = Path(lab.__file__).parent
 

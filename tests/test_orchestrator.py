@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -57,14 +58,31 @@ def test_compose_is_asked_for_its_version(
     plugin.write_text(f"#!/bin/sh\n{script}\n")
     plugin.chmod(0o755)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    assert orchestrator.ask_compose()() == version
+    with orchestrator.compose_asked() as answer:
+        assert answer() == version
 
 
 def test_without_compose_there_is_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(orchestrator, "_PLUGINS", ())
-    assert orchestrator.ask_compose()() is None
+    with orchestrator.compose_asked() as answer:
+        assert answer() is None
+
+
+def test_compose_is_not_left_behind_where_nobody_waits_for_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "cli-plugins" / "docker-compose"
+    plugin.parent.mkdir()
+    plugin.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    plugin.chmod(0o755)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    noted = tmp_path / "pid"
+    with orchestrator.compose_asked():
+        while not (noted.exists() and noted.read_text()):
+            time.sleep(0.01)
+    assert not Path(f"/proc/{noted.read_text().strip()}").exists()
 
 
 def test_the_same_seed_gives_the_same_order_and_another_one_another() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from lab import cores
 from lab.experiments import _rounds
-from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, Tally, block_of, probe, shuffler
+from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
+from lab.experiments._turns import Tally
 from tests import cells, scripts
 
 CLEAN = Arm("one process", "count")

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from lab import engines, proofs
-from lab.engines import cell_code, command
+from lab.cell_code import cell_code
+from lab.engines import command
 from lab.model import Cell
 from lab.records import read
 from tests import cells

@@ -155,7 +155,7 @@ def measure(
     import hashlib
 
     from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
-    from lab.engines import cell_code
+    from lab.cell_code import cell_code
     from lab.store import SessionFolder, default_folder
 
     experiments = asked.chosen_experiments(options.experiments)
@@ -215,7 +215,8 @@ def measure(
             )
             if packing_note:
                 tell(packing_note)
-            compose = orchestrator.ask_compose() if machine.engine == "docker" else None
+            if machine.engine == "docker":
+                compose = stack.enter_context(orchestrator.compose_asked())
             ran = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
         results = resuming.joined(past, cells, ran)
         done = sessions.assemble(
@@ -230,7 +231,7 @@ def measure(
             notes=tuple(f"note: {line}" for line in (packing_note, folder.failure, _forced(manifest)) if line),
             interrupted=stop.requested,
         )
-        if compose:
+        if machine.engine == "docker":
             manifest["host"] = {**manifest["host"], "compose_version": compose()}
         ending = {"ended": time.time(), "noise": sessions.noise(results), "report": reports.document(done)}
         folder.write_manifest({**manifest, **ending})

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     import contextlib
 
     from lab.asked import check_seconds, choose_engine, new_session
-    from lab.engines import cell_code
+    from lab.cell_code import cell_code
     from lab.experiments._control import NEIGHBOURS
     from lab.interrupts import stopping
     from lab.model import Status

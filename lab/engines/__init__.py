@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib
-import io
 import json
 import pkgutil
-import re
 import signal
 import threading
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -82,53 +79,6 @@ def make(name: str, **options: object) -> Engine:
     """The engine of that name, made by its file's ``connect``."""
     engine: Engine = importlib.import_module(f"lab.engines.{name}").connect(**options)
     return engine
-
-
-def cell_code(experiments: Iterable[str] | None = None) -> bytes:
-    """A zip file of what runs inside a cell; the same bytes for the same source.
-
-    Of the experiments it holds those named and what they import, which is all that a container has to be handed
-    (in its command line, which the engine copies many times), or all, which is what a session is a record of.
-    """
-    package = Path(__file__).resolve().parent.parent
-    if experiments is None:
-        files = [package / name for name in ("__init__.py", "effective.py", "stats.py")]
-        files += [file for name in ("worker", "experiments") for file in sorted((package / name).glob("*.py"))]
-    else:
-        files = _needed(
-            package, ["worker.supervise", *(f"experiments.{name.replace('-', '_')}" for name in experiments)]
-        )
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            entry = zipfile.ZipInfo(str(file.relative_to(package.parent)), (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    return memory.getvalue()
-
-
-#: Imports that are only there for whoever checks the types.
-_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: .*\n|\n)+", re.MULTILINE)
-
-#: An import of our own, as the code of a cell writes it; several names may stand in brackets.
-_IMPORT = re.compile(r"^ *from lab([.\w]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
-
-
-def _needed(package: Path, modules: Iterable[str]) -> list[Path]:
-    """The files of these modules of ours, and of all that they import, also when that is within a function."""
-    found: set[Path] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        path = package.joinpath(*module.split("."))
-        file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
-        if file in found or not file.is_file():  # a name within a module is no module
-            continue
-        found.add(file)
-        waiting.append(module.rpartition(".")[0])
-        for within, bracketed, plain in _IMPORT.findall(_FOR_TYPES.sub("", file.read_text(encoding="utf-8"))):
-            names = re.findall(r"\w+", (bracketed or plain).partition("#")[0])
-            waiting += [within[1:], *(f"{within}.{name}"[1:] for name in names)]
-    return sorted(found)
 
 
 def command(code: bytes | Path, job: Mapping[str, object]) -> list[str]:

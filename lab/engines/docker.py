@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab import cpuset
+from lab import attached, cpuset
+from lab.cell_code import cell_code
 from lab.containers import (
     CELL_LABEL,
     COMPOSE_LABEL,
@@ -29,7 +29,7 @@ from lab.containers import (
     short,
     translated,
 )
-from lab.engines import Sink, cell_code, command, machine_from, order, probe_order, undisturbed
+from lab.engines import Sink, command, machine_from, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 
@@ -257,12 +257,12 @@ class Docker:
         tail, live, overdue = b"", b"", False
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-            stack.callback(_hang_up, stream)
+            stack.callback(attached.hang_up, stream)
             sink(b"")
             deadline = time.monotonic() + seconds
             look_at = time.monotonic() + _LOOK_SECONDS
             _start(api, container)
-            for (out, error), over in _frames(stream):
+            for (out, error), over in attached.frames(stream):
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
@@ -278,7 +278,7 @@ class Docker:
                     if not details["State"]["Running"]:
                         break
                     look_at = time.monotonic() + _LOOK_SECONDS
-            log = _log(api, container)
+            log = attached.log(api, container)
         state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
@@ -313,54 +313,6 @@ class _NoInterpreterError(Exception):
     """The image has no such program."""
 
 
-#: A piece of an attached stream: (standard output, standard error).
-_Frame = tuple[bytes | None, bytes | None]
-
-
-#: No piece.
-_NOTHING: _Frame = (None, None)
-
-
-def _frames(stream: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
-    """The pieces of an attached stream, each with whether the stream is over; an empty one whenever none came for a
-    while, and for ever after its end.
-
-    A daemon thread reads them: the socket has no timeout, so nothing else may wait for it.
-    """
-    found: queue.Queue[_Frame | None] = queue.Queue()
-
-    def read() -> None:
-        try:
-            for frame in stream:
-                found.put(frame)
-        except Exception as error:  # whatever ends the stream: the engine's log is the authority
-            found.put((None, f"\n(the attached stream broke: {error})\n".encode()))
-        found.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        try:
-            frame = found.get(timeout=_POLL_SECONDS)
-        except queue.Empty:
-            yield _NOTHING, False
-        else:
-            if frame is None:
-                break
-            yield frame, False
-    pause = 0.0
-    while True:  # it ends very soon now, unless only the connection broke
-        yield _NOTHING, True
-        pause = min(2 * pause + 0.005, _POLL_SECONDS)
-        time.sleep(pause)
-
-
-def _hang_up(stream: Any) -> None:
-    """Close an attached stream's connection, which also ends the thread that reads it."""
-    with contextlib.suppress(Exception):  # ssh's cannot be closed, and a broken one need not be
-        stream.close()
-        stream._response.close()
-
-
 def _start(api: Any, container: str) -> None:
     from docker.errors import APIError
 
@@ -370,14 +322,3 @@ def _start(api: Any, container: str) -> None:
         if any(sign in str(error) for sign in ("executable file not found", "no such file or directory")):
             raise _NoInterpreterError(short(error)) from error
         raise
-
-
-def _log(api: Any, container: str) -> bytes | None:
-    """What the engine logged of standard output; ``None`` when it cannot say."""
-    import requests
-
-    try:
-        log: bytes = api.logs(container, stdout=True, stderr=False)
-    except requests.RequestException:  # APIError is one too
-        return None
-    return log

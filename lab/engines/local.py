@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab import cpuset
-from lab.engines import Sink, cell_code, command, machine_from, order, probe_order, undisturbed
+from lab.cell_code import cell_code
+from lab.engines import Sink, command, machine_from, order, probe_order, undisturbed
 from lab.errors import CellError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 

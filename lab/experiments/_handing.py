@@ -8,7 +8,7 @@ import tempfile
 import threading
 from typing import Any, Callable, Iterator, NamedTuple
 
-from lab.experiments._rounds import interpreters
+from lab.experiments._turns import interpreters
 
 SHARED, COPIED, REFUSED = "shared", "copied", "refused"
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from lab.experiments._claims import Experiment
 from lab.experiments._payloads import Tools, count
-from lab.experiments._rounds import MOST_RUN_DELAY, WAKE_SECONDS, run_delay
+from lab.experiments._rounds import MOST_RUN_DELAY, WAKE_SECONDS
+from lab.experiments._turns import run_delay
 from lab.experiments._voice import Voice
 
 #: The companion is busy in every other phase of the monotonic clock, which all containers of a machine share.

@@ -27,7 +27,8 @@ from lab.experiments._claims import (
 )
 from lab.experiments._handing import REFUSED, SHARED, THINGS, family_bytes, hand
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, judge, of, over
-from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, gil_enabled, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice
 
 METHODS = ("fork", "forkserver", "spawn")

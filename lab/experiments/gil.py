@@ -18,7 +18,8 @@ from lab.experiments._claims import (
 )
 from lab.experiments._measured import CAPACITY, DELIVERED, Measured, claim, decided, narrow, of, over
 from lab.experiments._payloads import DIGEST_SIZES
-from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, gil_enabled, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
 from lab.stats import Estimate

@@ -23,8 +23,9 @@ from lab.experiments._claims import (
     estimate_or_none,
 )
 from lab.experiments._measured import Measured
-from lab.experiments._rounds import gil_enabled, shuffler
+from lab.experiments._rounds import shuffler
 from lab.experiments._statements import STATEMENTS, Statement, marked
+from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice
 from lab.experiments.race import expect_plain, take_turns
 from lab.stats import Estimate
