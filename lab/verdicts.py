@@ -139,8 +139,10 @@ def quantities(experiments: Sequence[Experiment], results: Iterable[CellResult])
 
 
 def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity]:
+    if experiment.figures is None or result.status is not Status.MEASURED:
+        return
     evidence = evidence_of(experiment.name, result)
-    if experiment.figures is None or result.status is not Status.MEASURED or not evidence.rounds("round"):
+    if not evidence.rounds("round"):
         return
     try:
         found = experiment.figures(evidence)
