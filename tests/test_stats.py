@@ -131,7 +131,7 @@ def test_the_sign_tests_interval_is_the_narrowest_that_holds_the_median_often_en
 
     def outside(place: float) -> float:
         """How often the median lies beyond this pair of places, to the last of 2 ** count cases."""
-        return 2 * sum(math.comb(count, heads) for heads in range(int(place) + 1)) / 2**count
+        return float(2 * sum(math.comb(count, heads) for heads in range(int(place) + 1)) / 2**count)
 
     assert 1 - outside(low) >= confidence > 1 - outside(low + 1)
 
