@@ -7,7 +7,6 @@ a repeat and its last record, of kind ``end``, carries the right count and hash;
 from __future__ import annotations
 
 import hashlib
-import sys
 from typing import Any
 
 import orjson
@@ -52,6 +51,7 @@ class Reader:
         self._overlong = False
         self._hash = hashlib.sha256()
         self._ended = False
+        self._texts: dict[str, str] = {}
 
     def feed(self, piece: bytes) -> list[Record]:
         """Take the next piece; returns the records that it completed."""
@@ -90,7 +90,7 @@ class Reader:
             if fields.pop("schema") != SCHEMA:
                 self._fault("a record of another schema")
                 return None
-            record = _record(fields)
+            record = _record(fields, self._texts)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
@@ -123,20 +123,25 @@ class Reader:
             self.faults.append(text)
 
 
-def _record(fields: dict[str, Any]) -> Record:
-    """The record that has these fields. Raises TypeError or LookupError unless each field, and each entry that its kind
-    calls for, is there and is of the right type."""
+def _record(fields: dict[str, Any], texts: dict[str, str]) -> Record:
+    """The record that has these fields; of texts that are in ``texts`` already, with that copy.
+
+    Raises TypeError or LookupError unless each field, and each entry that its kind calls for, is there and is of the
+    right type.
+    """
     # Plain tests, one after the other: this runs for every record of a session, of which there may be very many.
     kind, held, common = _KINDS[fields["kind"]]
-    seq, time, data = fields["seq"], fields["time"], fields["data"]
-    if not (len(fields) == _FIELDS and isinstance(seq, int) and isinstance(time, (int, float)) and type(data) is dict):
+    session, cell, seq, time, data = fields["session"], fields["cell"], fields["seq"], fields["time"], fields["data"]
+    if not (len(fields) == _FIELDS and isinstance(session, str) and isinstance(cell, str) and isinstance(data, dict)):
+        raise TypeError
+    if not (isinstance(seq, int) and isinstance(time, (int, float))):
         raise TypeError
     for name, form in held:
         if not isinstance(data[name], form):
             raise TypeError
     for name in common:
-        data[name] = sys.intern(data[name])
-    return Record(sys.intern(fields["session"]), sys.intern(fields["cell"]), seq, kind, time, data)
+        data[name] = texts.setdefault(data[name], data[name])
+    return Record(texts.setdefault(session, session), texts.setdefault(cell, cell), seq, kind, time, data)
 
 
 def read(stream: bytes) -> Reader:

@@ -34,7 +34,8 @@ def test_a_whole_stream_has_all_its_records_and_no_fault() -> None:
 
 
 def test_of_what_the_records_have_in_common_there_is_one_copy() -> None:
-    found = [*read(WHOLE).records, *read(WHOLE).records]
+    said = [*scripts.pool(2), scripts.tell("task 0 begins", 0.1, thread="MainThread")]
+    found = read(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
     assert len({id(one.cell) for one in found}) == len({id(one.session) for one in found}) == 1
     for name in ("experiment", "name", "thread"):
         held = [one.data[name] for one in found if name in one.data]
