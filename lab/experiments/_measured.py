@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
@@ -59,9 +60,11 @@ class Measured(NamedTuple):
 
     def counts(self, rounds: Sequence[Round]) -> tuple[int, int]:
         """(rounds accepted, rounds rejected) of those in which all of its arms took part."""
-        took_part = sum(all(arm in blocks for arm in self.arms) for blocks in rounds)
-        accepted = len(undisturbed(rounds, *self.arms))
-        return accepted, took_part - accepted
+        took_part = list(rounds)
+        for arm in self.arms:
+            took_part = [blocks for blocks in took_part if arm in blocks]
+        accepted = len(undisturbed(took_part, *self.arms))
+        return accepted, len(took_part) - accepted
 
     def highest(self, rounds: Sequence[Round]) -> float | None:
         """The ceiling, as the median over the rounds in which it counts; ``None`` when there is none."""
@@ -112,15 +115,15 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
         rounds = evidence.rounds("round")
         accepted, rejected = measured.counts(rounds)
         found = measured.estimate(rounds)
-        causes = causes_of(rounds, facts) if measured.parallel else []
+        causes = _causes(_inflation(evidence), facts) if measured.parallel else []
         if found is None:
             disturbed = ", ".join(disturbances(rounds, *measured.arms)) if rounds else "none was taken"
             reason = "too few undisturbed rounds of %d (%s)" % (accepted + rejected, disturbed or "too little time")
             return Finding(INCONCLUSIVE, _with(reason, causes), accepted=accepted, rejected=rejected)
         verdict = decide(found, tolerance.low, tolerance.high)
         reason = measured.sentence % (found.value * 1e3 if measured.unit == "s" else found.value)
-        capacity = CAPACITY.estimate(rounds)
-        if measured.parallel and capacity:
+        capacity = _capacity(evidence) if measured.parallel else None
+        if capacity:
             reason += "; " + CAPACITY.sentence % capacity.value
         trouble = _lack(capacity, rounds, facts, measured) if measured.parallel else None
         if trouble:
@@ -141,6 +144,17 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
         )
 
     return predicate
+
+
+# The claims of an experiment ask the same of the same evidence, one after the other.
+@functools.lru_cache(maxsize=1)
+def _capacity(evidence: Evidence) -> Estimate | None:
+    return CAPACITY.estimate(evidence.rounds("round"))
+
+
+@functools.lru_cache(maxsize=1)
+def _inflation(evidence: Evidence) -> Estimate | None:
+    return inflation(evidence.rounds("round"))
 
 
 def narrow(found: Estimate | None, width: float) -> bool:
@@ -189,8 +203,11 @@ def _lack(capacity: Estimate | None, rounds: Sequence[Round], facts: Facts, meas
 
 def causes_of(rounds: Sequence[Round], facts: Facts) -> list[str]:
     """What makes this cell's CPUs less than they seem, by name: each a clause for the reason of a verdict."""
+    return _causes(inflation(rounds), facts)
+
+
+def _causes(inflated: Estimate | None, facts: Facts) -> list[str]:
     found = []
-    inflated = inflation(rounds)
     if inflated and inflated.low > MOST_INFLATION:
         found.append(
             "a CPU second did %.2f times less work with all CPUs busy (CPU-second inflation: siblings or a neighbour"
