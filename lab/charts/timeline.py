@@ -192,9 +192,8 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
         lanes = {lane: -number for number, lane in enumerate(_lanes(story))}
         first, end = min(map(_began, story)), max(one.at for one in story)
         begun = {(one.lane, one.since) for one in story}  # a bar shows that moment already
-        for lane, level in lanes.items():
-            times = [moment for one in story if one.lane == lane for moment in (_began(one), one.at)]
-            axes.hlines(level, min(times), max(times), color=GRID, linewidth=2, zorder=0.8)
+        times = [[moment for one in story if one.lane == lane for moment in (_began(one), one.at)] for lane in lanes]
+        axes.hlines([*lanes.values()], [*map(min, times)], [*map(max, times)], color=GRID, linewidth=2, zorder=0.8)
         for one in (one for one in story if one.lane in lanes):
             level, colour = lanes[one.lane], _colour(one.cpu)
             tip = f"{one.at:.1f} ms, {one.lane}, CPU {_cpu(one)}: {one.text}"
