@@ -62,7 +62,7 @@ def load(folder: Path) -> Session:
     refuses to read it."""
     found = manifest(folder)
     try:
-        with _uncollected():
+        with uncollected():
             return _session(folder, found)
     except _SENSELESS as error:
         raise UsageError(
@@ -226,9 +226,9 @@ def read_records(path: Path) -> Reader:
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Within this the collector of cycles rests, and what was made meanwhile it leaves alone for ever: there are no
-    cycles in a session, and to look for some takes as long as to read it."""
+    cycles in a session, and to look for some takes as long as to read it. It may be nested."""
     collecting = gc.isenabled()
     gc.disable()
     try:
