@@ -1,9 +1,10 @@
-"""What a report costs: size of the page, seconds and peak memory, of a default session and of a very large one.
+"""What it costs to read, judge and report a session, a default one and a very large one. Prints; asserts nothing.
 
     python benchmarks/report.py SESSION [RECORDS]
 
 SESSION is a session's folder (lab run --output DIR prints it). The large one (100,000 records, or RECORDS) has each of
 its records many times over, with measured numbers that differ by a percent, so that its mixture is a real one's.
+Printed are seconds of wall time and of CPU, medians of three runs in a process of its own each, and peak memory.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import hashlib
 import json
 import os
 import random
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from lab.worker.channel import canonical
+
+#: So often each step is run.
+TIMES = 3
 
 #: What a cell says once.
 _ALONE = ("start", "begin", "finish", "end")
@@ -63,30 +68,51 @@ def _differing(value: Any, generator: random.Random) -> Any:
 
 
 def main() -> None:
-    """Print a line for each of the two sessions."""
+    """Print a paragraph for each of the two sessions, with a line for each step."""
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     session = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        large = Path(folder) / "large"
-        count = multiply(session, large, int(sys.argv[2]) if len(sys.argv) == 3 else 100_000)
+        large, page = Path(folder) / "large", Path(folder) / "page.html"
+        with ProcessPoolExecutor(1) as apart:  # what is started from a large process counts as large
+            count = apart.submit(multiply, session, large, int(sys.argv[2]) if len(sys.argv) == 3 else 100_000).result()
         few = sum(len(path.read_bytes().splitlines()) for path in session.glob("*.jsonl"))
         for name, path, records in (("default", session, few), ("large", large, count)):
-            page = Path(folder) / f"{name}.html"
-            began = time.perf_counter()
-            process = subprocess.Popen([sys.executable, "-m", "lab", "report", path, "--output", page])
-            _, status, used = _wait(process)
-            seconds = time.perf_counter() - began
-            print(
-                f"{name}: {records} records, page {page.stat().st_size / 1000:.0f} kB, {seconds:.1f} s,"
-                f" {used.ru_utime + used.ru_stime:.1f} s of CPU, peak {used.ru_maxrss / 1024:.0f} MiB, exit {status}"
-            )
+            print(f"{name}, {records} records:")
+            for what, arguments in _steps(path, page):
+                costs = [cost(arguments) for _ in range(TIMES)]
+                wall, cpu = (statistics.median(found) for found in list(zip(*costs, strict=True))[:2])
+                peak = max(mebibytes for _, _, mebibytes in costs)
+                print(f"  {what}: {wall:.1f} s ({cpu:.1f} s of CPU), peak {peak:.0f} MiB")
+            print(f"  the page: {page.stat().st_size / 1000:.0f} kB")
 
 
-def _wait(process: subprocess.Popen[bytes]) -> tuple[int, int, resource.struct_rusage]:
-    pid, status, used = os.wait4(process.pid, 0)
+def _steps(session: Path, page: Path) -> list[tuple[str, list[str]]]:
+    """What is measured, each time in a process of its own, so that each but the first includes what is above it."""
+    begin = "import gc, pathlib, sys; from lab import archive; folder = pathlib.Path(sys.argv[1])"
+    # As archive.load does; it reads and judges in one go.
+    read = f"{begin}; gc.disable(); kept = [archive.read_records(one) for one in folder.glob('*.jsonl')]"
+    lab = ["-m", "lab"]
+    return [
+        ("read", ["-c", read, str(session)]),
+        ("read and judged", ["-c", f"{begin}; archive.load(folder)", str(session)]),
+        ("lab report", [*lab, "report", str(session), "--output", str(page)]),
+        ("lab report --terminal", [*lab, "report", str(session), "--terminal"]),
+        ("lab merge --format json", [*lab, "merge", str(session), "--format", "json"]),
+        ("lab verify", [*lab, "verify", str(session)]),
+        ("lab compare, with itself", [*lab, "compare", str(session), str(session)]),
+    ]
+
+
+def cost(arguments: list[str]) -> tuple[float, float, float]:
+    """What Python with these arguments takes: seconds of wall time, seconds of CPU, and mebibytes of memory at most."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return pid, process.returncode, used
+    if process.returncode > 1:  # 1 is a finding: multiplied records do not give the verdicts of the report
+        sys.exit(f"{' '.join(arguments)} ended with {process.returncode}")
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import gc
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ def load(folder: Path) -> Session:
     refuses to read it."""
     found = manifest(folder)
     try:
-        return _session(folder, found)
+        with uncollected():
+            return _session(folder, found)
     except _SENSELESS as error:
         raise UsageError(
             f"{folder / _MANIFEST} does not describe a session of this lab ({error!r}); name a folder that lab run"
@@ -191,7 +192,7 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
         elif status in (Status.MEASURED, Status.TAINTED):
             status, reason = Status.ERROR, f"its records are missing: the session's folder has no {name}"
         return CellResult(cell=cell, status=status, reason=reason)
-    reader = _read(folder / name)
+    reader = read_records(folder / name)
     cell = _as_it_ran(cell, stored, reader)
     outside = stored["proof"]["engine"] if stored else None
     wall = stored["wall_seconds"] if stored else _seconds(reader)
@@ -208,22 +209,34 @@ def _as_it_ran(cell: Cell, stored: Mapping[str, Any] | None, reader: Reader) -> 
     return dataclasses.replace(cell, cpus=cpus) if cpus else cell
 
 
-def _read(path: Path) -> Reader:
-    """The records in a file, in pieces: a session may be larger than what one wants in memory twice."""
+def read_records(path: Path) -> Reader:
+    """The records in a file, in pieces: a session may be larger than what one wants in memory twice.
+
+    Raises StoreError when the system refuses to read it.
+    """
     reader = Reader()
-    collecting = gc.isenabled()
-    gc.disable()  # nothing of what is read is garbage, and looking for some takes as long as reading
     try:
         with path.open("rb") as stream:
             while piece := stream.read(_PIECE):
                 reader.feed(piece)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
-    finally:
-        if collecting:
-            gc.enable()
     reader.finish()
     return reader
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Within this the collector of cycles rests, and what was made meanwhile it leaves alone for ever: there are no
+    cycles in a session, and to look for some takes as long as to read it. It may be nested."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.freeze()
+            gc.enable()
 
 
 def _seconds(reader: Reader) -> float:

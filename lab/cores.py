@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from lab.verdicts import evidence_of
 #: Arms of the gil experiment, in the order in which a table shows them.
 SHOWN = ("one process", "threads", gil.CROWD.name, "processes")
 
+
+#: Tables, charts and the document show the same numbers of the same cells; sessions of more cells have them made anew.
+_KEPT = 64
 
 #: Arm -> the one that does the same work in a single process, where that is not the usual one.
 _BASE = {"C code threads": "C code"}
@@ -45,6 +49,7 @@ class Cores:
     rounds: int
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def rows(result: CellResult) -> tuple[Cores, ...]:
     """A row for each way of working; empty when the cell did not run the gil experiment."""
     rounds = evidence_of("gil", result).rounds("round")
@@ -73,17 +78,27 @@ def scaling(results: Iterable[CellResult]) -> dict[str, Fit]:
     """
     points: dict[str, list[Point]] = {}
     for result in results:
-        cpus = len(result.proof.get("affinity", ())) if result.status is Status.MEASURED else 0
-        rounds = evidence_of("gil", result).rounds("round") if cpus > 1 else []
-        for arm in ("threads", "processes"):
-            # Records that were made elsewhere may hold anything; a model needs speeds.
-            moved = [blocks for blocks in undisturbed(rounds, arm, "probe") if blocks[arm]["rate"] > 0]
-            shares = Measured((arm, "probe"), over(arm, "probe"), "").values(moved)
-            if len(shares) >= FEWEST_VALUES:
-                points.setdefault(arm, []).append(Point(cpus=cpus, speed_ups=tuple(cpus * one for one in shares)))
+        for arm, point in _points(result).items():
+            points.setdefault(arm, []).append(point)
     return {arm: fit(tuple(found)) for arm, found in points.items()}
 
 
+@functools.lru_cache(maxsize=_KEPT)
+def _points(result: CellResult) -> dict[str, Point]:
+    """What a cell with several CPUs says of each way of working, where enough rounds count."""
+    cpus = len(result.proof.get("affinity", ())) if result.status is Status.MEASURED else 0
+    rounds = evidence_of("gil", result).rounds("round") if cpus > 1 else []
+    found = {}
+    for arm in ("threads", "processes"):
+        # Records that were made elsewhere may hold anything; a model needs speeds.
+        moved = [blocks for blocks in undisturbed(rounds, arm, "probe") if blocks[arm]["rate"] > 0]
+        shares = Measured((arm, "probe"), over(arm, "probe"), "").values(moved)
+        if len(shares) >= FEWEST_VALUES:
+            found[arm] = Point(cpus=cpus, speed_ups=tuple(cpus * one for one in shares))
+    return found
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def delivered(result: CellResult) -> Estimate | None:
     """What the machine delivered to the cell: the capacity probe's speed-up, in CPUs; ``None`` when unknown."""
     return gil.speed_up(evidence_of("gil", result).rounds("round"), "probe")

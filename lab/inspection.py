@@ -10,7 +10,6 @@ from typing import Any
 from lab import __version__, archive, sealing
 from lab.errors import StoreError
 from lab.model import Session
-from lab.records import read
 from lab.store import read_files
 
 _NAMED = 5
@@ -22,33 +21,40 @@ def inspect(folder: Path) -> tuple[tuple[str, ...], bool]:
     Raises UsageError when it is none, StoreError when the system refuses to read it.
     """
     manifest = archive.manifest(folder)
+    sealed = (folder / sealing.NAME).exists()
+    names, found = _against_its_seal(folder, manifest)
+    session = archive.load(folder)
+    named = " ".join(found)
+    read = {f"{one.cell.id}.jsonl": one.faults for one in session.results if one.records or one.faults}
+    for name in names:
+        if name.endswith(".jsonl"):
+            faults = read[name] if name in read else archive.read_records(folder / name).faults
+            found += [f"{name}: {'; '.join(faults)}"] if faults and f"{name} was changed" not in named else []
+    found += [] if named else _missing(session, names)
+    found += _against_its_records(session, manifest)
+    return tuple(found), sealed
+
+
+def _against_its_seal(folder: Path, manifest: dict[str, Any]) -> tuple[tuple[str, ...], list[str]]:
+    """The names of the session's files, and what is not as it was sealed."""
     try:
         files = read_files(folder)
     except OSError as error:
         raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
     found: list[str] = []
-    sealed = (folder / sealing.NAME).exists()
-    if sealed:
+    if (folder / sealing.NAME).exists():
         try:
             found += sealing.differences(json.loads((folder / sealing.NAME).read_bytes()), files)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             found.append(f"{sealing.NAME} cannot be read ({error!r}): nothing can be held against it")
     elif manifest.get("report") and "versions" in manifest:
         found.append(f"{sealing.NAME} is missing: the session came to its end, and was sealed then")
-    named = " ".join(found)
-    for name, content in files.items():
-        if name.endswith(".jsonl"):
-            faults = read(content).faults
-            found += [f"{name}: {'; '.join(faults)}"] if faults and f"{name} was changed" not in named else []
-    session = archive.load(folder)
-    found += [] if named else _missing(session, files)
-    found += _against_its_records(session, manifest)
-    return tuple(found), sealed
+    return tuple(files), found
 
 
-def _missing(session: Session, files: dict[str, bytes]) -> list[str]:
+def _missing(session: Session, names: tuple[str, ...]) -> list[str]:
     wanted = [f"{one.cell.id}.jsonl" for one in session.results if "its records are missing" in (one.reason or "")]
-    return [f"{name} is missing" for name in wanted if name not in files]
+    return [f"{name} is missing" for name in wanted if name not in names]
 
 
 def _against_its_records(session: Session, manifest: dict[str, Any]) -> Iterator[str]:

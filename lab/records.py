@@ -26,6 +26,16 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "end": {"records": int, "sha256": str},
 }
 
+#: Of these entries one copy is kept of what many records have in common.
+_COMMON = ("experiment", "name", "thread")
+
+#: Kind -> the same, each entry and its type, and those of the entries which are in _COMMON.
+_KINDS = {
+    kind: (kind, tuple(held.items()), tuple(name for name in held if name in _COMMON)) for kind, held in _HOLDS.items()
+}
+
+_FIELDS = len(Record._fields)
+
 #: A stream of noise is not worth more lines than this.
 _MOST_FAULTS = 5
 
@@ -41,6 +51,7 @@ class Reader:
         self._overlong = False
         self._hash = hashlib.sha256()
         self._ended = False
+        self._texts: dict[str, str] = {}
 
     def feed(self, piece: bytes) -> list[Record]:
         """Take the next piece; returns the records that it completed."""
@@ -79,9 +90,7 @@ class Reader:
             if fields.pop("schema") != SCHEMA:
                 self._fault("a record of another schema")
                 return None
-            record = Record(**fields)
-            if not _is_whole(record):
-                raise TypeError
+            record = _record(fields, self._texts)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
@@ -114,22 +123,25 @@ class Reader:
             self.faults.append(text)
 
 
-def _is_whole(record: Record) -> bool:
-    """Whether each field and each entry that the record's kind calls for is there and is of the right type."""
+def _record(fields: dict[str, Any], texts: dict[str, str]) -> Record:
+    """The record that has these fields; of texts that are in ``texts`` already, with that copy.
+
+    Raises TypeError or LookupError unless each field, and each entry that its kind calls for, is there and is of the
+    right type.
+    """
     # Plain tests, one after the other: this runs for every record of a session, of which there may be very many.
-    if not (
-        isinstance(record.session, str)
-        and isinstance(record.cell, str)
-        and isinstance(record.seq, int)
-        and isinstance(record.time, (int, float))
-        and isinstance(record.data, dict)
-    ):
-        return False
-    data = record.data
-    for name, kind in _HOLDS[record.kind].items():  # noqa: SIM110 - all() takes three times as long
-        if name not in data or not isinstance(data[name], kind):
-            return False
-    return True
+    kind, held, common = _KINDS[fields["kind"]]
+    session, cell, seq, time, data = fields["session"], fields["cell"], fields["seq"], fields["time"], fields["data"]
+    if not (len(fields) == _FIELDS and isinstance(session, str) and isinstance(cell, str) and isinstance(data, dict)):
+        raise TypeError
+    if not (isinstance(seq, int) and isinstance(time, (int, float))):
+        raise TypeError
+    for name, form in held:
+        if not isinstance(data[name], form):
+            raise TypeError
+    for name in common:
+        data[name] = texts.setdefault(data[name], data[name])
+    return Record(texts.setdefault(session, session), texts.setdefault(cell, cell), seq, kind, time, data)
 
 
 def read(stream: bytes) -> Reader:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.stats import Estimate, estimate, median, quantile
+from lab.stats import MANY, Estimate, estimate, median, quantile
 
 #: The Universal Scalability Law takes so many points, and these either reach so many CPUs or are so narrow (the
 #: half-width of each one's interval, as a share of its value).
@@ -69,10 +69,8 @@ def fit(points: tuple[Point, ...]) -> Fit:
     generator = random.Random(1)
     found = _solve([(point.cpus, median(point.speed_ups)) for point in points], universal)
 
-    def resampled(point: Point) -> float:
-        return median(generator.choices(point.speed_ups, k=len(point.speed_ups)))
-
-    drawn = [_solve([(point.cpus, resampled(point)) for point in points], universal) for _ in range(_RESAMPLES)]
+    ways = [(point.cpus, resampled(point.speed_ups, generator)) for point in points]
+    drawn = [_solve([(cpus, draw()) for cpus, draw in ways], universal) for _ in range(_RESAMPLES)]
     size = sum(len(point.speed_ups) for point in points)
     estimates = [
         Estimate(value, quantile(column, 0.025), quantile(column, 0.975), size)
@@ -84,6 +82,30 @@ def fit(points: tuple[Point, ...]) -> Fit:
         serial=estimates[0],
         coherency=estimates[1] if universal else None,
     )
+
+
+def resampled(values: Sequence[float], generator: random.Random) -> Callable[[], float]:
+    """What draws as many of these values, with replacement, and gives their median.
+
+    Of many values it draws only the middle ones, of whose places the distribution is known: those of n uniform numbers
+    in their order, the k-th of which is distributed as Beta(k, n + 1 - k), and the one below it as that number times
+    the greatest of k - 1 uniform ones (David and Nagaraja 2003, "Order Statistics", sections 2.1 and 2.5).
+    """
+    count = len(values)
+    if count <= MANY:
+        return lambda: median(generator.choices(values, k=count))
+    ranked, middle = sorted(values), count // 2 + 1
+
+    def at(place: float) -> float:
+        return ranked[min(int(place * count), count - 1)]
+
+    def draw() -> float:
+        above = generator.betavariate(middle, count + 1 - middle)
+        if count % 2:
+            return at(above)
+        return (at(above) + at(above * generator.random() ** (1 / (middle - 1)))) / 2
+
+    return draw
 
 
 def _is_enough(points: Sequence[Point]) -> bool:

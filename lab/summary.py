@@ -130,7 +130,7 @@ def pool(session: Session) -> Table:
         quota = proofs.quota(proof)
         started = [
             record.data["value"]
-            for record in result.records
+            for record in result.of.get("pool", ())
             if record.kind == "observation" and record.data["name"] == "default workers"
         ]
         numbers = [

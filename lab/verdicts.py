@@ -14,13 +14,15 @@ def judge(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> t
     cells = tuple(results)
     found: list[Judgement] = []
     for experiment in experiments:
-        evidence = [evidence_of(experiment.name, result) for result in cells]  # once: there may be many records
-        found.extend(
-            judge_one(experiment.name, claim, result, said)
-            for claim in experiment.claims
-            for result, said in zip(cells, evidence, strict=True)
-        )
+        judged = [_judged(experiment, result) for result in cells]
+        found.extend(one for claim in zip(*judged, strict=True) for one in claim)
     return tuple(found)
+
+
+def _judged(experiment: Experiment, result: CellResult) -> list[Judgement]:
+    """Every claim of an experiment in one cell: its evidence, which may be large, is made once and not kept."""
+    evidence = evidence_of(experiment.name, result)
+    return [judge_one(experiment.name, claim, result, evidence) for claim in experiment.claims]
 
 
 def facts_of(result: CellResult) -> Facts:
@@ -139,8 +141,10 @@ def quantities(experiments: Sequence[Experiment], results: Iterable[CellResult])
 
 
 def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity]:
+    if experiment.figures is None or result.status is not Status.MEASURED:
+        return
     evidence = evidence_of(experiment.name, result)
-    if experiment.figures is None or result.status is not Status.MEASURED or not evidence.rounds("round"):
+    if not evidence.rounds("round"):
         return
     try:
         found = experiment.figures(evidence)

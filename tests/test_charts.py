@@ -48,7 +48,7 @@ def test_a_cell_whose_limit_was_not_real_is_not_drawn() -> None:
 
 
 def test_there_is_a_mark_for_each_speed_up_with_its_interval() -> None:
-    svg = drawing.element(CHARTS["speed-up"])
+    svg = drawing.elements(CHARTS["speed-up"])[0]
     assert len(marks(svg)) == len(CHARTS["speed-up"].table.rows) == 8
     assert any(re.match(r"threads, 2 CPUs: 1\.0\d \(\S+ to \S+\)", tip) for tip in marks(svg))
 
@@ -57,14 +57,14 @@ def test_several_builds_have_a_panel_each() -> None:
     free = scripts.ran(2, {"gil": scripts.gil(2, threads=1.9)}, python=scripts.python((3, 14, 0), gil=False))
     both = scripts.session(scripts.ran(2, {"gil": scripts.gil(2)}), free, experiments=("gil",))
     (chart,) = charts(both)
-    svg = drawing.element(chart)
+    svg = drawing.elements(chart)[0]
     assert "CPython 3.13.5<" in svg
     assert "CPython 3.14.0 without the GIL<" in svg
     assert len(chart.panels) == 2
 
 
 def test_what_lasted_is_a_bar_and_a_moment_is_a_dot() -> None:
-    tips = marks(drawing.element(CHARTS["timeline-pool"]))
+    tips = marks(drawing.elements(CHARTS["timeline-pool"])[0])
     assert len(tips) == 2 * 3  # where a task begins, its bar does
     assert "30.0 ms, pid 11, CPU 0: task 0 ends" in tips
     rows = CHARTS["timeline-pool"].table.rows
@@ -79,12 +79,12 @@ def test_of_a_very_long_story_the_beginning_is_drawn() -> None:
     lanes = [(number, "MainThread", 0) for number in range(500)]
     session = scripts.session(scripts.ran(1, {"queue": scripts.story(*lanes)}), experiments=("queue",))
     (chart,) = charts(session)
-    assert 10 < len(marks(drawing.element(chart))) <= 60
+    assert 10 < len(marks(drawing.elements(chart)[0])) <= 60
     assert chart.height[0] < 700
 
 
 def test_hand_overs_lie_where_they_were_measured() -> None:
-    tips = marks(drawing.element(CHARTS["hand-overs"]))
+    tips = marks(drawing.elements(CHARTS["hand-overs"])[0])
     at_five = [tip for tip in tips if tip.startswith("at 5 ms")]
     assert at_five
     for tip in at_five:
@@ -96,13 +96,13 @@ def test_the_atlas_leaves_out_what_it_cannot_read() -> None:
     broken = [scripts.observe("atlas", 7), scripts.observe("atlas", {"statement": "x", "tries": "many"})]
     session = scripts.session(scripts.ran(1, {"race": [*scripts.atlas(), *broken]}), experiments=("race",))
     (chart,) = charts(session)
-    assert len(chart.table.rows) == len(marks(drawing.element(chart))) == 4
+    assert len(chart.table.rows) == len(marks(drawing.elements(chart)[0])) == 4
 
 
 @every_chart
 @pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
 def test_a_drawing_for_a_page_speaks_and_takes_the_pages_colours(chart: Chart, narrow: bool) -> None:
-    svg = drawing.element(chart, narrow=narrow)
+    svg = drawing.elements(chart)[narrow]
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
     ids = [one.get("id") for one in root.iter() if one.get("id")]
@@ -159,6 +159,6 @@ def test_what_a_session_says_can_neither_break_a_drawing_nor_reach_the_terminal(
     events = [scripts.tell(hostile, 0.001, thread=hostile), scripts.tell(hostile, 0.002)]
     session = scripts.session(scripts.ran(1, {"queue": [*events, *events]}), experiments=("queue",))
     (chart,) = charts(session)
-    assert "<b>" not in drawing.element(chart)
+    assert "<b>" not in drawing.elements(chart)[0]
     assert "\x1b" not in terminal.text(chart, 80, colour=False)
     assert drawing.png(chart)

@@ -90,7 +90,7 @@ def got(session: Session, cpus: float) -> Session:
     """The same, had its cell got so many CPUs."""
     (result,) = session.results
     *others, end = result.records
-    end = dataclasses.replace(end, data={**end.data, "delivered": {"cpus": cpus}})
+    end = end._replace(data={**end.data, "delivered": {"cpus": cpus}})
     return dataclasses.replace(session, results=(dataclasses.replace(result, records=(*others, end)),))
 
 

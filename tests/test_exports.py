@@ -302,7 +302,7 @@ def undisturbed(session: Session) -> Session:
         if record.kind != "sample":
             return record
         values = {name: {**block, "disturbed": None} for name, block in record.data["values"].items()}
-        return dataclasses.replace(record, data={**record.data, "values": values})
+        return record._replace(data={**record.data, "values": values})
 
     results = [dataclasses.replace(one, records=tuple(map(freed, one.records))) for one in session.results]
     return dataclasses.replace(session, results=tuple(results))

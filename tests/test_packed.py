@@ -95,7 +95,7 @@ def test_cells_are_packed_only_where_the_sentinel_shows_no_bias(
 def test_rounds_beyond_the_companions_time_do_not_count() -> None:
     sentinels, companion = pair(1.0)
     records = tuple(
-        replace(one, data={**one.data, "value": 10.1}) if one.data.get("name") == "busy until" else one
+        one._replace(data={**one.data, "value": 10.1}) if one.data.get("name") == "busy until" else one
         for one in companion.records
     )
     assert "too few" in sentinel.judge(sentinels, replace(companion, records=records)).reason

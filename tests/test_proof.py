@@ -10,7 +10,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def cell_result(
     records = list(made.records)
     if start:
         changed = {**records[0].data, "proof": before}
-        records[0] = replace(records[0], data=changed)
+        records[0] = records[0]._replace(data=changed)
     seen = {"cpuset": "0-1", "warnings": []} if outside is None else outside
     return CellResult(
         cell=cell,

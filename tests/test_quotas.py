@@ -107,8 +107,8 @@ def ran(asked: float | None, said: float | None, seen: tuple[float, ...]) -> Cel
     reader.records = read(scripts.stream("cell", (0, 1))).records
     start, end = reader.records[0], reader.records[-1]
     reader.records = [
-        replace(start, data={**start.data, "proof": proof}),
-        replace(end, data={**end.data, "proof": proof}),
+        start._replace(data={**start.data, "proof": proof}),
+        end._replace(data={**end.data, "proof": proof}),
     ]
     cell = replace(TWO, id="cell", quota_cpus=asked)
     return runner.conclude(cell, reader, Outcome(exit_code=0, outside={"cpuset": "0-1", "quota_cpus": said}))

@@ -33,6 +33,15 @@ def test_a_whole_stream_has_all_its_records_and_no_fault() -> None:
     assert found.records[-1].kind == "end"
 
 
+def test_of_what_the_records_have_in_common_there_is_one_copy() -> None:
+    said = [*scripts.pool(2), scripts.tell("task 0 begins", 0.1, thread="MainThread")]
+    found = read(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
+    assert len({id(one.cell) for one in found}) == len({id(one.session) for one in found}) == 1
+    for name in ("experiment", "name", "thread"):
+        held = [one.data[name] for one in found if name in one.data]
+        assert len({id(one) for one in held}) == len(set(held)) < len(held)
+
+
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=30))
 def test_the_pieces_in_which_a_stream_comes_make_no_difference(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(WHOLE)]

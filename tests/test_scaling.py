@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
+from statistics import fmean, stdev
 
 import pytest
 
+from lab import scaling
 from lab.scaling import Point, fit
+from lab.stats import MANY, median, quantile
 
 
 def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: float = 0.01) -> tuple[Point, ...]:
@@ -70,6 +74,27 @@ def test_the_interval_covers_what_made_the_points() -> None:
         found = fit((Point(cpus=2, speed_ups=speed_ups),))
         hits += found.serial.low <= 0.1 <= found.serial.high
     assert hits >= 36
+
+
+@pytest.mark.parametrize("count", [2 * MANY, 2 * MANY + 1], ids=["two in the middle", "one in the middle"])
+def test_of_many_rounds_the_middle_ones_are_drawn_as_often_as_resampling_would(count: int) -> None:
+    wobble, generator = random.Random(3), random.Random(4)
+    speed_ups = [wobble.expovariate(1.0) for _ in range(count)]
+    draw = scaling.resampled(speed_ups, generator)
+    drawn = [draw() for _ in range(4000)]
+    usual = [median(generator.choices(speed_ups, k=count)) for _ in range(4000)]
+    assert fmean(drawn) == pytest.approx(fmean(usual), abs=4 * stdev(usual) / 4000**0.5 * 2**0.5)
+    assert stdev(drawn) == pytest.approx(stdev(usual), rel=0.06)
+    for share in (0.025, 0.5, 0.975):
+        assert quantile(drawn, share) == pytest.approx(quantile(usual, share), abs=0.25 * stdev(usual))
+
+
+def test_a_hundred_thousand_rounds_take_no_second() -> None:
+    wobble = random.Random(7)
+    point = Point(cpus=2, speed_ups=tuple(wobble.gauss(1.9, 0.05) for _ in range(100_000)))
+    began = time.process_time()
+    assert fit((point,)).serial.value == pytest.approx(2 / 1.9 - 1, rel=0.05)
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

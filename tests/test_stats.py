@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
@@ -119,6 +120,20 @@ def test_of_rounds_with_one_value_each_it_is_the_bootstrap_of_their_median() -> 
 )
 def test_the_sign_tests_interval_is_that_of_the_tables(count: int, ends: tuple[int, int]) -> None:
     assert between(list(range(1, count + 1))) == ends
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 300, 1001])
+@pytest.mark.parametrize("confidence", [0.9, 0.99, 0.999999])
+def test_the_sign_tests_interval_is_the_narrowest_that_holds_the_median_often_enough(
+    count: int, confidence: float
+) -> None:
+    low, _ = between(list(range(count)), confidence)
+
+    def outside(place: float) -> float:
+        """How often the median lies beyond this pair of places, to the last of 2 ** count cases."""
+        return float(2 * sum(math.comb(count, heads) for heads in range(int(place) + 1)) / 2**count)
+
+    assert 1 - outside(low) >= confidence > 1 - outside(low + 1)
 
 
 def normal(seed: int, centre: float = 1.0, count: int = 30) -> list[float]:

@@ -149,7 +149,7 @@ def with_proof(**entries: object) -> CellResult:
     start, *others = result.records
     changed = {**start.data["proof"], **entries}
     known = {name: value for name, value in changed.items() if value is not None}
-    first = dataclasses.replace(start, data={**start.data, "proof": known})
+    first = start._replace(data={**start.data, "proof": known})
     return dataclasses.replace(result, records=(first, *others))
 
 
@@ -280,7 +280,7 @@ def test_a_claim_about_parallel_speed_is_not_tested_under_a_quota_that_stops_and
     start = result.records[0]
     proof = {**start.data["proof"], "quotas": [level]}
     limited = dataclasses.replace(
-        result, records=(dataclasses.replace(start, data={**start.data, "proof": proof}), *result.records[1:])
+        result, records=(start._replace(data={**start.data, "proof": proof}), *result.records[1:])
     )
     found = verdicts.judge_one("a", claim, limited)
     assert (found.verdict, found.surprise) == (verdict, False)

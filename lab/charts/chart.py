@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.model import CellResult, Session, Status
 from lab.table import Table
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_Cell = TypeVar("_Cell")
 
 #: The colours that charts draw with; on a page each becomes a variable of that name, which the dark scheme sets anew.
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5a6472", "#d9dee4", "#ffffff"
@@ -33,8 +35,12 @@ class Canvas:
     """What a chart is drawn on: a figure, whether it is as narrow as a phone, and a sentence for each mark on it."""
 
     figure: Figure
-    narrow: bool
+    narrow: bool = False
     tips: dict[str, str] = field(default_factory=dict)
+    _axes: list[Axes] = field(default_factory=list)
+    _left: float = 0.0
+    _weights: Sequence[float] = ()
+    _entries: Sequence[tuple[Artist, str]] = ()
 
     def mark(self, artist: Artist, tip: str) -> None:
         """This artist stands for data, which the sentence says in words."""
@@ -63,39 +69,53 @@ class Canvas:
     ) -> list[Axes]:
         """That many axes, with room of ``left`` pixels for their labels, and a legend above them.
 
-        Below each other, as high as these ``weights``; without, and where it is wide, beside each other. The room is
-        counted out, not asked of a layout engine, which would draw everything twice.
+        Below each other, as high as these ``weights``; without, and where it is wide, beside each other.
         """
+        self._axes = [self.figure.add_axes((0, 0, 1, 1)) for _ in range(count)]
+        self._left, self._weights, self._entries = left, weights, legend
+        self._arrange()
+        return self._axes
+
+    def resize(self, width: float, height: float, *, narrow: bool) -> None:
+        """Make what is drawn so many pixels wide and high. To draw it anew would take as long again."""
+        self.figure.set_size_inches(width / 72, height / 72)
+        self.narrow = narrow
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Put axes and legend where they belong. The room is counted out, not asked of a layout engine, which would
+        draw everything twice."""
         width, height = (72 * inches for inches in self.figure.get_size_inches())
         columns = 2 if self.narrow else 5
-        top = 24.0 * -(-len(legend) // columns)
-        if legend:
+        top = 24.0 * -(-len(self._entries) // columns)
+        for former in self.figure.legends:
+            former.remove()
+        if self._entries:
             self.figure.legend(
-                [handle for handle, _ in legend],
-                [label for _, label in legend],
+                [handle for handle, _ in self._entries],
+                [label for _, label in self._entries],
                 loc="upper left",
                 bbox_to_anchor=(0, 1),
                 borderaxespad=0.2,
                 ncols=columns,
                 frameon=False,
             )
-        stacked = bool(weights) or self.narrow
-        shares = list(weights or [1.0] * count) if stacked else [1.0]
+        count = len(self._axes)
+        stacked = bool(self._weights) or self.narrow
+        shares = list(self._weights or [1.0] * count) if stacked else [1.0]
         wide = width / (1 if stacked else count)
         high = height - top - len(shares) * (_TITLE_PIXELS + _FOOT_PIXELS)
-        found = []
-        for number in range(count):
+        for number, axes in enumerate(self._axes):
             row, column = (number, 0) if stacked else (0, number)
             mine = high * shares[row] / sum(shares)
             above = top + (row + 1) * _TITLE_PIXELS + row * _FOOT_PIXELS + high * sum(shares[:row]) / sum(shares)
             place = (
-                (column * wide + left) / width,
+                (column * wide + self._left) / width,
                 1 - (above + mine) / height,
-                (wide - left - _RIGHT_PIXELS) / width,
+                (wide - self._left - _RIGHT_PIXELS) / width,
                 mine / height,
             )
-            found.append(self.figure.add_axes(place))
-        return found
+            axes.set_position(place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +169,7 @@ def build_of(result: CellResult) -> str:
 
 def printable(text: str) -> str:
     """The text without what no drawing can hold: records may say anything."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def measured(session: Session) -> list[CellResult]:
@@ -157,6 +177,6 @@ def measured(session: Session) -> list[CellResult]:
     return [result for result in session.results if result.status is Status.MEASURED and result.proof]
 
 
-def extremes(results: Sequence[CellResult]) -> list[CellResult]:
+def extremes(cells: Sequence[_Cell]) -> list[_Cell]:
     """The first and the last of them: a chart shows how it is with the fewest CPUs and with the most."""
-    return [*results[:1], *results[1:][-1:]]
+    return [*cells[:1], *cells[1:][-1:]]

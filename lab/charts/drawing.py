@@ -10,14 +10,11 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 from lab.charts.chart import GRID, INK, MUTED, NAMES, PAPER, Canvas, Chart
 from lab.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Widths in CSS pixels: of a page's column, and of a phone.
 WIDE, NARROW = 760, 360
@@ -48,10 +45,17 @@ _STYLE: dict[Any, Any] = {  # its stubs know each key by its name
 }
 
 
-def element(chart: Chart, *, narrow: bool = False) -> str:
-    """The chart as an SVG element for a page. Raises MissingExtraError without matplotlib."""
-    name = f"{chart.name}-narrow" if narrow else chart.name
-    root = _svg(chart, name, narrow=narrow, transparent=True)
+def elements(chart: Chart) -> tuple[str, str]:
+    """The chart as SVG elements for a page, in its wide form and in its narrow one. Raises MissingExtraError without
+    matplotlib."""
+    with _drawn(chart) as canvas:
+        wide = _svg(chart, canvas, chart.name, transparent=True)
+        canvas.resize(NARROW, chart.height[1], narrow=True)
+        narrow = _svg(chart, canvas, f"{chart.name}-narrow", transparent=True)
+    return _for_a_page(wide), _for_a_page(narrow)
+
+
+def _for_a_page(root: ElementTree.Element) -> str:
     for size in ("width", "height"):
         del root.attrib[size]
     return _COLOUR.sub(lambda found: f"var(--{NAMES[found[0]]}, {found[0]})", _text(root))
@@ -59,24 +63,24 @@ def element(chart: Chart, *, narrow: bool = False) -> str:
 
 def svg(chart: Chart) -> bytes:
     """The chart as an SVG file, on white. Raises MissingExtraError without matplotlib."""
-    root = _svg(chart, chart.name, narrow=False, transparent=False)
+    with _drawn(chart) as canvas:
+        root = _svg(chart, canvas, chart.name, transparent=False)
     root.set("style", "font-family: sans-serif")
     return _text(root).encode()
 
 
 def png(chart: Chart) -> bytes:
     """The chart as a PNG of twice the pixels. Raises MissingExtraError without matplotlib."""
-    with _drawn(chart, narrow=False) as (figure, _):
+    with _drawn(chart) as canvas:
         memory = io.BytesIO()
-        figure.savefig(memory, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
+        canvas.figure.savefig(memory, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
         return memory.getvalue()
 
 
-def _svg(chart: Chart, name: str, *, narrow: bool, transparent: bool) -> ElementTree.Element:
-    with _drawn(chart, narrow=narrow) as (figure, canvas):
-        memory = io.StringIO()
-        paper = {"transparent": True} if transparent else {"facecolor": PAPER}
-        figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None}, **paper)
+def _svg(chart: Chart, canvas: Canvas, name: str, *, transparent: bool) -> ElementTree.Element:
+    memory = io.StringIO()
+    paper = {"transparent": True} if transparent else {"facecolor": PAPER}
+    canvas.figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None}, **paper)
     root = ElementTree.fromstring(memory.getvalue())  # noqa: S314 - it was written the line before
     _clean(root)
     _rename(root, name)
@@ -90,19 +94,18 @@ def _text(root: ElementTree.Element) -> str:
 
 
 @contextmanager
-def _drawn(chart: Chart, *, narrow: bool) -> Iterator[tuple[Figure, Canvas]]:
-    """A figure with the chart on it; a CSS pixel of it is one point of matplotlib's."""
+def _drawn(chart: Chart) -> Iterator[Canvas]:
+    """A canvas with the wide form of the chart on it; a CSS pixel of it is one point of matplotlib's."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtraError("charts", "report", error) from error
-    width, height = (NARROW, chart.height[1]) if narrow else (WIDE, chart.height[0])
     with mpl.rc_context({**_STYLE, "svg.hashsalt": chart.name}):
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-        canvas = Canvas(figure=figure, narrow=narrow)
+        figure = Figure(figsize=(WIDE / 72, chart.height[0] / 72), dpi=72)
+        canvas = Canvas(figure=figure)
         chart.draw(canvas)
-        yield figure, canvas
+        yield canvas
 
 
 def _clean(root: ElementTree.Element) -> None:

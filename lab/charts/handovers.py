@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,23 +29,28 @@ _LETTERS = dict(zip((interval for interval, _ in switching.INTERVALS), "abc", st
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """The times between hand-overs in one cell at one switch interval, in seconds."""
+    """The times between hand-overs in one cell at one switch interval, in seconds, ascending."""
 
     where: str
     interval: float
     gaps: tuple[float, ...]
 
+    @functools.cached_property
+    def bins(self) -> dict[int, float]:
+        """The share of the gaps in each bin that holds any; bin n begins at 10 ** (n / 16) seconds."""
+        found = collections.Counter(math.floor(_BINS * math.log10(gap)) for gap in self.gaps)
+        return {place: found[place] / len(self.gaps) for place in sorted(found)}
+
 
 def distributions(session: Session) -> tuple[Distribution, ...]:
     """Every distribution that was measured with a GIL, with the fewest CPUs and with the most."""
     with_gil = [one for one in measured(session) if one.python["gil_enabled"]]
-    shown = extremes([one for one in with_gil if evidence_of("switching", one).rounds("round")])
+    taken = [(one, evidence_of("switching", one).rounds("round")) for one in with_gil]
     found = []
-    for result in shown:
-        rounds = evidence_of("switching", result).rounds("round")
+    for result, rounds in extremes([(one, rounds) for one, rounds in taken if rounds]):
         where = f"{build_of(result)}, {units.cpus(result.cell.size)}"
         for interval, _ in switching.INTERVALS:
-            gaps = tuple(gap for gap in switching.gaps_at(interval, rounds) if gap > 0)
+            gaps = tuple(sorted(gap for gap in switching.gaps_at(interval, rounds) if gap > 0))
             if gaps:
                 found.append(Distribution(where=where, interval=interval, gaps=gaps))
     return tuple(found)
@@ -88,15 +95,6 @@ def charts(session: Session) -> tuple[Chart, ...]:
     )
 
 
-def bins(gaps: Sequence[float]) -> dict[int, float]:
-    """The share of the gaps in each bin that holds any; bin n begins at 10 ** (n / 16) seconds."""
-    found: dict[int, float] = {}
-    for gap in gaps:
-        place = math.floor(_BINS * math.log10(gap))
-        found[place] = found.get(place, 0) + 1 / len(gaps)
-    return dict(sorted(found.items()))
-
-
 def edge(place: int) -> float:
     """Where a bin begins, in milliseconds."""
     return 1e3 * float(10 ** (place / _BINS))
@@ -105,12 +103,12 @@ def edge(place: int) -> float:
 def _panel(where: str, found: Sequence[Distribution]) -> Panel:
     strokes = []
     for number, one in enumerate(one for one in found if one.where == where):
-        for place, share in bins(one.gaps).items():
+        for place, share in one.bins.items():
             x = (place + 0.5) / _BINS + 3
             stroke = Stroke(xs=(x, x), ys=(0, 100 * share), marker=_LETTERS[one.interval], series=number)
             strokes.append(stroke)
-    gaps = [gap for one in found for gap in one.gaps]
-    shown = [one for one in (0.1, 1, 5, 15, 50, 200) if 1e3 * min(gaps) <= one <= 1e3 * max(gaps)]
+    low, high = _range(found)
+    shown = [one for one in (0.1, 1, 5, 15, 50, 200) if 1e3 * low <= one <= 1e3 * high]
     return Panel(
         title=where,
         strokes=tuple(strokes),
@@ -122,17 +120,17 @@ def _panel(where: str, found: Sequence[Distribution]) -> Panel:
 
 def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
     cells = list(dict.fromkeys(one.where for one in found))
-    low, high = min(min(one.gaps) for one in found), max(max(one.gaps) for one in found)
+    low, high = _range(found)
     panels = canvas.panels(len(cells), left=52, weights=[1] * len(cells), legend=_legend(found))
     for axes, where in zip(panels, cells, strict=True):
         for one in (one for one in found if one.where == where):
             colour, name = _colour(one.interval), units.seconds(one.interval)
-            for place, share in bins(one.gaps).items():
+            for place, share in one.bins.items():
                 left, width = edge(place), edge(place + 1) - edge(place)
                 tip = f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms"
                 canvas.bar(axes, (left, 0), width, 100 * share, tip, facecolor=colour, alpha=0.8, linewidth=0)
             axes.axvline(1e3 * one.interval, color=colour, linestyle="--", linewidth=1.4)
-        highest = max(max(bins(one.gaps).values()) for one in found if one.where == where)
+        highest = max(max(one.bins.values()) for one in found if one.where == where)
         axes.set_ylim(0, 105 * highest)
         axes.set_xscale("log")
         axes.set_xlim(0.8e3 * min(low, 0.001), 1.3e3 * max(high, 0.02))
@@ -143,6 +141,11 @@ def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
         axes.set_ylabel("% of hand-overs")
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_xlabel("ms between hand-overs")
+
+
+def _range(found: Sequence[Distribution]) -> tuple[float, float]:
+    """The shortest and the longest gap, in seconds."""
+    return min(one.gaps[0] for one in found), max(one.gaps[-1] for one in found)
 
 
 def _colour(interval: float) -> str:

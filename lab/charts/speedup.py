@@ -138,11 +138,12 @@ def _draw(canvas: Canvas, found: Sequence[Point]) -> None:
             shift, colour = (number - 1.5) * step, _COLOURS[number]
             places = [one.cpus + shift for one in mine]
             axes.plot(places, [one.speed_up.value for one in mine], color=colour, linewidth=1.6, alpha=0.75)
+            lows = [max(one.speed_up.low, 0) for one in mine]
+            highs = [min(one.speed_up.high, top) for one in mine]
+            axes.vlines(places, lows, highs, color=colour, linewidth=2)
             for place, one in zip(places, mine, strict=True):
-                low, high = max(one.speed_up.low, 0), min(one.speed_up.high, top)
-                axes.vlines(place, low, high, color=colour, linewidth=2)
-                (dot,) = axes.plot([place], [one.speed_up.value], MARKERS[number], color=colour, markersize=7)
-                canvas.mark(dot, f"{executor}, {one.cell} CPUs: {units.ratio(one.speed_up.value)} ({_interval(one)})")
+                tip = f"{executor}, {one.cell} CPUs: {units.ratio(one.speed_up.value)} ({_interval(one)})"
+                canvas.dot(axes, place, one.speed_up.value, tip, color=colour, marker=MARKERS[number], markersize=7)
         axes.set_title(build, loc="left", fontsize=12, color=INK)
         axes.set_xlabel("CPUs")
         axes.set_ylabel("speed-up")

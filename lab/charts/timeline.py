@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,9 +64,10 @@ class Event:
 
 
 def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
-    """The story of one experiment in one cell, in the order of time."""
-    data = [one.data for one in result.records if one.kind == "event" and one.data["experiment"] == experiment]
-    found = [
+    """The story of one experiment in one cell as it is drawn: its first events, in the order of time."""
+    data = (one.data for one in result.of.get(experiment, ()) if one.kind == "event")
+    first = heapq.nsmallest(MOST_EVENTS, data, key=lambda one: 1e3 * one["at"])  # there may be very many
+    return tuple(
         Event(
             lane=f"pid {one['pid']}" + ("" if one["thread"] == "MainThread" else f" {printable(one['thread'])}"),
             at=1e3 * one["at"],
@@ -73,9 +75,8 @@ def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
             cpu=one["cpu"],
             text=printable(one["text"]),
         )
-        for one in data
-    ]
-    return tuple(sorted(found, key=lambda one: one.at))
+        for one in first
+    )
 
 
 def charts(session: Session) -> tuple[Chart, ...]:
@@ -83,10 +84,9 @@ def charts(session: Session) -> tuple[Chart, ...]:
     found = []
     for experiment, (title, reading) in _STORIES.items():
         told = [(one, events(one, experiment)) for one in measured(session)]
-        shown = extremes([one for one, story in told if story])
+        shown = extremes([(one, story) for one, story in told if story])
         if shown:
-            stories = tuple((_where(one), events(one, experiment)[:MOST_EVENTS]) for one in shown)
-            found.append(_chart(experiment, title, reading, stories))
+            found.append(_chart(experiment, title, reading, [(_where(one), story) for one, story in shown]))
     return tuple(found)
 
 
@@ -192,9 +192,8 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
         lanes = {lane: -number for number, lane in enumerate(_lanes(story))}
         first, end = min(map(_began, story)), max(one.at for one in story)
         begun = {(one.lane, one.since) for one in story}  # a bar shows that moment already
-        for lane, level in lanes.items():
-            times = [moment for one in story if one.lane == lane for moment in (_began(one), one.at)]
-            axes.hlines(level, min(times), max(times), color=GRID, linewidth=2, zorder=0.8)
+        times = [[moment for one in story if one.lane == lane for moment in (_began(one), one.at)] for lane in lanes]
+        axes.hlines([*lanes.values()], [*map(min, times)], [*map(max, times)], color=GRID, linewidth=2, zorder=0.8)
         for one in (one for one in story if one.lane in lanes):
             level, colour = lanes[one.lane], _colour(one.cpu)
             tip = f"{one.at:.1f} ms, {one.lane}, CPU {_cpu(one)}: {one.text}"

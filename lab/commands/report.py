@@ -58,13 +58,14 @@ def run(options: argparse.Namespace) -> int:
     page = None if elsewhere and not options.output else options.output or str(folder / "report.html")
     if page and page != "-":
         check_output(Path(page))
-    session = archive.load(folder)
-    if page:
-        _publish(reports.render(session, "html"), page)
-    if options.terminal:
-        sys.stdout.write(_for_terminal(session))
-    if options.png or options.svg:
-        _write_charts(session, options.png, options.svg)
+    with archive.uncollected():  # charts have cycles, of a few megabytes, and the process ends with them
+        session = archive.load(folder)
+        if page:
+            _publish(reports.render(session, "html"), page)
+        if options.terminal:
+            sys.stdout.write(_for_terminal(session))
+        if options.png or options.svg:
+            _write_charts(session, options.png, options.svg)
     if options.fail_on or options.strict:
         return sessions.exit_code(session, fail_on=fail_on, strict=options.strict)
     return 0

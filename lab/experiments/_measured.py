@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
@@ -52,16 +53,29 @@ class Measured(NamedTuple):
 
     def estimate(self, rounds: Sequence[Round]) -> Estimate | None:
         """The median of those values, or what they are together, with its interval; ``None`` when there are too few."""
+        return self._estimate(undisturbed(rounds, *self.arms))
+
+    def _estimate(self, good: Sequence[Round]) -> Estimate | None:
         if self.pooled is None:
-            return estimate_or_none(self.values(rounds))
-        good = undisturbed(rounds, *self.arms)
+            return estimate_or_none([self.value(blocks) for blocks in good])
         return over_rounds(good, self.pooled) if len(good) >= FEWEST_VALUES else None
 
     def counts(self, rounds: Sequence[Round]) -> tuple[int, int]:
         """(rounds accepted, rounds rejected) of those in which all of its arms took part."""
-        took_part = sum(all(arm in blocks for arm in self.arms) for blocks in rounds)
-        accepted = len(undisturbed(rounds, *self.arms))
-        return accepted, took_part - accepted
+        good, bad = self._sifted(rounds)
+        return len(good), bad
+
+    def weigh(self, rounds: Sequence[Round]) -> tuple[Estimate | None, int, int]:
+        """The estimate and the counts together, in half the time."""
+        good, bad = self._sifted(rounds)
+        return self._estimate(good), len(good), bad
+
+    def _sifted(self, rounds: Sequence[Round]) -> tuple[list[Round], int]:
+        took_part = list(rounds)
+        for arm in self.arms:
+            took_part = [blocks for blocks in took_part if arm in blocks]
+        good = undisturbed(took_part, *self.arms)
+        return good, len(took_part) - len(good)
 
     def highest(self, rounds: Sequence[Round]) -> float | None:
         """The ceiling, as the median over the rounds in which it counts; ``None`` when there is none."""
@@ -73,8 +87,8 @@ class Measured(NamedTuple):
 
     def figure(self, what: str, rounds: Sequence[Round], of: str = "") -> Figure:
         """This number in its experiment's table; see :class:`Figure`."""
-        accepted, rejected = self.counts(rounds)
-        return Figure(what, self.estimate(rounds), self.unit, accepted, rejected, of)
+        found, accepted, rejected = self.weigh(rounds)
+        return Figure(what, found, self.unit, accepted, rejected, of)
 
 
 def over(arm: str, base: str, key: str = "rate") -> Callable[[Round], float]:
@@ -110,17 +124,16 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
 
     def predicate(evidence: Evidence, facts: Facts) -> Finding:
         rounds = evidence.rounds("round")
-        accepted, rejected = measured.counts(rounds)
-        found = measured.estimate(rounds)
-        causes = causes_of(rounds, facts) if measured.parallel else []
+        found, accepted, rejected = measured.weigh(rounds)
+        causes = _causes(_inflation(evidence), facts) if measured.parallel else []
         if found is None:
             disturbed = ", ".join(disturbances(rounds, *measured.arms)) if rounds else "none was taken"
             reason = "too few undisturbed rounds of %d (%s)" % (accepted + rejected, disturbed or "too little time")
             return Finding(INCONCLUSIVE, _with(reason, causes), accepted=accepted, rejected=rejected)
         verdict = decide(found, tolerance.low, tolerance.high)
         reason = measured.sentence % (found.value * 1e3 if measured.unit == "s" else found.value)
-        capacity = CAPACITY.estimate(rounds)
-        if measured.parallel and capacity:
+        capacity = _capacity(evidence) if measured.parallel else None
+        if capacity:
             reason += "; " + CAPACITY.sentence % capacity.value
         trouble = _lack(capacity, rounds, facts, measured) if measured.parallel else None
         if trouble:
@@ -141,6 +154,17 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
         )
 
     return predicate
+
+
+# The claims of an experiment ask the same of the same evidence, one after the other.
+@functools.lru_cache(maxsize=1)
+def _capacity(evidence: Evidence) -> Estimate | None:
+    return CAPACITY.estimate(evidence.rounds("round"))
+
+
+@functools.lru_cache(maxsize=1)
+def _inflation(evidence: Evidence) -> Estimate | None:
+    return inflation(evidence.rounds("round"))
 
 
 def narrow(found: Estimate | None, width: float) -> bool:
@@ -189,8 +213,11 @@ def _lack(capacity: Estimate | None, rounds: Sequence[Round], facts: Facts, meas
 
 def causes_of(rounds: Sequence[Round], facts: Facts) -> list[str]:
     """What makes this cell's CPUs less than they seem, by name: each a clause for the reason of a verdict."""
+    return _causes(inflation(rounds), facts)
+
+
+def _causes(inflated: Estimate | None, facts: Facts) -> list[str]:
     found = []
-    inflated = inflation(rounds)
     if inflated and inflated.low > MOST_INFLATION:
         found.append(
             "a CPU second did %.2f times less work with all CPUs busy (CPU-second inflation: siblings or a neighbour"

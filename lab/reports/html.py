@@ -147,12 +147,13 @@ def _cells(labels: Sequence[str]) -> str:
 def _chart(chart: Chart) -> dict[str, Any]:
     rows = chart.table.rows
     note = (f"the first {MOST_ROWS} of {len(rows)} rows; the raw data has all",) if len(rows) > MOST_ROWS else ()
+    wide, narrow = drawing.elements(chart)
     return {
         "name": chart.name,
         "title": chart.title,
         "reading": chart.reading,
-        "wide": drawing.element(chart),
-        "narrow": drawing.element(chart, narrow=True),
+        "wide": wide,
+        "narrow": narrow,
         "table": Table(title=chart.table.title, head=chart.table.head, rows=rows[:MOST_ROWS], notes=note),
     }
 
