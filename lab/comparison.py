@@ -3,7 +3,9 @@
 A pair's interval is made of the two numbers' own, which a bootstrap over blocks of rounds gave, in logarithms: the
 distances to their ends add up as squares (Zou and Donner 2008, "Construction of confidence limits about effect
 measures", Statistics in Medicine 27). All pairs together may raise a false alarm in FALSE_ALARMS of comparisons of like
-with like, so that each one's interval is widened to its part of that (Bonferroni), by Student's quantile.
+with like, so that each one's interval is widened to its part of that, by Student's quantile. The part is Holm's (1979,
+"A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6): of m numbers first an
+m-th, as Bonferroni's is; once k of them have changed, an (m - k)-th for the others, until no further one does.
 
 A time or a rate also depends on how fast the machine was just then, which on a shared one changes by half. So it is
 taken a second time in units of what one process did in the same rounds, and counts as changed only where both say so.
@@ -13,9 +15,10 @@ Where a cell did not get the CPUs that it was allowed, nothing in it is decided.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from lab import likeness, proofs, units
 from lab.experiments._claims import FEWEST_VALUES
@@ -51,6 +54,10 @@ _SPEED_UPS = (
 )
 
 
+#: A number in both sessions, in whatever form the caller has it.
+_Number = TypeVar("_Number")
+
+
 class Change(StrEnum):
     """What became of a number."""
 
@@ -76,8 +83,8 @@ class Number:
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """A number in both sessions. ``cell`` is the cell's limit, ``build`` its Python in the base. ``ratio`` is new over
-    base with its corrected interval; ``at_speed`` the same in units of one process's speed, for times and rates where
-    that is known."""
+    base with an interval of that ``confidence``; ``at_speed`` the same in units of one process's speed, for times and
+    rates where that is known."""
 
     name: str
     cell: str
@@ -87,6 +94,7 @@ class Pair:
     new: Estimate
     ratio: Estimate
     at_speed: Estimate | None
+    confidence: float
     change: Change
 
 
@@ -108,7 +116,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that two sessions have in common. ``tolerance`` is a share; ``confidence`` that of each pair's interval;
+    """All that two sessions have in common. ``tolerance`` is a share; ``confidence`` that of the widest intervals;
     ``builds`` are those that it compares; ``short`` says which cells got so little of the machine that nothing in them
     is decided."""
 
@@ -138,20 +146,46 @@ def compare(
         for one in numbers_of(base, mine)
         if one.name in theirs and theirs[one.name].unit == one.unit
     ]
-    confidence = 1 - false_alarms / max(len(numbers), 1)
     short = {mine.cell.id: [*_short(base, mine), *_short(new, other)] for mine, other in couples}
-    pairs = [
-        (cell, pair(cell.limit, one, other, tolerance, confidence, builds[cell.id])) for cell, one, other in numbers
-    ]
+
+    def at(confidence: float, number: tuple[Cell, Number, Number]) -> Pair:
+        cell, one, other = number
+        return pair(cell.limit, one, other, tolerance, confidence, builds[cell.id])
+
+    tested = [number for number in numbers if not short[number[0].id]]
+    decided = iter(stepped_down(tested, at, false_alarms))
+    widest = 1 - false_alarms / max(len(tested), 1)
     return Comparison(
-        pairs=tuple(replace(one, change=Change.UNDECIDED) if short[cell.id] else one for cell, one in pairs),
+        pairs=tuple(
+            replace(at(widest, number), change=Change.UNDECIDED) if short[number[0].id] else next(decided)
+            for number in numbers
+        ),
         short=tuple(line for lines in short.values() for line in lines),
         turns=tuple(turn for mine, other in couples for turn in _turns(base, new, mine.cell, other.cell, builds)),
         cells=tuple(mine.cell.label for mine, _ in couples),
         builds=tuple(dict.fromkeys(builds.values())),
         tolerance=tolerance,
-        confidence=confidence,
+        confidence=widest,
     )
+
+
+def stepped_down(
+    numbers: Sequence[_Number], at: Callable[[float, _Number], Pair], false_alarms: float = FALSE_ALARMS
+) -> list[Pair]:
+    """Every number at the confidence of the step at which it was decided; those that never are, at that of the last.
+
+    ``at`` makes a pair of a number, its interval of that confidence.
+    """
+    found: dict[int, Pair] = {}
+    left = list(range(len(numbers)))
+    while left:
+        confidence = 1 - false_alarms / len(left)
+        found |= {place: at(confidence, numbers[place]) for place in left}
+        open_ = [place for place in left if found[place].change in (Change.ALIKE, Change.UNDECIDED)]
+        if len(open_) == len(left):
+            break
+        left = open_
+    return [found[place] for place in range(len(numbers))]
 
 
 def in_common(base: Session, new: Session) -> list[tuple[CellResult, CellResult]]:
@@ -247,6 +281,7 @@ def pair(cell: str, base: Number, new: Number, tolerance: float, confidence: flo
         new=new.found,
         ratio=raw,
         at_speed=at_speed,
+        confidence=confidence,
         change=_change([one for one in (raw, at_speed) if one], base.worse, tolerance),
     )
 

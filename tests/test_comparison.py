@@ -123,6 +123,36 @@ def test_more_numbers_make_each_interval_wider() -> None:
     assert widths[0] == pytest.approx(0.04 * 2**0.5, rel=0.05)
 
 
+def numbers(widths: list[float], worse: float = 1.0) -> list[comparison.Number]:
+    """Numbers of 30 rounds each, with 95 % intervals of these half-widths."""
+    return [
+        comparison.Number(name="", unit="", worse=1, found=Estimate(worse, worse * (1 - half), worse * (1 + half), 30))
+        for half in widths
+    ]
+
+
+def judged(widths: list[float], worse: float) -> list[Change]:
+    def at(confidence: float, both: tuple[comparison.Number, comparison.Number]) -> comparison.Pair:
+        return comparison.pair("2", *both, comparison.TOLERANCE, confidence)
+
+    pairs = list(zip(numbers(widths), numbers(widths, worse), strict=True))
+    return [one.change for one in comparison.stepped_down(pairs, at)]
+
+
+def test_what_has_changed_leaves_the_chance_of_a_false_alarm_to_the_others() -> None:
+    doubtful, sure = 0.022, 0.001
+    assert judged([doubtful] + [0.2] * 29, 1.1) == [Change.UNDECIDED] * 30, "among thirty that are not decided"
+    assert judged([doubtful] + [sure] * 29, 1.1) == [Change.REGRESSION] * 30, "the last one, behind 29 that are"
+    assert judged([doubtful] + [sure] * 29, 1.0)[1:] == [Change.ALIKE] * 29, "what is alike makes no room"
+
+
+def test_a_number_of_a_cell_that_was_short_costs_the_others_nothing() -> None:
+    base, new = messages(1, 1), messages(1.1, 2)
+    found = comparison.compare(got(base, 1.0), got(new, 1.95))
+    assert found.confidence == 1 - comparison.FALSE_ALARMS, "nothing is tested"
+    assert comparison.compare(base, new).confidence == 1 - comparison.FALSE_ALARMS / 12
+
+
 def test_a_verdict_that_becomes_a_surprise_is_a_regression() -> None:
     good = scripts.session(scripts.ran(2, {"pipe": scripts.pipe()}))
     bad = scripts.session(scripts.ran(2, {"pipe": [scripts.observe("answered", False)]}))

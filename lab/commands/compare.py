@@ -98,6 +98,7 @@ def _document(base: Session, new: Session, unlike: Sequence[Difference], found: 
                 "unit": one.unit,
                 "base": one.base.value,
                 "new": one.new.value,
+                "confidence": one.confidence,
                 "ratio": _interval(one.ratio),
                 "ratio_at_speed": _interval(one.at_speed) if one.at_speed else None,
                 "change": one.change.value,
@@ -143,9 +144,9 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
         parts.append(layout.table(head, [_row(one, several=several) for one in shown], width))
         parts.append(
             layout.sentence(
-                f"interval: of the change, so wide that of {len(found.pairs)} numbers that are alike none leaves it"
-                f" in 98 of 100 comparisons; a change counts when it lies wholly beyond {100 * found.tolerance:g} %,"
-                " for a time or a rate also in units of what one process did meanwhile",
+                f"interval: of the change, so wide that in 98 of 100 comparisons none of {len(found.pairs)} numbers is"
+                " called changed that is not (Holm); a change counts when it lies wholly beyond"
+                f" {100 * found.tolerance:g} %, for a time or a rate also in units of what one process did meanwhile",
                 width,
             )
         )
