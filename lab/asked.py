@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.model import Cell, Job, Machine
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
-LEVELS = {"quick": (4.0, 0.15), "default": (8.0, 0.05), "thorough": (60.0, 0.02)}
+LEVELS = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
 
 #: What ``--cpus`` is when neither it nor ``--quota`` is given.
 DEFAULT_SIZES = "1,2,4,all"
@@ -96,11 +96,11 @@ def gate(options: argparse.Namespace) -> FailOn:
 
 def check_limits(options: argparse.Namespace) -> None:
     """Raises UsageError for sizes, quotas or jobs that cannot be read, before any engine is asked."""
-    from lab import packed, planner, quotas
+    from lab import packing, planner, quotas
 
     planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
     quotas.parse("none" if options.quota is None else options.quota)
-    packed.parse(options.jobs)
+    packing.parse(options.jobs)
     wanted_of(options).check()
     seed = getattr(options, "seed", None)
     if seed is not None and not 0 <= seed < SEEDS:
@@ -195,15 +195,17 @@ def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: floa
     )
 
 
-def choose_engine(options: argparse.Namespace, session: str, stop: Stop) -> tuple[Engine, Machine]:
+def choose_engine(
+    options: argparse.Namespace, session: str, stop: Stop, meanwhile: Callable[[], object] | None = None
+) -> tuple[Engine, Machine]:
     """The engine that the options ask for, probed; see :func:`lab.choice.choose`."""
-    from lab import choice
+    from lab import choice, engines
 
     def pulling(line: str) -> None:
         tell(line)
         stop.at_once = True
 
-    return choice.choose(wanted_of(options), session, tell, pulling)
+    return choice.choose(wanted_of(options), session, tell, pulling, meanwhile or engines.nothing)
 
 
 def wanted_of(options: argparse.Namespace) -> choice.Wanted:

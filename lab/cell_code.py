@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import zipfile
@@ -15,6 +16,11 @@ def cell_code(experiments: Iterable[str] | None = None) -> bytes:
     Of the experiments it holds those named and what they import, which is all that a container has to be handed
     (in its command line, which the engine copies many times), or all, which is what a session is a record of.
     """
+    return _zipped(None if experiments is None else tuple(experiments))
+
+
+@functools.cache
+def _zipped(experiments: tuple[str, ...] | None) -> bytes:
     package = Path(__file__).resolve().parent
     if experiments is None:
         files = [package / name for name in ("__init__.py", "effective.py", "stats.py")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import builds, engines
 from lab.builds import Build
-from lab.engines import Engine, Sink
+from lab.engines import Engine, Sink, nothing
 from lab.errors import EngineError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 
@@ -53,12 +53,12 @@ class Several:
     def __init__(self, parts: Mapping[str, Engine]) -> None:
         self.parts = dict(parts)
 
-    def probe(self) -> Machine:
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         """The machine, with every build's own proof in ``details["builds"]``. Raises as each of them does."""
         with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
-            machines: dict[str, Machine] = dict(
-                zip(self.parts, pool.map(lambda one: one.probe(), self.parts.values()), strict=True)
-            )
+            tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
+            found = pool.map(lambda one, task: one.probe(task), self.parts.values(), tasks)
+            machines: dict[str, Machine] = dict(zip(self.parts, found, strict=True))
         first: Machine = next(iter(machines.values()))
         proofs = [
             {
@@ -80,30 +80,33 @@ class Several:
             one.close()
 
 
-def choose(wanted: Wanted, session: str, note: Note, pulling: Note) -> tuple[Engine, Machine]:
+def choose(
+    wanted: Wanted, session: str, note: Note, pulling: Note, meanwhile: Callable[[], object] = nothing
+) -> tuple[Engine, Machine]:
     """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
 
-    ``pulling`` takes a line before something that may take long. Raises EngineError, ImageError or UsageError.
+    ``pulling`` takes a line before something that may take long; ``meanwhile`` is called while the engine is waited
+    for. Raises EngineError, ImageError or UsageError.
     """
     wanted.check()
     if wanted.engine == "local" or (wanted.engine == "auto" and wanted.paths):
-        return _local(wanted)
+        return _local(wanted, meanwhile)
     try:
-        engine, machine = _docker(wanted, session, pulling)
+        engine, machine = _docker(wanted, session, pulling, meanwhile)
     except EngineError as error:
         if wanted.engine == "docker" or wanted.image:
             raise
         note(f"engine: local (docker: {error})")
-        return _local(wanted)
+        return _local(wanted, meanwhile)
     if wanted.engine == "auto":
         images = [one["image"] for one in machine.details.get("builds", ())] or [machine.image]
         note(f"engine: docker, image{'s' * (len(images) > 1)} {', '.join(map(str, images))}")
     return engine, machine
 
 
-def _local(wanted: Wanted) -> tuple[Engine, Machine]:
+def _local(wanted: Wanted, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        return _probed(engines.make("local"), ())
+        return _probed(engines.make("local"), (), meanwhile)
     from lab import interpreters
 
     there = interpreters.find()
@@ -114,12 +117,12 @@ def _local(wanted: Wanted) -> tuple[Engine, Machine]:
         short = builds.proven(build, found.build).label  # a path says less than what it leads to, and is longer
         label = build.label if short in parts else short
         parts[label] = engines.make("local", interpreter=found.path, arguments=build.arguments)
-    return _probed(Several(parts), chosen)
+    return _probed(Several(parts), chosen, meanwhile)
 
 
-def _docker(wanted: Wanted, session: str, pulling: Note) -> tuple[Engine, Machine]:
+def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        return _probed(engines.make("docker", image=wanted.image, session=session, note=pulling), ())
+        return _probed(engines.make("docker", image=wanted.image, session=session, note=pulling), (), meanwhile)
     from lab.containers import client_for_this_environment
 
     client = client_for_this_environment()
@@ -133,7 +136,7 @@ def _docker(wanted: Wanted, session: str, pulling: Note) -> tuple[Engine, Machin
         parts[build.label] = engines.make(
             "docker", image=image, session=session, note=pulling, arguments=build.arguments, key=build.key
         )
-    return _probed(Several(parts), tuple(images))
+    return _probed(Several(parts), tuple(images), meanwhile)
 
 
 def _images(
@@ -160,10 +163,10 @@ def _images(
     return found
 
 
-def _probed(engine: Engine, chosen: Sequence[Build]) -> tuple[Engine, Machine]:
+def _probed(engine: Engine, chosen: Sequence[Build], meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     """The engine and what it says of itself; closed again where that is not what was asked for."""
     try:
-        machine = engine.probe()
+        machine = engine.probe(meanwhile)
         for build, said in zip(chosen, machine.details.get("builds", ()), strict=True):
             _check(build, said)
     except BaseException:  # not swallowed: whatever it is, the engine is not to stay open

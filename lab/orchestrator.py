@@ -42,7 +42,7 @@ def facts() -> dict[str, Any]:
 def compose_asked() -> Iterator[Callable[[], str | None]]:
     """Ask Compose's plugin for its version; yields what waits for the answer: ``None`` where there is none.
 
-    It is a process, which takes some hundredths of a second of a CPU: ask before anything is measured. It is ended at
+    It is a process, which takes some hundredths of a second of a CPU: ask while nothing is measured. It is ended at
     the end, whether anybody has waited for it or not.
     """
     folders = [Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins", *map(Path, _PLUGINS)]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lab import packing, placement, runner, sentinel
 from lab.engines import Engine
-from lab.errors import UsageError
 from lab.experiments import _companion, _sentinel
 from lab.hardware import Topology
 from lab.model import Cell, CellResult, Job, Record
@@ -19,15 +18,6 @@ from lab.store import SessionFolder
 #: How long the sentinel measures, in seconds, and about how long it takes with both its cells.
 SENTINEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
-
-
-def parse(text: str) -> int | None:
-    """The most cells at a time that ``--jobs`` allows; ``None`` for ``auto``. Raises UsageError."""
-    if text == "auto":
-        return None
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise UsageError(f"--jobs {text}: give the most cells to run at a time, such as 1 or 4, or auto")
-    return int(text)
 
 
 def requests_of(jobs: Iterable[Job], seconds: float, explicit: frozenset[str] = frozenset()) -> list[packing.Request]:

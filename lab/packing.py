@@ -10,8 +10,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab import placement
+from lab.errors import UsageError
 from lab.hardware import Topology
 from lab.placement import Choice
+
+
+def parse(text: str) -> int | None:
+    """The most cells at a time that ``--jobs`` allows; ``None`` for ``auto``. Raises UsageError."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise UsageError(f"--jobs {text}: give the most cells to run at a time, such as 1 or 4, or auto")
+    return int(text)
 
 
 @dataclass(frozen=True, kw_only=True)

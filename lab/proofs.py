@@ -8,7 +8,7 @@ from typing import Any
 from lab import cpuset
 from lab.model import CellResult
 
-#: What must not change while a cell runs. Counters such as throttling may.
+#: What must not change while a cell runs, as far as it was looked at again. Counters such as throttling may.
 _CONSTANT = ("affinity", "cpuset_effective", "cpu_count", "process_cpu_count", "pool_size", "host_cpus")
 
 
@@ -65,7 +65,7 @@ def _cpus(quota: float | None) -> str:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    changed = [name for name in _CONSTANT if before.get(name) != after.get(name)]
+    changed = [name for name in _CONSTANT if name in after and before.get(name) != after[name]]
     found = [f"{name} changed from {before.get(name)} to {after.get(name)} while it ran" for name in changed]
     if _quotas(before) != _quotas(after):
         found.append(f"the quota changed from {_quotas(before)} to {_quotas(after)} while it ran")

@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.stats import MANY, Estimate, estimate, median, quantile
+from lab.stats import Estimate, estimate, median, quantile
 
 #: The Universal Scalability Law takes so many points, and these either reach so many CPUs or are so narrow (the
 #: half-width of each one's interval, as a share of its value).
@@ -87,13 +87,11 @@ def fit(points: tuple[Point, ...]) -> Fit:
 def resampled(values: Sequence[float], generator: random.Random) -> Callable[[], float]:
     """What draws as many of these values, with replacement, and gives their median.
 
-    Of many values it draws only the middle ones, of whose places the distribution is known: those of n uniform numbers
-    in their order, the k-th of which is distributed as Beta(k, n + 1 - k), and the one below it as that number times
-    the greatest of k - 1 uniform ones (David and Nagaraja 2003, "Order Statistics", sections 2.1 and 2.5).
+    It draws only the middle ones, of whose places the distribution is known: those of n uniform numbers in their order,
+    the k-th of which is distributed as Beta(k, n + 1 - k), and the one below it as that number times the greatest of
+    k - 1 uniform ones (David and Nagaraja 2003, "Order Statistics", sections 2.1 and 2.5).
     """
     count = len(values)
-    if count <= MANY:
-        return lambda: median(generator.choices(values, k=count))
     ranked, middle = sorted(values), count // 2 + 1
 
     def at(place: float) -> float:

@@ -26,13 +26,13 @@ CPUS = 8
 
 @pytest.mark.parametrize(("text", "most"), [("auto", None), ("1", 1), ("16", 16)])
 def test_jobs_are_a_number_or_auto(text: str, most: int | None) -> None:
-    assert packed.parse(text) == most
+    assert packing.parse(text) == most
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5", "100000"])
 def test_jobs_that_cannot_be_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--jobs"):
-        packed.parse(text)
+        packing.parse(text)
 
 
 def job(name: str, size: int, **changes: Any) -> Job:

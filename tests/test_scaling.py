@@ -10,7 +10,7 @@ import pytest
 
 from lab import scaling
 from lab.scaling import Point, fit
-from lab.stats import MANY, median, quantile
+from lab.stats import median, quantile
 
 
 def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: float = 0.01) -> tuple[Point, ...]:
@@ -76,8 +76,8 @@ def test_the_interval_covers_what_made_the_points() -> None:
     assert hits >= 36
 
 
-@pytest.mark.parametrize("count", [2 * MANY, 2 * MANY + 1], ids=["two in the middle", "one in the middle"])
-def test_of_many_rounds_the_middle_ones_are_drawn_as_often_as_resampling_would(count: int) -> None:
+@pytest.mark.parametrize("count", [2, 3, 8, 9, 200, 201])
+def test_the_middle_ones_of_rounds_are_drawn_as_often_as_resampling_would(count: int) -> None:
     wobble, generator = random.Random(3), random.Random(4)
     speed_ups = [wobble.expovariate(1.0) for _ in range(count)]
     draw = scaling.resampled(speed_ups, generator)
@@ -86,7 +86,9 @@ def test_of_many_rounds_the_middle_ones_are_drawn_as_often_as_resampling_would(c
     assert fmean(drawn) == pytest.approx(fmean(usual), abs=4 * stdev(usual) / 4000**0.5 * 2**0.5)
     assert stdev(drawn) == pytest.approx(stdev(usual), rel=0.06)
     for share in (0.025, 0.5, 0.975):
-        assert quantile(drawn, share) == pytest.approx(quantile(usual, share), abs=0.25 * stdev(usual))
+        value = quantile(usual, share)
+        below, expected = (sum(one <= value for one in those) / 4000 for those in (drawn, usual))
+        assert below == pytest.approx(expected, abs=0.04)
 
 
 def test_a_hundred_thousand_rounds_take_no_second() -> None:

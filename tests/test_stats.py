@@ -45,7 +45,7 @@ def test_without_values_there_is_nothing_to_say(act: object) -> None:
 
 @given(st.lists(st.floats(0.1, 100), min_size=2, max_size=30))
 def test_the_interval_holds_the_median(values: list[float]) -> None:
-    found = estimate(values, resamples=50)
+    found = estimate(values)
     assert found.value == median(values)
     assert found.low <= found.value <= found.high
     assert found.size == len(values)
@@ -86,7 +86,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(count: int) -> None:
     trials = 400
     covered = 0
     for _ in range(trials):
-        found = estimate([generator.gauss(2.0, 0.1) for _ in range(count)], resamples=200)
+        found = estimate([generator.gauss(2.0, 0.1) for _ in range(count)])
         covered += found.low <= 2.0 <= found.high
     assert covered / trials >= 0.93
 
@@ -154,6 +154,21 @@ def test_a_ratio_of_runs_is_that_of_their_medians() -> None:
     assert not ratio([1.0], [2.0, 2.1]).outside(1, 1)
     with pytest.raises(ValueError, match="no values"):
         ratio([], [1.0])
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 8, 20, 21, 40])
+@pytest.mark.parametrize("digits", [9, 1], ids=["all different", "many equal"])
+def test_the_medians_of_all_samples_are_counted_as_drawing_very_many_finds_them(count: int, digits: int) -> None:
+    noise = random.Random(count)
+    values = tuple(round(noise.gauss(2, 0.3), digits) for _ in range(count))
+    drawn = stats._medians(values, 20_000, 1)
+    for tail in (0.025, 0.1, 0.25) if count % 2 else (0.025,):  # of an even number it is nearly right far out only
+        low, high = stats._resampled(values, sorted(values), tail)
+        # As many below it as there should be, at least, and no more than that beyond it: but for the luck of the draw.
+        assert sum(one <= low for one in drawn) / len(drawn) >= tail - 0.02
+        assert sum(one < low for one in drawn) / len(drawn) <= tail + 0.02
+        assert sum(one <= high for one in drawn) / len(drawn) >= 1 - tail - 0.02
+        assert sum(one < high for one in drawn) / len(drawn) <= 1 - tail + 0.02
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6], ids=["independent", "neighbours alike"])

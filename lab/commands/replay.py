@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab import asked
 from lab.commands import run as run_command
 from lab.errors import UsageError
+from lab.interrupts import stopping
 
 if TYPE_CHECKING:
     from lab.likeness import Difference
@@ -65,16 +66,18 @@ def run(options: argparse.Namespace) -> int:
             return planned
         return asked.cells_of(again, machine)
 
-    now, where = run_command.measure(again, choose_cells=same_cells, replay_of=then.id)
-    tell(where)
-    found = repetition.repeated(then, now)
-    unlike = likeness.between(then, now)
-    parts = [f"{now.id} repeats {then.id}", *_machines(unlike), *_verdicts(found)]
-    width = shutil.get_terminal_size((80, 24)).columns
-    from lab import layout
+    with stopping() as stop:
+        now, where = run_command.measure(again, stop, choose_cells=same_cells, replay_of=then.id)
+        tell(where)
+        found = repetition.repeated(then, now)
+        unlike = likeness.between(then, now)
+        parts = [f"{now.id} repeats {then.id}", *_machines(unlike), *_verdicts(found)]
+        width = shutil.get_terminal_size((80, 24)).columns
+        from lab import layout
 
-    sys.stdout.write("".join(layout.sentence(line, width) + "\n" for line in parts))
-    code = 130 if now.interrupted else sessions.exit_code(now, strict=False)
+        sys.stdout.write("".join(layout.sentence(line, width) + "\n" for line in parts))
+        sys.stdout.flush()
+        code = 130 if stop.requested else sessions.exit_code(now, strict=False)
     if code in (130, 3):
         return code
     return int(bool(found.turned or (options.strict and found.undecided)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import asked
 from lab.errors import UsageError
-from lab.interrupts import stopping
+from lab.interrupts import Stop, stopping
 from lab.telling import tell
 
 if TYPE_CHECKING:
@@ -85,30 +86,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
-    from lab import reports, sessions
-    from lab.model import Status
+    from lab import reports
 
-    reports.check(options.format)
     fail_on = asked.gate(options)
     if options.force and options.resume is None:
         raise UsageError("--force goes with --resume, which is refused on unlike machines; leave it out")
     past = None if options.resume is None else _past(options)
-    experiments = asked.chosen_experiments(options.experiments)
+    asked.named_experiments([name for name in options.experiments if name != asked.EVERY])
     if options.predict:
         from lab import asking
 
-        asking.check(experiments)
-    if lacking := reports.needs(options.format) - {*experiments}:
+        asking.check(asked.chosen_experiments(options.experiments))
+    needed = reports.needs(options.format)
+    if needed and (lacking := needed - {*asked.chosen_experiments(options.experiments)}):
         raise UsageError(
             f"--format {options.format} reports what {', '.join(sorted(lacking))} measures; name that experiment too"
         )
-    done, where = measure(options, past)
-    if options.transcript:
-        sys.stdout.write(reports.render(done, "transcript"))
-    sys.stdout.write(reports.render(done, options.format))
-    ran = sum(result.status is Status.MEASURED for result in done.results)
-    tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
-    return 130 if done.interrupted else sessions.exit_code(done, fail_on=fail_on, strict=options.strict)
+    with stopping() as stop:
+        done, where = measure(options, stop, past)
+        from lab import sessions
+        from lab.model import Status
+
+        if options.transcript:
+            sys.stdout.write(reports.render(done, "transcript"))
+        sys.stdout.write(reports.render(done, options.format))
+        sys.stdout.flush()
+        ran = sum(result.status is Status.MEASURED for result in done.results)
+        tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
+        return 130 if stop.requested else sessions.exit_code(done, fail_on=fail_on, strict=options.strict)
 
 
 def _past(options: argparse.Namespace) -> Past:
@@ -144,30 +149,34 @@ def _set_anew(options: argparse.Namespace) -> list[str]:
 
 def measure(
     options: argparse.Namespace,
+    stop: Stop,
     past: Past | None = None,
     choose_cells: Callable[[Machine], tuple[Cell, ...]] | None = None,
     **origin: str,
 ) -> tuple[Session, str]:
-    """Plan, run, judge and store; or go on with ``past``. Returns the session, and a few words on where it is.
+    """Plan, run, judge and store; or go on with ``past``. What there is when ``stop`` is requested is judged and
+    stored. Returns the session, and a few words on where it is.
 
     ``choose_cells`` plans instead of the options; ``origin`` goes into the manifest.
     """
     import hashlib
 
-    from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
-    from lab.cell_code import cell_code
-    from lab.store import SessionFolder, default_folder
-
-    experiments = asked.chosen_experiments(options.experiments)
     asked.check_limits(options)
     seconds, width = asked.level_of(options)
     began, begun = time.time(), time.monotonic()
     session = past.folder.name if past else asked.new_session(began)
-    with stopping() as stop, contextlib.ExitStack() as stack:
-        engine, machine = asked.choose_engine(options, session, stop)
+    with contextlib.ExitStack() as stack:
+        engine, machine = asked.choose_engine(options, session, stop, functools.partial(_load_the_rest, options))
         stack.callback(engine.close)
         stop.at_once = False
+
+        from lab import orchestrator, packed, packing, progress, reports, resuming, runner, sessions
+        from lab.cell_code import cell_code
+        from lab.store import SessionFolder, default_folder
+
+        reports.check(options.format)
         stack.callback(packed.keep_off, set())
+        experiments = asked.chosen_experiments(options.experiments)
         asks, pondered = getattr(options, "predict", False), 0.0
         code = cell_code()
         code_sha256 = hashlib.sha256(code).hexdigest()
@@ -208,16 +217,16 @@ def measure(
                 jobs,
                 folder,
                 stop,
-                most=packed.parse(options.jobs),
+                most=packing.parse(options.jobs),
                 seconds=progress.cost(experiments, seconds),
                 smt=options.smt,
                 explicit=asked.explicit_cells(options, missing),
             )
             if packing_note:
                 tell(packing_note)
-            if machine.engine == "docker":
-                compose = stack.enter_context(orchestrator.compose_asked())
             ran = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
+        if machine.engine == "docker":  # only now, when nothing is measured
+            compose = stack.enter_context(orchestrator.compose_asked())
         results = resuming.joined(past, cells, ran)
         done = sessions.assemble(
             id=session,
@@ -238,6 +247,19 @@ def measure(
         folder.seal()
         where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
         return done, where
+
+
+def _load_the_rest(options: argparse.Namespace) -> None:
+    """Load and make what is needed once there is an engine, which makes itself waited for. What fails here fails again
+    where it is needed."""
+    with contextlib.suppress(Exception):
+        from lab import orchestrator, packed, progress, reports, resuming, runner  # noqa: F401
+        from lab.cell_code import cell_code
+
+        reports.check(options.format)
+        reports.check("json")
+        cell_code()
+        cell_code(asked.chosen_experiments(options.experiments))
 
 
 def _forced(manifest: Mapping[str, Any]) -> str:

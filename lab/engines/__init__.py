@@ -24,13 +24,18 @@ _LONGEST_WORD = 2**16
 Sink = Callable[[bytes], None]
 
 
+def nothing() -> None:
+    """What is to be done meanwhile, where nothing is."""
+
+
 class Engine(Protocol):
     """Three methods: find the machine, run a cell, leave nothing behind."""
 
-    def probe(self) -> Machine:
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         """Find the CPUs and the Python of the machine that the engine runs on, from an unlimited cell.
 
-        Raises EngineError or ImageError when the engine cannot run a cell at all.
+        ``meanwhile`` is called while that is waited for; see :func:`alongside`. Raises EngineError or ImageError when
+        the engine cannot run a cell at all.
         """
 
     def run(self, job: Job, sink: Sink) -> Outcome:
@@ -45,6 +50,24 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Remove whatever is left of this session."""
+
+
+@contextlib.contextmanager
+def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
+    """``sink``, which also begins ``task`` in a thread of its own when it is first called: a cell's process is then
+    about to be started, which an engine takes a quarter of a second for. The end waits for the task."""
+    thread = threading.Thread(target=task, daemon=True)
+
+    def begin(piece: bytes) -> None:
+        if thread.ident is None:
+            thread.start()
+        sink(piece)
+
+    try:
+        yield begin
+    finally:
+        if thread.ident is not None:
+            thread.join()
 
 
 @contextlib.contextmanager

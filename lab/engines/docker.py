@@ -29,7 +29,7 @@ from lab.containers import (
     short,
     translated,
 )
-from lab.engines import Sink, command, machine_from, order, probe_order, undisturbed
+from lab.engines import Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 
@@ -158,7 +158,7 @@ class Docker:
         #: Under way while the next container is made; close() waits for them.
         self._removals: list[threading.Thread] = []
 
-    def probe(self) -> Machine:
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         job = probe_order(self._session)
         with translated("asking the engine what it is"):
             info, version = self._client.info(), self._client.version()
@@ -169,8 +169,8 @@ class Docker:
         for name in self._interpreters:
             self._await_removals()  # the next try has the same name
             pieces: list[bytes] = []
-            with contextlib.suppress(_NoInterpreterError):
-                outcome = self._cell(name, None, self._probe, job, pieces.append, _PROBE_SECONDS)
+            with contextlib.suppress(_NoInterpreterError), alongside(meanwhile, pieces.append) as sink:
+                outcome = self._cell(name, None, self._probe, job, sink, _PROBE_SECONDS)
                 stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
                 if stream or outcome.exit_code != _NO_SUCH_PROGRAM:
                     self._interpreters = (name,)

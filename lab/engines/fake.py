@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from lab.engines import Sink
+from lab.engines import Sink, nothing
 from lab.errors import CellError, LabError
 from lab.model import Job, Machine, Outcome
 
@@ -20,7 +20,8 @@ class Fake:
     jobs: list[Job] = field(default_factory=list)
     closed: bool = False
 
-    def probe(self) -> Machine:
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
+        meanwhile()
         return self.machine
 
     def run(self, job: Job, sink: Sink) -> Outcome:

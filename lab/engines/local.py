@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lab import cpuset
 from lab.cell_code import cell_code
-from lab.engines import Sink, command, machine_from, order, probe_order, undisturbed
+from lab.engines import Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
 from lab.errors import CellError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 
@@ -54,9 +54,10 @@ class Local:
         self._code = Path(self._folder.name) / "cell.zip"
         self._code.write_bytes(cell_code())
 
-    def probe(self) -> Machine:
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         pieces: list[bytes] = []
-        outcome = self._cell(probe_order("probe"), pieces.append, _PROBE_SECONDS)
+        with alongside(meanwhile, pieces.append) as sink:
+            outcome = self._cell(probe_order("probe"), sink, _PROBE_SECONDS)
         if outcome.reason:
             raise ImageError(f"{self._interpreter} did not run the probe: {outcome.reason}; name another Python")
         machine = machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})

@@ -60,7 +60,7 @@ def document(session: Session) -> dict[str, Any]:
 
 
 def _cell(result: CellResult) -> dict[str, Any]:
-    outcome = result.outcome
+    outcome, after = result.outcome, result.data("end").get("proof")
     capacity = cores.delivered(result) if result.proof else None
     return {
         "id": result.cell.id,
@@ -86,7 +86,7 @@ def _cell(result: CellResult) -> dict[str, Any]:
             "asked": list(result.cell.cpus),
             "engine": dict(outcome.outside) if outcome else None,
             "before": dict(result.proof) or None,
-            "after": result.data("end").get("proof"),
+            "after": {"pool_size": None, **after} if after else None,
         },
         "cores": [
             {

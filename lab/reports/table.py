@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
-import tabulate as tabulate_module
-from tabulate import tabulate
-
-from lab import summary
-from lab.model import Session
-from lab.table import Table
+if TYPE_CHECKING:
+    from lab.model import Session
+    from lab.table import Table
 
 WIDTH = 80
 
 
+def check() -> None:
+    """Load what a report is made with: not before an engine is asked, which is waited for anyway."""
+    import tabulate  # noqa: F401
+
+    from lab import summary  # noqa: F401
+
+
 def render(session: Session) -> str:
     """The whole session as text."""
+    from lab import summary
+
     parts = ["\n".join(_wrap(line) for line in summary.headline(session))]
     for table in summary.tables(session):
         body = _narrow(table)
@@ -28,11 +35,13 @@ def render(session: Session) -> str:
 
 def _narrow(table: Table) -> str:
     """The table with heads as wide as they are: with the two blanks more that tabulate gives them, Pool() has 88."""
-    usual, tabulate_module.MIN_PADDING = tabulate_module.MIN_PADDING, 0
+    import tabulate
+
+    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
     try:
-        return tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
+        return tabulate.tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
     finally:
-        tabulate_module.MIN_PADDING = usual
+        tabulate.MIN_PADDING = usual
 
 
 def _wrap(line: str) -> str:

@@ -23,7 +23,7 @@ if not code.endswith(".zip"):
     with open(path, "xb") as file:
         file.write(binascii.a2b_base64(code))
     code = path
-sys.path.insert(0, code)
+sys.path.append(code)
 from lab.worker.supervise import main
 os._exit(main(json.loads(job)))
 """

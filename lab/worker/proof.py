@@ -6,9 +6,6 @@ Sources: man 2 sched_getaffinity; for the control groups see :mod:`lab.worker.cg
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.pool  # this and the next two here, not in each of the two children that try Pool()
-import multiprocessing.queues
-import multiprocessing.synchronize
 import os
 import select
 import signal
@@ -24,15 +21,17 @@ _POOL_SECONDS = 30.0
 _IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
-def take(root: str = "/") -> dict[str, Any]:
+def take(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
     """Everything that bounds this process now, as a JSON-able dict. ``root`` stands in for ``/`` in tests.
 
     ``affinity`` is a list of CPU ids; quotas are in CPUs (quota / period), with the cgroup folder they were read from,
-    the leaf first; ``pool_size`` is the number of workers that ``Pool()`` really started.
+    the leaf first; ``pool_size`` is the number of workers that ``Pool()`` really started. Without ``pool`` that is left
+    out: it follows from the rest, and takes longer than all of it.
     """
     found = cgroups(root)
     affinity = sorted(os.sched_getaffinity(0))
     shared, kinds = _cores(affinity, root)
+    counted = {"pool_size": pool_size()} if pool else {}
     return {
         "host_cpus": online_cpus(root),
         "cpu_count": os.cpu_count(),
@@ -41,7 +40,7 @@ def take(root: str = "/") -> dict[str, Any]:
         "cpuset_effective": found["cpuset"],
         "cgroup_version": found["version"],
         "quotas": found["quotas"],
-        "pool_size": pool_size(),
+        **counted,
         "isolated": read(os.path.join(root, "sys/devices/system/cpu/isolated")),
         "siblings": shared,
         "kinds": kinds,
@@ -91,6 +90,10 @@ def pool_size() -> int | None:
 
     A child tries it, because a pool leaves threads behind and this process has to stay free of them to fork safely.
     """
+    import multiprocessing.pool  # here, not in the child: so do most experiments, which are children too
+    import multiprocessing.queues
+    import multiprocessing.synchronize
+
     reader, writer = os.pipe()
     try:
         child = os.fork()

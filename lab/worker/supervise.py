@@ -44,7 +44,7 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     offspring.adopt_orphans()
     if job.get("pin"):
         os.sched_setaffinity(0, job["pin"])
-    before = proof.take()
+    before = proof.take(pool=not job.get("look"))
     offspring.end_all()
     data = {
         "python": proof.python(),
@@ -64,7 +64,7 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     if job.get("look"):
         describe(channel, topology.read(allowed=before["affinity"]))
     outcomes = _run(channel, job, stop) if len(before["affinity"]) >= (job.get("cpus") or 0) else set()
-    last = {"proof": proof.take(), "stopped": "stopped" in outcomes}
+    last = {"proof": proof.take(pool=False), "stopped": "stopped" in outcomes}
     if outcomes and "stopped" not in outcomes:
         last["delivered"] = _delivered(before)
     channel.end(last)
