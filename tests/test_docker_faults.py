@@ -8,8 +8,8 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +19,6 @@ from lab.errors import EngineError
 from tests import scripts
 from tests.fake_api import Engine, Play, Server, well
 from tests.terminal import Lab
-
-if TYPE_CHECKING:
-    pass
 
 WHOLE = scripts.stream("cpu1", (0,), {"pipe": scripts.pipe()})
 WIDE = scripts.stream("cpu1", (0, 1), {"pipe": scripts.pipe()})
@@ -134,9 +131,16 @@ def test_a_request_that_fails_costs_its_cell_and_no_other(lab: Lab, api: Engine,
 
 @pytest.mark.usefixtures("impatient")
 def test_a_log_that_cannot_be_read_leaves_what_came_live(lab: Lab, api: Engine) -> None:
-    code, _, _ = lab.run("pipe", "--engine", "docker", "--cpus", one_in_each_cell(api, "logs", FAULTS))
-    assert code == 0
-    assert set(report(lab).values()) == {("measured", None)}
+    sizes = one_in_each_cell(api, "logs", FAULTS)
+    for size in map(int, sizes.split(",")):
+        play = well(f"cpu{size}", tuple(range(size)))
+        api.cells[f"cpu{size}"] = replace(play, attached_bytes=len(play.stdout) - 200)
+    code, out, _ = lab.run("pipe", "--engine", "docker", "--cpus", sizes)
+    *torn, last = report(lab).values()
+    assert code == 3
+    assert set(torn) == {("error", "a torn last line; the end record is missing")}
+    assert last == ("measured", None)
+    assert "confirmed" in out
     assert api.containers == {}
 
 
@@ -284,9 +288,16 @@ def test_the_engines_log_is_believed_where_it_differs_from_what_came_live(lab: L
 
 
 def test_a_log_that_is_torn_shows_as_a_torn_stream(lab: Lab, api: Engine) -> None:
-    api.cells["cpu1"] = Play(stdout=WHOLE, log=WHOLE[:-200])
+    api.cells["cpu1"] = Play(stdout=WHOLE, attached_bytes=300, log=WHOLE[:-200])
     assert run(lab)[0] == 3
     assert report(lab)["cpu1"] == ("error", "a torn last line; the end record is missing")
+
+
+def test_a_stream_that_came_whole_needs_no_log(lab: Lab, api: Engine) -> None:
+    api.cells["cpu1"] = Play(stdout=WHOLE, log=WHOLE[:-200])
+    api.faults[("logs", "cpu2")] = 500
+    assert run(lab)[0] == 0
+    assert set(report(lab).values()) == {("measured", None)}
 
 
 @pytest.mark.usefixtures("impatient")
@@ -332,8 +343,6 @@ def test_a_worker_that_ends_badly_costs_its_cell_and_no_other(lab: Lab, api: Eng
 def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
     lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch, attached: int | None
 ) -> None:
-    from dataclasses import replace
-
     from lab import asked
 
     usual = asked.job_of

@@ -1,8 +1,8 @@
 """The docker engine: cells as containers with a real CPU set, through the Docker SDK.
 
-Create, attach, start, wait, read, remove. Attach gives live progress; the engine's log, read after the end, is the
-authority, since frames of an attached stream can be lost with the connection. Everything carries our labels, and
-whatever carries this session's label is removed at the end, also after an exception.
+Create, attach, start, wait, remove. Attach gives live progress; where frames of it were lost with the connection, which
+the numbers and the hash of the records show, the engine's log, read after the end, is the authority. Everything carries
+our labels, and whatever carries this session's label is removed at the end, also after an exception.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lab.containers import (
 from lab.engines import Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
+from lab.records import read
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -278,7 +279,8 @@ class Docker:
                     if not details["State"]["Running"]:
                         break
                     look_at = time.monotonic() + _LOOK_SECONDS
-            log = attached.log(api, container)
+            # What is whole needs no second witness, and to ask for it takes time while the next cell is started.
+            log = attached.log(api, container) if read(live).faults else None
         state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
