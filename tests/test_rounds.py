@@ -29,6 +29,15 @@ def test_a_block_counts_unless_something_disturbed_it(arm: Arm, tally: Tally, ca
     assert block_of(arm, [tally])["disturbed"] == cause
 
 
+def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
+    with Crew((0, 1)) as crew:
+        laid = [crew._timetable([ALONE, probe(2), Arm("both", "count", processes=2), ALONE]) for _ in range(2)]
+    cpus = [[turn.cpus for _, turn in mine] for turns in laid for mine in turns]
+    assert cpus[0] == [((0,),), ((0,),), ((0, 1),), ((1,),)]
+    assert cpus[1] == [((1,),), ((0, 1),)]
+    assert cpus[2:] == cpus[:2]
+
+
 def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:
     said = scripts.gil(2)
     said[3][1]["values"]["threads"]["rate"] = 0.0

@@ -11,6 +11,7 @@ physical core comes and goes within tens of milliseconds and changes the speed b
 
 from __future__ import annotations
 
+import collections
 import multiprocessing
 import random
 import time
@@ -42,7 +43,9 @@ WAKE_SECONDS = 0.00015
 class Arm(NamedTuple):
     """One way of doing the work. ``processes`` × ``threads`` workers repeat ``payload`` for ``seconds``.
 
-    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. ``clean``: they
+    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. One worker
+    alone is pinned to each CPU in turn: a neighbour may slow one of them down, and what all do together is to be held
+    against what one does on their average, not against the one where it happened to stay. ``clean``: they
     have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
     GIL, nor for more workers than CPUs). ``every``: the arm takes part in every so many rounds only; ``repeat``: so
     many times in such a round. ``method``: how its processes were started; ``isolated``: each of its threads works in
@@ -91,6 +94,7 @@ class Crew(Workers):
         super().__init__()
         self.cpus = tuple(cpus)
         self._quota_under_test = quota_under_test
+        self._taken: dict[str, int] = collections.Counter()  # arm -> blocks
         self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
         self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
         for method in methods:
@@ -162,16 +166,20 @@ class Crew(Workers):
         for place, arm in enumerate(arms):
             each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
             start += GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
+            taken = self._taken[arm.name]
+            self._taken[arm.name] += 1
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
-                cpus = tuple(self._cpus_of(arm, number) for number in numbers)
+                cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
                 turn = Turn(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
                 turns[self._first[arm.method] + process].append((place, turn))
             start += arm.seconds
         return turns
 
-    def _cpus_of(self, arm: Arm, number: int) -> tuple[int, ...]:
-        return (self.cpus[number % len(self.cpus)],) if arm.pinned else self.cpus
+    def _cpus_of(self, arm: Arm, number: int, taken: int) -> tuple[int, ...]:
+        if arm.pinned:
+            return (self.cpus[number % len(self.cpus)],)
+        return (self.cpus[taken % len(self.cpus)],) if arm.processes * arm.threads == 1 else self.cpus
 
 
 def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
