@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -22,20 +23,28 @@ def end(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+#: Signals that come closer together, in seconds, are one request: timeout(1) and other wrappers signal their child and
+#: then their whole process group.
+ONE_REQUEST_SECONDS = 0.3
+
+
 class Stop:
     """Whether SIGINT or SIGTERM came."""
 
     requested = False
+    _since = 0.0
     #: Nothing can be torn yet, and what is under way (a pull) may take long.
     at_once = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. It only takes note, so that nothing is torn; a second signal does not wait."""
+        """The signal handler. It only takes note, so that nothing is torn; a second request does not wait."""
         if self.at_once:
             raise Interrupted("interrupted before anything was measured")
         if self.requested:
+            if time.monotonic() - self._since < ONE_REQUEST_SECONDS:
+                return
             raise Interrupted("interrupted twice; what a cell left is removed by: lab clean")
-        self.requested = True
+        self.requested, self._since = True, time.monotonic()
         with contextlib.suppress(OSError):  # not print: the signal may have come in the middle of one
             os.write(2, b"interrupted: ending the cell; what was measured follows\n")
 

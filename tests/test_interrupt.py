@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab import interrupts
 from lab.containers import SESSION_LABEL, remove
+from lab.errors import Interrupted
+from lab.interrupts import ONE_REQUEST_SECONDS
 from tests import cells
 from tests.conftest import labelled
 
@@ -217,22 +220,43 @@ def test_a_signal_while_the_results_are_being_put_together_takes_none_of_them_aw
     whole(run, 0 if code == 130 else code, out)
 
 
-def twice(run: Run) -> int:
-    """Press Ctrl-C twice in its first experiment. Returns the exit code."""
+#: So far apart, in seconds, two signals are two requests.
+LATER = ONE_REQUEST_SECONDS + 0.05
+
+
+def twice(run: Run, apart: float) -> tuple[int, str]:
+    """Press Ctrl-C twice in its first experiment, so many seconds apart. Returns the exit code and what it printed."""
     run.says(r"^1 CPU .*: process")
     for _ in range(2):
         WAYS["Ctrl-C"](run)
-        time.sleep(0.02)
-    code, _ = run.end()
-    return code
+        time.sleep(apart)
+    return run.end()
 
 
 def test_a_second_signal_does_not_wait(start: Callable[[str], Run]) -> None:
     run = start("local")
-    code = twice(run)
+    code, _ = twice(run, LATER)
     assert code == 130
     assert cells.still_living(run.mark) == []
     assert "Traceback" not in "".join(run.lines)
+
+
+def test_signals_close_together_are_one_request(start: Callable[[str], Run]) -> None:
+    run = start("local")
+    code, out = twice(run, 0.02)
+    assert code == 130
+    assert "Limits" in out
+    assert run.report()["session"]["interrupted"] is True
+
+
+def test_a_second_request_is_told_from_the_first_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([10.0, 10.0 + ONE_REQUEST_SECONDS / 2, 10.0 + ONE_REQUEST_SECONDS])
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    stop = interrupts.Stop()
+    stop.note(signal.SIGINT, None)
+    stop.note(signal.SIGINT, None)
+    with pytest.raises(Interrupted, match="interrupted twice"):
+        stop.note(signal.SIGINT, None)
 
 
 def test_an_orchestrator_that_is_killed_takes_its_local_cell_with_it(start: Callable[[str], Run]) -> None:
@@ -258,7 +282,7 @@ def test_an_interrupted_run_in_containers_keeps_what_was_measured_and_leaves_no_
 @pytest.mark.engine
 def test_a_second_signal_leaves_no_container_either(start: Callable[[str], Run], engine: DockerClient) -> None:
     run = start("docker")
-    code = twice(run)
+    code, _ = twice(run, LATER)
     assert code == 130
     assert labelled(engine, run.session) == set()
 
