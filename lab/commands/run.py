@@ -253,7 +253,7 @@ def _load_the_rest(options: argparse.Namespace) -> None:
     """Load and make what is needed once there is an engine, which makes itself waited for. What fails here fails again
     where it is needed."""
     with contextlib.suppress(Exception):
-        from lab import orchestrator, packed, progress, reports, resuming, runner  # noqa: F401
+        from lab import orchestrator, packed, progress, reports, resuming, runner  # noqa: F401 - only to load it
         from lab.cell_code import cell_code
 
         reports.check(options.format)

@@ -14,9 +14,9 @@ WIDTH = 80
 
 def check() -> None:
     """Load what a report is made with: not before an engine is asked, which is waited for anyway."""
-    import tabulate  # noqa: F401
+    import tabulate  # noqa: F401 - only to load it
 
-    from lab import summary  # noqa: F401
+    from lab import summary  # noqa: F401 - only to load it
 
 
 def render(session: Session) -> str:
