@@ -42,6 +42,15 @@ def test_this_machine_is_described() -> None:
     assert {"name", "processor", "cgroup_version", "python", "kernel", "microcode"} <= set(found)
 
 
+def install_compose(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this shell script the plugin that is found first."""
+    plugin = folder / "cli-plugins" / "docker-compose"
+    plugin.parent.mkdir()
+    plugin.write_text(f"#!/bin/sh\n{script}\n")
+    plugin.chmod(0o755)
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+
+
 @pytest.mark.parametrize(
     ("script", "version"),
     [
@@ -53,11 +62,7 @@ def test_this_machine_is_described() -> None:
 def test_compose_is_asked_for_its_version(
     script: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = tmp_path / "cli-plugins" / "docker-compose"
-    plugin.parent.mkdir()
-    plugin.write_text(f"#!/bin/sh\n{script}\n")
-    plugin.chmod(0o755)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    install_compose(tmp_path, script, monkeypatch)
     with orchestrator.compose_asked() as answer:
         assert answer() == version
 
@@ -73,11 +78,7 @@ def test_without_compose_there_is_no_version(tmp_path: Path, monkeypatch: pytest
 def test_compose_is_not_left_behind_where_nobody_waits_for_its_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = tmp_path / "cli-plugins" / "docker-compose"
-    plugin.parent.mkdir()
-    plugin.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
-    plugin.chmod(0o755)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    install_compose(tmp_path, f"echo $$ > {tmp_path}/pid\nexec sleep 60", monkeypatch)
     noted = tmp_path / "pid"
     with orchestrator.compose_asked():
         while not (noted.exists() and noted.read_text()):

@@ -252,7 +252,7 @@ def measure(
 def _load_the_rest(options: argparse.Namespace) -> None:
     """Load and make what is needed once there is an engine, which makes itself waited for. What fails here fails again
     where it is needed."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):  # a missing package, say: then it is said where it can be
         from lab import orchestrator, packed, progress, reports, resuming, runner  # noqa: F401 - only to load it
         from lab.cell_code import cell_code
 
