@@ -1,12 +1,18 @@
-"""Whether the lab's speed-ups are those of a plain script on the same build and CPUs. Prints; asserts nothing.
+"""Whether the lab's speed-ups are those of plain scripts on the same build and CPUs. Prints; asserts nothing.
 
-    python benchmarks/agreement.py [--python BUILD ...] [--turns N]
+    python benchmarks/agreement.py [--python BUILD ...] [--cells N] [--cpython FILE]
 
-The plain script knows nothing of the lab: it times a fixed amount of counting in one worker, then in one worker for
-each CPU, started behind a barrier, threads and processes, several times over, and takes the median of the ratios. It
-runs in a container with the same CPU set, alternating with cells of the lab, so that both meet the same machine. On a
-machine that gives now more and now less than its CPUs that median says less than the code allows; so the turns in which
-the script agreed with itself stand beside all of them.
+The plain scripts know nothing of the lab's measuring (lab/experiments/_plain.py). They take turns of a fraction of a
+second with it in the same cells, so that all meet the same machine; each compares one worker with one for each CPU,
+threads and processes, which begin at the same time:
+
+- one counts what the workers do together in a given time, as the lab does;
+- one times the same work given to each. Where CPUs differ in speed, be it for a moment, the slowest sets its pace, and
+  it says less than the CPUs gave together.
+
+FILE is the scaling benchmark that CPython ships for free-threaded builds, Tools/ftscalingbench/ftscalingbench.py of its
+source (Debian's python3.14-examples has it): on builds without a GIL it runs between the cells. Each of its functions
+is timed several times over, as it times them itself, on a thread pinned to each CPU; it gives the same work to each.
 """
 
 from __future__ import annotations
@@ -15,132 +21,129 @@ import argparse
 import json
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from lab import builds, containers, cpuset, engines, images, planner
-from lab.experiments import gil
+from lab.experiments import _plain
+from lab.experiments._measured import Measured, over
+from lab.experiments._rounds import ALONE
 from lab.model import Job
 from lab.records import read
 from lab.runner import conclude
-from lab.stats import estimate, median, quantile
+from lab.stats import estimate, median
 from lab.verdicts import evidence_of
 
-#: Of each cell; short, so that the lab and the script take turns quickly on a machine whose speed changes.
-SECONDS = 3.0
+#: Of each cell.
+SECONDS = 20.0
 
-#: How far apart the middle half of the script's speed-ups may be in a quiet turn, as a share.
-STEADY = 0.03
+#: How often each function of CPython's benchmark is timed after each cell.
+TIMES = 5
 
-#: Seconds of a plain script's work: in one worker, in one for each CPU, and in one again.
-Walls = tuple[float, float, float]
+#: What the functions of the plain scripts are.
+SCRIPTS = {"count": "a plain script that counts", "finish": "a plain script with the same work for each"}
 
-PLAIN = r"""
-import json, multiprocessing, sys, threading, time
+#: One turn: of each arm what the lab's rounds said, and what each script said.
+Turn = dict[str, tuple[Sequence[float], dict[str, float]]]
 
-def work(gate, spans):
-    gate.wait()
-    began = time.monotonic()
-    total = 0
-    for number in range(1_500_000):
-        total = (total * 31 + number) & 255
-    spans.put((began, time.monotonic()))
+#: Runs CPython's benchmark, which is read from standard input: the speed-up of every function, so many times.
+CPYTHON = r"""
+import argparse, json, sys, types
 
-def wall(kind, count):
-    if kind == "threads":
-        import queue
-        gate, spans, make = threading.Barrier(count), queue.Queue(), threading.Thread
-    else:
-        context = multiprocessing.get_context("fork")
-        gate, spans, make = context.Barrier(count), context.SimpleQueue(), context.Process
-    team = [make(target=work, args=(gate, spans)) for _ in range(count)]
-    for one in team:
-        one.start()
-    seen = [spans.get() for _ in team]
-    for one in team:
-        one.join()
-    return max(end for _, end in seen) - min(began for began, _ in seen)
-
-cpus = int(sys.argv[1])
-found = {}
-for kind in ("threads", "processes"):
-    found[kind] = [(wall(kind, 1), wall(kind, cpus), wall(kind, 1)) for _ in range(8)]
-print(json.dumps(found))
+times, cpus = int(sys.argv[1]), [int(cpu) for cpu in sys.argv[2:]]
+bench = sys.modules["ftscalingbench"] = types.ModuleType("ftscalingbench")
+exec(compile(sys.stdin.read(), "ftscalingbench.py", "exec"), bench.__dict__)
+sys.stdout, out = sys.stderr, sys.stdout
+bench.determine_num_threads_and_affinity = lambda: cpus
+bench.initialize_threads(argparse.Namespace(threads=-1))
+found = {name: [] for name in bench.ALL_BENCHMARKS}
+for _ in range(times):
+    for name, function in bench.ALL_BENCHMARKS.items():
+        alone = bench.bench_one_thread(function)
+        found[name].append(alone * len(cpus) / bench.bench_parallel(function))
+print(json.dumps(found), file=out)
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", metavar="BUILD", help="default: 3.13 and 3.13t")
-    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--cells", type=int, default=6)
+    parser.add_argument("--cpython", type=Path, metavar="FILE", help="CPython's ftscalingbench.py")
     options = parser.parse_args()
+    theirs = options.cpython.read_text() if options.cpython else None
     for build in builds.parse_many(options.python or ["3.13", "3.13t"]):
         client = containers.client_for_this_environment()
         image = images.image_of(client, build)
         client.close()
-        of_lab: list[dict[str, float]] = []
-        of_script: list[dict[str, list[Walls]]] = []
-        for turn in range(options.turns):
-            mine, cpus = lab(image, f"agreement-{turn}")
-            of_lab.append(mine)
-            of_script.append(plain(image, cpus))
-        for arm in ("threads", "processes"):
-            runs = [one[arm] for one in of_script]
-            ours, theirs = [one[arm] for one in of_lab], [median(ratios(one, len(cpus))) for one in runs]
-            ratio = estimate([mine / other for mine, other in zip(ours, theirs, strict=True)])
-            quiet = [
-                mine / other for mine, other, one in zip(ours, theirs, runs, strict=True) if steady(one, len(cpus))
-            ]
-            print(
-                f"{build.label}, {len(cpus)} CPUs, {arm}: the lab {spread(ours)}, a plain script {spread(theirs)};"
-                f" they differ by {abs(median(ours) / median(theirs) - 1):.1%}, turn by turn by {ratio.value - 1:+.1%}"
-                f" ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-            )
-            print(
-                f"  {len(quiet)} of {options.turns} turns in which the script's runs differ by less than {STEADY:.0%}"
-                + (f": by {median(quiet) - 1:+.1%} ({min(quiet) - 1:+.1%} to {max(quiet) - 1:+.1%})" if quiet else "")
-            )
+        turns: list[Turn] = []
+        functions: dict[str, list[float]] = {}
+        for number in range(options.cells):
+            more, cpus = cell(image, f"agreement-{number}")
+            turns += more
+            if theirs and build.free_threaded:
+                for name, values in of_cpython(image, cpus, theirs).items():
+                    functions.setdefault(name, []).extend(values)
+        print(f"{build.label}, {len(cpus)} CPUs, {len(turns)} turns")
+        for arm in _plain.ARMS:
+            compare(arm, turns)
+        if functions:
+            medians = sorted((median(values), name) for name, values in functions.items())
+            print(f"  threads: CPython's benchmark {spread([value for value, _ in medians])}")
+            print("    " + ", ".join(f"{name} {value:.2f}" for value, name in medians))
 
 
-def ratios(runs: Sequence[Walls], cpus: int) -> list[float]:
-    """The speed-up in each run of the script."""
-    return [cpus * (before + after) / 2 / together for before, together, after in runs]
+def compare(arm: str, turns: Sequence[Turn]) -> None:
+    """Print what the lab and each script say of an arm, and by how much they differ."""
+    ours = [value for turn in turns for value in turn[arm][0]]
+    print(f"  {arm}: the lab {spread(ours)}")
+    for function, name in SCRIPTS.items():
+        theirs = [turn[arm][1][function] for turn in turns]
+        paired = estimate([median(turn[arm][0]) / turn[arm][1][function] for turn in turns if turn[arm][0]])
+        print(
+            f"    {name} {spread(theirs)}: they differ by {median(ours) / median(theirs) - 1:+.1%}, turn by turn by"
+            f" {paired.value - 1:+.1%} ({paired.low - 1:+.1%} to {paired.high - 1:+.1%})"
+        )
 
 
-def steady(runs: Sequence[Walls], cpus: int) -> bool:
-    """Whether the middle half of the script's speed-ups lies close together."""
-    found = ratios(runs, cpus)
-    return quantile(found, 0.75) - quantile(found, 0.25) < STEADY * median(found)
-
-
-def lab(image: str, session: str) -> tuple[dict[str, float], tuple[int, ...]]:
-    """One cell of the lab's ``gil`` on all CPUs, or two: speed-ups, and the CPUs."""
+def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
+    """One cell on all CPUs, or two: its turns, and the CPUs."""
     engine = engines.make("docker", image=image, session=session)
     try:
         machine = engine.probe()
-        (cell,) = planner.plan([min(2, len(machine.cpus))], machine.layout)
+        (one,) = planner.plan([min(2, len(machine.cpus))], machine.layout)
         job = Job(
             session=session,
-            cell=cell,
-            experiments=("gil",),
+            cell=one,
+            experiments=(_plain.NAME,),
             seconds=SECONDS,
             width=0.01,
-            experiment_deadline=60,
-            cell_deadline=90,
+            experiment_deadline=3 * SECONDS,
+            cell_deadline=4 * SECONDS,
         )
         pieces: list[bytes] = []
         outcome = engine.run(job, pieces.append)
     finally:
         engine.close()
-    result = conclude(cell, read(outcome.stream or b"".join(pieces)), outcome)
-    rounds = evidence_of("gil", result).rounds("round")
-    found = {arm: gil.speed_up(rounds, arm) for arm in ("threads", "processes")}
-    return {arm: one.value if one else float("nan") for arm, one in found.items()}, cell.cpus
+    evidence = evidence_of(_plain.NAME, conclude(one, read(outcome.stream or b"".join(pieces)), outcome))
+    rounds = evidence.rounds("round")
+    turns: list[Turn] = []
+    for number, said in enumerate(evidence.rounds("plain")):
+        mine = rounds[number * _plain.ROUNDS : (number + 1) * _plain.ROUNDS]
+        turns.append({arm: (speed_up(arm).values(mine), said[arm]) for arm in _plain.ARMS})
+    return turns, one.cpus
 
 
-def plain(image: str, cpus: Sequence[int]) -> dict[str, list[Walls]]:
-    command = ["docker", "run", "--rm", "--network", "none", "--cpuset-cpus", cpuset.render(cpus)]
-    command += ["--entrypoint", "python3", image, "-c", PLAIN, str(len(cpus))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, list[Walls]] = json.loads(done.stdout)
+def speed_up(arm: str) -> Measured:
+    """How the lab gets it from a round."""
+    return Measured((arm, ALONE.name), over(arm, ALONE.name), "")
+
+
+def of_cpython(image: str, cpus: Sequence[int], source: str) -> dict[str, list[float]]:
+    """What each function of CPython's benchmark reached in a container on these CPUs, :data:`TIMES` times."""
+    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--cpuset-cpus", cpuset.render(cpus)]
+    command += ["--entrypoint", "python3", image, "-c", CPYTHON, str(TIMES), *map(str, cpus)]
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
+    found: dict[str, list[float]] = json.loads(done.stdout)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 import hypothesis
 import pytest
 
+from lab import cpuset
 from lab.containers import SESSION_LABEL, client_for_this_environment
 from lab.engines.docker import OWN_IMAGES
 from lab.errors import EngineError
+from tests import compose_project
 from tests.terminal import Lab
 
 if TYPE_CHECKING:
@@ -83,6 +86,27 @@ def two_builds(engine: DockerClient) -> tuple[str, str]:
     if lacking := {"multicore-lab-base:3.11", "multicore-lab-base:3.13"} - there:
         skip_or_fail(f"{', '.join(sorted(lacking))} is not on the engine; make it with lab images build 3.11 3.13")
     return "3.11", "3.13"
+
+
+@pytest.fixture(scope="session")
+def compose_settings(engine: DockerClient) -> dict[str, str]:
+    """What ``lab compose-env`` prints, the images built with it."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        skip_or_fail("docker compose does not run; .ci/setup-engine installs it")
+    done = compose_project.lab("compose-env")
+    assert done.returncode == 0, done.stderr
+    lines = [line.partition("=") for line in done.stdout.splitlines() if not line.startswith("#")]
+    found = {name: value.strip("'") for name, _, value in lines}
+    # Under the usual name, which becomes a label of the images: so that they stay the same images.
+    built = compose_project.Project(name="multicore-lab", settings=found).compose("build", "--quiet")
+    assert built.returncode == 0, built.stdout
+    return found
+
+
+@pytest.fixture(scope="session")
+def engine_cpus(compose_settings: dict[str, str]) -> tuple[int, ...]:
+    """The engine's CPU ids."""
+    return cpuset.parse(compose_settings["LAB_CPUSET_ALL"])
 
 
 def skip_or_fail(why: str) -> NoReturn:

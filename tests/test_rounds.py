@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+
 import pytest
 
 from lab import cores
-from lab.experiments import _rounds
+from lab.experiments import _rounds, gil
 from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
 from lab.experiments._turns import Tally
 from tests import cells, scripts
@@ -36,6 +38,17 @@ def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
     assert cpus[0] == [((0,),), ((0,),), ((0, 1),), ((1,),)]
     assert cpus[1] == [((1,),), ((0, 1),)]
     assert cpus[2:] == cpus[:2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_in_a_round_one_worker_alone_has_as_many_blocks_on_each_cpu(count: int) -> None:
+    with Crew(range(count)) as crew:
+        turns, *_ = crew._timetable(
+            [arm for arm in gil.arms_for(count) if arm.name == ALONE.name for _ in range(arm.repeat)]
+        )
+    had = collections.Counter(turn.cpus for _, turn in turns)
+    assert len(had) == count
+    assert len(set(had.values())) == 1
 
 
 def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:

@@ -14,11 +14,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 from lab.experiments._claims import CONFIRMED, REFUTED, Experiment, Round, Tolerance, always
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, over
-from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, probe, shuffler
+from lab.experiments._rounds import ALONE, PROBE, REPEAT, Arm, Crew, probe, shuffler
 from lab.experiments._voice import Voice
 
 FEWEST_ROUNDS = 10
-REPEAT = 3
 
 #: A neighbour's bursts, in seconds: of the order of another machine's work on the same host.
 BURSTS = (0.005, 0.05)

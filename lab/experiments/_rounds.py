@@ -25,6 +25,10 @@ from lab.worker.cgroups import throttled_periods
 BLOCK_SECONDS = 0.005
 TEAM_SECONDS = 0.025
 
+#: Blocks of a short arm in a round. Where the host takes CPUs away for milliseconds, one of them gets through; and of
+#: up to four CPUs each has had as many blocks of one worker alone as the others, where they are not equally fast.
+REPEAT = 4
+
 #: From one block to the next: a worker ends the payload it is in, and raises the threads of the next block.
 GAP_SECONDS = 0.001
 GAP_SECONDS_A_THREAD = 0.0003

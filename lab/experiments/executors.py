@@ -27,7 +27,7 @@ from lab.experiments._claims import (
 )
 from lab.experiments._handing import REFUSED, SHARED, THINGS, family_bytes, hand
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, judge, of, over
-from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice
 
@@ -42,7 +42,6 @@ FEWEST_OTHERS = 5
 MOST_OTHERS = 10
 #: Rounds of work for each of these.
 BATCH = 3
-REPEAT = 3
 #: Workers of each kind that are started to see how the memory grows.
 GROWTH = 1
 

@@ -18,7 +18,7 @@ from lab.experiments._claims import (
 )
 from lab.experiments._measured import CAPACITY, DELIVERED, Measured, claim, decided, narrow, of, over
 from lab.experiments._payloads import DIGEST_SIZES
-from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
@@ -27,8 +27,8 @@ from lab.stats import Estimate
 #: Cores used are read over blocks of at least 0.3 s: shorter ones hold too few hand-overs.
 CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=3)
 
-#: Blocks of the short arms in a round: where the host takes CPUs away for milliseconds, one of them gets through.
-REPEAT = 3
+#: Threads that contend for the GIL cannot be at work when their block begins: of a longer one waking up is less.
+THREADS_SECONDS = 0.05
 
 #: C code that gives the GIL up for long enough.
 LARGE = "digest %d" % max(DIGEST_SIZES)
@@ -44,7 +44,7 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
     Without a GIL threads have no reason to wait where each has a CPU, and no hand-over that a block has to hold.
     """
     workers = max(2, cpus)
-    threads = Arm("threads", "count", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    threads = Arm("threads", "count", threads=workers, clean=False, seconds=THREADS_SECONDS)
     if not gil:
         threads = threads._replace(clean=workers <= cpus, seconds=BLOCK_SECONDS, repeat=REPEAT)
     arms = (
@@ -188,7 +188,7 @@ MEASURED = {
 EXPERIMENT = Experiment(
     name="gil",
     summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
-    method="Rounds of blocks of 5 to 25 ms in random order: one process; as many threads and processes as CPUs (at"
+    method="Rounds of blocks of 5 to 50 ms in random order: one process; as many threads and processes as CPUs (at"
     " least two); threads in C code that drops the GIL (SHA-256 of 1 MiB); and the capacity probe, one process pinned"
     " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every third."
     " Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a"

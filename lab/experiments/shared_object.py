@@ -9,14 +9,11 @@ from typing import Any, Callable, Sequence
 from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Facts, Figure, Round, Tolerance
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, over
 from lab.experiments._payloads import PAYLOADS, Tools
-from lab.experiments._rounds import ALONE, BLOCK_SECONDS, TEAM_SECONDS, Arm, Crew, probe, shuffler
+from lab.experiments._rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice
 
 FEWEST_ROUNDS = 8
-
-#: Blocks of the short arms in a round: where the host takes CPUs away for milliseconds, one of them gets through.
-REPEAT = 3
 
 #: Uses of the object in a payload: long beside what surrounds it, and what that shares.
 USES = 600

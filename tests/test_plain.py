@@ -1,0 +1,32 @@
+"""The plain scripts beside the lab: they count on their own, and take turns with the lab's rounds in one cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.experiments import _plain, gil
+from tests import cells
+
+
+@pytest.mark.parametrize("target", [_plain.count, _plain.finish])
+def test_processes_on_one_cpu_gain_nothing(target: _plain.Target) -> None:
+    cpu = cells.CPUS[0]
+    found = sorted(_plain.speed_up(target, "processes", (cpu, cpu)) for _ in range(3))
+    assert 0.6 < found[1] < 1.5
+
+
+def test_the_lab_and_each_script_take_turns(tmp_path: Path) -> None:
+    ran = cells.run(cells.job([_plain.NAME], seconds=1.5), tmp_path)
+    said = [(record.data["name"], record.data["values"]) for record in ran.records if record.kind == "sample"]
+    names = [name for name, _ in said]
+    turn = ["round"] * _plain.ROUNDS + ["plain"]
+    assert names == turn * (len(names) // len(turn))
+    for name, values in said:
+        assert set(_plain.ARMS) <= set(values)
+        if name == "plain":
+            assert all(set(scripts) == {"count", "finish"} for scripts in values.values())
+    rounds = [values for name, values in said if name == "round"]
+    assert all(blocks["one process"]["rate"] > 0 for blocks in rounds)
+    assert {arm.name for arm in gil.arms_for(2)} >= set(rounds[0])
