@@ -19,10 +19,11 @@ from xml.etree import ElementTree
 import pytest
 import xmlschema
 
-from lab import archive, reports
+from lab import archive, cores, reports
 from lab.model import Record, Session, Verdict
 from lab.reports.csv import COLUMNS
 from lab.reports.summary import LONGEST_LIST, MOST_BYTES, escaped
+from lab.stats import median
 from tests import scripts
 from tests.terminal import Lab
 
@@ -393,3 +394,10 @@ class TestPyperf:
     def benchmarks(name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(reports.render(SESSIONS[name], "pyperf"))["benchmarks"]
         return found
+
+
+@pytest.mark.parametrize(("gil", "seconds"), [(True, 0.05), (False, 0.005)])
+def test_threads_that_need_no_gil_had_shorter_blocks(gil: bool, seconds: float) -> None:
+    cell = scripts.ran(2, {"gil": scripts.gil(2)}, python=scripts.python(gil=gil))
+    (threads,) = [one for one in cores.timings(cell) if one.arm == "threads"]
+    assert threads.loops * median(threads.values) == pytest.approx(seconds, rel=0.05)
