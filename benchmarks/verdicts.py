@@ -47,7 +47,7 @@ SIMULATED = 1000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", default=SECTIONS, choices=SECTIONS, metavar="SECTION")
+    parser.add_argument("sections", nargs="*", choices=SECTIONS, metavar="SECTION")
     parser.add_argument("--engine", default="auto", choices=("auto", "docker", "local"))
     parser.add_argument("--image")
     parser.add_argument("--cells", type=int, default=100, help="control cells beside each neighbour")
@@ -59,7 +59,7 @@ def main() -> None:
         "coverage": coverage,
         "pairs": pairs,
     }
-    for name in options.sections:
+    for name in options.sections or SECTIONS:
         sections[name](options)
 
 
