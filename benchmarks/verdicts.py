@@ -47,12 +47,14 @@ SIMULATED = 1000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=SECTIONS, metavar="SECTION")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="default: all of them")
     parser.add_argument("--engine", default="auto", choices=("auto", "docker", "local"))
     parser.add_argument("--image")
     parser.add_argument("--cells", type=int, default=100, help="control cells beside each neighbour")
     parser.add_argument("--runs", type=int, default=60, help="runs to compare with each other")
     options = parser.parse_args()
+    if unknown := set(options.sections) - set(SECTIONS):  # choices would refuse that there are none
+        parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     sections: dict[str, Callable[[argparse.Namespace], None]] = {
         "precision": precision,
         "controls": controls,
