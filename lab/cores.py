@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from lab.experiments import gil
 from lab.experiments._claims import FEWEST_VALUES, Round, undisturbed
 from lab.experiments._measured import Measured, over
-from lab.experiments._rounds import Arm
 from lab.model import CellResult, Status
 from lab.scaling import Fit, Point, fit
 from lab.stats import Estimate, median
@@ -56,7 +55,8 @@ def rows(result: CellResult) -> tuple[Cores, ...]:
     rounds = evidence_of("gil", result).rounds("round")
     if not rounds:
         return ()
-    workers = {arm.name: arm.processes * arm.threads for arm in _arms(result)}
+    workers = {arm.name: arm.processes * arm.threads for arm in gil.arms_for(len(result.proof["affinity"]))}
+    workers[gil.CROWD.name] = gil.CROWD.threads
     return tuple(
         Cores(
             arm=arm,
@@ -114,16 +114,13 @@ def timings(result: CellResult) -> tuple[Timing, ...]:
     """
     rounds = evidence_of("gil", result).rounds("round") if result.status is Status.MEASURED else []
     found = []
-    for arm in _arms(result) if rounds else ():
+    of_gil = gil.arms_for(len(result.proof["affinity"]), result.python["gil_enabled"]) if rounds else ()
+    for arm in (*of_gil, gil.CROWD):
         values = _payload_seconds(rounds, arm.name, _BASE.get(arm.name, SHOWN[0]))
         if values:
             loops = max(1, round(arm.seconds / median(values)))
             found.append(Timing(arm=arm.name, workers=arm.processes * arm.threads, loops=loops, values=values))
     return tuple(found)
-
-
-def _arms(result: CellResult) -> tuple[Arm, ...]:
-    return (*gil.arms_for(len(result.proof["affinity"]), result.python["gil_enabled"]), gil.CROWD)
 
 
 def _payload_seconds(rounds: Sequence[Round], arm: str, base: str) -> tuple[float, ...]:
