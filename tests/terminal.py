@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab import __main__
+
+
+@contextlib.contextmanager
+def as_before() -> Iterator[None]:
+    """What the command line sets for the whole process is not to outlive it here: a pool's workers that a later test
+    forks would be terminated by an exception, which may get lost, and never end."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threshold = gc.get_threshold()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
 
 
 class Lab:
@@ -21,7 +40,7 @@ class Lab:
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """Run ``lab`` with these arguments. Returns (exit code, standard output, standard error)."""
         self._monkeypatch.setattr(sys, "argv", ["lab", *arguments])
-        with pytest.raises(SystemExit) as ended:
+        with as_before(), pytest.raises(SystemExit) as ended:
             __main__.run()
         printed = self._capsys.readouterr()
         code = ended.value.code

@@ -24,6 +24,7 @@ from lab.errors import Interrupted
 from lab.interrupts import ONE_REQUEST_SECONDS
 from tests import cells
 from tests.conftest import labelled
+from tests.terminal import Lab
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -257,6 +258,13 @@ def test_a_second_request_is_told_from_the_first_by_the_clock(monkeypatch: pytes
     stop.note(signal.SIGINT, None)
     with pytest.raises(Interrupted, match="interrupted twice"):
         stop.note(signal.SIGINT, None)
+
+
+def test_a_command_line_in_this_process_leaves_its_signals_alone(lab: Lab) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert lab("list")[0] == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert before is not interrupts.end
 
 
 def test_an_orchestrator_that_is_killed_takes_its_local_cell_with_it(start: Callable[[str], Run]) -> None:
