@@ -1,6 +1,6 @@
 """Whether the lab's speed-ups are those of plain scripts on the same build and CPUs. Prints; asserts nothing.
 
-    python benchmarks/agreement.py [--python BUILD ...] [--cells N] [--cpython FILE]
+    python benchmarks/agreement.py [--python BUILD ...] [--cells N] [--runs N] [--cpython FILE]
 
 The plain scripts know nothing of the lab's measuring (lab/experiments/_plain.py). They take turns of a fraction of a
 second with it in the same cells, so that all meet the same machine; each compares one worker with one for each CPU,
@@ -9,6 +9,9 @@ threads and processes, which begin at the same time:
 - one counts what the workers do together in a given time, as the lab does;
 - one times the same work given to each. Where CPUs differ in speed, be it for a moment, the slowest sets its pace, and
   it says less than the CPUs gave together.
+
+Every run prints each difference, of the medians and turn by turn, with its 95 % interval; after several come those of
+all of their turns together.
 
 FILE is the scaling benchmark that CPython ships for free-threaded builds, Tools/ftscalingbench/ftscalingbench.py of its
 source (Debian's python3.14-examples has it): on builds without a GIL it runs between the cells. Each of its functions
@@ -20,17 +23,19 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lab import builds, containers, cpuset, engines, images, planner
+from lab.builds import Build
 from lab.experiments import _plain
 from lab.experiments._measured import Measured, over
 from lab.experiments._rounds import ALONE
 from lab.model import Job
 from lab.records import read
 from lab.runner import conclude
-from lab.stats import estimate, median
+from lab.stats import Estimate, estimate, median, over_rounds
 from lab.verdicts import evidence_of
 
 #: Of each cell.
@@ -44,6 +49,14 @@ SCRIPTS = {"count": "a plain script that counts", "finish": "a plain script with
 
 #: One turn: of each arm what the lab's rounds said, and what each script said.
 Turn = dict[str, tuple[Sequence[float], dict[str, float]]]
+
+
+class Found(NamedTuple):
+    """The turns, and of CPython's benchmark what each function reached."""
+
+    turns: list[Turn]
+    functions: dict[str, list[float]]
+
 
 #: Runs CPython's benchmark, which is read from standard input: the speed-up of every function, so many times.
 CPYTHON = r"""
@@ -67,42 +80,77 @@ print(json.dumps(found), file=out)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", metavar="BUILD", help="default: 3.13 and 3.13t")
-    parser.add_argument("--cells", type=int, default=6)
+    parser.add_argument("--cells", type=int, default=6, help="of each build in a run")
+    parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--cpython", type=Path, metavar="FILE", help="CPython's ftscalingbench.py")
     options = parser.parse_args()
     theirs = options.cpython.read_text() if options.cpython else None
-    for build in builds.parse_many(options.python or ["3.13", "3.13t"]):
-        client = containers.client_for_this_environment()
-        image = images.image_of(client, build)
-        client.close()
-        turns: list[Turn] = []
-        functions: dict[str, list[float]] = {}
-        for number in range(options.cells):
-            more, cpus = cell(image, f"agreement-{number}")
-            turns += more
-            if theirs and build.free_threaded:
-                for name, values in of_cpython(image, cpus, theirs).items():
-                    functions.setdefault(name, []).extend(values)
-        print(f"{build.label}, {len(cpus)} CPUs, {len(turns)} turns")
-        for arm in _plain.ARMS:
-            compare(arm, turns)
-        if functions:
-            medians = sorted((median(values), name) for name, values in functions.items())
-            print(f"  threads: CPython's benchmark {spread([value for value, _ in medians])}")
-            print("    " + ", ".join(f"{name} {value:.2f}" for value, name in medians))
+    asked = builds.parse_many(options.python or ["3.13", "3.13t"])
+    runs: list[dict[str, Found]] = []
+    for number in range(options.runs):
+        runs.append({})
+        for build in asked:
+            found = runs[-1][build.label] = of_build(build, options.cells, theirs if build.free_threaded else None)
+            show(f"{build.label}, run {number + 1}", found)
+    if len(runs) > 1:
+        for build in asked:
+            show(f"{build.label}, all {len(runs)} runs", joined(run[build.label] for run in runs))
+
+
+def of_build(build: Build, cells: int, theirs: str | None) -> Found:
+    """So many cells of a build, and after each CPython's benchmark, if there is a source of it."""
+    client = containers.client_for_this_environment()
+    image = images.image_of(client, build)
+    client.close()
+    found = Found([], {})
+    for number in range(cells):
+        turns, cpus = cell(image, f"agreement-{number}")
+        functions = of_cpython(image, cpus, theirs) if theirs else {}
+        found = joined([found, Found(turns, functions)])
+    return found
+
+
+def joined(several: Iterable[Found]) -> Found:
+    turns: list[Turn] = []
+    functions: dict[str, list[float]] = {}
+    for found in several:
+        turns += found.turns
+        for name, values in found.functions.items():
+            functions.setdefault(name, []).extend(values)
+    return Found(turns, functions)
+
+
+def show(title: str, found: Found) -> None:
+    print(f"{title}, {len(found.turns)} turns")
+    for arm in _plain.ARMS:
+        compare(arm, found.turns)
+    if found.functions:
+        medians = sorted((median(values), name) for name, values in found.functions.items())
+        print(f"  threads: CPython's benchmark {spread([value for value, _ in medians])}")
+        print("    " + ", ".join(f"{name} {value:.2f}" for value, name in medians))
 
 
 def compare(arm: str, turns: Sequence[Turn]) -> None:
     """Print what the lab and each script say of an arm, and by how much they differ."""
-    ours = [value for turn in turns for value in turn[arm][0]]
-    print(f"  {arm}: the lab {spread(ours)}")
+    turns = [turn for turn in turns if turn[arm][0]]
+    print(f"  {arm}: the lab {spread(ours(arm, turns))}")
     for function, name in SCRIPTS.items():
-        theirs = [turn[arm][1][function] for turn in turns]
-        paired = estimate([median(turn[arm][0]) / turn[arm][1][function] for turn in turns if turn[arm][0]])
-        print(
-            f"    {name} {spread(theirs)}: they differ by {median(ours) / median(theirs) - 1:+.1%}, turn by turn by"
-            f" {paired.value - 1:+.1%} ({paired.low - 1:+.1%} to {paired.high - 1:+.1%})"
-        )
+
+        def theirs(some: Sequence[Turn], function: str = function) -> list[float]:
+            return [turn[arm][1][function] for turn in some]
+
+        apart = over_rounds(turns, lambda some: median(ours(arm, some)) / median(theirs(some)))
+        paired = estimate([median(turn[arm][0]) / turn[arm][1][function] for turn in turns])
+        print(f"    {name} {spread(theirs(turns))}: they differ by {percent(apart)}, turn by turn by {percent(paired)}")
+
+
+def ours(arm: str, turns: Sequence[Turn]) -> list[float]:
+    """The lab's speed-ups of an arm, of all rounds."""
+    return [value for turn in turns for value in turn[arm][0]]
+
+
+def percent(quotient: Estimate) -> str:
+    return f"{quotient.value - 1:+.1%} ({quotient.low - 1:+.1%} to {quotient.high - 1:+.1%})"
 
 
 def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
