@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lab.experiments._claims import Claim, Experiment, Facts
 from lab.model import CellResult, Change, Judgement
 from lab.verdicts import facts_of
+
+#: The options at the end of a build's label.
+_OPTIONS = re.compile(r"(\+(gil|nogil|cpu_count=\d+))+$")
 
 
 def between(
@@ -14,8 +18,9 @@ def between(
 ) -> tuple[Change, ...]:
     """Every claim that came out otherwise on a build than on its neighbour under the same limit.
 
-    A build with a GIL is held against the one before it, a free-threaded one against its own version with a GIL. Only
-    decisive verdicts count: what noise or hardware kept undecided has not changed.
+    A build with options is held against the same one without them, a free-threaded one against its own version with a
+    GIL, and any other against the one before it. Only decisive verdicts count: what noise or hardware kept undecided
+    has not changed.
     """
     found: list[Change] = []
     verdicts = {(one.claim, one.cell): one for one in judgements}
@@ -25,9 +30,10 @@ def between(
             limits.setdefault(result.cell.limit, []).append(result)
     for claim in (claim for experiment in experiments for claim in experiment.claims):
         for limit, cells in limits.items():
+            builds = [cell.cell.build for cell in cells]
             facts = [facts_of(cell) for cell in cells]
             for number, cell in enumerate(cells):
-                base = _neighbour(facts, number)
+                base = _neighbour(builds, facts, number)
                 if base is None:
                     continue
                 before, after = (verdicts.get((claim.id, one.cell.id)) for one in (cells[base], cell))
@@ -42,33 +48,40 @@ def between(
                             after=cell.cell.build,
                             was=before.verdict,
                             now=after.verdict,
-                            since=_since(claim, facts[base], facts[number], after.verdict.value),
+                            since=_since(claim, facts[base], facts[number], before.verdict.value, after.verdict.value),
                             reason=after.reason,
                         )
                     )
     return tuple(found)
 
 
-def _neighbour(facts: Sequence[Facts], number: int) -> int | None:
+def _neighbour(builds: Sequence[str], facts: Sequence[Facts], number: int) -> int | None:
     """The place of the build to hold this one against; ``None`` for the first."""
-    mine = facts[number]
+    mine, without = facts[number], _OPTIONS.sub("", builds[number])
+    if without != builds[number] and without in builds:
+        return builds.index(without)
+    # Of builds that are alike else, the one without options.
+    places = sorted(range(len(builds)), key=lambda place: _OPTIONS.search(builds[place]) is not None)
     if not mine.gil:
-        same = [place for place, one in enumerate(facts) if one.gil and one.version == mine.version]
+        same = [place for place in places if facts[place].gil and facts[place].version == mine.version]
         if same:
             return same[0]
-    earlier = [
-        (one.version, place) for place, one in enumerate(facts) if one.gil == mine.gil and one.version < mine.version
-    ]
-    return max(earlier)[1] if earlier else None
+    earlier = [place for place in places if facts[place].gil == mine.gil and facts[place].version < mine.version]
+    return max(earlier, key=lambda place: facts[place].version, default=None)
 
 
-def _since(claim: Claim, before: Facts, after: Facts, verdict: str) -> str:
-    """Since when, by what is expected of the versions in between; empty where that does not explain it."""
-    if before.version == after.version:
-        return "without the GIL" if before.gil and not after.gil else ""
-    if before.told_cpus != after.told_cpus:
-        return "by -X cpu_count"
-    for minor in range(before.version[1] + 1, after.version[1] + 1):
-        if claim.expected(after._replace(version=(after.version[0], minor))) == verdict:
-            return f"since {after.version[0]}.{minor}"
+def _since(claim: Claim, before: Facts, after: Facts, was: str, now: str) -> str:
+    """What explains it, by what is expected of either and of the versions in between: the one difference without which
+    it would have stayed as it was. Empty where there is none."""
+    if (claim.expected(before), claim.expected(after)) != (was, now):
+        return ""
+    if claim.expected(after._replace(told_cpus=before.told_cpus)) != now:
+        return "without -X cpu_count" if after.told_cpus is None else "by -X cpu_count"
+    if claim.expected(after._replace(gil=before.gil)) != now:
+        return "with the GIL" if after.gil else "without the GIL"
+    major, minor = after.version
+    while minor > before.version[1]:
+        minor -= 1
+        if claim.expected(after._replace(version=(major, minor))) != now:
+            return f"since {major}.{minor + 1}"
     return ""

@@ -49,6 +49,17 @@ class Cores:
     rounds: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The speed-up model of one way of working; ``build`` and ``machine`` as the cells have them, empty where there is
+    but one."""
+
+    build: str
+    machine: str
+    arm: str
+    fit: Fit
+
+
 @functools.lru_cache(maxsize=_KEPT)
 def rows(result: CellResult) -> tuple[Cores, ...]:
     """A row for each way of working; empty when the cell did not run the gil experiment."""
@@ -70,17 +81,21 @@ def rows(result: CellResult) -> tuple[Cores, ...]:
     )
 
 
-def scaling(results: Iterable[CellResult]) -> dict[str, Fit]:
-    """A speed-up model for each way of working that ran with a worker on each CPU, from all cells with several.
+def scaling(results: Iterable[CellResult]) -> tuple[Model, ...]:
+    """A speed-up model for each way of working that ran with a worker on each CPU, from all cells with several that
+    one build had on one machine.
 
     The speed-ups are those against what the machine delivered, times the CPUs: what the probe loses too is the
     machine's, not the work's.
     """
-    points: dict[str, list[Point]] = {}
+    points: dict[tuple[str, str, str], list[Point]] = {}
     for result in results:
         for arm, point in _points(result).items():
-            points.setdefault(arm, []).append(point)
-    return {arm: fit(tuple(found)) for arm, found in points.items()}
+            points.setdefault((result.cell.build, result.cell.machine, arm), []).append(point)
+    return tuple(
+        Model(build=build, machine=machine, arm=arm, fit=fit(tuple(found)))
+        for (build, machine, arm), found in points.items()
+    )
 
 
 @functools.lru_cache(maxsize=_KEPT)

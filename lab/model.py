@@ -69,7 +69,7 @@ class Machine:
 class Cell:
     """One limit to run under, on one build. ``size`` is the number of CPUs asked for; ``cpus`` the ids chosen,
     ascending; ``quota_cpus`` the quota, in CPUs; ``pinned`` is false where a quota alone is the limit; ``build`` the
-    Python as the user named it, empty where there is but one.
+    Python as the user named it, ``machine`` which one it ran on, each empty where there is but one.
 
     A cell that this machine lacks has no ids and a ``reason``. ``notes`` say what its CPUs are, where they are not
     equal cores close by.
@@ -82,6 +82,7 @@ class Cell:
     quota_cpus: float | None = None
     pinned: bool = True
     build: str = ""
+    machine: str = ""
     reason: str | None = None
     notes: tuple[str, ...] = ()
 

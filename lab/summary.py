@@ -8,7 +8,6 @@ from typing import Any
 
 from lab import claim_tables, cores, cpuset, planner, predictions, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
-from lab.scaling import Fit
 from lab.stats import Estimate
 from lab.table import Table, title_of
 
@@ -177,18 +176,20 @@ def cores_used(session: Session) -> Table:
         "cores\nused",
         "machine\ndelivered",
     )
-    notes = tuple(_model(arm, found) for arm, found in cores.scaling(session.results).items())
+    notes = tuple(map(_model, cores.scaling(session.results)))
     return Table(title="Cores: what threads and processes really use", head=head, rows=tuple(rows), notes=notes)
 
 
-def _model(arm: str, found: Fit) -> str:
+def _model(model: cores.Model) -> str:
     """A speed-up model in a line."""
+    found = model.fit
+    whose = ", ".join(part for part in (model.build, model.machine, model.arm) if part)
 
     def share(one: Estimate) -> str:
         return f"{units.share(one.value)} ({units.interval(one.low, one.high, 'share')})"
 
     points = f"{found.points} point" + "s" * (found.points > 1)
-    text = f"{found.model}, {arm}: serial share {share(found.serial)} from {points}"
+    text = f"{found.model}, {whose}: serial share {share(found.serial)} from {points}"
     if found.coherency is None:
         return text + "; contention not identifiable"
     return f"{text}; coherency {share(found.coherency)}"

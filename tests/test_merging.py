@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import archive, merging, reports, summary
+from lab import archive, cores, merging, reports, summary
 from lab.errors import UsageError
 from lab.model import CellResult, Session, Status
 from tests import scripts
@@ -89,6 +89,17 @@ def test_machines_are_numbered_in_the_labels_of_their_cells() -> None:
     joined = merging.join([one(2), other])
     assert [result.cell.label for result in joined.results][::2] == ["2, machine 1", "2, machine 2"]
     assert sum("note: " in note for note in joined.notes) == 2
+
+
+def test_each_machine_has_a_speed_up_model_of_its_own() -> None:
+    found = []
+    for number, threads in enumerate((1.0, 2.0), 1):
+        ran = scripts.ran(2, {"gil": scripts.gil(2, threads=threads)})
+        machine = dataclasses.replace(scripts.TWO_CPUS, host_cpus=tuple(range(2 * number)))
+        found.append(dataclasses.replace(scripts.session(ran, experiments=("gil",), machine=machine), id=str(number)))
+    models = [one for one in cores.scaling(merging.join(found).results) if one.arm == "threads"]
+    assert [one.machine for one in models] == ["machine 1", "machine 2"]
+    assert [round(one.fit.serial.value) for one in models] == [1, 0]
 
 
 def test_a_cell_that_one_machine_lacks_gives_way_to_one_that_was_measured() -> None:

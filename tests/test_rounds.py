@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 import pytest
 
-from lab import cores
+from lab import cores, summary
 from lab.experiments import _rounds, gil
 from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
 from lab.experiments._turns import Tally
@@ -54,8 +55,29 @@ def test_in_a_round_one_worker_alone_has_as_many_blocks_on_each_cpu(count: int) 
 def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:
     said = scripts.gil(2)
     said[3][1]["values"]["threads"]["rate"] = 0.0
-    found = cores.scaling([scripts.ran(2, {"gil": said})])
+    found = {one.arm: one.fit for one in cores.scaling([scripts.ran(2, {"gil": said})])}
     assert found["threads"].serial.value == pytest.approx(1.0, abs=0.05)
+
+
+def test_each_build_has_a_speed_up_model_of_its_own() -> None:
+    pythons = {"3.13": scripts.python(), "3.13t": scripts.python(gil=False)}
+    threads = {"3.13": 1.0, "3.13t": 2.0}
+    locked, free = (
+        scripts.on_builds({label: python}, (2,), {"gil": scripts.gil(2, threads=threads[label])})
+        for label, python in pythons.items()
+    )
+    found = {(one.build, one.arm): one.fit for one in cores.scaling([*locked.results, *free.results])}
+    assert [one.points for one in found.values()] == [1, 1, 1, 1]
+    assert found["3.13", "threads"].serial.value == pytest.approx(1.0, abs=0.05)
+    assert found["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
+    both = dataclasses.replace(locked, results=[*locked.results, *free.results])
+    (table,) = [table for table in summary.tables(both) if table.title.startswith("Cores")]
+    assert [note.partition(": ")[0] for note in table.notes] == [
+        "Amdahl, 3.13, threads",
+        "Amdahl, 3.13, processes",
+        "Amdahl, 3.13t, threads",
+        "Amdahl, 3.13t, processes",
+    ]
 
 
 @pytest.mark.parametrize(

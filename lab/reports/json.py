@@ -45,14 +45,16 @@ def document(session: Session) -> dict[str, Any]:
         "verdicts": [_verdict(one) for one in session.judgements],
         "scaling": [
             {
-                "arm": arm,
-                "model": found.model,
-                "points": found.points,
-                "contention_identifiable": found.contention_identifiable,
-                "serial": found.serial._asdict(),
-                "coherency": found.coherency._asdict() if found.coherency else None,
+                "python": one.build or None,
+                "on": one.machine or None,
+                "arm": one.arm,
+                "model": one.fit.model,
+                "points": one.fit.points,
+                "contention_identifiable": one.fit.contention_identifiable,
+                "serial": one.fit.serial._asdict(),
+                "coherency": one.fit.coherency._asdict() if one.fit.coherency else None,
             }
-            for arm, found in cores.scaling(session.results).items()
+            for one in cores.scaling(session.results)
         ],
         "changes": [dataclasses.asdict(one) for one in session.changes],
         "quantities": [dataclasses.asdict(one) for one in session.quantities],
