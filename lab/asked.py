@@ -30,8 +30,6 @@ EVERY = "all"
 #: No interval gets narrower than this on any machine that does anything else.
 NARROWEST = 0.001
 
-_CELL_GRACE_SECONDS = 30.0
-
 #: Seeds are below this.
 SEEDS = 2**32
 
@@ -179,9 +177,9 @@ def check_seconds(limit: float) -> float:
 
 def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
     """What an engine is asked to run, with its deadlines."""
-    from lab.model import Job
+    from lab.model import GRACE_SECONDS, Job
 
-    each = 20 + 2 * seconds
+    each = 20 + 2 * seconds  # more than any takes: it ends one that hangs, and no other
     return Job(
         session=session,
         cell=cell,
@@ -189,8 +187,7 @@ def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: floa
         seconds=seconds,
         width=width,
         experiment_deadline=each,
-        # One experiment may hang to its deadline; the others take a few seconds each.
-        cell_deadline=each + seconds + 5 * len(experiments) + _CELL_GRACE_SECONDS,
+        cell_deadline=each * len(experiments) + GRACE_SECONDS,
         seed=seed,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import signal
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -65,16 +66,18 @@ def quota_of(host_config: Mapping[str, Any]) -> float | None:
     return float(quota / period) if quota > 0 else None
 
 
-def how_it_ended(state: dict[str, Any], overdue: bool) -> str | None:
-    """What ended a container, where it did not end by itself; ``overdue``: it was ended for its deadline."""
-    code = state.get("ExitCode")
-    if overdue:
-        return "it passed its deadline and was ended"
+def how_it_ended(state: dict[str, Any], ended: str | None = None) -> str | None:
+    """What ended a container, where it did not end by itself; ``ended`` is why we did, where we did."""
+    number = (state.get("ExitCode") or 0) - 128  # as an init and a shell pass a signal on
+    if ended:
+        return ended
     if state.get("OOMKilled"):
         return "it was killed for want of memory (OOM)"
     if state.get("Error"):
         return str(state["Error"])
-    return f"the worker was killed (exit code {code})" if code in (137, 139, 134) else None
+    if number not in signal.valid_signals():
+        return None
+    return f"the worker was killed by signal {number} ({signal.strsignal(number)})"
 
 
 def remove_container(client: DockerClient, container: str) -> None:
@@ -167,7 +170,7 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
             outcome=Outcome(
                 exit_code=state["ExitCode"] if ended else None,
                 # An experiment may have run out of memory in a cell that went on: its records say so.
-                reason=failure or (how_it_ended(state, overdue=False) if ended and state["ExitCode"] else None),
+                reason=failure or (how_it_ended(state) if ended and state["ExitCode"] else None),
                 outside={
                     "cpuset": details["HostConfig"].get("CpusetCpus"),
                     "quota_cpus": quota_of(details["HostConfig"]),

@@ -234,6 +234,8 @@ def _asked(client: DockerClient, name: str, interpreter: str) -> Answer | None:
         entrypoint=[interpreter],
         command=["-I", "-S", "-c", SOURCE],
         user="65534:65534",
+        working_dir="/",
+        healthcheck={"test": ["NONE"]},
         labels={SESSION_LABEL: "images"},
         host_config=api.create_host_config(
             network_mode="none", read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"]

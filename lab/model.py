@@ -96,6 +96,10 @@ class Cell:
         return self.label.removeprefix(f"{self.build}, ") if self.build else self.label
 
 
+#: What a worker takes at most before, between and after its experiments, in seconds.
+GRACE_SECONDS = 30.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What an engine is asked to run: a cell, and what the worker in it does.
@@ -113,6 +117,12 @@ class Job:
     experiment_deadline: float
     cell_deadline: float
     seed: int = 1
+
+    @property
+    def longest_silence(self) -> float:
+        """How long its worker may be without a word, in seconds: an experiment that passes its deadline ends with a
+        record."""
+        return self.experiment_deadline + GRACE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -255,11 +255,31 @@ def test_an_image_with_an_old_python_is_named(lab: Lab, api: Engine) -> None:
     assert "the image multicore-lab-base:3.13 has Python 3.6; a cell needs Python 3.9 or later" in err
 
 
-def test_an_image_that_does_something_else_is_quoted(lab: Lab, api: Engine) -> None:
-    api.cells["probe"] = Play(stderr=b"usage: python3 [--frobnicate]\n", exit_code=2)
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        pytest.param(
+            Play(stderr=b"usage: python3 [--frobnicate]\n", exit_code=2),
+            "did not run the probe: 2; it said 'usage: python3 [--frobnicate]'",
+            id="another program",
+        ),
+        pytest.param(
+            Play(stderr=b"python3: error while loading shared libraries: libpython3.so: No such file\n", exit_code=127),
+            "did not run the probe: 127; it said 'python3: error while loading shared libraries: libpython3.so",
+            id="a library is missing",
+        ),
+        pytest.param(
+            Play(error="failed to write to cgroup: no such file or directory: unknown"),
+            "failed to write to cgroup: no such file or directory",
+            id="the engine cannot start anything",
+        ),
+    ],
+)
+def test_an_image_that_does_something_else_is_quoted(lab: Lab, api: Engine, play: Play, words: str) -> None:
+    api.cells["probe"] = play
     code, _, err = run(lab)
     assert code == 3
-    assert "did not run the probe: 2; it said 'usage: python3 [--frobnicate]'" in err
+    assert words in err
 
 
 def test_a_cpu_set_that_the_kernel_discards_taints_the_cell(lab: Lab, api: Engine) -> None:
@@ -316,7 +336,8 @@ def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engi
     ("play", "reason"),
     [
         (Play(stdout=WHOLE[:700], exit_code=1), "a torn last line; the end record is missing"),
-        (Play(stdout=WHOLE[:700], exit_code=137), "the worker was killed (exit code 137)"),
+        (Play(stdout=WHOLE[:700], exit_code=137), "the worker was killed by signal 9 (Killed)"),
+        (Play(stdout=WHOLE[:700], exit_code=132), "the worker was killed by signal 4 (Illegal instruction)"),
         (Play(stdout=WHOLE[:700], exit_code=137, out_of_memory=True), "it was killed for want of memory (OOM)"),
         (
             Play(stderr=b"Traceback\nImportError: no _posixsubprocess\n", exit_code=1),
@@ -325,7 +346,7 @@ def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engi
         (Play(stdout=b"x" * 2**20), "a line longer than 8192 bytes"),
         (Play(stdout=b"\xff\xfe\xfd\n" + WHOLE), "a line that is not a record"),
     ],
-    ids=["exits 1", "killed", "out of memory", "dies at once", "a megabyte without a newline", "invalid UTF-8"],
+    ids=["exits 1", "killed", "an instruction that the CPU has not", "out of memory", "dies at once", "a megabyte without a newline", "invalid UTF-8"],
 )
 def test_a_worker_that_ends_badly_costs_its_cell_and_no_other(lab: Lab, api: Engine, play: Play, reason: str) -> None:
     api.cells["cpu1"] = play

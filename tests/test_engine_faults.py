@@ -59,7 +59,7 @@ def outcome(
     ("name", "reason"),
     [
         ("exits", "exits exited with status 3"),
-        ("kills", "the worker was killed (exit code 137); the end record is missing"),
+        ("kills", "the worker was killed by signal 9 (Killed); the end record is missing"),
     ],
 )
 def test_a_worker_that_ends_badly_in_a_container_says_how(docker: Docker, name: str, reason: str) -> None:
@@ -93,7 +93,7 @@ def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(docker: Docker) -> N
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        ("kill", "the worker was killed (exit code 137); the end record is missing"),
+        ("kill", "the worker was killed by signal 9 (Killed); the end record is missing"),
         ("stop", "hangs the cell was asked to stop"),
         ("remove", "No such container"),
     ],

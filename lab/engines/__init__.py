@@ -9,6 +9,7 @@ import json
 import pkgutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +69,32 @@ def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
     finally:
         if thread.ident is not None:
             thread.join()
+
+
+class Patience:
+    """How long a worker is waited for: ``seconds`` in all, and ``silence`` seconds (by default as long) without a
+    word. One that hangs is known sooner by its silence than by all the time that a whole cell may take."""
+
+    def __init__(self, seconds: float, silence: float | None = None) -> None:
+        self._silence = seconds if silence is None else silence
+        self._last = time.monotonic()
+        self._end = self._last + seconds
+
+    def heard(self) -> None:
+        """It has said something."""
+        self._last = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """How many seconds more it has; below zero when it has none."""
+        return min(self._end, self._last + self._silence) - time.monotonic()
+
+    @property
+    def why(self) -> str:
+        """What to say of a worker that was ended because there were none left."""
+        if self._last + self._silence < self._end:
+            return f"it said nothing for {self._silence:g} s and was ended"
+        return "it passed its deadline and was ended"
 
 
 @contextlib.contextmanager

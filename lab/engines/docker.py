@@ -29,7 +29,7 @@ from lab.containers import (
     short,
     translated,
 )
-from lab.engines import Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
+from lab.engines import Patience, Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 from lab.records import read
@@ -160,33 +160,12 @@ class Docker:
         self._removals: list[threading.Thread] = []
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
-        job = probe_order(self._session)
         with translated("asking the engine what it is"):
             info, version = self._client.info(), self._client.version()
         with translated(f"looking at the image {self._image}"):
             image = self._client.images.get(self._image)
         _refuse_emulation(self._image, str(image.attrs.get("Architecture") or ""), str(info.get("Architecture") or ""))
-        stream, outcome = b"", Outcome(exit_code=None)
-        for name in self._interpreters:
-            self._await_removals()  # the next try has the same name
-            pieces: list[bytes] = []
-            with contextlib.suppress(_NoInterpreterError), alongside(meanwhile, pieces.append) as sink:
-                outcome = self._cell(name, None, self._probe, job, sink, _PROBE_SECONDS)
-                stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
-                if stream or outcome.exit_code != _NO_SUCH_PROGRAM:
-                    self._interpreters = (name,)
-                    break
-        else:
-            raise ImageError(
-                f"the image {self._image} has no {', '.join(_INTERPRETERS)} on its PATH; name an image with"
-                " Python 3.9 or later, such as --image python:3.13-slim"
-            )
-        if not stream:
-            said = outcome.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
-            raise ImageError(
-                f"the image {self._image} did not run the probe: {outcome.reason or outcome.exit_code}; it said"
-                f" {said[0]!r}; try another image"
-            )
+        stream = self._ask(meanwhile)
         no_quota = None if info.get("CpuCfsQuota", True) else "this engine's kernel has no CPU quotas"
         details = {
             "engine_version": version.get("Version"),
@@ -199,10 +178,40 @@ class Docker:
         }
         return replace(machine_from("docker", stream, self._image, details), no_quota=no_quota)
 
+    def _ask(self, meanwhile: Callable[[], object]) -> bytes:
+        """What a probe says, through the first of Python's names that answers; that name is kept. Raises ImageError."""
+        failed: list[Outcome] = []
+        for name in self._interpreters:
+            self._await_removals()  # the next try has the same name
+            pieces: list[bytes] = []
+            with contextlib.suppress(_NoInterpreterError), alongside(meanwhile, pieces.append) as sink:
+                outcome = self._cell(name, None, self._probe, probe_order(self._session), sink, Patience(_PROBE_SECONDS))
+                stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
+                if stream:
+                    self._interpreters = (name,)
+                    return stream
+                missing = outcome.exit_code == _NO_SUCH_PROGRAM
+                # An init says that it could not exec it; a Python that lacks a library ends with the same code.
+                if not missing or (outcome.stderr_tail and "exec" not in outcome.stderr_tail):
+                    failed.append(outcome)
+                if not missing:
+                    break
+        if not failed:
+            raise ImageError(
+                f"the image {self._image} has no {', '.join(_INTERPRETERS)} on its PATH; name an image with"
+                " Python 3.9 or later, such as --image python:3.13-slim"
+            )
+        first = failed[0]
+        said = first.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
+        raise ImageError(
+            f"the image {self._image} did not run the probe: {first.reason or first.exit_code}; it said"
+            f" {said[0]!r}; try another image"
+        )
+
     def run(self, job: Job, sink: Sink) -> Outcome:
-        payload = order(job, None)
+        payload, patience = order(job, None), Patience(job.cell_deadline, job.longest_silence)
         try:
-            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, job.cell_deadline)
+            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, patience)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -223,7 +232,7 @@ class Docker:
         name: str,
         payload: dict[str, Any],
         sink: Sink,
-        seconds: float,
+        patience: Patience,
     ) -> Outcome:
         api = self._client.api
         with translated(f"creating the container of {name}"), undisturbed():
@@ -232,6 +241,8 @@ class Docker:
                 entrypoint=[interpreter],
                 command=[*self._arguments, *command(cell_code(payload["experiments"]), payload)],
                 user="65534:65534",
+                working_dir="/",  # that user may not enter the image's own
+                healthcheck={"test": ["NONE"]},  # it would run beside what is measured, on the same CPUs
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={**_NOT_OF_COMPOSE, SESSION_LABEL: self._session, CELL_LABEL: name},
                 host_config=api.create_host_config(**settings(cell, self._session)),
@@ -239,7 +250,7 @@ class Docker:
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, list(made.get("Warnings") or []), sink, seconds)
+            outcome = self._watch(container, interpreter, list(made.get("Warnings") or []), sink, patience)
         except BaseException:  # not swallowed: also at an interruption the container goes first
             with undisturbed():
                 remove_it()
@@ -253,25 +264,29 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(self, container: str, warnings: list[str], sink: Sink, seconds: float) -> Outcome:
+    def _watch(
+        self, container: str, interpreter: str, warnings: list[str], sink: Sink, patience: Patience
+    ) -> Outcome:
         api = self._client.api
-        tail, live, overdue = b"", b"", False
+        tail, live = b"", b""
+        ended: str | None = None
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
             stack.callback(attached.hang_up, stream)
             sink(b"")
-            deadline = time.monotonic() + seconds
             look_at = time.monotonic() + _LOOK_SECONDS
-            _start(api, container)
+            _start(api, container, interpreter)
             for (out, error), over in attached.frames(stream):
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
-                if time.monotonic() > deadline:
-                    if overdue:  # it does not even die; it will be removed by force
+                if out:
+                    patience.heard()
+                if patience.left < 0:
+                    if ended:  # it does not even die; it will be removed by force
                         details = api.inspect_container(container)
                         break
-                    overdue, deadline = True, time.monotonic() + _KILL_SECONDS
+                    ended, patience = patience.why, Patience(_KILL_SECONDS)
                     with contextlib.suppress(Exception):  # of the SDK or of HTTP; what cannot be ended is removed
                         api.kill(container)
                 if over or time.monotonic() > look_at:
@@ -284,7 +299,7 @@ class Docker:
         state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
-            reason=how_it_ended(state, overdue),
+            reason=how_it_ended(state, ended),
             outside={
                 "cpuset": details["HostConfig"].get("CpusetCpus"),
                 "quota_cpus": quota_of(details["HostConfig"]),
@@ -315,12 +330,13 @@ class _NoInterpreterError(Exception):
     """The image has no such program."""
 
 
-def _start(api: Any, container: str) -> None:
+def _start(api: Any, container: str, interpreter: str) -> None:
     from docker.errors import APIError
 
     try:
         api.start(container)
     except APIError as error:
-        if any(sign in str(error) for sign in ("executable file not found", "no such file or directory")):
+        # Where there is an init, it is the one that says so; and it may be what is missing.
+        if "executable file" in str(error) and interpreter in str(error):
             raise _NoInterpreterError(short(error)) from error
         raise

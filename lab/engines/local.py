@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab import cpuset
 from lab.cell_code import cell_code
-from lab.engines import Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
+from lab.engines import Patience, Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
 from lab.errors import CellError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 
@@ -57,22 +57,21 @@ class Local:
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         pieces: list[bytes] = []
         with alongside(meanwhile, pieces.append) as sink:
-            outcome = self._cell(probe_order("probe"), sink, _PROBE_SECONDS)
+            outcome = self._cell(probe_order("probe"), sink, Patience(_PROBE_SECONDS))
         if outcome.reason:
             raise ImageError(f"{self._interpreter} did not run the probe: {outcome.reason}; name another Python")
         machine = machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})
         return replace(machine, no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        return self._cell(order(job, list(job.cell.cpus)), sink, job.cell_deadline)
+        return self._cell(order(job, list(job.cell.cpus)), sink, Patience(job.cell_deadline, job.longest_silence))
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _cell(self, payload: Mapping[str, object], sink: Sink, seconds: float) -> Outcome:
+    def _cell(self, payload: Mapping[str, object], sink: Sink, patience: Patience) -> Outcome:
         mark = secrets.token_hex(8)
         sink(b"")
-        deadline = time.monotonic() + seconds
         try:
             worker = subprocess.Popen(
                 [self._interpreter, *self._arguments, *command(self._code, payload)],
@@ -95,7 +94,7 @@ class Local:
             sink(piece)
 
         try:
-            tail, reason = _pump(worker, look, deadline)
+            tail, reason = _pump(worker, look, patience)
         finally:
             with undisturbed():
                 _end(worker, mark)
@@ -105,16 +104,16 @@ class Local:
         return Outcome(exit_code=code, reason=reason, outside=seen, stderr_tail=tail)
 
 
-def _pump(worker: subprocess.Popen[bytes], sink: Sink, deadline: float) -> tuple[str, str | None]:
+def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Patience) -> tuple[str, str | None]:
     """Read both streams until they close. Returns (the end of standard error, ``None`` or why it was cut short)."""
     assert worker.stdout
     assert worker.stderr
     streams = {worker.stdout.fileno(): True, worker.stderr.fileno(): False}
     tail = b""
     while any(streams.values()):  # a stray grandchild may hold standard error open; only the records count
-        left = deadline - time.monotonic()
+        left = patience.left
         if left <= 0:
-            return tail.decode(errors="replace"), "it passed its deadline and was ended"
+            return tail.decode(errors="replace"), patience.why
         ended = worker.poll() is not None  # before looking for output: what it wrote last is not to be missed
         ready, _, _ = select.select(list(streams), [], [], min(left, _POLL_SECONDS))
         sink(b"")
@@ -123,6 +122,7 @@ def _pump(worker: subprocess.Popen[bytes], sink: Sink, deadline: float) -> tuple
             if not piece:
                 del streams[stream]
             elif stream == worker.stdout.fileno():
+                patience.heard()
                 sink(piece)
             else:
                 tail = (tail + piece)[-_STDERR_KEPT:]
