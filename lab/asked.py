@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -58,9 +59,16 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--python",
         action="append",
+        type=located,
         metavar="BUILD",
         help="a Python to run on, such as 3.9, 3.13t, 3.13t+gil, /path/to/python or all; repeat it for several",
     )
+
+
+def located(build: str) -> str:
+    """A build as it was written; a path so that it means the same in any folder, for the session remembers it."""
+    is_path = "/" in build and not build.endswith("/")  # that one is refused with what it was to be
+    return os.path.abspath(os.path.expanduser(build)) if is_path else build
 
 
 def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:

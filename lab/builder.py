@@ -55,11 +55,11 @@ def make(
         return name, False
     # One that is there and not current has to go, whatever its maker would say.
     old = images.found(client, name)
-    force = force or old is not None
+    anew = force or old is not None
     if build.free_threaded:
-        _compile(client, build, source, force, note)
+        _compile(client, build, source, anew, note)
     elif source == "debian" or not _take_official(client, build, source, force, note):
-        _run_debian_base(build.name, name, note, force)
+        _run_debian_base(build.name, name, note, anew)
     _prove(client, name, build)
     if old:
         images.remove_unnamed(client, [old["Id"]])

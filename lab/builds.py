@@ -63,19 +63,13 @@ class Build:
 
     @property
     def key(self) -> str:
-        """The label in letters, digits, dots, ``-`` and ``_`` alone, for ids and the names of files and containers."""
-        return re.sub(r"[^A-Za-z0-9._]+", "-", self.label).strip("-")
+        """See :func:`key`."""
+        return key(self.label)
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """What goes between the interpreter and its other arguments: ``-X gil=1``, ``-X cpu_count=3``."""
         return tuple(word for name, value in self._settings() for word in ("-X", f"{name}={value}"))
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The same options as variables, for a Python that does not run isolated: ``PYTHON_GIL``,
-        ``PYTHON_CPU_COUNT``."""
-        return {f"PYTHON_{name.upper()}": str(value) for name, value in self._settings()}
 
     def _settings(self) -> Iterator[tuple[str, int]]:
         if self.gil is not None:
@@ -102,11 +96,17 @@ class Build:
         )
 
 
+def key(label: str) -> str:
+    """A build's label in letters, digits, dots, ``-`` and ``_`` alone, for ids and the names of files and
+    containers."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
+
+
 def parse_many(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[Build, ...]:
     """The builds that were asked for, in their order; ``all`` stands for ``everything``. Raises UsageError.
 
     A value may name several, separated by commas. The same build twice is refused: it would be measured twice under one
-    name. Those that ``all`` adds are not repeated.
+    name. Those that ``all`` adds are not repeated; where ``everything`` is empty, those are left that were named.
     """
     wanted = [part.strip() for value in values for part in _parts(value)]
     found: list[Build] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab import builds, engines
 from lab.builds import Build
 from lab.engines import Engine, Sink, nothing
-from lab.errors import EngineError, ImageError, UsageError
+from lab.errors import CellError, EngineError, ImageError, UsageError
 from lab.model import Job, Machine, Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ class Wanted:
             raise UsageError("--image and --python both name a Python; leave one of them out")
         builds.parse_many(self.pythons)
 
+    def spare(self, chosen: Iterable[Build]) -> set[str]:
+        """The labels of those of these builds that ``all`` has added, and nobody has named."""
+        named = builds.parse_many(self.pythons, everything=())
+        return {build.label for build in chosen if build not in named}
+
     @property
     def paths(self) -> bool:
         """Whether a Python of this machine is named by its path, which no container has."""
@@ -48,36 +53,60 @@ class Wanted:
 
 
 class Several:
-    """One engine for cells of several builds: each cell goes to the engine of its build."""
+    """One engine for cells of several builds: each cell goes to the engine of its build.
 
-    def __init__(self, parts: Mapping[str, Engine]) -> None:
+    A build that does not answer, or whose interpreter crashes, costs its own cells; without the ``spare`` ones, which
+    nobody has named, the run goes on, and ``note`` takes a line on each.
+    """
+
+    def __init__(self, parts: Mapping[str, Engine], spare: Container[str] = (), note: Note = lambda line: None) -> None:
         self.parts = dict(parts)
+        self._spare, self._note = spare, note
+        self._failed: dict[str, EngineError] = {}
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
-        """The machine, with every build's own proof in ``details["builds"]``. Raises as each of them does."""
+        """The machine, with every build's own proof in ``details["builds"]``, nothing known of one that failed. Raises
+        as the first of them does where all do."""
         with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
             tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
-            found = pool.map(lambda one, task: one.probe(task), self.parts.values(), tasks)
-            machines: dict[str, Machine] = dict(zip(self.parts, found, strict=True))
-        first: Machine = next(iter(machines.values()))
-        proofs = [
-            {
-                "build": label,
-                "image": one.image,
-                "image_id": one.details.get("image_id"),
-                "python": dict(one.python),
-                "proof": one.details.get("build"),
-            }
-            for label, one in machines.items()
-        ]
-        return replace(first, details={**first.details, "builds": proofs})
+            said = dict(zip(self.parts, pool.map(_asked, self.parts.values(), tasks), strict=True))
+        self._failed = {label: one for label, one in said.items() if isinstance(one, EngineError)}
+        machines = [one for one in said.values() if isinstance(one, Machine)]
+        if not machines:
+            raise next(iter(self._failed.values()))
+        for label, error in self._failed.items():
+            self._note(f"without {label}: {error}" if label in self._spare else f"{label} will not run: {error}")
+        proofs = [_proof(label, one) for label, one in said.items() if isinstance(one, Machine) or label not in self._spare]
+        return replace(machines[0], details={**machines[0].details, "builds": proofs})
 
     def run(self, job: Job, sink: Sink) -> Outcome:
+        if job.cell.build in self._failed:
+            raise CellError(str(self._failed[job.cell.build]))
         return self.parts[job.cell.build].run(job, sink)
 
     def close(self) -> None:
         for one in self.parts.values():
             one.close()
+
+
+def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineError:
+    try:
+        return engine.probe(meanwhile)
+    except EngineError as error:
+        return error
+
+
+def _proof(label: str, said: Machine | EngineError) -> dict[str, Any]:
+    """What a build has proven to be; of one that failed nothing is known."""
+    if isinstance(said, EngineError):
+        return {"build": label, "image": None, "image_id": None, "python": {}, "proof": None}
+    return {
+        "build": label,
+        "image": said.image,
+        "image_id": said.details.get("image_id"),
+        "python": dict(said.python),
+        "proof": said.details.get("build"),
+    }
 
 
 def choose(
@@ -90,34 +119,34 @@ def choose(
     """
     wanted.check()
     if wanted.engine == "local" or (wanted.engine == "auto" and wanted.paths):
-        return _local(wanted, meanwhile)
+        return _local(wanted, note, meanwhile)
     try:
         engine, machine = _docker(wanted, session, pulling, meanwhile)
     except EngineError as error:
         if wanted.engine == "docker" or wanted.image:
             raise
         note(f"engine: local (docker: {error})")
-        return _local(wanted, meanwhile)
+        return _local(wanted, note, meanwhile)
     if wanted.engine == "auto":
-        images = [one["image"] for one in machine.details.get("builds", ())] or [machine.image]
+        images = [one["image"] for one in machine.details.get("builds", ()) if one["image"]] or [machine.image]
         note(f"engine: docker, image{'s' * (len(images) > 1)} {', '.join(map(str, images))}")
     return engine, machine
 
 
-def _local(wanted: Wanted, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
+def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
         return _probed(engines.make("local"), (), meanwhile)
     from lab import interpreters
 
     there = interpreters.find()
     chosen = builds.parse_many(wanted.pythons, everything=interpreters.usable_builds(there))
+    if not chosen:
+        raise EngineError("there is no Python on this machine that can run a cell; name the path of one with --python")
     parts: dict[str, Engine] = {}
     for build in chosen:
         found = interpreters.interpreter_of(build, there)
-        short = builds.proven(build, found.build).label  # a path says less than what it leads to, and is longer
-        label = build.label if short in parts else short
-        parts[label] = engines.make("local", interpreter=found.path, arguments=build.arguments)
-    return _probed(Several(parts), chosen, meanwhile)
+        parts[build.label] = engines.make("local", interpreter=found.path, arguments=build.arguments)
+    return _probed(Several(parts, wanted.spare(chosen), note), chosen, meanwhile)
 
 
 def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
@@ -128,7 +157,8 @@ def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[],
     client = client_for_this_environment()
     try:
         chosen = builds.parse_many(wanted.pythons)
-        images = _images(client, chosen, wanted.images, everything="all" in wanted.pythons, pulling=pulling)
+        spare = wanted.spare(chosen)
+        images = _images(client, chosen, wanted.images, spare, pulling)
     finally:
         client.close()
     parts: dict[str, Engine] = {}
@@ -136,13 +166,13 @@ def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[],
         parts[build.label] = engines.make(
             "docker", image=image, session=session, note=pulling, arguments=build.arguments, key=build.key
         )
-    return _probed(Several(parts), tuple(images), meanwhile)
+    return _probed(Several(parts, spare, pulling), tuple(images), meanwhile)
 
 
 def _images(
-    client: DockerClient, chosen: Sequence[Build], known: Mapping[str, str], *, everything: bool, pulling: Note
+    client: DockerClient, chosen: Sequence[Build], known: Mapping[str, str], spare: Container[str], pulling: Note
 ) -> dict[Build, str]:
-    """The image of each build, the known one or one of its name; of ``all`` those that are there.
+    """The image of each build, the known one or one of its name; of the spare ones those that are there.
 
     Raises ImageError when one asked for is not.
     """
@@ -153,7 +183,7 @@ def _images(
         try:
             found[build] = known.get(build.label) or image_of(client, build, pulling)
         except ImageError:
-            if not everything:
+            if build.label not in spare:
                 raise
             missing.append(build.name)
     if not found:
@@ -167,8 +197,10 @@ def _probed(engine: Engine, chosen: Sequence[Build], meanwhile: Callable[[], obj
     """The engine and what it says of itself; closed again where that is not what was asked for."""
     try:
         machine = engine.probe(meanwhile)
-        for build, said in zip(chosen, machine.details.get("builds", ()), strict=True):
-            _check(build, said)
+        asked = {build.label: build for build in chosen}
+        for said in machine.details.get("builds", ()):
+            if said["python"]:
+                _check(asked[said["build"]], said)
     except BaseException:  # not swallowed: whatever it is, the engine is not to stay open
         engine.close()
         raise

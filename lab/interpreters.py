@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,25 +45,28 @@ def find(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     """Every interpreter in the usual places, each once, in the order in which they are preferred.
 
     The places, in this order: the active virtual environment (``VIRTUAL_ENV``) and the ``.venv`` of ``folder`` (the
-    current one), ``PATH``, pyenv's versions, uv's. What does not answer as a Python is left out. A virtual environment
-    stands for the Python that it was made from, which is what a cell runs: it has the standard library only.
+    current one), each folder of ``PATH``, pyenv's versions, uv's, and the lab's own Python, unless an ``environment``
+    is given. What does not answer as a Python is left out. A virtual environment stands for the Python that it was made
+    from, which is what a cell runs: it has the standard library only.
     """
     where = os.environ if environment is None else environment
-    places = list(_once(_candidates(where, Path.cwd() if folder is None else folder)))
+    own = [("the lab's own", sys.executable)] if environment is None else []
+    places = list(_once([*_candidates(where, Path.cwd() if folder is None else folder), *own]))
     with ThreadPoolExecutor(_AT_A_TIME) as several:
         answers = list(several.map(ask, [path for _, path in places]))
-    found: dict[str, Interpreter] = {}
-    for (place, _), answer in zip(places, answers, strict=True):
+    found: dict[str, tuple[int, Interpreter]] = {}
+    order = list(dict.fromkeys(_preferred(*one) for one in places))
+    for one, answer in zip(places, answers, strict=True):
         if answer:
-            one = Interpreter(path=answer.executable, place=place, answer=answer)
-            found.setdefault(answer.executable, one)
-    order = list(dict.fromkeys(place for place, _ in places))
-    return tuple(
-        sorted(
-            found.values(),
-            key=lambda one: (order.index(one.place), one.build, one.answer.newest_first, one.path),
-        )
-    )
+            interpreter = Interpreter(path=answer.executable, place=one[0], answer=answer)
+            found.setdefault(answer.executable, (order.index(_preferred(*one)), interpreter))
+    ranked = sorted(found.values(), key=lambda one: (one[0], one[1].build, one[1].answer.newest_first, one[1].path))
+    return tuple(interpreter for _, interpreter in ranked)
+
+
+def _preferred(place: str, path: str) -> tuple[str, str]:
+    """What is preferred as one: a place, but each folder of ``PATH``, where the first one counts."""
+    return place, os.path.dirname(path) if place == "PATH" else ""
 
 
 def interpreter_of(build: Build, found: Sequence[Interpreter] | None = None) -> Interpreter:

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lab import changes, likeness, planner
+from lab import builds, changes, likeness, planner
 from lab.errors import UsageError
 from lab.experiments import load
 from lab.model import Cell, CellResult, Machine, Session, Status
@@ -95,7 +95,7 @@ def _cell(cell: Cell, build: str, machine: str) -> Cell:
     """The cell by what tells it apart in the joined session."""
     name, limit = cell.id, cell.limit
     if cell.build:
-        name = name.removeprefix(f"{planner.key(cell.build)}-")
+        name = name.removeprefix(f"{builds.key(cell.build)}-")
     if machine:
         name, limit = f"{name}-{machine.replace(' ', '')}", f"{limit}, {machine}"
     (found,) = planner.across((dataclasses.replace(cell, id=name, label=limit, machine=machine),), (build,) if build else ())

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lab import cpuset, hardware, placement, units
+from lab import builds, cpuset, hardware, placement, units
 from lab.errors import UsageError
 from lab.hardware import Topology
 from lab.model import Cell
@@ -121,15 +121,10 @@ def across(cells: Sequence[Cell], builds: Sequence[str]) -> tuple[Cell, ...]:
     if not builds:
         return tuple(cells)
     return tuple(
-        replace(cell, id=f"{key(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
+        replace(cell, id=f"{builds.key(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
         for cell in cells
         for build in builds
     )
-
-
-def key(build: str) -> str:
-    """A build as part of the name of a file and of a container: of a path its last parts."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", build).strip("-.")
 
 
 def describe(cell: Cell) -> str:

@@ -51,8 +51,3 @@ def judge(sentinel: CellResult, companion: CellResult) -> Packing:
 
 def _share(value: float) -> str:
     return units.share(value)
-
-
-def worthwhile(alone_seconds: Sequence[float], packed_seconds: float, check_seconds: float) -> bool:
-    """Whether packing saves more than it costs to find out whether it may be done."""
-    return sum(alone_seconds) - packed_seconds > check_seconds

@@ -326,6 +326,8 @@ def headline(session: Session) -> tuple[str, ...]:
 def _build(one: Mapping[str, Any]) -> str:
     """A build and what it proved to be: ``3.13t (3.13.5 without the GIL)``."""
     python = one["python"]
+    if not python:
+        return f"{one['build']} (it did not run)"
     name = "" if python["implementation"] == "CPython" else f"{python['implementation']} "
     gil = "" if python["gil_enabled"] else " without the GIL"
     return f"{one['build']} ({name}{python['release']}{gil})"

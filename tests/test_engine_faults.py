@@ -216,6 +216,38 @@ def test_a_real_image_with_an_old_python_is_named(
     )
 
 
+def test_an_image_whose_folder_is_locked_and_whose_health_is_checked_runs_all_the_same(
+    engine: DockerClient, image: str, name_of_an_image: str
+) -> None:
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        folder = tarfile.TarInfo("locked")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+        tar.addfile(folder)
+    made = engine.api.create_container(image, command=["true"])
+    try:
+        engine.api.put_archive(made["Id"], "/", memory.getvalue())
+        repository, _, tag = name_of_an_image.partition(":")
+        changes = ["WORKDIR /locked", "HEALTHCHECK --interval=1s CMD true"]
+        engine.api.commit(made["Id"], repository=repository, tag=tag, changes=changes)
+    finally:
+        engine.api.remove_container(made["Id"])
+    own = Docker(client_for_this_environment(), name_of_an_image, f"test-{uuid.uuid4().hex[:8]}")
+    seen: dict[str, object] = {}
+
+    def watch(reader: Reader) -> None:
+        if reader.records and not seen:
+            (found,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={own._session}"})
+            seen.update(engine.api.inspect_container(found["Id"])["Config"])
+
+    try:
+        result = outcome(own, "manager", watch=watch)  # it spawns: each child enters the folder of its parent
+    finally:
+        own.close()
+    assert (result.status, result.reason) == (Status.MEASURED, None)
+    assert (seen["WorkingDir"], seen["Healthcheck"]) == ("/", {"Test": ["NONE"]})
+
+
 STAND_IN = """#!{}
 import sys
 sys.version_info = (3, 6, 15, "final", 0)

@@ -157,6 +157,23 @@ def test_the_newest_release_of_the_first_place_is_chosen(world: dict[str, str], 
     assert interpreters.interpreter_of(parse("3.13"), interpreters.find(world, tmp_path)).place == "PATH"
 
 
+def test_on_path_the_first_folder_wins_as_in_a_shell(world: dict[str, str], tmp_path: Path) -> None:
+    world["PATH"] = f"{tmp_path}/mine:{tmp_path}/theirs"
+    pretender(tmp_path / "mine", "python3.13", release="3.13.1")
+    pretender(tmp_path / "theirs", "python3.13", release="3.13.5")
+    assert interpreters.interpreter_of(parse("3.13"), interpreters.find(world, tmp_path)).answer.release == "3.13.1"
+
+
+def test_the_labs_own_python_is_found_wherever_it_is(
+    monkeypatch: pytest.MonkeyPatch, world: dict[str, str], tmp_path: Path
+) -> None:
+    for name, value in {"PYENV_ROOT": "", "UV_PYTHON_INSTALL_DIR": "", "XDG_DATA_HOME": "", "VIRTUAL_ENV": ""}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", world["HOME"])
+    monkeypatch.setenv("PATH", world["PATH"])
+    assert [(one.place, one.path) for one in interpreters.find(folder=tmp_path)] == [("the lab's own", str(HERE))]
+
+
 def test_options_do_not_change_which_interpreter_it_is(world: dict[str, str], tmp_path: Path) -> None:
     pretender(tmp_path / "bin", "python3.13t", free_threaded=True, gil_enabled=False)
     pretender(tmp_path / "bin", "python3.13")

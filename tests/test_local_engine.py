@@ -155,6 +155,21 @@ def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs
     assert result.faults == ()
 
 
+def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "GRACE_SECONDS", -58.0)
+    result = cells.run_on(local, job("pipe", "hangs", experiment=60, cell=600))
+    assert result.reason
+    assert result.reason.startswith("it said nothing for 2 s and was ended")
+    assert any(record.kind == "finish" for record in result.records), "what ran before is kept"
+
+
+def test_a_cell_has_time_for_every_experiment_however_long_each_takes() -> None:
+    names = ("gil", "switching", "convoy", "cliff")
+    found = asked.job_of("s", Cell(id="cpu1", label="1", size=1, cpus=(0,)), names, 60.0, 0.01)
+    assert found.cell_deadline > len(names) * found.experiment_deadline > len(names) * found.seconds
+    assert found.experiment_deadline < found.longest_silence < found.cell_deadline
+
+
 def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(local: Local) -> None:
     begun = time.monotonic()
     result = cells.run_on(local, job("pipe", "hangs", experiment=60, cell=3))  # time enough for the first of them

@@ -174,7 +174,7 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
     from lab.records import read
 
     reader = read(stream)
-    where = f"the image {image}" if image else "this interpreter"
+    where = f"the image {image}" if image else details.get("interpreter", "this interpreter")
     if reader.refusal:
         raise ImageError(f"{where} has {reader.refusal}; a cell needs Python 3.9 or later: name another one")
     start = next((record.data for record in reader.records if record.kind == "start"), None)

@@ -312,7 +312,13 @@ class Docker:
 
 
 #: How kernels call the architectures of images (GOARCH), where they call them otherwise.
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    **dict.fromkeys(("armv6l", "armv7l", "armv8l"), "arm"),
+    **dict.fromkeys(("i386", "i586", "i686"), "386"),
+    "loongarch64": "loong64",
+}
 
 
 def _refuse_emulation(name: str, image: str, machine: str) -> None:

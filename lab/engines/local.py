@@ -58,9 +58,14 @@ class Local:
         pieces: list[bytes] = []
         with alongside(meanwhile, pieces.append) as sink:
             outcome = self._cell(probe_order("probe"), sink, Patience(_PROBE_SECONDS))
-        if outcome.reason:
-            raise ImageError(f"{self._interpreter} did not run the probe: {outcome.reason}; name another Python")
-        machine = machine_from("local", b"".join(pieces), None, {"interpreter": self._interpreter})
+        stream = b"".join(pieces)
+        if outcome.reason or not stream:
+            said = outcome.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
+            raise ImageError(
+                f"{self._interpreter} did not run the probe: {outcome.reason or outcome.exit_code}; it said"
+                f" {said[0]!r}; name another Python"
+            )
+        machine = machine_from("local", stream, None, {"interpreter": self._interpreter})
         return replace(machine, no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
