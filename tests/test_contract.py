@@ -49,7 +49,7 @@ every_experiment = pytest.mark.parametrize("name", experiments.names())
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_shipped_code_is_python_3_9_and_imports_the_standard_library_and_its_own_kind_only(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=9)
-    allowed = ("lab.experiments", "lab.stats", "lab.worker.cgroups") + (
+    allowed = ("lab.experiments", "lab.stats", "lab.worker.cgroups", "lab.worker.topology") + (
         ("lab.worker",) if path.parent.name == "worker" else ("lab.effective",) if path.parent == PACKAGE else ()
     )
     for module in imported(tree):

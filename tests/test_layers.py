@@ -137,6 +137,7 @@ EXCEPTIONS = {
     ("charts", "experiments.switching"): "the switch intervals that were tried are named there and nowhere else",
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
     ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
+    ("experiments", "worker.topology"): "a round has a block on each CPU where the cores are of several kinds",
     ("engines", "records"): "what a probe's records describe is the same for every engine",
 }
 

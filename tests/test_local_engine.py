@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import engines
+from lab import asked, engines, model
 from lab.engines import local as local_engine
 from lab.engines.local import Local
 from lab.errors import CellError, ImageError, Interrupted

@@ -20,12 +20,18 @@ TEAM = Arm("threads", "count", threads=2, clean=False)
 @pytest.mark.parametrize(
     ("arm", "tally", "cause"),
     [
-        pytest.param(CLEAN, Tally(100, 0.005, 0.005, 0.0), None, id="all well"),
-        pytest.param(CLEAN, Tally(100, 0.005, 0.0045, 0.0005), "run delay", id="it waited for a CPU"),
-        pytest.param(CLEAN, Tally(100, 0.005, 0.0045, 0.0), "lost time", id="it was taken off"),
-        pytest.param(CLEAN, Tally(100, 0.005, 0.005, None), None, id="a kernel without run delay"),
-        pytest.param(TEAM, Tally(100, 0.005, 0.0025, 0.0025), None, id="threads wait by their nature"),
-        pytest.param(TEAM, Tally(0, 0.005, 0.0, 0.005), "run delay", id="a team that came too late for anything"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.005, 0.0, 0.0), None, id="all well"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.0045, 0.0005, 0.0005), "run delay", id="it waited for a CPU"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.0045, 0.0, 0.0), "lost time", id="it was taken off"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.005, None, None), None, id="a kernel without run delay"),
+        pytest.param(TEAM, Tally(100, 0.005, 0.0025, 0.0025, 0.0025), None, id="threads wait by their nature"),
+        pytest.param(
+            TEAM._replace(clean=True, threads=64),
+            Tally(6400, 0.005, 0.319, 0.0006, 0.00005),
+            None,
+            id="each thread of many waited a little",
+        ),
+        pytest.param(TEAM, Tally(0, 0.005, 0.0, 0.005, 0.005), "run delay", id="a team that came too late for anything"),
     ],
 )
 def test_a_block_counts_unless_something_disturbed_it(arm: Arm, tally: Tally, cause: str | None) -> None:
@@ -50,6 +56,17 @@ def test_in_a_round_one_worker_alone_has_as_many_blocks_on_each_cpu(count: int) 
     had = collections.Counter(turn.cpus for _, turn in turns)
     assert len(had) == count
     assert len(set(had.values())) == 1
+
+
+def test_of_several_kinds_of_cores_one_worker_alone_is_on_each_cpu_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rounds, "kinds", lambda cpus: 2)
+    with Crew(range(6)) as crew:
+        assert crew._repeat(ALONE) == 6
+        assert crew._repeat(ALONE._replace(repeat=8)) == 8
+        assert crew._repeat(probe(6)) == 1
+    monkeypatch.setattr(_rounds, "kinds", lambda cpus: 1)
+    with Crew(range(6)) as crew:
+        assert crew._repeat(ALONE) == 1
 
 
 def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:

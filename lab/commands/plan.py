@@ -64,8 +64,8 @@ def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
         from lab import topology
         from lab.model import Machine
 
-        if options.image or options.engine != "auto":
-            raise UsageError("--topology plans without an engine; leave out --engine and --image")
+        if options.image or options.python or options.engine != "auto":
+            raise UsageError("--topology plans without an engine; leave out --engine, --image and --python")
         found = topology.read(options.topology)
         other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
         return other, f"on the machine in {options.topology}"

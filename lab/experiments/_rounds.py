@@ -20,6 +20,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 from lab.experiments._turns import Tally, Turn, begin
 from lab.experiments._workers import Workers
 from lab.worker.cgroups import throttled_periods
+from lab.worker.topology import kinds
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
 BLOCK_SECONDS = 0.005
@@ -97,6 +98,7 @@ class Crew(Workers):
     ) -> None:
         super().__init__()
         self.cpus = tuple(cpus)
+        self._kinds = kinds(self.cpus)
         self._quota_under_test = quota_under_test
         self._taken: dict[str, int] = collections.Counter()  # arm -> blocks
         self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
@@ -112,7 +114,7 @@ class Crew(Workers):
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
         plan: list[list[Arm]] = []
         for number in range(first, first + count):
-            present = [arm for arm in arms if number % arm.every == 0 for _ in range(arm.repeat)]
+            present = [arm for arm in arms if number % arm.every == 0 for _ in range(self._repeat(arm))]
             plan.append(order.sample(present, len(present)))
         turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         throttled = throttled_periods()
@@ -155,6 +157,12 @@ class Crew(Workers):
         cause = self._disturbed(stopped, probed)
         return dict(measured, **{name: dict(block, disturbed=cause) for name, block in found.items()})
 
+    def _repeat(self, arm: Arm) -> int:
+        """How many blocks an arm has in a round. Where cores are of several kinds, one worker alone has a block on each
+        CPU: what all do together is held against their mean, not against that of one kind."""
+        alone = arm.processes * arm.threads == 1 and not arm.pinned
+        return max(arm.repeat, len(self.cpus)) if alone and self._kinds > 1 else arm.repeat
+
     def _disturbed(self, stopped: int, cause: str | None) -> str | None:
         """Why blocks must not count, when a quota stopped them in so many periods and this seems to have disturbed
         them. A worker that a quota stops looks as one that waits for its CPU: then nothing can be said of neighbours,
@@ -188,9 +196,9 @@ class Crew(Workers):
 
 def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     """One block: ``rate`` (payloads per second), ``cores`` (CPU seconds per second of wall), ``delay`` and ``lost``
-    (shares of wall time, of the worst worker; ``None`` where they are not known), ``disturbed`` (why it must not
-    count, or ``None``)."""
-    delays = [tally.delay / tally.wall for tally in tallies if tally.delay is not None]
+    (shares of wall time, of the thread that waited longest and of the worker that lost most; ``None`` where they are
+    not known), ``disturbed`` (why it must not count, or ``None``)."""
+    delays = [tally.longest_delay / tally.wall for tally in tallies if tally.longest_delay is not None]
     # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
     told = tallies if arm.threads == 1 or arm.clean else ()
     lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in told]

@@ -28,12 +28,14 @@ class Turn(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What a worker did in one block: payloads ended, and seconds of wall, CPU and run delay (``None``: not known)."""
+    """What a worker did in one block: payloads ended, and seconds of wall, CPU and run delay (``None``: not known).
+    Of a team CPU and ``delay`` are those of all threads, ``longest_delay`` that of the thread which waited longest."""
 
     units: int
     wall: float
     cpu: float
     delay: float | None
+    longest_delay: float | None
 
 
 def begin(turn: Any) -> Callable[[Sequence[Turn]], list[Tally]]:
@@ -74,7 +76,8 @@ def _alone(turn: Turn, number: int, tools: Tools) -> Tally:
     cpu = time.thread_time() - cpu
     after = run_delay()
     # Wall time counts from the timetable's start, so that a worker which came late to its CPU shows it.
-    return Tally(units, now - turn.start, cpu, None if delay is None or after is None else after - delay)
+    waited = None if delay is None or after is None else after - delay
+    return Tally(units, now - turn.start, cpu, waited, waited)
 
 
 def _team(turn: Turn, tools: Tools) -> Tally:
@@ -89,17 +92,21 @@ def _team(turn: Turn, tools: Tools) -> Tally:
         else:
             tallies.append(_alone(turn, number, tools))
 
+    # A new thread inherits the CPUs that this one may use: where that is one, the team would have to spread first.
+    os.sched_setaffinity(0, set().union(*turn.cpus))
     team = [threading.Thread(target=work, args=(number,)) for number in numbers]
     for thread in team:
         thread.start()
     for thread in team:
         thread.join()
     delays = [tally.delay for tally in tallies if tally.delay is not None]
+    known = len(delays) == len(tallies)
     return Tally(
         sum(tally.units for tally in tallies),
         max(tally.wall for tally in tallies),
         sum(tally.cpu for tally in tallies),
-        sum(delays) if len(delays) == len(tallies) else None,
+        sum(delays) if known else None,
+        max(delays) if known else None,
     )
 
 

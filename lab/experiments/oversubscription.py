@@ -170,8 +170,7 @@ def own_choice(rounds: Sequence[Round], plan: Plan) -> Finding:
 
 
 def expect_own_choice(facts: Facts) -> str | None:
-    """As far as is known which number ``Pool()`` takes: the host's CPUs up to 3.12, then the affinity mask's."""
-    mine = facts.cpus if facts.version >= (3, 13) else facts.host_cpus
+    mine, _ = pool.own_number(facts)
     fitting = math.ceil(facts.rate)
     if mine == fitting:
         # Of a rate just above a whole number, one worker fewer makes nearly as much use, and is never stopped.

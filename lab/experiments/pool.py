@@ -97,20 +97,24 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     if same:
         reason = "Pool() started %d for %s" % (workers, have)
     else:
-        believed = {
-            facts.host_cpus: "the host's CPUs",
-            facts.cpus: "the CPUs in the affinity mask",
-            facts.told_cpus: "what -X cpu_count says",
-        }
-        source = believed.get(workers, "something else")
-        reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, source)
+        number, source = own_number(facts)
+        counts = source if workers == number else "something else"
+        reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, counts)
     return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
 
 
+def own_number(facts: Facts) -> tuple[int, str]:
+    """How many workers ``Pool()`` starts, and what that is a count of. Up to 3.12 it asks os.cpu_count(), from 3.13
+    os.process_cpu_count(), which ``-X cpu_count`` overrides; no release looks at the quota."""
+    if facts.version < (3, 13):
+        return facts.host_cpus, "the host's CPUs"
+    if facts.told_cpus:
+        return facts.told_cpus, "what -X cpu_count says"
+    return facts.cpus, "the CPUs in the affinity mask"
+
+
 def expect_default_size(facts: Facts) -> str | None:
-    """Up to 3.12 Pool() asks os.cpu_count(), from 3.13 os.process_cpu_count(); no release looks at the quota."""
-    believed = facts.told_cpus or facts.cpus if facts.version >= (3, 13) else facts.host_cpus
-    return CONFIRMED if believed == facts.rate else REFUTED
+    return CONFIRMED if own_number(facts)[0] == facts.rate else REFUTED
 
 
 def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:

@@ -83,6 +83,9 @@ KINDS = {
     "function": Kind(another, use_function),
 }
 
+#: Threads that use one of these wait for its lock, by their nature; for the others they have no reason to wait.
+LOCKED = ("list", "attribute")
+
 # The crew's workers are forked, so they find what is put here.
 for _name, _kind in KINDS.items():
     PAYLOADS["own " + _name] = _kind.own
@@ -94,10 +97,13 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
     blocks of threads can be as short as all others, and threads on objects of their own have no reason to wait."""
     workers = max(2, cpus)
     free = workers <= cpus
-    shared = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS if gil else BLOCK_SECONDS)
-    own = shared if gil else shared._replace(clean=free, repeat=REPEAT)
+    waiting = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    if not gil:
+        waiting = waiting._replace(seconds=BLOCK_SECONDS, repeat=REPEAT)
+    own = waiting if gil else waiting._replace(clean=free)
     arms = [ALONE._replace(repeat=REPEAT), probe(cpus)._replace(repeat=REPEAT)]
     for name in KINDS:
+        shared = waiting if name in LOCKED else own
         arms += [
             Arm("one, " + name, "own " + name),
             Arm("processes, " + name, "own " + name, processes=workers, clean=free, repeat=REPEAT),
