@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
@@ -68,7 +68,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 def located(build: str) -> str:
     """A build as it was written; a path so that it means the same in any folder, for the session remembers it."""
     is_path = "/" in build and not build.endswith("/")  # that one is refused with what it was to be
-    return os.path.abspath(os.path.expanduser(build)) if is_path else build
+    return str(Path(build).expanduser().absolute()) if is_path else build
 
 
 def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:

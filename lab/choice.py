@@ -76,7 +76,8 @@ class Several:
             raise next(iter(self._failed.values()))
         for label, error in self._failed.items():
             self._note(f"without {label}: {error}" if label in self._spare else f"{label} will not run: {error}")
-        proofs = [_proof(label, one) for label, one in said.items() if isinstance(one, Machine) or label not in self._spare]
+        there = {label: one for label, one in said.items() if label not in self._failed or label not in self._spare}
+        proofs = [_proof(label, one) for label, one in there.items()]
         return replace(machines[0], details={**machines[0].details, "builds": proofs})
 
     def run(self, job: Job, sink: Sink) -> Outcome:

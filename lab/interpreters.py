@@ -66,7 +66,7 @@ def find(environment: Mapping[str, str] | None = None, folder: Path | None = Non
 
 def _preferred(place: str, path: str) -> tuple[str, str]:
     """What is preferred as one: a place, but each folder of ``PATH``, where the first one counts."""
-    return place, os.path.dirname(path) if place == "PATH" else ""
+    return place, str(Path(path).parent) if place == "PATH" else ""
 
 
 def interpreter_of(build: Build, found: Sequence[Interpreter] | None = None) -> Interpreter:

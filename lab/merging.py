@@ -98,7 +98,9 @@ def _cell(cell: Cell, build: str, machine: str) -> Cell:
         name = name.removeprefix(f"{builds.key(cell.build)}-")
     if machine:
         name, limit = f"{name}-{machine.replace(' ', '')}", f"{limit}, {machine}"
-    (found,) = planner.across((dataclasses.replace(cell, id=name, label=limit, machine=machine),), (build,) if build else ())
+    (found,) = planner.across(
+        (dataclasses.replace(cell, id=name, label=limit, machine=machine),), (build,) if build else ()
+    )
     return found
 
 

@@ -116,14 +116,14 @@ def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
     return ids
 
 
-def across(cells: Sequence[Cell], builds: Sequence[str]) -> tuple[Cell, ...]:
-    """Each of these cells on each of these builds, limit by limit; with no builds the cells as they are."""
-    if not builds:
+def across(cells: Sequence[Cell], labels: Sequence[str]) -> tuple[Cell, ...]:
+    """Each of these cells on each build of these labels, limit by limit; with no builds the cells as they are."""
+    if not labels:
         return tuple(cells)
     return tuple(
         replace(cell, id=f"{builds.key(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
         for cell in cells
-        for build in builds
+        for build in labels
     )
 
 

@@ -110,7 +110,9 @@ def test_an_interpreter_that_crashes_costs_the_cells_of_its_build() -> None:
 
 def test_one_that_nobody_named_is_left_out_when_it_crashes() -> None:
     said: list[str] = []
-    engine = choice.Several({"3.12": Broken(), "3.13": several({"3.13": machine()}).parts["3.13"]}, {"3.12"}, said.append)
+    engine = choice.Several(
+        {"3.12": Broken(), "3.13": several({"3.13": machine()}).parts["3.13"]}, {"3.12"}, said.append
+    )
     assert [one["build"] for one in engine.probe().details["builds"]] == ["3.13"]
     assert said == ["without 3.12: it was killed by signal 11"]
 

@@ -346,7 +346,15 @@ def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engi
         (Play(stdout=b"x" * 2**20), "a line longer than 8192 bytes"),
         (Play(stdout=b"\xff\xfe\xfd\n" + WHOLE), "a line that is not a record"),
     ],
-    ids=["exits 1", "killed", "an instruction that the CPU has not", "out of memory", "dies at once", "a megabyte without a newline", "invalid UTF-8"],
+    ids=[
+        "exits 1",
+        "killed",
+        "an instruction that the CPU has not",
+        "out of memory",
+        "dies at once",
+        "a megabyte without a newline",
+        "invalid UTF-8",
+    ],
 )
 def test_a_worker_that_ends_badly_costs_its_cell_and_no_other(lab: Lab, api: Engine, play: Play, reason: str) -> None:
     api.cells["cpu1"] = play

@@ -31,7 +31,9 @@ TEAM = Arm("threads", "count", threads=2, clean=False)
             None,
             id="each thread of many waited a little",
         ),
-        pytest.param(TEAM, Tally(0, 0.005, 0.0, 0.005, 0.005), "run delay", id="a team that came too late for anything"),
+        pytest.param(
+            TEAM, Tally(0, 0.005, 0.0, 0.005, 0.005), "run delay", id="a team that came too late for anything"
+        ),
     ],
 )
 def test_a_block_counts_unless_something_disturbed_it(arm: Arm, tally: Tally, cause: str | None) -> None:
@@ -87,7 +89,7 @@ def test_each_build_has_a_speed_up_model_of_its_own() -> None:
     assert [one.points for one in found.values()] == [1, 1, 1, 1]
     assert found["3.13", "threads"].serial.value == pytest.approx(1.0, abs=0.05)
     assert found["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
-    both = dataclasses.replace(locked, results=[*locked.results, *free.results])
+    both = dataclasses.replace(locked, results=(*locked.results, *free.results))
     (table,) = [table for table in summary.tables(both) if table.title.startswith("Cores")]
     assert [note.partition(": ")[0] for note in table.notes] == [
         "Amdahl, 3.13, threads",

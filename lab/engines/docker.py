@@ -185,7 +185,9 @@ class Docker:
             self._await_removals()  # the next try has the same name
             pieces: list[bytes] = []
             with contextlib.suppress(_NoInterpreterError), alongside(meanwhile, pieces.append) as sink:
-                outcome = self._cell(name, None, self._probe, probe_order(self._session), sink, Patience(_PROBE_SECONDS))
+                outcome = self._cell(
+                    name, None, self._probe, probe_order(self._session), sink, Patience(_PROBE_SECONDS)
+                )
                 stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
                 if stream:
                     self._interpreters = (name,)
@@ -264,9 +266,7 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(
-        self, container: str, interpreter: str, warnings: list[str], sink: Sink, patience: Patience
-    ) -> Outcome:
+    def _watch(self, container: str, interpreter: str, warnings: list[str], sink: Sink, patience: Patience) -> Outcome:
         api = self._client.api
         tail, live = b"", b""
         ended: str | None = None

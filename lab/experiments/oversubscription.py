@@ -39,6 +39,7 @@ from lab.experiments._pools import (
 from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._tails import quantile_ratio, quantile_times
 from lab.experiments._voice import Voice
+from lab.experiments.pool import pool_size
 from lab.stats import Estimate, median, over_rounds
 
 FEWEST_ROUNDS = 5
@@ -170,7 +171,7 @@ def own_choice(rounds: Sequence[Round], plan: Plan) -> Finding:
 
 
 def expect_own_choice(facts: Facts) -> str | None:
-    mine, _ = pool.own_number(facts)
+    mine, _ = pool_size(facts)
     fitting = math.ceil(facts.rate)
     if mine == fitting:
         # Of a rate just above a whole number, one worker fewer makes nearly as much use, and is never stopped.

@@ -97,13 +97,13 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     if same:
         reason = "Pool() started %d for %s" % (workers, have)
     else:
-        number, source = own_number(facts)
+        number, source = pool_size(facts)
         counts = source if workers == number else "something else"
         reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, counts)
     return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
 
 
-def own_number(facts: Facts) -> tuple[int, str]:
+def pool_size(facts: Facts) -> tuple[int, str]:
     """How many workers ``Pool()`` starts, and what that is a count of. Up to 3.12 it asks os.cpu_count(), from 3.13
     os.process_cpu_count(), which ``-X cpu_count`` overrides; no release looks at the quota."""
     if facts.version < (3, 13):
@@ -114,7 +114,7 @@ def own_number(facts: Facts) -> tuple[int, str]:
 
 
 def expect_default_size(facts: Facts) -> str | None:
-    return CONFIRMED if own_number(facts)[0] == facts.rate else REFUTED
+    return CONFIRMED if pool_size(facts)[0] == facts.rate else REFUTED
 
 
 def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:

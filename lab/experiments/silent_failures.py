@@ -167,8 +167,8 @@ EXPERIMENT = Experiment(
     " its task, in a Pool and in a ProcessPoolExecutor; a writer that is joined before its queue is drained; and one"
     " that is terminated while it puts 1 MiB. What is said never to come is waited for several times as long"
     " as it takes where nothing is wrong.",
-    watch="What tells of it, if anything does: where nothing is asked for, not even the exit status. A ProcessPoolExecutor tells of a dead worker, a Pool does not;"
-    " after terminate() a queue is no longer one.",
+    watch="What tells of it, if anything does: where nobody asks, not even the exit status. A ProcessPoolExecutor tells"
+    " of a dead worker, a Pool does not; after terminate() a queue is no longer one.",
     run=run,
     typical_seconds=2.5,
     extra=True,
