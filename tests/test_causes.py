@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from lab.experiments._claims import INCONCLUSIVE, Facts, Finding, Round
+from lab.experiments._claims import INCONCLUSIVE, REFUTED, Facts, Finding, Round
 from lab.experiments._measured import CAPACITY, LEAST_CAPACITY, MOST_INFLATION, causes_of, inflation
 from lab.experiments.gil import CROWD
 from tests.gil_rounds import PARALLEL, PINNED, PLAIN, changed, delivered, gil, gil_rounds
@@ -58,6 +58,17 @@ def test_where_nobody_knows_what_was_delivered_nothing_is_decided(name: str, arm
     assert finding.reason == f"what the machine delivered is not known ({cause})"
     assert finding.ceiling is None
     assert finding.rejected == 0  # its own rounds were fine
+
+
+def test_a_machine_that_gives_its_cpus_for_moments_only_does_not_make_threads_use_one_core() -> None:
+    where = PLAIN._replace(gil=False)
+    rounds = gil_rounds(threads=1.9)
+    assert gil("gil.one-core", rounds, where).verdict == REFUTED
+    # A quota that nothing in the cell shows stops the long blocks, and lets short ones through.
+    capped = changed(rounds, ["100 threads"], cores=1.0)
+    finding = gil("gil.one-core", capped, where)
+    assert finding.verdict == INCONCLUSIVE
+    assert "hidden quota" in finding.reason
 
 
 def test_where_the_probe_never_ran_nothing_is_decided() -> None:

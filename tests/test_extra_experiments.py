@@ -183,10 +183,12 @@ def test_own_and_shared_objects(own: float, shared: float, verdicts: tuple[str, 
 
 
 @pytest.mark.parametrize("gil", [True, False])
-def test_only_threads_without_a_gil_on_objects_of_their_own_may_be_found_disturbed(gil: bool) -> None:
+def test_threads_may_be_found_disturbed_where_they_have_neither_a_gil_nor_a_lock_to_wait_for(gil: bool) -> None:
     arms = {arm.name: arm for arm in shared_object.arms_for(2, gil)}
-    assert arms["threads, own list"].clean is not gil
     assert not arms["threads, shared list"].clean
+    for name in ("own list", "own reference", "shared reference", "shared function"):
+        assert arms["threads, " + name].clean is not gil
+    assert len({arms["threads, " + whose + " list"].repeat for whose in ("own", "shared")}) == 1
 
 
 def test_a_function_of_ones_own_shares_no_code() -> None:

@@ -24,6 +24,8 @@ from tests import cells
 #: Experiments that go wrong: name -> the body of ``run(voice)``.
 BAD = {
     "hangs": "time.sleep(600)",
+    "locks": "import multiprocessing; lock = multiprocessing.get_context('spawn').Lock(); voice.observe('made', True);"
+    " time.sleep(600)",
     "exits": "os._exit(3)",
     "raises": "raise ZeroDivisionError('on purpose')",
     "kills": "os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
@@ -153,6 +155,20 @@ def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs
     assert result.status is Status.ERROR
     assert result.reason == "hangs did not end within 2 s"
     assert result.faults == ()
+
+
+def test_a_lock_with_a_name_goes_with_the_cell_that_made_it(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = uuid.uuid4().hex
+    monkeypatch.setattr(local_engine.secrets, "token_hex", lambda size: mark)
+    there = []
+
+    def watch(reader: Reader) -> None:
+        if any(record.kind == "observation" for record in reader.records):
+            there.extend(Path("/dev/shm").glob(f"*{mark}*"))
+
+    cells.run_on(local, job("locks", experiment=2), watch)
+    assert there, "the lock had a name"
+    assert list(Path("/dev/shm").glob(f"*{mark}*")) == []
 
 
 def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:

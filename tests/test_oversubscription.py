@@ -39,7 +39,13 @@ TWO_CPUS = {
 PLAN = plan_of(2.0, 2)
 
 
-def facts(cpus: int = 2, rate: float | None = None, version: tuple[int, int] = (3, 13), host_cpus: int = 2) -> Facts:
+def facts(
+    cpus: int = 2,
+    rate: float | None = None,
+    version: tuple[int, int] = (3, 13),
+    host_cpus: int = 2,
+    told_cpus: int | None = None,
+) -> Facts:
     return Facts(
         version=version,
         gil=True,
@@ -47,6 +53,7 @@ def facts(cpus: int = 2, rate: float | None = None, version: tuple[int, int] = (
         rate=float(cpus) if rate is None else rate,
         host_cpus=host_cpus,
         start_method="fork",
+        told_cpus=told_cpus,
     )
 
 
@@ -209,6 +216,8 @@ def test_the_best_number_is_the_smallest_that_does_as_much_as_any() -> None:
         pytest.param(facts(), CONFIRMED, CONFIRMED, id="3.13, its own CPUs"),
         pytest.param(facts(cpus=2, host_cpus=64), CONFIRMED, CONFIRMED, id="3.13 on a large host"),
         pytest.param(facts(cpus=2, host_cpus=64, version=(3, 12)), REFUTED, CONFIRMED, id="3.12 on a large host"),
+        pytest.param(facts(told_cpus=8), REFUTED, CONFIRMED, id="told of more"),
+        pytest.param(facts(cpus=8, rate=8.0, told_cpus=2), REFUTED, CONFIRMED, id="told of fewer"),
         pytest.param(facts(rate=1.5), CONFIRMED, CONFIRMED, id="two workers for 1.5"),
         pytest.param(facts(rate=1.1), None, None, id="two workers for 1.1"),
         pytest.param(facts(rate=0.5), REFUTED, None, id="two workers for 0.5"),

@@ -11,6 +11,7 @@ from lab.experiments import switching
 from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Round
 from lab.experiments.switching import FEWEST_ROUNDS, INTERVALS, judge_rounds, name_of, settled
 from lab.worker.listener import LONGEST_MESSAGE
+from tests import scripts
 
 pytestmark = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has no GIL to hand over"
@@ -45,6 +46,31 @@ def rounds(*factors: float, count: int = FEWEST_ROUNDS, disturbed: str | None = 
 def test_measuring_goes_on_until_enough_rounds_decide(seen: list[Round], verdict: str, done: bool) -> None:
     assert judge_rounds(seen, cpus=2).verdict == verdict
     assert settled(seen, cpus=2) is done
+
+
+def test_on_one_cpu_nobody_is_blamed_for_the_turns_of_the_scheduler() -> None:
+    rare = [{**one, name_of(0.001): {"gaps": [], "loops": None, "disturbed": None}} for one in rounds(1.01)]
+    assert judge_rounds(rare, cpus=1).verdict == CONFIRMED, "the shortest interval is not judged there"
+    assert judge_rounds(rare, cpus=2).verdict == REFUTED
+    assert judge_rounds(rounds(5.0), cpus=1).verdict == INCONCLUSIVE
+    assert judge_rounds(rounds(5.0), cpus=2).verdict == REFUTED
+    assert judge_rounds(rounds(0.1), cpus=1).verdict == REFUTED, "sooner than asked for is no turn of a scheduler"
+
+
+def test_bytecodes_are_counted_where_there_were_hand_overs() -> None:
+    seen = [{**one, name_of(0.001): {"gaps": [], "loops": None, "disturbed": None}} for one in rounds(1.01)]
+    for blocks in seen:
+        for interval, _ in INTERVALS[1:]:
+            blocks[name_of(interval)]["loops"] = 1000
+    said = [("observation", {"name": "bytecodes a loop, at least", "value": 10, "unit": "bytecodes"})]
+    said += [("sample", {"name": "round", "values": blocks}) for blocks in seen]
+    result = scripts.ran(1, {"switching": said})
+    (judged,) = [
+        one
+        for one in scripts.session(result, experiments=("switching",)).judgements
+        if one.claim == "switching.hundred-bytecodes"
+    ]
+    assert (judged.verdict.value, judged.value) == (REFUTED, 10_000)
 
 
 def test_what_disturbed_it_is_named() -> None:

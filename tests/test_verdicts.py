@@ -240,6 +240,20 @@ def test_pool_is_expected_to_ignore_a_quota_in_every_version(version: tuple[int,
     assert found.expected(facts) == REFUTED
 
 
+@pytest.mark.parametrize(
+    ("version", "workers", "source"),
+    [((3, 11), 2, "the host's CPUs"), ((3, 13), 2, "the CPUs in the affinity mask"), ((3, 13), 3, "something else")],
+    ids=str,
+)
+def test_what_pool_counts_is_said_by_version_where_the_numbers_are_the_same(
+    version: tuple[int, int], workers: int, source: str
+) -> None:
+    facts = Facts(version=version, gil=True, cpus=2, rate=0.5, host_cpus=2, start_method="fork")
+    (found,) = [one for one in load("pool").claims if one.id == "pool.default-size"]
+    finding = found.judge(Evidence([("default workers", workers)], []), facts)
+    assert finding.reason == f"Pool() started {workers} for 0.5 CPUs: this Python counts {source}"
+
+
 @pytest.mark.parametrize("name", ["gil.one-core", "gil.no-speedup", "gil.processes-scale", "gil.always-one-core"])
 def test_parallel_speed_is_untestable_on_one_cpu_whatever_was_measured(name: str) -> None:
     cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))

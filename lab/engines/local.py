@@ -25,6 +25,9 @@ from lab.model import Job, Machine, Outcome
 #: parents were killed, and in whatever session it has gone.
 _MARK = "MULTICORE_LAB_CELL"
 
+#: Where named semaphores are files (man 7 sem_overview).
+_SEMAPHORES = Path("/dev/shm")
+
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
 _PROBE_SECONDS = 60.0
@@ -79,7 +82,7 @@ class Local:
         sink(b"")
         try:
             worker = subprocess.Popen(
-                [self._interpreter, *self._arguments, *command(self._code, payload)],
+                [self._interpreter, *self._arguments, *command(self._code, {**payload, "mark": mark})],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -155,13 +158,17 @@ def _end(worker: subprocess.Popen[bytes], mark: str) -> None:
 
 
 def _sweep(mark: str) -> None:
-    """Kill every process that carries the mark; a worker that ended by itself has left none."""
+    """Kill every process that carries the mark, and remove what they have named; a worker that ended by itself has left
+    none."""
     until = time.monotonic() + _SWEEP_SECONDS
     while (left := _marked(f"{_MARK}={mark}".encode())) and time.monotonic() < until:
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.01)
+    for semaphore in _SEMAPHORES.glob(f"*mp-{mark}-*"):
+        with contextlib.suppress(OSError):
+            semaphore.unlink()
 
 
 def _marked(variable: bytes) -> list[int]:

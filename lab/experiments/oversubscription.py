@@ -176,7 +176,7 @@ def expect_own_choice(facts: Facts) -> str | None:
     if mine == fitting:
         # Of a rate just above a whole number, one worker fewer makes nearly as much use, and is never stopped.
         return CONFIRMED if fitting == 1 or facts.rate / (fitting - 1) > 1.2 else None
-    return REFUTED if mine >= 2 * fitting else None
+    return REFUTED if mine >= 2 * fitting or facts.rate >= 2 * mine else None
 
 
 def expect_tail(facts: Facts) -> str | None:

@@ -102,6 +102,8 @@ def _be_the_experiment(
         for descriptor in others:
             os.close(descriptor)
         _use_for_temporary_files(folder)
+        if job.get("mark"):
+            _mark_semaphores(job["mark"])
         status = _perform(name, Voice(writer, job["seconds"], job["width"], job.get("quota"), job.get("seed", 1)))
         sys.stdout.flush()
     finally:
@@ -113,6 +115,16 @@ def _use_for_temporary_files(folder: str) -> None:
     import tempfile
 
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+
+def _mark_semaphores(mark: str) -> None:
+    """Let the names of semaphores begin with this. A spawned process finds a lock by its name, which stays behind in
+    /dev/shm when all who would remove it are killed; in a container it goes with that."""
+    import multiprocessing
+
+    config = getattr(multiprocessing.current_process(), "_config", None)  # its children inherit it
+    if isinstance(config, dict):
+        config["semprefix"] = "/mp-" + mark
 
 
 def _perform(name: str, voice: Voice) -> int:
