@@ -9,7 +9,7 @@ import pytest
 
 from lab import verdicts
 from lab.experiments import load
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Facts, Finding, always, holds
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
 from lab.model import Cell, CellResult, Status, Verdict
 from tests import scripts
 
