@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lab import builds, images, recipe
+from lab import builds, containers, images, recipe
 from lab.builds import Build
 from lab.containers import translated
 from lab.errors import ImageError, UsageError
@@ -54,7 +54,7 @@ def make(
     if not force and _is_current(client, build, source):
         return name, False
     # One that is there and not current has to go, whatever its maker would say.
-    old = images.found(client, name)
+    old = containers.found(client, name)
     anew = force or old is not None
     if build.free_threaded:
         _compile(client, build, source, anew, note)
@@ -90,7 +90,7 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
     """Have the official image under our name too. False when it cannot be pulled and Debian's packages will do."""
     name = images.official_name_of(build)
     assert name
-    trouble = None if images.found(client, name) and not force else images.pulled(client, name, note)
+    trouble = None if containers.found(client, name) and not force else containers.pulled(client, name, note)
     if trouble is None:
         with translated(f"naming {name}"):
             client.images.get(name).tag(images.REPOSITORY, build.name)
@@ -106,7 +106,7 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
 
 def _is_current(client: DockerClient, build: Build, source: str) -> bool:
     """Whether the image that is there is what would be made."""
-    details = images.found(client, images.name_of(build))
+    details = containers.found(client, images.name_of(build))
     if details is None:
         return False
     labels = (details.get("Config") or {}).get("Labels") or {}
@@ -145,13 +145,13 @@ def _compile(client: DockerClient, build: Build, source: str, force: bool, note:
     suite = RELEASES[build.name.removesuffix("t")][2]
     trouble: str | None = "not asked for"
     if source != "debian":
-        trouble = None if images.found(client, _TOOLCHAIN) else images.pulled(client, _TOOLCHAIN, note)
+        trouble = None if containers.found(client, _TOOLCHAIN) else containers.pulled(client, _TOOLCHAIN, note)
     origin, base = ("upstream", _TOOLCHAIN) if trouble is None else (source, f"{images.REPOSITORY}:{suite}")
     if trouble is not None:
         if source == "auto":
             note(f"{_TOOLCHAIN} cannot be pulled ({trouble}); taking Debian's source package")
             origin = "debian"
-        if not images.found(client, base):
+        if not containers.found(client, base):
             _run_debian_base(suite, base, note, force=False)
     text = recipe.find(recipe.FREE_THREADED).read_bytes()
     arguments = _arguments(build, origin)

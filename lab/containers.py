@@ -58,6 +58,31 @@ def client_for_this_environment() -> DockerClient:
 _START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"
 
 
+def found(client: DockerClient, image: str) -> dict[str, Any] | None:
+    """What the engine says of an image; ``None`` when it has none of that name."""
+    from docker.errors import ImageNotFound
+
+    with translated(f"looking for the image {image}"):
+        try:
+            details: dict[str, Any] = client.images.get(image).attrs
+        except ImageNotFound:
+            return None
+    return details
+
+
+def pulled(client: DockerClient, image: str, note: Callable[[str], None]) -> str | None:
+    """Pull an image. Returns ``None``, or why it could not be."""
+    from docker.errors import DockerException
+
+    note(f"pulling the image {image} …")
+    try:
+        with translated(f"pulling {image}"):
+            client.images.pull(image)
+    except (EngineError, DockerException) as error:
+        return str((error.__cause__ and short(error.__cause__)) or error)
+    return None
+
+
 def quota_of(host_config: Mapping[str, Any]) -> float | None:
     """The quota that the engine says it set, in CPUs; ``None`` for none."""
     if host_config.get("NanoCpus"):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lab import answers, builds
 from lab.answers import Answer
 from lab.builds import Build
-from lab.containers import SESSION_LABEL, remove_container, short, translated
+from lab.containers import SESSION_LABEL, found, pulled, remove_container, short, translated
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.worker.question import SOURCE
 
@@ -199,7 +199,7 @@ def _tags(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
         with contextlib.suppress(LabError):  # trixie, say, or one that went meanwhile
             build = builds.parse(text)
             with translated(f"looking at {name}"):
-                yield name, build, _inspected(client, image)
+                yield name, build, client.images.get(image).attrs
 
 
 def _origin(details: Mapping[str, Any]) -> str:
@@ -248,33 +248,3 @@ def _asked(client: DockerClient, name: str, interpreter: str) -> Answer | None:
         return answers.read(api.logs(made["Id"], stdout=True, stderr=False))
     finally:
         remove_container(client, made["Id"])
-
-
-def found(client: DockerClient, name: str) -> dict[str, Any] | None:
-    """What the engine says of an image; ``None`` when it has none of that name."""
-    from docker.errors import ImageNotFound
-
-    with translated(f"looking for the image {name}"):
-        try:
-            return _inspected(client, name)
-        except ImageNotFound:
-            return None
-
-
-def _inspected(client: DockerClient, image: str) -> dict[str, Any]:
-    details: dict[str, Any] = client.images.get(image).attrs
-    return details
-
-
-def pulled(client: DockerClient, name: str, note: Note) -> str | None:
-    """Pull an image. Returns ``None``, or why it could not be."""
-    from docker.errors import DockerException
-
-    note(f"pulling {name}")
-    repository, _, tag = name.partition(":")
-    try:
-        with translated(f"pulling {name}"):
-            client.images.pull(repository, tag=tag)
-    except (EngineError, DockerException) as error:
-        return str((error.__cause__ and short(error.__cause__)) or error)
-    return None

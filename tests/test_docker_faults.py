@@ -16,6 +16,7 @@ import pytest
 from lab import containers
 from lab.containers import client_for_this_environment
 from lab.errors import EngineError
+from lab.model import Job
 from tests import scripts
 from tests.fake_api import Engine, Play, Server, well
 from tests.terminal import Lab
@@ -318,6 +319,21 @@ def test_a_stream_that_came_whole_needs_no_log(lab: Lab, api: Engine) -> None:
     api.faults[("logs", "cpu2")] = 500
     assert run(lab)[0] == 0
     assert set(report(lab).values()) == {("measured", None)}
+
+
+def test_a_worker_that_hangs_is_known_by_its_silence(lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "longest_silence", 0.5)
+    api.cells["cpu1"] = Play(stdout=WHOLE[:700], seconds=60)
+    assert run(lab)[0] == 3
+    assert "it said nothing for 0.5 s and was ended" in str(report(lab)["cpu1"][1])
+    assert report(lab)["cpu2"] == ("measured", None)
+
+
+def test_a_worker_that_cannot_be_heard_does_not_hang(lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "longest_silence", 0.5)
+    api.cells["cpu1"] = Play(stdout=WHOLE, attached_bytes=300, seconds=1.5)
+    assert run(lab)[0] == 0
+    assert report(lab)["cpu1"] == ("measured", None)
 
 
 @pytest.mark.usefixtures("impatient")

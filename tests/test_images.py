@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import builder, builds, images, recipe
+from lab import builder, builds, containers, images, recipe
 from lab.commands import images as command
 from lab.errors import ImageError, UsageError
 from tests.conftest import skip_or_fail
@@ -228,7 +228,7 @@ def test_an_image_of_another_recipe_is_not_kept(
 def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "pulled", lambda client, name, note: "no such host")
+    monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
     monkeypatch.setattr(builder, "_is_current", lambda client, build, source: build.name == "3.13")
     before = tags(engine)
     code, out, err = lab("images", "build", "3.12", "3.13")
@@ -237,6 +237,24 @@ def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
     assert "3.12: python:3.12-slim cannot be pulled: no such host" in err
     assert "1 of 2 images could not be made: 3.12" in err
     assert tags(engine) >= before
+
+
+@pytest.mark.engine
+def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
+    engine: DockerClient, spare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = builds.parse(NOBODYS)
+    official = str(images.official_name_of(build))
+    monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
+    engine.images.get(spare).tag(*official.split(":"))
+    try:
+        # It comes so far as to ask it what it is; a name of ours that is there already, and not current, changes nothing.
+        with pytest.raises(ImageError, match=r"was made, but its Python says that it is 3\."):
+            builder.make(engine, build)
+        with pytest.raises(ImageError, match="no such host"):
+            builder.make(engine, build, force=True)
+    finally:
+        engine.images.remove(official)
 
 
 @pytest.mark.engine

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import asked, engines, model
+from lab import asked, engines
 from lab.engines import local as local_engine
 from lab.engines.local import Local
 from lab.errors import CellError, ImageError, Interrupted
@@ -172,7 +172,7 @@ def test_a_lock_with_a_name_goes_with_the_cell_that_made_it(local: Local, monkey
 
 
 def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "GRACE_SECONDS", -58.0)
+    monkeypatch.setattr(Job, "longest_silence", 2.0)
     result = cells.run_on(local, job("pipe", "hangs", experiment=60, cell=600))
     assert result.reason
     assert result.reason.startswith("it said nothing for 2 s and was ended")

@@ -22,7 +22,9 @@ from lab.containers import (
     COMPOSE_LABEL,
     SESSION_LABEL,
     client_for_this_environment,
+    found,
     how_it_ended,
+    pulled,
     quota_of,
     remove,
     remove_container,
@@ -84,32 +86,16 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
     Raises ImageError when it is not there and cannot be pulled.
     """
     for name in (wanted,) if wanted else (*OWN_IMAGES, OFFICIAL_IMAGE):
-        if _has_image(client, name):
+        if found(client, name):
             return name
     name = wanted or OFFICIAL_IMAGE
-    note(f"pulling the image {name} …")
-    from docker.errors import DockerException
-
-    try:
-        with translated(f"pulling {name}"):
-            client.images.pull(name)
-    except (EngineError, DockerException) as error:
+    trouble = pulled(client, name, note)
+    if trouble is not None:
         raise ImageError(
-            f"the image {name} is not on this engine and cannot be pulled: {error}; name one that is there with"
+            f"the image {name} is not on this engine and cannot be pulled: {trouble}; name one that is there with"
             " --image (docker image ls), make one with lab images build 3.13, or use --engine local"
-        ) from error
+        )
     return name
-
-
-def _has_image(client: DockerClient, name: str) -> bool:
-    from docker.errors import ImageNotFound
-
-    with translated(f"looking for the image {name}"):
-        try:
-            client.images.get(name)
-        except ImageNotFound:
-            return False
-    return True
 
 
 def settings(cell: Cell | None, session: str) -> dict[str, Any]:
@@ -268,7 +254,7 @@ class Docker:
 
     def _watch(self, container: str, interpreter: str, warnings: list[str], sink: Sink, patience: Patience) -> Outcome:
         api = self._client.api
-        tail, live = b"", b""
+        tail, live, logged = b"", b"", 0
         ended: str | None = None
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
@@ -280,9 +266,12 @@ class Docker:
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
-                if out:
+                if out or over:  # once the connection is gone, nothing can be heard
                     patience.heard()
-                if patience.left < 0:
+                if patience.left < 0 and not ended and _logged(api, container) > max(len(live), logged):
+                    logged = _logged(api, container)  # the connection broke without a word, and the worker did not
+                    patience.heard()
+                elif patience.left < 0:
                     if ended:  # it does not even die; it will be removed by force
                         details = api.inspect_container(container)
                         break
@@ -309,6 +298,11 @@ class Docker:
             stderr_tail=tail.decode(errors="replace"),
             stream=log if log is not None and log != live else None,
         )
+
+
+def _logged(api: Any, container: str) -> int:
+    """How many bytes the engine has logged of what a container said."""
+    return len(attached.log(api, container) or b"")
 
 
 #: How kernels call the architectures of images (GOARCH), where they call them otherwise.
