@@ -9,7 +9,7 @@ import json
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from docker.errors import ImageNotFound
@@ -233,7 +233,7 @@ def test_an_image_whose_folder_is_locked_and_whose_health_is_checked_runs_all_th
     finally:
         engine.api.remove_container(made["Id"])
     own = Docker(client_for_this_environment(), name_of_an_image, f"test-{uuid.uuid4().hex[:8]}")
-    seen: dict[str, object] = {}
+    seen: dict[str, Any] = {}
 
     def watch(reader: Reader) -> None:
         if reader.records and not seen:
@@ -245,7 +245,8 @@ def test_an_image_whose_folder_is_locked_and_whose_health_is_checked_runs_all_th
     finally:
         own.close()
     assert (result.status, result.reason) == (Status.MEASURED, None)
-    assert (seen["WorkingDir"], seen["Healthcheck"]) == ("/", {"Test": ["NONE"]})
+    assert seen["WorkingDir"] == "/"
+    assert seen["Healthcheck"]["Test"] == ["NONE"]
 
 
 STAND_IN = """#!{}

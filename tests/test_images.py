@@ -248,7 +248,7 @@ def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
     monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
     engine.images.get(spare).tag(*official.split(":"))
     try:
-        # It comes so far as to ask it what it is; a name of ours that is there already, and not current, changes nothing.
+        # It comes so far as to ask it what it is, although a name of ours is there, and not current.
         with pytest.raises(ImageError, match=r"was made, but its Python says that it is 3\."):
             builder.make(engine, build)
         with pytest.raises(ImageError, match="no such host"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import stat
 import sys
 import time
@@ -159,8 +160,8 @@ def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs
 
 def test_a_lock_with_a_name_goes_with_the_cell_that_made_it(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = uuid.uuid4().hex
-    monkeypatch.setattr(local_engine.secrets, "token_hex", lambda size: mark)
-    there = []
+    monkeypatch.setattr(secrets, "token_hex", lambda size: mark)
+    there: list[Path] = []
 
     def watch(reader: Reader) -> None:
         if any(record.kind == "observation" for record in reader.records):

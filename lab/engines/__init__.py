@@ -76,9 +76,14 @@ class Patience:
     word. One that hangs is known sooner by its silence than by all the time that a whole cell may take."""
 
     def __init__(self, seconds: float, silence: float | None = None) -> None:
+        self._seconds = seconds
         self._silence = seconds if silence is None else silence
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on time counts."""
         self._last = time.monotonic()
-        self._end = self._last + seconds
+        self._end = self._last + self._seconds
 
     def heard(self) -> None:
         """It has said something."""

@@ -238,7 +238,7 @@ class Docker:
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, interpreter, list(made.get("Warnings") or []), sink, patience)
+            outcome = self._watch(container, list(made.get("Warnings") or []), sink, patience)
         except BaseException:  # not swallowed: also at an interruption the container goes first
             with undisturbed():
                 remove_it()
@@ -252,7 +252,7 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(self, container: str, interpreter: str, warnings: list[str], sink: Sink, patience: Patience) -> Outcome:
+    def _watch(self, container: str, warnings: list[str], sink: Sink, patience: Patience) -> Outcome:
         api = self._client.api
         tail, live, logged = b"", b"", 0
         ended: str | None = None
@@ -261,7 +261,8 @@ class Docker:
             stack.callback(attached.hang_up, stream)
             sink(b"")
             look_at = time.monotonic() + _LOOK_SECONDS
-            _start(api, container, interpreter)
+            patience.begin()
+            _start(api, container)
             for (out, error), over in attached.frames(stream):
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
@@ -330,13 +331,12 @@ class _NoInterpreterError(Exception):
     """The image has no such program."""
 
 
-def _start(api: Any, container: str, interpreter: str) -> None:
+def _start(api: Any, container: str) -> None:
     from docker.errors import APIError
 
     try:
         api.start(container)
     except APIError as error:
-        # Where there is an init, it is the one that says so; and it may be what is missing.
-        if "executable file" in str(error) and interpreter in str(error):
+        if "executable file not found" in str(error) and "init" not in str(error):  # which an engine may lack
             raise _NoInterpreterError(short(error)) from error
         raise

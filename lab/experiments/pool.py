@@ -98,7 +98,8 @@ def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
         reason = "Pool() started %d for %s" % (workers, have)
     else:
         number, source = pool_size(facts)
-        counts = source if workers == number else "something else"
+        others = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
+        counts = source if workers == number else others.get(workers, "something else")
         reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, counts)
     return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
 
