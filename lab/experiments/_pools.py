@@ -31,8 +31,10 @@ STEP_SECONDS = 5e-5
 #: Without a quota a block measures so long, after so much in which its workers get going.
 SPAN_SECONDS, WARM_SECONDS = 0.05, 0.01
 
-#: Tasks handed to a pool before their turn, for each worker: with one it would wait for the parent after each task.
-AHEAD = 2
+#: Tasks handed to a pool before their turn, for each worker and for all: with one it would wait for the parent after
+#: each task. And a parent that has to share the CPUs with as many workers is late by several tasks: with two for each
+#: of two workers, four workers did a fifth more only because more lay ready for them.
+AHEAD, AHEAD_FOR_ALL = 2, 8
 
 #: A block of tasks that compute must have had so much of the CPU time that its workers could get, the least of their
 #: number and R: with a worker for each CPU, handing out and taking tasks takes a fifth to a third of it, under a quota
@@ -114,7 +116,7 @@ class Pools:
         average), ``memory`` (MiB of the workers)."""
         before, begun = tightest(), time.monotonic()
         span = Span(begun + warm, begun + warm + seconds)
-        slots = threading.Semaphore(AHEAD * workers)
+        slots = threading.Semaphore(AHEAD * workers + AHEAD_FOR_ALL)
 
         def feed() -> Iterator[Span]:
             while time.monotonic() < span.end:
