@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab import cpuset
+from lab.errors import ImageError
 from lab.model import Job, Machine, Outcome
 from lab.worker.bootstrap import SOURCE
 
@@ -172,10 +173,16 @@ def probe_order(session: str) -> dict[str, object]:
     return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None, "look": True}
 
 
+def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
+    """The error for a probe of which no record came: how it ended, and its last words; ``what`` to name instead."""
+    said = outcome.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
+    ended = outcome.reason or outcome.exit_code
+    return ImageError(f"{where} did not run the probe: {ended}; it said {said[0]!r}; {what}")
+
+
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
     """The machine that a probe's records describe. Raises ImageError when they do not."""
     from lab import hardware
-    from lab.errors import ImageError
     from lab.records import read
 
     reader = read(stream)

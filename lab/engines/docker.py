@@ -31,7 +31,18 @@ from lab.containers import (
     short,
     translated,
 )
-from lab.engines import Patience, Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
+from lab.engines import (
+    Patience,
+    Sink,
+    alongside,
+    command,
+    machine_from,
+    nothing,
+    order,
+    probe_order,
+    unanswered,
+    undisturbed,
+)
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 from lab.records import read
@@ -189,12 +200,7 @@ class Docker:
                 f"the image {self._image} has no {', '.join(_INTERPRETERS)} on its PATH; name an image with"
                 " Python 3.9 or later, such as --image python:3.13-slim"
             )
-        first = failed[0]
-        said = first.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
-        raise ImageError(
-            f"the image {self._image} did not run the probe: {first.reason or first.exit_code}; it said"
-            f" {said[0]!r}; try another image"
-        )
+        raise unanswered(f"the image {self._image}", failed[0], "try another image")
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         payload, patience = order(job, None), Patience(job.cell_deadline, job.longest_silence)

@@ -17,8 +17,19 @@ from pathlib import Path
 
 from lab import cpuset
 from lab.cell_code import cell_code
-from lab.engines import Patience, Sink, alongside, command, machine_from, nothing, order, probe_order, undisturbed
-from lab.errors import CellError, ImageError, UsageError
+from lab.engines import (
+    Patience,
+    Sink,
+    alongside,
+    command,
+    machine_from,
+    nothing,
+    order,
+    probe_order,
+    unanswered,
+    undisturbed,
+)
+from lab.errors import CellError, UsageError
 from lab.model import Job, Machine, Outcome
 
 #: Every process of a cell inherits this variable, with a value of its own for each cell: so it is found also when its
@@ -63,11 +74,7 @@ class Local:
             outcome = self._cell(probe_order("probe"), sink, Patience(_PROBE_SECONDS))
         stream = b"".join(pieces)
         if outcome.reason or not stream:
-            said = outcome.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
-            raise ImageError(
-                f"{self._interpreter} did not run the probe: {outcome.reason or outcome.exit_code}; it said"
-                f" {said[0]!r}; name another Python"
-            )
+            raise unanswered(self._interpreter, outcome, "name another Python")
         machine = machine_from("local", stream, None, {"interpreter": self._interpreter})
         return replace(machine, no_quota=_NO_QUOTA)
 

@@ -37,7 +37,7 @@ SPAN_SECONDS, WARM_SECONDS = 0.05, 0.01
 AHEAD, AHEAD_FOR_ALL = 2, 8
 
 #: A block of tasks that compute must have had so much of the CPU time that its workers could get, the least of their
-#: number and R: with a worker for each CPU, handing out and taking tasks takes a fifth to a third of it, under a quota
+#: number and R: with a worker for each CPU, handing out and taking tasks takes up to a third of it, under a quota
 #: a tenth. With less, a neighbour had it, which more workers may have won back. Or the quota must have run out in
 #: so many of its periods (all but one that the block only touches): then the cell had all that it may have.
 LEAST_OF_CPUS, LEAST_OF_QUOTA, LEAST_THROTTLED = 0.6, 0.8, 0.66
