@@ -187,6 +187,8 @@ def test_nothing_keeps_people_out(opened: Seen) -> None:
 
 @pytest.mark.browser
 def test_the_filter_shows_what_was_asked_for(opened: Seen) -> None:
+    from playwright.sync_api import expect
+
     page = opened.page
     claims = page.locator("details.judged")
     count = claims.count()
@@ -200,7 +202,7 @@ def test_the_filter_shows_what_was_asked_for(opened: Seen) -> None:
     page.select_option("[name=cell]", "cpu1")
     assert claims.locator("visible=true").count() == 0
     page.click("button[type=reset]")
-    page.wait_for_function(f"document.querySelectorAll('details.judged:not([hidden])').length === {count}")
+    expect(claims.locator("visible=true")).to_have_count(count, timeout=30_000)
     page.fill("[name=text]", "MANAGER queue")
     assert claims.locator("visible=true").count() == 0
     page.fill("[name=text]", "exception parent")
