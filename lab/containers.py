@@ -7,7 +7,7 @@ import functools
 import io
 import signal
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,11 @@ CELL_LABEL = "org.multicore-lab.cell"
 RECORDS_LABEL = "org.multicore-lab.records"
 COMPOSE_LABEL = "com.docker.compose"
 
+#: Compose puts its labels on the images that it builds, and a container inherits them: `docker compose up` would then
+#: follow our cells, and `docker compose down` remove them.
+_NOT_OF_COMPOSE = {f"{COMPOSE_LABEL}.{name}": "" for name in ("project", "service", "version")}
+
+_MEBIBYTE = 2**20
 _API_SECONDS = 60
 _MOST_RECORDS = 64 * 2**20
 
@@ -81,6 +86,52 @@ def pulled(client: DockerClient, image: str, note: Callable[[str], None]) -> str
     except (EngineError, DockerException) as error:
         return str((error.__cause__ and short(error.__cause__)) or error)
     return None
+
+
+def kept_apart(cpus: int) -> dict[str, Any]:
+    """The host configuration of a container in which code for that many CPUs runs: nothing that it does not need.
+
+    pids count threads, so there is room for the hundred of them and a pool for each CPU; memory for a small Python
+    each. Its log is where the records are read again, so it does not depend on the engine's default.
+    """
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,size=64m,mode=1777"},  # noqa: S108 - inside the container
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "pids_limit": 512 + 32 * cpus,
+        "mem_limit": (512 + 64 * cpus) * _MEBIBYTE,
+        "memswap_limit": (512 + 64 * cpus) * _MEBIBYTE,
+        "init": True,
+        "log_config": {"Type": "json-file", "Config": {}},
+    }
+
+
+def create(
+    client: DockerClient,
+    image: str,
+    command: Sequence[str],
+    host: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str],
+    name: str | None = None,
+) -> dict[str, Any]:
+    """Make a container that runs ``command`` in the place of the image's own entry point, as nobody; what the engine
+    answers. ``host`` is its host configuration. What the SDK raises passes through."""
+    api = client.api
+    made: dict[str, Any] = api.create_container(
+        image,
+        entrypoint=list(command[:1]),
+        command=list(command[1:]),
+        user="65534:65534",
+        working_dir="/",  # that user may not enter the image's own
+        healthcheck={"test": ["NONE"]},  # it would run beside what is measured, on the same CPUs
+        name=name,
+        labels={**_NOT_OF_COMPOSE, **labels},
+        host_config=api.create_host_config(**host),
+    )
+    return made
 
 
 def quota_of(host_config: Mapping[str, Any]) -> float | None:

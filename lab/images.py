@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lab import answers, builds
 from lab.answers import Answer
 from lab.builds import Build
-from lab.containers import SESSION_LABEL, found, pulled, remove_container, short, translated
+from lab.containers import SESSION_LABEL, create, found, kept_apart, pulled, remove_container, short, translated
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.worker.question import SOURCE
 
@@ -229,18 +229,8 @@ def _asked(client: DockerClient, name: str, interpreter: str) -> Answer | None:
     import requests
 
     api = client.api
-    made = api.create_container(
-        name,
-        entrypoint=[interpreter],
-        command=["-I", "-S", "-c", SOURCE],
-        user="65534:65534",
-        working_dir="/",
-        healthcheck={"test": ["NONE"]},
-        labels={SESSION_LABEL: "images"},
-        host_config=api.create_host_config(
-            network_mode="none", read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"]
-        ),
-    )
+    command = [interpreter, "-I", "-S", "-c", SOURCE]
+    made = create(client, name, command, kept_apart(1), labels={SESSION_LABEL: "images"})
     try:
         api.start(made["Id"])
         with contextlib.suppress(requests.RequestException):  # it hangs; what it said before counts

@@ -20,19 +20,29 @@ SENTINEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
 
 
-def requests_of(jobs: Iterable[Job], seconds: float, explicit: frozenset[str] = frozenset()) -> list[packing.Request]:
+def requests_of(cells: Iterable[Cell], seconds: float, explicit: frozenset[str] = frozenset()) -> list[packing.Request]:
     """What the cells need: ``seconds`` each; those in ``explicit`` have to have the CPUs that they were given."""
     return [
         packing.Request(
-            name=job.cell.id,
-            size=job.cell.size,
+            name=cell.id,
+            size=cell.size,
             seconds=seconds,
-            cpus=job.cell.cpus if job.cell.id in explicit else (),
-            alone=not job.cell.pinned,
+            cpus=cell.cpus if cell.id in explicit else (),
+            alone=not cell.pinned,
         )
-        for job in jobs
-        if job.cell.available
+        for cell in cells
+        if cell.available
     ]
+
+
+def side_by_side(
+    topology: Topology, requests: Sequence[packing.Request], most: int | None, smt: bool
+) -> tuple[packing.Run, ...]:
+    """When and where each cell would run, ``most`` of them at a time (what ``--jobs`` allows; ``None``: any number);
+    empty where that saves no more time than the sentinel takes, or, if the user named a number, none at all."""
+    runs = packing.schedule(topology, requests, jobs=most, smt=smt)
+    saved = sum(one.seconds for one in requests) - packing.makespan(runs)
+    return runs if saved > (CHECK_SECONDS if most is None else 0) else ()
 
 
 def schedule_of(
@@ -72,15 +82,11 @@ def decide(
     ``most`` is what ``--jobs`` allows. Cells are packed where that saves more time than the sentinel takes (or where
     the user asked for it) and the sentinel shows no bias.
     """
-    requests = requests_of(jobs, seconds, explicit)
-    if most == 1 or len(requests) < 2:
-        return runner.one_at_a_time, None
-    runs = packing.schedule(topology, requests, jobs=most, smt=smt)
-    saved = seconds * len(requests) - packing.makespan(runs)
-    if most is None and saved <= CHECK_SECONDS:
-        return runner.one_at_a_time, None
-    if saved <= 0:
-        return runner.one_at_a_time, "cells run one after the other: no two of them have room side by side"
+    requests = requests_of([job.cell for job in jobs], seconds, explicit)
+    if not side_by_side(topology, requests, most, smt):
+        asked_for = most is not None and most > 1 and len(requests) > 1
+        no_room = "cells run one after the other: no two of them have room side by side"
+        return runner.one_at_a_time, no_room if asked_for else None
     found = check(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
     if found.allowed:
         return schedule_of(topology, requests, most, smt), f"cells run side by side: {found.reason}"

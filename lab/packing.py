@@ -151,6 +151,12 @@ def makespan(runs: Iterable[Run]) -> float:
     return max((run.ends for run in runs), default=0.0)
 
 
+def most_at_once(runs: Iterable[Run]) -> int:
+    """How many cells of a schedule run at the same time, at most."""
+    runs = tuple(runs)
+    return max((sum(other.began <= one.began < other.ends for other in runs) for one in runs), default=0)
+
+
 def lower_bound(topology: Topology, requests: Iterable[Request], *, smt: bool = False) -> float:
     """The least time that any schedule without shared cores could take, in seconds.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -264,3 +265,10 @@ def test_what_an_older_session_does_not_know_is_no_difference() -> None:
     base = scripts.every_kind()["expected"]
     newer = change(base, details={**base.machine.details, "host": {"microcode": ["0x1"]}})
     assert likeness.between(base, newer) == ()
+
+
+def test_of_few_values_the_corrected_interval_is_as_wide_as_students_tables_say() -> None:
+    """t(4) is 2.776 at 95 %, and 9.568 at what is left of 2 % for each of 30 numbers; of the other there are many."""
+    few, many = Estimate(1.0, 1 / 1.1, 1.1, 5), Estimate(1.0, 1.0, 1.0, 100)
+    found = comparison.ratio([few], [many], 1 - 0.02 / 30)
+    assert math.log(found.high) / math.log(1.1) == pytest.approx(9.568 / 2.776, rel=0.001)

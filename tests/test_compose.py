@@ -155,7 +155,7 @@ def test_a_cells_container_is_set_as_one_of_the_docker_engine(
         if service == "report":
             continue
         size = SIZES[service] or 256
-        wanted = docker.settings(Cell(id=service, label="", size=size), "")
+        wanted = docker.settings(Cell(id=service, label="", size=size))
         assert host["PidsLimit"] == wanted["pids_limit"]
         assert host["Memory"] == wanted["mem_limit"]
         assert host["MemorySwap"] == wanted["memswap_limit"]

@@ -195,7 +195,7 @@ def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
 ) -> None:
     usual = docker_engine.settings
     monkeypatch.setattr(
-        docker_engine, "settings", lambda cell, name: {**usual(cell, name), "cpu_period": 20_000, "cpu_quota": 5_000}
+        docker_engine, "settings", lambda cell: {**usual(cell), "cpu_period": 20_000, "cpu_quota": 5_000}
     )
     result = cells.run_on(docker, job(session, "_control-idle"))
     assert result.status is Status.MEASURED, result.reason

@@ -206,7 +206,7 @@ def test_a_cell_under_a_quota_alone_has_the_machine_to_itself(tmp_path: Path) ->
 def test_the_schedule_never_shares_a_core() -> None:
     layout = hardware.flat(range(4))
     jobs = [job(f"cell{number}", 1 + number % 3) for number in range(6)]
-    schedule = packed.schedule_of(layout, packed.requests_of(jobs, 1.0), None, False)
+    schedule = packed.schedule_of(layout, packed.requests_of([job.cell for job in jobs], 1.0), None, False)
     running: list[Job] = []
     waiting = list(jobs)
     while found := schedule(waiting, running):
@@ -246,7 +246,7 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
     # Which it is depends on the machine: what counts is that the sentinel had rounds, and a number where they sufficed.
     assert "not known: _" not in found.reason, found.reason
     assert found.speed is None or found.speed.value > 0
-    assert packing.Packer(layout).next({}, packed.requests_of(JOBS[:1], 1.0)) is not None
+    assert packing.Packer(layout).next({}, packed.requests_of([JOBS[0].cell], 1.0)) is not None
 
 
 def test_a_block_of_the_sentinel_that_came_in_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,3 +36,12 @@ def test_a_folder_without_a_machine_and_an_engine_beside_it_are_refused(lab: Lab
     code, _, err = lab("plan", "--topology", str(tmp_path), "--engine", "local")
     assert code == 2
     assert "leave out --engine" in err
+
+
+def test_a_plan_says_how_many_cells_would_run_side_by_side(lab: Lab, tmp_path: Path) -> None:
+    root = str(build(machine(cores(8, 1)), tmp_path / "tree"))
+    side_by_side = lab("plan", "--topology", root, "--cpus", "1,2,4")[1].splitlines()[-1]
+    assert side_by_side.startswith("up to 3 cells side by side on the machine in")
+    assert "if a sentinel shows that they disturb each other" in side_by_side
+    for options in (("--cpus", "1,2,4", "--jobs", "1"), ("--cpus", "2,8")):
+        assert lab("plan", "--topology", root, *options)[1].splitlines()[-1].startswith("one cell after the other on")

@@ -74,7 +74,7 @@ def test_each_size_runs_under_each_quota() -> None:
 def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
     (cell,) = quotas.limited([TWO], (1.5,), True, None)
     assert (cell.id, cell.label, cell.cpus, cell.pinned) == ("q1.5", "quota 1.5", (0, 1), False)
-    assert "cpuset_cpus" not in docker.settings(cell, "s")
+    assert "cpuset_cpus" not in docker.settings(cell)
     assert planner.describe(cell) == "2 CPUs (0-1), quota 1.5"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cpuset, engines
+from lab import archive, cpuset, engines, store
 from lab.commands.selftest import Score, judged, report, score
 from lab.engines import Sink
 from lab.engines.fake import Fake
@@ -184,7 +184,8 @@ def test_every_neighbour_gets_so_many_cells_in_turn(
     assert "6 of 6: neighbour full" in err
     assert [job.cell.id for job in fake.jobs] == ["idle0", "half0", "full0", "idle1", "half1", "full1"]
     assert {(job.cell.cpus, job.seconds) for job in fake.jobs} == {((0, 1, 2), 4.0)}
-    (folder,) = (tmp_path / "multicore-lab" / "sessions").iterdir()
+    (folder,) = (tmp_path / "multicore-lab" / "selftests").iterdir()
+    assert not archive.folders(store.default_folder()), "it is no session to report or to resume"
     assert sorted(path.name for path in folder.iterdir()) == [
         "cell.zip",
         "cells.log",

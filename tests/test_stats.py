@@ -197,3 +197,10 @@ def test_ten_thousand_values_take_no_second() -> None:
     began = time.process_time()
     stats.estimate(values)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("freedom", "table"), [(2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (10, 2.228), (20, 2.086)]
+)
+def test_students_quantile_is_that_of_the_tables(freedom: float, table: float) -> None:
+    assert stats.student(0.95, freedom) == pytest.approx(table, rel=0.01)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
     from tabulate import tabulate
 
-    from lab import cpuset, machine_map, placement, progress, units
+    from lab import cpuset, machine_map, packed, packing, placement, progress, units
 
     experiments = asked.chosen_experiments(options.experiments)
     asked.check_limits(options)
@@ -52,9 +52,19 @@ def run(options: argparse.Namespace) -> int:
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     print("\n".join(["", *said, ""]) if said else "")
-    most = sum(cell.available for cell in cells) * progress.cost(experiments, asked.LEVELS["default"][0])
     print(f"in each cell: {', '.join(experiments)}")
-    print(f"one cell after the other {where}, in about {units.seconds(most)} at most")
+    each = progress.cost(experiments, asked.LEVELS["default"][0])
+    requests = packed.requests_of(cells, each, asked.explicit_cells(options, cells))
+    runs = packed.side_by_side(topology, requests, packing.parse(options.jobs), options.smt)
+    most = units.seconds(each * len(requests))
+    if runs:
+        sooner = units.seconds(packing.makespan(runs) + packed.CHECK_SECONDS)
+        print(
+            f"up to {packing.most_at_once(runs)} cells side by side {where}, in about {sooner} at most; one after the"
+            f" other, in about {most}, if a sentinel shows that they disturb each other"
+        )
+    else:
+        print(f"one cell after the other {where}, in about {most} at most")
     return 0
 
 

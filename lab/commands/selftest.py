@@ -73,9 +73,10 @@ def run(options: argparse.Namespace) -> int:
         stack.callback(engine.close)
         stop.at_once = False
         cell = _cell(machine, options.cpus)
-        folder = stack.enter_context(SessionFolder(default_folder(), session))
+        # Beside the sessions, not among them: these cells are no run that could be reported or resumed.
+        folder = stack.enter_context(SessionFolder(default_folder().parent / "selftests", session))
         folder.write_code(cell_code())
-        arguments = {"selftest": True, "cells": options.cells}
+        arguments = {"cells": options.cells}
         folder.write_manifest({"schema": 1, "session": session, "engine": machine.engine, "arguments": arguments})
         total = options.cells * len(NEIGHBOURS)
         done = 0
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
                     tell(f"cell {done}: {result.status}: {result.reason}")
     verdicts = {name: judged(name, found) for name, found in results.items()}
     print(report(verdicts, machine, cell))
-    tell(f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}")
+    tell(f"the records are incomplete: {folder.failure}" if folder.failure else f"records kept in {folder.path}")
     if stop.requested:
         return 130
     if sum(len(found) for found in results.values()) < total:

@@ -19,11 +19,12 @@ from lab import attached, cpuset
 from lab.cell_code import cell_code
 from lab.containers import (
     CELL_LABEL,
-    COMPOSE_LABEL,
     SESSION_LABEL,
     client_for_this_environment,
+    create,
     found,
     how_it_ended,
+    kept_apart,
     pulled,
     quota_of,
     remove,
@@ -50,16 +51,11 @@ from lab.records import read
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Compose puts its labels on the images that it builds, and a container inherits them: `docker compose up` would then
-#: follow our cells, and `docker compose down` remove them.
-_NOT_OF_COMPOSE = {f"{COMPOSE_LABEL}.{name}": "" for name in ("project", "service", "version")}
-
 #: Tried in this order when the user names no image; the last one is what an engine with a registry pulls.
 OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
 OFFICIAL_IMAGE = "python:3.13-slim"
 
 _INTERPRETERS = ("python3", "python", "pypy3")
-_POLL_SECONDS = 0.2
 #: How often to ask the engine whether a container still runs whose stream is open. Seldom: to answer takes it some
 #: milliseconds of a CPU, perhaps a measured one. It is for a connection that broke without a word.
 _LOOK_SECONDS = 5.0
@@ -67,7 +63,6 @@ _PROBE_SECONDS = 60.0
 _KILL_SECONDS = 10
 _NO_SUCH_PROGRAM = 127  # the exit code of an init that cannot start what it is told to
 _STDERR_KEPT = 4000
-_MEBIBYTE = 2**20
 
 
 def connect(
@@ -109,29 +104,13 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
     return name
 
 
-def settings(cell: Cell | None, session: str) -> dict[str, Any]:
-    """The host configuration of a cell's container: its limit, and nothing that it does not need.
-
-    pids count threads, so there is room for the hundred of them and a pool for each CPU; memory for a small Python
-    each. ``cell`` is ``None`` for the probe, which no CPU set limits.
-    """
-    cpus = cell.size if cell else 64
+def settings(cell: Cell | None) -> dict[str, Any]:
+    """The host configuration of a cell's container: its limit, and what keeps it apart. ``cell`` is ``None`` for the
+    probe, which no CPU set limits."""
     limit: dict[str, Any] = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell and cell.pinned else {}
     if cell and cell.quota_cpus:
         limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
-    return {
-        **limit,
-        "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,size=64m,mode=1777"},  # noqa: S108 - inside the container
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-        "pids_limit": 512 + 32 * cpus,
-        "mem_limit": (512 + 64 * cpus) * _MEBIBYTE,
-        "memswap_limit": (512 + 64 * cpus) * _MEBIBYTE,
-        "init": True,
-        "log_config": {"Type": "json-file", "Config": {}},
-    }
+    return limit | kept_apart(cell.size if cell else 64)
 
 
 class Docker:
@@ -228,18 +207,14 @@ class Docker:
         sink: Sink,
         patience: Patience,
     ) -> Outcome:
-        api = self._client.api
         with translated(f"creating the container of {name}"), undisturbed():
-            made = api.create_container(
+            made = create(
+                self._client,
                 self._image,
-                entrypoint=[interpreter],
-                command=[*self._arguments, *command(cell_code(payload["experiments"]), payload)],
-                user="65534:65534",
-                working_dir="/",  # that user may not enter the image's own
-                healthcheck={"test": ["NONE"]},  # it would run beside what is measured, on the same CPUs
+                [interpreter, *self._arguments, *command(cell_code(payload["experiments"]), payload)],
+                settings(cell),
                 name=f"multicore-lab-{self._session}-{name}",
-                labels={**_NOT_OF_COMPOSE, SESSION_LABEL: self._session, CELL_LABEL: name},
-                host_config=api.create_host_config(**settings(cell, self._session)),
+                labels={SESSION_LABEL: self._session, CELL_LABEL: name},
             )
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
