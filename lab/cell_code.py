@@ -23,7 +23,7 @@ def cell_code(experiments: Iterable[str] | None = None) -> bytes:
 def _zipped(experiments: tuple[str, ...] | None) -> bytes:
     package = Path(__file__).resolve().parent
     if experiments is None:
-        files = [package / name for name in ("__init__.py", "effective.py", "stats.py")]
+        files = [package / name for name in ("__init__.py", "cpuset.py", "effective.py", "stats.py")]
         files += [file for name in ("worker", "experiments") for file in sorted((package / name).glob("*.py"))]
     else:
         files = _needed(

@@ -1,11 +1,16 @@
 """CPU lists as the Linux kernel writes them (``0-3,8``): text to tuple and back.
 
 Format: "List format" in the kernel's Documentation/core-api/kernel-api (``bitmap_parselist``); man 7 cpuset.
+Python 3.9's syntax: it also runs inside the cells.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+#: No kernel is built for more CPUs than five digits number: a list that reaches further would fill the memory.
+_PART = re.compile("([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 def parse(text: str) -> tuple[int, ...]:
@@ -15,14 +20,22 @@ def parse(text: str) -> tuple[int, ...]:
     """
     ids: set[int] = set()
     for part in filter(None, (piece.strip() for piece in text.strip().split(","))):
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        found = _PART.fullmatch(part)
+        if not found:
             raise ValueError(f"{part!r} is not a CPU id or a range such as 0-3")
-        low, high = int(first), int(last or first)
+        low, high = int(found[1]), int(found[2] or found[1])
         if high < low:
             raise ValueError(f"the range {part!r} runs backwards")
         ids.update(range(low, high + 1))
     return tuple(sorted(ids))
+
+
+def members(text: str | None) -> set[int] | None:
+    """The same as a set; ``None`` where it is no list, such as ``(null)``, which old kernels write for an empty one."""
+    try:
+        return set(parse(text or ""))
+    except ValueError:
+        return None
 
 
 def render(ids: Iterable[int]) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Set, Tuple, Union
+from typing import List, Optional, Set, Tuple, Union
 
-from lab.worker.cgroups import look, members, read
+from lab.cpuset import members, render
+from lab.worker.cgroups import look, read
 
 
 @dataclass(frozen=True)
@@ -145,14 +146,3 @@ def _listed(root: str, name: str, said: List[str]) -> Set[int] | None:
     if found is None and text != "(null)":  # which old kernels write for an empty mask
         said.append("%s says %s, which is no list of CPUs" % (path, ascii((text or "")[:40])))
     return found
-
-
-def render(cpus: Iterable[int]) -> str:
-    """CPU ids as the kernel writes them: ``0-3,8``."""
-    parts: List[str] = []
-    ids = sorted(cpus)
-    while ids:
-        length = next((at for at, cpu in enumerate(ids) if cpu != ids[0] + at), len(ids))
-        parts.append(str(ids[0]) if length == 1 else "%d-%d" % (ids[0], ids[length - 1]))
-        ids = ids[length:]
-    return ",".join(parts)

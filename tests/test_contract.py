@@ -37,6 +37,7 @@ TEXTBOOK = {
 #: Everything that is shipped into a cell.
 SHIPPED = [
     PACKAGE / "__init__.py",
+    PACKAGE / "cpuset.py",
     PACKAGE / "effective.py",
     PACKAGE / "stats.py",
     *sorted((PACKAGE / "worker").glob("*.py")),
@@ -49,7 +50,7 @@ every_experiment = pytest.mark.parametrize("name", experiments.names())
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_shipped_code_is_python_3_9_and_imports_the_standard_library_and_its_own_kind_only(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=9)
-    allowed = ("lab.experiments", "lab.stats", "lab.worker.cgroups", "lab.worker.topology") + (
+    allowed = ("lab.experiments", "lab.cpuset", "lab.stats", "lab.worker.cgroups", "lab.worker.topology") + (
         ("lab.worker",) if path.parent.name == "worker" else ("lab.effective",) if path.parent == PACKAGE else ()
     )
     for module in imported(tree):

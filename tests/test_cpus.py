@@ -24,7 +24,17 @@ from tests.test_contract import PACKAGE, imported, inside_annotations, pythons
 #: Everything that runs on Python 3.9 outside of a cell.
 ON_OLD_PYTHONS = [
     PACKAGE / f"{name}.py"
-    for name in ("__init__", "__main__", "cli", "errors", "interrupts", "effective", "roundings", "commands/__init__")
+    for name in (
+        "__init__",
+        "__main__",
+        "cli",
+        "errors",
+        "interrupts",
+        "cpuset",
+        "effective",
+        "roundings",
+        "commands/__init__",
+    )
 ] + [PACKAGE / f"commands/{name}.py" for name in commands.ANYWHERE]
 
 

@@ -39,7 +39,12 @@ def test_the_kernels_way_of_writing_is_read(text: str, ids: tuple[int, ...]) -> 
     assert cpuset.parse(text) == ids
 
 
-@pytest.mark.parametrize("text", ["x", "1-", "-1", "3-1", "0-1-2", "1.5", "0;1", "²"])
+@pytest.mark.parametrize("text", ["x", "1-", "-1", "3-1", "0-1-2", "1.5", "0;1", "²", "9" * 5000])
 def test_what_is_not_a_list_is_refused_with_what_was_seen(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a CPU id or a range|runs backwards"):
         cpuset.parse(text)
+
+
+@pytest.mark.parametrize(("text", "ids"), [("0-1,4", {0, 1, 4}), (None, set()), ("(null)", None), ("0-9999999", None)])
+def test_a_list_in_a_file_that_may_be_damaged(text: str | None, ids: set[int] | None) -> None:
+    assert cpuset.members(text) == ids

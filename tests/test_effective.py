@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lab
-from lab.effective import EffectiveCpus, Limit, effective_cpus, render
+from lab.cpuset import render
+from lab.effective import EffectiveCpus, Limit, effective_cpus
 from tests.kernel_trees import mounts, tree
 
 CGROUP = "sys/fs/cgroup"

@@ -116,8 +116,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attached": set(),
     "cell_code": set(),
     "reports": {*MODEL, *PURE, "charts", "reports"},
-    "effective": {"worker.cgroups"},
-    "worker": {"worker", "experiments", "stats"},
+    "effective": {"cpuset", "worker.cgroups"},
+    "worker": {"cpuset", "worker", "experiments", "stats"},
     "experiments": {"experiments", "stats"},
 }
 

@@ -197,7 +197,7 @@ def _lines(
 
 def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
     """The rows of P, R and D."""
-    from lab.effective import render
+    from lab.cpuset import render
 
     mask = f"{'CPU' if len(cpus.cpus) == 1 else 'CPUs'} {render(cpus.cpus)} may be used"
     if cpus.isolated:

@@ -15,14 +15,13 @@ import os
 import re
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
+from lab.cpuset import members
+
 #: The period where none is given (the kernel's Documentation/admin-guide/cgroup-v2.rst, ``cpu.max``).
 _USUAL_PERIOD_US = 100000
 
 #: A number as the kernel writes it, or as what imitates it does: ASCII, and short enough for every Python to read.
 _NUMBER = re.compile(r"[+-]?([0-9]{1,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?")
-
-#: No machine has a larger CPU id: a list that reaches further is damaged, and would fill the memory.
-_MOST_CPUS = 1 << 16
 
 _Number = Union[int, float]
 
@@ -136,22 +135,6 @@ def own_cpus(root: str) -> str | None:
     status = read(os.path.join(root, "proc/self/status")) or ""
     affinity = re.search(r"^Cpus_allowed_list:\s*([0-9]\S*)$", status, re.MULTILINE)
     return affinity.group(1) if affinity else look(root).cpuset
-
-
-def members(text: str | None) -> set[int] | None:
-    """The ids in a kernel list such as ``0-3,8``; ``None`` where it is no list, such as ``(null)``."""
-    found: set[int] = set()
-    for part in (text or "").split(","):
-        if not part.strip():
-            continue
-        match = re.fullmatch(r"\s*([0-9]{1,6})(?:-([0-9]{1,6}))?\s*", part)
-        if not match:
-            return None
-        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-        if last < first or last >= _MOST_CPUS:
-            return None
-        found.update(range(first, last + 1))
-    return found
 
 
 def read(path: str) -> str | None:

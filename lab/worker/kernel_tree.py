@@ -6,6 +6,8 @@ import os
 import re
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
+from lab import cpuset
+
 
 class Tree:
     """``sys`` and ``proc`` below a root; ``cpus`` is the folder of the CPUs, as a path below that root."""
@@ -115,13 +117,7 @@ class Tree:
 
 def listed(text: str) -> Set[int]:
     """The ids in a kernel list such as ``0-3,8``; none where it is no list, such as ``(null)``."""
-    found: Set[int] = set()
-    if not re.fullmatch("[0-9]{1,6}(-[0-9]{1,6})?(,[0-9]{1,6}(-[0-9]{1,6})?)*", text):
-        return found
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return found
+    return cpuset.members(text) or set()
 
 
 def masked(text: str) -> Set[int]:

@@ -9,8 +9,9 @@ may be an engine's, behind a probe; a file that is missing or makes no sense cou
 from __future__ import annotations
 
 import re
-from typing import Any, Collection, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Mapping, Optional, Sequence, Tuple
 
+from lab import cpuset
 from lab.worker import kinds as kinds_of_core
 from lab.worker.kernel_tree import Tree, listed
 
@@ -45,16 +46,16 @@ def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str
     mine = set(online) if allowed is None else set(allowed) & set(online)
     return {
         "model": next((tree.cpuinfo_line(name) for name in _MODEL_NAMES if tree.cpuinfo_line(name)), ""),
-        "online": rendered(online),
-        "offline": rendered(there - set(online)),
-        "isolated": rendered(listed(tree.text(tree.cpus, "isolated")) & set(online)),
-        "allowed": rendered(mine),
-        "cores": [rendered(core) for core in cores],
+        "online": cpuset.render(online),
+        "offline": cpuset.render(there - set(online)),
+        "isolated": cpuset.render(listed(tree.text(tree.cpus, "isolated")) & set(online)),
+        "allowed": cpuset.render(mine),
+        "cores": [cpuset.render(core) for core in cores],
         "packages": _written(_packages(tree, cores)),
         "nodes": _written(_nodes(tree, online)),
-        "caches": [[level, rendered(cpus)] for level, cpus in _caches(tree, online)],
+        "caches": [[level, cpuset.render(cpus)] for level, cpus in _caches(tree, online)],
         "kinds": [
-            {"name": kind.name, "speed": kind.speed, "cpus": rendered(kind.cpus)}
+            {"name": kind.name, "speed": kind.speed, "cpus": cpuset.render(kind.cpus)}
             for kind in kinds_of_core.kinds_of(tree, cores)
         ],
     }
@@ -161,18 +162,7 @@ def _caches(tree: Tree, online: Sequence[int]) -> list[tuple[int, list[int]]]:
 
 
 def _written(groups: Mapping[int, Sequence[int]]) -> dict[str, str]:
-    return {str(number): rendered(groups[number]) for number in sorted(groups)}
-
-
-def rendered(cpus: Iterable[int]) -> str:
-    """The kernel's list of these CPUs: ``0-3,8``."""
-    runs: List[List[int]] = []
-    for cpu in sorted(set(cpus)):
-        if runs and cpu == runs[-1][1] + 1:
-            runs[-1][1] = cpu
-        else:
-            runs.append([cpu, cpu])
-    return ",".join(str(low) if low == high else "%d-%d" % (low, high) for low, high in runs)
+    return {str(number): cpuset.render(groups[number]) for number in sorted(groups)}
 
 
 def siblings(cpus: Sequence[int], root: str = "/") -> list[list[int]]:
