@@ -45,6 +45,8 @@ def run() -> None:
         os._exit(130)
     finally:
         gc.freeze()  # the memory goes back anyway: to look first what of it is unreachable may take a tenth of a second
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is said and done: one that came late would change the exit code
     sys.exit(code)
 
 

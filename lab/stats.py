@@ -48,7 +48,8 @@ def quantile(values: Sequence[float], share: float) -> float:
     place = share * (len(ranked) - 1)
     below = int(place)
     above = min(below + 1, len(ranked) - 1)
-    return ranked[below] + (place - below) * (ranked[above] - ranked[below])
+    found = ranked[below] + (place - below) * (ranked[above] - ranked[below])
+    return min(found, ranked[above])  # which rounding may miss
 
 
 def estimate(values: Sequence[float]) -> Estimate:

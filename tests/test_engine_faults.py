@@ -83,7 +83,7 @@ def test_a_cell_that_runs_out_of_memory_says_so(docker: Docker, monkeypatch: pyt
 
 
 def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(docker: Docker) -> None:
-    result = outcome(docker, "pipe", "hangs", seconds=6)  # time enough for the first of them
+    result = outcome(docker, "pipe", "hangs", seconds=15)  # time enough for the first of them
     assert result.status is Status.ERROR
     assert result.reason
     assert result.reason.startswith("it passed its deadline and was ended")

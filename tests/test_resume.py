@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -40,11 +41,11 @@ _CANNOT_TELL = {("process.concurrent", cell): "inconclusive" for cell in ("cpu1"
 
 #: What to wait for in its progress, and for how much longer, in seconds.
 MOMENTS = {
-    "as the first cell begins": ("1 CPU (0): process", 0.0),
-    "in the first cell": ("1 CPU (0): process", 0.3),
-    "between the cells": ("1 CPU (0): measured", 0.0),
-    "in the second cell": ("2 CPUs (0-1): process", 0.2),
-    "near the end": ("2 CPUs (0-1): measured", 0.0),
+    "as the first cell begins": (r"1 CPU \(.*\): process", 0.0),
+    "in the first cell": (r"1 CPU \(.*\): process", 0.3),
+    "between the cells": (r"1 CPU \(.*\): measured", 0.0),
+    "in the second cell": (r"2 CPUs \(.*\): process", 0.2),
+    "near the end": (r"2 CPUs \(.*\): measured", 0.0),
 }
 
 
@@ -61,7 +62,7 @@ def killed_at(folder: Path, words: str, longer: float, *arguments: str) -> Path:
         said = []
         for line in process.stderr:
             said.append(line)
-            if line.startswith(words):
+            if re.match(words, line):
                 break
         else:
             raise AssertionError(said)
@@ -126,10 +127,12 @@ def test_a_run_on_several_builds_that_was_killed_goes_on_with_the_image_of_each(
     lab: Lab, tmp_path: Path, engine: DockerClient, two_builds: tuple[str, str]
 ) -> None:
     arguments = ["process", "pipe", "--python", ",".join(two_builds), "--cpus", "1,2", "--engine", "docker", "--quick"]
-    folder = killed_at(tmp_path / "sessions", "Python 3.13, 1 CPU (0): measured", 0.4, *arguments, "--seed", "9")
+    folder = killed_at(tmp_path / "sessions", r"Python 3.13, 1 CPU \(.*\): measured", 0.4, *arguments, "--seed", "9")
+    there = len(archive.endings(folder))
+    assert 2 <= there < 4
     code, _, err = lab("run", "--resume", "--output", str(folder.parent))
     assert code == 0, err
-    assert "2 of 4 cells are there already" in err
+    assert f"{there} of 4 cells are there already" in err
     session = archive.load(folder)
     assert [one.cell.id for one in session.results] == ["3.11-cpu1", "3.13-cpu1", "3.11-cpu2", "3.13-cpu2"]
     assert [one.status for one in session.results] == [Status.MEASURED] * 4
@@ -157,9 +160,9 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
     try:
         folder = killed_at(
             tmp_path / "sessions",
-            "1 CPU (0): measured",
+            r"1 CPU \(.*\): measured",
             0.3,
-            *("process", "pipe", "--image", name, "--cpus", "1,2", "--engine", "docker", "--quick"),
+            *("process", "gil", "--image", name, "--cpus", "1,2", "--engine", "docker", "--quick"),
         )
         remove(engine, folder.name)  # a container of the killed run holds its image
         second = make("second")

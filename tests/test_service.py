@@ -173,6 +173,15 @@ class TestTheService:
         assert status is Status.ERROR
         assert "asked to stop" in str(reason)
 
+    def test_asked_to_stop_before_the_worker_listens_it_stops_too(self) -> None:
+        program = (
+            "import os, signal, sys, time; from lab.worker import service; fork = os.fork\n"
+            "def asked():\n    os.kill(os.getpid(), signal.SIGTERM)\n    return fork()\n"
+            "os.fork = asked; sys.exit(service.watched(lambda: time.sleep(60)))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (service.STOPPED, "", "")
+
     def test_it_outlives_a_worker_that_is_killed(self) -> None:
         program = (
             "import os, sys; from lab.worker import service; sys.exit(service.watched(lambda: os.kill(os.getpid(), 9)))"

@@ -25,8 +25,10 @@ class Ended(NamedTuple):
 
 
 def program(source: str) -> Ended:
-    """Run the source in a fresh interpreter that reads no settings, and wait for its end."""
-    words = [sys.executable, "-I", "-S", "-c", textwrap.dedent(source)]
+    """Run the source in a fresh interpreter that reads no settings, with this one's GIL and number of CPUs, and wait
+    for its end."""
+    options = [word for name in ("gil", "cpu_count") if name in sys._xoptions for word in ("-X", _option(name))]
+    words = [sys.executable, "-I", "-S", *options, "-c", textwrap.dedent(source)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
@@ -35,6 +37,11 @@ def program(source: str) -> Ended:
         out, err = process.communicate()
         return Ended(None, out, err)
     return Ended(process.returncode, out, err)
+
+
+def _option(name: str) -> str:
+    value = sys._xoptions[name]
+    return name if value is True else "%s=%s" % (name, value)
 
 
 def forked(body: Callable[[], bool]) -> bool | None:

@@ -76,7 +76,7 @@ def run(voice: Voice) -> None:
     voice.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, CROWD)))
     with Crew(voice.cpus) as crew:
         crew.rounds(arms, 1, 2, order)  # warms up: the first blocks fault in pages and start threads
-        while time.monotonic() < until and not (len(rounds) >= fewest and settled(rounds, voice)):
+        while not rounds or (time.monotonic() < until and not (len(rounds) >= fewest and settled(rounds, voice))):
             batch = crew.rounds((*arms, CROWD), len(rounds), CROWD.every, order)
             for blocks in batch:
                 voice.sample("round", blocks)

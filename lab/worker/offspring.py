@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from typing import Iterator
 
 # include/uapi/linux/prctl.h; see man 2 prctl.
 _PR_SET_PDEATHSIG = 1
@@ -49,19 +50,17 @@ def end_all(seconds: float = 5.0) -> bool:
             return False
 
 
-def _children() -> list[int]:
-    """The pids of this process's children: those whose field 4 in /proc/*/stat (man 5 proc) is its own pid."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            try:
-                with open("/proc/%s/stat" % entry, "rb") as stream:
-                    parent = stream.read().rpartition(b")")[2].split()[1]
-            except OSError:
-                continue  # it has just ended
-            if int(parent) == os.getpid():
-                found.append(int(entry))
-    return found
+def _children() -> Iterator[int]:
+    """The pids of this process's children: those whose field 4 in /proc/*/stat (man 5 proc) is its own pid. The newest
+    come first, each as soon as it is found: one that goes on forking lives shorter than it takes to look at all."""
+    for pid in sorted((int(entry) for entry in os.listdir("/proc") if entry.isdecimal()), reverse=True):
+        try:
+            with open("/proc/%d/stat" % pid, "rb") as stream:
+                parent = stream.read().rpartition(b")")[2].split()[1]
+        except OSError:
+            continue  # it has just ended
+        if int(parent) == os.getpid():
+            yield pid
 
 
 def _prctl(option: int, argument: int) -> None:

@@ -10,6 +10,7 @@ what is done in random order, the same for all services) may be empty.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import signal
@@ -150,18 +151,26 @@ def watched(body: Callable[[], int]) -> int:
 
     When memory runs out the kernel may kill the worker itself; this process offers it up to outlive it.
     """
+    ends = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # until there is somebody to pass them on
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
         _be_the_worker(body)
+    asked: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
         os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ends:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
     _, state = os.waitpid(child, 0)
     if os.WIFSIGNALED(state):
         killer = signal.Signals(os.WTERMSIG(state))
+        if killer in asked:  # before it had made its own arrangements
+            return STOPPED
         _say("the worker was killed by %s%s" % (killer.name, " (out of memory?)" if killer == signal.SIGKILL else ""))
         return 0
     return STOPPED if os.WEXITSTATUS(state) == 3 else 0
@@ -171,7 +180,7 @@ def _be_the_worker(body: Callable[[], int]) -> None:
     """The child's whole life; never returns."""
     status = 1
     try:
-        with open("/proc/self/oom_score_adj", "w") as score:
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
             score.write("500")
         status = body()
     except OSError as error:
