@@ -106,7 +106,7 @@ class SessionFolder:
             os.close(self._lock)
             self._lock = None
 
-    def write_code(self, code: bytes) -> Path:
+    def write_code(self, code: bytes) -> None:
         """Keep the code of the cells beside their records. Raises StoreError: nothing has been measured yet."""
         path = self.path / "cell.zip"
         try:
@@ -115,7 +115,6 @@ class SessionFolder:
             raise StoreError(
                 f"cannot write {path}: {error.strerror}; free some space or name another --output"
             ) from error
-        return path
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write session.json, whole or not at all."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.experiments import _handing, _scripts, executors, fork_threads, load, race_atlas, shared_object
+from lab.experiments import _handing, _memory, _scripts, fork_threads, load, race_atlas, shared_object
 from lab.experiments._claims import (
     CONFIRMED,
     INCONCLUSIVE,
@@ -91,9 +91,9 @@ def test_what_a_worker_gets(executor: str, thing: str, outcome: tuple[str, str])
 
 
 def test_a_family_takes_memory_and_more_of_it_with_a_child() -> None:
-    before = _handing.family_bytes()
-    with executors._waiting("spawn"):
-        after = _handing.family_bytes()
+    before = _memory.family_bytes()
+    with _memory.waiting("spawn"):
+        after = _memory.family_bytes()
     assert before is not None
     assert after is not None
     assert after > before + 2**20

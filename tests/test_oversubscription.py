@@ -10,6 +10,7 @@ import pytest
 
 from lab.experiments import _pools, load
 from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
+from lab.experiments._memory import memory_of
 from lab.experiments._pools import (
     COMPUTING,
     WAITING,
@@ -19,7 +20,6 @@ from lab.experiments._pools import (
     Span,
     compute,
     disturbance,
-    memory_of,
     name_of,
     plan_of,
     wait,

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import importlib
 import json
-import pkgutil
 import signal
 import threading
 import time
@@ -124,11 +123,6 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
         for one in came:
             signal.raise_signal(one)
-
-
-def names() -> tuple[str, ...]:
-    """The engines there are, found by their files."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def make(name: str, **options: object) -> Engine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import tempfile
 import threading
 from typing import Any, Callable, Iterator, NamedTuple
@@ -101,36 +100,3 @@ def hand(executor: str, name: str) -> tuple[str, str]:
         if hasattr(thing, "close"):
             thing.close()
     return (SHARED if changed else COPIED), ""
-
-
-def family_bytes() -> int | None:
-    """The memory of this process, its parent and all its descendants, in bytes: the sum of their proportional set
-    sizes, so that what they share counts once (Pss in /proc/PID/smaps_rollup, the kernel's
-    Documentation/filesystems/proc.rst); ``None`` where it cannot be read."""
-    parents = dict(_parents())
-    family = {os.getpid(), os.getppid()}
-    grown = True
-    while grown:
-        more = {pid for pid, parent in parents.items() if parent in family - {os.getppid()}} - family
-        family |= more
-        grown = bool(more)
-    total = 0
-    for pid in family:
-        try:
-            with open("/proc/%d/smaps_rollup" % pid) as stream:
-                total += sum(int(line.split()[1]) * 1024 for line in stream if line.startswith("Pss:"))
-        except OSError:
-            if pid != os.getppid():
-                return None
-    return total
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    """(pid, its parent's pid) of every process (field 4 of /proc/PID/stat, man 5 proc)."""
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            try:
-                with open("/proc/%s/stat" % entry, "rb") as stream:
-                    yield int(entry), int(stream.read().rpartition(b")")[2].split()[1])
-            except OSError:
-                continue  # it has just ended

@@ -7,7 +7,6 @@ import functools
 import math
 import multiprocessing
 import multiprocessing.pool
-import os
 import random
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from lab.experiments._claims import Evidence, Round
 from lab.experiments._limit import Limit
+from lab.experiments._memory import memory_of
 from lab.experiments._payloads import Tools, count
 from lab.experiments._tails import histogram
 from lab.worker.cgroups import tightest
@@ -139,18 +139,6 @@ class Pools:
             block["throttled"] = round((after.throttled_periods - before.throttled_periods) / periods, 5)
             block["stopped_cpus"] = round((after.throttled_seconds - before.throttled_seconds) / wall, 5)
         return dict(block, memory=round(sum(map(memory_of, self._pids[workers])), 3))
-
-
-def memory_of(pid: int) -> float:
-    """A process's memory in MiB, what it shares divided among those who share it (PSS, man 5 proc, smaps_rollup); where
-    that does not show, all that it has mapped (RSS, the second field of statm)."""
-    with contextlib.suppress(OSError), open("/proc/%d/smaps_rollup" % pid) as stream:
-        for line in stream:
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    with contextlib.suppress(OSError), open("/proc/%d/statm" % pid) as stream:
-        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return 0.0
 
 
 class Plan(NamedTuple):

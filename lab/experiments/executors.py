@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import sys
-import threading
 import time
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Sequence
 
 from lab.experiments import start_cost
 from lab.experiments._claims import (
@@ -25,8 +22,9 @@ from lab.experiments._claims import (
     Tolerance,
     always,
 )
-from lab.experiments._handing import REFUSED, SHARED, THINGS, family_bytes, hand
+from lab.experiments._handing import REFUSED, SHARED, THINGS, hand
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, judge, of, over
+from lab.experiments._memory import grown_by
 from lab.experiments._rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice
@@ -42,8 +40,6 @@ FEWEST_OTHERS = 5
 MOST_OTHERS = 10
 #: Rounds of work for each of these.
 BATCH = 3
-#: Workers of each kind that are started to see how the memory grows.
-GROWTH = 1
 
 
 def executors() -> tuple[str, ...]:
@@ -132,49 +128,10 @@ def memory() -> dict[str, dict[str, Any]]:
     """By how much the memory of the whole family grows for each worker that waits to be used, in bytes."""
     found: dict[str, dict[str, Any]] = {}
     for name in executors():
-        before = family_bytes()
-        with _waiting(name):
-            after = family_bytes()
-        known = before is not None and after is not None
-        grown = ((after or 0) - (before or 0)) // GROWTH
-        found["memory, " + name] = {"bytes": grown, "disturbed": None if known else "unreadable memory"}
+        grown = grown_by(name)
+        disturbed = "unreadable memory" if grown is None else None
+        found["memory, " + name] = {"bytes": grown or 0, "disturbed": disturbed}
     return found
-
-
-@contextlib.contextmanager
-def _waiting(name: str) -> Iterator[None]:
-    """Workers of that kind, which have run something and wait."""
-    if name == "interpreter":
-        # Older Pythons, and the stubs for them, do not have it.
-        import concurrent.interpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
-
-        made = [interpreters.create() for _ in range(GROWTH)]
-        for one in made:
-            one.exec("pass")
-        yield
-        for one in made:
-            one.close()
-        return
-    context: Any = multiprocessing.get_context(None if name == "thread" else name)
-    kind: Callable[..., Any] = threading.Thread if name == "thread" else context.Process
-    ours, theirs = zip(*[context.Pipe() for _ in range(GROWTH)])
-    workers = [kind(target=_wait, args=(end,)) for end in theirs]
-    for worker in workers:
-        worker.start()
-    for end in ours:
-        end.recv()
-    yield
-    for end in ours:
-        end.send(None)
-    for worker in workers:
-        worker.join()
-    for end in (*ours, *theirs):
-        end.close()
-
-
-def _wait(end: Any) -> None:
-    end.send(None)
-    end.recv()
 
 
 def starting(name: str) -> Measured:

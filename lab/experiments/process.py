@@ -27,8 +27,8 @@ def nap(name: str, seconds: float, answers: Any) -> None:
 
 def run(voice: Voice) -> None:
     voice.tell("the parent starts %d children and joins them" % len(NAPS))
-    for attempt in range(TRIES):
-        visits = one_try(voice, attempt)
+    for _ in range(TRIES):
+        visits = one_try(voice)
         most = most_at_once([(began["at"], ended["at"]) for _, began, ended, _ in visits])
         if most == len(NAPS):
             break  # seen once is proof that they can; a try that a busy machine spoiled proves nothing
@@ -39,7 +39,7 @@ def run(voice: Voice) -> None:
     voice.observe("knows its parent", all(parent == os.getpid() for _, _, _, parent in visits))
 
 
-def one_try(voice: Voice, attempt: int) -> list[Any]:
+def one_try(voice: Voice) -> list[Any]:
     children = []
     begun = time.monotonic()
     for number, seconds in enumerate(NAPS):
