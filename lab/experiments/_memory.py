@@ -1,0 +1,100 @@
+"""What workers take of memory: their proportional set size, in which what several processes share is divided among them
+(PSS: man 5 proc, ``/proc/PID/smaps_rollup``; the kernel's Documentation/filesystems/proc.rst)."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from typing import Any, Callable, Iterator
+
+
+def pss_of(pid: int) -> int | None:
+    """A process's memory in bytes; ``None`` where it does not show."""
+    with contextlib.suppress(OSError), open("/proc/%d/smaps_rollup" % pid) as stream:
+        for line in stream:
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def memory_of(pid: int) -> float:
+    """A process's memory in MiB; where its share does not show, all that it has mapped (RSS, the second field of
+    statm)."""
+    share = pss_of(pid)
+    if share is not None:
+        return share / 2**20
+    with contextlib.suppress(OSError), open("/proc/%d/statm" % pid) as stream:
+        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return 0.0
+
+
+def family_bytes() -> int | None:
+    """The memory of this process, its parent and all its descendants, in bytes; ``None`` where it cannot be read."""
+    parents = dict(_parents())
+    family = {os.getpid(), os.getppid()}
+    grown = True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in family - {os.getppid()}} - family
+        family |= more
+        grown = bool(more)
+    total = 0
+    for pid in family:
+        share = pss_of(pid)
+        if share is None and pid != os.getppid():
+            return None
+        total += share or 0
+    return total
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """(pid, its parent's pid) of every process (field 4 of /proc/PID/stat, man 5 proc)."""
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            try:
+                with open("/proc/%s/stat" % entry, "rb") as stream:
+                    yield int(entry), int(stream.read().rpartition(b")")[2].split()[1])
+            except OSError:
+                continue  # it has just ended
+
+
+def grown_by(executor: str) -> int | None:
+    """By how many bytes the family's memory grows for a worker of that kind (``thread``, ``interpreter``, or a start
+    method) that has run something and waits; ``None`` where it cannot be read."""
+    before = family_bytes()
+    with waiting(executor):
+        after = family_bytes()
+    return None if before is None or after is None else after - before
+
+
+@contextlib.contextmanager
+def waiting(executor: str) -> Iterator[None]:
+    """A worker of that kind, which has run something and waits."""
+    if executor == "interpreter":
+        # Older Pythons, and the stubs for them, do not have it.
+        from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
+
+        with contextlib.closing(create()) as one:
+            one.exec("pass")
+            yield
+        return
+    # The stubs do not know the Process of a context that is chosen by its name.
+    context: Any = multiprocessing.get_context(None if executor == "thread" else executor)
+    kind: Callable[..., Any] = threading.Thread if executor == "thread" else context.Process
+    ours, theirs = context.Pipe()
+    worker = kind(target=_wait, args=(theirs,))
+    worker.start()
+    try:
+        ours.recv()
+        yield
+    finally:
+        ours.send(None)
+        worker.join()
+        ours.close()
+        theirs.close()
+
+
+def _wait(end: Any) -> None:
+    end.send(None)
+    end.recv()
