@@ -18,7 +18,7 @@ HELP = "make, list and remove the images of builds, a Python each"
 EXAMPLE = """\
 examples:
   lab images build 3.9 3.13t      those two; what is there and current is kept
-  lab images build all            the usual ones, which lab run --python all takes
+  lab images build all            the usual ones of lab run --python all
   lab images list                 what there is; what each Python says of itself
   lab images remove 3.13t         one; or --all of ours, never anybody else's
 
