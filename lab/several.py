@@ -79,6 +79,7 @@ class Unusable:
         self._error = error
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
+        meanwhile()
         raise self._error
 
     def run(self, job: Job, sink: Sink) -> Outcome:

@@ -245,7 +245,10 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(programs, "_SECONDS", 1.0)
     bad = crashing(tmp_path)
     bad.write_text("#!/bin/sh\nsleep 60\n", encoding="utf-8")
-    engine, found = choice.choose(choice.Wanted(engine="local", pythons=(str(bad), sys.executable)), "s", print, print)
+    called: list[str] = []
+    wanted = choice.Wanted(engine="local", pythons=(str(bad), sys.executable))
+    engine, found = choice.choose(wanted, "s", print, print, lambda: called.append("meanwhile"))
+    assert called == ["meanwhile"]
     with contextlib.closing(engine):
         assert [(one["build"], bool(one["python"])) for one in found.details["builds"]] == [
             (str(bad), False),
