@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from lab import likeness
+from lab import builds, likeness
 from lab.model import Machine
 from lab.telling import tell
 
@@ -28,7 +29,7 @@ def arguments_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     machine = manifest.get("machine") or {}
     arguments = {"engine": manifest["engine"], "image": machine.get("image"), "seed": 1, **manifest["arguments"]}
     there = [one["build"] for one in (machine.get("details") or {}).get("builds") or ()]
-    named = [part.strip() for value in arguments.get("python") or () for part in value.split(",")]
+    named = [part for value in arguments.get("python") or () for part in builds.parts(value)]
     if there and ("all" in named or "merged" in arguments):
         arguments |= {"python": there, "image": None}
     return arguments
@@ -42,11 +43,8 @@ def on_the_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[s
         return dict(arguments)
     from lab import containers, images
 
-    client = containers.client_for_this_environment()
-    try:
+    with contextlib.closing(containers.client_for_this_environment()) as client:
         same = {label: images.same(client, name, digest) for label, (name, digest) in had.items() if name and digest}
-    finally:
-        client.close()
     for label, image in same.items():
         if image and image != had[label][0]:
             tell(f"{had[label][0]} is another image by now; taking the one that it was, {image}")

@@ -6,7 +6,6 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
@@ -66,9 +65,17 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def located(build: str) -> str:
-    """A build as it was written; a path so that it means the same in any folder, for the session remembers it."""
-    is_path = "/" in build and not build.endswith("/")  # that one is refused with what it was to be
-    return str(Path(build).expanduser().absolute()) if is_path else build
+    """Builds as they were written; a path so that it means the same in any folder, for the session remembers it.
+
+    Raises UsageError where a path begins with a home that is not known.
+    """
+    from lab import builds, interpreters
+
+    def whole(part: str) -> str:
+        is_path = "/" in part and not part.endswith("/")  # that one is refused with what it was to be
+        return str(interpreters.located(part)) if is_path else part
+
+    return ",".join(map(whole, builds.parts(build))) if "/" in build else build
 
 
 def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:

@@ -22,11 +22,17 @@ from lab.errors import UsageError
 OLDEST = (3, 9)
 #: The first with ``-X cpu_count``, ``PYTHON_CPU_COUNT``, and a free-threaded build.
 _FIRST_WITH_OPTIONS = (3, 13)
-#: What ``all`` stands for where an engine makes images; the local engine takes what it finds.
+#: What ``all`` stands for where an engine makes images, with the others that are there; the local engine takes what it
+#: finds.
 ALL = ("3.9", "3.11", "3.13", "3.13t", "3.14", "3.15")
 
 _MOST_CPUS = 2**31 - 1  # a C int
 _VERSION = re.compile(r"(pypy)?(\d+)\.(\d+)(t?)")
+#: What names no path: where it comes after a comma in one, the path has ended.
+_NO_PATH = re.compile(rf"\s*(all|{_VERSION.pattern}(\+[^/]*)?)\s*")
+_BEGINS_A_PATH = re.compile(r"\s*(/|~|\.\.?/)")
+#: The implementations that a name says, and what each calls itself. Another one is run by its path.
+_NAMED = {"cpython": "CPython", "pypy": "PyPy"}
 _EXAMPLES = "3.9, 3.13t, 3.13t+gil, 3.14+cpu_count=3, pypy3.10 or /path/to/python"
 
 
@@ -48,12 +54,20 @@ class Build:
 
     @property
     def name(self) -> str:
-        """The Python without its options, as the user writes it: ``3.13t``. Images are named for it."""
+        """The Python without its options, as the user writes it: ``3.13t``. Images are named for it.
+
+        That of an implementation which the user cannot name (``has_name``) is made alike: ``graalpy3.11``.
+        """
         if self.path is not None:
             return self.path
         assert self.version
-        number = "{}.{}".format(*self.version)
-        return f"pypy{number}" if self.implementation == "pypy" else f"{number}{'t' if self.free_threaded else ''}"
+        kind = "" if self.implementation == "cpython" else self.implementation
+        return f"{kind}{'{}.{}'.format(*self.version)}{'t' if self.free_threaded else ''}"
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the user can name it other than by its path."""
+        return self.implementation in _NAMED
 
     @property
     def label(self) -> str:
@@ -108,7 +122,7 @@ def parse_many(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[
     A value may name several, separated by commas. The same build twice is refused: it would be measured twice under one
     name. Those that ``all`` adds are not repeated; where ``everything`` is empty, those are left that were named.
     """
-    wanted = [part.strip() for value in values for part in _parts(value)]
+    wanted = [part for value in values for part in parts(value)]
     found: list[Build] = []
     for text in wanted:
         if text != "all":
@@ -129,8 +143,16 @@ def parse_many(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[
     return tuple(found)
 
 
-def _parts(value: str) -> list[str]:
-    return [value] if "/" in value else value.split(",")  # a path may have a comma in it
+def parts(value: str) -> list[str]:
+    """What one value names, separated by commas. A path may have commas in it: what comes after one is the path's too,
+    unless it begins as a path does (``/``, ``./``, ``../`` or ``~``), or is a whole version or ``all``."""
+    found: list[str] = []
+    for piece in value.split(","):
+        if found and "/" in found[-1] and not (_BEGINS_A_PATH.match(piece) or _NO_PATH.fullmatch(piece)):
+            found[-1] += f",{piece}"
+        else:
+            found.append(piece)
+    return [one.strip() for one in found]
 
 
 def parse(text: str) -> Build:
@@ -215,8 +237,9 @@ def _option(text: str, option: str) -> tuple[str, bool | int]:
 
 def _check(text: str, build: Build, given: dict[str, Any]) -> None:
     """Refuse options that this Python has not; of a path they are checked when it has been asked what it is."""
-    if given and build.implementation == "pypy":
-        raise UsageError(f"build {text}: PyPy has none of these options; leave them out")
+    if given and build.implementation != "cpython":
+        kind = _NAMED.get(build.implementation, build.implementation)
+        raise UsageError(f"build {text}: {kind} has none of these options; leave them out")
     if build.version is None:
         return
     if "gil" in given and not build.free_threaded:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lab import builds, engines
 from lab.builds import Build
-from lab.engines import Engine, Sink, nothing
+from lab.engines import Engine, nothing
 from lab.errors import CellError, EngineError, ImageError, UsageError
-from lab.model import Job, Machine, Outcome
+from lab.model import Machine
+from lab.several import ASKED_AT_A_TIME, Several, Unusable
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from lab.interpreters import Found, Interpreter
 
 #: Takes a line that the user should know.
 Note = Callable[[str], None]
-
-#: Asking a Python what it is takes half a second, and nothing is measured meanwhile.
-_ASKED_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,67 +47,14 @@ class Wanted:
         return {build.label for build in chosen if build not in named}
 
     @property
+    def everything(self) -> bool:
+        """Whether ``all`` is among the builds."""
+        return any("all" in builds.parts(text) for text in self.pythons)
+
+    @property
     def paths(self) -> bool:
         """Whether a Python of this machine is named by its path, which no container has."""
         return any(build.path for build in builds.parse_many(self.pythons))
-
-
-class Several:
-    """One engine for cells of several builds: each cell goes to the engine of its build.
-
-    A build that does not answer, or whose interpreter crashes, costs its own cells; without the ``spare`` ones, which
-    nobody has named, the run goes on, and ``note`` takes a line on each.
-    """
-
-    def __init__(self, parts: Mapping[str, Engine], spare: Container[str] = (), note: Note = lambda line: None) -> None:
-        self.parts = dict(parts)
-        self._spare, self._note = spare, note
-        self._failed: dict[str, EngineError] = {}
-
-    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
-        """The machine, with every build's own proof in ``details["builds"]``, nothing known of one that failed. Raises
-        as the first of them does where all do."""
-        with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
-            tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
-            said = dict(zip(self.parts, pool.map(_asked, self.parts.values(), tasks), strict=True))
-        self._failed = {label: one for label, one in said.items() if isinstance(one, EngineError)}
-        machines = [one for one in said.values() if isinstance(one, Machine)]
-        if not machines:
-            raise next(iter(self._failed.values()))
-        for label, error in self._failed.items():
-            self._note(f"without {label}: {error}" if label in self._spare else f"{label} will not run: {error}")
-        there = {label: one for label, one in said.items() if label not in self._failed or label not in self._spare}
-        proofs = [_proof(label, one) for label, one in there.items()]
-        return replace(machines[0], details={**machines[0].details, "builds": proofs})
-
-    def run(self, job: Job, sink: Sink) -> Outcome:
-        if job.cell.build in self._failed:
-            raise CellError(str(self._failed[job.cell.build]))
-        return self.parts[job.cell.build].run(job, sink)
-
-    def close(self) -> None:
-        for one in self.parts.values():
-            one.close()
-
-
-def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineError:
-    try:
-        return engine.probe(meanwhile)
-    except EngineError as error:
-        return error
-
-
-def _proof(label: str, said: Machine | EngineError) -> dict[str, Any]:
-    """What a build has proven to be; of one that failed nothing is known."""
-    if isinstance(said, EngineError):
-        return {"build": label, "image": None, "image_id": None, "python": {}, "proof": None}
-    return {
-        "build": label,
-        "image": said.image,
-        "image_id": said.details.get("image_id"),
-        "python": dict(said.python),
-        "proof": said.details.get("build"),
-    }
 
 
 def choose(
@@ -119,6 +66,15 @@ def choose(
     for. Raises EngineError, ImageError or UsageError.
     """
     wanted.check()
+    engine, machine = _chosen(wanted, session, note, pulling, meanwhile)
+    for line in _on_debug_builds(machine):
+        note(line)
+    return engine, machine
+
+
+def _chosen(
+    wanted: Wanted, session: str, note: Note, pulling: Note, meanwhile: Callable[[], object]
+) -> tuple[Engine, Machine]:
     if wanted.engine == "local" or (wanted.engine == "auto" and wanted.paths):
         return _local(wanted, note, meanwhile)
     try:
@@ -134,40 +90,76 @@ def choose(
     return engine, machine
 
 
+def _on_debug_builds(machine: Machine) -> Iterable[str]:
+    """A line on each Python that was compiled to find faults, which it pays for with its speed."""
+    proofs = machine.details.get("builds") or [{"build": "this Python", "proof": machine.details.get("build")}]
+    for one in proofs:
+        if (one["proof"] or {}).get("debug"):
+            yield f"{one['build']} is a debug build (Py_DEBUG): its times do not compare with those of other builds"
+
+
 def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        return _probed(engines.make("local"), (), meanwhile)
+        return _probed(engines.make("local"), meanwhile)
     from lab import interpreters
 
     there = interpreters.find()
-    chosen = builds.parse_many(wanted.pythons, everything=interpreters.usable_builds(there))
+    chosen = builds.parse_many(wanted.pythons, everything=there.usable_builds)
     if not chosen:
         raise EngineError("there is no Python on this machine that can run a cell; name the path of one with --python")
-    parts: dict[str, Engine] = {}
-    for build in chosen:
-        found = interpreters.interpreter_of(build, there)
-        parts[build.label] = engines.make("local", interpreter=found.path, arguments=build.arguments)
-    return _probed(Several(parts, wanted.spare(chosen), note), chosen, meanwhile)
+    if wanted.everything and there.left_out:
+        note(f"all leaves out {'; '.join(there.left_out)}")
+    with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:  # one that hangs makes itself waited for
+        found = dict(zip(chosen, pool.map(lambda build: _interpreter(build, there), chosen), strict=True))
+    parts = _made((build.label, _local_engine(build, one)) for build, one in found.items())
+    return _probed(Several(parts, wanted.spare(chosen), note), meanwhile)
+
+
+def _interpreter(build: Build, there: Found) -> Interpreter | CellError:
+    """The interpreter of a build, or why the one that is there cannot run its cells. Raises EngineError or UsageError
+    where there is none."""
+    from lab import interpreters
+
+    try:
+        return interpreters.interpreter_of(build, there)
+    except CellError as error:
+        return error
+
+
+def _local_engine(build: Build, found: Interpreter | CellError) -> Engine:
+    if isinstance(found, CellError):
+        return Unusable(found)
+    return engines.make("local", interpreter=found.path, arguments=build.arguments)
 
 
 def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        return _probed(engines.make("docker", image=wanted.image, session=session, note=pulling), (), meanwhile)
+        return _probed(engines.make("docker", image=wanted.image, session=session, note=pulling), meanwhile)
+    from lab import images
     from lab.containers import client_for_this_environment
 
-    client = client_for_this_environment()
-    try:
-        chosen = builds.parse_many(wanted.pythons)
+    with contextlib.closing(client_for_this_environment()) as client:
+        others = (str(build) for _, build, _ in images._tags(client)) if wanted.everything else ()
+        chosen = builds.parse_many(wanted.pythons, everything={*builds.ALL, *others})
         spare = wanted.spare(chosen)
-        images = _images(client, chosen, wanted.images, spare, pulling)
-    finally:
-        client.close()
-    parts: dict[str, Engine] = {}
-    for build, image in images.items():
-        parts[build.label] = engines.make(
-            "docker", image=image, session=session, note=pulling, arguments=build.arguments, key=build.key
-        )
-    return _probed(Several(parts, spare, pulling), tuple(images), meanwhile)
+        found = _images(client, chosen, wanted.images, spare, pulling)
+    options = {"session": session, "note": pulling}
+    parts = _made(
+        (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
+        for build, image in found.items()
+    )
+    return _probed(Several(parts, spare, pulling), meanwhile)
+
+
+def _made(made: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
+    """All of these engines, made one after the other; where one cannot be made, none stays open."""
+    parts = {}
+    with contextlib.ExitStack() as stack:
+        for label, engine in made:
+            stack.callback(engine.close)
+            parts[label] = engine
+        stack.pop_all()
+    return parts
 
 
 def _images(
@@ -194,29 +186,10 @@ def _images(
     return found
 
 
-def _probed(engine: Engine, chosen: Sequence[Build], meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
-    """The engine and what it says of itself; closed again where that is not what was asked for."""
-    try:
+def _probed(engine: Engine, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
+    """The engine and what it says of itself; closed again where it cannot run a cell."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(engine.close)
         machine = engine.probe(meanwhile)
-        asked = {build.label: build for build in chosen}
-        for said in machine.details.get("builds", ()):
-            if said["python"]:
-                _check(asked[said["build"]], said)
-    except BaseException:  # not swallowed: whatever it is, the engine is not to stay open
-        engine.close()
-        raise
+        stack.pop_all()
     return engine, machine
-
-
-def _check(build: Build, said: Mapping[str, Any]) -> None:
-    """Whether the Python that answered is the build asked for. Raises ImageError."""
-    python = said["python"]
-    where = f"the image {said['image']}" if said["image"] else str(python["executable"])
-    version = tuple(python["version"][:2])
-    free = bool(python["free_threaded"])
-    if build.version and (version, free) != (build.version, build.free_threaded):
-        is_what = f"{version[0]}.{version[1]}{'t' if free else ''}"
-        raise ImageError(f"{where} was to be Python {build.name}, and is {is_what}; make it anew: lab images build")
-    if build.gil is not None and python["gil_enabled"] is not build.gil:
-        state = "on" if python["gil_enabled"] else "off"
-        raise ImageError(f"--python {build.label}: {where} has its GIL {state} all the same; leave the option out")

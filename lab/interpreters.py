@@ -7,25 +7,19 @@ to 15 s each, running ``site`` and whatever that starts.
 from __future__ import annotations
 
 import os
-import re
-import signal
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import answers
 from lab.answers import Answer
-from lab.builds import Build, proven
-from lab.errors import EngineError
-from lab.worker.question import SOURCE
+from lab.builds import OLDEST, Build, proven
+from lab.errors import CellError, EngineError, UsageError
+from lab.programs import NAME, Broken, ask
 
-#: Longest wait for an interpreter's answer; one takes 10 to 100 ms.
-_SECONDS = 10.0
 _AT_A_TIME = 8
-_NAME = re.compile(r"(python|pypy)(\d(\.\d+)?t?)?")
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +34,48 @@ class Interpreter:
     def build(self) -> Build:
         return self.answer.build
 
+    @property
+    def problem(self) -> str | None:
+        """Why no version that a user names, nor ``all``, stands for it; ``None`` when one does."""
+        return self.answer.problem or (None if self.build.has_name else "--python knows it by its path only")
 
-def find(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> tuple[Interpreter, ...]:
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is on this machine, those preferred first; and what only has the name of a Python."""
+
+    interpreters: tuple[Interpreter, ...] = ()
+    broken: tuple[Broken, ...] = ()
+
+    @property
+    def usable_builds(self) -> tuple[str, ...]:
+        """The names of the builds that can be run: what ``--python all`` stands for here."""
+        return tuple(str(build) for build in sorted({one.build for one in self.interpreters if not one.problem}))
+
+    def has(self, broken: Broken) -> bool:
+        """Whether another place has a build that this one is called."""
+        return bool(broken.builds & {one.build for one in self.interpreters})
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What ``--python all`` does not stand for though it is here, and why: a phrase for each reason."""
+        usable = self.usable_builds
+        reasons: dict[str, dict[str, None]] = {}
+        for one in sorted(self.interpreters, key=lambda one: one.build):
+            if one.problem and one.build.name not in usable:
+                why = "too old" if (one.build.version or OLDEST) < OLDEST else one.problem
+                reasons.setdefault(why, {})[one.build.name] = None
+        broken = [str(one) for one in self.broken if not self.has(one)]
+        return (*(f"{', '.join(names)} ({why})" for why, names in reasons.items()), *_first(broken))
+
+
+def find(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Found:
     """Every interpreter in the usual places, each once, in the order in which they are preferred.
 
     The places, in this order: the active virtual environment (``VIRTUAL_ENV``) and the ``.venv`` of ``folder`` (the
     current one), each folder of ``PATH``, pyenv's versions, uv's, and the lab's own Python, unless an ``environment``
-    is given. What does not answer as a Python is left out. A virtual environment stands for the Python that it was made
-    from, which is what a cell runs: it has the standard library only.
+    is given. What does not answer as a Python is kept apart. A virtual environment stands for the Python that it was
+    made from, which is what a cell runs: it has the standard library only.
     """
     where = os.environ if environment is None else environment
     own = [("the lab's own", sys.executable)] if environment is None else []
@@ -55,13 +83,18 @@ def find(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     with ThreadPoolExecutor(_AT_A_TIME) as several:
         answers = list(several.map(ask, [path for _, path in places]))
     found: dict[str, tuple[int, Interpreter]] = {}
+    broken = []
     order = list(dict.fromkeys(_preferred(*one) for one in places))
     for one, answer in zip(places, answers, strict=True):
-        if answer:
+        if isinstance(answer, Answer):
             interpreter = Interpreter(path=answer.executable, place=one[0], answer=answer)
             found.setdefault(answer.executable, (order.index(_preferred(*one)), interpreter))
+        elif not answer.of_python_2:
+            broken.append(answer)
     ranked = sorted(found.values(), key=lambda one: (one[0], one[1].build, one[1].answer.newest_first, one[1].path))
-    return tuple(interpreter for _, interpreter in ranked)
+    there = Found(interpreters=tuple(interpreter for _, interpreter in ranked))
+    # Of shims there are dozens: one of a version that another place has is not missed.
+    return replace(there, broken=tuple(one for one in broken if one.ran or not there.has(one)))
 
 
 def _preferred(place: str, path: str) -> tuple[str, str]:
@@ -69,87 +102,93 @@ def _preferred(place: str, path: str) -> tuple[str, str]:
     return place, str(Path(path).parent) if place == "PATH" else ""
 
 
-def interpreter_of(build: Build, found: Sequence[Interpreter] | None = None) -> Interpreter:
+def interpreter_of(build: Build, found: Found | None = None) -> Interpreter:
     """The interpreter that runs a build: the one at its path, or the first of :func:`find` (in the same place the
     newest release).
 
-    Raises EngineError when there is none, with what there is and how to get it, or when it cannot run a cell;
-    UsageError when it has not the options of the build.
+    Raises EngineError when there is none, with what there is and how to get it, and CellError when it is there, but
+    hangs, crashes or cannot run a cell: that costs the cells of its build only. UsageError when it has not the options
+    of the build.
     """
     if build.path is not None:
         return _at(build, build.path)
     there = find() if found is None else found
-    alike = [one for one in there if one.build.name == build.name]
-    usable = next((one for one in alike if not one.answer.problem), None)
+    alike = [one for one in there.interpreters if one.build.name == build.name]
+    usable = next((one for one in alike if not one.problem), None)
     if usable:
         return usable
     if alike:
-        raise EngineError(
-            f"{build.name} at {alike[0].path} cannot run a cell: {alike[0].answer.problem}; name another build"
-        )
-    names = ", ".join(usable_builds(there)) or "none"
-    raise EngineError(
-        f"there is no Python {build.name} on this machine; there are: {names}. Get it with uv python install"
+        raise CellError(f"{build.name} at {alike[0].path} cannot run a cell: {alike[0].problem}; name another build")
+    names = ", ".join(there.usable_builds) or "none"
+    mine = [one for one in there.broken if build.name in {other.name for other in one.builds}]
+    tried = "; ".join(_first([str(one) for one in (*mine, *(one for one in there.broken if not one.builds))]))
+    kind = CellError if any(one.ran for one in mine) else EngineError
+    raise kind(
+        f"there is no Python {build.name} on this machine{f' ({tried})' if tried else ''}; there are:"
+        f" {names}. Get it with uv python install"
         f" {build.name}{'' if build.implementation == 'pypy' else f' or pyenv install {build.name}'}, name the path of"
         f" one with --python, or run it in a container: lab images build {build.name}"
     )
 
 
-def usable_builds(found: Iterable[Interpreter]) -> tuple[str, ...]:
-    """The names of the builds that these interpreters can run: what ``--python all`` stands for here."""
-    return tuple(str(build) for build in sorted({one.build for one in found if not one.answer.problem}))
-
-
-def ask(path: str) -> Answer | None:
-    """What a program says to :data:`lab.worker.question.SOURCE`; ``None`` when it does not answer as a Python does.
-
-    Whatever it is, it gets a few seconds, no input, and cannot break the lab.
-    """
+def located(path: str) -> Path:
+    """A path that the user wrote, from the root on. Raises UsageError where the home that it begins with is unknown."""
     try:
-        with subprocess.Popen(
-            [path, "-I", "-S", "-c", SOURCE],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:
-            try:
-                return answers.read(process.communicate(timeout=_SECONDS)[0])
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
-                return None
-    except (OSError, ValueError):
-        return None
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        home = path.partition("/")[0]
+        raise UsageError(f"--python {path}: no home folder of {home} is known here; write the whole path") from error
+
+
+def _first(texts: Sequence[str]) -> tuple[str, ...]:
+    """The first of these, and how many more there are: of shims there may be dozens."""
+    more = len(texts) - _MOST_TOLD
+    return (*texts[:_MOST_TOLD], f"and {more} more, see lab doctor") if more > 0 else tuple(texts)
 
 
 def _at(build: Build, path: str) -> Interpreter:
-    file = Path(path).expanduser()
-    if not file.exists():
+    file = located(path)
+    if not os.access(file, os.F_OK):
         raise EngineError(f"there is nothing at {path}; name an interpreter that is there, or a build such as 3.13")
-    answer = ask(str(file.absolute()))
-    if answer is None:
-        raise EngineError(f"{path} did not answer as a Python does (within {_SECONDS:g} s); name a Python 3.9 or later")
+    answer = ask(str(file))
+    if isinstance(answer, Broken):
+        kind = CellError if answer.ran else EngineError
+        raise kind(f"{path} {answer.reason}; name a Python 3.9 or later")
     if answer.problem:
-        raise EngineError(f"{path} cannot run a cell: {answer.problem}; name another one")
+        raise CellError(f"{path} cannot run a cell: {answer.problem}; name another one")
     proven(build, answer.build)
-    return Interpreter(path=str(file.absolute()), place="path", answer=answer)
+    return Interpreter(path=str(file), place="path", answer=answer)
 
 
 def _candidates(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:
     """(place, path) of everything that may be an interpreter, by its name alone."""
-    home = Path(environment.get("HOME") or Path.home())
+    home = _home(environment)
     venvs = [Path(environment["VIRTUAL_ENV"])] if environment.get("VIRTUAL_ENV") else []
     for venv in (*venvs, folder / ".venv"):
         yield from _pythons("virtual environment", venv / "bin")
     for part in environment.get("PATH", "").split(os.pathsep):
         if part:
             yield from _pythons("PATH", Path(part))
-    pyenv = Path(environment.get("PYENV_ROOT") or home / ".pyenv")
-    data = Path(environment.get("XDG_DATA_HOME") or home / ".local/share")
-    uv = Path(environment.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python")
-    for place, versions in (("pyenv", pyenv / "versions"), ("uv", uv)):
-        for one in _inside(versions):
+    pyenv = _folder(environment, "PYENV_ROOT", home, ".pyenv")
+    data = _folder(environment, "XDG_DATA_HOME", home, ".local/share")
+    uv = _folder(environment, "UV_PYTHON_INSTALL_DIR", data, "uv/python")
+    for place, versions in (("pyenv", pyenv and pyenv / "versions"), ("uv", uv)):
+        for one in _inside(versions) if versions else ():
             yield from _pythons(place, one / "bin")
+
+
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """The home folder; ``None`` for a user, such as the arbitrary one of a container, who has none."""
+    try:
+        return Path(environment.get("HOME") or Path.home())
+    except RuntimeError:
+        return None
+
+
+def _folder(environment: Mapping[str, str], variable: str, parent: Path | None, usual: str) -> Path | None:
+    """The folder that a variable names, else the usual one in its parent, where there is a parent."""
+    named = environment.get(variable)
+    return Path(named) if named else parent / usual if parent else None
 
 
 def _once(places: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -158,7 +197,7 @@ def _once(places: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     seen = set()
     for place, path in places:
         real = Path(path).resolve()
-        key = real if _NAME.fullmatch(real.name) else Path(path)
+        key = real if NAME.fullmatch(real.name) else Path(path)
         if key not in seen:
             seen.add(key)
             yield place, path
@@ -167,7 +206,7 @@ def _once(places: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def _pythons(place: str, folder: Path) -> Iterator[tuple[str, str]]:
     """The programs with an interpreter's name in a folder."""
     for file in _inside(folder):
-        if _NAME.fullmatch(file.name) and os.access(file, os.X_OK) and file.is_file():
+        if NAME.fullmatch(file.name) and os.access(file, os.X_OK) and file.is_file():
             yield place, str(file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +94,8 @@ def clear(past: Past) -> None:
     have their names. Raises EngineError when the engine does not answer, or keeps some of it."""
     if past.manifest["engine"] != "docker":
         return
-    client = containers.client_for_this_environment()
-    try:
+    with contextlib.closing(containers.client_for_this_environment()) as client:
         _, kept = containers.remove(client, past.folder.name)
-    finally:
-        client.close()
     if kept:
         raise EngineError(f"{past.folder.name} has left {'; '.join(kept)}; remove it with lab clean, then go on")
 

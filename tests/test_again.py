@@ -30,6 +30,8 @@ def manifest(folder: Path, **arguments: Any) -> dict[str, Any]:
         pytest.param(["3.13,3.14"], ["3.13,3.14"], id="as it was written"),
         pytest.param(["all"], ["3.13", "3.14"], id="all: those that there were"),
         pytest.param(["3.13", "all"], ["3.13", "3.14"], id="all among others"),
+        pytest.param(["/opt/all,all/python"], ["/opt/all,all/python"], id="no all, but a path"),
+        pytest.param(["/opt/python,all"], ["3.13", "3.14"], id="all after a path"),
     ],
 )
 def test_all_builds_are_those_that_there_were(python: list[str], builds: list[str], tmp_path: Path) -> None:

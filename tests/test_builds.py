@@ -156,11 +156,42 @@ def test_whatever_is_typed_is_read_or_refused_and_reads_back_as_itself(text: str
         (["all"], list(builds.ALL)),
         (["3.13t+gil", "3.13", "all"], ["3.13t+gil", "3.13", "3.9", "3.11", "3.13t", "3.14", "3.15"]),
         (["/opt/a,b/python"], ["/opt/a,b/python"]),
+        (["/opt/3.9,3.13/python"], ["/opt/3.9,3.13/python"]),
+        (["3.13,/opt/python"], ["3.13", "/opt/python"]),
+        (["/opt/python, 3.13t+gil,~/python,b+gil"], ["/opt/python", "3.13t+gil", "~/python,b+gil"]),
+        (["./a/python,../python"], ["./a/python", "../python"]),
     ],
-    ids=["in their order", "commas", "both", "all", "all and more", "a comma in a path"],
+    ids=[
+        "in their order",
+        "commas",
+        "both",
+        "all",
+        "all and more",
+        "a comma in a path",
+        "a version in a path",
+        "a path at the end",
+        "paths and others",
+        "two paths",
+    ],
 )
 def test_several_are_read_in_their_order(values: list[str], labels: list[str]) -> None:
     assert [build.label for build in parse_many(values)] == labels
+
+
+@given(
+    st.lists(st.sampled_from(["3.13", "all", "/a", "./b", "~/c", "d", "3.9/x", "3.13t+gil", "+gil", ""]), min_size=1)
+)
+def test_what_a_value_was_split_into_is_not_split_again(pieces: list[str]) -> None:
+    value = ",".join(pieces)
+    assert ",".join(builds.parts(value)) == value
+    assert [part for one in builds.parts(value) for part in builds.parts(one)] == builds.parts(value)
+
+
+def test_an_implementation_without_a_name_of_its_own_is_called_what_it_is() -> None:
+    one = Build(version=(3, 11), implementation="graalpy")
+    assert (one.name, one.has_name) == ("graalpy3.11", False)
+    with pytest.raises(UsageError, match="graalpy has none of these options"):
+        builds.proven(parse("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
 
 
 def test_all_stands_for_what_the_engine_has() -> None:

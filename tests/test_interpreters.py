@@ -8,14 +8,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from lab import answers, interpreters
+from lab import answers, interpreters, programs
+from lab.answers import Answer
 from lab.builds import parse
-from lab.errors import EngineError, UsageError
+from lab.errors import CellError, EngineError, UsageError
+from lab.interpreters import Found
 from lab.worker.question import MARK, SOURCE
 
 HERE = Path(os.path.realpath(sys.executable))
@@ -61,7 +63,7 @@ def world(tmp_path: Path) -> dict[str, str]:
 
 
 def found(world: Mapping[str, str], tmp_path: Path) -> list[tuple[str, str, str]]:
-    return [(one.place, str(one.build), one.path) for one in interpreters.find(world, tmp_path)]
+    return [(one.place, str(one.build), one.path) for one in interpreters.find(world, tmp_path).interpreters]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_one_that_is_in_several_places_is_found_once_in_the_preferred_one(
 def test_what_is_no_python_never_breaks_it(
     world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interpreters, "_SECONDS", 1.0)
+    monkeypatch.setattr(programs, "_SECONDS", 1.0)
     folder = tmp_path / "bin"
     link(folder, "python3")
     program(folder, "python3.9", "sleep 61.5")
@@ -117,7 +119,18 @@ def test_what_is_no_python_never_breaks_it(
     (folder / "python3.20").symlink_to("python3.20")
     program(folder, "python3-config", "exit 0")
     begun = time.monotonic()
-    assert found(world, tmp_path) == [("PATH", THIS, str(HERE))]
+    there = interpreters.find(world, tmp_path)
+    assert [one.path for one in there.interpreters] == [str(HERE)]
+    assert {Path(one.path).name: one.reason for one in there.broken} == {
+        "python3.9": "gave no answer within 1 s",
+        "python3.10": "was killed by signal 11 (SIGSEGV)",
+        "python3.11": "exited with 1",
+        "python3.12": "did not answer as a Python does",
+        "python3.13": "did not answer as a Python does",
+        "python3.14": "did not answer as a Python does",
+        "python3.15": "did not answer as a Python does",
+        "python3.16": "cannot be started: Exec format error (damaged, or made for another processor)",
+    }
     assert time.monotonic() - begun < 30
     while b"sleep\x0061.5" in b"".join(_command_lines()):  # it was killed, which takes its time on a busy machine
         assert time.monotonic() - begun < 50
@@ -171,7 +184,9 @@ def test_the_labs_own_python_is_found_wherever_it_is(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HOME", world["HOME"])
     monkeypatch.setenv("PATH", world["PATH"])
-    assert [(one.place, one.path) for one in interpreters.find(folder=tmp_path)] == [("the lab's own", str(HERE))]
+    assert [(one.place, one.path) for one in interpreters.find(folder=tmp_path).interpreters] == [
+        ("the lab's own", str(HERE))
+    ]
 
 
 def test_options_do_not_change_which_interpreter_it_is(world: dict[str, str], tmp_path: Path) -> None:
@@ -186,9 +201,9 @@ def test_an_old_one_is_shown_but_not_run(world: dict[str, str], tmp_path: Path) 
     pretender(tmp_path / "bin", "python3.8", version=[3, 8, 18], release="3.8.18")
     pretender(tmp_path / "bin", "python3.9", version=[3, 9, 1], release="3.9.1")
     there = interpreters.find(world, tmp_path)
-    assert [(one.build.name, one.answer.problem is None) for one in there] == [("3.8", False), ("3.9", True)]
-    assert "too old" in str(there[0].answer.problem)
-    assert interpreters.usable_builds(there) == ("3.9",)
+    assert [(one.build.name, one.problem is None) for one in there.interpreters] == [("3.8", False), ("3.9", True)]
+    assert "too old" in str(there.interpreters[0].problem)
+    assert there.usable_builds == ("3.9",)
 
 
 def test_pypy_is_refused_with_what_it_lacks_and_run_when_it_lacks_nothing(
@@ -217,7 +232,7 @@ def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it
     ):
         assert word in str(missing.value)
     with pytest.raises(EngineError, match="there are: none"):
-        interpreters.interpreter_of(parse("3.14t"), [])
+        interpreters.interpreter_of(parse("3.14t"), Found())
 
 
 def test_a_path_is_asked_what_it_is(tmp_path: Path) -> None:
@@ -229,16 +244,32 @@ def test_a_path_is_asked_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "text", "error", "word"),
     [
-        (None, "{}", EngineError, "nothing at"),
-        ("echo hello", "{}", EngineError, "did not answer"),
-        ("old", "{}", EngineError, "too old"),
+        (None, "{}", EngineError, "there is nothing at"),
+        ("echo hello", "{}", CellError, "python did not answer as a Python does"),
+        ("kill -SEGV $$", "{}", CellError, r"python was killed by signal 11 \(SIGSEGV\)"),
+        ("kill -40 $$", "{}", CellError, r"python was killed by signal 40 \(SIGRTMIN\+6\)"),
+        ("echo no encodings >&2; exit 1", "{}", CellError, "python exited with 1 and said 'no encodings'"),
+        ("exit 127", "{}", EngineError, "python exited with 127"),
+        ("sleep 60", "{}", CellError, "python gave no answer within 1 s"),
+        ("old", "{}", CellError, "too old"),
         ("usual", "{}+gil", UsageError, "free-threaded"),
     ],
-    ids=["nothing", "no Python", "an old Python", "without the option"],
+    ids=[
+        "nothing",
+        "no Python",
+        "a crash",
+        "a real-time signal",
+        "a broken one",
+        "a shim",
+        "one that hangs",
+        "an old Python",
+        "without the option",
+    ],
 )
 def test_a_path_that_cannot_run_a_cell_is_refused(
-    tmp_path: Path, script: str | None, text: str, error: type[Exception], word: str
+    tmp_path: Path, script: str | None, text: str, error: type[Exception], word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(programs, "_SECONDS", 1.0 if script == "sleep 60" else 10.0)
     path = tmp_path / "python"
     if script == "old":
         pretender(tmp_path, "python", version=[3, 8, 1], release="3.8.1")
@@ -246,13 +277,117 @@ def test_a_path_that_cannot_run_a_cell_is_refused(
         pretender(tmp_path, "python")
     elif script:
         program(tmp_path, "python", script)
-    with pytest.raises(error, match=word):
+    with pytest.raises(error, match=word) as refused:
         interpreters.interpreter_of(parse(text.format(path)))
+    assert type(refused.value) is error  # a CellError costs the cells of its build, any other one the run
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: path.write_text("#!/bin/sh\n", encoding="utf-8"), "is not executable"),
+        (lambda path: program(path.parent, path.name, "").write_bytes(b"\x7fELF and no more"), "Exec format error"),
+        (lambda path: program(path.parent, path.name, "").write_bytes(b"#!/no/such/python\n"), "loader"),
+    ],
+    ids=["a folder", "no program", "a damaged one", "without its loader"],
+)
+def test_what_cannot_be_started_says_why_before_anything_runs(
+    tmp_path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    make(tmp_path / "python")
+    with pytest.raises(EngineError, match=reason) as refused:
+        interpreters.interpreter_of(parse(str(tmp_path / "python")))
+    assert type(refused.value) is EngineError
+    assert "10 s" not in str(refused.value)
+
+
+def test_one_that_is_there_but_broken_is_named_where_its_version_is_missed(
+    world: dict[str, str], tmp_path: Path
+) -> None:
+    pretender(tmp_path / "bin", "python3.13")
+    broken = program(tmp_path / "bin", "python3.12", "kill -SEGV $$")
+    program(tmp_path / "bin", "python3.11", "echo no such version >&2; exit 127")
+    there = interpreters.find(world, tmp_path)
+    with pytest.raises(CellError, match=r"no Python 3\.12 .*SIGSEGV.*; there are: 3\.13\.") as missing:
+        interpreters.interpreter_of(parse("3.12"), there)
+    assert f"{broken} was killed by signal 11" in str(missing.value)
+    assert "python3.11" not in str(missing.value)
+    with pytest.raises(EngineError, match=r"python3\.11 exited with 127 and said 'no such version'") as other:
+        interpreters.interpreter_of(parse("3.11"), there)
+    assert type(other.value) is EngineError, "a shim of what is not there"
+
+
+def test_what_all_does_not_stand_for_is_told_with_the_reason(world: dict[str, str], tmp_path: Path) -> None:
+    pretender(tmp_path / "bin", "python3.6", version=[3, 6, 1], release="3.6.1")
+    pretender(tmp_path / "bin", "python3.8", version=[3, 8, 1], release="3.8.1")
+    pretender(tmp_path / "bin", "python3.13")
+    program(tmp_path / "bin", "python3.12", "exit 3")
+    program(tmp_path / "bin", "python2.7", "exit 2")
+    program(tmp_path / ".venv/bin", "python3.13", "exit 4")
+    pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
+    there = interpreters.find(world, tmp_path)
+    assert there.usable_builds == ("3.13",)
+    assert there.left_out == (
+        "3.6, 3.8 (too old)",
+        "graalpy3.11 (--python knows it by its path only)",
+        f"{tmp_path}/bin/python3.12 exited with 3",
+    )
+
+
+def test_a_shim_of_what_another_place_has_is_not_missed_but_one_that_crashes_is(
+    world: dict[str, str], tmp_path: Path
+) -> None:
+    for minor in (12, 13):
+        pretender(tmp_path / f".pyenv/versions/3.{minor}/bin", f"python3.{minor}", version=[3, minor, 1])
+    pretender(tmp_path / ".pyenv/versions/3.6/bin", "python3", version=[3, 6, 1], release="3.6.1")
+    for minor in (6, 12):
+        program(tmp_path / "bin", f"python3.{minor}", "exit 127")
+    crashes = program(tmp_path / "bin", "python3.13", "kill -SEGV $$")
+    there = interpreters.find(world, tmp_path)
+    assert [one.path for one in there.broken] == [str(crashes)]
+    assert there.left_out == ("3.6 (too old)",)
+
+
+def test_of_many_broken_ones_the_first_are_told(world: dict[str, str], tmp_path: Path) -> None:
+    for minor in range(10, 16):
+        program(tmp_path / "bin", f"python3.{minor}", "exit 127")
+    assert interpreters.find(world, tmp_path).left_out[2:] == (
+        f"{tmp_path}/bin/python3.12 exited with 127",
+        "and 3 more, see lab doctor",
+    )
+
+
+def test_another_implementation_is_no_cpython_of_its_version(world: dict[str, str], tmp_path: Path) -> None:
+    path = pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
+    with pytest.raises(EngineError, match=r"there is no Python 3\.11 on this machine; there are: none"):
+        interpreters.interpreter_of(parse("3.11"), interpreters.find(world, tmp_path))
+    assert interpreters.interpreter_of(parse(str(path))).build.name == "graalpy3.11"
+
+
+def test_who_has_no_home_has_the_other_places(
+    world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # no HOME, and no entry for the user's number
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    del world["HOME"]
+    link(tmp_path / "bin", "python3")
+    assert found(world, tmp_path) == [("PATH", THIS, str(HERE))]
+    world["UV_PYTHON_INSTALL_DIR"] = str(tmp_path / "pythons")
+    pretender(tmp_path / "pythons/a/bin", "python3")
+    assert [place for place, _, _ in found(world, tmp_path)] == ["PATH", "uv"]
+
+
+def test_the_home_of_nobody_is_refused_in_a_line() -> None:
+    with pytest.raises(UsageError, match="no home folder of ~nosuchuser is known here; write the whole path"):
+        interpreters.located("~nosuchuser/python")
 
 
 def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
     """Also by those that are too old for a cell: they are to say so."""
-    for one in interpreters.find():
+    for one in interpreters.find().interpreters:
         done = subprocess.run([one.path, "-I", "-S", "-c", SOURCE], capture_output=True, check=True)
         answer = answers.read(b"something else\n" + done.stdout)
         assert answer == one.answer
@@ -260,8 +395,8 @@ def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
 
 
 def test_what_this_python_says_is_true() -> None:
-    answer = interpreters.ask(sys.executable)
-    assert answer
+    answer = programs.ask(sys.executable)
+    assert isinstance(answer, Answer)
     assert answer.build.version == sys.version_info[:2]
     assert answer.build.implementation == sys.implementation.name
     assert answer.release == sys.version.split()[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import secrets
 import stat
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -28,6 +30,13 @@ BAD = {
     "locks": "import multiprocessing; lock = multiprocessing.get_context('spawn').Lock(); voice.observe('made', True);"
     " time.sleep(600)",
     "exits": "os._exit(3)",
+    "forks": """
+        import multiprocessing
+        child = multiprocessing.get_context("forkserver").Process(target=int)
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        """,
     "raises": "raise ZeroDivisionError('on purpose')",
     "kills": "os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
     "noise": "os.write(1, b'x' * 2**20); os.write(2, b'\\xff' * 2**20)",
@@ -282,3 +291,24 @@ def test_a_system_without_affinity_is_sent_to_an_engine(monkeypatch: pytest.Monk
     monkeypatch.delattr(os, "sched_setaffinity")
     with pytest.raises(Exception, match="no CPU affinity; use an engine"):
         engines.make("local")
+
+
+@pytest.mark.parametrize("name", ["manager", "queue", "forks"])
+def test_sockets_have_room_where_temporary_files_have_a_long_path(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setattr(local_engine, "cell_code", lambda *_: cells.code_with(BAD))
+    with contextlib.closing(local_engine.connect()) as engine:
+        result = cells.run_on(engine, job(name, experiment=60, cell=60))
+        assert (result.status, result.reason) == (Status.MEASURED, None)
+    assert not list(long.iterdir())
+
+
+def test_only_a_path_that_is_too_long_is_left_for_a_short_one() -> None:
+    most = 107 - len("/multicore-lab-12345678/lab-12345678/pymp-12345678/listener-12345678")
+    assert local_engine._temporary("/" + "x" * (most - 1)) == "/" + "x" * (most - 1)
+    assert local_engine._temporary("/" + "x" * most) == "/tmp"
+    assert local_engine._temporary("/" + "ü" * (most // 2 + 1)) == "/tmp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 from lab.errors import EngineError
 
@@ -22,11 +23,8 @@ def run(options: argparse.Namespace) -> int:
     """Remove and say what was removed; returns the exit code. Raises EngineError when something could not be."""
     from lab import containers
 
-    client = containers.client_for_this_environment()
-    try:
+    with contextlib.closing(containers.client_for_this_environment()) as client:
         removed, kept = containers.remove(client)
-    finally:
-        client.close()
     for name in removed:
         print(f"removed {name}")
     if kept:

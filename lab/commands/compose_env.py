@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -39,17 +40,14 @@ def run(options: argparse.Namespace) -> int:
     from lab.engines import make
     from lab.telling import tell
 
-    engine = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
-    try:
+    made = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
+    with contextlib.closing(made) as engine:
         machine = engine.probe()
-    finally:
-        engine.close()
-    client = containers.client_for_this_environment()
-    try:
-        with containers.translated("listing the images"):
-            images = [tag for image in client.images.list() for tag in image.tags]
-    finally:
-        client.close()
+    with (
+        contextlib.closing(containers.client_for_this_environment()) as client,
+        containers.translated("listing the images"),
+    ):
+        images = [tag for image in client.images.list() for tag in image.tags]
     lines = [*cpuset_lines(machine.layout), *base_lines(images), *certificate_lines(os.environ)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from lab.errors import LabError
 if TYPE_CHECKING:
     from lab.engines import Engine
     from lab.hardware import Topology
+    from lab.interpreters import Found
     from lab.model import Machine
 
 #: Most seconds of measuring how quiet the machine is.
@@ -32,13 +34,15 @@ def run(options: argparse.Namespace) -> int:
     """Look at everything and print it; returns 0 when cells can be run in containers, else 3."""
     from tabulate import tabulate
 
-    from lab import topology
+    from lab import interpreters, topology
 
     here = topology.read()
     docker, quiet, trouble = _docker(options.image)
     rows = [*_machine_rows(here), *_engine_rows(docker)]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
     print("\n".join(["", *_maps(here, docker)]))
+    print("\nPythons of this machine, for --engine local")
+    print(tabulate(_pythons(interpreters.find()), tablefmt="plain", disable_numparse=True))
     print("\nWhat can be measured")
     advice = [*_abilities(docker, trouble), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
@@ -56,20 +60,15 @@ def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], str]:
     from lab.engines import make
 
     try:
-        engine = make("docker", image=image, session=f"doctor-{os.getpid()}", note=lambda line: None)
-        try:
+        made = make("docker", image=image, session=f"doctor-{os.getpid()}", note=lambda line: None)
+        with contextlib.closing(made) as engine:
             machine = engine.probe()
             return machine, _quiet(engine, machine), ""
-        finally:
-            engine.close()
     except LabError as error:
         trouble = str(error)
     try:
-        engine = make("local")
-        try:
+        with contextlib.closing(make("local")) as engine:
             return None, _quiet(engine, engine.probe()), trouble
-        finally:
-            engine.close()
     except LabError:
         return None, [], trouble
 
@@ -141,6 +140,14 @@ def _maps(here: Topology, docker: Machine | None) -> list[str]:
     if theirs and (theirs.cpus, theirs.model) != (here.cpus, here.model):
         lines += ["The engine's machine: " + machine_map.draw(theirs)[0], *machine_map.draw(theirs)[1:]]
     return lines
+
+
+def _pythons(found: Found) -> list[tuple[str, str, str]]:
+    """(build, path, why it is refused) of each interpreter of this machine, the first of a build being the one that is
+    taken; then what only has the name of one."""
+    rows = [(one.build.name, one.path, one.problem or "") for one in found.interpreters]
+    rows += [(", ".join(build.name for build in one.builds) or "?", one.path, one.reason) for one in found.broken]
+    return rows or [("none", "", "")]
 
 
 def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,11 +66,8 @@ def _from_files(folder: Path) -> Session:
 def _from_engine(wanted: str | None) -> Session:
     from lab import containers, gathering
 
-    client = containers.client_for_this_environment()
-    try:
+    with contextlib.closing(containers.client_for_this_environment()) as client:
         found = list(containers.collect(client, wanted))
-    finally:
-        client.close()
     if not found:
         where = f"of the Compose project {wanted!r} " if wanted else "that Compose started "
         raise UsageError(f"the engine has no cells {where}(any more); start them: docker compose up")

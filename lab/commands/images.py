@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ HELP = "make, list and remove the images of builds, a Python each"
 EXAMPLE = """\
 examples:
   lab images build 3.9 3.13t      those two; what is there and current is kept
-  lab images build all            every build that lab run --python all takes
+  lab images build all            the usual ones of lab run --python all
   lab images list                 what there is; what each Python says of itself
   lab images remove 3.13t         one; or --all of ours, never anybody else's
 
@@ -61,11 +62,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.act is _remove and bool(options.names) == options.all:
         raise UsageError("lab images remove: name images, or give --all; lab images list shows them")
-    client = containers.client_for_this_environment()
-    try:
+    with contextlib.closing(containers.client_for_this_environment()) as client:
         code: int = options.act(client, options)
-    finally:
-        client.close()
     return code
 
 

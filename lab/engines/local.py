@@ -39,6 +39,16 @@ _MARK = "MULTICORE_LAB_CELL"
 #: Where named semaphores are files (man 7 sem_overview).
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108 - names of one cell are looked for, nothing is made there
 
+_PREFIX = "multicore-lab-"
+#: Bytes of a socket's path, without its NUL (man 7 unix).
+_LONGEST_SOCKET = 107
+#: What a cell puts after a temporary folder, where each X is one that tempfile draws: this engine's folder, that of an
+#: experiment (:mod:`lab.worker.child`), and what multiprocessing makes for a Manager or a fork server
+#: (``util.get_temp_dir``, ``connection.arbitrary_address``).
+_SOCKET = f"/{_PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
+#: Where to go from a temporary folder whose name is too long for that, as the multiprocessing of newer Pythons does.
+_SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of nobody else's is made there
+
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
 _PROBE_SECONDS = 60.0
@@ -64,7 +74,7 @@ class Local:
     def __init__(self, interpreter: str, arguments: Sequence[str] = ()) -> None:
         self._interpreter = interpreter
         self._arguments = list(arguments)
-        self._folder = tempfile.TemporaryDirectory(prefix="multicore-lab-")
+        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_temporary(tempfile.gettempdir()))
         self._code = Path(self._folder.name) / "cell.zip"
         self._code.write_bytes(cell_code())
 
@@ -117,6 +127,13 @@ class Local:
         if reason is None and code < 0:
             reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
         return Outcome(exit_code=code, reason=reason, outside=seen, stderr_tail=tail)
+
+
+def _temporary(usual: str) -> str:
+    """The usual folder for temporary files, or a short one where sockets in a cell's would have too long a path."""
+    if len(os.fsencode(usual)) + len(_SOCKET) <= _LONGEST_SOCKET:
+        return usual
+    return next((short for short in _SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), usual)
 
 
 def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Patience) -> tuple[str, str | None]:

@@ -1,0 +1,122 @@
+"""One engine for cells of several builds, made of an engine for each; and what is proven of every build."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Container, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from lab import builds
+from lab.builds import Build
+from lab.engines import Engine, Sink, nothing
+from lab.errors import CellError, EngineError, ImageError
+from lab.model import Job, Machine, Outcome
+
+#: Asking a Python what it is takes half a second, and nothing is measured meanwhile.
+ASKED_AT_A_TIME = 4
+
+
+class Several:
+    """One engine for cells of several builds: each cell goes to the engine of its build.
+
+    A build that does not answer, or whose interpreter crashes, costs its own cells; without the ``spare`` ones, which
+    nobody has named, the run goes on, also where what answers is another build, and ``note`` takes a line on each.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Engine], spare: Container[str] = (), note: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.parts = dict(parts)
+        self._spare, self._note = spare, note
+        self._failed: dict[str, EngineError] = {}
+
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
+        """The machine, with every build's own proof in ``details["builds"]``, nothing known of one that failed. Raises
+        as the first of them does where all do; ImageError where what answers is not the build that was named."""
+        with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
+            tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
+            answers = dict(zip(self.parts, pool.map(_asked, self.parts.values(), tasks), strict=True))
+        said = {label: self._checked(label, one) for label, one in answers.items()}
+        self._failed = {label: one for label, one in said.items() if isinstance(one, EngineError)}
+        machines = [one for one in said.values() if isinstance(one, Machine)]
+        if not machines:
+            raise next(iter(self._failed.values()))
+        for label, error in self._failed.items():
+            self._note(f"without {label}: {error}" if label in self._spare else f"{label} will not run: {error}")
+        there = {label: one for label, one in said.items() if label not in self._failed or label not in self._spare}
+        proofs = [_proof(label, one) for label, one in there.items()]
+        return replace(machines[0], details={**machines[0].details, "builds": proofs})
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        if job.cell.build in self._failed:
+            raise CellError(str(self._failed[job.cell.build]))
+        return self.parts[job.cell.build].run(job, sink)
+
+    def close(self) -> None:
+        with contextlib.ExitStack() as stack:  # one that cannot be closed leaves none of the others open
+            for one in self.parts.values():
+                stack.callback(one.close)
+
+    def _checked(self, label: str, said: Machine | EngineError) -> Machine | EngineError:
+        """What a build has said, or that it is another one, where nobody has named it. Raises ImageError."""
+        if isinstance(said, EngineError):
+            return said
+        try:
+            _check(builds.parse(label), _proof(label, said))
+        except ImageError as error:
+            if label not in self._spare:
+                raise
+            return error
+        return said
+
+
+class Unusable:
+    """The engine of a build whose interpreter is there and cannot run a cell, as it says when it is asked."""
+
+    def __init__(self, error: EngineError) -> None:
+        self._error = error
+
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
+        meanwhile()
+        raise self._error
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        raise self._error
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineError:
+    try:
+        return engine.probe(meanwhile)
+    except EngineError as error:
+        return error
+
+
+def _proof(label: str, said: Machine | EngineError) -> dict[str, Any]:
+    """What a build has proven to be; of one that failed nothing is known."""
+    if isinstance(said, EngineError):
+        return {"build": label, "image": None, "image_id": None, "python": {}, "proof": None}
+    return {
+        "build": label,
+        "image": said.image,
+        "image_id": said.details.get("image_id"),
+        "python": dict(said.python),
+        "proof": said.details.get("build"),
+    }
+
+
+def _check(build: Build, said: Mapping[str, Any]) -> None:
+    """Whether the Python that answered is the build asked for. Raises ImageError."""
+    python = said["python"]
+    where = f"the image {said['image']}" if said["image"] else str(python["executable"])
+    found = replace(builds.said(python), gil=None, cpu_count=None)
+    if build.version and found != replace(build, gil=None, cpu_count=None):
+        remedy = f"make it anew: lab images build {build.name}" if said["image"] else "name the path of another one"
+        raise ImageError(f"{where} was to be Python {build.name}, and is {found.name}; {remedy}")
+    if build.gil is not None and python["gil_enabled"] is not build.gil:
+        state = "on" if python["gil_enabled"] else "off"
+        raise ImageError(f"--python {build.label}: {where} has its GIL {state} all the same; leave the option out")
