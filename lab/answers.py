@@ -11,6 +11,9 @@ from typing import Any
 from lab.builds import OLDEST, Build
 from lab.worker.question import MARK
 
+#: How other implementations write their own names.
+_CALLED = {"pypy": "PyPy", "graalpy": "GraalPy"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -31,8 +34,10 @@ class Answer:
         if self.build.version < OLDEST:
             return f"Python {self.release} is too old (a cell needs 3.9 or later)"
         if self.lacks:
-            kind = "PyPy" if self.build.implementation == "pypy" else "Python"
-            return f"{kind} {self.release} has no {', '.join(self.lacks)}: no limit can be set or proven from inside"
+            kind = _CALLED.get(self.build.implementation, "Python")
+            unproven = any(name.endswith("affinity") for name in self.lacks)
+            why = "no limit can be set or proven from inside" if unproven else "no experiment can be run in a child"
+            return f"{kind} {self.release} has no {', '.join(self.lacks)}: {why}"
         return None
 
     @property
