@@ -219,9 +219,11 @@ def test_the_python_that_the_image_itself_runs_is_found_off_the_path(
     assert settings(probe(name)[0])["interpreter"] == "/opt/python3.13"
 
 
-def test_nothing_but_the_python_itself_has_to_be_on_the_path(make: Maker, probe: Probe) -> None:
-    name = make("ENV PATH=/opt", programs={"python3.13": f"-> {make.python}"})
-    assert settings(probe(name)[0])["interpreter"] == "/opt/python3.13"
+def test_an_image_without_a_shell_is_looked_into_all_the_same(make: Maker, probe: Probe) -> None:
+    shells = dict.fromkeys(("sh", "dash", "bash"), "-> /gone")
+    changes = (f'ENTRYPOINT ["{make.python}"]', "ENV PATH=/nowhere")
+    name = make(*changes, folder=("/usr/bin", 0o755, 0), programs=shells)
+    assert settings(probe(name)[0])["interpreter"] == make.python
 
 
 def test_python_2_is_named(lab: Lab, make: Maker) -> None:
