@@ -11,11 +11,14 @@ from typing import Any
 from lab.builds import OLDEST, Build
 from lab.worker.question import MARK
 
+#: How other implementations write their own names.
+_CALLED = {"pypy": "PyPy", "graalpy": "GraalPy"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """One Python, in its own words. ``executable`` is where it really is; ``jit`` is ``None`` before 3.14; ``lacks``
-    are the functions that a cell needs and it has not."""
+    are the functions that a cell needs and it has not; ``debug``: it was compiled to find faults (Py_DEBUG)."""
 
     build: Build
     release: str
@@ -23,6 +26,7 @@ class Answer:
     gil_enabled: bool
     jit: Mapping[str, bool] | None
     lacks: tuple[str, ...]
+    debug: bool = False
 
     @property
     def problem(self) -> str | None:
@@ -31,8 +35,10 @@ class Answer:
         if self.build.version < OLDEST:
             return f"Python {self.release} is too old (a cell needs 3.9 or later)"
         if self.lacks:
-            kind = "PyPy" if self.build.implementation == "pypy" else "Python"
-            return f"{kind} {self.release} has no {', '.join(self.lacks)}: no limit can be set or proven from inside"
+            kind = _CALLED.get(self.build.implementation, "Python")
+            unproven = any(name.endswith("affinity") for name in self.lacks)
+            why = "no limit can be set or proven from inside" if unproven else "no experiment can be run in a child"
+            return f"{kind} {self.release} has no {', '.join(self.lacks)}: {why}"
         return None
 
     @property
@@ -69,4 +75,5 @@ def _answer(said: Mapping[str, Any]) -> Answer | None:
         gil_enabled=bool(said["gil_enabled"]),
         jit=said["jit"],
         lacks=tuple(said["lacks"]),
+        debug=bool(said.get("debug")),
     )

@@ -139,7 +139,7 @@ def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[],
     from lab.containers import client_for_this_environment
 
     with contextlib.closing(client_for_this_environment()) as client:
-        others = (str(build) for _, build, _ in images._tags(client)) if wanted.everything else ()
+        others = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
         chosen = builds.parse_many(wanted.pythons, everything={*builds.ALL, *others})
         spare = wanted.spare(chosen)
         found = _images(client, chosen, wanted.images, spare, pulling)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import CellError, EngineError
+from lab.image_settings import NOBODY
 from lab.model import PERIOD_US, Outcome
 
 if TYPE_CHECKING:
@@ -116,16 +117,18 @@ def create(
     *,
     labels: Mapping[str, str],
     name: str | None = None,
+    user: str = NOBODY,
 ) -> dict[str, Any]:
-    """Make a container that runs ``command`` in the place of the image's own entry point, as nobody; what the engine
-    answers. ``host`` is its host configuration. What the SDK raises passes through."""
+    """Make a container that runs ``command`` in the place of the image's own entry point, as nobody unless another
+    ``user`` is given; what the engine answers. ``host`` is its host configuration. What the SDK raises passes
+    through."""
     api = client.api
     made: dict[str, Any] = api.create_container(
         image,
         entrypoint=list(command[:1]),
         command=list(command[1:]),
-        user="65534:65534",
-        working_dir="/",  # that user may not enter the image's own
+        user=user,
+        working_dir="/",  # nobody may not enter the image's own
         healthcheck={"test": ["NONE"]},  # it would run beside what is measured, on the same CPUs
         name=name,
         labels={**_NOT_OF_COMPOSE, **labels},

@@ -13,12 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import answers, builds
+from lab import builds, image_python
 from lab.answers import Answer
 from lab.builds import Build
-from lab.containers import SESSION_LABEL, create, found, kept_apart, pulled, remove_container, short, translated
+from lab.containers import found, pulled, short, translated
 from lab.errors import EngineError, ImageError, LabError, UsageError
-from lab.worker.question import SOURCE
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -31,9 +30,9 @@ STAGE_LABEL = "org.multicore-lab.stage"
 SOURCE_LABEL = "org.multicore-lab.source"
 RECIPE_LABEL = "org.multicore-lab.recipe"
 
-_INTERPRETERS = ("python3", "pypy3")
-_ANSWER_SECONDS = 30
 _AT_A_TIME = 4
+#: Of why none answers, as much as a table has room for.
+_LONGEST_TROUBLE = 120
 
 #: Takes a line for the user.
 Note = Callable[[str], None]
@@ -42,7 +41,7 @@ Note = Callable[[str], None]
 @dataclass(frozen=True, kw_only=True)
 class Image:
     """An image of a build. ``size`` is in bytes, ``created`` a time as the engine writes it; ``answer`` is what its
-    Python says of itself, ``None`` when none answered."""
+    Python says of itself, ``None`` when none answered, and then ``trouble`` is why."""
 
     name: str
     build: Build
@@ -50,12 +49,13 @@ class Image:
     size: int
     created: str
     answer: Answer | None
+    trouble: str = ""
 
     @property
     def problem(self) -> str | None:
         """Why it cannot run cells of its build; ``None`` when it can."""
         if self.answer is None:
-            return "no Python in it answers"
+            return f"no Python in it answers ({self.trouble})"
         if self.answer.build != self.build:
             return f"its Python is {self.answer.build}"
         return self.answer.problem
@@ -89,12 +89,13 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
     for name in (name_of(build), official):
         if name and found(client, name):
             return name
-    if pull and official and pulled(client, official, pull) is None:
+    trouble = pulled(client, official, pull) if pull and official else ""
+    if official and trouble is None:
         return official
-    there = ", ".join(str(one) for one in sorted({one for _, one, _ in _tags(client)})) or "none"
+    there = ", ".join(str(one) for one in sorted({one for _, one, _ in tagged(client)})) or "none"
     raise ImageError(
-        f"there is no image of Python {build.name} on this engine; there are: {there}. Make it with: lab images build"
-        f" {build.name}"
+        f"there is no image of Python {build.name} on this engine; there are: {there}."
+        f"{f' {official} cannot be pulled: {trouble}.' if trouble else ''} Make it with: lab images build {build.name}"
     )
 
 
@@ -115,17 +116,19 @@ def listed(client: DockerClient) -> tuple[Image, ...]:
 
     def look(one: tuple[str, Build, Mapping[str, Any]]) -> Image:
         name, build, details = one
+        answer, trouble = _looked_at(client, name)
         return Image(
             name=name,
             build=build,
             origin=_origin(details),
             size=details["Size"],
             created=details["Created"],
-            answer=asked(client, name),
+            answer=answer,
+            trouble=trouble,
         )
 
     with ThreadPoolExecutor(_AT_A_TIME) as several:
-        return tuple(sorted(several.map(look, _tags(client)), key=lambda one: (one.build, one.name)))
+        return tuple(sorted(several.map(look, tagged(client)), key=lambda one: (one.build, one.name)))
 
 
 def remove(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
@@ -187,7 +190,7 @@ def _ours(client: DockerClient) -> list[str]:
     return sorted(tag for one in there for tag in one.get("RepoTags") or () if tag.startswith(f"{REPOSITORY}:"))
 
 
-def _tags(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
+def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
     """(name, build, what the engine says of it) of every image that is one of a build by its name."""
     with translated("listing the images"):
         there = [(tag, one["Id"]) for one in client.api.images() for tag in one.get("RepoTags") or ()]
@@ -216,25 +219,22 @@ def _origin(details: Mapping[str, Any]) -> str:
 
 
 def asked(client: DockerClient, name: str) -> Answer | None:
-    """What the Python of an image says of itself; ``None`` when it has none that answers."""
-    for interpreter in _INTERPRETERS:
-        with contextlib.suppress(EngineError), translated(f"asking {name}"):
-            answer = _asked(client, name, interpreter)
-            if answer:
-                return answer
-    return None
+    """What the Python of an image says of itself, of several the first that can run a cell; ``None`` when none
+    answers."""
+    return _looked_at(client, name)[0]
 
 
-def _asked(client: DockerClient, name: str, interpreter: str) -> Answer | None:
-    import requests
-
-    api = client.api
-    command = [interpreter, "-I", "-S", "-c", SOURCE]
-    made = create(client, name, command, kept_apart(1), labels={SESSION_LABEL: "images"})
+def _looked_at(client: DockerClient, name: str) -> tuple[Answer | None, str]:
+    """The same, and why none answers."""
+    answers: list[Answer] = []
+    trouble = ""
     try:
-        api.start(made["Id"])
-        with contextlib.suppress(requests.RequestException):  # it hangs; what it said before counts
-            api.wait(made["Id"], timeout=_ANSWER_SECONDS)
-        return answers.read(api.logs(made["Id"], stdout=True, stderr=False))
-    finally:
-        remove_container(client, made["Id"])
+        with contextlib.closing(image_python.look(client, name, "images")) as pythons:
+            for one in pythons:
+                if one.answer and not one.problem:
+                    return one.answer, ""
+                answers += [one.answer] if one.answer else []
+                trouble = trouble or f"{one.program}: {one.outcome.last_words or one.outcome.ending}"
+    except EngineError as error:
+        trouble = str(error)
+    return (answers[0] if answers else None), (trouble or "it has none on its PATH")[:_LONGEST_TROUBLE]

@@ -89,7 +89,7 @@ def find(environment: Mapping[str, str] | None = None, folder: Path | None = Non
         if isinstance(answer, Answer):
             interpreter = Interpreter(path=answer.executable, place=one[0], answer=answer)
             found.setdefault(answer.executable, (order.index(_preferred(*one)), interpreter))
-        elif not answer.of_python_2:
+        else:
             broken.append(answer)
     ranked = sorted(found.values(), key=lambda one: (one[0], one[1].build, one[1].answer.newest_first, one[1].path))
     there = Found(interpreters=tuple(interpreter for _, interpreter in ranked))

@@ -140,6 +140,22 @@ class Outcome:
     stderr_tail: str = ""
     stream: bytes | None = None
 
+    @property
+    def last_words(self) -> str:
+        """The line of its standard error that says most: an interpreter's fatal error, behind which only its state
+        follows, else the last error that a traceback ends with, else the last line; empty where there is none."""
+        lines = self.stderr_tail.strip().splitlines()
+        for mark in ("Fatal Python error", "Error:", ""):
+            found = [line.strip() for line in lines if mark in line]
+            if found:
+                return found[-1]
+        return ""
+
+    @property
+    def ending(self) -> str:
+        """How it ended, with its last words: ``1; it said 'MemoryError'``."""
+        return f"{self.reason or self.exit_code}; it said {self.last_words or 'nothing'!r}"
+
 
 class Record(NamedTuple):  # there may be a hundred thousand of them, and a frozen dataclass takes twice as long to make
     """One line that a cell emitted. ``kind`` is start, topology, begin, observation, sample, event, finish or

@@ -45,7 +45,8 @@ def compose_asked() -> Iterator[Callable[[], str | None]]:
     It is a process, which takes some hundredths of a second of a CPU: ask while nothing is measured. It is ended at
     the end, whether anybody has waited for it or not.
     """
-    folders = [Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins", *map(Path, _PLUGINS)]
+    own = os.environ.get("DOCKER_CONFIG") or os.environ.get("HOME", "") + "/.docker"
+    folders = [Path(own) / "cli-plugins", *map(Path, _PLUGINS)]
     plugins = [str(folder / "docker-compose") for folder in folders if os.access(folder / "docker-compose", os.X_OK)]
     program = next(iter(plugins), None) or shutil.which("docker-compose")
     asked = None

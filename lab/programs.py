@@ -14,7 +14,7 @@ from pathlib import Path
 from lab import answers
 from lab.answers import Answer
 from lab.builds import Build
-from lab.worker.question import SOURCE
+from lab.worker.question import ARGUMENTS
 
 #: What an interpreter is called.
 NAME = re.compile(r"(?P<kind>python|pypy)((?P<major>\d)(\.(?P<minor>\d+))?(?P<threads>t?))?")
@@ -39,12 +39,6 @@ class Broken:
         return f"{self.path} {self.reason}"
 
     @property
-    def of_python_2(self) -> bool:
-        """Whether it is called one, which does not know ``-I``, and which nobody misses here."""
-        called = NAME.fullmatch(Path(os.path.realpath(self.path)).name) or NAME.fullmatch(Path(self.path).name)
-        return bool(called and called["major"] == "2")
-
-    @property
     def builds(self) -> frozenset[Build]:
         """What its name, and that of the file which it leads to, say that it is; empty where they have no version."""
         called = [NAME.fullmatch(Path(path).name) for path in (self.path, os.path.realpath(self.path))]
@@ -60,13 +54,13 @@ def _by_name(name: re.Match[str]) -> Build:
 
 
 def ask(path: str) -> Answer | Broken:
-    """What a program says to :data:`lab.worker.question.SOURCE`, or how it failed to answer as a Python does.
+    """What a program says to :mod:`lab.worker.question`, or how it failed to answer as a Python does.
 
     Whatever it is, it gets a few seconds, no input, and cannot break the lab.
     """
     try:
         with subprocess.Popen(
-            [path, "-I", "-S", "-c", SOURCE],
+            [path, *ARGUMENTS],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -240,8 +240,8 @@ def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None
         if record.kind == "finish" and record.data["outcome"] != "ok"
     ]
     said = [text for text in (*troubles, *failed) if text]
-    if said and outcome and not result.records and outcome.stderr_tail.strip():
-        said.append(f"it said: {outcome.stderr_tail.strip().splitlines()[-1][:160]}")
+    if said and outcome and not result.records and outcome.last_words:
+        said.append(f"it said: {outcome.last_words[:160]}")
     if not said and outcome and outcome.exit_code:
         said.append(f"the worker exited with status {outcome.exit_code}")
     return (Status.ERROR, "; ".join(said)) if said else (Status.MEASURED, None)

@@ -99,11 +99,13 @@ def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineE
 def _proof(label: str, said: Machine | EngineError) -> dict[str, Any]:
     """What a build has proven to be; of one that failed nothing is known."""
     if isinstance(said, EngineError):
-        return {"build": label, "image": None, "image_id": None, "python": {}, "proof": None}
+        nothing_known = dict.fromkeys(("image", "image_id", "image_settings", "proof"))
+        return {"build": label, **nothing_known, "python": {}}
     return {
         "build": label,
         "image": said.image,
         "image_id": said.details.get("image_id"),
+        "image_settings": said.details.get("image_settings"),
         "python": dict(said.python),
         "proof": said.details.get("build"),
     }

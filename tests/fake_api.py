@@ -6,6 +6,7 @@ container's standard output is a stream of records, its limits are those that it
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import json
@@ -91,7 +92,9 @@ STEPS = {
     "image": ("GET", r"/images/(?P<image>.+)/json"),
     "pull": ("POST", r"/images/create"),
     "create": ("POST", r"/containers/create"),
+    "look": ("HEAD", r"/containers/(?P<id>\w+)/archive"),
     "attach": ("POST", r"/containers/(?P<id>\w+)/attach"),
+    "wait": ("POST", r"/containers/(?P<id>\w+)/wait"),
     "start": ("POST", r"/containers/(?P<id>\w+)/start"),
     "inspect": ("GET", r"/containers/(?P<id>\w+)/json"),
     "logs": ("GET", r"/containers/(?P<id>\w+)/logs"),
@@ -109,6 +112,7 @@ class Engine:
 
     ``faults`` maps a step, or (step, cell), to a status to answer, to ``hang`` (no answer), ``drop`` (the connection is
     closed) or ``lost`` (it is done, but the answer gets lost). ``asked`` is every request: (step, container's cell).
+    ``files`` are those of every image; a container that is no cell counts as one of the name of what it runs.
     """
 
     images: set[str] = field(default_factory=lambda: {"multicore-lab-base:3.13"})
@@ -117,6 +121,7 @@ class Engine:
     cells: dict[str, Play] = field(default_factory=dict)
     faults: dict[str | tuple[str, str], int | str] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
+    files: set[str] = field(default_factory=lambda: {"/usr/bin"})
     created: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -142,6 +147,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._answer()
 
+    def do_HEAD(self) -> None:
+        self._answer()
+
     def log_message(self, *_: object) -> None:
         """Not on the test's standard error."""
 
@@ -154,7 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         step, named = self._step(path)
         container = engine.containers.get(named.get("id", ""))
         body = json.loads(raw) if raw else {}
-        cell = (container.labels if container else body.get("Labels", {})).get(CELL_LABEL, "")
+        cell = _cell(container.body if container else body)
+        self._query = query
         engine.asked.append((step, cell))
         fault = engine.fault(step, cell)
         if fault == "hang":
@@ -219,19 +228,32 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, {"status": "Download complete"})
 
     def _create(self, engine: Engine, query: Mapping[str, str], body: dict[str, Any]) -> None:
-        if any(one.name == query["name"] for one in engine.containers.values()):
-            self._send(409, {"message": f"Conflict. The container name {query['name']} is already in use"})
+        name = query.get("name", f"unnamed-{next(engine.numbers)}")
+        if any(one.name == name for one in engine.containers.values()):
+            self._send(409, {"message": f"Conflict. The container name {name} is already in use"})
             return
         if body["Image"] not in engine.images:
             self._send(404, {"message": f"No such image: {body['Image']}"})
             return
-        cell = body["Labels"][CELL_LABEL]
+        cell = _cell(body)
         cpus = cpuset.parse(body["HostConfig"].get("CpusetCpus") or "") or CPUS
-        play = engine.cells.get(cell) or engine.plays(cell, cpus)
+        play = engine.cells.get(cell) or (engine.plays(cell, cpus) if CELL_LABEL in body["Labels"] else Play())
         number = f"{next(engine.numbers):064x}"
-        engine.containers[number] = Container(query["name"], body, play)
+        engine.containers[number] = Container(name, body, play)
         engine.created.append(number)
         self._send(201, {"Id": number, "Warnings": list(play.warnings)})
+
+    def _look(self, container: Container) -> None:
+        path = self._query["path"]
+        self.send_response(200 if path in self.server.engine.files else 404)
+        about = json.dumps({"name": path.rpartition("/")[2], "linkTarget": ""})
+        self.send_header("X-Docker-Container-Path-Stat", base64.b64encode(about.encode()).decode())
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _wait(self, container: Container) -> None:
+        container.ended.wait()
+        self._send(200, {"StatusCode": container.exit_code})
 
     def _attach(self, container: Container) -> None:
         self.close_connection = True
@@ -272,6 +294,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _logs(self, container: Container) -> None:
         text = container.play.stdout if container.play.log is None else container.play.log
+        if self._query["stdout"] == "0":
+            text = container.play.stderr
         header = struct.pack(">BxxxL", 1, len(text)) if text else b""
         self._send_raw(200, header + text, "application/vnd.docker.multiplexed-stream")
 
@@ -304,6 +328,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _volumes(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         self._send(200, {"Volumes": [], "Warnings": None})
+
+
+def _cell(body: Mapping[str, Any]) -> str:
+    """The cell that a container is, else the program that it runs."""
+    return str(body.get("Labels", {}).get(CELL_LABEL) or (body.get("Entrypoint") or [""])[0])
 
 
 class Server(socketserver.ThreadingUnixStreamServer):

@@ -376,7 +376,7 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
         for name in ("3.12", "3.13", "3.14t"):
             yield f"multicore-lab-base:{name}", builds.parse(name), {}
 
-    monkeypatch.setattr(images, "_tags", tags)
+    monkeypatch.setattr(images, "tagged", tags)
     monkeypatch.setattr(images, "image_of", lambda client, build, pull: f"an-image:{build.name}")
     monkeypatch.setattr(containers, "client_for_this_environment", Client)
 

@@ -8,8 +8,8 @@ import pytest
 
 from lab import containers as lab_containers
 from lab.commands import compose_env
-from lab.engines import docker
 from lab.errors import EngineError
+from lab.image_settings import OFFICIAL_IMAGE
 from tests.terminal import Lab
 
 
@@ -46,7 +46,7 @@ class TestComposeEnv:
         ("images", "base"),
         [
             pytest.param([], None, id="nothing there"),
-            pytest.param([docker.OFFICIAL_IMAGE, "multicore-lab-base:3.13"], None, id="the official image is there"),
+            pytest.param([OFFICIAL_IMAGE, "multicore-lab-base:3.13"], None, id="the official image is there"),
             pytest.param(["multicore-lab-base:3.14", "multicore-lab-base:3.13"], "multicore-lab-base:3.13", id="ours"),
             pytest.param(["multicore-lab-base:3.14", "multicore-lab-base:3.9"], "multicore-lab-base:3.14", id="others"),
             pytest.param(["multicore-lab-base:3.9"], None, id="too old for the report"),

@@ -18,6 +18,7 @@ from lab import containers
 from lab.containers import client_for_this_environment
 from lab.errors import EngineError
 from lab.model import Job
+from lab.worker.question import MARK
 from tests import scripts
 from tests.fake_api import Engine, Play, Server, well
 from tests.terminal import Lab
@@ -226,16 +227,16 @@ def test_an_image_that_vanishes_after_the_probe_is_an_error_of_the_lab_not_a_tra
         assert "No such image: multicore-lab-base:3.13" in reason
 
 
+NO_SUCH = Play(stderr=b"[FATAL tini (7)] exec python3 failed: No such file or directory\n", exit_code=127)
+
+
 @pytest.mark.parametrize(
     "play",
     [
         pytest.param(
             Play(error='exec: "python3": executable file not found in $PATH: unknown'), id="the engine says so"
         ),
-        pytest.param(
-            Play(stderr=b"[FATAL tini (7)] exec python3 failed: No such file or directory\n", exit_code=127),
-            id="its init says so",
-        ),
+        pytest.param(NO_SUCH, id="its init says so"),
     ],
 )
 def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, play: Play) -> None:
@@ -243,18 +244,37 @@ def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, pla
     code, _, err = run(lab)
     assert code == 3
     assert err == (
-        "lab: the image multicore-lab-base:3.13 has no python3, python, pypy3 on its PATH; name an image with Python"
-        " 3.9 or later, such as --image python:3.13-slim\n"
+        "lab: the image multicore-lab-base:3.13 has none of python3, python, pypy3, graalpy, python3.15 to python3.9 on"
+        " its PATH; name an image with Python 3.9 or later, such as --image python:3.13-slim\n"
     )
-    assert [step for step, _ in api.asked].count("create") == 3, "each name was tried"
+    assert [step for step, _ in api.asked].count("create") == 2, "one to try, one to look into"
     assert api.containers == {}
 
 
-def test_an_image_with_an_old_python_is_named(lab: Lab, api: Engine) -> None:
-    api.cells["probe"] = Play(stdout=b'{"kind": "refused", "reason": "Python 3.6"}\n', exit_code=64)
+def answer(**said: object) -> Play:
+    """A Python that says what it is."""
+    usual = {"implementation": "cpython", "free_threaded": False, "gil_enabled": True, "jit": None, "lacks": []}
+    found = {**usual, "executable": "/usr/bin/python", **said}
+    return Play(stdout=f"{MARK}{json.dumps(found)}\n".encode())
+
+
+def test_all_that_was_tried_is_named_with_what_is_wrong_with_it(lab: Lab, api: Engine) -> None:
+    api.files |= {"/usr/bin/python3", "/usr/bin/python", "/usr/bin/pypy3"}
+    api.cells = {
+        "probe": Play(stdout=b'{"kind": "refused", "reason": "Python 3.6"}\n', exit_code=64),
+        "/usr/bin/python3": answer(version=[3, 6, 8], release="3.6.8"),
+        "/usr/bin/python": answer(version=[2, 7, 18], release="2.7.18", implementation="python"),
+        "/usr/bin/pypy3": answer(version=[3, 9, 16], release="3.9.16", implementation="pypy", lacks=["os.fork"]),
+    }
     code, _, err = run(lab)
     assert code == 3
-    assert "the image multicore-lab-base:3.13 has Python 3.6; a cell needs Python 3.9 or later" in err
+    assert err == (
+        "lab: the image multicore-lab-base:3.13 cannot run a cell: /usr/bin/python3: Python 3.6.8 is too old (a cell"
+        " needs 3.9 or later); /usr/bin/python: Python 2.7.18 is too old (a cell needs 3.9 or later); /usr/bin/pypy3:"
+        " PyPy 3.9.16 has no os.fork: no experiment can be run in a child; name an image with Python 3.9 or later, such"
+        " as --image python:3.13-slim\n"
+    )
+    assert api.containers == {}
 
 
 @pytest.mark.parametrize(
@@ -262,12 +282,12 @@ def test_an_image_with_an_old_python_is_named(lab: Lab, api: Engine) -> None:
     [
         pytest.param(
             Play(stderr=b"usage: python3 [--frobnicate]\n", exit_code=2),
-            "did not run the probe: 2; it said 'usage: python3 [--frobnicate]'",
+            "/usr/bin/python3: no answer: 2; it said 'usage: python3 [--frobnicate]'",
             id="another program",
         ),
         pytest.param(
             Play(stderr=b"python3: error while loading shared libraries: libpython3.so: No such file\n", exit_code=127),
-            "did not run the probe: 127; it said 'python3: error while loading shared libraries: libpython3.so",
+            "/usr/bin/python3: no answer: 127; it said 'python3: error while loading shared libraries: libpython3.so",
             id="a library is missing",
         ),
         pytest.param(
@@ -278,10 +298,22 @@ def test_an_image_with_an_old_python_is_named(lab: Lab, api: Engine) -> None:
     ],
 )
 def test_an_image_that_does_something_else_is_quoted(lab: Lab, api: Engine, play: Play, words: str) -> None:
-    api.cells["probe"] = play
+    api.files.add("/usr/bin/python3")
+    api.cells |= {"probe": play, "/usr/bin/python3": play}
     code, _, err = run(lab)
     assert code == 3
     assert words in err
+
+
+def test_a_python_that_answers_and_runs_no_worker_is_quoted(lab: Lab, api: Engine) -> None:
+    api.files.add("/usr/bin/python3")
+    api.cells |= {
+        "probe": Play(stderr=b"ModuleNotFoundError: No module named 'hashlib'\n", exit_code=1),
+        "/usr/bin/python3": answer(version=[3, 13, 1], release="3.13.1"),
+    }
+    code, _, err = run(lab)
+    assert code == 3
+    assert "/usr/bin/python3: no probe: 1; it said \"ModuleNotFoundError: No module named 'hashlib'\"" in err
 
 
 def test_a_cpu_set_that_the_kernel_discards_taints_the_cell(lab: Lab, api: Engine) -> None:

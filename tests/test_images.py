@@ -320,6 +320,15 @@ def test_the_image_of_a_build_is_ours_or_an_error_that_says_what_there_is(engine
 
 
 @pytest.mark.engine
+def test_an_image_that_cannot_be_pulled_says_why(engine: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "pulled", lambda client, name, note: "no such host")
+    with pytest.raises(
+        ImageError, match=r"python:3\.98-slim cannot be pulled: no such host\. Make it with: lab images"
+    ):
+        images.image_of(engine, builds.parse("3.98"), lambda line: None)
+
+
+@pytest.mark.engine
 def test_a_path_has_no_image(engine: DockerClient) -> None:
     with pytest.raises(UsageError, match="--engine local"):
         images.image_of(engine, builds.parse("/usr/bin/python3"))

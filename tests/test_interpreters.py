@@ -18,7 +18,7 @@ from lab.answers import Answer
 from lab.builds import parse
 from lab.errors import CellError, EngineError, UsageError
 from lab.interpreters import Found
-from lab.worker.question import MARK, SOURCE
+from lab.worker.question import ARGUMENTS, MARK
 
 HERE = Path(os.path.realpath(sys.executable))
 THIS = "{}.{}".format(*sys.version_info)
@@ -323,13 +323,13 @@ def test_what_all_does_not_stand_for_is_told_with_the_reason(world: dict[str, st
     pretender(tmp_path / "bin", "python3.8", version=[3, 8, 1], release="3.8.1")
     pretender(tmp_path / "bin", "python3.13")
     program(tmp_path / "bin", "python3.12", "exit 3")
-    program(tmp_path / "bin", "python2.7", "exit 2")
+    pretender(tmp_path / "bin", "python2.7", version=[2, 7, 18], release="2.7.18")
     program(tmp_path / ".venv/bin", "python3.13", "exit 4")
     pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
     there = interpreters.find(world, tmp_path)
     assert there.usable_builds == ("3.13",)
     assert there.left_out == (
-        "3.6, 3.8 (too old)",
+        "2.7, 3.6, 3.8 (too old)",
         "graalpy3.11 (--python knows it by its path only)",
         f"{tmp_path}/bin/python3.12 exited with 3",
     )
@@ -388,7 +388,7 @@ def test_the_home_of_nobody_is_refused_in_a_line() -> None:
 def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
     """Also by those that are too old for a cell: they are to say so."""
     for one in interpreters.find().interpreters:
-        done = subprocess.run([one.path, "-I", "-S", "-c", SOURCE], capture_output=True, check=True)
+        done = subprocess.run([one.path, *ARGUMENTS], capture_output=True, check=True)
         answer = answers.read(b"something else\n" + done.stdout)
         assert answer == one.answer
         assert done.stderr == b""

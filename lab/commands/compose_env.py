@@ -70,7 +70,7 @@ def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
 
 def base_lines(images: Sequence[str]) -> list[str]:
     """The base image, where the official one is not on the engine but one of ours is."""
-    from lab.engines.docker import OFFICIAL_IMAGE
+    from lab.image_settings import OFFICIAL_IMAGE
 
     ours = [name for version in _BASES if (name := f"multicore-lab-base:{version}") in images]
     if OFFICIAL_IMAGE in images or not ours:

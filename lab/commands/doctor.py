@@ -13,7 +13,7 @@ from lab.errors import LabError
 if TYPE_CHECKING:
     from lab.engines import Engine
     from lab.hardware import Topology
-    from lab.interpreters import Found
+    from lab.interpreters import Found, Interpreter
     from lab.model import Machine
 
 #: Most seconds of measuring how quiet the machine is.
@@ -145,9 +145,13 @@ def _maps(here: Topology, docker: Machine | None) -> list[str]:
 def _pythons(found: Found) -> list[tuple[str, str, str]]:
     """(build, path, why it is refused) of each interpreter of this machine, the first of a build being the one that is
     taken; then what only has the name of one."""
-    rows = [(one.build.name, one.path, one.problem or "") for one in found.interpreters]
+    rows = [(one.build.name, one.path, one.problem or _debug(one)) for one in found.interpreters]
     rows += [(", ".join(build.name for build in one.builds) or "?", one.path, one.reason) for one in found.broken]
     return rows or [("none", "", "")]
+
+
+def _debug(one: Interpreter) -> str:
+    return "a debug build (Py_DEBUG): its times do not compare" if one.answer.debug else ""
 
 
 def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:

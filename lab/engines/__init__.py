@@ -169,9 +169,7 @@ def probe_order(session: str) -> dict[str, object]:
 
 def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
     """The error for a probe of which no record came: how it ended, and its last words; ``what`` to name instead."""
-    said = outcome.stderr_tail.strip().splitlines()[-1:] or ["nothing"]
-    ended = outcome.reason or outcome.exit_code
-    return ImageError(f"{where} did not run the probe: {ended}; it said {said[0]!r}; {what}")
+    return ImageError(f"{where} did not run the probe: {outcome.ending}; {what}")
 
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:

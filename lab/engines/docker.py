@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab import attached, cpuset
+from lab import attached, cpuset, image_python
 from lab.cell_code import cell_code
 from lab.containers import (
     CELL_LABEL,
@@ -41,27 +41,24 @@ from lab.engines import (
     nothing,
     order,
     probe_order,
-    unanswered,
     undisturbed,
 )
 from lab.errors import CellError, EngineError, ImageError
+from lab.image_settings import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
 from lab.records import read
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Tried in this order when the user names no image; the last one is what an engine with a registry pulls.
+#: Tried in this order, before the official one, when the user names no image.
 OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
-OFFICIAL_IMAGE = "python:3.13-slim"
 
-_INTERPRETERS = ("python3", "python", "pypy3")
 #: How often to ask the engine whether a container still runs whose stream is open. Seldom: to answer takes it some
 #: milliseconds of a CPU, perhaps a measured one. It is for a connection that broke without a word.
 _LOOK_SECONDS = 5.0
 _PROBE_SECONDS = 60.0
 _KILL_SECONDS = 10
-_NO_SUCH_PROGRAM = 127  # the exit code of an init that cannot start what it is told to
 _STDERR_KEPT = 4000
 
 
@@ -131,7 +128,7 @@ class Docker:
         self._client = client
         self._image = image
         self._session = session
-        self._interpreters: tuple[str, ...] = _INTERPRETERS
+        self._program, self._user = "python3", NOBODY
         #: Under way while the next container is made; close() waits for them.
         self._removals: list[threading.Thread] = []
 
@@ -140,8 +137,14 @@ class Docker:
             info, version = self._client.info(), self._client.version()
         with translated(f"looking at the image {self._image}"):
             image = self._client.images.get(self._image)
-        _refuse_emulation(self._image, str(image.attrs.get("Architecture") or ""), str(info.get("Architecture") or ""))
-        stream = self._ask(meanwhile)
+        settings, machine = ImageSettings.of(image.attrs), str(info.get("Architecture") or "")
+        refuse_emulation(self._image, settings.architecture, machine)
+        found = machine_from("docker", self._ask(meanwhile), self._image, {})
+        # An image that was imported is said to be for this machine, whatever is in it.
+        refuse_emulation(self._image, str(found.python.get("machine") or ""), machine)
+        line = settings.note(self._image, self._program, self._user)
+        if line:
+            self._note(line)
         no_quota = None if info.get("CpuCfsQuota", True) else "this engine's kernel has no CPU quotas"
         details = {
             "engine_version": version.get("Version"),
@@ -151,40 +154,47 @@ class Docker:
             "engine_name": info.get("Name"),
             "engine_warnings": info.get("Warnings") or [],
             "image_id": image.id,
+            "image_settings": settings.details(self._program, self._user),
         }
-        return replace(machine_from("docker", stream, self._image, details), no_quota=no_quota)
+        return replace(found, details={**details, **found.details}, no_quota=no_quota)
 
     def _ask(self, meanwhile: Callable[[], object]) -> bytes:
-        """What a probe says, through the first of Python's names that answers; that name is kept. Raises ImageError."""
-        failed: list[Outcome] = []
-        for name in self._interpreters:
-            self._await_removals()  # the next try has the same name
-            pieces: list[bytes] = []
-            with contextlib.suppress(_NoInterpreterError), alongside(meanwhile, pieces.append) as sink:
-                outcome = self._cell(
-                    name, None, self._probe, probe_order(self._session), sink, Patience(_PROBE_SECONDS)
-                )
-                stream = outcome.stream if outcome.stream is not None else b"".join(pieces)
-                if stream:
-                    self._interpreters = (name,)
-                    return stream
-                missing = outcome.exit_code == _NO_SUCH_PROGRAM
-                # An init says that it could not exec it; a Python that lacks a library ends with the same code.
-                if not missing or (outcome.stderr_tail and "exec" not in outcome.stderr_tail):
-                    failed.append(outcome)
-                if not missing:
-                    break
-        if not failed:
-            raise ImageError(
-                f"the image {self._image} has no {', '.join(_INTERPRETERS)} on its PATH; name an image with"
-                " Python 3.9 or later, such as --image python:3.13-slim"
-            )
-        raise unanswered(f"the image {self._image}", failed[0], "try another image")
+        """What a probe says, through ``python3`` as nobody, else through whatever Python of the image can run a cell;
+        its path and its user are kept. Raises ImageError with what was tried."""
+        stream, _ = self._probed(meanwhile)
+        if _began(stream):
+            return stream
+        tried = []
+        with contextlib.closing(image_python.look(self._client, self._image, self._session)) as pythons:
+            for one in pythons:
+                problem = one.problem
+                if problem is None:
+                    self._program, self._user = one.program, one.user
+                    stream, outcome = self._probed()
+                    if _began(stream):
+                        return stream
+                    problem = f"no probe: {outcome.ending}"
+                tried.append(f"{one.program}: {problem}")
+        there = f"the image {self._image} " + (
+            f"cannot run a cell: {'; '.join(tried)}" if tried else f"has none of {image_python.NAMED} on its PATH"
+        )
+        raise ImageError(f"{there}; name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
+
+    def _probed(self, meanwhile: Callable[[], object] = nothing) -> tuple[bytes, Outcome]:
+        """What a probe says through the program and as the user of now, and how it ended."""
+        self._await_removals()  # an earlier try has the same name
+        pieces: list[bytes] = []
+        try:
+            with alongside(meanwhile, pieces.append) as sink:
+                outcome = self._cell(None, self._probe, probe_order(self._session), sink, Patience(_PROBE_SECONDS))
+        except _NoInterpreterError as error:
+            return b"", Outcome(exit_code=None, reason=str(error))
+        return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         payload, patience = order(job, None), Patience(job.cell_deadline, job.longest_silence)
         try:
-            return self._cell(self._interpreters[0], job.cell, job.cell.id, payload, sink, patience)
+            return self._cell(job.cell, job.cell.id, payload, sink, patience)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -200,7 +210,6 @@ class Docker:
 
     def _cell(
         self,
-        interpreter: str,
         cell: Cell | None,
         name: str,
         payload: dict[str, Any],
@@ -211,10 +220,11 @@ class Docker:
             made = create(
                 self._client,
                 self._image,
-                [interpreter, *self._arguments, *command(cell_code(payload["experiments"]), payload)],
+                [self._program, *self._arguments, *command(cell_code(payload["experiments"]), payload)],
                 settings(cell),
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name},
+                user=self._user,
             )
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
@@ -287,25 +297,9 @@ def _logged(api: Any, container: str) -> int:
     return len(attached.log(api, container) or b"")
 
 
-#: How kernels call the architectures of images (GOARCH), where they call them otherwise.
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    **dict.fromkeys(("armv6l", "armv7l", "armv8l"), "arm"),
-    **dict.fromkeys(("i386", "i586", "i686"), "386"),
-    "loongarch64": "loong64",
-}
-
-
-def _refuse_emulation(name: str, image: str, machine: str) -> None:
-    """Raises ImageError for an image of another architecture: it would run under emulation, and every time, speed and
-    number of cores that it measured would be the emulator's."""
-    native = _ARCHITECTURES.get(machine, machine)
-    if image and native and image != native and (native, image) not in (("amd64", "386"), ("arm64", "arm")):
-        raise ImageError(
-            f"the image {name} is for {image}, and the engine's machine is {native}: emulated, its timings would say"
-            f" nothing; name an image for {native}, such as --image {OFFICIAL_IMAGE}"
-        )
+def _began(stream: bytes) -> bool:
+    """Whether a worker has said what it runs on."""
+    return any(record.kind == "start" for record in read(stream).records)
 
 
 class _NoInterpreterError(Exception):

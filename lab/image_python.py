@@ -1,0 +1,149 @@
+"""The Pythons of an image: found through the engine, also where there is no shell, and each asked what it is."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab import answers
+from lab.answers import Answer
+from lab.containers import SESSION_LABEL, create, found, how_it_ended, kept_apart, remove_container, short, translated
+from lab.image_settings import ImageSettings
+from lab.model import Outcome
+from lab.worker.question import ARGUMENTS
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+_FREE_THREADED = (13, 14, 15)
+#: The names that a Python is looked for by, in this order.
+NAMES = (
+    *("python3", "python", "pypy3", "graalpy"),
+    *(f"python3.{minor}{end}" for minor in range(15, 8, -1) for end in ("", "t") if not end or minor in _FREE_THREADED),
+)
+#: The same, for people.
+NAMED = "python3, python, pypy3, graalpy, python3.15 to python3.9"
+
+_IS_PYTHON = re.compile(r"/(.*/)?python(3(\.\d+t?)?)?")
+_ANSWER_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A program of an image that has a Python's name: where it is, the user that it was asked as, its answer or how it
+    ended without one."""
+
+    program: str
+    user: str
+    answer: Answer | None
+    outcome: Outcome
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot run a cell; ``None`` when it can."""
+        return self.answer.problem if self.answer else f"no answer: {self.outcome.ending}"
+
+
+def look(client: DockerClient, image: str, session: str) -> Generator[Found, None, None]:
+    """Each Python of an image, the usual names first, asked as the first user that may start it; close it when done.
+
+    Containers carry the session's label. What the engine refuses is raised as EngineError.
+    """
+    settings = ImageSettings.of(found(client, image) or {})
+    with contextlib.closing(_programs(client, image, settings, session)) as programs:
+        for program in programs:
+            yield _asked_by_any(client, image, program, settings, session)
+
+
+def _programs(client: DockerClient, image: str, settings: ImageSettings, session: str) -> Generator[str, None, None]:
+    """The paths of the programs that may be a Python, each file once: of those on PATH, and of what the image itself
+    runs."""
+    own = [words[0] for words in (settings.entrypoint, settings.command) if words and _IS_PYTHON.fullmatch(words[0])]
+    with translated(f"looking into the image {image}"):
+        made = create(client, image, ["true"], kept_apart(1), labels={SESSION_LABEL: session})  # it is never started
+    try:
+        real = (_file(client, made["Id"], folder) for folder in settings.folders)
+        folders = list(dict.fromkeys(folder for folder in real if folder))
+        named = [f"{folder.rstrip('/')}/{name}" for name in NAMES for folder in folders]
+        first = len(folders)  # python3 in each of them
+        seen = set()
+        for path in (*named[:first], *own, *named[first:]):
+            file = _file(client, made["Id"], path)
+            if file and file not in seen:
+                seen.add(file)
+                yield path
+    finally:
+        remove_container(client, made["Id"])
+
+
+def _file(client: DockerClient, container: str, path: str) -> str | None:
+    """The file that a path in a container leads to, or the folder; ``None`` when there is none.
+
+    Source: the engine's API, ``HEAD /containers/{id}/archive``, which the SDK has only together with the whole file.
+    """
+    api = client.api
+    with translated("looking into a container"):
+        answer = api.head(
+            f"{api.base_url}/v{api.api_version}/containers/{container}/archive",
+            params={"path": path},
+            timeout=api.timeout,
+        )
+    if answer.status_code != 200:  # 404; 500 where a part of the path is no folder
+        return None
+    about: dict[str, Any] = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+    return about.get("linkTarget") or path
+
+
+def _asked_by_any(client: DockerClient, image: str, program: str, settings: ImageSettings, session: str) -> Found:
+    """A program, asked as the first of the users that may start it."""
+    tried = []
+    for user in settings.users:
+        with translated(f"asking {program} in the image {image}"):
+            answer, outcome = _asked(client, image, program, user, session)
+        tried.append(Found(program=program, user=user, answer=answer, outcome=outcome))
+        if answer:
+            return tried[-1]
+        if not _kept_out(outcome):
+            break
+    return tried[0]
+
+
+def _kept_out(outcome: Outcome) -> bool:
+    """Whether another user might start what did not answer: an init says that it may not be executed, a Python that its
+    library is not there, and the engine that the image has no such user."""
+    said = f"{outcome.reason} {outcome.stderr_tail}"
+    return outcome.exit_code == 126 or any(
+        words in said for words in ("ermission denied", "Fatal Python error", "unable to find user")
+    )
+
+
+def _asked(client: DockerClient, image: str, program: str, user: str, session: str) -> tuple[Answer | None, Outcome]:
+    import requests
+    from docker.errors import APIError
+
+    api = client.api
+    made = create(client, image, [program, *ARGUMENTS], kept_apart(1), labels={SESSION_LABEL: session}, user=user)
+    ended = None
+    try:
+        try:
+            api.start(made["Id"])
+        except APIError as error:
+            return None, Outcome(exit_code=None, reason=short(error))
+        try:
+            api.wait(made["Id"], timeout=_ANSWER_SECONDS)
+        except requests.RequestException:  # it hangs; what it said before counts
+            ended = f"it did not end within {_ANSWER_SECONDS} s"
+        state = api.inspect_container(made["Id"])["State"]
+        outcome = Outcome(
+            exit_code=state.get("ExitCode"),
+            reason=how_it_ended(state, ended),
+            stderr_tail=api.logs(made["Id"], stdout=False, stderr=True).decode(errors="replace"),
+        )
+        return answers.read(api.logs(made["Id"], stdout=True, stderr=False)), outcome
+    finally:
+        remove_container(client, made["Id"])

@@ -1,0 +1,125 @@
+"""What an image sets for whatever runs in it, and what of that a cell keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lab.errors import ImageError
+
+#: Who runs in a cell: nobody, unless only another user may start the image's Python.
+NOBODY = "65534:65534"
+#: What an engine with a registry pulls where no image is named.
+OFFICIAL_IMAGE = "python:3.13-slim"
+
+#: The engine's own, for an image that sets none.
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: With these an official image describes itself; no Python reads them.
+_DESCRIBE = {
+    *(f"PYTHON_{name}" for name in ("VERSION", "SHA256", "PIP_VERSION", "SETUPTOOLS_VERSION")),
+    *(f"PYTHON_GET_PIP_{name}" for name in ("URL", "SHA256")),
+}
+#: Nearly every image sets these, and nothing that is measured depends on them.
+_USUAL = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+#: Read by the loader and the C library (man 8 ld.so, man 3 mallopt), isolated or not: other code, another allocator.
+_FOR_EVERY_PROGRAM = ("LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "MALLOC_")
+
+#: How kernels call the architectures of images (GOARCH), where they call them otherwise.
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    **dict.fromkeys(("armv6l", "armv7l", "armv8l"), "arm"),
+    **dict.fromkeys(("i386", "i586", "i686"), "386"),
+    "loongarch64": "loong64",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """The configuration of an image; what it does not set is empty."""
+
+    architecture: str = ""
+    user: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> ImageSettings:
+        """What the engine says of an image, as :func:`lab.containers.found` returns it."""
+        config = attributes.get("Config") or {}
+        pairs = (one.partition("=") for one in config.get("Env") or ())
+        return cls(
+            architecture=str(attributes.get("Architecture") or ""),
+            user=str(config.get("User") or ""),
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+            environment={name: value for name, _, value in pairs},
+        )
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where a program is looked for by its name."""
+        return tuple(folder for folder in (self.environment.get("PATH") or _PATH).split(":") if folder)
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Who may run in it, the one with the least rights first."""
+        return tuple(dict.fromkeys(user for user in (NOBODY, self.user, "0:0") if user))
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """The variables that a Python would read, were it not isolated (``-I``)."""
+        return self._variables(lambda name: name.startswith("PYTHON") and name not in _DESCRIBE)
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        """The variables that act on a cell all the same, and may change times or memory."""
+        return self._variables(lambda name: name.startswith(_FOR_EVERY_PROGRAM))
+
+    def _variables(self, wanted: Callable[[str], bool]) -> Mapping[str, str]:
+        return {name: value for name, value in sorted(self.environment.items()) if wanted(name)}
+
+    def details(self, program: str, user: str) -> dict[str, Any]:
+        """What a session remembers of them, with the program and the user of its cells."""
+        return {
+            "interpreter": program,
+            "user": user,
+            "entrypoint": list(self.entrypoint),
+            "image_user": self.user,
+            "ignored": dict(self.ignored),
+            "kept": dict(self.kept),
+        }
+
+    def note(self, image: str, program: str, user: str) -> str | None:
+        """A line on what is replaced, ignored and kept in the cells that this program runs in as this user; ``None``
+        where there is nothing to say."""
+        replaced, said = [], []
+        if self.entrypoint and self.entrypoint[0] != program:
+            replaced.append(f"entry point {self.entrypoint[0]} by {program}")
+        if user == NOBODY and self.user not in ("", "65534", NOBODY):
+            replaced.append(f"user {self.user} by {NOBODY}")
+        if user != NOBODY:
+            said.append(f"cells run as user {user}, since {NOBODY} may not start its Python")
+        if replaced:
+            said.append(f"replaced: {', '.join(replaced)}")
+        if unusual := [name for name in self.ignored if name not in _USUAL]:
+            said.append(f"ignored, since Python runs isolated (-I): {', '.join(unusual)}")
+        if self.kept:
+            said.append(f"kept, and may change times or memory: {', '.join(self.kept)}")
+        return f"the image {image}: {'; '.join(said)}" if said else None
+
+
+def refuse_emulation(image: str, architecture: str, machine: str) -> None:
+    """Raises ImageError for an image of another architecture than the machine's, either as an image or as a kernel
+    names it: it would run under emulation, and every time, speed and number of cores that it measured would be the
+    emulator's."""
+    its = _ARCHITECTURES.get(architecture, architecture)
+    native = _ARCHITECTURES.get(machine, machine)
+    if its and native and its != native and (native, its) not in (("amd64", "386"), ("arm64", "arm")):
+        raise ImageError(
+            f"the image {image} is for {its}, and the engine's machine is {native}: emulated, its timings would say"
+            f" nothing; name an image for {native}, such as --image {OFFICIAL_IMAGE}"
+        )
