@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab import claim_tables, cores, cpuset, planner, predictions, proofs, units
+from lab import atlas, claim_tables, cores, cpuset, planner, predictions, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.stats import Estimate
 from lab.table import Table, title_of
@@ -24,6 +24,7 @@ def tables(session: Session) -> tuple[Table, ...]:
     if "gil" in ran:
         found.append(cores_used(session))
     found.extend(quantities(session))
+    found.extend(atlas.tables(session))
     found.extend(numbers(session))
     found.extend(claim_tables.claims(session))
     found.extend(predictions.tables(session))
@@ -199,7 +200,7 @@ def quantities(session: Session) -> list[Table]:
     """The tables of each experiment that has measured more than its claims: every number, with its interval; and those
     that many have alike, a row for each of them."""
     found = []
-    for experiment in dict.fromkeys(one.experiment for one in session.quantities):
+    for experiment in dict.fromkeys(one.experiment for one in session.quantities if one.experiment != atlas.NAME):
         mine = [one for one in session.quantities if one.experiment == experiment]
         found += [table(session, mine) for table in (_numbers_of, _rows_of) if table(session, mine).rows]
     return found

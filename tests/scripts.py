@@ -208,22 +208,31 @@ def switching() -> list[Said]:
     return [observe("bytecodes a loop, at least", 9, "bytecodes"), *said]
 
 
-def atlas() -> list[Said]:
-    """A race atlas of two statements at two switch intervals."""
+def atlas(places: tuple[str, ...] = ("CALL",), lost: int = 420) -> list[Said]:
+    """A race atlas of two statements at two switch intervals; others can come in after the bytecodes of these
+    names."""
+    codes = {
+        "n += 1": ("LOAD_GLOBAL", "LOAD_CONST", "BINARY_OP", "STORE_GLOBAL"),
+        "read, call, write": ("LOAD_GLOBAL", "LOAD_GLOBAL", "CALL", "STORE_GLOBAL"),
+    }
     return [
         observe(
             "atlas",
             {
                 "statement": statement,
+                "text": text,
                 "interval_seconds": interval,
-                "tries": 1000,
+                "made": 1000,
                 "lost": lost if interval < 0.001 else lost // 10,
-                "handovers": 400,
-                "bytecode": ["LOAD_ATTR", "STORE_ATTR"],
+                "hand_overs": 400,
+                "share": lost / 1000,
+                "low": 0.0,
+                "high": 0.5,
+                "bytecode": [[one, one in places] for one in codes[statement]],
             },
         )
-        for statement, lost in (("n += 1", 0), ("n = f(n) + 1", 420))
-        for interval in (0.0002, 0.005)
+        for statement, text, lost in (("n += 1", "n += 1", 0), ("read, call, write", "x = n\nn = f(x)", lost))
+        for interval in (0.005, 0.0002)
     ]
 
 
@@ -233,7 +242,7 @@ def drawn(**changes: Any) -> Session:
         "pool": [*pool(2), *story((11, "MainThread", 0), (12, "MainThread", 1), (13, "MainThread", 0))],
         "queue": story((21, "MainThread", 0), (22, "MainThread", 1)),
         "threads": story((31, "counter", 1), (31, "MainThread", 0), lasting=False),
-        "race": atlas(),
+        "race-atlas": atlas(),
         "switching": switching(),
     }
     cells = (ran(1, {**said, "gil": gil(1)}), ran(2, {**said, "gil": gil(2)}, **changes))

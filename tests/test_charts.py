@@ -93,8 +93,8 @@ def test_hand_overs_lie_where_they_were_measured() -> None:
 
 
 def test_the_atlas_leaves_out_what_it_cannot_read() -> None:
-    broken = [scripts.observe("atlas", 7), scripts.observe("atlas", {"statement": "x", "tries": "many"})]
-    session = scripts.session(scripts.ran(1, {"race": [*scripts.atlas(), *broken]}), experiments=("race",))
+    broken = [scripts.observe("atlas", 7), scripts.observe("atlas", {"statement": "x", "made": "many"})]
+    session = scripts.session(scripts.ran(1, {"race-atlas": [*scripts.atlas(), *broken]}), experiments=("race-atlas",))
     (chart,) = charts(session)
     assert len(chart.table.rows) == len(marks(drawing.elements(chart)[0])) == 4
 

@@ -41,6 +41,7 @@ PURE = {
     "machine_map",
     "sentinel",
     "table",
+    "atlas",
     "claim_tables",
     "changes",
     "lessons",
@@ -146,6 +147,7 @@ EXCEPTIONS = {
     ("cores", "experiments.gil"): "the arms of the gil experiment are named there and nowhere else",
     ("experiments", "worker.cgroups"): "a round tells throttling by the counters of the control groups",
     ("experiments", "worker.topology"): "a round has a block on each CPU where the cores are of several kinds",
+    ("atlas", "experiments.race_atlas"): "what its observations were called before is known there and nowhere else",
     ("engines", "records"): "what a probe's records describe is the same for every engine",
 }
 

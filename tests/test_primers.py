@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import cores, experiments, primers
+from lab import builds, cores, experiments, primers
+from lab.experiments._claims import CONFIRMED, REFUTED, Facts
 from lab.primers import Primer
 from tests.terminal import Lab
 
@@ -52,6 +53,19 @@ def test_what_can_be_predicted_is_measured_by_that_experiment(name: str) -> None
             assert arm in cores.SHOWN
         else:
             assert one.least_cpus >= claims[one.of].least_cpus
+
+
+def test_the_versions_on_which_an_increment_is_said_to_lose_nothing_are_those_on_which_none_is_expected() -> None:
+    said = re.search(
+        r"on 3\.(\d+) to 3\.(\d+) with the GIL a plain n \+= 1 loses nothing", primer("race-atlas").outdated
+    )
+    assert said
+    first, last = map(int, said.groups())
+    assert f"3.{last}" == builds.ALL[-1]  # what has been measured
+    (claim,) = [one for one in experiments.load("race-atlas").claims if one.id == "race-atlas.augmented-loses"]
+    facts = Facts(version=(3, last), gil=True, cpus=2, rate=2.0, host_cpus=2, start_method="fork")
+    expected = [claim.expected(facts._replace(version=(3, minor))) for minor in range(first - 1, last + 1)]
+    assert expected == [CONFIRMED, *[REFUTED] * (last - first + 1)]
 
 
 def test_no_primer_is_left_over() -> None:

@@ -3,66 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lab import units
-from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured, printable
-from lab.model import Session
-from lab.table import Table, title_of
-
-#: What an observation of the race atlas holds, beside its statement and its byte code.
-_NUMBERS = ("interval_seconds", "tries", "lost", "handovers")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """One statement at one switch interval in one cell: of ``tries`` updates so many were lost."""
-
-    where: str
-    statement: str
-    interval_seconds: float
-    tries: int
-    lost: int
-    handovers: int
-
-    @property
-    def share(self) -> float:
-        return self.lost / self.tries if self.tries else 0.0
-
-
-def fields(session: Session) -> tuple[Field, ...]:
-    """Every field of the atlas; a record that lacks what it needs is left out."""
-    found = []
-    for result in measured(session):
-        where = f"{build_of(result)}, {title_of(result)} CPUs"
-        for record in result.records:
-            if record.kind != "observation" or record.data["name"] != "atlas":
-                continue
-            value = record.data["value"]
-            if isinstance(value, dict) and all(isinstance(value.get(name), int | float) for name in _NUMBERS):
-                numbers = {name: value[name] for name in _NUMBERS}
-                found.append(Field(where=where, statement=printable(str(value.get("statement"))), **numbers))
-    return tuple(found)
+from lab.atlas import Field, fields, percentage, size
+from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured
+from lab.model import CellResult, Session
+from lab.table import Table
 
 
 def charts(session: Session) -> tuple[Chart, ...]:
     """A heat map for each cell that has an atlas."""
-    found = fields(session)
-    cells = list(dict.fromkeys(one.where for one in found))
+    found = [(result, fields(result)) for result in measured(session)]
     return tuple(
-        _chart(number, where, [one for one in found if one.where == where]) for number, where in enumerate(cells, 1)
+        _chart(number, result, mine) for number, (result, mine) in enumerate((one for one in found if one[1]), 1)
     )
 
 
-def _chart(number: int, where: str, mine: Sequence[Field]) -> Chart:
+def _chart(number: int, result: CellResult, mine: Sequence[Field]) -> Chart:
+    where = f"{build_of(result)}, {size(result.cell.limit)}"
     rows = tuple(
         (
             one.statement,
             units.seconds(one.interval_seconds),
-            f"{one.tries}",
+            f"{one.made}",
             f"{one.lost}",
             units.share(one.share),
-            f"{one.handovers}",
+            f"{one.hand_overs}",
         )
         for one in mine
     )
@@ -100,9 +66,11 @@ def _draw(canvas: Canvas, mine: Sequence[Field]) -> None:
         colour = to_hex(colormaps["YlOrRd"](0.15 + 0.85 * strength)) if one.lost else "none"
         square = Rectangle((column, row), 0.96, 0.9, facecolor=colour, edgecolor=MUTED, linewidth=0.8)
         axes.add_patch(square)
-        canvas.mark(square, f"{one.statement} at {units.seconds(one.interval_seconds)}: {one.lost} of {one.tries} lost")
+        canvas.mark(square, f"{one.statement} at {units.seconds(one.interval_seconds)}: {one.lost} of {one.made} lost")
         written = INK if not one.lost else "#fffffe" if strength > 0.6 else "#1a1a1a"
-        axes.text(column + 0.48, row + 0.45, _percent(one), color=written, ha="center", va="center", fontsize=11)
+        axes.text(
+            column + 0.48, row + 0.45, percentage(one.share), color=written, ha="center", va="center", fontsize=11
+        )
     axes.set_xlim(0, len(intervals))
     axes.set_ylim(len(statements), 0)
     axes.set_xticks([number + 0.48 for number in range(len(intervals))], [units.seconds(one) for one in intervals])
@@ -110,10 +78,6 @@ def _draw(canvas: Canvas, mine: Sequence[Field]) -> None:
     axes.tick_params(length=0)
     axes.set_xlabel("switch interval")
     axes.spines[:].set_visible(False)
-
-
-def _percent(one: Field) -> str:
-    return "0" if not one.lost else f"{100 * one.share:.2g} %"
 
 
 def _short(statement: str) -> str:

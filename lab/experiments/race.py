@@ -31,8 +31,10 @@ FEWEST_HAND_OVERS = 100
 RUN_SECONDS = 0.04
 FEWEST_RUNS = 6
 MOST_RUNS = 80
-#: On one CPU without a GIL only the scheduler hands over, some 20 to 60 times a second.
-RUN_SECONDS_UNASKED, MOST_RUNS_UNASKED = 0.25, 40
+#: On one CPU without a GIL only the scheduler hands over, some 20 to 100 times a second.
+RUN_SECONDS_UNASKED = 0.25
+#: So it may go on for several times as long, but not beyond half of its deadline (which is 20 s + twice as long).
+PATIENCE, MOST_SECONDS_UNASKED = 3, 15.0
 
 
 class Shared:
@@ -119,13 +121,28 @@ def take_turns(update: Callable[[int], int], seconds: float, switch_seconds: flo
     return sum(tally[0] for tally in tallies), sum(tally[1] for tally in tallies)
 
 
+def nobody_asks(cpus: int) -> bool:
+    """Whether threads on so many CPUs change places only when the scheduler makes them: nobody asks for a GIL, and the
+    switch interval means nothing."""
+    return cpus == 1 and not gil_enabled()
+
+
+def allowed(seconds: float, unasked: bool) -> float:
+    """How long a race may go on, in seconds, of an experiment that is given so many."""
+    return min(PATIENCE * seconds, 10 + seconds, MOST_SECONDS_UNASKED) if unasked else seconds
+
+
 def run(voice: Voice) -> None:
-    unasked = len(voice.cpus) == 1 and not gil_enabled()
-    seconds, most = (RUN_SECONDS_UNASKED, MOST_RUNS_UNASKED) if unasked else (RUN_SECONDS, MOST_RUNS)
-    for name, statement in STATEMENTS.items():
+    unasked = nobody_asks(len(voice.cpus))
+    whole = allowed(voice.seconds, unasked)
+    seconds = min(RUN_SECONDS_UNASKED, whole / FEWEST_RUNS / len(STATEMENTS)) if unasked else RUN_SECONDS
+    until = time.monotonic() + whole
+    for done, (name, statement) in enumerate(STATEMENTS.items()):
         runs: list[tuple[int, int, int]] = []
-        # On one CPU a hand-over waits for the scheduler, so there are far fewer.
-        while len(runs) < most and not (len(runs) >= FEWEST_RUNS and enough(runs, unasked)):
+        mine = time.monotonic() + (until - time.monotonic()) / (len(STATEMENTS) - done)
+        while len(runs) < FEWEST_RUNS or not (
+            enough(runs, unasked) or len(runs) == MOST_RUNS or time.monotonic() > mine
+        ):
             runs.append(contend(statement, seconds))
         made, lost, hand_overs = (sum(run[part] for run in runs) for part in range(3))
         shares = [round(run[1] / max(run[0], 1), 6) for run in runs]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from lab import cores, proofs
+from lab import atlas, cores, proofs
 from lab.model import CellResult, Judgement, Session
 from lab.summary import rate
 
@@ -58,6 +58,7 @@ def document(session: Session) -> dict[str, Any]:
         ],
         "changes": [dataclasses.asdict(one) for one in session.changes],
         "quantities": [dataclasses.asdict(one) for one in session.quantities],
+        "atlas": list(atlas.document(session)),
     }
 
 

@@ -1,0 +1,187 @@
+"""The race atlas: what became of each statement on each build at each switch interval, and its bytecode. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab import units
+from lab.experiments.race_atlas import EXPERIMENT, renamed
+from lab.model import CellResult, Session, Status
+from lab.table import Table
+
+#: The experiment that has it.
+NAME = EXPERIMENT.name
+
+#: Stands behind a bytecode after which another thread can come in.
+MARK = "*"
+
+_COUNTS = ("made", "lost", "hand_overs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One statement at one switch interval in one cell. Of so many times that it was ``made`` it ``lost`` so many,
+    in at least so many ``hand_overs``. ``bytecode``: (name, whether another thread can come in after it), in order."""
+
+    statement: str
+    text: str
+    interval_seconds: float
+    made: int
+    lost: int
+    hand_overs: int
+    bytecode: tuple[tuple[str, bool], ...]
+
+    @property
+    def share(self) -> float:
+        return self.lost / self.made if self.made else 0.0
+
+
+def fields(result: CellResult) -> tuple[Field, ...]:
+    """Every field of a cell; a record that lacks what it needs is left out."""
+    found: dict[tuple[str, float], Field] = {}
+    for record in result.of.get(NAME, ()):
+        if record.kind == "observation" and record.data["name"] == "atlas" and isinstance(record.data["value"], dict):
+            value = renamed(record.data["value"])
+            if isinstance(value.get("interval_seconds"), float | int) and all(
+                isinstance(value.get(name), int) and value[name] >= 0 for name in _COUNTS
+            ):
+                one = _field(value)
+                found[one.statement, one.interval_seconds] = one
+    return tuple(found.values())
+
+
+def _field(value: Mapping[str, Any]) -> Field:
+    statement = _printable(str(value.get("statement")))
+    pairs = value.get("bytecode")
+    pairs = pairs if isinstance(pairs, list) else []
+    return Field(
+        statement=statement,
+        text=_in_a_line(str(value.get("text", ""))),
+        bytecode=tuple((_printable(str(one[0])), bool(one[1])) for one in pairs if isinstance(one, list) and one[1:]),
+        interval_seconds=value["interval_seconds"],
+        **{name: value[name] for name in _COUNTS},
+    )
+
+
+def _in_a_line(text: str) -> str:
+    """Python on one line, also where it would not run like that."""
+    found = ""
+    for line in map(str.strip, text.splitlines()):
+        found += ("" if not found else " " if found.endswith(":") else "; ") + line
+    return _printable(found)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def percentage(share: float) -> str:
+    """A share that may be very small: two figures, and ``0`` only where it is none."""
+    value = 100 * share
+    if not value:
+        return "0"
+    return "<0.01 %" if value < 0.01 else f"{value:.2g} %" if value < 10 else f"{value:.0f} %"
+
+
+def tables(session: Session) -> list[Table]:
+    """What was lost where, a table for each limit; and in one for all of them where others can come in."""
+    measured = ((result, fields(result)) for result in session.results if result.status is Status.MEASURED)
+    cells = [(result, mine) for result, mine in measured if mine]
+    limits = dict.fromkeys(result.cell.limit for result, _ in cells)
+    found = [_of_limit(limit, [one for one in cells if one[0].cell.limit == limit]) for limit in limits]
+    return [*found, _bytecodes(cells)] if found else []
+
+
+def _of_limit(limit: str, cells: Sequence[tuple[CellResult, Sequence[Field]]]) -> Table:
+    """Statements x (builds x switch intervals)."""
+    columns = []
+    for result, found in cells:
+        for interval in dict.fromkeys(one.interval_seconds for one in found):
+            head = f"{_build(result)},\n{_gil(result)},\n{units.seconds(interval)}"
+            columns.append((head, {one.statement: one for one in found if one.interval_seconds == interval}))
+    statements = dict.fromkeys(one.statement for _, found in cells for one in found)
+    rows = tuple((name, *(_entry(column.get(name)) for _, column in columns)) for name in statements)
+    key = (
+        "12 % in 340: 12 % of the updates went wrong, in at least 340 hand-overs; 0 in 340: none did, so at most 3/340"
+        " of such hand-overs do harm"
+    )
+    times = "the times are switch intervals"
+    if not all(result.python["gil_enabled"] for result, _ in cells):
+        times += "; without a GIL nobody asks for a hand-over, and they mean nothing"
+    return Table(
+        title=f"Race atlas, {size(limit)}",
+        head=("statement", *(head for head, _ in columns)),
+        rows=rows,
+        notes=(key, times),
+    )
+
+
+def size(limit: str) -> str:
+    """A limit in words: ``2 CPUs``, and a quota as it is."""
+    return units.cpus(int(limit)) if limit.isdecimal() else limit
+
+
+def _entry(one: Field | None) -> str:
+    return "-" if one is None else f"{percentage(one.share)} in {one.hand_overs}"
+
+
+def _build(result: CellResult) -> str:
+    return result.cell.build or str(result.python["release"])
+
+
+def _gil(result: CellResult) -> str:
+    return f"GIL {'on' if result.python['gil_enabled'] else 'off'}"
+
+
+def _bytecodes(cells: Iterable[tuple[CellResult, Sequence[Field]]]) -> Table:
+    """Each statement as Python, and as bytecode on each build; builds on which it is the same share a row."""
+    there: dict[str, dict[str, list[str]]] = {}
+    texts: dict[str, str] = {}
+    for result, found in cells:
+        for one in found:
+            texts[one.statement] = one.text
+            builds = there.setdefault(one.statement, {}).setdefault(_code(one, result), [])
+            if _build(result) not in builds:
+                builds.append(_build(result))
+    rows = []
+    for statement, codes in there.items():
+        rows.append((statement, "", texts[statement]))
+        rows.extend(("", ",\n".join(builds), code) for code, builds in codes.items())
+    return Table(
+        title="Race atlas: where others can come in",
+        head=("statement", "build", f"its bytecode; {MARK}: another thread can come in after it"),
+        rows=tuple(rows),
+        notes=("what a called function does comes on top",),
+    )
+
+
+def _code(one: Field, result: CellResult) -> str:
+    if one.bytecode and not result.python["gil_enabled"] and all(here for _, here in one.bytecode):
+        return "anywhere: without a GIL the others run meanwhile"
+    return " ".join(name + MARK * here for name, here in one.bytecode) or "-"
+
+
+def document(session: Session) -> Iterator[dict[str, Any]]:
+    """The same as JSON-able data: an entry for each statement in each cell."""
+    for result in session.results:
+        found = fields(result)
+        for statement in dict.fromkeys(one.statement for one in found):
+            mine = [one for one in found if one.statement == statement]
+            yield {
+                "cell": result.cell.id,
+                "statement": statement,
+                "text": mine[0].text,
+                "bytecode": [{"name": name, "hand_over": here} for name, here in mine[0].bytecode],
+                "intervals": [
+                    {
+                        "interval_seconds": one.interval_seconds,
+                        "made": one.made,
+                        "lost": one.lost,
+                        "share": one.share,
+                        "hand_overs": one.hand_overs,
+                    }
+                    for one in mine
+                ],
+            }
