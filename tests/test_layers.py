@@ -50,6 +50,7 @@ PURE = {
     "merging",
     "sealing",
     "layout",
+    "expectations",
 }
 
 #: The nouns that everything is said in.
