@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lab import planner, units
+from lab import naming, units
 from lab.experiments import load
 from lab.model import Cell, CellResult, Record, Status
 from lab.telling import tell
@@ -35,7 +35,7 @@ class Plain:
         return None
 
     def cell_begins(self, cell: Cell) -> None:
-        self._cells[cell.id] = planner.describe(cell)
+        self._cells[cell.id] = naming.full_words(cell)
 
     def record(self, record: Record) -> None:
         name, cell = record.data.get("experiment"), self._cells.get(record.cell, record.cell)
@@ -48,7 +48,7 @@ class Plain:
 
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")
-        self.say(f"{planner.describe(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
+        self.say(f"{naming.full_words(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
 
     def say(self, line: str) -> None:
         tell(line)

@@ -44,7 +44,7 @@ def test_a_session_with_nothing_to_draw_has_no_chart(name: str) -> None:
 
 def test_a_cell_whose_limit_was_not_real_is_not_drawn() -> None:
     tainted = charts(scripts.drawn(end=scripts.proof((0,))))
-    assert {row[2] for row in tainted[0].table.rows} == {"1"}
+    assert {row[2] for row in tainted[0].table.rows} == {"1 CPU"}
 
 
 def test_there_is_a_mark_for_each_speed_up_with_its_interval() -> None:

@@ -51,6 +51,8 @@ PURE = {
     "sealing",
     "layout",
     "expectations",
+    "naming",
+    "build_columns",
 }
 
 #: The nouns that everything is said in.
@@ -101,9 +103,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {*MODEL, "sealing"},
     "interrupts": {"errors"},
     "orchestrator": {"topology", "worker.cgroups", "worker.host"},
-    "progress": {*MODEL, "telling", "planner", "experiments"},
+    "progress": {*MODEL, "telling", "naming", "experiments"},
     "primers": {*MODEL, "predictions"},
-    "asking": {*MODEL, "predictions", "primers", "progress", "telling"},
+    "asking": {*MODEL, "naming", "predictions", "primers", "progress", "telling"},
     "charts": {*MODEL, *PURE, "charts"},
     "archive": {*MODEL, *PURE, "runner", "store", "experiments"},
     "shelf": {*MODEL, *PURE, "store", "archive"},
