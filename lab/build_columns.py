@@ -47,7 +47,7 @@ def heads(session: Session) -> dict[str, str]:
 
 
 def labels(session: Session) -> dict[str, str]:
-    """Each cell's id -> its name in a table with a row for each: the limit, and of several builds the build above it."""
+    """Each cell's id -> its name where it has a row: the limit, and of several builds the build above it."""
     names = heads(session) if several(session) else {}
     return {
         result.cell.id: ", ".join(filter(None, (names.get(result.cell.build), result.cell.limit))).replace(", ", ",\n")

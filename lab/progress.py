@@ -40,7 +40,7 @@ class Plain:
     def record(self, record: Record) -> None:
         name, cell = record.data.get("experiment"), self._cells.get(record.cell, record.cell)
         if record.kind == "begin" and name:
-            self.say(f"{cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
+            self.begins(cell, name, f"about {units.seconds(max(self._left, 1))} left")
         elif record.kind == "finish" and name:
             self._left -= self._costs.get(name, 0)
             if record.data["outcome"] != "ok":
@@ -49,6 +49,10 @@ class Plain:
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")
         self.say(f"{naming.full_words(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
+
+    def begins(self, cell: str, experiment: str, left: str) -> None:
+        """An experiment begins in a cell, each in words; so is how long all will take yet."""
+        self.say(f"{cell}: {experiment} ({left})")
 
     def say(self, line: str) -> None:
         tell(line)
@@ -81,23 +85,15 @@ class Live(Plain):
     ) -> None:
         self._bar.stop()
 
-    def record(self, record: Record) -> None:
-        super().record(record)
-        name = record.data.get("experiment")
-        if record.kind == "begin" and name:
-            self._show(f"{self._cells.get(record.cell, record.cell)}: {name}")
+    def begins(self, cell: str, experiment: str, left: str) -> None:
+        self._bar.update(self._task, description=f"{cell}: {experiment}", completed=self._total - self._left, left=left)
 
     def cell_ends(self, result: CellResult) -> None:
         if result.status is not Status.MEASURED:
             super().cell_ends(result)
 
     def say(self, line: str) -> None:
-        if "left)" not in line:
-            self._bar.console.print(line, highlight=False, markup=False)
-
-    def _show(self, text: str) -> None:
-        left = f"about {units.seconds(max(self._left, 1))} left"
-        self._bar.update(self._task, description=text, completed=self._total - self._left, left=left)
+        self._bar.console.print(line, highlight=False, markup=False)
 
 
 def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:

@@ -10,6 +10,9 @@ from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured, prin
 from lab.model import Session
 from lab.table import Table, title_of
 
+#: The experiment that makes one.
+NEEDS = ("race-atlas",)
+
 #: What an observation of the race atlas holds, beside its statement and its byte code.
 _NUMBERS = ("interval_seconds", "tries", "lost", "handovers")
 

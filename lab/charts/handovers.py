@@ -20,6 +20,9 @@ from lab.verdicts import evidence_of
 if TYPE_CHECKING:
     from matplotlib.patches import Patch
 
+#: The experiment that measures them.
+NEEDS = ("switching",)
+
 #: Bins a decade.
 _BINS = 16
 

@@ -16,6 +16,9 @@ from lab.table import Table
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
+#: The experiment whose rounds it is made of.
+NEEDS = ("gil",)
+
 #: The capacity probe, under the name by which the chart shows it.
 CAPACITY = "delivered"
 

@@ -40,6 +40,9 @@ _STORIES = {
     ),
 }
 
+#: The experiments that tell them.
+NEEDS = tuple(_STORIES)
+
 #: So many events of a story are drawn, from its beginning; the raw data has them all.
 MOST_EVENTS = 60
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.model import Session
-    from lab.table import Table
 
 WIDTH = 80
 
@@ -21,27 +20,16 @@ def check() -> None:
 
 def render(session: Session) -> str:
     """The whole session as text."""
-    from lab import summary
+    from lab import layout, summary
 
     parts = ["\n".join(_wrap(line) for line in summary.headline(session))]
     for table in summary.tables(session):
-        body = _narrow(table)
+        body = layout.grid(table.head, table.rows)
         title = "\n".join(filter(None, (table.title, _wrap(table.subtitle))))
         notes = "\n".join(_wrap(line) for line in table.notes)
         parts.append("\n\n".join(filter(None, (title, body, notes))))
     parts.extend(_wrap(note) for note in session.notes)
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
-
-
-def _narrow(table: Table) -> str:
-    """The table with heads as wide as they are: with the two blanks more that tabulate gives them, Pool() has 88."""
-    import tabulate
-
-    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
-    try:
-        return tabulate.tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
-    finally:
-        tabulate.MIN_PADDING = usual
 
 
 def _wrap(line: str) -> str:
