@@ -20,7 +20,9 @@ from lab.experiments._claims import (
     Finding,
     Round,
     always,
+    docs,
     estimate_or_none,
+    seen,
 )
 from lab.experiments._measured import Measured
 from lab.experiments._rounds import shuffler
@@ -224,18 +226,21 @@ EXPERIMENT = Experiment(
             "n += 1 loses updates: of a global, an attribute, an item of a dict or of a list",
             judge_losing(AUGMENTED, CONFIRMED, REFUTED),
             expect_plain,
+            source=seen(docs("library/threadsafety.html")),
         ),
         Claim(
             "race-atlas.call-loses",
             "with a call between reading and writing it does so everywhere",
             judge_losing(("read, call, write",), CONFIRMED, INCONCLUSIVE),
             lambda facts: CONFIRMED if facts.gil or facts.cpus > 1 else None,
+            source=seen(docs("library/threadsafety.html")),
         ),
         Claim(
             "race-atlas.check-call-act-loses",
             "two threads that check, call and then act both act",
             judge_losing(("check, call, act",), CONFIRMED, INCONCLUSIVE),
             lambda facts: CONFIRMED if facts.cpus > 1 else None,
+            source=seen(docs("library/threadsafety.html")),
         ),
         # Documented for the free-threaded build: library/threadsafety ("Thread Safety Guarantees"); with the GIL each
         # is a single call into C ("What kinds of global value mutation are thread-safe?", faq/library).
@@ -244,18 +249,21 @@ EXPERIMENT = Experiment(
             "append, insert and del, add and setdefault lose nothing",
             judge_losing(ONE_CALL, REFUTED, CONFIRMED, 20),
             always(CONFIRMED),
+            source=seen(docs("library/threadsafety.html"), docs("faq/library.html")),
         ),
         Claim(
             "race-atlas.iteration-breaks",
             "a dict that another thread changes cannot be iterated over",
             judge_losing(("dict iteration",), CONFIRMED, INCONCLUSIVE),
             lambda facts: CONFIRMED if facts.gil or facts.cpus > 1 else None,
+            source=seen(docs("library/threadsafety.html")),
         ),
         Claim(
             "race-atlas.bytecode-tells",
             "a statement loses nothing if nobody can come in before its last bytecode",
             judge_marks,
             expect_marks,
+            source=seen("Python/ceval.c"),
         ),
         Claim(
             "race-atlas.shorter-is-more",
@@ -263,6 +271,7 @@ EXPERIMENT = Experiment(
             judge_interval,
             lambda facts: CONFIRMED if facts.gil else UNTESTABLE,
             least_cpus=2,
+            source=seen(docs("library/sys.html#sys.setswitchinterval"), "PEP 703"),
         ),
     ),
 )
