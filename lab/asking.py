@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lab import predictions, primers, units
+from lab import naming, predictions, primers
 from lab.errors import UsageError
 from lab.model import Cell, Machine
 from lab.predictions import Predictable, Prediction
@@ -42,7 +42,7 @@ def ask(predictable: Sequence[Predictable], cells: Sequence[Cell], machine: Mach
     last = None
     for cell, one in predictions.asked(predictable, cells):
         if cell != last:
-            tell(f"\nwith {_limit(cell)}")
+            tell(f"\nwith {naming.full_words(cell)}")
         last = cell
         answered = _answer(one)
         if answered is None:
@@ -75,12 +75,4 @@ def _of(machine: Machine, cells: Sequence[Cell]) -> str:
     """The Python that it is about, where all cells have the same."""
     if any(cell.build for cell in cells):
         return ""
-    gil = "with the GIL" if machine.python["gil_enabled"] else "without the GIL"
-    return f" of {machine.python['implementation']} {machine.python['release']} {gil}"
-
-
-def _limit(cell: Cell) -> str:
-    limit = units.cpus(len(cell.cpus))
-    if cell.quota_cpus is not None:
-        limit += f" and a quota of {cell.quota_cpus:g}"
-    return f"{limit}, Python {cell.build}" if cell.build else limit
+    return f" of {naming.python_words(machine.python)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import units
+from lab import build_columns, naming, units
 from lab.experiments.race_atlas import EXPERIMENT, renamed
 from lab.model import CellResult, Session, Status
 from lab.table import Table
@@ -90,16 +90,17 @@ def tables(session: Session) -> list[Table]:
     measured = ((result, fields(result)) for result in session.results if result.status is Status.MEASURED)
     cells = [(result, mine) for result, mine in measured if mine]
     limits = dict.fromkeys(result.cell.limit for result, _ in cells)
-    found = [_of_limit(limit, [one for one in cells if one[0].cell.limit == limit]) for limit in limits]
-    return [*found, _bytecodes(cells)] if found else []
+    names = build_columns.heads(session)
+    found = [_of_limit([one for one in cells if one[0].cell.limit == limit], names) for limit in limits]
+    return [*found, _bytecodes(cells, names)] if found else []
 
 
-def _of_limit(limit: str, cells: Sequence[tuple[CellResult, Sequence[Field]]]) -> Table:
+def _of_limit(cells: Sequence[tuple[CellResult, Sequence[Field]]], names: Mapping[str, str]) -> Table:
     """Statements x (builds x switch intervals)."""
     columns = []
     for result, found in cells:
         for interval in dict.fromkeys(one.interval_seconds for one in found):
-            head = f"{_build(result)},\n{_gil(result)},\n{units.seconds(interval)}"
+            head = f"{_build(result, names)},\n{_gil(result)},\n{units.seconds(interval)}"
             columns.append((head, {one.statement: one for one in found if one.interval_seconds == interval}))
     statements = dict.fromkeys(one.statement for _, found in cells for one in found)
     rows = tuple((name, *(_entry(column.get(name)) for _, column in columns)) for name in statements)
@@ -111,31 +112,26 @@ def _of_limit(limit: str, cells: Sequence[tuple[CellResult, Sequence[Field]]]) -
     if not all(result.python["gil_enabled"] for result, _ in cells):
         times += "; without a GIL nobody asks for a hand-over, and they mean nothing"
     return Table(
-        title=f"Race atlas, {size(limit)}",
+        title=f"Race atlas, {naming.asked_words(cells[0][0].cell)}",
         head=("statement", *(head for head, _ in columns)),
         rows=rows,
         notes=(key, times),
     )
 
 
-def size(limit: str) -> str:
-    """A limit in words: ``2 CPUs``, and a quota as it is."""
-    return units.cpus(int(limit)) if limit.isdecimal() else limit
-
-
 def _entry(one: Field | None) -> str:
     return "-" if one is None else f"{percentage(one.share)} in {one.hand_overs}"
 
 
-def _build(result: CellResult) -> str:
-    return result.cell.build or str(result.python["release"])
+def _build(result: CellResult, names: Mapping[str, str]) -> str:
+    return names[result.cell.build] or str(result.python["release"])
 
 
 def _gil(result: CellResult) -> str:
     return f"GIL {'on' if result.python['gil_enabled'] else 'off'}"
 
 
-def _bytecodes(cells: Iterable[tuple[CellResult, Sequence[Field]]]) -> Table:
+def _bytecodes(cells: Iterable[tuple[CellResult, Sequence[Field]]], names: Mapping[str, str]) -> Table:
     """Each statement as Python, and as bytecode on each build; builds on which it is the same share a row."""
     there: dict[str, dict[str, list[str]]] = {}
     texts: dict[str, str] = {}
@@ -143,8 +139,8 @@ def _bytecodes(cells: Iterable[tuple[CellResult, Sequence[Field]]]) -> Table:
         for one in found:
             texts[one.statement] = one.text
             builds = there.setdefault(one.statement, {}).setdefault(_code(one, result), [])
-            if _build(result) not in builds:
-                builds.append(_build(result))
+            if _build(result, names) not in builds:
+                builds.append(_build(result, names))
     rows = []
     for statement, codes in there.items():
         rows.append((statement, "", texts[statement]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from lab import units
+from lab import build_columns, naming
 from lab.model import CellResult, Change, Judgement, Session, Verdict
-from lab.table import Table, title_of
+from lab.table import Table
 
 #: More cells than this do not fit beside each other in 80 columns.
 CELLS_ABREAST = 4
@@ -19,7 +19,7 @@ def claims(session: Session) -> list[Table]:
     Of several builds there is a table for each limit, with a column for each build, and what changed between them.
     """
     if any(result.cell.build for result in session.results):
-        found = [_of_builds(session, limit, results) for limit, results in _by_limit(session.results).items()]
+        found = [one for results in _by_limit(session.results).values() for one in _of_builds(session, results)]
     else:
         found = [
             _of_cells(session, session.results[start : start + CELLS_ABREAST])
@@ -32,8 +32,8 @@ def claims(session: Session) -> list[Table]:
 
 
 def _of_cells(session: Session, abreast: Sequence[CellResult]) -> Table:
-    head = ("claim", *(over_a_column(result) for result in abreast))
-    return Table(title="Claims", head=head, rows=_claim_rows(session, abreast, mark))
+    head = ("claim", *(naming.asked_words(one.cell).replace(", ", ",\n") for one in abreast))
+    return Table(title="Claims", head=head, rows=_claim_rows(session, abreast))
 
 
 def _by_limit(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
@@ -54,28 +54,43 @@ _SHORT = {
 }
 
 
-def _of_builds(session: Session, limit: str, results: Sequence[CellResult]) -> Table:
-    size = units.cpus(int(limit)) if limit.isdecimal() else limit
-    head = ("claim", *(result.cell.build.replace("+", "\n+") for result in results))
-    key = "yes: confirmed; no: refuted; open: inconclusive; -: untestable; !: a surprise"
-    return Table(title=f"Claims, {size}", head=head, rows=_claim_rows(session, results, _short_mark), notes=(key,))
+#: What these words mean.
+SHORT_KEY = "yes: confirmed; no: refuted; open: inconclusive; -: untestable; !: a surprise"
 
 
-def _short_mark(judgement: Judgement | None) -> str:
+def _of_builds(session: Session, results: Sequence[CellResult]) -> list[Table]:
+    """Tables of the cells of each build under one limit."""
+    values: dict[tuple[str, str, str], str] = {}
+    group = ""
+    for claim in _claims_of(session):
+        experiment, _, name = claim.partition(".")
+        if experiment != group:
+            group = experiment
+            values[experiment, "", ""] = ""
+        for result in results:
+            values[f"  {name}", claim, result.cell.build] = short_mark(find(session, claim, result))
+    title = f"Claims, {naming.asked_words(results[0].cell)}"
+    return build_columns.tables(session, title, values, ("claim", ""), (SHORT_KEY,))
+
+
+def short_mark(judgement: Judgement | None) -> str:
+    """A verdict in a word for a narrow column."""
     return "" if judgement is None else _SHORT[judgement.verdict] + "!" * judgement.surprise
 
 
-def _claim_rows(
-    session: Session, results: Sequence[CellResult], word: Callable[[Judgement | None], str]
-) -> tuple[tuple[str, ...], ...]:
+def _claims_of(session: Session) -> Iterable[str]:
+    return dict.fromkeys(judgement.claim for judgement in session.judgements)
+
+
+def _claim_rows(session: Session, results: Sequence[CellResult]) -> tuple[tuple[str, ...], ...]:
     rows: list[tuple[str, ...]] = []
     group = ""
-    for claim in dict.fromkeys(judgement.claim for judgement in session.judgements):
+    for claim in _claims_of(session):
         experiment, _, name = claim.partition(".")
         if experiment != group:
             group = experiment
             rows.append((experiment, *[""] * len(results)))
-        rows.append((f"  {name}", *(word(find(session, claim, result)) for result in results)))
+        rows.append((f"  {name}", *(mark(find(session, claim, result)) for result in results)))
     return tuple(rows)
 
 
@@ -85,17 +100,13 @@ def changed(session: Session) -> tuple[str, ...]:
     for one in session.changes:
         alike.setdefault((one.claim, one.before, one.after, one.was, one.now, one.since), []).append(one)
     lines = []
+    names = build_columns.heads(session)
     for (claim, before, after, was, now, since), cells in alike.items():
         where = ", ".join(one.limit for one in cells)
         when = f" ({since})" if since else ""
-        lines.append(f"- {claim} at {where}: {was} on {before}, {now} on {after}{when}: {cells[0].reason}")
+        change = f"{was} on {names[before]}, {now} on {names[after]}{when}"
+        lines.append(f"- {claim} at {where}: {change}: {cells[0].reason}")
     return ("What changed between builds:", *lines) if lines else ()
-
-
-def over_a_column(result: CellResult) -> str:
-    """A cell's name as the head of a column."""
-    first, comma, rest = title_of(result).partition(",\n")
-    return (units.cpus(int(first)) if first.isdecimal() else first) + comma + rest
 
 
 def sentences(session: Session) -> tuple[str, ...]:
@@ -121,22 +132,24 @@ def sentences(session: Session) -> tuple[str, ...]:
 def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
     """A claim whose statement is the same in several cells says its statement once."""
     cells = {result.cell.id: result for result in session.results}
+    names = build_columns.heads(session)
     lines = []
     for claim in dict.fromkeys(one.claim for one in chosen):
         mine = [one for one in chosen if one.claim == claim]
-        expected = f" (expected: {mine[0].expected})" if mine[0].surprise else ""
-        lines.append(f"- {claim}: “{mine[0].statement}”{expected}")
-        for reason in dict.fromkeys(one.reason for one in mine):
-            where = _where([cells[one.cell] for one in mine if one.reason == reason])
-            lines.append(f"    at {where}: {reason}")
+        lines.append(f"- {claim}: “{mine[0].statement}”")
+        alike: dict[tuple[str, str], list[CellResult]] = {}
+        for one in mine:  # what is expected may depend on the build and on the limit
+            expected = f" (expected: {one.expected})" if one.surprise else ""
+            alike.setdefault((one.reason, expected), []).append(cells[one.cell])
+        lines += [f"    at {_where(there, names)}{expected}: {reason}" for (reason, expected), there in alike.items()]
     return lines
 
 
-def _where(results: Sequence[CellResult]) -> str:
+def _where(results: Sequence[CellResult], names: Mapping[str, str]) -> str:
     """These cells in a few words: the limits, and of several builds under each limit the builds."""
     found = []
     for limit, cells in _by_limit(results).items():
-        builds = ", ".join(result.cell.build for result in cells if result.cell.build)
+        builds = ", ".join(names[result.cell.build] for result in cells if result.cell.build)
         found.append(f"{limit} on {builds}" if builds else limit)
     return "; ".join(found) if any(result.cell.build for result in results) else ", ".join(found)
 

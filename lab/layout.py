@@ -11,17 +11,23 @@ NARROWEST = 40
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     """A table where it fits into that many columns; else a paragraph for each row."""
-    import tabulate
-
     width = max(width, NARROWEST)
-    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0  # no wider than what is in it
-    try:
-        text = str(tabulate.tabulate(rows, headers=head, disable_numparse=True))
-    finally:
-        tabulate.MIN_PADDING = usual
+    text = grid(head, rows)
     if max(map(len, text.splitlines()), default=0) <= width:
         return text
     return "\n".join(sentence(_paragraph(head, row), width) for row in rows)
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are as wide as what is in them: with the two blanks more that tabulate gives each, that of
+    Pool() has 88 columns. Blanks that a text begins with stay."""
+    import tabulate
+
+    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
+    try:
+        return str(tabulate.tabulate(rows, headers=head, disable_numparse=True, preserve_whitespace=True))
+    finally:
+        tabulate.MIN_PADDING = usual
 
 
 def _paragraph(head: Sequence[str], row: Sequence[str]) -> str:

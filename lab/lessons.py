@@ -11,7 +11,8 @@ from lab.table import title_of
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """One claim that came out alike in some cells. ``places`` are the reasons, each with the labels of its cells."""
+    """One claim that came out alike, and for a surprise against the same expectation, in some cells. ``places`` are the
+    reasons, each with the labels of its cells."""
 
     claim: str
     statement: str
@@ -40,14 +41,16 @@ def _lessons(session: Session, chosen: Callable[[Judgement], bool]) -> tuple[Les
     labels = {result.cell.id: title_of(result) for result in session.results}
     mine = [one for one in session.judgements if chosen(one)]
     found = []
-    for claim, verdict in dict.fromkeys((one.claim, one.verdict) for one in mine):
-        alike = [one for one in mine if one.claim == claim and one.verdict is verdict]
+    kinds: dict[tuple[object, ...], list[Judgement]] = {}
+    for one in mine:
+        kinds.setdefault((one.claim, one.verdict, one.surprise and one.expected), []).append(one)
+    for alike in kinds.values():
         reasons = dict.fromkeys(one.reason for one in alike)
         found.append(
             Lesson(
-                claim=claim,
+                claim=alike[0].claim,
                 statement=alike[0].statement,
-                verdict=verdict,
+                verdict=alike[0].verdict,
                 expected=alike[0].expected,
                 places=tuple(
                     (reason, tuple(labels[one.cell] for one in alike if one.reason == reason)) for reason in reasons

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lab import builds, units
+from lab import builds, naming, units
 from lab.model import CellResult, Machine, Session
 
 
@@ -75,19 +75,11 @@ def paired(base: Iterable[str], new: Iterable[str]) -> dict[str, str]:
 def _facts(build: Mapping[str, Any]) -> dict[str, str]:
     """What a build is, by name; likewise."""
     found = {
-        "Python": python_of(build["python"]),
+        "Python": naming.python_words(build["python"]),
         "image": build.get("image_id") or build["image"],
         "compiled": _short(repr(sorted(build["proof"].items()))) if build["proof"] else None,
     }
     return {name: str(value) for name, value in found.items() if value}
-
-
-def python_of(python: Mapping[str, object]) -> str:
-    """A Python in a few words: ``CPython 3.13.5 with the GIL``; empty where nobody has said."""
-    if not python:
-        return ""
-    gil = "with the GIL" if python["gil_enabled"] else "without the GIL"
-    return f"{python['implementation']} {python['release']} {gil}"
 
 
 def differences(base: Mapping[str, str], new: Mapping[str, str]) -> tuple[Difference, ...]:
@@ -132,8 +124,8 @@ def between(base: Session, new: Session) -> tuple[Difference, ...]:
     found = of_machines(base.machine, new.machine) + of_code(base.code_sha256, new.code_sha256)
     if any(one.what.startswith("Python") for one in found):
         return found
-    theirs = {one.cell.id: python_of(one.python) for one in new.results if one.python}
-    mine = {one.cell.id: python_of(one.python) for one in base.results if one.python}
+    theirs = {one.cell.id: naming.python_words(one.python) for one in new.results if one.python}
+    mine = {one.cell.id: naming.python_words(one.python) for one in base.results if one.python}
     cells = differences(mine, theirs)
     return found + tuple(Difference(what=f"Python in {one.what}", base=one.base, new=one.new) for one in cells)
 

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lab import builds, changes, likeness, planner
+from lab import builds, changes, likeness, naming, planner
 from lab.errors import UsageError
 from lab.experiments import load
 from lab.model import Cell, CellResult, Machine, Session, Status
@@ -46,7 +46,7 @@ def join(sessions: Sequence[Session]) -> Session:
             if cell.id in came_from:
                 raise UsageError(
                     f"{one.cell.id} is in {came_from[cell.id]} and in {session.id}, both on"
-                    f" {likeness.python_of(one.python) or labels[one.cell.id]}; leave one of them out"
+                    f" {naming.python_words(one.python) or labels[one.cell.id]}; leave one of them out"
                 )
             came_from[cell.id] = session.id
             mine[one.cell.id] = cell.id
@@ -162,6 +162,6 @@ def _assembled(
 
 def _where(session: Session) -> str:
     machine = likeness.machine_facts(session.machine)
-    pythons = [likeness.python_of(one["python"]) for one in likeness.builds_of(session.machine).values()]
+    pythons = [naming.python_words(one["python"]) for one in likeness.builds_of(session.machine).values()]
     parts = [*pythons, *(machine.get(name, "") for name in ("processor", "engine"))]
     return ", ".join(filter(None, [*parts, machine.get("CPUs")]))

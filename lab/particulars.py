@@ -39,11 +39,3 @@ def image(session: Session, result: CellResult) -> str | None:
     """The image that a cell ran from: of several builds that of its own."""
     named = likeness.builds_of(session.machine).get(result.cell.build)
     return named["image"] if named else session.machine.image
-
-
-def build(result: CellResult) -> str:
-    """The Python of a cell in a few words: ``CPython 3.13.5 with the GIL``; empty when it never started."""
-    python = result.python
-    if not python:
-        return ""
-    return f"{python['implementation']} {python['release']} {'with' if python['gil_enabled'] else 'without'} the GIL"

@@ -125,11 +125,3 @@ def across(cells: Sequence[Cell], labels: Sequence[str]) -> tuple[Cell, ...]:
         for cell in cells
         for build in labels
     )
-
-
-def describe(cell: Cell) -> str:
-    """A cell in a few words: ``Python 3.13t, 2 CPUs (0-1), quota 1.5``."""
-    where = f" ({cpuset.render(cell.cpus)})" if cell.cpus else ""
-    build = f"Python {cell.build}, " if cell.build else ""
-    quota = f", quota {cell.quota_cpus:g}" if cell.quota_cpus else ""
-    return f"{build}{units.cpus(cell.size)}{where}{quota}"

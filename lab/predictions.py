@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import cores, units
+from lab import build_columns, cores, units
 from lab.errors import UsageError
 from lab.model import Cell, CellResult, Session
 from lab.stats import Estimate
-from lab.table import Table, title_of
+from lab.table import Table
 
 #: A number predicted within this share of the measured one is right, also where the interval is narrower.
 NEAR = 0.05
@@ -94,7 +94,7 @@ def rows(session: Session) -> list[tuple[Prediction, tuple[str, str, str, str]]]
 
 def tables(session: Session) -> list[Table]:
     """What was predicted beside what was measured, number by number; no table without a prediction."""
-    labels = {result.cell.id: title_of(result) for result in session.results}
+    labels = build_columns.labels(session)
     found, lines = rows(session), []
     for of in dict.fromkeys(one.of for one, _ in found):
         mine = [(one, texts) for one, texts in found if one.of == of]

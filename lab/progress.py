@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lab import planner, units
+from lab import naming, units
 from lab.experiments import load
 from lab.model import Cell, CellResult, Record, Status
 from lab.telling import tell
@@ -35,12 +35,12 @@ class Plain:
         return None
 
     def cell_begins(self, cell: Cell) -> None:
-        self._cells[cell.id] = planner.describe(cell)
+        self._cells[cell.id] = naming.full_words(cell)
 
     def record(self, record: Record) -> None:
         name, cell = record.data.get("experiment"), self._cells.get(record.cell, record.cell)
         if record.kind == "begin" and name:
-            self.say(f"{cell}: {name} (about {units.seconds(max(self._left, 1))} left)")
+            self.begins(cell, name, f"about {units.seconds(max(self._left, 1))} left")
         elif record.kind == "finish" and name:
             self._left -= self._costs.get(name, 0)
             if record.data["outcome"] != "ok":
@@ -48,7 +48,11 @@ class Plain:
 
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")
-        self.say(f"{planner.describe(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
+        self.say(f"{naming.full_words(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
+
+    def begins(self, cell: str, experiment: str, left: str) -> None:
+        """An experiment begins in a cell, each in words; so is how long all will take yet."""
+        self.say(f"{cell}: {experiment} ({left})")
 
     def say(self, line: str) -> None:
         tell(line)
@@ -81,23 +85,15 @@ class Live(Plain):
     ) -> None:
         self._bar.stop()
 
-    def record(self, record: Record) -> None:
-        super().record(record)
-        name = record.data.get("experiment")
-        if record.kind == "begin" and name:
-            self._show(f"{self._cells.get(record.cell, record.cell)}: {name}")
+    def begins(self, cell: str, experiment: str, left: str) -> None:
+        self._bar.update(self._task, description=f"{cell}: {experiment}", completed=self._total - self._left, left=left)
 
     def cell_ends(self, result: CellResult) -> None:
         if result.status is not Status.MEASURED:
             super().cell_ends(result)
 
     def say(self, line: str) -> None:
-        if "left)" not in line:
-            self._bar.console.print(line, highlight=False, markup=False)
-
-    def _show(self, text: str) -> None:
-        left = f"about {units.seconds(max(self._left, 1))} left"
-        self._bar.update(self._task, description=text, completed=self._total - self._left, left=left)
+        self._bar.console.print(line, highlight=False, markup=False)
 
 
 def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab import atlas, claim_tables, cores, cpuset, planner, predictions, proofs, units
+from lab import atlas, build_columns, claim_tables, cores, cpuset, naming, predictions, proofs, units
 from lab.model import CellResult, Judgement, Quantity, Session, Status, Verdict
 from lab.stats import Estimate
-from lab.table import Table, title_of
+from lab.table import Table
 
 #: A list of CPU ids that is longer does not fit into a column.
 LONGEST_LIST = 11
@@ -17,12 +17,13 @@ LONGEST_LIST = 11
 
 def tables(session: Session) -> tuple[Table, ...]:
     """Every table that a session has something for, in the order to read them."""
-    found = [limits(session)]
+    across = build_columns.several(session)
+    found = _across(session, limits(session)) if across else [limits(session)]
     ran = {judgement.claim.partition(".")[0] for judgement in session.judgements}
     if "pool" in ran:
-        found.append(pool(session))
+        found += _across(session, pool(session)) if across else [pool(session)]
     if "gil" in ran:
-        found.append(cores_used(session))
+        found += _cores_across(session) if across else [cores_used(session)]
     found.extend(quantities(session))
     found.extend(atlas.tables(session))
     found.extend(numbers(session))
@@ -32,9 +33,25 @@ def tables(session: Session) -> tuple[Table, ...]:
     return tuple(replace(table, subtitle=pinned) for table in found)
 
 
+def _across(session: Session, table: Table) -> list[Table]:
+    """A table that has a row for each cell, with a column for each build instead."""
+    values = {
+        (_in_a_line(figure), result.cell.limit, result.cell.build): row[number]
+        for number, figure in enumerate(table.head)
+        if number > 0
+        for result, row in zip(session.results, table.rows, strict=True)
+    }
+    return build_columns.tables(session, table.title, values, notes=table.notes)
+
+
+def _in_a_line(head: str) -> str:
+    return head.replace("_\n", "_").replace("\n", " ")
+
+
 def pinning(session: Session) -> str:
     """Who pinned the cells, under the title of every table: a table may be read on its own."""
-    by = {result.cell.label: _pinned(result) for result in session.results if result.proof}
+    labels = build_columns.labels(session)
+    by = {labels[one.cell.id].replace(",\n", ", "): _pinned(one) for one in session.results if one.proof}
     who = sorted(set(by.values()))
     if len(who) < 2:
         return f"pinned by: {who[0]}" if who else ""
@@ -46,7 +63,7 @@ def unavailable(session: Session) -> tuple[str, ...]:
     """A line for each cell without a measurement, and why."""
     words = {Status.UNAVAILABLE: "untestable", Status.PLANNED: "not run"}
     return tuple(
-        f"{planner.describe(result.cell)}: {words.get(result.status, result.status.value)}: {result.reason}"
+        f"{naming.full_words(result.cell)}: {words.get(result.status, result.status.value)}: {result.reason}"
         for result in session.results
         if result.status is not Status.MEASURED
     )
@@ -55,11 +72,12 @@ def unavailable(session: Session) -> tuple[str, ...]:
 def limits(session: Session) -> Table:
     """The proof: what was asked for, what the engine says it set, what the inside saw; and P, R and D."""
     rows = []
+    labels = build_columns.labels(session)
     for result in session.results:
         asked = _limit(result.cell.cpus if result.cell.pinned else (), result.cell.quota_cpus)
         asked = asked or units.cpus(result.cell.size)
         if not result.proof:
-            rows.append((title_of(result), asked, *["-"] * 6, _word(result)))
+            rows.append((labels[result.cell.id], asked, *["-"] * 6, _word(result)))
             continue
         outside = result.outcome.outside if result.outcome else None
         reported = "-"
@@ -69,9 +87,15 @@ def limits(session: Session) -> Table:
         inside = _limit(result.proof["affinity"], proofs.quota(result.proof))
         three = (proofs.parallelism(result.proof), proofs.rate(result.proof), proofs.delivered(result))
         said = ("-" if one is None else f"{one:.2f}".rstrip("0").rstrip(".") for one in three)
-        rows.append((title_of(result), asked, reported, inside, *said, _stopped(result), _word(result)))
+        rows.append((labels[result.cell.id], asked, reported, inside, *said, _stopped(result), _word(result)))
     head = ("CPUs", "asked for", "engine\nsays", "inside saw", "P", "R", "D", "stopped", "cell")
-    notes = (*unavailable(session), *_about_cpus(session), *_hidden(session), _PRD)
+    notes = (
+        *build_columns.paths(session),
+        *unavailable(session),
+        *_about_cpus(session),
+        *_hidden(session),
+        _PRD,
+    )
     return Table(title="Limits", head=head, rows=tuple(rows), notes=notes)
 
 
@@ -121,10 +145,12 @@ def _word(result: CellResult) -> str:
 def pool(session: Session) -> Table:
     """What ``Pool()`` started, beside every number that it could have gone by."""
     rows = []
+    labels, several = build_columns.labels(session), build_columns.several(session)
+    mark = claim_tables.short_mark if several else claim_tables.mark
     for result in session.results:
-        verdict = claim_tables.mark(claim_tables.find(session, "pool.default-size", result))
+        verdict = mark(claim_tables.find(session, "pool.default-size", result))
         if not result.proof or result.status is Status.UNAVAILABLE:
-            rows.append((title_of(result), *["-"] * 6, verdict))
+            rows.append((labels[result.cell.id], *["-"] * 6, verdict))
             continue
         proof = result.proof
         quota = proofs.quota(proof)
@@ -141,7 +167,7 @@ def pool(session: Session) -> Table:
             f"{quota:g}" if quota is not None else "none",
             started[0] if started else None,
         ]
-        rows.append((title_of(result), *("-" if one is None else str(one) for one in numbers), verdict))
+        rows.append((labels[result.cell.id], *("-" if one is None else str(one) for one in numbers), verdict))
     head = (
         "CPUs",
         "host\nCPUs",
@@ -152,21 +178,23 @@ def pool(session: Session) -> Table:
         "workers\nstarted",
         "as many as\nCPUs?",
     )
-    return Table(title="Pool(): how many workers it starts", head=head, rows=tuple(rows))
+    notes = (claim_tables.SHORT_KEY,) if several else ()
+    return Table(title="Pool(): how many workers it starts", head=head, rows=tuple(rows), notes=notes)
 
 
 def cores_used(session: Session) -> Table:
     """Speed-up and cores used of each way of working, beside what the machine delivered."""
     rows: list[tuple[str, ...]] = []
+    labels = build_columns.labels(session)
     for result in session.results:
         found = cores.rows(result)
         if not found:
-            rows.append((title_of(result), _word(result), *["-"] * 4))
+            rows.append((labels[result.cell.id], _word(result), *["-"] * 4))
             continue
         delivered = _value(cores.delivered(result))
         for number, row in enumerate(found):
             name = row.arm if row.workers in (1, 100) else f"{row.workers} {row.arm}"
-            first = title_of(result) if number == 0 else ""
+            first = labels[result.cell.id] if number == 0 else ""
             speed = ("1.00", "-") if row.arm == "one process" else _speed(row.speed_up)
             rows.append((first, name, *speed, _value(row.cores_used), delivered))
     head = (
@@ -177,14 +205,58 @@ def cores_used(session: Session) -> Table:
         "cores\nused",
         "machine\ndelivered",
     )
-    notes = tuple(map(_model, cores.scaling(session.results)))
-    return Table(title="Cores: what threads and processes really use", head=head, rows=tuple(rows), notes=notes)
+    return Table(title=_CORES, head=head, rows=tuple(rows), notes=_models(session))
 
 
-def _model(model: cores.Model) -> str:
-    """A speed-up model in a line."""
+_CORES = "Cores: what threads and processes really use"
+
+
+def _cores_across(session: Session) -> list[Table]:
+    """The same with a column for each build."""
+    found: dict[str, dict[tuple[str, str], str]] = {}
+    for result in session.results:
+        at = (result.cell.limit, result.cell.build)
+        rows = cores.rows(result)
+        for row in rows:
+            if row.arm != "one process":
+                found.setdefault(f"{row.arm}: speed-up", {})[at] = _with_interval(*_speed(row.speed_up))
+            found.setdefault(f"{row.arm}: cores used", {})[at] = _value(row.cores_used)
+        found.setdefault("machine delivered", {})[at] = _value(cores.delivered(result)) if rows else _word(result)
+    workers = "threads, processes: one on each CPU, two on a single one"
+    notes = (_BELOW, workers, *_models(session))
+    return build_columns.tables(session, _CORES, _flat(found), ("CPU-bound\nPython code", "CPUs"), notes)
+
+
+#: What stands under a number in a column of its build.
+_BELOW = "below a number: its 95 % interval; rounds and ceilings are in the JSON document"
+
+
+def _narrow(one: Quantity | Judgement) -> str:
+    """A number for a narrow column: what is counted says the figure's name."""
+    counted = f" {one.unit}" if one.unit in ("workers", "tasks") else ""
+    return _with_interval(_quantity(one).removesuffix(counted), _interval(one))
+
+
+def _with_interval(value: str, interval: str) -> str:
+    """A value and under it its interval, in a narrow column."""
+    low, to, high = interval.partition(" to ")
+    return f"{value}\n{low} to\n{high}" if to else value
+
+
+def _flat(found: Mapping[str, Mapping[tuple[str, str], str]]) -> dict[tuple[str, str, str], str]:
+    """Figure -> (limit, build) -> text, as :mod:`lab.build_columns` takes it."""
+    return {(figure, *at): text for figure, texts in found.items() for at, text in texts.items()}
+
+
+def _models(session: Session) -> tuple[str, ...]:
+    names = build_columns.heads(session)
+    return tuple(_model(one, names[one.build]) for one in cores.scaling(session.results))
+
+
+def _model(model: cores.Model, build: str) -> str:
+    """A speed-up model in a line; ``build`` is what tables call its build."""
     found = model.fit
-    whose = ", ".join(part for part in (model.build, model.machine, model.arm) if part)
+    whose = ", ".join(part for part in (build, model.machine, model.arm) if part)
 
     def share(one: Estimate) -> str:
         return f"{units.share(one.value)} ({units.interval(one.low, one.high, 'share')})"
@@ -202,26 +274,42 @@ def quantities(session: Session) -> list[Table]:
     found = []
     for experiment in dict.fromkeys(one.experiment for one in session.quantities if one.experiment != atlas.NAME):
         mine = [one for one in session.quantities if one.experiment == experiment]
-        found += [table(session, mine) for table in (_numbers_of, _rows_of) if table(session, mine).rows]
+        if build_columns.several(session):
+            found += _quantities_across(session, mine)
+        else:
+            found += [table(session, mine) for table in (_numbers_of, _rows_of) if table(session, mine).rows]
     return found
 
 
+def _quantities_across(session: Session, quantities: Sequence[Quantity]) -> list[Table]:
+    """All of them with a column for each build; of what many have alike, without the intervals."""
+    cells = {result.cell.id: (result.cell.limit, result.cell.build) for result in session.results}
+    found: dict[str, dict[tuple[str, str], str]] = {}
+    for one in quantities:
+        text = _quantity(one) if one.of else _narrow(one)
+        found.setdefault(f"{one.of}: {one.what}" if one.of else one.what, {})[cells[one.cell]] = text
+    for result, word in _unmeasured(session):
+        found.setdefault("cell", {})[cells[result.cell.id]] = word
+    corner = (quantities[0].experiment, "CPUs")
+    return build_columns.tables(session, quantities[0].title, _flat(found), corner, (_BELOW,))
+
+
 def _numbers_of(session: Session, quantities: Sequence[Quantity]) -> Table:
-    labels = {result.cell.id: title_of(result) for result in session.results}
+    labels = build_columns.labels(session)
     rows, last = [], ""
     for one in quantities:
         if not one.of:
             row = (one.what, _quantity(one), _interval(one), _rounds(one))
             rows.append(("" if one.cell == last else labels[one.cell], *row))
             last = one.cell
-    rows += [(title_of(result), word, "-", "-", "-") for result, word in _unmeasured(session)] if rows else []
+    rows += [(labels[result.cell.id], word, "-", "-", "-") for result, word in _unmeasured(session)] if rows else []
     head = ("CPUs", quantities[0].experiment, *_NUMBER)
     return Table(title=quantities[0].title, head=head, rows=tuple(rows))
 
 
 def _rows_of(session: Session, quantities: Sequence[Quantity]) -> Table:
     """What many have alike, without the intervals, which the JSON document has."""
-    labels = {result.cell.id: title_of(result) for result in session.results}
+    labels = build_columns.labels(session)
     columns = list(dict.fromkeys(one.what for one in quantities if one.of))
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for one in quantities:
@@ -240,7 +328,9 @@ _NUMBER = ("value", "95 % interval", "rounds\n+/-")
 
 def numbers(session: Session) -> list[Table]:
     """Each claim that rests on a number: value, interval, rounds, and the most that the machine had to give."""
-    labels = {result.cell.id: title_of(result) for result in session.results}
+    if build_columns.several(session):
+        return _numbers_across(session)
+    labels = build_columns.labels(session)
     rows: list[tuple[str, ...]] = []
     group = last = ""
     for one in session.judgements:
@@ -262,13 +352,35 @@ def numbers(session: Session) -> list[Table]:
             )
         )
         last = one.claim
-    rows += [(f"{claim_tables.over_a_column(result)}: {word}", *["-"] * 5) for result, word in _unmeasured(session)]
+    rows += [(f"{naming.asked_words(result.cell)}: {word}", *["-"] * 5) for result, word in _unmeasured(session)]
     notes = (
         "rounds +/-: those that count, and those rejected because something disturbed them",
         "ceiling: the most that the machine had to give; for a time, the least it can take; -: it sets no bound",
     )
     head = ("claim", "CPUs", *_NUMBER, "ceiling")
-    return [Table(title="Numbers that claims rest on", head=head, rows=tuple(rows), notes=notes)] if rows else []
+    return [Table(title=_NUMBERS, head=head, rows=tuple(rows), notes=notes)] if rows else []
+
+
+_NUMBERS = "Numbers that claims rest on"
+
+
+def _numbers_across(session: Session) -> list[Table]:
+    """The same with a column for each build."""
+    cells = {result.cell.id: (result.cell.limit, result.cell.build) for result in session.results}
+    values: dict[tuple[str, str, str], str] = {}
+    group = ""
+    for one in session.judgements:
+        if one.value is None:
+            continue
+        experiment, _, name = one.claim.partition(".")
+        if experiment != group:
+            group = experiment
+            values[experiment, "", ""] = ""
+        values[f"  {name}", *cells[one.cell]] = _narrow(one)
+    if not values:
+        return []
+    values |= {("cell", *cells[result.cell.id]): word for result, word in _unmeasured(session)}
+    return build_columns.tables(session, _NUMBERS, values, ("claim", "CPUs"), (_BELOW,))
 
 
 def _unmeasured(session: Session) -> list[tuple[CellResult, str]]:
@@ -306,14 +418,13 @@ def headline(session: Session) -> tuple[str, ...]:
     python = next((result.python for result in session.results if result.python), machine.python)
     if not python:
         return ("no cell said which Python it runs",)
-    gil = "with the GIL" if python["gil_enabled"] else "without the GIL"
     image = f", image {machine.image}" if machine.image else ""
     engine = f"{machine.engine} {machine.details.get('engine_version') or ''}".strip()
     counted = {verdict: sum(one.verdict is verdict for one in session.judgements) for verdict in Verdict}
     kernel = f"kernel {python['kernel']}, {python['machine']}"
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
     builds = machine.details.get("builds") or ()
-    on = f"{python['implementation']} {python['release']} {gil}, engine {engine}{image}"
+    on = f"{naming.python_words(python)}, engine {engine}{image}"
     if builds:
         each = ", ".join(_build(one) for one in builds)
         on = f"engine {engine}, Python {each}"
@@ -329,9 +440,7 @@ def _build(one: Mapping[str, Any]) -> str:
     python = one["python"]
     if not python:
         return f"{one['build']} (it did not run)"
-    name = "" if python["implementation"] == "CPython" else f"{python['implementation']} "
-    gil = "" if python["gil_enabled"] else " without the GIL"
-    return f"{one['build']} ({name}{python['release']}{gil})"
+    return f"{one['build']} ({naming.python_words(python, short=True).removeprefix('CPython ')})"
 
 
 def rate(result: CellResult) -> float | None:

@@ -87,15 +87,9 @@ def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evide
     if not result.proof or finish is None:
         return verdict(Verdict.ERROR, result.reason or "it was not run")
     facts = facts_of(result)
-    if facts.cpus < claim.least_cpus:
-        lacking = f"needs {units.cpus(claim.least_cpus)}, this cell has {facts.cpus}"
+    lacking = _lacking(claim, facts)
+    if lacking:
         return verdict(Verdict.UNTESTABLE, lacking, Verdict.UNTESTABLE)
-    if claim.least_cpus > 1 and facts.rate < facts.cpus:
-        stops = (
-            f"a quota of {facts.rate:g} CPUs stops and goes, and blocks shorter than its period cannot average: see"
-            " lab run oversubscription"
-        )
-        return verdict(Verdict.UNTESTABLE, stops, Verdict.UNTESTABLE)
     expected = claim.expected(facts)
     if result.status is Status.TAINTED:
         return verdict(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}", expected)
@@ -124,6 +118,23 @@ def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evide
         ceiling=finding.ceiling,
         advice=claim.advice,
     )
+
+
+def expected(claim: Claim, facts: Facts) -> str | None:
+    """The verdict that is expected of a claim in such a cell; ``None`` where it is not known."""
+    return Verdict.UNTESTABLE.value if _lacking(claim, facts) else claim.expected(facts)
+
+
+def _lacking(claim: Claim, facts: Facts) -> str:
+    """Why no cell like this one can tell, whatever it measures; empty where it may."""
+    if facts.cpus < claim.least_cpus:
+        return f"needs {units.cpus(claim.least_cpus)}, this cell has {facts.cpus}"
+    if claim.least_cpus > 1 and facts.rate < facts.cpus:
+        return (
+            f"a quota of {facts.rate:g} CPUs stops and goes, and blocks shorter than its period cannot average: see"
+            " lab run oversubscription"
+        )
+    return ""
 
 
 def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lab import summary
-from lab.charts import Chart, charts, drawing, terminal
+from lab.charts import Chart, charts, drawing, needs, terminal
 from lab.charts.chart import INK
 from tests import scripts
 
@@ -44,7 +44,7 @@ def test_a_session_with_nothing_to_draw_has_no_chart(name: str) -> None:
 
 def test_a_cell_whose_limit_was_not_real_is_not_drawn() -> None:
     tainted = charts(scripts.drawn(end=scripts.proof((0,))))
-    assert {row[2] for row in tainted[0].table.rows} == {"1"}
+    assert {row[2] for row in tainted[0].table.rows} == {"1 CPU"}
 
 
 def test_there_is_a_mark_for_each_speed_up_with_its_interval() -> None:
@@ -162,3 +162,19 @@ def test_what_a_session_says_can_neither_break_a_drawing_nor_reach_the_terminal(
     assert "<b>" not in drawing.elements(chart)[0]
     assert "\x1b" not in terminal.text(chart, 80, colour=False)
     assert drawing.png(chart)
+
+
+ALONE = {
+    "gil": scripts.gil(2),
+    "pool": scripts.story((11, "MainThread", 0)),
+    "queue": scripts.story((21, "MainThread", 0)),
+    "threads": scripts.story((31, "counter", 1)),
+    "switching": scripts.switching(),
+    "race-atlas": scripts.atlas(),
+}
+
+
+def test_every_experiment_that_a_chart_needs_is_drawn_alone() -> None:
+    assert needs() == tuple(ALONE)
+    for name, said in ALONE.items():
+        assert charts(scripts.session(scripts.ran(2, {name: said}), experiments=(name,))), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,15 @@ def test_claims_are_named_for_their_experiment_and_stated(name: str) -> None:
         assert claim.id.startswith(name + ".")
         assert claim.statement.strip()
         assert claim.least_cpus >= 1
+
+
+@every_experiment
+def test_every_claim_says_how_its_expectation_is_known(name: str) -> None:
+    """A measurement, or a document: an address, a PEP, a file of CPython's, a manual page."""
+    known = re.compile(r"measured on 3\.|https://|PEP \d+|Lib/|Python/|man \d ")
+    for claim in experiments.load(name).claims:
+        assert known.search(claim.source), claim.id
+        assert len(claim.source) <= 160, "it travels into every cell"
 
 
 def test_no_two_claims_share_a_name() -> None:

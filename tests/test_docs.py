@@ -52,3 +52,8 @@ def test_every_option_that_a_page_gives_a_command_is_one_of_its_options(lab: Lab
         if name in options and option not in options[name]
     ]
     assert unknown == []
+
+
+def test_the_page_of_expectations_is_what_the_command_prints(lab: Lab) -> None:
+    """``lab explain --all > docs/expected.md`` makes it anew."""
+    assert PAGES["docs/expected.md"] == lab("explain", "--all")[1]

@@ -1,4 +1,4 @@
-"""The layers: which part of the lab may import what, print and exit. docs/design.md says it, this test enforces it.
+"""The layers: which part of the lab may import what, print and exit. CONTRIBUTING.md says it, this test enforces it.
 
 Every exception stands here with its reason; whoever needs another one has to write one.
 """
@@ -52,6 +52,9 @@ PURE = {
     "merging",
     "sealing",
     "layout",
+    "expectations",
+    "naming",
+    "build_columns",
 }
 
 #: The nouns that everything is said in.
@@ -104,9 +107,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {*MODEL, "sealing"},
     "interrupts": {"errors"},
     "orchestrator": {"topology", "worker.cgroups", "worker.host"},
-    "progress": {*MODEL, "telling", "planner", "experiments"},
+    "progress": {*MODEL, "telling", "naming", "experiments"},
     "primers": {*MODEL, "predictions"},
-    "asking": {*MODEL, "predictions", "primers", "progress", "telling"},
+    "asking": {*MODEL, "naming", "predictions", "primers", "progress", "telling"},
     "charts": {*MODEL, *PURE, "charts"},
     "archive": {*MODEL, *PURE, "runner", "store", "experiments"},
     "shelf": {*MODEL, *PURE, "store", "archive"},
@@ -289,6 +292,37 @@ def test_only_commands_print_to_standard_output(name: str) -> None:
 
 def test_no_module_is_named_for_what_it_is_not() -> None:
     assert not [name for name in MODULES if name.rpartition("/")[2] in ("utils", "util", "helpers", "common", "misc")]
+
+
+def table_of_layers() -> list[str]:
+    """The first two columns of CONTRIBUTING's table of layers: parts that may import the same, and what that is."""
+    rows: dict[str, list[str]] = {}
+    for name, allowed in MAY_IMPORT.items():
+        rows.setdefault(in_words(allowed), []).append(name)
+    rows["anything"] = sorted(EDGE - {"__init__"})
+    return [f"| {', '.join(f'`{name}`' for name in sorted(names))} | {words} |" for words, names in rows.items()]
+
+
+def in_words(allowed: set[str]) -> str:
+    rest, words = set(allowed) - {""}, []
+    for kind, name in ((PURE, "the pure ones"), (MODEL, "`model` and below")):
+        if kind <= rest:
+            rest -= kind
+            words.append(name)
+    return ", ".join([*words, *(f"`{name.replace('.', '/')}`" for name in sorted(rest))]) or "nothing"
+
+
+def table_of_exceptions() -> list[str]:
+    return [f"| `{part}` | `{found.replace('.', '/')}` | {why} |" for (part, found), why in EXCEPTIONS.items()]
+
+
+def test_contributing_has_these_layers_and_exceptions() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## Layers")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    layers = table_of_layers()
+    assert [line.rsplit("|", 2)[0] + "|" for line in lines[: len(layers)]] == layers
+    assert lines[len(layers) :] == table_of_exceptions()
 
 
 def test_every_exception_is_still_needed() -> None:

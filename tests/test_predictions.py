@@ -73,11 +73,10 @@ def test_a_prediction_is_right_or_off_by_so_much(value: float, whole: bool, foun
     assert predictions.judged(one, found) == words
 
 
-@given(value=st.floats(0.01, 100), low=st.floats(0.01, 100), width=st.floats(0, 10))
-def test_a_prediction_inside_the_interval_is_never_off(value: float, low: float, width: float) -> None:
-    one = Prediction(of="x.y", what="x", cell="cpu2", value=value)
-    if low <= value <= low + width:
-        assert predictions.judged(one, Estimate(low, low, low + width, 9)) == "right"
+@given(share=st.floats(0, 1), low=st.floats(0.01, 100), width=st.floats(0, 10))
+def test_a_prediction_inside_the_interval_is_never_off(share: float, low: float, width: float) -> None:
+    one = Prediction(of="x.y", what="x", cell="cpu2", value=low + share * width)
+    assert predictions.judged(one, Estimate(low, low, low + width, 9)) == "right"
 
 
 def predicted(*made: Prediction) -> Session:

@@ -119,6 +119,17 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_no_animation(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", [progress.Plain, progress.Live])
+def test_both_kinds_tell_why_an_experiment_failed_whatever_the_reason_says(
+    kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kind(1, ("pipe",), 1) as live:
+        live.cell_begins(CELL)
+        live.record(record("begin", experiment="pipe"))
+        live.record(finish("pipe", "failed", "hung (about 3 s left)"))
+    assert "2 CPUs (0-1): pipe hung (about 3 s left)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [progress.Plain, progress.Live])
 def test_both_kinds_tell_of_a_cell_that_was_not_measured(
     kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
 ) -> None:

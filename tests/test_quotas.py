@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import planner, proofs, quotas, runner
+from lab import naming, planner, proofs, quotas, runner
 from lab.engines import docker, make
 from lab.errors import UsageError
 from lab.model import Cell, CellResult, Outcome, Status
@@ -75,7 +75,7 @@ def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
     (cell,) = quotas.limited([TWO], (1.5,), True, None)
     assert (cell.id, cell.label, cell.cpus, cell.pinned) == ("q1.5", "quota 1.5", (0, 1), False)
     assert "cpuset_cpus" not in docker.settings(cell)
-    assert planner.describe(cell) == "2 CPUs (0-1), quota 1.5"
+    assert naming.full_words(cell) == "quota 1.5"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import store
+from lab.charts import needs
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_archive import stored
@@ -145,6 +146,7 @@ def test_a_session_with_nothing_to_draw_has_a_page_but_no_charts(lab: Lab, tmp_p
     assert lab("report", str(folder))[0] == 0
     code, _, err = lab("report", str(folder), "--svg", str(tmp_path / "charts"))
     assert (code, "nothing to draw" in err) == (2, True)
+    assert all(name in err for name in needs())
 
 
 @pytest.mark.parametrize(

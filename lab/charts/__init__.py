@@ -1,7 +1,7 @@
 """Charts: from a session to what can be drawn on paper, on a page or in a terminal.
 
-One noun per file, each with ``charts(session)``: the charts there is something for. All that a chart shows is also in
-its table, for those who cannot see it.
+One noun per file, each with ``charts(session)``: the charts there is something for, and ``NEEDS``: the experiments of
+which it draws any that ran. All that a chart shows is also in its table, for those who cannot see it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 from lab.charts.chart import Chart
 from lab.model import Session
 
-__all__ = ["Chart", "charts"]
+__all__ = ["Chart", "charts", "needs"]
 
 #: In the order to read them.
 _NOUNS = ("speedup", "timeline", "handovers", "atlas")
@@ -23,3 +23,9 @@ def charts(session: Session) -> tuple[Chart, ...]:
     for noun in _NOUNS:
         found.extend(importlib.import_module(f"lab.charts.{noun}").charts(session))
     return tuple(found)
+
+
+def needs() -> tuple[str, ...]:
+    """The experiments that there is a chart of, each once."""
+    modules = (importlib.import_module(f"lab.charts.{noun}") for noun in _NOUNS)
+    return tuple(dict.fromkeys(name for module in modules for name in module.NEEDS))

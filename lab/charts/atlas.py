@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab import units
-from lab.atlas import Field, fields, percentage, size
+from lab import naming, units
+from lab.atlas import Field, fields, percentage
 from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured
 from lab.model import CellResult, Session
 from lab.table import Table
+
+#: The experiment that makes one.
+NEEDS = ("race-atlas",)
 
 
 def charts(session: Session) -> tuple[Chart, ...]:
@@ -20,7 +23,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
 
 
 def _chart(number: int, result: CellResult, mine: Sequence[Field]) -> Chart:
-    where = f"{build_of(result)}, {size(result.cell.limit)}"
+    where = f"{build_of(result)}, {naming.asked_words(result.cell)}"
     rows = tuple(
         (
             one.statement,

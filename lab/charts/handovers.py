@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import units
-from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, build_of, extremes, measured
+from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, cell_of, extremes, measured
 from lab.experiments import switching
 from lab.model import Session
 from lab.stats import median, quantile
@@ -19,6 +19,9 @@ from lab.verdicts import evidence_of
 
 if TYPE_CHECKING:
     from matplotlib.patches import Patch
+
+#: The experiment that measures them.
+NEEDS = ("switching",)
 
 #: Bins a decade.
 _BINS = 16
@@ -31,6 +34,7 @@ _LETTERS = dict(zip((interval for interval, _ in switching.INTERVALS), "abc", st
 class Distribution:
     """The times between hand-overs in one cell at one switch interval, in seconds, ascending."""
 
+    cell: str
     where: str
     interval: float
     gaps: tuple[float, ...]
@@ -48,11 +52,11 @@ def distributions(session: Session) -> tuple[Distribution, ...]:
     taken = [(one, evidence_of("switching", one).rounds("round")) for one in with_gil]
     found = []
     for result, rounds in extremes([(one, rounds) for one, rounds in taken if rounds]):
-        where = f"{build_of(result)}, {units.cpus(result.cell.size)}"
+        where = cell_of(result)
         for interval, _ in switching.INTERVALS:
             gaps = tuple(sorted(gap for gap in switching.gaps_at(interval, rounds) if gap > 0))
             if gaps:
-                found.append(Distribution(where=where, interval=interval, gaps=gaps))
+                found.append(Distribution(cell=result.cell.id, where=where, interval=interval, gaps=gaps))
     return tuple(found)
 
 
@@ -70,7 +74,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
         )
         for one in found
     )
-    cells = len({one.where for one in found})
+    cells = _by_cell(found)
     return (
         Chart(
             name="hand-overs",
@@ -87,9 +91,9 @@ def charts(session: Session) -> tuple[Chart, ...]:
                 head=("cell", "switch interval", "hand-overs", "5 %", "median", "95 %"),
                 rows=rows,
             ),
-            height=(230 * cells + 24, 210 * cells + 48),
+            height=(230 * len(cells) + 24, 210 * len(cells) + 48),
             draw=lambda canvas: _draw(canvas, found),
-            panels=tuple(_panel(where, found) for where in dict.fromkeys(one.where for one in found)),
+            panels=tuple(_panel(mine, _range(found)) for mine in cells),
             key=", ".join(f"{letter} at {units.seconds(one)}" for one, letter in _LETTERS.items()),
         ),
     )
@@ -100,17 +104,22 @@ def edge(place: int) -> float:
     return 1e3 * float(10 ** (place / _BINS))
 
 
-def _panel(where: str, found: Sequence[Distribution]) -> Panel:
+def _by_cell(found: Sequence[Distribution]) -> list[list[Distribution]]:
+    """A list for each cell: builds may be called alike, and limits too where they are of two machines."""
+    return [[one for one in found if one.cell == cell] for cell in dict.fromkeys(one.cell for one in found)]
+
+
+def _panel(mine: Sequence[Distribution], reach: tuple[float, float]) -> Panel:
     strokes = []
-    for number, one in enumerate(one for one in found if one.where == where):
+    for number, one in enumerate(mine):
         for place, share in one.bins.items():
             x = (place + 0.5) / _BINS + 3
             stroke = Stroke(xs=(x, x), ys=(0, 100 * share), marker=_LETTERS[one.interval], series=number)
             strokes.append(stroke)
-    low, high = _range(found)
+    low, high = reach
     shown = [one for one in (0.1, 1, 5, 15, 50, 200) if 1e3 * low <= one <= 1e3 * high]
     return Panel(
-        title=where,
+        title=mine[0].where,
         strokes=tuple(strokes),
         rows=12,
         x_label="ms between hand-overs; up: % of them",
@@ -119,25 +128,25 @@ def _panel(where: str, found: Sequence[Distribution]) -> Panel:
 
 
 def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
-    cells = list(dict.fromkeys(one.where for one in found))
+    cells = _by_cell(found)
     low, high = _range(found)
     panels = canvas.panels(len(cells), left=52, weights=[1] * len(cells), legend=_legend(found))
-    for axes, where in zip(panels, cells, strict=True):
-        for one in (one for one in found if one.where == where):
+    for axes, mine in zip(panels, cells, strict=True):
+        for one in mine:
             colour, name = _colour(one.interval), units.seconds(one.interval)
             for place, share in one.bins.items():
                 left, width = edge(place), edge(place + 1) - edge(place)
                 tip = f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms"
                 canvas.bar(axes, (left, 0), width, 100 * share, tip, facecolor=colour, alpha=0.8, linewidth=0)
             axes.axvline(1e3 * one.interval, color=colour, linestyle="--", linewidth=1.4)
-        highest = max(max(one.bins.values()) for one in found if one.where == where)
+        highest = max(max(one.bins.values()) for one in mine)
         axes.set_ylim(0, 105 * highest)
         axes.set_xscale("log")
         axes.set_xlim(0.8e3 * min(low, 0.001), 1.3e3 * max(high, 0.02))
         ticks = [one for one in (0.01, 0.1, 1, 5, 15, 50, 100, 500, 1000) if 0.8e3 * low <= one <= 1.3e3 * high]
         axes.set_xticks(ticks or [1, 5, 15], [f"{one:g}" for one in ticks or [1, 5, 15]])
         axes.set_xticks([], minor=True)
-        axes.set_title(where, loc="left", fontsize=12, color=INK)
+        axes.set_title(mine[0].where, loc="left", fontsize=12, color=INK)
         axes.set_ylabel("% of hand-overs")
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_xlabel("ms between hand-overs")

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import cores, units
+from lab import cores, naming, units
 from lab.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of, measured
 from lab.model import Session
 from lab.stats import Estimate
 from lab.summary import rate
-from lab.table import Table, title_of
+from lab.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
+
+#: The experiment whose rounds it is made of.
+NEEDS = ("gil",)
 
 #: The capacity probe, under the name by which the chart shows it.
 CAPACITY = "delivered"
@@ -47,7 +50,7 @@ def points(session: Session) -> tuple[Point, ...]:
             Point(
                 build=build_of(result),
                 executor=name,
-                cell=title_of(result),
+                cell=naming.limit_words(result.cell),
                 cpus=rate(result) or 0.0,
                 speed_up=one,
             )
@@ -73,7 +76,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
             description=_described(found),
             table=Table(
                 title="Speed-ups",
-                head=("build", "executor", "CPUs", "speed-up", "95 % interval"),
+                head=("build", "executor", "limit", "speed-up", "95 % interval"),
                 rows=rows,
             ),
             height=(380, 330 * builds + 60),
@@ -142,7 +145,7 @@ def _draw(canvas: Canvas, found: Sequence[Point]) -> None:
             highs = [min(one.speed_up.high, top) for one in mine]
             axes.vlines(places, lows, highs, color=colour, linewidth=2)
             for place, one in zip(places, mine, strict=True):
-                tip = f"{executor}, {one.cell} CPUs: {units.ratio(one.speed_up.value)} ({_interval(one)})"
+                tip = f"{executor}, {one.cell}: {units.ratio(one.speed_up.value)} ({_interval(one)})"
                 canvas.dot(axes, place, one.speed_up.value, tip, color=colour, marker=MARKERS[number], markersize=7)
         axes.set_title(build, loc="left", fontsize=12, color=INK)
         axes.set_xlabel("CPUs")

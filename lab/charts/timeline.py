@@ -6,7 +6,6 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab import units
 from lab.charts.chart import (
     GRID,
     INK,
@@ -17,7 +16,7 @@ from lab.charts.chart import (
     Chart,
     Panel,
     Stroke,
-    build_of,
+    cell_of,
     extremes,
     measured,
     printable,
@@ -40,6 +39,9 @@ _STORIES = {
         "Dots are moments at which a thread, or a child process, said who it is.",
     ),
 }
+
+#: The experiments that tell them.
+NEEDS = tuple(_STORIES)
 
 #: So many events of a story are drawn, from its beginning; the raw data has them all.
 MOST_EVENTS = 60
@@ -86,7 +88,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
         told = [(one, events(one, experiment)) for one in measured(session)]
         shown = extremes([(one, story) for one, story in told if story])
         if shown:
-            found.append(_chart(experiment, title, reading, [(_where(one), story) for one, story in shown]))
+            found.append(_chart(experiment, title, reading, [(cell_of(one), story) for one, story in shown]))
     return tuple(found)
 
 
@@ -125,10 +127,6 @@ def _described(where: str, story: Sequence[Event]) -> str:
     cpus = sorted({one.cpu for one in story if one.cpu is not None})
     on = f"on CPU {', '.join(map(str, cpus))}" if cpus else "on CPUs that were not known"
     return f"{where}: {len(_all_lanes(story))} threads of processes {on}, in {story[-1].at:.0f} ms."
-
-
-def _where(result: CellResult) -> str:
-    return f"{build_of(result)}, {units.cpus(result.cell.size)}"
 
 
 def _all_lanes(story: Sequence[Event]) -> list[str]:

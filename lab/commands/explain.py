@@ -14,17 +14,16 @@ EXAMPLE = """\
 examples:
   lab explain pool                what it teaches and does, and what to expect
   lab explain pool --answers      the same with the answers to its questions
-  lab explain pool.default-size   one of its claims"""
-
-#: Cells whose expected verdicts are shown: Python version, with GIL; each with 1 and with 2 CPUs on a host with 8.
-_BUILDS = (((3, 9), True), ((3, 11), True), ((3, 13), True), ((3, 14), True), ((3, 13), False))
-_SIZES = (1, 2)
-_HOST = 8
+  lab explain pool.default-size   one of its claims
+  lab explain --all               what is expected of every claim on which
+                                  Python, as Markdown (docs/expected.md)"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("name", metavar="NAME", help="an experiment, or one claim such as pool.default-size")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("name", nargs="?", metavar="NAME", help="an experiment, or one claim such as pool.default-size")
+    what.add_argument("--all", action="store_true", help="the verdicts expected of every claim, as a page in Markdown")
     parser.add_argument("--answers", action="store_true", help="answer the questions too")
 
 
@@ -32,10 +31,14 @@ def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
     import textwrap
 
+    from lab import expectations
     from lab.asked import named_experiments
-    from lab.experiments import load
+    from lab.experiments import in_order, load
     from lab.primers import load as load_primer
 
+    if options.all:
+        print(expectations.page([load(name) for name in in_order()]), end="")
+        return 0
     name, _, _ = options.name.partition(".")
     experiment = load(named_experiments([name])[0])
     claims = [claim for claim in experiment.claims if options.name in (name, claim.id)]
@@ -52,13 +55,15 @@ def run(options: argparse.Namespace) -> int:
     _section("What to look at", experiment.watch)
     if primer:
         _teach(primer, options.name, answers=options.answers)
-    print(f"\nClaims, and the verdict expected on a host with {_HOST} CPUs")
+    print(f"\nClaims, and the verdict expected on a host with {expectations.HOST_CPUS} CPUs")
     for claim in claims:
         print("\n" + textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, subsequent_indent="  "))
         if claim.tolerance:
             text = f"confirmed {_bounds(claim.tolerance)}: {claim.tolerance.why}"
             print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
         print(_expectations(claim))
+        if claim.source:
+            print(_whole_words(f"source: {claim.source}"))
         if claim.advice:
             text = f"where it is refuted, or surprises: {claim.advice}"
             print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
@@ -97,36 +102,24 @@ def _bounds(tolerance: Tolerance) -> str:
     return f"from {low:g} on" if high is None else f"from {low:g} to {high:g}"
 
 
+def _whole_words(text: str) -> str:
+    """Lines in which no word is broken: an address is to be copied."""
+    import textwrap
+
+    lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
+    return textwrap.indent("\n".join(lines), "  ")
+
+
 def _expectations(claim: Claim) -> str:
-    """A small table: a row for each Python, or one line where they all agree."""
+    """A small table: a row for those Pythons that agree, or one line where all do under every limit."""
     import textwrap
 
     from tabulate import tabulate
 
-    rows = [
-        (f"{version[0]}.{version[1]}{'' if gil else 't'}", *(_expected(claim, version, gil, size) for size in _SIZES))
-        for version, gil in _BUILDS
-    ]
-    if len({row[1:] for row in rows}) == 1:
-        verdicts = rows[0][1:]
-        if len(set(verdicts)) == 1:
-            return f"  {verdicts[0]} on every Python"
-        return (
-            "  "
-            + ", ".join(
-                f"{verdict} with {size} CPU" + "s" * (size > 1) for verdict, size in zip(verdicts, _SIZES, strict=True)
-            )
-            + ", on every Python"
-        )
-    table = tabulate(rows, headers=("Python", "1 CPU", "2 CPUs"), disable_numparse=True)
-    return textwrap.indent(table, "  ")
+    from lab import expectations
 
-
-def _expected(claim: Claim, version: tuple[int, int], gil: bool, size: int) -> str:
-    from lab.experiments._claims import UNTESTABLE, Facts
-
-    if size < claim.least_cpus:
-        return UNTESTABLE
-    method = "forkserver" if version >= (3, 14) else "fork"
-    facts = Facts(version=version, gil=gil, cpus=size, rate=float(size), host_cpus=_HOST, start_method=method)
-    return claim.expected(facts) or "not known"
+    found = expectations.of(claim)
+    if len(found) == 1 and len(set(found[0].verdicts)) == 1:
+        return f"  {found[0].verdicts[0]} on every Python"
+    rows = [(one.builds, *one.verdicts) for one in found]
+    return textwrap.indent(tabulate(rows, headers=("Python", *expectations.limits()), disable_numparse=True), "  ")

@@ -113,11 +113,11 @@ def _for_terminal(session: Session) -> str:
 
 
 def _write_charts(session: Session, png: Path | None, svg: Path | None) -> None:
-    from lab.charts import charts, drawing
+    from lab.charts import charts, drawing, needs
 
     found = charts(session)
     if not found:
-        raise UsageError("this session has nothing to draw; charts need one of pool, queue, threads, gil and switching")
+        raise UsageError(f"this session has nothing to draw; there are charts of {', '.join(needs())}")
     wanted: list[tuple[Path | None, str, Callable[[Chart], bytes]]] = [
         (png, "png", drawing.png),
         (svg, "svg", drawing.svg),

@@ -14,6 +14,9 @@ REFUTED = "refuted"
 INCONCLUSIVE = "inconclusive"
 UNTESTABLE = "untestable"
 
+#: The builds on which every experiment was run. What is expected of others rests on documents, or on these alone.
+SEEN = "measured on 3.9, 3.11, 3.13, 3.14, 3.15, 3.13t"
+
 #: No interval is given for fewer values.
 FEWEST_VALUES = 5
 
@@ -111,7 +114,8 @@ class Claim(NamedTuple):
     ``judge`` is the predicate: from the evidence and the cell's facts to a Finding. ``expected`` gives the verdict that
     is true of this kind of cell as far as is known, or ``None`` where it is not. ``least_cpus``: with fewer the claim
     is untestable. ``tolerance``: for a claim that rests on a number. ``advice``: what to do where the verdict is
-    *refuted*, or not the expected one; empty where that changes nothing for a program.
+    *refuted*, or not the expected one; empty where that changes nothing for a program. ``source``: how that
+    expectation is known, in a few words (see :func:`seen`).
     """
 
     id: str
@@ -121,6 +125,7 @@ class Claim(NamedTuple):
     least_cpus: int = 1
     tolerance: Tolerance | None = None
     advice: str = ""
+    source: str = ""
 
 
 class Experiment(NamedTuple):
@@ -141,6 +146,16 @@ class Experiment(NamedTuple):
     typical_seconds: float | None = None
     figures: Callable[[Evidence], Sequence[Figure]] | None = None
     extra: bool = False
+
+
+def docs(page: str) -> str:
+    """The address of a page of the language's documentation, of the newest version that is expected of."""
+    return "https://docs.python.org/3.15/" + page
+
+
+def seen(*documents: str) -> str:
+    """A source: the builds on which the expectation was found true, and documents that say it of others."""
+    return "; ".join((SEEN, *documents))
 
 
 def always(verdict: str) -> Callable[[Facts], str | None]:

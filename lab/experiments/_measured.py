@@ -114,9 +114,10 @@ def claim(
     expected: Callable[[Facts], str | None],
     least_cpus: int = 1,
     advice: str = "",
+    source: str = "",
 ) -> Claim:
     """A claim that is confirmed when the interval of a number lies inside a tolerance, and refuted when outside."""
-    return Claim(name, statement, judge(measured, tolerance), expected, least_cpus, tolerance, advice)
+    return Claim(name, statement, judge(measured, tolerance), expected, least_cpus, tolerance, advice, source)
 
 
 def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts], Finding]:

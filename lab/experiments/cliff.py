@@ -5,7 +5,18 @@ from __future__ import annotations
 import time
 from typing import Sequence
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Figure, Round, Tolerance, always
+from lab.experiments._claims import (
+    CONFIRMED,
+    REFUTED,
+    Evidence,
+    Experiment,
+    Figure,
+    Round,
+    Tolerance,
+    always,
+    docs,
+    seen,
+)
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, over
 from lab.experiments._payloads import DIGEST_SIZES
 from lab.experiments._rounds import ALONE, TEAM_SECONDS, Arm, Crew, probe, shuffler
@@ -85,6 +96,7 @@ EXPERIMENT = Experiment(
             lambda facts: CONFIRMED if facts.gil else REFUTED,
             least_cpus=2,
             advice="Small blocks scale with threads on this build: no need to collect larger ones for the GIL's sake.",
+            source=seen(docs("library/hashlib.html"), "PEP 703"),
         ),
         claim(
             "cliff.large-blocks",
@@ -93,6 +105,7 @@ EXPERIMENT = Experiment(
             always(CONFIRMED),
             least_cpus=2,
             advice="Take processes for this work here: threads gain too little even in long calls of C code.",
+            source=seen(docs("library/hashlib.html")),
         ),
     ),
     extra=True,

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Sequence
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Figure, Round, Tolerance
+from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Figure, Round, Tolerance, seen
 from lab.experiments._measured import Measured, claim, enough, of, over
 from lab.experiments._payloads import Tools, count
 from lab.experiments._rounds import Crew, shuffler
@@ -120,12 +120,14 @@ EXPERIMENT = Experiment(
             lambda facts: CONFIRMED if facts.gil else REFUTED if facts.cpus > 1 else None,
             advice="CPU-bound threads need not leave a process that has to answer quickly on this build: here they"
             " do not hold the others up.",
+            source=seen("https://github.com/python/cpython/issues/90204", "PEP 703"),
         ),
         claim(
             "convoy.grows",
             "the more CPU-bound threads there are, the later it wakes",
             *MEASURED["convoy.grows"],
             lambda facts: CONFIRMED if facts.gil else None,
+            source=seen("https://github.com/python/cpython/issues/90204"),
         ),
     ),
     extra=True,

@@ -21,6 +21,8 @@ from lab.experiments._claims import (
     Round,
     Tolerance,
     always,
+    docs,
+    seen,
 )
 from lab.experiments._handing import REFUSED, SHARED, THINGS, hand
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, judge, of, over
@@ -267,6 +269,7 @@ EXPERIMENT = Experiment(
             always(CONFIRMED),
             2,
             _EQUAL,
+            source=seen(),
         ),
         # PEP 684 and PEP 734: each interpreter has a GIL of its own.
         Claim(
@@ -276,24 +279,28 @@ EXPERIMENT = Experiment(
             from_3_14(CONFIRMED),
             2,
             _EQUAL,
+            source=seen("PEP 684", "PEP 734"),
         ),
         claim(
             "executors.thread-starts-first",
             "a forked process takes more than twice as long to start as a thread",
             *MEASURED["threads start"],
             always(CONFIRMED),
+            source=seen(),
         ),
         claim(
             "executors.spawn-takes-memory",
             "a spawned worker takes more than twice the memory of a forked one",
             *MEASURED["spawn takes more"],
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#contexts-and-start-methods")),
         ),
         Claim(
             "executors.threads-share-all",
             "a thread gets everything, and gets the thing itself",
             judge_handing(("thread",), tuple(THINGS), SHARED),
             always(CONFIRMED),
+            source=seen(),
         ),
         # Documented: "Programming guidelines, The spawn and forkserver start methods", library/multiprocessing.
         Claim(
@@ -301,6 +308,7 @@ EXPERIMENT = Experiment(
             "a lambda, a lock, an open file and a generator cannot be handed to a spawned process",
             judge_handing(("forkserver", "spawn"), ("lambda", "lock", "open file", "generator"), REFUSED),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#programming-guidelines")),
         ),
         # Documented: "Object sharing between interpreters", library/concurrent.interpreters.
         Claim(
@@ -308,6 +316,7 @@ EXPERIMENT = Experiment(
             "an interpreter shares none of them with another",
             with_interpreters(judge_nothing_shared),
             from_3_14(CONFIRMED),
+            source=seen(docs("library/concurrent.interpreters.html")),
         ),
     ),
 )

@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import Any
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Facts, always, holds
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, Facts, always, docs, holds, seen
 from lab.experiments._scripts import forked
 from lab.experiments._voice import Voice
 
@@ -159,12 +159,14 @@ EXPERIMENT = Experiment(
             "a lock that another thread held at the fork stays locked in the child for ever",
             holds("locked in the child", "the child could not have it, the parent could", "the child got it"),
             always(CONFIRMED),
+            source=seen("man 2 fork"),
         ),
         Claim(
             "fork-threads.only-caller-lives",
             "of all threads only the one that forked lives in the child",
             holds("alone in the child", "one thread, for the kernel and for threading", "others were there"),
             always(CONFIRMED),
+            source=seen("man 2 fork"),
         ),
         # Lib/logging/__init__.py makes the locks of handlers anew by os.register_at_fork.
         Claim(
@@ -172,18 +174,21 @@ EXPERIMENT = Experiment(
             "the lock of a log handler is made anew in the child",
             holds("logging goes on", "the child logged", "the child was stuck in logging"),
             always(CONFIRMED),
+            source=seen("Lib/logging/__init__.py"),
         ),
         Claim(
             "fork-threads.warns",
             "Python warns of a fork while threads are alive",
             holds("warned", "DeprecationWarning", "not a word"),
             expect_warning,
+            source=seen(docs("library/os.html#os.fork")),
         ),
         Claim(
             "fork-threads.others-start-afresh",
             "workers started by spawn or forkserver have no such lock",
             holds("free in others", "the lock was free in both", "the lock was held there too"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#contexts-and-start-methods")),
         ),
     ),
 )

@@ -18,7 +18,9 @@ from lab.experiments._claims import (
     Round,
     Tolerance,
     always,
+    docs,
     holds,
+    seen,
 )
 from lab.experiments._measured import CAPACITY, DELIVERED, Measured, claim, decided, judge, narrow, of, over
 from lab.experiments._payloads import DIGEST_SIZES
@@ -221,6 +223,7 @@ EXPERIMENT = Experiment(
             MEASURED["gil.one-core"][1],
             advice="Size teams of threads by the CPUs that they may use on this build: threads of Python code"
             " really use them, and unlocked sharing really races.",
+            source=seen("PEP 703", "PEP 779"),
         ),
         claim(
             "gil.no-speedup",
@@ -230,6 +233,7 @@ EXPERIMENT = Experiment(
             least_cpus=2,
             advice="Try threads before processes for CPU-bound Python code on this build: they share memory and"
             " start far sooner.",
+            source=seen("PEP 703", "PEP 779"),
         ),
         claim(
             "gil.processes-scale",
@@ -239,6 +243,7 @@ EXPERIMENT = Experiment(
             least_cpus=2,
             advice="Measure before you add workers: something beside the GIL (a shared core, a quota, memory) takes"
             " what further processes would give.",
+            source=seen(docs("library/multiprocessing.html")),
         ),
         claim(
             "gil.always-one-core",
@@ -248,6 +253,7 @@ EXPERIMENT = Experiment(
             least_cpus=2,
             advice="Look at what the threads run: C code that gives the GIL up for long enough (hashing,"
             " compression) scales with threads, without the cost of processes.",
+            source=seen(docs("library/hashlib.html"), "PEP 703"),
         ),
         Claim(
             "gil.waiting-overlaps",
@@ -258,6 +264,7 @@ EXPERIMENT = Experiment(
                 "no two threads waited at the same time",
             ),
             always(CONFIRMED),
+            source=seen(docs("glossary.html#term-global-interpreter-lock")),
         ),
     ),
 )

@@ -8,7 +8,7 @@ import threading
 import time
 from types import FrameType
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, always, holds
+from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Experiment, always, docs, holds, seen
 from lab.experiments._scripts import Ended, came, program
 from lab.experiments._voice import Voice
 
@@ -160,18 +160,21 @@ EXPERIMENT = Experiment(
             "a signal's handler runs in the main thread, whichever thread got the signal",
             holds("handled in main", "sent to another thread, handled in MainThread", "another thread handled it"),
             always(CONFIRMED),
+            source=seen(docs("library/signal.html#signals-and-threads")),
         ),
         Claim(
             "main-thread.sets-handlers",
             "any thread can set a signal's handler",
             holds("handler set elsewhere", "it can", "ValueError: only the main thread can"),
             always(REFUTED),
+            source=seen(docs("library/signal.html#signals-and-threads")),
         ),
         Claim(
             "main-thread.gets-interrupt",
             "Ctrl-C raises KeyboardInterrupt in the main thread only",
             holds("interrupt in main", "there, and the other thread worked on", "another thread got it too"),
             always(CONFIRMED),
+            source=seen(docs("library/signal.html#signals-and-threads")),
         ),
         # Documented: Thread.daemon, library/threading.
         Claim(
@@ -179,12 +182,14 @@ EXPERIMENT = Experiment(
             "daemon threads are cut when the program ends, without their finally",
             holds("daemon cut", "the program ended, finally did not run", "it was waited for, or cleaned up"),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html#threading.Thread.daemon")),
         ),
         Claim(
             "main-thread.awaits-others",
             "a program ends only when all its other threads have",
             holds("others awaited", "a plain thread ended after the main thread", "it did not wait"),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html#threading.Thread.daemon")),
         ),
         # Documented: SystemExit in Thread.run() is ignored, threading.excepthook, library/threading.
         Claim(
@@ -192,6 +197,7 @@ EXPERIMENT = Experiment(
             "sys.exit() in a thread ends that thread only, and its status is lost",
             holds("exit is local", "the program went on and ended with status 0", "it ended the program"),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html#threading.excepthook")),
         ),
     ),
 )

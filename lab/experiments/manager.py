@@ -15,7 +15,9 @@ from lab.experiments._claims import (
     Facts,
     Finding,
     always,
+    docs,
     holds,
+    seen,
 )
 from lab.experiments._voice import Voice, here
 
@@ -112,12 +114,14 @@ EXPERIMENT = Experiment(
             "a plain Queue or Lock handed to a pool task fails",
             holds("plain failed", "RuntimeError, and only at get()", "both were handed over"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#programming-guidelines")),
         ),
         Claim(
             "manager.queue-works",
             "a Manager queue and lock work in a pool",
             holds("managed worked", "all %d items arrived" % len(ITEMS), "items are missing"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#managers")),
         ),
         Claim(
             "manager.needed",
@@ -126,6 +130,7 @@ EXPERIMENT = Experiment(
             always(REFUTED),
             advice="Pass a plain Queue or Lock through Pool(initializer=..., initargs=...): a Manager is one more"
             " process, which every put and get has to ask.",
+            source=seen(docs("library/multiprocessing.html#programming-guidelines")),
         ),
     ),
 )

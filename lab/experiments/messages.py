@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Callable, Sequence
 
-from lab.experiments._claims import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always
+from lab.experiments._claims import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always, docs, seen
 from lab.experiments._measured import Measured, claim, enough, of, over
 from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._voice import Voice
@@ -154,12 +154,14 @@ EXPERIMENT = Experiment(
             *MEASURED["messages.pipe-quicker"],
             always(CONFIRMED),
             advice="Choose between Pipe and Queue by what they can do: speed is no reason here.",
+            source=seen(),
         ),
         claim(
             "messages.manager-slowest",
             "a Manager's queue answers later than a plain Queue",
             *MEASURED["messages.manager-slowest"],
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#managers")),
         ),
     ),
     extra=True,

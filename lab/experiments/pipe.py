@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from typing import Any
 
-from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
+from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, docs, holds, seen
 from lab.experiments._voice import Voice, here
 
 WORDS = ("ping", "still there?", "bye")
@@ -48,6 +48,7 @@ EXPERIMENT = Experiment(
             "both ends of a Pipe send and receive",
             holds("answered", "every word came back through the same end", "no word came back"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.Pipe")),
         ),
     ),
 )

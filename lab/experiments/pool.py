@@ -18,7 +18,9 @@ from lab.experiments._claims import (
     Facts,
     Finding,
     always,
+    docs,
     holds,
+    seen,
 )
 from lab.experiments._voice import Voice, here
 from lab.experiments.process import most_at_once
@@ -165,21 +167,36 @@ EXPERIMENT = Experiment(
             expect_default_size,
             advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))); under a quota take the quota,"
             " rounded up, since no release of Python looks at it.",
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
-        Claim("pool.explicit-size", "Pool(n) starts n workers", judge_explicit_size, always(CONFIRMED)),
+        Claim(
+            "pool.explicit-size",
+            "Pool(n) starts n workers",
+            judge_explicit_size,
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
         Claim(
             "pool.waves",
             "w workers run at most w tasks at once, and all of them get work",
             judge_waves,
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
         Claim(
             "pool.close-refuses",
             "after close() no task may be submitted",
             holds("close refused", "ValueError: Pool not running", "a task was taken after close()"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
-        Claim("pool.join-waits", "join() waits for every task", judge_join, always(CONFIRMED)),
+        Claim(
+            "pool.join-waits",
+            "join() waits for every task",
+            judge_join,
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
         Claim(
             "pool.errors-surface",
             "a task's exception reaches the parent by itself",
@@ -187,6 +204,7 @@ EXPERIMENT = Experiment(
             always(REFUTED),
             advice="Keep what apply_async() returns and call get() on each, or pass an error_callback: else a task"
             " that failed looks like one that worked.",
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
     ),
 )

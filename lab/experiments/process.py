@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, Sequence
 
-from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
+from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, docs, holds, seen
 from lab.experiments._voice import Voice, here
 
 NAPS = (0.15, 0.20, 0.25)
@@ -88,6 +88,7 @@ EXPERIMENT = Experiment(
             always(CONFIRMED),
             advice="Start every child before you join the first one, and weigh the start of a worker (start-cost)"
             " against the length of its task.",
+            source=seen(docs("library/multiprocessing.html")),
         ),
         Claim(
             "process.own-pid",
@@ -98,12 +99,14 @@ EXPERIMENT = Experiment(
                 else holds("knows its parent", "", "parent_process().pid is not the caller's pid")
             )(evidence, facts),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.parent_process")),
         ),
         Claim(
             "process.join-waits",
             "join() returns only when the child has ended",
             holds("join waited", "every child had ended when join() returned", "a child lived on after join()"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.Process.join")),
         ),
     ),
 )

@@ -17,7 +17,9 @@ from lab.experiments._claims import (
     Facts,
     Finding,
     always,
+    docs,
     holds,
+    seen,
 )
 from lab.experiments._voice import Voice, here
 
@@ -165,18 +167,21 @@ EXPERIMENT = Experiment(
                 "items were lost, doubled or reordered",
             ),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#pipes-and-queues")),
         ),
         Claim(
             "queue.lock-excludes",
             "while one process holds the lock no other enters",
             judge_lock,
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#synchronization-primitives")),
         ),
         Claim(
             "queue.reader-needs-terminate",
             "an endless reader outlives the writer and must be terminated",
             judge_reader,
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.Process.terminate")),
         ),
     ),
 )

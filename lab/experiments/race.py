@@ -17,7 +17,9 @@ from lab.experiments._claims import (
     Facts,
     Finding,
     always,
+    docs,
     estimate_or_none,
+    seen,
 )
 from lab.experiments._turns import gil_enabled
 from lab.experiments._voice import Voice
@@ -229,6 +231,7 @@ EXPERIMENT = Experiment(
             judge_unlocked,
             always(CONFIRMED),
             advice="Lock what threads share all the same: that nothing was lost here is not a promise.",
+            source=seen("PEP 703"),
         ),
         Claim(
             "race.plain-loses",
@@ -237,12 +240,14 @@ EXPERIMENT = Experiment(
             expect_plain,
             advice="Lock it all the same: whether a plain n += 1 loses anything depends on where this release hands"
             " over, and one call in between, or another build, is enough.",
+            source=seen("PEP 703"),
         ),
         Claim(
             "race.lock-keeps",
             "with a lock nothing is lost",
             judge_statement("with lock: n += 1", lossless=CONFIRMED),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html#lock-objects")),
         ),
     ),
 )

@@ -21,7 +21,9 @@ from lab.experiments._claims import (
     Finding,
     Round,
     always,
+    docs,
     estimate_or_none,
+    seen,
 )
 from lab.experiments._measured import Measured
 from lab.experiments._rounds import shuffler
@@ -85,13 +87,13 @@ def run(voice: Voice) -> None:
     for name, statement in STATEMENTS.items():
         bytecode = [(one, marked(one, sys.version_info[:2], gil)) for one in statement.bytecodes()]
         for interval in (at for mine, at, _ in points if mine == name):
-            seen = total(runs_of(rounds, name, interval))
-            told = {"statement": name, "interval_seconds": interval, **seen, "bytecode": bytecode}
+            found = total(runs_of(rounds, name, interval))
+            told = {"statement": name, "interval_seconds": interval, **found, "bytecode": bytecode}
             voice.observe("atlas", dict(told, text=textwrap.dedent(statement.text)))
         voice.tell(
             "%s: of %d at a switch interval of %g ms %d went wrong, in %d hand-overs; others may come in after: %s"
             % (
-                *(name, seen["made"], 1e3 * interval, seen["lost"], seen["hand_overs"]),
+                *(name, found["made"], 1e3 * interval, found["lost"], found["hand_overs"]),
                 " ".join(one for one, here in bytecode if here),
             )
         )
@@ -196,23 +198,23 @@ def judge_losing(
     refute that there are any."""
 
     def judged(evidence: Evidence, facts: Facts) -> Finding:
-        seen = seen_in(evidence)
-        lost, hand_overs = counted(seen, names)
+        there = seen_in(evidence)
+        lost, hand_overs = counted(there, names)
         known = hand_overs >= each * len(names) and (facts.gil or lossless == CONFIRMED)
-        return Finding(lossy if lost else lossless if known else INCONCLUSIVE, described(seen, names))
+        return Finding(lossy if lost else lossless if known else INCONCLUSIVE, described(there, names))
 
     return judged
 
 
 def judge_marks(evidence: Evidence, facts: Facts) -> Finding:
     """Whether the statements lost nothing in which nobody else can come in before their last bytecode."""
-    seen = seen_in(evidence)
+    there = seen_in(evidence)
     before_end = {one["statement"]: one["bytecode"][:-1] for one in evidence.all("atlas")}
     whole = [name for name, bytecode in before_end.items() if not any(here for _, here in bytecode)]
     if not whole:
         return Finding(UNTESTABLE, "on this Python others can come in within each of the statements")
     return judge_losing(whole, REFUTED, CONFIRMED)(evidence, facts)._replace(
-        reason="%s: %s" % (", ".join(whole), described(seen, whole))
+        reason="%s: %s" % (", ".join(whole), described(there, whole))
     )
 
 
@@ -276,18 +278,21 @@ EXPERIMENT = Experiment(
             "n += 1 loses updates: of a global, an attribute, an item of a dict or of a list",
             judge_losing(AUGMENTED, CONFIRMED, REFUTED, ENOUGH_AUGMENTED),
             expect_plain,
+            source=seen(docs("library/threadsafety.html")),
         ),
         Claim(
             "race-atlas.call-loses",
             "with a call between reading and writing it does so everywhere",
             judge_losing(("read, call, write",), CONFIRMED, INCONCLUSIVE),
             always(CONFIRMED),
+            source=seen(docs("library/threadsafety.html")),
         ),
         Claim(
             "race-atlas.check-call-act-loses",
             "two threads that check, call and then act both act",
             judge_losing(("check, call, act",), CONFIRMED, INCONCLUSIVE),
             always(CONFIRMED),
+            source=seen(docs("library/threadsafety.html")),
         ),
         # Documented for the free-threaded build: library/threadsafety ("Thread Safety Guarantees"); with the GIL each
         # is a single call into C ("What kinds of global value mutation are thread-safe?", faq/library).
@@ -296,18 +301,21 @@ EXPERIMENT = Experiment(
             "append, insert and del, add and setdefault lose nothing",
             judge_losing(ONE_CALL, REFUTED, CONFIRMED, ENOUGH_ONE_CALL),
             always(CONFIRMED),
+            source=seen(docs("library/threadsafety.html"), docs("faq/library.html")),
         ),
         Claim(
             "race-atlas.iteration-breaks",
             "a dict that another thread changes cannot be iterated over",
             judge_losing(("dict iteration",), CONFIRMED, INCONCLUSIVE),
             always(CONFIRMED),
+            source=seen(docs("library/threadsafety.html")),
         ),
         Claim(
             "race-atlas.bytecode-tells",
             "a statement loses nothing if nobody can come in before its last bytecode",
             judge_marks,
             expect_marks,
+            source=seen("Python/ceval.c"),
         ),
         Claim(
             "race-atlas.shorter-is-more",
@@ -315,6 +323,7 @@ EXPERIMENT = Experiment(
             judge_interval,
             lambda facts: CONFIRMED if facts.gil else UNTESTABLE,
             least_cpus=2,
+            source=seen(docs("library/sys.html#sys.setswitchinterval"), "PEP 703"),
         ),
     ),
 )

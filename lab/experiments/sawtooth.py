@@ -293,7 +293,7 @@ def by_the_rule(cpus: int, rate: float, period_seconds: float) -> tuple[Measured
 NEEDED: tuple[Need, ...] = (stop_and_go, smooth, by_the_rule)
 
 
-def _claim(name: str, statement: str, need: Need, tolerance: Tolerance) -> Claim:
+def _claim(name: str, statement: str, need: Need, tolerance: Tolerance, source: str) -> Claim:
     def predicate(evidence: Evidence, facts: Facts) -> Finding:
         periods = [one["period_seconds"] for one in evidence.all("limit")]
         measured, _, lacking = need(facts.cpus, facts.rate, periods[-1] if periods else 0.1)
@@ -308,7 +308,7 @@ def _claim(name: str, statement: str, need: Need, tolerance: Tolerance) -> Claim
         # The lab's own processes take a little of a quota of one CPU too.
         return CONFIRMED if need is not smooth or facts.rate > 1.02 else None
 
-    return Claim(name, statement, predicate, expected, tolerance=tolerance)
+    return Claim(name, statement, predicate, expected, tolerance=tolerance, source=source)
 
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
@@ -342,18 +342,21 @@ EXPERIMENT = Experiment(
             "once more workers than R have used a quota up, all of them stand until its next period",
             stop_and_go,
             _EVERY,
+            source="https://docs.kernel.org/scheduler/sched-bwc.html",
         ),
         _claim(
             "sawtooth.one-runs-on",
             "one worker is never stopped by a quota of a CPU or more",
             smooth,
             _SMOOTH,
+            source="https://docs.kernel.org/scheduler/sched-bwc.html",
         ),
         _claim(
             "sawtooth.by-the-rule",
             "N workers, each with a CPU, stand for 1 - R/N of the time",
             by_the_rule,
             _RULE,
+            source="https://docs.kernel.org/scheduler/sched-bwc.html",
         ),
     ),
 )

@@ -7,7 +7,7 @@ import time
 import types
 from typing import Any, Callable, Sequence
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Facts, Figure, Round, Tolerance
+from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Experiment, Facts, Figure, Round, Tolerance, seen
 from lab.experiments._measured import DELIVERED, Measured, claim, enough, over
 from lab.experiments._payloads import PAYLOADS, Tools
 from lab.experiments._rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
@@ -204,6 +204,7 @@ EXPERIMENT = Experiment(
             *MEASURED["shared-object.own-scales"],
             without_gil,
             least_cpus=2,
+            source=seen("PEP 703", "PEP 779"),
         ),
         claim(
             "shared-object.shared-scales",
@@ -211,6 +212,7 @@ EXPERIMENT = Experiment(
             *MEASURED["shared-object.shared-scales"],
             lambda facts: REFUTED,
             least_cpus=2,
+            source=seen("PEP 703"),
         ),
         claim(
             "shared-object.sharing-costs",
@@ -218,6 +220,7 @@ EXPERIMENT = Experiment(
             *MEASURED["shared-object.sharing-costs"],
             without_gil,
             least_cpus=2,
+            source=seen("PEP 703"),
         ),
         claim(
             "shared-object.reference-costs",
@@ -225,6 +228,7 @@ EXPERIMENT = Experiment(
             *MEASURED["shared-object.reference-costs"],
             without_gil,
             least_cpus=2,
+            source=seen("PEP 703"),
         ),
         # PEP 703, "Deferred reference counting": functions at module level, and code.
         claim(
@@ -233,6 +237,7 @@ EXPERIMENT = Experiment(
             *MEASURED["shared-object.function-free"],
             lambda facts: CONFIRMED,
             least_cpus=2,
+            source=seen("PEP 703"),
         ),
     ),
 )

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable
 
-from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, holds
+from lab.experiments._claims import CONFIRMED, Claim, Experiment, always, docs, holds, seen
 from lab.experiments._scripts import PATIENCE_SECONDS, came, program
 from lab.experiments._voice import Voice
 
@@ -178,6 +178,7 @@ EXPERIMENT = Experiment(
             "a pool task's exception that nobody asks for leaves no trace, not even in the exit status",
             holds("unasked, pool", "status 0, and nothing was printed", "it was printed, or the status told"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
         Claim(
             "silent-failures.future-exception-lost",
@@ -186,6 +187,7 @@ EXPERIMENT = Experiment(
                 "unasked, executor", "status 0, and nothing was printed", "something was printed, or the status told"
             ),
             always(CONFIRMED),
+            source=seen(docs("library/concurrent.futures.html#future-objects")),
         ),
         Claim(
             "silent-failures.thread-only-prints",
@@ -196,18 +198,21 @@ EXPERIMENT = Experiment(
                 "it reached join() or the exit status, or was not printed",
             ),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html#threading.excepthook")),
         ),
         Claim(
             "silent-failures.pool-worker-lost",
             "when a Pool's worker dies the result of its task never comes",
             holds("pool says nothing", "its successor answered the next task, this one never", "an answer came"),
             always(CONFIRMED),
+            source=seen(),
         ),
         Claim(
             "silent-failures.executor-tells",
             "a ProcessPoolExecutor raises when a worker dies",
             holds("executor tells", "BrokenProcessPool", "no exception came"),
             always(CONFIRMED),
+            source=seen(docs("library/concurrent.futures.html")),
         ),
         # Documented: "Programming guidelines, Joining processes that use queues", library/multiprocessing.
         Claim(
@@ -215,6 +220,7 @@ EXPERIMENT = Experiment(
             "a process that has put something large cannot be joined before it is got",
             holds("stuck until drained", "join() waited until the queue was drained", "join() returned before"),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#programming-guidelines")),
         ),
         # Documented: the warning at Process.terminate(), library/multiprocessing.
         Claim(
@@ -226,6 +232,7 @@ EXPERIMENT = Experiment(
                 "writer and reader went on as if nothing had happened",
             ),
             always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.Process.terminate")),
         ),
     ),
 )

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Sequence
 
-from lab.experiments._claims import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always
+from lab.experiments._claims import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always, docs, seen
 from lab.experiments._measured import Measured, claim, enough, of, over
 from lab.experiments._rounds import Crew, shuffler
 from lab.experiments._voice import Voice
@@ -182,6 +182,7 @@ EXPERIMENT = Experiment(
             "a thread starts in less than half the time of a forked process",
             *MEASURED["start-cost.thread-cheapest"],
             always(CONFIRMED),
+            source=seen(),
         ),
         claim(
             "start-cost.spawn-dearest",
@@ -189,6 +190,7 @@ EXPERIMENT = Experiment(
             *MEASURED["start-cost.spawn-dearest"],
             always(CONFIRMED),
             advice="Prefer spawn or forkserver to fork here: they cost hardly more, and are safe beside threads.",
+            source=seen(docs("library/multiprocessing.html#contexts-and-start-methods")),
         ),
         claim(
             "start-cost.warm-server",
@@ -196,6 +198,7 @@ EXPERIMENT = Experiment(
             *MEASURED["start-cost.warm-server"],
             always(CONFIRMED),
             advice="Take spawn rather than forkserver here: a fork server that runs already gains nothing.",
+            source=seen(docs("library/multiprocessing.html#contexts-and-start-methods")),
         ),
     ),
     extra=True,

@@ -23,7 +23,9 @@ from lab.experiments._claims import (
     Round,
     decide,
     disturbances,
+    docs,
     estimate_or_none,
+    seen,
     undisturbed,
 )
 from lab.experiments._rounds import Crew, shuffler
@@ -233,6 +235,7 @@ EXPERIMENT = Experiment(
             lambda facts: REFUTED if facts.gil else UNTESTABLE,
             advice="Do not count bytecodes: lock what is shared, and where a thread has to answer sooner than in 5"
             " ms, lower sys.setswitchinterval().",
+            source=seen(docs("whatsnew/3.2.html#multi-threading"), "PEP 703"),
         ),
         Claim(
             "switching.interval",
@@ -240,6 +243,7 @@ EXPERIMENT = Experiment(
             judge_interval,
             lambda facts: CONFIRMED if facts.gil else UNTESTABLE,
             advice="Do not derive delays from the switch interval here: measure them (lab run convoy).",
+            source=seen(docs("library/sys.html#sys.setswitchinterval"), "PEP 703"),
         ),
     ),
 )

@@ -9,7 +9,19 @@ import threading
 import time
 from typing import Any
 
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
+from lab.experiments._claims import (
+    CONFIRMED,
+    REFUTED,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Finding,
+    always,
+    docs,
+    holds,
+    seen,
+)
 from lab.experiments._voice import Voice, here
 
 
@@ -105,12 +117,14 @@ EXPERIMENT = Experiment(
             "current_thread() is the running thread, with its name",
             holds("current is running", "the thread saw itself, by its name", "the thread saw another one"),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html")),
         ),
         Claim(
             "threads.main",
             "a process starts in MainThread",
             holds("child in MainThread", "parent and child did", "a child started elsewhere"),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html")),
         ),
         Claim(
             "threads.main-after-fork",
@@ -119,12 +133,14 @@ EXPERIMENT = Experiment(
             always(REFUTED),
             advice="Do not fork while threads run (use the start methods spawn or forkserver), and compare with"
             " threading.main_thread() instead of the name MainThread.",
+            source=seen("_after_fork() in Lib/threading.py"),
         ),
         Claim(
             "threads.low-level",
             "a raw _thread thread shows up as a dummy thread",
             holds("dummy", "current_thread() made a _DummyThread for it", "it is not a dummy thread"),
             always(CONFIRMED),
+            source=seen(docs("library/threading.html#threading.current_thread")),
         ),
     ),
 )

@@ -13,7 +13,7 @@ from collections import Counter
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from lab import particulars, units
+from lab import naming, particulars, units
 from lab.model import CellResult, Judgement, Session, Status, Verdict
 from lab.verdicts import finish_of
 
@@ -34,7 +34,7 @@ def _suite(session: Session, result: CellResult, number: int) -> Element:
     judgements = [one for one in session.judgements if one.cell == result.cell.id]
     cases = [_limit_case(result), *_cases(result, judgements)]
     outcomes = Counter(outcome.tag for case in cases for outcome in case)
-    name = ", ".join(filter(None, (result.cell.id, particulars.build(result))))
+    name = ", ".join(filter(None, (result.cell.id, naming.python_words(result.python))))
     suite = Element(
         "testsuite",
         {

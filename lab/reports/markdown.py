@@ -14,7 +14,7 @@ def render(session: Session) -> str:
     for table in summary.tables(session):
         parts.append("\n\n".join(filter(None, (f"## {table.title}", table.subtitle))))
         head = [name.replace("_\n", "_").replace("\n", " ") for name in table.head]
-        rows = [[text.replace(",\n", ", ").replace("  ", "&emsp;") for text in row] for row in table.rows]
+        rows = [[text.replace("\n", " ").replace("  ", "&emsp;") for text in row] for row in table.rows]
         parts.append(tabulate(rows, headers=head, tablefmt="github", disable_numparse=True))
         if table.notes:
             parts.append("\n".join(_item(line) for line in table.notes))

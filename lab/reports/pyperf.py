@@ -11,7 +11,7 @@ import datetime
 import json
 from typing import Any
 
-from lab import cores, cpuset, likeness, particulars, units
+from lab import cores, cpuset, likeness, naming, particulars
 from lab.model import CellResult, Session
 from lab.verdicts import finish_of
 
@@ -68,12 +68,9 @@ def _limit(session: Session, result: CellResult) -> str:
     """A cell by what it may use, so that the same limit has the same name on another machine; by its id as well where
     the session has several of that limit."""
 
-    def of(one: CellResult) -> str:
-        quota = "" if one.cell.quota_cpus is None else f"quota {one.cell.quota_cpus:g}"
-        return ", ".join(filter(None, (units.cpus(one.cell.size) if one.cell.pinned else "", quota)))
-
-    alike = sum(of(one) == of(result) for one in session.results)
-    return of(result) if alike == 1 else f"{of(result)} ({result.cell.id})"
+    mine = naming.limit_words(result.cell)
+    alike = sum(naming.limit_words(one.cell) == mine for one in session.results)
+    return mine if alike == 1 else f"{mine} ({result.cell.id})"
 
 
 def _known(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from lab import cores, proofs, summary, units
+from lab import cores, naming, proofs, summary, units
 from lab.model import CellResult, Judgement, Session, Status, Verdict
 
 #: GitHub shows no step's summary above 1 MiB.
@@ -100,8 +100,7 @@ def _title(result: CellResult) -> str:
 
 
 def _limit(result: CellResult) -> str:
-    limit = result.cell.limit
-    return units.cpus(int(limit)) if limit.isdecimal() else escaped(limit)
+    return escaped(naming.asked_words(result.cell))
 
 
 def _sentence(session: Session, one: Judgement) -> str:

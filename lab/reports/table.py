@@ -29,11 +29,11 @@ def check() -> None:
 
 def render(session: Session) -> str:
     """The whole session as text."""
-    from lab import summary
+    from lab import layout, summary
 
     parts = ["\n".join(_wrap(line) for line in summary.headline(session))]
     for table in summary.tables(session):
-        body = "\n\n".join(_narrow(one) for one in _fitting(table))
+        body = "\n\n".join(layout.grid(one.head, one.rows) for one in _fitting(table))
         title = "\n".join(filter(None, (table.title, _wrap(table.subtitle))))
         notes = "\n".join(_wrap(line) for line in table.notes)
         parts.append("\n\n".join(filter(None, (title, body, notes))))
@@ -73,17 +73,6 @@ def _abreast(table: Table, widths: list[int]) -> Iterator[list[int]]:
             piece = []
         piece += more
     yield piece
-
-
-def _narrow(table: Table) -> str:
-    """The table with heads as wide as they are: with the two blanks more that tabulate gives them, Pool() has 88."""
-    import tabulate
-
-    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
-    try:
-        return tabulate.tabulate(table.rows, headers=table.head, disable_numparse=True, preserve_whitespace=True)
-    finally:
-        tabulate.MIN_PADDING = usual
 
 
 def _wrap(line: str) -> str:

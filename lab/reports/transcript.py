@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from lab import units
+from lab import naming
 from lab.model import CellResult, Session
 
 _THREAD = 12  # columns for a thread's name; "MainThread" has 10
@@ -19,7 +19,7 @@ def render(session: Session) -> str:
         for experiment in dict.fromkeys(
             record.data["experiment"] for record in result.records if record.kind == "begin"
         ):
-            parts.append(f"{experiment}, with {units.cpus(result.cell.size)}\n\n{_story(result, experiment)}\n")
+            parts.append(f"{experiment}, with {naming.full_words(result.cell)}\n\n{_story(result, experiment)}\n")
     return "\n".join(parts) + ("\n" if parts else "")
 
 
