@@ -234,7 +234,7 @@ _BELOW = "below a number: its 95 % interval; rounds and ceilings are in the JSON
 def _narrow(one: Quantity | Judgement) -> str:
     """A number for a narrow column: what is counted says the figure's name."""
     counted = f" {one.unit}" if one.unit in ("workers", "tasks") else ""
-    return _with_interval(_quantity(one).removesuffix(counted), _interval(one))
+    return _with_interval(_quantity(one).removesuffix(counted), _interval(one).removesuffix(counted))
 
 
 def _with_interval(value: str, interval: str) -> str:

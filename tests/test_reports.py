@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import tabulate
 
@@ -26,6 +28,15 @@ def test_every_format_renders_every_session(form: str, name: str) -> None:
 def test_what_is_for_a_terminal_stays_within_80_columns(form: str, name: str) -> None:
     for line in reports.render(SESSIONS[name], form).splitlines():
         assert len(line) <= 80, line
+
+
+def test_a_long_title_of_an_experiment_stays_within_80_columns() -> None:
+    session = scripts.session(scripts.ran(2, {"switching": scripts.switching()}), experiments=("switching",))
+    long = "an experiment whose summary takes all of the hundred characters that a summary may have, to the last"
+    titled = dataclasses.replace(
+        session, quantities=tuple(dataclasses.replace(one, title=long) for one in session.quantities)
+    )
+    assert max(map(len, reports.render(titled, "table").splitlines())) <= 80
 
 
 def test_a_report_is_the_same_whichever_was_rendered_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def render(session: Session) -> str:
     parts = ["\n".join(_wrap(line) for line in summary.headline(session))]
     for table in summary.tables(session):
         body = "\n\n".join(layout.grid(one.head, one.rows) for one in _fitting(table))
-        title = "\n".join(filter(None, (table.title, _wrap(table.subtitle))))
+        title = "\n".join(filter(None, (_wrap(table.title), _wrap(table.subtitle))))
         notes = "\n".join(_wrap(line) for line in table.notes)
         parts.append("\n\n".join(filter(None, (title, body, notes))))
     parts.extend(_wrap(note) for note in session.notes)
