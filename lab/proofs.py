@@ -91,6 +91,11 @@ def rate(proof: Mapping[str, Any]) -> float:
     return float(min([len(proof["affinity"]), *_quotas(proof)]))
 
 
+def rate_of(result: CellResult) -> float | None:
+    """R of a cell, in CPUs; ``None`` when it never started."""
+    return rate(result.proof) if result.proof else None
+
+
 def delivered(result: CellResult) -> float | None:
     """D: CPU seconds a second that P busy processes really got at the end of the cell; ``None`` when not measured."""
     found = result.data("end").get("delivered")

@@ -52,6 +52,8 @@ PURE = {
     "merging",
     "sealing",
     "layout",
+    "limit_tables",
+    "number_tables",
     "expectations",
     "naming",
     "build_columns",

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import tabulate
 
-from lab import claim_tables, reports, summary
+from lab import claim_tables, proofs, reports, summary
 from lab.model import CellResult, Status
 from tests import scripts
 
@@ -112,5 +112,5 @@ def test_a_markdown_table_has_as_many_columns_in_every_row() -> None:
 
 
 def test_a_cell_never_started_has_no_rate() -> None:
-    assert summary.rate(CellResult(cell=scripts.cell(1), status=Status.ERROR, reason="gone")) is None
-    assert summary.rate(scripts.ran(2, {"pipe": scripts.pipe()})) == 2.0
+    assert proofs.rate_of(CellResult(cell=scripts.cell(1), status=Status.ERROR, reason="gone")) is None
+    assert proofs.rate_of(scripts.ran(2, {"pipe": scripts.pipe()})) == 2.0

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import cores, naming, units
+from lab import cores, naming, proofs, units
 from lab.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of, measured
 from lab.model import Session
 from lab.stats import Estimate
-from lab.summary import rate
 from lab.table import Table
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def points(session: Session) -> tuple[Point, ...]:
                 build=build_of(result),
                 executor=name,
                 cell=naming.limit_words(result.cell),
-                cpus=rate(result) or 0.0,
+                cpus=proofs.rate_of(result) or 0.0,
                 speed_up=one,
             )
             for name, one in [(CAPACITY, delivered), *((row.arm, row.speed_up) for row in cores.rows(result))]

@@ -71,7 +71,7 @@ def run(voice: Voice) -> None:
         alone(voice)
         logs(voice)
     warned(voice)
-    for method in multiprocessing.get_all_start_methods():
+    for method in sorted(multiprocessing.get_all_start_methods()):
         if method != "fork":
             afresh(voice, method)
 

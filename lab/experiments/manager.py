@@ -48,7 +48,7 @@ def put_inherited(item: str) -> None:
 def run(voice: Voice) -> None:
     plain_fails(voice)
     managed_works(voice)
-    for method in multiprocessing.get_all_start_methods():
+    for method in sorted(multiprocessing.get_all_start_methods()):  # in one order on every version
         inherited_works(voice, method)
 
 

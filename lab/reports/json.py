@@ -8,7 +8,6 @@ from typing import Any
 
 from lab import atlas, cores, proofs
 from lab.model import CellResult, Judgement, Session
-from lab.summary import rate
 
 SCHEMA = 1
 
@@ -81,7 +80,7 @@ def _cell(result: CellResult) -> dict[str, Any]:
         "reason": result.reason,
         "wall_seconds": result.wall_seconds,
         "parallelism_cpus": proofs.parallelism(result.proof) if result.proof else None,
-        "rate_cpus": rate(result),
+        "rate_cpus": proofs.rate_of(result),
         "delivered_cpus": proofs.delivered(result),
         "capacity_cpus": capacity._asdict() if capacity else None,
         "pinned_by": result.pinned_by,
