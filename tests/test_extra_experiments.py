@@ -193,7 +193,15 @@ def test_threads_may_be_found_disturbed_where_they_have_neither_a_gil_nor_a_lock
     assert not arms["threads, shared list"].clean
     for name in ("own list", "own reference", "shared reference", "shared function"):
         assert arms["threads, " + name].clean is not gil
-    assert len({arms["threads, " + whose + " list"].repeat for whose in ("own", "shared")}) == 1
+    assert arms["threads, own list"].repeat == arms["processes, list"].repeat or gil, "what is held to within a tenth"
+    assert len({arms["threads, " + whose + " function"].repeat for whose in ("own", "shared")}) == 1
+
+
+def test_what_no_claim_rests_on_takes_part_in_every_second_round() -> None:
+    """And what one rests on in every one: else it would have half the evidence for the time."""
+    rests = {arm for measured, _ in shared_object.MEASURED.values() for arm in measured.arms}
+    for arm in shared_object.arms_for(2, False):
+        assert arm.every == (1 if arm.name in rests or arm.name in ("one process", "probe", "one, list") else 2)
 
 
 def test_a_function_of_ones_own_shares_no_code() -> None:
