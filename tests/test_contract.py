@@ -62,6 +62,15 @@ def test_shipped_code_is_python_3_9_and_imports_the_standard_library_and_its_own
         assert "annotations" in {name for _, name in imported_names(tree)}
 
 
+def test_the_image_of_the_cells_has_all_of_it() -> None:
+    """It names the files one by one; one that is missing shows when Compose starts a cell, and nowhere before."""
+    lines = (PACKAGE.parent / "docker" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = {word for line in lines if line.startswith("COPY lab/") for word in line.split()[1:-1]}
+    for path in SHIPPED:
+        folder = f"lab/{path.parent.name}"
+        assert str(path.relative_to(PACKAGE.parent)) in copied or folder in copied, path
+
+
 def imported(tree: ast.AST) -> Iterator[str]:
     """Every module that a file imports, at any place in it."""
     for module, name in imported_names(tree):
