@@ -93,7 +93,7 @@ KINDS = {
 #: Threads that use one of these wait for its lock, by their nature; for the others they have no reason to wait.
 LOCKED = ("list", "attribute")
 
-#: What one claim holds to within a tenth, all others to within a quarter: these have twice as many blocks.
+#: What one claim holds to within a tenth, all others to within a quarter: these have three times as many blocks.
 CLOSE = ("processes, list", "threads, own list")
 
 #: What no claim rests on is shown from every second round.
@@ -129,7 +129,7 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
         ]
     return tuple(
         arm._replace(
-            repeat=2 * arm.repeat if arm.name in CLOSE and not gil else arm.repeat,
+            repeat=3 * arm.repeat if arm.name in CLOSE and not gil else arm.repeat,
             every=SHOWN_EVERY if arm.name in SHOWN else arm.every,
         )
         for arm in arms
