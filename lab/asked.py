@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lab.errors import UsageError
+from lab.errors import EngineError, Interrupted, UsageError
 from lab.interrupts import Stop
 from lab.telling import tell
 
@@ -210,14 +210,23 @@ def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: floa
 def choose_engine(
     options: argparse.Namespace, session: str, stop: Stop, meanwhile: Callable[[], object] | None = None
 ) -> tuple[Engine, Machine]:
-    """The engine that the options ask for, probed; see :func:`lab.choice.choose`."""
+    """The engine that the options ask for, probed; see :func:`lab.choice.choose`.
+
+    Raises as that does; Interrupted where a stop was requested and none answered: Ctrl-C in a terminal also reaches the
+    Python that is asked.
+    """
     from lab import choice, engines
 
     def pulling(line: str) -> None:
         tell(line)
         stop.at_once = True
 
-    return choice.choose(wanted_of(options), session, tell, pulling, meanwhile or engines.nothing)
+    try:
+        return choice.choose(wanted_of(options), session, tell, pulling, meanwhile or engines.nothing)
+    except EngineError:
+        if stop.requested:
+            raise Interrupted("interrupted before anything was measured") from None
+        raise
 
 
 def wanted_of(options: argparse.Namespace) -> choice.Wanted:

@@ -17,8 +17,6 @@ WITHOUT_GIL = ("3.13t", "3.14t", "3.15t")
 LIMITS: tuple[tuple[int, float | None], ...] = ((1, None), (2, None), (4, None), (2, 1.5))
 HOST_CPUS = 8
 
-#: From here on processes are started by a fork server unless a program says otherwise (whatsnew/3.14).
-_FORK_SERVER = (3, 14)
 
 #: As a table says that nothing is expected.
 UNKNOWN = "not known"
@@ -54,7 +52,6 @@ def _verdict(claim: Claim, build: Build, cpus: int, quota: float | None) -> str:
         cpus=cpus,
         rate=quota or float(cpus),
         host_cpus=HOST_CPUS,
-        start_method="forkserver" if build.version >= _FORK_SERVER else "fork",
     )
     return verdicts.expected(claim, facts) or UNKNOWN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lab import cpuset, proofs, units
-from lab.experiments._claims import Claim, Evidence, Experiment, Facts
+from lab.experiments._claims import Claim, Evidence, Experiment, Facts, Finding
 from lab.model import CellResult, Judgement, Quantity, Status, Verdict
 
 
@@ -35,11 +35,11 @@ def facts_of(result: CellResult) -> Facts:
         cpus=len(proof["affinity"]),
         rate=proofs.rate(proof),
         host_cpus=proof["cpu_count"],
-        start_method=python["start_method"],
         siblings=tuple(map(tuple, proof.get("siblings") or ())),
         kinds=proof.get("kinds") or 1,
         told_cpus=_number(python.get("options", {}).get("cpu_count")),
         isolated=tuple(sorted(_ids(proof.get("isolated")) & {*proof["affinity"]})),
+        implementation=python["implementation"],
     )
 
 
@@ -65,49 +65,16 @@ def evidence_of(experiment: str, result: CellResult) -> Evidence:
 
 
 def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evidence | None = None) -> Judgement:
-    """One claim in one cell: without a verdict of its own where the cell or the experiment gives no ground for one.
-
-    ``evidence`` is what :func:`evidence_of` found, where the caller has it already.
-    """
-
-    def verdict(kind: Verdict, reason: str, expected: str | None = None) -> Judgement:
-        known = Verdict(expected) if expected else None
-        return Judgement(
-            claim=claim.id,
-            statement=claim.statement,
-            cell=result.cell.id,
-            verdict=kind,
-            expected=known,
-            reason=reason,
-        )
-
-    if result.status is Status.UNAVAILABLE:
-        return verdict(Verdict.UNTESTABLE, result.reason or "not available", Verdict.UNTESTABLE)
-    finish = finish_of(experiment, result)
-    if not result.proof or finish is None:
-        return verdict(Verdict.ERROR, result.reason or "it was not run")
-    facts = facts_of(result)
-    lacking = _lacking(claim, facts)
-    if lacking:
-        return verdict(Verdict.UNTESTABLE, lacking, Verdict.UNTESTABLE)
-    expected = claim.expected(facts)
-    if result.status is Status.TAINTED:
-        return verdict(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}", expected)
-    if finish["outcome"] != "ok":
-        return verdict(Verdict.ERROR, f"the experiment {finish['reason']}", expected)
-    try:
-        finding = claim.judge(evidence or evidence_of(experiment, result), facts)
-    except LookupError as missing:
-        return verdict(Verdict.ERROR, f"evidence is missing: {missing}", expected)
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        # Records that are whole but say what no experiment of ours says must not cost the other claims.
-        return verdict(Verdict.ERROR, f"evidence cannot be read: {error}", expected)
+    """One claim in one cell. ``evidence`` is what :func:`evidence_of` found, where the caller has it already."""
+    finding = _without_ground(experiment, claim, result)
+    finding = finding or _found(claim, evidence or evidence_of(experiment, result), facts_of(result))
+    known = _expected_in(experiment, claim, result)
     return Judgement(
         claim=claim.id,
         statement=claim.statement,
         cell=result.cell.id,
         verdict=Verdict(finding.verdict),
-        expected=Verdict(expected) if expected else None,
+        expected=Verdict(known) if known else None,
         reason=finding.reason,
         value=finding.value,
         low=finding.low,
@@ -120,9 +87,46 @@ def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evide
     )
 
 
+def _without_ground(experiment: str, claim: Claim, result: CellResult) -> Finding | None:
+    """The finding where the cell or the experiment gives the claim no ground for one of its own; else ``None``."""
+    if result.status is Status.UNAVAILABLE:
+        return Finding(Verdict.UNTESTABLE, result.reason or "not available")
+    finish = finish_of(experiment, result)
+    if not result.proof or finish is None:
+        return Finding(Verdict.ERROR, result.reason or "it was not run")
+    if lacking := _lacking(claim, facts_of(result)):
+        return Finding(Verdict.UNTESTABLE, lacking)
+    if result.status is Status.TAINTED:
+        return Finding(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}")
+    if finish["outcome"] != "ok":
+        return Finding(Verdict.ERROR, f"the experiment {finish['reason']}")
+    return None
+
+
+def _found(claim: Claim, evidence: Evidence, facts: Facts) -> Finding:
+    """What the claim's own predicate finds. Records that are whole but say what no experiment of ours says must not
+    cost the other claims."""
+    try:
+        return claim.judge(evidence, facts)
+    except LookupError as missing:
+        return Finding(Verdict.ERROR, f"evidence is missing: {missing}")
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        return Finding(Verdict.ERROR, f"evidence cannot be read: {error}")
+
+
+def _expected_in(experiment: str, claim: Claim, result: CellResult) -> str | None:
+    if result.status is Status.UNAVAILABLE:
+        return Verdict.UNTESTABLE
+    ran = result.proof and finish_of(experiment, result)
+    return expected(claim, facts_of(result)) if ran else None
+
+
 def expected(claim: Claim, facts: Facts) -> str | None:
-    """The verdict that is expected of a claim in such a cell; ``None`` where it is not known."""
-    return Verdict.UNTESTABLE.value if _lacking(claim, facts) else claim.expected(facts)
+    """The verdict that is expected of a claim in such a cell; ``None`` where it is not known, as of any Python but
+    CPython."""
+    if _lacking(claim, facts):
+        return Verdict.UNTESTABLE
+    return claim.expected(facts) if facts.implementation == "CPython" else None
 
 
 def _lacking(claim: Claim, facts: Facts) -> str:

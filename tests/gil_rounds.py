@@ -11,7 +11,7 @@ from lab.experiments._measured import CAPACITY
 from tests import scripts
 
 #: A cell with two cores to itself.
-PLAIN = Facts(version=(3, 13), gil=True, cpus=2, rate=2.0, host_cpus=2, start_method="fork")
+PLAIN = Facts(version=(3, 13), gil=True, cpus=2, rate=2.0, host_cpus=2)
 
 #: The gil claims that compare several CPUs, and what each says of the rounds of :func:`scripts.gil` as they are.
 PARALLEL = {

@@ -56,7 +56,7 @@ def test_nothing_expected_is_not_known() -> None:
 
 def test_the_host_is_larger_than_every_limit() -> None:
     assert max(cpus for cpus, _ in expectations.LIMITS) < expectations.HOST_CPUS
-    assert verdicts.expected(claim({True: CONFIRMED}), Facts((3, 13), True, 1, 1.0, 8, "fork")) == CONFIRMED
+    assert verdicts.expected(claim({True: CONFIRMED}), Facts((3, 13), True, 1, 1.0, 8)) == CONFIRMED
 
 
 def test_explain_shows_the_expectations_and_their_source(lab: Lab) -> None:
@@ -83,3 +83,9 @@ def test_the_page_has_every_claim_once(lab: Lab) -> None:
 @pytest.mark.parametrize("words", [(), ("pool", "--all")], ids=["nothing", "both"])
 def test_explain_wants_a_name_or_all(lab: Lab, words: tuple[str, ...]) -> None:
     assert lab("explain", *words)[0] == 2
+
+
+def test_of_another_implementation_nothing_is_expected_but_what_no_python_can_show() -> None:
+    pypy = Facts((3, 11), True, 1, 1.0, 8, implementation="PyPy")
+    assert verdicts.expected(claim({True: CONFIRMED}), pypy) is None
+    assert verdicts.expected(claim({True: CONFIRMED}, least_cpus=2), pypy) == UNTESTABLE

@@ -40,7 +40,6 @@ def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2
         cpus=cpus,
         rate=float(cpus) if rate is None else rate,
         host_cpus=4,
-        start_method="fork",
     )
 
 

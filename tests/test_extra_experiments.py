@@ -33,7 +33,7 @@ EXTRA = ("executors", "shared-object", "race-atlas", "fork-threads", "main-threa
 
 
 def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2) -> Facts:
-    return Facts(version=version, gil=gil, cpus=cpus, rate=float(cpus), host_cpus=2, start_method="fork")
+    return Facts(version=version, gil=gil, cpus=cpus, rate=float(cpus), host_cpus=2)
 
 
 def claim(name: str) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -14,14 +15,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from lab import interrupts
+from lab import asked, choice, interrupts
 from lab.containers import SESSION_LABEL, remove
-from lab.errors import Interrupted
-from lab.interrupts import ONE_REQUEST_SECONDS
+from lab.errors import ImageError, Interrupted, LabError
+from lab.interrupts import ONE_REQUEST_SECONDS, Stop
 from tests import cells
 from tests.conftest import labelled
 from tests.terminal import Lab
@@ -308,3 +309,17 @@ def test_the_containers_of_a_run_that_was_killed_are_found_and_removed_by_their_
     assert {line.partition(" ")[0] for line in removed} == {"container"}, "the cell that ran, and the next one"
     assert kept == []
     assert engine.containers.list(all=True, filters={"label": f"{SESSION_LABEL}={run.session}"}) == []
+
+
+@pytest.mark.parametrize(("requested", "raised"), [(True, Interrupted), (False, ImageError)])
+def test_a_python_that_a_ctrl_c_has_ended_while_it_was_asked_is_not_at_fault(
+    monkeypatch: pytest.MonkeyPatch, requested: bool, raised: type[LabError]
+) -> None:
+    def killed(*_: object) -> NoReturn:
+        raise ImageError("python3 did not run the probe: it was killed by signal 2")
+
+    monkeypatch.setattr(choice, "choose", killed)
+    stop = Stop()
+    stop.requested = requested
+    with pytest.raises(raised):
+        asked.choose_engine(argparse.Namespace(engine="local", image=None), "s", stop)

@@ -52,7 +52,6 @@ def facts(
         cpus=cpus,
         rate=float(cpus) if rate is None else rate,
         host_cpus=host_cpus,
-        start_method="fork",
         told_cpus=told_cpus,
     )
 

@@ -63,7 +63,7 @@ def test_the_versions_on_which_an_increment_is_said_to_lose_nothing_are_those_on
     first, last = map(int, said.groups())
     assert f"3.{last}" == builds.ALL[-1]  # what has been measured
     (claim,) = [one for one in experiments.load("race-atlas").claims if one.id == "race-atlas.augmented-loses"]
-    facts = Facts(version=(3, last), gil=True, cpus=2, rate=2.0, host_cpus=2, start_method="fork")
+    facts = Facts(version=(3, last), gil=True, cpus=2, rate=2.0, host_cpus=2)
     expected = [claim.expected(facts._replace(version=(3, minor))) for minor in range(first - 1, last + 1)]
     assert expected == [CONFIRMED, *[REFUTED] * (last - first + 1)]
 

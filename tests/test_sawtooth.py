@@ -37,7 +37,7 @@ HALF = Limit(2, 0.5, 0.1)
 
 
 def facts(rate: float, cpus: int = 2) -> Facts:
-    return Facts(version=(3, 13), gil=True, cpus=cpus, rate=rate, host_cpus=cpus, start_method="fork")
+    return Facts(version=(3, 13), gil=True, cpus=cpus, rate=rate, host_cpus=cpus)
 
 
 def sawtooth(go: int, phase: int = 0, periods: int = PERIODS, period: int = 100, units: int = 20) -> list[int]:

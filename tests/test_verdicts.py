@@ -140,7 +140,7 @@ def test_every_claim_is_judged_in_every_cell_in_order() -> None:
 
 def test_the_facts_of_a_cell_come_from_its_own_start_record() -> None:
     found = verdicts.facts_of(ran(python=scripts.python((3, 14, 2), gil=False), host_cpus=8))
-    assert found == Facts(version=(3, 14), gil=False, cpus=2, rate=2.0, host_cpus=8, start_method="fork")
+    assert found == Facts(version=(3, 14), gil=False, cpus=2, rate=2.0, host_cpus=8)
 
 
 def with_proof(**entries: object) -> CellResult:
@@ -228,14 +228,14 @@ EXPECTED = [
 def test_the_expected_verdict_is_the_one_in_the_table_of_claims(
     name: str, version: tuple[int, int], gil: bool, cpus: int, verdict: str
 ) -> None:
-    facts = Facts(version=version, gil=gil, cpus=cpus, rate=float(cpus), host_cpus=2, start_method="fork")
+    facts = Facts(version=version, gil=gil, cpus=cpus, rate=float(cpus), host_cpus=2)
     (found,) = [one for one in load(name.partition(".")[0]).claims if one.id == name]
     assert found.expected(facts) == verdict
 
 
 @pytest.mark.parametrize("version", [(3, 9), (3, 13), (3, 15)], ids=str)
 def test_pool_is_expected_to_ignore_a_quota_in_every_version(version: tuple[int, int]) -> None:
-    facts = Facts(version=version, gil=True, cpus=2, rate=1.5, host_cpus=2, start_method="fork")
+    facts = Facts(version=version, gil=True, cpus=2, rate=1.5, host_cpus=2)
     (found,) = [one for one in load("pool").claims if one.id == "pool.default-size"]
     assert found.expected(facts) == REFUTED
 
@@ -248,7 +248,7 @@ def test_pool_is_expected_to_ignore_a_quota_in_every_version(version: tuple[int,
 def test_what_pool_counts_is_said_by_version_where_the_numbers_are_the_same(
     version: tuple[int, int], workers: int, source: str
 ) -> None:
-    facts = Facts(version=version, gil=True, cpus=2, rate=0.5, host_cpus=2, start_method="fork")
+    facts = Facts(version=version, gil=True, cpus=2, rate=0.5, host_cpus=2)
     (found,) = [one for one in load("pool").claims if one.id == "pool.default-size"]
     finding = found.judge(Evidence([("default workers", workers)], []), facts)
     assert finding.reason == f"Pool() started {workers} for 0.5 CPUs: this Python counts {source}"
@@ -280,7 +280,7 @@ def test_threads_are_held_against_what_the_machine_delivered(script: dict[str, A
 
 
 def test_an_expectation_may_be_the_same_for_every_cell() -> None:
-    facts = Facts(version=(3, 13), gil=True, cpus=1, rate=1.0, host_cpus=2, start_method="fork")
+    facts = Facts(version=(3, 13), gil=True, cpus=1, rate=1.0, host_cpus=2)
     assert always(REFUTED)(facts) == REFUTED
 
 

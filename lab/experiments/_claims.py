@@ -28,7 +28,7 @@ class Facts(NamedTuple):
     (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes. ``siblings``: CPUs of the mask
     that share a physical core, a tuple for each such core; ``kinds``: of how many kinds its cores are;
     ``isolated``: its CPUs between which the scheduler moves nothing; ``told_cpus``: how many Python was told there are
-    (``-X cpu_count``).
+    (``-X cpu_count``). ``implementation`` is what calls itself so: ``CPython``, ``PyPy``.
     """
 
     version: tuple[int, int]
@@ -36,11 +36,11 @@ class Facts(NamedTuple):
     cpus: int
     rate: float
     host_cpus: int
-    start_method: str
     siblings: tuple[tuple[int, ...], ...] = ()
     kinds: int = 1
     isolated: tuple[int, ...] = ()
     told_cpus: int | None = None
+    implementation: str = "CPython"
 
 
 class Finding(NamedTuple):
