@@ -86,9 +86,11 @@ The verdict that is expected of each claim, on each build and under a few limits
 `lab explain --all` prints this page, `lab explain CLAIM` what it says of one claim. A decisive verdict that differs is
 a *surprise*.
 
-The source says how the expectation is known. Builds that are not in its list were not at hand: of 3.12, 3.14t and 3.15t
-the document says it that stands beside; where none does, 3.12 is expected to do as 3.11 and 3.13, and free-threaded
-builds as 3.13t. {UNKNOWN.capitalize()}: then no verdict is a surprise."""
+The source says how the expectation is known. Of 3.12, 3.14t and 3.15t there was no image: the document says it that
+stands beside; where none does, 3.12 is expected to do as 3.11 and 3.13, and free-threaded builds as 3.13t. As
+interpreters of a machine 3.10 and 3.12 did what is expected of them in the usual experiments and in `executors`,
+`race-atlas`, `fork-threads`, `main-thread` and `silent-failures`, with 1 and with 2 CPUs.
+{UNKNOWN.capitalize()}: then no verdict is a surprise."""
 
 
 def _table(experiment: Experiment) -> str:
