@@ -11,11 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lab import likeness
+from lab.layout import GAP, WIDTH
 from lab.model import Session
 from lab.table import Table
-
-#: What tables for a terminal have room for, in characters, and what stands between two columns of one.
-WIDTH, _BETWEEN = 80, 2
 
 #: Longer names of figures are broken, so that six builds fit beside most of them.
 _LONGEST_FIGURE = 19
@@ -79,7 +77,7 @@ def tables(
         return []
     texts = zip(*rows, strict=True)
     columns = [[names[build].replace("+", "\n+"), *column] for build, column in zip(shown, texts, strict=True)]
-    room = WIDTH - sum(_width(column) + _BETWEEN for column in zip(*lead, strict=True)) + _BETWEEN
+    room = WIDTH - sum(_width(column) + GAP for column in zip(*lead, strict=True)) + GAP
     found = []
     for abreast in _abreast(columns, room):
         head, *body = zip(*zip(*lead, strict=True), *abreast, strict=True)
@@ -107,6 +105,6 @@ def _abreast(columns: Sequence[Sequence[str]], room: int) -> list[Sequence[Seque
     for count in range(1, len(columns) + 1):
         cuts = [len(columns) * number // count for number in range(count + 1)]
         groups = [columns[start:end] for start, end in itertools.pairwise(cuts)]
-        if all(sum(_BETWEEN + _width(column) for column in group) <= room for group in groups):
+        if all(sum(GAP + _width(column) for column in group) <= room for group in groups):
             return groups
     return [[column] for column in columns]

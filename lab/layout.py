@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+#: What has room in every terminal, in characters, and what stands between two columns of a table.
+WIDTH, GAP = 80, 2
 #: In a narrower one lines are this long all the same.
 NARROWEST = 40
 

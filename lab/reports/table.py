@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lab.layout import GAP, WIDTH
+
 if TYPE_CHECKING:
     from lab.model import Session
     from lab.table import Table
 
-WIDTH = 80
-
-#: Between two columns.
-_GAP = 2
 #: A last column that is wider holds text, whose lines can be broken.
 _TEXT = 50
 
@@ -47,7 +45,7 @@ def _fitting(table: Table) -> Iterator[Table]:
         max(len(line) for row in (table.head, *table.rows) for line in row[column].split("\n"))
         for column in range(len(table.head))
     ]
-    room = WIDTH - sum(widths[:-1]) - _GAP * len(widths[:-1])
+    room = WIDTH - sum(widths[:-1]) - GAP * len(widths[:-1])
     if widths[-1] <= room:
         yield table
     elif widths[-1] > _TEXT:
@@ -68,7 +66,7 @@ def _abreast(table: Table, widths: list[int]) -> Iterator[list[int]]:
     piece: list[int] = []
     for _, group in itertools.groupby(columns, key=lambda column: table.head[column].partition("\n")[0]):
         more = list(group)
-        if piece and sum(widths[one] + _GAP for one in (*piece, *more)) > room:
+        if piece and sum(widths[one] + GAP for one in (*piece, *more)) > room:
             yield piece
             piece = []
         piece += more
