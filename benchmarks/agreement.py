@@ -2,9 +2,9 @@
 
     python benchmarks/agreement.py [--python BUILD ...] [--cells N] [--runs N] [--cpython FILE]
 
-The plain scripts know nothing of the lab's measuring (lab/experiments/_plain.py). They take turns of a fraction of a
-second with it in the same cells, so that all meet the same machine; each compares one worker with one for each CPU,
-threads and processes, which begin at the same time:
+The plain scripts know nothing of the lab's measuring (lab/cell/experiments/_internal/plain_scripts.py). They take turns
+of a fraction of a second with it in the same cells, so that all meet the same machine; each compares one worker with
+one for each CPU, threads and processes, which begin at the same time:
 
 - one counts what the workers do together in a given time, as the lab does;
 - one times the same work given to each. Where CPUs differ in speed, be it for a moment, the slowest sets its pace, and
@@ -27,15 +27,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import builds, containers, cpuset, engines, images, planner
+from lab import builds, containers, engines, images, planner
 from lab.builds import Build
-from lab.experiments import _plain
-from lab.experiments._measured import Measured, over
-from lab.experiments._rounds import ALONE
+from lab.cell.claims.estimates import Estimate, estimate, median, over_rounds
+from lab.cell.claims.measured import Measured, over
+from lab.cell.cpus import cpulist
+from lab.cell.experiments._internal import plain_scripts
+from lab.cell.measuring.rounds import ALONE
 from lab.model import Job
 from lab.records import read
 from lab.runner import conclude
-from lab.stats import Estimate, estimate, median, over_rounds
 from lab.verdicts import evidence_of
 
 #: Of each cell.
@@ -122,7 +123,7 @@ def joined(several: Iterable[Found]) -> Found:
 
 def show(title: str, found: Found) -> None:
     print(f"{title}, {len(found.turns)} turns")
-    for arm in _plain.ARMS:
+    for arm in plain_scripts.ARMS:
         compare(arm, found.turns)
     if found.functions:
         medians = sorted((median(values), name) for name, values in found.functions.items())
@@ -162,7 +163,7 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
         job = Job(
             session=session,
             cell=one,
-            experiments=(_plain.NAME,),
+            experiments=(plain_scripts.NAME,),
             seconds=SECONDS,
             width=0.01,
             experiment_deadline=3 * SECONDS,
@@ -172,12 +173,12 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
         outcome = engine.run(job, pieces.append)
     finally:
         engine.close()
-    evidence = evidence_of(_plain.NAME, conclude(one, read(outcome.stream or b"".join(pieces)), outcome))
+    evidence = evidence_of(plain_scripts.NAME, conclude(one, read(outcome.stream or b"".join(pieces)), outcome))
     rounds = evidence.rounds("round")
     turns: list[Turn] = []
     for number, said in enumerate(evidence.rounds("plain")):
-        mine = rounds[number * _plain.ROUNDS : (number + 1) * _plain.ROUNDS]
-        turns.append({arm: (speed_up(arm).values(mine), said[arm]) for arm in _plain.ARMS})
+        mine = rounds[number * plain_scripts.ROUNDS : (number + 1) * plain_scripts.ROUNDS]
+        turns.append({arm: (speed_up(arm).values(mine), said[arm]) for arm in plain_scripts.ARMS})
     return turns, one.cpus
 
 
@@ -188,7 +189,7 @@ def speed_up(arm: str) -> Measured:
 
 def of_cpython(image: str, cpus: Sequence[int], source: str) -> dict[str, list[float]]:
     """What each function of CPython's benchmark reached in a container on these CPUs, :data:`TIMES` times."""
-    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--cpuset-cpus", cpuset.render(cpus)]
+    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--cpuset-cpus", cpulist.render(cpus)]
     command += ["--entrypoint", "python3", image, "-c", CPYTHON, str(TIMES), *map(str, cpus)]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
     found: dict[str, list[float]] = json.loads(done.stdout)

@@ -12,9 +12,9 @@ import sys
 import time
 from typing import Any
 
-from lab.experiments._rounds import Arm, Crew, shuffler
-from lab.experiments.gil import arms_for, speed_up
-from lab.stats import median
+from lab.cell.claims.estimates import median
+from lab.cell.experiments.gil import arms_for, speed_up
+from lab.cell.measuring.rounds import Arm, Crew, shuffler
 
 LENGTHS = (0.005, 0.02, 0.05, 0.1)
 TURNS = 3

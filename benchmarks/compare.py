@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from lab import archive, comparison, sessions
+from lab.cell.claims.estimates import block_length, estimate
 from lab.comparison import Change, Number, Pair
 from lab.model import CellResult, Record, Session
-from lab.stats import block_length, estimate
 
 NUMBERS = 30
 SLOWER = 1.1

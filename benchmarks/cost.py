@@ -20,12 +20,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab import containers, planner, runner, units
+from lab.cell.claims.estimates import median, quantile
+from lab.cell.cpus import delivered
 from lab.engines import docker
 from lab.model import Job, Status
 from lab.progress import Plain
-from lab.stats import median, quantile
 from lab.store import SessionFolder
-from lab.worker import delivered
 
 REPEATS = 15
 CELLS = 4  # as a default run has

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab import hardware, machine_map, planner
+from lab.cell.cpus import topology as reader
 from lab.packing import Packer, Request, schedule
-from lab.worker import topology as reader
 from tests.machines import build, cores, machine
 
 REPEATS = 7

@@ -22,7 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lab.worker.channel import canonical
+from lab.cell.worker.record_writer import canonical
 
 #: So often each step is run.
 TIMES = 3

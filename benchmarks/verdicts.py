@@ -25,15 +25,15 @@ from typing import Any
 
 from lab import planner, units
 from lab.asked import choose_engine
+from lab.cell.claims.estimates import Estimate, estimate, median, ratio
+from lab.cell.claims.measured import Measured, over
+from lab.cell.experiments import load
+from lab.cell.experiments._internal.control import NEIGHBOURS, arms_for, disturb
+from lab.cell.experiments.gil import arms_for as gil_arms
+from lab.cell.measuring.rounds import ALONE, Arm, Crew, shuffler
 from lab.commands import selftest
-from lab.experiments import load
-from lab.experiments._control import NEIGHBOURS, arms_for, disturb
-from lab.experiments._measured import Measured, over
-from lab.experiments._rounds import ALONE, Arm, Crew, shuffler
-from lab.experiments.gil import arms_for as gil_arms
 from lab.interrupts import stopping
 from lab.model import CellResult, Status
-from lab.stats import Estimate, estimate, median, ratio
 from lab.store import SessionFolder
 from lab.telling import tell
 from lab.verdicts import evidence_of

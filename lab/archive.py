@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import cpuset, experiments, hardware, runner, sessions
+from lab import hardware, runner, sessions
+from lab.cell import experiments
+from lab.cell.cpus import cpulist
 from lab.errors import StoreError, UsageError
 from lab.model import Cell, CellResult, Machine, Outcome, Session, Status
 from lab.records import Reader
@@ -205,7 +207,7 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
 def _as_it_ran(cell: Cell, stored: Mapping[str, Any] | None, reader: Reader) -> Cell:
     """The cell on the CPUs that it was given: beside others it may have been on others than planned."""
     start = next((record.data for record in reader.records if record.kind == "start"), {})
-    cpus = tuple(stored["cpus"]) if stored else cpuset.parse(start.get("asked") or "")
+    cpus = tuple(stored["cpus"]) if stored else cpulist.parse(start.get("asked") or "")
     return dataclasses.replace(cell, cpus=cpus) if cpus else cell
 
 

@@ -143,7 +143,7 @@ def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozen
 def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
     """The experiments named, each once, in the order to run them; of no names those that are not extra, of ``all``
     every one. Raises UsageError for an unknown name."""
-    from lab import experiments
+    from lab.cell import experiments
 
     if not wanted:
         return tuple(experiments.usual())
@@ -153,7 +153,7 @@ def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
 
 def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
     """The experiments of these names, each once, in the order to run them. Raises UsageError for an unknown name."""
-    from lab import experiments
+    from lab.cell import experiments
 
     known = experiments.in_order()
     unknown = [name for name in wanted if name not in known]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab import build_columns, naming, units
-from lab.experiments.race_atlas import EXPERIMENT, renamed
+from lab.cell.experiments.race_atlas import EXPERIMENT, renamed
 from lab.model import CellResult, Session, Status
 from lab.table import Table
 

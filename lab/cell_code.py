@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.cell.experiments import module_of
+
 
 def cell_code(experiments: Iterable[str] | None = None) -> bytes:
     """A zip file of what runs inside a cell; the same bytes for the same source.
@@ -23,12 +25,9 @@ def cell_code(experiments: Iterable[str] | None = None) -> bytes:
 def _zipped(experiments: tuple[str, ...] | None) -> bytes:
     package = Path(__file__).resolve().parent
     if experiments is None:
-        files = [package / name for name in ("__init__.py", "cpuset.py", "effective.py", "stats.py")]
-        files += [file for name in ("worker", "experiments") for file in sorted((package / name).glob("*.py"))]
+        files = [package / "__init__.py", *sorted((package / "cell").rglob("*.py"))]
     else:
-        files = _needed(
-            package, ["worker.supervise", *(f"experiments.{name.replace('-', '_')}" for name in experiments)]
-        )
+        files = _needed(package, ["lab.cell.worker.supervisor", *map(module_of, experiments)])
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
@@ -41,7 +40,7 @@ def _zipped(experiments: tuple[str, ...] | None) -> bytes:
 _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: .*\n|\n)+", re.MULTILINE)
 
 #: An import of our own, as the code of a cell writes it; several names may stand in brackets.
-_IMPORT = re.compile(r"^ *from lab([.\w]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
+_IMPORT = re.compile(r"^ *from (lab[.\w]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 
 
 def _needed(package: Path, modules: Iterable[str]) -> list[Path]:
@@ -50,7 +49,7 @@ def _needed(package: Path, modules: Iterable[str]) -> list[Path]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        path = package.joinpath(*module.split("."))
+        path = package.parent.joinpath(*module.split("."))
         file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
         if file in found or not file.is_file():  # a name within a module is no module
             continue
@@ -58,5 +57,5 @@ def _needed(package: Path, modules: Iterable[str]) -> list[Path]:
         waiting.append(module.rpartition(".")[0])
         for within, bracketed, plain in _IMPORT.findall(_FOR_TYPES.sub("", file.read_text(encoding="utf-8"))):
             names = re.findall(r"\w+", (bracketed or plain).partition("#")[0])
-            waiting += [within[1:], *(f"{within}.{name}"[1:] for name in names)]
+            waiting += [within, *(f"{within}.{name}" for name in names)]
     return sorted(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lab.experiments._claims import Claim, Experiment, Facts
+from lab.cell.claims.claim import Claim, Experiment, Facts
 from lab.model import CellResult, Change, Judgement
 from lab.verdicts import facts_of
 

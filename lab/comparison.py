@@ -21,10 +21,10 @@ from enum import StrEnum
 from typing import TypeVar
 
 from lab import likeness, proofs, units
-from lab.experiments._claims import FEWEST_VALUES
-from lab.experiments._measured import Measured, of
+from lab.cell.claims.claim import FEWEST_VALUES
+from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.measured import Measured, of
 from lab.model import Cell, CellResult, Judgement, Session, Status
-from lab.stats import Estimate
 from lab.verdicts import evidence_of
 
 #: How often like sessions may be called different, all numbers together.

@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lab.experiments import gil
-from lab.experiments._claims import FEWEST_VALUES, Round, undisturbed
-from lab.experiments._measured import Measured, over
+from lab.cell.claims.claim import FEWEST_VALUES, Round, undisturbed
+from lab.cell.claims.estimates import Estimate, median
+from lab.cell.claims.measured import Measured, over
+from lab.cell.experiments import gil
 from lab.model import CellResult, Status
 from lab.scaling import Fit, Point, fit
-from lab.stats import Estimate, median
 from lab.verdicts import evidence_of
 
 #: Arms of the gil experiment, in the order in which a table shows them.

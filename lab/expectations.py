@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab import units, verdicts
 from lab.builds import Build, parse
-from lab.experiments._claims import Claim, Experiment, Facts
+from lab.cell.claims.claim import Claim, Experiment, Facts
 
 #: The builds to speak of: those with a GIL, and those without, each in the order of versions.
 WITH_GIL = ("3.9", "3.11", "3.12", "3.13", "3.14", "3.15")

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import cores, cpuset, experiments, runner, units
+from lab import cores, runner, units
+from lab.cell import experiments
+from lab.cell.cpus import cpulist
 from lab.model import Cell, CellResult, Machine, Outcome, Record, Session, Status
 from lab.records import Reader, read
 from lab.sessions import assemble
@@ -124,7 +126,7 @@ def _legible(cell: str, records: Sequence[Record]) -> bool:
 def _result(source: Source, reader: Reader, everything: int) -> CellResult:
     """What became of a cell. ``everything`` is the number of CPUs of the machine, as far as is known."""
     start = next((record.data for record in reader.records if record.kind == "start"), None)
-    size, asked = _size(source.cell), cpuset.parse(start.get("asked") or "") if start else ()
+    size, asked = _size(source.cell), cpulist.parse(start.get("asked") or "") if start else ()
     quota = start.get("quota") if start else None
     label = f"quota {quota:g}" if quota else "all" if size is None else str(size)
     seen = len(start["proof"]["affinity"]) if start else everything
@@ -133,7 +135,7 @@ def _result(source: Source, reader: Reader, everything: int) -> CellResult:
     status, reason = result.status, result.reason
     if status is Status.MEASURED and start and seen != cell.size:
         status = Status.TAINTED
-        reason = f"told to take {units.cpus(cell.size)}, it had {seen} ({cpuset.render(start['proof']['affinity'])})"
+        reason = f"told to take {units.cpus(cell.size)}, it had {seen} ({cpulist.render(start['proof']['affinity'])})"
     if source.running:
         status, reason = Status.PLANNED, "not to its end: it is still running"
     elif source.stream is None:
@@ -167,7 +169,7 @@ def _machine(readers: Sequence[Reader], image: str | None, details: Mapping[str,
     """The machine, as the cells saw it: the one that had no limit knows its CPUs, else the host's are all we know."""
     starts = [record.data for reader in readers for record in reader.records if record.kind == "start"]
     unlimited = [tuple(start["proof"]["affinity"]) for start in starts if start.get("wanted_cpus") is None]
-    hosts = [cpuset.parse(start["proof"]["host_cpus"] or "") for start in starts]
+    hosts = [cpulist.parse(start["proof"]["host_cpus"] or "") for start in starts]
     host = max(hosts, key=len, default=())
     return Machine(
         engine="compose",

@@ -1,4 +1,4 @@
-"""The CPUs of one machine and how they belong together, as data: what :mod:`lab.worker.topology` reads, in ids.
+"""The CPUs of one machine and how they belong together, as data: what :mod:`lab.cell.cpus.topology` reads, in ids.
 
 Pure, and below the model: a machine has a topology.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 
 #: The number of a NUMA node or a cache that the kernel does not tell of.
 UNKNOWN = -1
@@ -99,14 +99,14 @@ def from_stored(stored: Mapping[str, Any]) -> Topology:
 
 
 def from_reading(reading: Mapping[str, Any]) -> Topology:
-    """The topology that :func:`lab.worker.topology.read` describes. Raises ValueError, KeyError or TypeError where it
-    does not describe one."""
-    ids = cpuset.parse(reading["online"])
-    core = _places((min(cpus), cpus) for cpus in map(cpuset.parse, reading["cores"]))
-    package = _places((int(number), cpuset.parse(text)) for number, text in reading["packages"].items())
-    node = _places((int(number), cpuset.parse(text)) for number, text in reading["nodes"].items())
-    cache = _places((place, cpuset.parse(text)) for place, (_, text) in enumerate(reading["caches"]))
-    kind = _places((place, cpuset.parse(one["cpus"])) for place, one in enumerate(reading["kinds"]))
+    """The topology that :func:`lab.cell.cpus.topology.read` describes. Raises ValueError, KeyError or TypeError where
+    it does not describe one."""
+    ids = cpulist.parse(reading["online"])
+    core = _places((min(cpus), cpus) for cpus in map(cpulist.parse, reading["cores"]))
+    package = _places((int(number), cpulist.parse(text)) for number, text in reading["packages"].items())
+    node = _places((int(number), cpulist.parse(text)) for number, text in reading["nodes"].items())
+    cache = _places((place, cpulist.parse(text)) for place, (_, text) in enumerate(reading["caches"]))
+    kind = _places((place, cpulist.parse(one["cpus"])) for place, one in enumerate(reading["kinds"]))
     return Topology(
         cpus=tuple(
             Cpu(
@@ -121,9 +121,9 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
         ),
         kinds=tuple(Kind(name=str(one["name"]), speed=int(one["speed"])) for one in reading["kinds"]),
         cache_levels=tuple(int(level) for level, _ in reading["caches"]),
-        offline=cpuset.parse(reading["offline"]),
-        isolated=cpuset.parse(reading["isolated"]),
-        allowed=cpuset.parse(reading["allowed"]),
+        offline=cpulist.parse(reading["offline"]),
+        isolated=cpulist.parse(reading["isolated"]),
+        allowed=cpulist.parse(reading["allowed"]),
         model=str(reading["model"]),
     )
 

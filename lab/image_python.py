@@ -10,12 +10,11 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import answers
-from lab.answers import Answer
 from lab.containers import SESSION_LABEL, create, found, how_it_ended, kept_apart, remove_container, short, translated
 from lab.image_settings import ImageSettings
 from lab.model import Outcome
-from lab.worker.question import ARGUMENTS
+from lab.pythons import identity
+from lab.pythons.identity import ARGUMENTS, Answer
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -144,6 +143,6 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
             reason=how_it_ended(state, ended),
             stderr_tail=api.logs(made["Id"], stdout=False, stderr=True).decode(errors="replace"),
         )
-        return answers.read(api.logs(made["Id"], stdout=True, stderr=False)), outcome
+        return identity.read(api.logs(made["Id"], stdout=True, stderr=False)), outcome
     finally:
         remove_container(client, made["Id"])

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import builds, image_python
-from lab.answers import Answer
 from lab.builds import Build
 from lab.containers import found, pulled, short, translated
 from lab.errors import EngineError, ImageError, LabError, UsageError
+from lab.pythons.identity import Answer
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab.answers import Answer
 from lab.builds import OLDEST, Build, proven
 from lab.errors import CellError, EngineError, UsageError
 from lab.programs import NAME, Broken, ask
+from lab.pythons.identity import Answer
 
 _AT_A_TIME = 8
 _MOST_TOLD = 3

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 
 #: What has room in every terminal, in characters, and what stands between two columns of a table.
-WIDTH, GAP = 80, 2
+WIDTH = 80
+GAP = 2
 #: In a narrower one lines are this long all the same.
 NARROWEST = 40
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab import build_columns, claim_tables, cpuset, naming, proofs, units
+from lab import build_columns, claim_tables, naming, proofs, units
+from lab.cell.cpus import cpulist
 from lab.model import CellResult, Session, Status
 from lab.table import Table
 
@@ -27,7 +28,7 @@ def limits(session: Session) -> Table:
         outside = result.outcome.outside if result.outcome else None
         reported = "-"
         if outside is not None:
-            set_for_it = cpuset.parse(outside.get("cpuset") or outside.get("affinity") or "")
+            set_for_it = cpulist.parse(outside.get("cpuset") or outside.get("affinity") or "")
             reported = _limit(set_for_it, outside.get("quota_cpus")) or "none"
         inside = _limit(result.proof["affinity"], proofs.quota(result.proof))
         three = (proofs.parallelism(result.proof), proofs.rate(result.proof), proofs.delivered(result))
@@ -52,7 +53,7 @@ _PRD = (
 
 def _limit(cpus: Sequence[int], quota_cpus: float | None) -> str:
     """A limit for a column: CPU ids, a quota, or both; empty for none."""
-    parts = (ids(cpuset.render(cpus)), "" if quota_cpus is None else f"quota {quota_cpus:g}")
+    parts = (ids(cpulist.render(cpus)), "" if quota_cpus is None else f"quota {quota_cpus:g}")
     return ",\n".join(filter(None, parts))
 
 
@@ -109,7 +110,7 @@ def pool(session: Session) -> Table:
             if record.kind == "observation" and record.data["name"] == "default workers"
         ]
         numbers = [
-            len(cpuset.parse(proof["host_cpus"])) if proof["host_cpus"] else None,
+            len(cpulist.parse(proof["host_cpus"])) if proof["host_cpus"] else None,
             proof["cpu_count"],
             proof["process_cpu_count"],
             len(proof["affinity"]),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from lab import cpuset, units
+from lab import units
+from lab.cell.cpus import cpulist
 from lab.hardware import UNKNOWN, Cpu, Topology
 
 WIDTH = 80
@@ -109,7 +110,7 @@ def _marks(topology: Topology) -> list[str]:
 def _ids(cpus: Iterable[int]) -> str:
     """A list of CPU ids, cut after a line's worth of them."""
     ids = sorted(cpus)
-    text = cpuset.render(ids)
+    text = cpulist.render(ids)
     if len(text) <= _LONGEST_LIST:
         return text
     return f"{text[:_LONGEST_LIST].rpartition(',')[0]},… ({len(ids)} of them)"

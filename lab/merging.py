@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lab import builds, changes, likeness, naming, planner
+from lab.cell.experiments import load
 from lab.errors import UsageError
-from lab.experiments import load
 from lab.model import Cell, CellResult, Machine, Session, Status
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab import cpuset, units
+from lab import units
+from lab.cell.cpus import cpulist
 from lab.model import Cell
 
 
@@ -16,7 +17,7 @@ def limit_words(cell: Cell) -> str:
 
 def full_words(cell: Cell) -> str:
     """All that tells a cell apart: ``Python 3.13t, 2 CPUs (0-1), quota 1.5, machine 1``."""
-    where = f" ({cpuset.render(cell.cpus)})" if cell.cpus and cell.pinned else ""
+    where = f" ({cpulist.render(cell.cpus)})" if cell.cpus and cell.pinned else ""
     build = f"Python {cell.build}" if cell.build else ""
     return _joined(build, _cpus(cell) + where, _quota(cell), cell.machine)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lab import atlas, build_columns, cores, naming, units
+from lab.cell.claims.estimates import Estimate
 from lab.limit_tables import word
 from lab.model import CellResult, Judgement, Quantity, Session
-from lab.stats import Estimate
 from lab.table import Table
 
 #: What stands under a number in a column of its build.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import topology
-from lab.worker import cgroups, host
+from lab.cell.cpus import cgroups, host
 
 #: Where Docker's command line looks for its plugins (its documentation, "CLI plugins"), after the user's own folder.
 _PLUGINS = (

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab import packing, placement, runner, sentinel
+from lab.cell.experiments._internal import companion
+from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
-from lab.experiments import _companion, _sentinel
 from lab.hardware import Topology
 from lab.model import Cell, CellResult, Job, Record
 from lab.store import SessionFolder
@@ -122,8 +123,8 @@ def check(engine: Engine, topology: Topology, base: Job, folder: SessionFolder, 
         cores.setdefault(topology.by_id[cpu].core, cpu)
     first, *others = cores.values()
     cells = (
-        Cell(id=_sentinel.NAME, label="sentinel", size=1, cpus=(first,), build=base.cell.build),
-        Cell(id=_companion.NAME, label="companion", size=len(others), cpus=tuple(others), build=base.cell.build),
+        Cell(id=sentinel_experiment.NAME, label="sentinel", size=1, cpus=(first,), build=base.cell.build),
+        Cell(id=companion.NAME, label="companion", size=len(others), cpus=tuple(others), build=base.cell.build),
     )
     jobs = [
         replace(base, cell=cell, experiments=(cell.id,), seconds=SENTINEL_SECONDS + extra)

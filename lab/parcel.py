@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab import sessions
+from lab.cell.worker.record_writer import SCHEMA
 from lab.model import CellResult, Session
-from lab.worker.channel import SCHEMA
 
 #: The oldest time that a zip can hold: the same session makes the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -35,7 +35,8 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def lines(result: CellResult) -> bytes:
-    """The records of a cell, byte for byte as the worker wrote them (:meth:`lab.worker.channel.Channel.emit`)."""
+    """The records of a cell, byte for byte as the worker wrote them
+    (:meth:`lab.cell.worker.record_writer.Channel.emit`)."""
     found = (
         {
             "schema": SCHEMA,

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 from lab.hardware import UNKNOWN, Cpu, Topology
 
 #: Free threads of one physical core, ascending.
@@ -200,7 +200,7 @@ def notes(topology: Topology, choice: Choice) -> tuple[str, ...]:
     """What a cell on these CPUs has to say of them, a sentence each; nothing where they are equal cores, close by."""
     found = []
     if choice.siblings:
-        shown = "; ".join(cpuset.render(core) for core in choice.siblings[:4])
+        shown = "; ".join(cpulist.render(core) for core in choice.siblings[:4])
         more = f" and {len(choice.siblings) - 4} more" if len(choice.siblings) > 4 else ""
         where = "a core" if len(choice.siblings) == 1 else f"{len(choice.siblings)} cores"
         found.append(f"SMT siblings share {where}: CPUs {shown}{more}")
@@ -208,17 +208,17 @@ def notes(topology: Topology, choice: Choice) -> tuple[str, ...]:
         of_kind = ((topology.kinds[kind].name, {*topology.kind(kind)} & {*choice.cpus}) for kind in choice.kinds)
         found.append(
             f"cores of {len(choice.kinds)} kinds: "
-            + ", ".join(f"{name or 'kind'} {cpuset.render(cpus)}" for name, cpus in of_kind)
+            + ", ".join(f"{name or 'kind'} {cpulist.render(cpus)}" for name, cpus in of_kind)
         )
     if len(choice.nodes) > 1:
-        found.append(f"spans {len(choice.nodes)} NUMA nodes: {cpuset.render(choice.nodes)}")
+        found.append(f"spans {len(choice.nodes)} NUMA nodes: {cpulist.render(choice.nodes)}")
     elif len(choice.packages) > 1:
-        found.append(f"spans {len(choice.packages)} packages: {cpuset.render(choice.packages)}")
+        found.append(f"spans {len(choice.packages)} packages: {cpulist.render(choice.packages)}")
     elif len(choice.caches) > 1:
         found.append(f"spans {len(choice.caches)} last-level caches")
     if choice.isolated:
         found.append(
-            f"isolated from the scheduler (isolcpus): CPUs {cpuset.render(choice.isolated)}; it moves nothing to them"
+            f"isolated from the scheduler (isolcpus): CPUs {cpulist.render(choice.isolated)}; it moves nothing to them"
         )
     return tuple(found)
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lab import builds, cpuset, hardware, placement, units
+from lab import builds, hardware, placement, units
+from lab.cell.cpus import cpulist
 from lab.errors import UsageError
 from lab.hardware import Topology
 from lab.model import Cell
@@ -47,7 +48,7 @@ def _ids(text: str) -> tuple[int, ...]:
     try:
         if not re.fullmatch("[0-9, -]*[0-9][0-9, -]*", listed) or re.search("[0-9]{7}", listed):
             raise ValueError(f"{listed[:20]!r} is not a list of CPU ids below 1000000")
-        return cpuset.parse(listed)
+        return cpulist.parse(listed)
     except ValueError as error:
         raise UsageError(
             f"--cpus {text[:40]!r}: {error}; give CPU ids such as 0-3,8 or ids:3, or numbers of CPUs such as 1,2,all"
@@ -110,9 +111,9 @@ def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
         ([cpu for cpu in ids if cpu in topology.by_id and cpu not in allowed], "not ours to use"),
     ):
         if wrong:
-            which = f"CPU {wrong[0]} is" if len(wrong) == 1 else f"CPUs {cpuset.render(wrong)} are"
-            have = cpuset.render(topology.allowed)
-            raise UsageError(f"--cpus {cpuset.render(ids)}: {which} {what}; choose from {have}")
+            which = f"CPU {wrong[0]} is" if len(wrong) == 1 else f"CPUs {cpulist.render(wrong)} are"
+            have = cpulist.render(topology.allowed)
+            raise UsageError(f"--cpus {cpulist.render(ids)}: {which} {what}; choose from {have}")
     return ids
 
 

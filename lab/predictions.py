@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab import build_columns, cores, units
+from lab.cell.claims.estimates import Estimate
 from lab.errors import UsageError
 from lab.model import Cell, CellResult, Session
-from lab.stats import Estimate
 from lab.table import Table
 
 #: A number predicted within this share of the measured one is right, also where the interval is narrower.

@@ -11,10 +11,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import answers
-from lab.answers import Answer
 from lab.builds import Build
-from lab.worker.question import ARGUMENTS
+from lab.pythons import identity
+from lab.pythons.identity import ARGUMENTS, Answer
 
 #: What an interpreter is called.
 NAME = re.compile(r"(?P<kind>python|pypy)((?P<major>\d)(\.(?P<minor>\d+))?(?P<threads>t?))?")
@@ -54,7 +53,7 @@ def _by_name(name: re.Match[str]) -> Build:
 
 
 def ask(path: str) -> Answer | Broken:
-    """What a program says to :mod:`lab.worker.question`, or how it failed to answer as a Python does.
+    """What a program says to :mod:`lab.cell.worker.question`, or how it failed to answer as a Python does.
 
     Whatever it is, it gets a few seconds, no input, and cannot break the lab.
     """
@@ -75,7 +74,7 @@ def ask(path: str) -> Answer | Broken:
     except (OSError, ValueError) as error:
         return Broken(path=path, reason=_not_started(path, error), ran=False)
     code = process.returncode
-    return answers.read(output) or Broken(path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM)
+    return identity.read(output) or Broken(path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM)
 
 
 def _not_started(path: str, error: OSError | ValueError) -> str:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lab import naming, units
-from lab.experiments import load
+from lab.cell.experiments import load
 from lab.model import Cell, CellResult, Record, Status
 from lab.telling import tell
 

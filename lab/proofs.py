@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 from lab.model import CellResult
 
 #: What must not change while a cell runs, as far as it was looked at again. Counters such as throttling may.
@@ -20,19 +20,19 @@ def taints(result: CellResult) -> tuple[str, ...]:
     asked = result.cell.cpus
     reasons = []
     if asked and tuple(before["affinity"]) != asked:
-        reasons.append(f"asked for CPUs {cpuset.render(asked)}, inside saw {cpuset.render(before['affinity'])}")
+        reasons.append(f"asked for CPUs {cpulist.render(asked)}, inside saw {cpulist.render(before['affinity'])}")
     if result.pinned_by == "engine" and asked and result.outcome:
         reported = result.outcome.outside.get("cpuset")
-        if reported is not None and cpuset.parse(reported) != asked:
-            reasons.append(f"asked for CPUs {cpuset.render(asked)}, the engine says it set {reported or 'none'}")
+        if reported is not None and cpulist.parse(reported) != asked:
+            reasons.append(f"asked for CPUs {cpulist.render(asked)}, the engine says it set {reported or 'none'}")
         seen = before.get("cpuset_effective")
-        if seen and cpuset.parse(seen) != asked:
-            reasons.append(f"asked for CPUs {cpuset.render(asked)}, the control group has {seen}")
+        if seen and cpulist.parse(seen) != asked:
+            reasons.append(f"asked for CPUs {cpulist.render(asked)}, the control group has {seen}")
         reasons.extend(str(text) for text in result.outcome.outside.get("warnings", ()) if "cpuset" in text.lower())
     reasons.extend(_of_the_quota(result, before))
     affinity = result.outcome.outside.get("affinity") if result.outcome else None
-    if affinity is not None and asked and cpuset.parse(affinity) != asked:
-        reasons.append(f"asked for CPUs {cpuset.render(asked)}, from outside the affinity was {affinity}")
+    if affinity is not None and asked and cpulist.parse(affinity) != asked:
+        reasons.append(f"asked for CPUs {cpulist.render(asked)}, from outside the affinity was {affinity}")
     if after:
         reasons.extend(_changes(before, after))
     return tuple(reasons)

@@ -1,8 +1,8 @@
 """Reading a cell's stream of records: bytes in, records and faults out. Pure.
 
-The writing side is :mod:`lab.worker.channel`. A stream is whole when its sequence numbers run from 0 without a gap or
-a repeat and its last record, of kind ``end``, carries the right count and hash; whatever came is kept either way.
-"""
+The writing side is :mod:`lab.cell.worker.record_writer`. A stream is whole when its sequence numbers run from 0 without
+a gap or a repeat and its last record, of kind ``end``, carries the right count and hash; whatever came is kept either
+way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from lab.cell.worker.record_writer import LONGEST_RECORD, SCHEMA, canonical
 from lab.model import Record
-from lab.worker.channel import LONGEST_RECORD, SCHEMA, canonical
 
 #: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
 _HOLDS: dict[str, dict[str, Any]] = {

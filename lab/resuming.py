@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import archive, containers, cpuset, likeness, store
+from lab import archive, containers, likeness, store
+from lab.cell.cpus import cpulist
 from lab.errors import EngineError, UsageError
 from lab.likeness import Difference
 from lab.model import Cell, CellResult, Machine, Status
@@ -112,7 +113,7 @@ def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False
     if lacking and machine.cpus:
         found = likeness.of_machines(past.machine, machine)
         raise UsageError(
-            f"{past.folder.name} cannot go on here, its cells need CPUs {cpuset.render(lacking)}, which are not ours:"
+            f"{past.folder.name} cannot go on here, its cells need CPUs {cpulist.render(lacking)}, which are not ours:"
             f" it had {'; '.join(map(str, found))}; {anew}"
         )
     if builds:

@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.stats import Estimate, estimate, median, quantile
+from lab.cell.claims.estimates import Estimate, estimate, median, quantile
 
 #: The Universal Scalability Law takes so many points, and these either reach so many CPUs or are so narrow (the
 #: half-width of each one's interval, as a share of its value).

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab import units
-from lab.experiments import _companion, _sentinel
-from lab.experiments._claims import estimate_or_none, undisturbed
+from lab.cell.claims.claim import estimate_or_none, undisturbed
+from lab.cell.claims.estimates import Estimate
+from lab.cell.experiments._internal import sentinel as sentinel_experiment
+from lab.cell.experiments._internal.companion import NAME as COMPANION
 from lab.model import CellResult, Status
-from lab.stats import Estimate
 from lab.verdicts import evidence_of
 
 #: The most that a cell's speed may differ from what it is alone, as a share.
@@ -29,13 +30,13 @@ def judge(sentinel: CellResult, companion: CellResult) -> Packing:
     for result in (sentinel, companion):
         if result.status is not Status.MEASURED:
             return Packing(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
-    spans = evidence_of(_companion.NAME, companion)
+    spans = evidence_of(COMPANION, companion)
     begun, ended = (max(spans.all(name), default=0.0) for name in ("busy from", "busy until"))
-    rounds = evidence_of(_sentinel.NAME, sentinel).rounds("round")
+    rounds = evidence_of(sentinel_experiment.NAME, sentinel).rounds("round")
     good = [
         one
         for one in undisturbed(rounds, "alone", "packed")
-        if begun <= one["clock"]["began"] and one["clock"]["began"] + 2 * _sentinel.PHASE_SECONDS <= ended
+        if begun <= one["clock"]["began"] and one["clock"]["began"] + 2 * sentinel_experiment.PHASE_SECONDS <= ended
     ]
     speed = estimate_or_none([one["packed"]["rate"] / one["alone"]["rate"] for one in good if one["alone"]["rate"]])
     if speed is None:

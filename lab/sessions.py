@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab import __version__, changes, proofs, verdicts
-from lab.experiments import load
+from lab.cell.experiments import load
 from lab.gates import FailOn
 from lab.model import Cell, CellResult, Machine, Session, Status, Verdict
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lab import atlas, build_columns, claim_tables, cpuset, limit_tables, naming, number_tables, predictions, units
+from lab import atlas, build_columns, claim_tables, limit_tables, naming, number_tables, predictions, units
+from lab.cell.cpus import cpulist
 from lab.model import CellResult, Session, Verdict
 from lab.table import Table
 
@@ -78,7 +79,7 @@ def headline(session: Session) -> tuple[str, ...]:
         on = f"engine {engine}, Python {each}"
     return (
         on,
-        f"machine: {units.cpus(len(machine.cpus))} ({limit_tables.ids(cpuset.render(machine.cpus))}), {kernel}",
+        f"machine: {units.cpus(len(machine.cpus))} ({limit_tables.ids(cpulist.render(machine.cpus))}), {kernel}",
         f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
     )
 

@@ -1,18 +1,18 @@
 """The CPUs of the machine below a folder, read from the files in which its kernel describes them.
 
-The reader itself is :mod:`lab.worker.topology`, which also runs behind a probe; here is what only a host has to decide.
-"""
+The reader itself is :mod:`lab.cell.cpus.topology`, which also runs behind a probe; here is what only a host has to
+decide."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from lab import cpuset, hardware
+from lab import hardware
+from lab.cell.cpus import cgroups, cpulist
+from lab.cell.cpus import topology as reader
 from lab.errors import UsageError
 from lab.hardware import Topology
-from lab.worker import cgroups
-from lab.worker import topology as reader
 
 _HERE = Path("/")
 
@@ -42,6 +42,6 @@ def _ours() -> tuple[int, ...] | None:
 
 def _theirs(root: Path) -> tuple[int, ...] | None:
     try:
-        return cpuset.parse(cgroups.own_cpus(str(root)) or "") or None
+        return cpulist.parse(cgroups.own_cpus(str(root)) or "") or None
     except ValueError:
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lab import cpuset, proofs, units
-from lab.experiments._claims import Claim, Evidence, Experiment, Facts, Finding
+from lab import proofs, units
+from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts, Finding
+from lab.cell.cpus import cpulist
 from lab.model import CellResult, Judgement, Quantity, Status, Verdict
 
 
@@ -50,7 +51,7 @@ def _number(text: object) -> int | None:
 def _ids(text: str | None) -> set[int]:
     """The ids in a kernel list; none where a kernel wrote something else."""
     try:
-        return set(cpuset.parse(text or ""))
+        return set(cpulist.parse(text or ""))
     except ValueError:
         return set()
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lab import runner, verdicts
+from lab.cell.experiments import load
 from lab.cell_code import cell_code
 from lab.engines import Engine, command
-from lab.experiments import load
 from lab.model import Cell, CellResult, Job, Judgement, Outcome, Record
 from lab.records import Reader, read
 
@@ -32,10 +32,10 @@ _MARKER = "MULTICORE_LAB_TEST"
 
 _EXPERIMENT = """\
 import os, signal, sys, threading, time
-from lab.experiments._claims import Experiment
+from lab.cell.claims.claim import Experiment
 
 
-def run(voice):
+def run(recorder):
 {body}
 
 
@@ -44,16 +44,16 @@ EXPERIMENT = Experiment(name={name!r}, summary="", method="", watch="", run=run,
 
 
 def experiment(name: str, body: str) -> str:
-    """The source of an experiment whose ``run(voice)`` does this."""
+    """The source of an experiment whose ``run(recorder)`` does this."""
     return _EXPERIMENT.format(name=name, body=textwrap.indent(textwrap.dedent(body).strip(), "    "))
 
 
 def code_with(experiments: Mapping[str, str]) -> bytes:
-    """The cell's real code with further experiments in it: name -> the body of its ``run(voice)``."""
+    """The cell's real code with further experiments in it: name -> the body of its ``run(recorder)``."""
     memory = io.BytesIO(cell_code())
     with zipfile.ZipFile(memory, "a") as archive:
         for name, body in experiments.items():
-            archive.writestr(f"lab/experiments/{name}.py", experiment(name, body))
+            archive.writestr(f"lab/cell/experiments/{name}.py", experiment(name, body))
     return memory.getvalue()
 
 

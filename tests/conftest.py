@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hypothesis
 import pytest
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 from lab.containers import SESSION_LABEL, client_for_this_environment
 from lab.engines.docker import OWN_IMAGES
 from lab.errors import EngineError
@@ -106,7 +106,7 @@ def compose_settings(engine: DockerClient) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def engine_cpus(compose_settings: dict[str, str]) -> tuple[int, ...]:
     """The engine's CPU ids."""
-    return cpuset.parse(compose_settings["LAB_CPUSET_ALL"])
+    return cpulist.parse(compose_settings["LAB_CPUSET_ALL"])
 
 
 def skip_or_fail(why: str) -> NoReturn:

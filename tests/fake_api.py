@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 from lab.containers import CELL_LABEL
 from tests import scripts
 
@@ -236,7 +236,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, {"message": f"No such image: {body['Image']}"})
             return
         cell = _cell(body)
-        cpus = cpuset.parse(body["HostConfig"].get("CpusetCpus") or "") or CPUS
+        cpus = cpulist.parse(body["HostConfig"].get("CpusetCpus") or "") or CPUS
         play = engine.cells.get(cell) or (engine.plays(cell, cpus) if CELL_LABEL in body["Labels"] else Play())
         number = f"{next(engine.numbers):064x}"
         engine.containers[number] = Container(name, body, play)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lab.experiments import load
-from lab.experiments._claims import CONFIRMED, REFUTED, Evidence, Facts, Finding, Round
-from lab.experiments._measured import CAPACITY
+from lab.cell.claims.claim import CONFIRMED, REFUTED, Evidence, Facts, Finding, Round
+from lab.cell.claims.measured import CAPACITY
+from lab.cell.experiments import load
 from tests import scripts
 
 #: A cell with two cores to itself.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab import cpuset, hardware
+from lab import hardware
+from lab.cell.cpus import cpulist
+from lab.cell.cpus import topology as reader
 from lab.hardware import Cpu, Kind, Topology
-from lab.worker import topology as reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +74,13 @@ def files(made: Machine) -> dict[str, str]:
     """The machine's tree: path -> text."""
     off = {*made.offline}
     everyone = sorted(cpu for core in made.cores for cpu in core.cpus)
-    shown: Callable[[Collection[int]], str] = mask if made.masks else cpuset.render
+    shown: Callable[[Collection[int]], str] = mask if made.masks else cpulist.render
     suffix = "" if made.masks else "_list"
     cpus = "sys/devices/system/cpu"
     found = {f"{cpus}/kernel_max": "1023"}
     if not made.masks:
-        found |= {f"{cpus}/online": cpuset.render(made.online), f"{cpus}/present": cpuset.render(everyone)}
-        found |= {f"{cpus}/offline": cpuset.render(off), f"{cpus}/isolated": cpuset.render(made.isolated)}
+        found |= {f"{cpus}/online": cpulist.render(made.online), f"{cpus}/present": cpulist.render(everyone)}
+        found |= {f"{cpus}/offline": cpulist.render(off), f"{cpus}/isolated": cpulist.render(made.isolated)}
     caches, nodes, units = _members(made, "cache"), _members(made, "node"), _members(made, "unit")
     for core in made.cores:
         threads = {*core.cpus} - off
@@ -109,7 +110,7 @@ def files(made: Machine) -> dict[str, str]:
     for node, members in nodes.items():
         found[f"sys/devices/system/node/node{node}/" + ("cpumap" if made.masks else "cpulist")] = shown(members)
     for unit, members in units.items():
-        found[f"sys/devices/{unit}/cpus"] = cpuset.render(members)
+        found[f"sys/devices/{unit}/cpus"] = cpulist.render(members)
     return {**found, **(made.extra or {})}
 
 

@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab import cpuset, planner, runner, sessions
+from lab import planner, runner, sessions
+from lab.cell.cpus import cpulist
+from lab.cell.experiments.gil import CROWD, arms_for
+from lab.cell.experiments.switching import INTERVALS
+from lab.cell.worker.record_writer import Channel
 from lab.engines import Sink
-from lab.experiments.gil import CROWD, arms_for
-from lab.experiments.switching import INTERVALS
 from lab.model import Cell, CellResult, Job, Machine, Outcome, Session, Status
 from lab.records import read
-from lab.worker.channel import Channel
 
-#: What an experiment says: (kind, data), as :class:`lab.experiments._voice.Voice` sends it.
+#: What an experiment says: (kind, data), as :class:`lab.cell.claims.recorder.Recorder` sends it.
 Said = tuple[str, dict[str, Any]]
 
 
@@ -51,11 +52,11 @@ def proof(cpus: Sequence[int], host_cpus: int = 2, quota: float | None = None) -
         "folder": "/sys/fs/cgroup/cpu",
     }
     return {
-        "host_cpus": cpuset.render(range(host_cpus)),
+        "host_cpus": cpulist.render(range(host_cpus)),
         "cpu_count": host_cpus,
         "process_cpu_count": len(cpus),
         "affinity": list(cpus),
-        "cpuset_effective": cpuset.render(cpus),
+        "cpuset_effective": cpulist.render(cpus),
         "cgroup_version": 1,
         "quotas": [level] if quota else [],
         "pool_size": len(cpus),
@@ -114,7 +115,7 @@ def stream(
 
 def result(cell: Cell, raw: bytes, cpuset_set: str | None = None) -> CellResult:
     """What the runner makes of a cell that emitted this."""
-    reported = cpuset.render(cell.cpus) if cpuset_set is None else cpuset_set
+    reported = cpulist.render(cell.cpus) if cpuset_set is None else cpuset_set
     return runner.conclude(cell, read(raw), Outcome(exit_code=0, outside={"cpuset": reported, "warnings": []}))
 
 

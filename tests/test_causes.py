@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from lab.experiments._claims import INCONCLUSIVE, REFUTED, Facts, Finding, Round
-from lab.experiments._measured import CAPACITY, LEAST_CAPACITY, MOST_INFLATION, causes_of, inflation
-from lab.experiments.gil import CROWD
+from lab.cell.claims.claim import INCONCLUSIVE, REFUTED, Facts, Finding, Round
+from lab.cell.claims.measured import CAPACITY, LEAST_CAPACITY, MOST_INFLATION, causes_of, inflation
+from lab.cell.experiments.gil import CROWD
 from tests.gil_rounds import PARALLEL, PINNED, PLAIN, changed, delivered, gil, gil_rounds
 
 

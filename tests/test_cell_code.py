@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lab
-from lab import experiments
+from lab.cell import experiments
 from lab.cell_code import cell_code
 
 PACKAGE = Path(lab.__file__).parent
@@ -45,7 +45,7 @@ def imported(source: str) -> set[str]:
 @pytest.mark.parametrize("name", experiments.names())
 def test_an_experiment_is_shipped_with_all_that_it_imports(name: str) -> None:
     shipped = files(cell_code([name]))
-    assert f"lab/experiments/{name.replace('-', '_')}.py" in shipped
+    assert f"lab/cell/experiments/{name.replace('-', '_')}.py" in shipped
     for file, source in shipped.items():
         assert imported(source) <= shipped.keys(), file
 
@@ -54,14 +54,17 @@ def test_an_experiment_is_shipped_with_all_that_it_imports(name: str) -> None:
 def test_an_experiment_loads_from_what_is_shipped(name: str, tmp_path: Path) -> None:
     archive = tmp_path / "cell.zip"
     archive.write_bytes(cell_code([name]))
-    source = f"import sys; sys.path.insert(0, {str(archive)!r}); from lab.worker import child; child.load({name!r})"
+    source = (
+        f"import sys; sys.path.insert(0, {str(archive)!r}); from lab.cell.worker import experiment_process;"
+        f" experiment_process.load({name!r})"
+    )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_other_experiments_are_not_shipped() -> None:
     shipped = files(cell_code(["pool"]))
-    assert "lab/experiments/gil.py" not in shipped
+    assert "lab/cell/experiments/gil.py" not in shipped
     assert "lab/commands/run.py" not in shipped
     assert shipped.keys() < files(cell_code()).keys()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab import proofs
-from lab.worker import cgroups
+from lab.cell.cpus import cgroups
 from tests.kernel_trees import V1_CPUSET, V2, hybrid, mounts, quotas, tree, v2
 
 

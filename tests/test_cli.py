@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from lab import commands, cpuset, engines
+from lab import commands, engines
+from lab.cell.cpus import cpulist
+from lab.cell.experiments import usual
 from lab.cli import parser
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, LabError
-from lab.experiments import usual
 from lab.model import Job, Machine, Outcome
 from tests import scripts
 from tests.scripts import Said
@@ -71,7 +72,7 @@ def cell(
         heard = heard or {"pipe": scripts.pipe()}
         wanted = {name: heard[name] for name in job.experiments if name in heard}
         sink(scripts.stream(job.cell.id, job.cell.cpus, wanted, **script))
-        outside = {"cpuset": cpuset.render(job.cell.cpus) if reported is None else reported, "warnings": []}
+        outside = {"cpuset": cpulist.render(job.cell.cpus) if reported is None else reported, "warnings": []}
         return Outcome(exit_code=0, reason=reason, outside=outside)
 
     return play

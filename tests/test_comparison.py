@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lab import comparison, likeness
+from lab.cell.claims.estimates import Estimate
 from lab.comparison import Change
 from lab.model import Session
-from lab.stats import Estimate
 from tests import scripts
 
 Round = dict[str, dict[str, Any]]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lab import engines
+from lab.cell.worker import build_info
 from lab.engines.docker import connect
-from lab.worker import compiled
 
 #: As in a Makefile of CPython 3.13.
 KNOWN: dict[str, Any] = {
@@ -39,12 +39,12 @@ KNOWN: dict[str, Any] = {
     ids=["usual", "no GIL", "debug", "the last -O counts", "-Og", "not a level", "LTO", "PGO", "nothing recorded"],
 )
 def test_what_the_makefile_says_is_read(changed: dict[str, Any], expected: dict[str, Any]) -> None:
-    found = compiled._from({**KNOWN, **changed})
+    found = build_info._from({**KNOWN, **changed})
     assert {name: found[name] for name in expected} == expected
 
 
 def test_long_flags_leave_room_in_the_record() -> None:
-    found = compiled._from({**KNOWN, "CONFIG_ARGS": "'-x' " * 5000, "PY_CFLAGS": "-g " * 5000})
+    found = build_info._from({**KNOWN, "CONFIG_ARGS": "'-x' " * 5000, "PY_CFLAGS": "-g " * 5000})
     assert len(json.dumps(found)) < 4096
 
 
@@ -53,7 +53,7 @@ def test_without_its_makefile_a_python_still_says_the_rest(monkeypatch: pytest.M
         raise ModuleNotFoundError("No module named '_sysconfigdata__linux_'")
 
     monkeypatch.setattr(sysconfig, "get_config_vars", missing)
-    found = compiled.describe()
+    found = build_info.describe()
     assert found["gil_at_build"] is ("t" not in sys.abiflags)
     assert found["optimisation"] is None
 
@@ -65,7 +65,7 @@ def test_the_probe_of_the_local_engine_says_how_this_python_was_compiled() -> No
     finally:
         engine.close()
     assert isinstance(found, dict)
-    assert found == compiled.describe()
+    assert found == build_info.describe()
 
 
 @pytest.mark.engine

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import containers, cpuset
+from lab import containers
+from lab.cell.cpus import cpulist
 from lab.engines import docker
 from lab.model import Cell
 from tests.compose_project import LONG, Project, lab, project_with
@@ -103,9 +104,9 @@ def test_gather_finds_the_same_after_the_containers_have_ended(ended: Project, e
     assert document["session"]["host"]["cpus"] == list(engine_cpus)
     for cell, (service, size) in zip(document["cells"], SIZES.items(), strict=True):
         assert cell["id"] == service
-        asked = cpuset.parse(ended.settings.get(f"LAB_CPUSET_{size or 'ALL'}", ""))
+        asked = cpulist.parse(ended.settings.get(f"LAB_CPUSET_{size or 'ALL'}", ""))
         assert tuple(cell["cpus"]) == asked
-        assert cpuset.parse(cell["proof"]["engine"]["cpuset"]) == asked
+        assert cpulist.parse(cell["proof"]["engine"]["cpuset"]) == asked
         assert cell["pinned_by"] == expected_pin(ended, size, engine_cpus)
         there = len(engine_cpus) if size is None else size
         assert cell["status"] == ("measured" if there <= len(engine_cpus) else "unavailable")
@@ -229,7 +230,7 @@ def test_the_image_of_the_cells_has_the_standard_library_only(
     compose_settings: dict[str, str], engine: DockerClient
 ) -> None:
     program = (
-        "import importlib.util as find, lab.worker.service, lab.stats\n"
+        "import importlib.util as find, lab.cell.worker.compose_service, lab.cell.claims.estimates\n"
         "print([name for name in ('docker', 'tabulate', 'rich', 'lab.runner', 'lab.model') if find.find_spec(name)])"
     )
     done = engine.containers.run(

@@ -13,29 +13,20 @@ from pathlib import Path
 import pytest
 
 from lab import cli, commands
+from lab.cell.cpus import delivered
+from lab.cell.cpus.delivered import Delivered, Explanation, explain
+from lab.cell.cpus.effective import EffectiveCpus, Quota
+from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
 from lab.commands import cpus
-from lab.effective import EffectiveCpus, Limit
-from lab.roundings import ROUNDINGS, workers
-from lab.worker import delivered
-from lab.worker.delivered import Delivered, Verdict, explain
 from tests.terminal import Lab
 from tests.test_contract import PACKAGE, imported, inside_annotations, pythons
 
-#: Everything that runs on Python 3.9 outside of a cell.
+#: Everything that runs on Python 3.9 outside of a cell: the door of the house, and ``lab cpus``.
 ON_OLD_PYTHONS = [
-    PACKAGE / f"{name}.py"
-    for name in (
-        "__init__",
-        "__main__",
-        "cli",
-        "errors",
-        "interrupts",
-        "cpuset",
-        "effective",
-        "roundings",
-        "commands/__init__",
-    )
-] + [PACKAGE / f"commands/{name}.py" for name in commands.ANYWHERE]
+    *sorted(PACKAGE.glob("*.py")),
+    PACKAGE / "commands" / "__init__.py",
+    *(PACKAGE / "commands" / f"{name}.py" for name in commands.ANYWHERE),
+]
 
 
 # What it prints.
@@ -76,22 +67,22 @@ def test_a_time_that_cannot_be_measured_is_refused(lab: Lab, seconds: str) -> No
     assert "give more than 0, and at most 60" in err
 
 
-QUOTA = EffectiveCpus(parallelism=4, rate=1.5, cpus=(0, 1, 2, 3), limits=(Limit("/g", 150000, 100000),), cgroup=2)
+QUOTA = EffectiveCpus(parallelism=4, rate=1.5, cpus=(0, 1, 2, 3), limits=(Quota("/g", 150000, 100000),), cgroup=2)
 
 
 @pytest.mark.parametrize(
     ("found", "verdict", "advice"),
     [
-        pytest.param(None, Verdict(), ("R", 2, 1), id="not measured"),
-        pytest.param(0.6, Verdict("busy"), ("R", 2, 1), id="a busy machine changes nothing"),
-        pytest.param(0.6, Verdict("limit", hidden_limit=True), ("D", 1, 1), id="a hidden limit below one"),
-        pytest.param(1.02, Verdict("limit", hidden_limit=True), ("D", 1, 1), id="one, measured a little above"),
-        pytest.param(0.97, Verdict("limit", hidden_limit=True), ("D", 1, 1), id="one, measured a little below"),
-        pytest.param(1.25, Verdict("limit", hidden_limit=True), ("D", 2, 1), id="one and a quarter"),
-        pytest.param(1.96, Verdict("limit", hidden_limit=True), ("D", 2, 2), id="two, measured a little below"),
+        pytest.param(None, Explanation(), ("R", 2, 1), id="not measured"),
+        pytest.param(0.6, Explanation("busy"), ("R", 2, 1), id="a busy machine changes nothing"),
+        pytest.param(0.6, Explanation("limit", hidden_limit=True), ("D", 1, 1), id="a hidden limit below one"),
+        pytest.param(1.02, Explanation("limit", hidden_limit=True), ("D", 1, 1), id="one, measured a little above"),
+        pytest.param(0.97, Explanation("limit", hidden_limit=True), ("D", 1, 1), id="one, measured a little below"),
+        pytest.param(1.25, Explanation("limit", hidden_limit=True), ("D", 2, 1), id="one and a quarter"),
+        pytest.param(1.96, Explanation("limit", hidden_limit=True), ("D", 2, 2), id="two, measured a little below"),
     ],
 )
-def test_the_advice_rests_on(found: float | None, verdict: Verdict, advice: tuple[str, int, int]) -> None:
+def test_the_advice_rests_on(found: float | None, verdict: Explanation, advice: tuple[str, int, int]) -> None:
     measured = None if found is None else Delivered(cpus=found, processes=4, seconds=0.5, watched=4)
     assert cpus._advice(QUOTA, measured, verdict) == advice
 
@@ -181,12 +172,12 @@ def test_no_other_goes_beyond_the_mask() -> None:
 @pytest.mark.parametrize("path", ON_OLD_PYTHONS, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_what_runs_on_old_pythons_is_in_their_syntax_with_the_standard_library_alone(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=9)
-    own = {f"lab.{found.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}" for found in ON_OLD_PYTHONS}
+    doors = {f"lab.{path.stem}" for path in PACKAGE.glob("*.py")} | {"lab.__version__", "lab.commands"}
     for module in imported(tree):
         assert (
             module.partition(".")[0] in sys.stdlib_module_names
-            or module.startswith(("lab.worker", "lab.__version__", "lab.commands"))
-            or module in own
+            or f"{module}.".startswith("lab.cell.")
+            or module in doors
         ), f"it imports {module}"
     if any(isinstance(node, ast.BinOp) for node in inside_annotations(tree)):
         assert "from __future__ import annotations" in path.read_text(encoding="utf-8")

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 
 IDS = st.sets(st.integers(0, 5000), max_size=60)
 
 
 @given(IDS)
 def test_what_is_rendered_reads_back_as_the_same_cpus(ids: set[int]) -> None:
-    assert cpuset.parse(cpuset.render(ids)) == tuple(sorted(ids))
+    assert cpulist.parse(cpulist.render(ids)) == tuple(sorted(ids))
 
 
 @given(IDS)
 def test_a_rendered_list_is_the_shortest_there_is(ids: set[int]) -> None:
-    runs = cpuset.render(ids).split(",") if ids else []
+    runs = cpulist.render(ids).split(",") if ids else []
     starts = [cpu for cpu in ids if cpu - 1 not in ids]
     assert len(runs) == len(starts)
 
@@ -36,15 +36,15 @@ def test_a_rendered_list_is_the_shortest_there_is(ids: set[int]) -> None:
     ],
 )
 def test_the_kernels_way_of_writing_is_read(text: str, ids: tuple[int, ...]) -> None:
-    assert cpuset.parse(text) == ids
+    assert cpulist.parse(text) == ids
 
 
 @pytest.mark.parametrize("text", ["x", "1-", "-1", "3-1", "0-1-2", "1.5", "0;1", "²", "9" * 5000])
 def test_what_is_not_a_list_is_refused_with_what_was_seen(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a CPU id or a range|runs backwards"):
-        cpuset.parse(text)
+        cpulist.parse(text)
 
 
 @pytest.mark.parametrize(("text", "ids"), [("0-1,4", {0, 1, 4}), (None, set()), ("(null)", None), ("0-9999999", None)])
 def test_a_list_in_a_file_that_may_be_damaged(text: str | None, ids: set[int] | None) -> None:
-    assert cpuset.members(text) == ids
+    assert cpulist.members(text) == ids

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cpuset, verdicts
+from lab import verdicts
+from lab.cell.claims.claim import disturbances
+from lab.cell.cpus import cpulist
+from lab.cell.experiments import load
 from lab.containers import CELL_LABEL, SESSION_LABEL, client_for_this_environment, remove
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import Interrupted
-from lab.experiments import load
-from lab.experiments._claims import disturbances
 from lab.model import Cell, Job, Machine, Status, Verdict
 from lab.records import Reader
 from tests import cells
@@ -34,20 +35,20 @@ INSIDE = """
         return "allowed"
 
     status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
-    voice.observe("user", [os.getuid(), os.getgid()])
-    voice.observe("root", attempt(lambda: open("/hello", "w")))
-    voice.observe("tmp", attempt(lambda: open("/tmp/hello", "w")))
-    voice.observe("network", sorted(os.listdir("/sys/class/net")))
-    voice.observe("capabilities", int(status["CapEff"], 16) | int(status["CapBnd"], 16))
-    voice.observe("no new privileges", status["NoNewPrivs"].strip())
-    voice.observe("init", open("/proc/1/comm").read().strip())
+    recorder.observe("user", [os.getuid(), os.getgid()])
+    recorder.observe("root", attempt(lambda: open("/hello", "w")))
+    recorder.observe("tmp", attempt(lambda: open("/tmp/hello", "w")))
+    recorder.observe("network", sorted(os.listdir("/sys/class/net")))
+    recorder.observe("capabilities", int(status["CapEff"], 16) | int(status["CapBnd"], 16))
+    recorder.observe("no new privileges", status["NoNewPrivs"].strip())
+    recorder.observe("init", open("/proc/1/comm").read().strip())
     """
 
-#: Experiments of these tests: name -> the body of ``run(voice)``.
+#: Experiments of these tests: name -> the body of ``run(recorder)``.
 OURS = {
     "inside": INSIDE,
     "hangs": "time.sleep(600)",
-    "slow": "for step in range(3):\n    voice.tell('step %d' % step)\n    time.sleep(1)",
+    "slow": "for step in range(3):\n    recorder.tell('step %d' % step)\n    time.sleep(1)",
 }
 
 
@@ -84,10 +85,10 @@ def test_the_limit_is_real_and_each_side_says_the_same(docker: Docker, session: 
     result = cells.run_on(docker, job(session, "pipe", cpus=last))
     assert (result.status, result.reason) == (Status.MEASURED, None)
     assert result.outcome
-    assert result.outcome.outside["cpuset"] == cpuset.render(last)
+    assert result.outcome.outside["cpuset"] == cpulist.render(last)
     assert result.outcome.exit_code == 0
     assert result.proof["affinity"] == list(last)
-    assert result.proof["cpuset_effective"] in (None, cpuset.render(last))
+    assert result.proof["cpuset_effective"] in (None, cpulist.render(last))
     assert result.pinned_by == "engine"
 
 

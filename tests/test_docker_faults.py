@@ -18,7 +18,7 @@ from lab import containers
 from lab.containers import client_for_this_environment
 from lab.errors import EngineError
 from lab.model import Job
-from lab.worker.question import MARK
+from lab.pythons.identity import MARK
 from tests import scripts
 from tests.fake_api import Engine, Play, Server, well
 from tests.terminal import Lab

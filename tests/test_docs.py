@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, experiments
+from lab import cli
+from lab.cell import experiments
 from tests.terminal import Lab
 
 ROOT = Path(__file__).resolve().parents[1]

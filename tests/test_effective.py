@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lab
-from lab.cpuset import render
-from lab.effective import EffectiveCpus, Limit, effective_cpus
+from lab.cell.cpus.cpulist import render
+from lab.cell.cpus.effective import EffectiveCpus, Quota, effective_cpus
 from tests.kernel_trees import mounts, tree
 
 CGROUP = "sys/fs/cgroup"
@@ -444,7 +444,7 @@ def test_limits_name_every_level_the_leaf_first(tmp_path: Path) -> None:
     files = v2("/p/l", {"p/cpu.max": "15000 10000", "p/l/cpu.max": "300000 100000"})
     found = effective_cpus(tree(tmp_path, {**machine(), **files}))
     folders = [str(tmp_path / CGROUP / name) for name in ("p/l", "p")]
-    assert found.limits == (Limit(folders[0], 300000, 100000), Limit(folders[1], 15000, 10000))
+    assert found.limits == (Quota(folders[0], 300000, 100000), Quota(folders[1], 15000, 10000))
     assert [limit.cpus for limit in found.limits] == [3.0, 1.5]
 
 

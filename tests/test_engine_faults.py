@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-#: Experiments that go wrong: name -> the body of ``run(voice)``.
+#: Experiments that go wrong: name -> the body of ``run(recorder)``.
 BAD = {
     "hangs": "time.sleep(600)",
     "exits": "os._exit(3)",

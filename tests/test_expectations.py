@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab import expectations, experiments, verdicts
-from lab.experiments._claims import CONFIRMED, REFUTED, UNTESTABLE, Claim, Facts, holds
+from lab import expectations, verdicts
+from lab.cell import experiments
+from lab.cell.claims.claim import CONFIRMED, REFUTED, UNTESTABLE, Claim, Facts, holds
 from lab.model import Verdict
 from tests import scripts
 from tests.terminal import Lab

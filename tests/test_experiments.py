@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from lab.asked import chosen_experiments
-from lab.errors import UsageError
-from lab.experiments import in_order, load, names, pool, process, race, usual
-from lab.experiments._claims import (
+from lab.cell.claims import cpython
+from lab.cell.claims.claim import (
     CONFIRMED,
     INCONCLUSIVE,
     REFUTED,
@@ -28,8 +27,11 @@ from lab.experiments._claims import (
     holds,
     undisturbed,
 )
-from lab.experiments._voice import here
-from lab.stats import estimate
+from lab.cell.claims.estimates import estimate
+from lab.cell.claims.recorder import here
+from lab.cell.experiments import in_order, load, names, pool, race, usual
+from lab.cell.measuring import contention, overlap
+from lab.errors import UsageError
 
 
 def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2, rate: float | None = None) -> Facts:
@@ -137,7 +139,7 @@ def test_the_voice_names_a_cpu_that_this_process_may_use() -> None:
     ],
 )
 def test_most_at_once_counts_spans_with_a_common_moment(spans: list[tuple[float, float]], most: int) -> None:
-    assert process.most_at_once(spans) == most
+    assert overlap.most_at_once(spans) == most
 
 
 def test_a_try_in_which_only_two_of_three_children_overlapped_decides_nothing() -> None:
@@ -259,14 +261,14 @@ def test_how_long_a_race_is_run(run: tuple[int, int, int], unasked: bool, verdic
 
 def test_threads_that_run_one_after_the_other_have_handed_nothing_over(monkeypatch: pytest.MonkeyPatch) -> None:
     both, now = threading.Barrier(2), [0.0]
-    monkeypatch.setattr(race, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(contention, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def update(number: int) -> int:
         both.wait()  # each of them once
         now[0] = 1.0
         return 1
 
-    assert race.take_turns(update, 0.1, 0.005) == (2, 0)
+    assert contention.contend_for(update, 0.1, 0.005) == (2, 0)
 
 
 def test_zero_among_many_hand_overs_bounds_the_rate() -> None:
@@ -287,7 +289,7 @@ def test_zero_among_many_hand_overs_bounds_the_rate() -> None:
     ids=["3.9", "3.10", "free-threaded", "free-threaded on one CPU"],
 )
 def test_where_a_plain_increment_is_expected_to_lose(where: Facts, expected: str | None) -> None:
-    assert race.expect_plain(where) == expected
+    assert cpython.expect_plain_update_loses(where) == expected
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ import pytest
 import xmlschema
 
 from lab import archive, cores, reports
+from lab.cell.claims.estimates import median
 from lab.model import Record, Session, Verdict
 from lab.reports.csv import COLUMNS
 from lab.reports.summary import LONGEST_LIST, MOST_BYTES, escaped
-from lab.stats import median
 from tests import scripts
 from tests.terminal import Lab
 

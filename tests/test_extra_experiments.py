@@ -8,18 +8,9 @@ from typing import Any
 
 import pytest
 
-from lab.experiments import _handing, _memory, _scripts, fork_threads, load, shared_object
-from lab.experiments._claims import (
-    CONFIRMED,
-    INCONCLUSIVE,
-    REFUTED,
-    UNTESTABLE,
-    Claim,
-    Evidence,
-    Facts,
-    Finding,
-    Round,
-)
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Claim, Evidence, Facts, Finding, Round
+from lab.cell.experiments import fork_threads, load, shared_object
+from lab.cell.measuring import memory, object_passing, programs
 
 EXTRA = ("executors", "shared-object", "race-atlas", "fork-threads", "main-thread", "silent-failures")
 
@@ -48,23 +39,23 @@ def test_an_experiment_that_a_bare_run_leaves_out_says_so(name: str) -> None:
 
 
 def test_a_program_tells_its_status_and_what_it_printed() -> None:
-    ended = _scripts.program("import sys; print('out'); sys.stderr.write('err'); sys.exit(3)")
+    ended = programs.program("import sys; print('out'); sys.stderr.write('err'); sys.exit(3)")
     assert ended == (3, "out\n", "err")
 
 
 def test_a_program_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_scripts, "PATIENCE_SECONDS", 0.3)
-    assert _scripts.program("import time; time.sleep(60)").status is None
+    monkeypatch.setattr(programs, "PATIENCE_SECONDS", 0.3)
+    assert programs.program("import time; time.sleep(60)").status is None
 
 
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_forked_child_answers(answer: bool) -> None:
-    assert _scripts.forked(lambda: answer) is answer
+    assert programs.forked(lambda: answer) is answer
 
 
 def test_a_forked_child_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_scripts, "PATIENCE_SECONDS", 0.1)
-    assert _scripts.forked(lambda: threading.Event().wait()) is None
+    monkeypatch.setattr(programs, "PATIENCE_SECONDS", 0.1)
+    assert programs.forked(lambda: threading.Event().wait()) is None
 
 
 # Executors.
@@ -84,13 +75,13 @@ def test_a_forked_child_that_never_answers_is_given_up(monkeypatch: pytest.Monke
     ],
 )
 def test_what_a_worker_gets(executor: str, thing: str, outcome: tuple[str, str]) -> None:
-    assert _handing.hand(executor, thing) == outcome
+    assert object_passing.hand(executor, thing) == outcome
 
 
 def test_a_family_takes_memory_and_more_of_it_with_a_child() -> None:
-    before = _memory.family_bytes()
-    with _memory.waiting("spawn"):
-        after = _memory.family_bytes()
+    before = memory.family_bytes()
+    with memory.waiting("spawn"):
+        after = memory.family_bytes()
     assert before is not None
     assert after is not None
     assert after > before + 2**20

@@ -12,10 +12,10 @@ import pytest
 
 from lab import containers as lab_containers
 from lab import gathering
+from lab.cell.worker.record_writer import Channel
 from lab.containers import Collected
 from lab.gathering import Source
 from lab.model import Outcome, Status
-from lab.worker.channel import Channel
 from tests import scripts
 from tests.gathered import cells, rows
 from tests.terminal import Lab

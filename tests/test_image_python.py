@@ -20,7 +20,7 @@ from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.image_settings import NOBODY
 from lab.model import Machine
-from lab.worker.question import MARK
+from lab.pythons.identity import MARK
 from tests.terminal import Lab
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import answers, interpreters, programs
-from lab.answers import Answer
+from lab import interpreters, programs
 from lab.builds import parse
 from lab.errors import CellError, EngineError, UsageError
 from lab.interpreters import Found
-from lab.worker.question import ARGUMENTS, MARK
+from lab.pythons import identity
+from lab.pythons.identity import ARGUMENTS, MARK, Answer
 
 HERE = Path(os.path.realpath(sys.executable))
 THIS = "{}.{}".format(*sys.version_info)
@@ -389,7 +389,7 @@ def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
     """Also by those that are too old for a cell: they are to say so."""
     for one in interpreters.find().interpreters:
         done = subprocess.run([one.path, *ARGUMENTS], capture_output=True, check=True)
-        answer = answers.read(b"something else\n" + done.stdout)
+        answer = identity.read(b"something else\n" + done.stdout)
         assert answer == one.answer
         assert done.stderr == b""
 

@@ -24,11 +24,11 @@ from lab.model import Cell, Job, Status
 from lab.records import Reader
 from tests import cells
 
-#: Experiments that go wrong: name -> the body of ``run(voice)``.
+#: Experiments that go wrong: name -> the body of ``run(recorder)``.
 BAD = {
     "hangs": "time.sleep(600)",
-    "locks": "import multiprocessing; lock = multiprocessing.get_context('spawn').Lock(); voice.observe('made', True);"
-    " time.sleep(600)",
+    "locks": "import multiprocessing; lock = multiprocessing.get_context('spawn').Lock();"
+    " recorder.observe('made', True); time.sleep(600)",
     "exits": "os._exit(3)",
     "forks": """
         import multiprocessing
@@ -41,7 +41,7 @@ BAD = {
     "kills": "os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
     "noise": "os.write(1, b'x' * 2**20); os.write(2, b'\\xff' * 2**20)",
     "daemon": """
-        voice.observe("fine", True)
+        recorder.observe("fine", True)
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
@@ -57,7 +57,7 @@ BAD = {
         time.sleep(600)
         """,
     "waits": """
-        voice.observe("waits", True)
+        recorder.observe("waits", True)
         while not os.path.exists("GO"):
             time.sleep(0.01)
         """,

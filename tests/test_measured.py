@@ -8,21 +8,10 @@ from typing import Any
 
 import pytest
 
-from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Figure, Finding, Round, Tolerance
-from lab.experiments._measured import (
-    CAPACITY,
-    DELIVERED,
-    Measured,
-    claim,
-    decided,
-    enough,
-    judge,
-    narrow,
-    of,
-    over,
-)
-from lab.experiments.gil import CROWD
-from lab.stats import Estimate
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Figure, Finding, Round, Tolerance
+from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, decided, enough, judge, narrow, of, over
+from lab.cell.experiments.gil import CROWD
 from tests.gil_rounds import PLAIN, changed, gil_rounds
 
 #: How much faster ``new`` was than ``old``.

@@ -8,24 +8,25 @@ from typing import Any
 
 import pytest
 
-from lab.experiments import _pools, load
-from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
-from lab.experiments._memory import memory_of
-from lab.experiments._pools import (
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
+from lab.cell.claims.quantiles import histogram, quantile_in, quantile_times
+from lab.cell.experiments import load
+from lab.cell.experiments.oversubscription import best_of, expect_own_choice, expect_tail, figures
+from lab.cell.measuring import pools as _pools
+from lab.cell.measuring.memory import memory_of
+from lab.cell.measuring.pools import (
     COMPUTING,
     WAITING,
     Did,
     Plan,
     Pools,
-    Span,
+    Window,
     compute,
     disturbance,
     name_of,
     plan_of,
     wait,
 )
-from lab.experiments._tails import histogram, quantile_in, quantile_times
-from lab.experiments.oversubscription import best_of, expect_own_choice, expect_tail, figures
 from tests import cells
 
 #: What computing on two CPUs looks like: workers -> tasks a second, seconds that most tasks and the slowest take.
@@ -254,16 +255,16 @@ def test_a_block_counts_when_its_workers_had_what_they_may(
 
 def test_a_task_counts_by_the_share_that_falls_into_the_span(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    assert compute(20, Span(now - 1, now - 0.5)) is None
-    assert wait(0.001, Span(now - 1, now - 0.5)) is None
-    whole = compute(20, Span(now - 1, now + 600))
+    assert compute(20, Window(now - 1, now - 0.5)) is None
+    assert wait(0.001, Window(now - 1, now - 0.5)) is None
+    whole = compute(20, Window(now - 1, now + 600))
     assert whole is not None
     assert whole.share == 1
     assert whole.seconds >= 0.9 * whole.cpu_seconds > 0
 
     monkeypatch.setattr(_pools, "time", Clock())
-    assert wait(4, Span(3, 600)) == Did(0.25, 4, 0)
-    assert wait(4, Span(0, 6)) == Did(0.5, 4, 0)  # it begins at 4
+    assert wait(4, Window(3, 600)) == Did(0.25, 4, 0)
+    assert wait(4, Window(0, 6)) == Did(0.5, 4, 0)  # it begins at 4
 
 
 class Clock:
@@ -292,7 +293,7 @@ def test_a_real_pool_does_what_its_block_says() -> None:
             assert block["memory"] > 0.1 * workers
 
 
-def slow_task(span: Span) -> Did | None:
+def slow_task(span: Window) -> Did | None:
     return wait(0.02, span)
 
 

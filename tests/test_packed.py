@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from lab import hardware, packed, packing, runner, sentinel
+from lab.cell.experiments._internal import companion as _companion
+from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import UsageError
-from lab.experiments import _companion, _sentinel
 from lab.model import Cell, CellResult, Job, Outcome, Status
 from lab.store import SessionFolder
 from tests import cells, scripts
@@ -41,7 +42,7 @@ def job(name: str, size: int, **changes: Any) -> Job:
 
 
 JOBS = [job("cpu1", 1), job("cpu2", 2), job("cpu4", 4)]
-SENTINELS = (_sentinel.NAME, _companion.NAME)
+SENTINELS = (sentinel_experiment.NAME, _companion.NAME)
 
 
 def rounds(speed: float, count: int = 40, spread: float = 0.001) -> list[scripts.Said]:
@@ -54,7 +55,7 @@ def rounds(speed: float, count: int = 40, spread: float = 0.001) -> list[scripts
                 "values": {
                     "alone": {"rate": 1000.0, "disturbed": None},
                     "packed": {"rate": 1000.0 * (speed + spread * (number % 3 - 1)), "disturbed": None},
-                    "clock": {"began": 10 + 2 * number * _sentinel.PHASE_SECONDS},
+                    "clock": {"began": 10 + 2 * number * sentinel_experiment.PHASE_SECONDS},
                 },
             },
         )
@@ -64,7 +65,7 @@ def rounds(speed: float, count: int = 40, spread: float = 0.001) -> list[scripts
 
 def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
     busy = [scripts.observe("busy from", 0.0, "s"), scripts.observe("busy until", 1000.0, "s")]
-    said = {_sentinel.NAME: rounds(speed, **options), _companion.NAME: busy}
+    said = {sentinel_experiment.NAME: rounds(speed, **options), _companion.NAME: busy}
     first, second = (
         scripts.result(
             Cell(id=name, label=name, size=1, cpus=(number,)), scripts.stream(name, (number,), {name: said[name]})
@@ -132,7 +133,7 @@ class Machine:
             self.met.wait(self.seconds)
             self.running.discard(name)
         said = {
-            _sentinel.NAME: rounds(self.speed),
+            sentinel_experiment.NAME: rounds(self.speed),
             _companion.NAME: [scripts.observe("busy from", 0.0, "s"), scripts.observe("busy until", 1000.0, "s")],
         }.get(name, scripts.pipe())
         sink(scripts.stream(name, job.cell.cpus, {job.experiments[0]: said}, host_cpus=CPUS))
@@ -251,7 +252,7 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
 
 
 def test_a_block_of_the_sentinel_that_came_in_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sentinel, "run_delay", lambda: 0.0)  # beside busy neighbours every block may have had to wait
-    first = int(time.monotonic() / _sentinel.PHASE_SECONDS) + 1
-    blocks = [_sentinel._block(first + number) for number in range(50)]
+    monkeypatch.setattr(sentinel, "run_delay", lambda: 0.0)  # beside busy neighbours every block may have had to wait
+    first = int(time.monotonic() / sentinel_experiment.PHASE_SECONDS) + 1
+    blocks = [sentinel_experiment._block(first + number) for number in range(50)]
     assert any(block["disturbed"] is None and block["rate"] > 0 for block in blocks), blocks

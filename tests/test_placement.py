@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import cpuset, placement
+from lab import placement
+from lab.cell.cpus import cpulist
 from lab.hardware import Cpu, Kind, Topology
 from tests.machines import Machine, cores, machine, simulated, topology_of
 from tests.test_topology import HYBRID, PHONE, UNITS
@@ -71,7 +72,7 @@ ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
 def test_a_cell_gets(made: Machine, size: int, smt: bool, chosen: str, tmp_path: Path) -> None:
     found = placement.choose(topology_of(made, tmp_path), size, smt=smt)
     assert found is not None
-    assert cpuset.render(found.cpus) == chosen
+    assert cpulist.render(found.cpus) == chosen
 
 
 def test_a_node_counts_for_more_than_a_cache_and_a_full_one_is_left_for_another() -> None:

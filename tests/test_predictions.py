@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import planner, predictions, reports, summary
+from lab.cell.claims.estimates import Estimate
 from lab.errors import UsageError
 from lab.model import CellResult, Session, Status
 from lab.predictions import Predictable, Prediction
-from lab.stats import Estimate
 from tests import scripts
 from tests.terminal import Lab
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import builds, cores, experiments, primers
-from lab.experiments._claims import CONFIRMED, REFUTED, Facts
+from lab import builds, cores, primers
+from lab.cell import experiments
+from lab.cell.claims.claim import CONFIRMED, REFUTED, Facts
 from lab.primers import Primer
 from tests.terminal import Lab
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from lab import proofs
+from lab.cell.cpus import topology
+from lab.cell.worker import proof
 from lab.model import Cell, CellResult, Outcome
-from lab.worker import proof, topology
 from tests import cells, scripts
 from tests.kernel_trees import quotas, tree, v2
 
@@ -232,7 +233,7 @@ def test_the_pool_that_is_tried_leaves_no_worker_behind_however_slowly_it_is_end
     # A pool starts a worker anew for each that has gone: one that is taken apart worker by worker grows them back.
     slow = """if True:
         import multiprocessing.process, time
-        from lab.worker import proof
+        from lab.cell.worker import proof
 
         kill = multiprocessing.process.BaseProcess.kill
 

@@ -11,17 +11,11 @@ from typing import Any
 import pytest
 
 from lab import asked
-from lab.experiments import load, race, race_atlas
-from lab.experiments._claims import (
-    CONFIRMED,
-    INCONCLUSIVE,
-    REFUTED,
-    UNTESTABLE,
-    Round,
-)
-from lab.experiments._statements import CHUNK, STATEMENTS, marked
-from lab.experiments._voice import Voice
-from lab.experiments.race import take_turns
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Round
+from lab.cell.claims.recorder import Recorder
+from lab.cell.experiments import load, race, race_atlas
+from lab.cell.measuring.contention import contend_for
+from lab.cell.measuring.racing_statements import CHUNK, STATEMENTS, marked
 from lab.model import Cell
 from tests.test_extra_experiments import claim, facts, judged
 
@@ -171,8 +165,8 @@ def test_which_statements_are_run_further(name: str, runs: list[dict[str, Any]],
     assert race_atlas.lacks(name, runs) is expected
 
 
-class Heard(Voice):
-    """A voice that keeps what is said, with one CPU."""
+class Heard(Recorder):
+    """A recorder that keeps what is said, with one CPU."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(-1, seconds, 0.2)
@@ -274,6 +268,6 @@ def test_both_threads_get_their_turn_and_all_is_counted() -> None:
         seen.add(number)
         return 1
 
-    made, hand_overs = take_turns(update, 0.5, 0.0002)
+    made, hand_overs = contend_for(update, 0.5, 0.0002)
     assert made >= hand_overs >= 2
     assert seen == {0, 1}

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from lab.cell.worker.record_writer import LONGEST_RECORD
 from lab.model import Record
 from lab.records import Reader, read
-from lab.worker.channel import LONGEST_RECORD
 from tests import scripts
 
 WHOLE = scripts.stream("cpu2", (0, 1), {"pipe": scripts.pipe(), "pool": scripts.pool(2)})

@@ -8,9 +8,10 @@ import dataclasses
 import pytest
 
 from lab import cores, summary
-from lab.experiments import _rounds, gil
-from lab.experiments._rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
-from lab.experiments._turns import Tally
+from lab.cell.experiments import gil
+from lab.cell.measuring import rounds as _rounds
+from lab.cell.measuring.crew_worker import Tally
+from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
 from tests import cells, scripts
 
 CLEAN = Arm("one process", "count")

@@ -10,12 +10,9 @@ from typing import Any
 import pytest
 
 from lab import verdicts
-from lab.containers import client_for_this_environment
-from lab.engines.docker import Docker
-from lab.experiments import load
-from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Evidence, Facts, Finding, Round
-from lab.experiments._limit import Limit
-from lab.experiments.sawtooth import (
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Evidence, Facts, Finding, Round
+from lab.cell.experiments import load
+from lab.cell.experiments.sawtooth import (
     NEEDS,
     PERIODS,
     apart,
@@ -29,11 +26,14 @@ from lab.experiments.sawtooth import (
     stops,
     team_sizes,
 )
+from lab.cell.measuring.cell_limit import CellLimit
+from lab.containers import client_for_this_environment
+from lab.engines.docker import Docker
 from lab.model import Cell, CellResult, Judgement, Verdict
 from tests import cells
 
 MS = 0.001
-HALF = Limit(2, 0.5, 0.1)
+HALF = CellLimit(2, 0.5, 0.1)
 
 
 def facts(rate: float, cpus: int = 2) -> Facts:
@@ -128,7 +128,7 @@ def test_a_block_counts_when_nothing_but_the_quota_can_have_stopped_it(
 
 def rounds_of(rate: float, go: Sequence[int], stopped_periods: int = 5) -> list[Round]:
     """Rounds in which two workers go for so many ms of each period, and one runs on if the rate allows it."""
-    limit, found = Limit(2, rate, 0.1), []
+    limit, found = CellLimit(2, rate, 0.1), []
     for length in go:
         two = block_of(2, sawtooth(length, 30), MS, limit, 2 * length / 100, stopped_periods)
         alone = min(1.0, rate)
@@ -163,7 +163,7 @@ def test_claims_follow_the_curves(claim: str, rate: float, go: list[int], verdic
 def test_a_neighbour_that_takes_the_cpus_decides_nothing() -> None:
     rounds = rounds_of(1.5, [75] * 9)
     for one in rounds:
-        one[name_of(2)] = block_of(2, [10] * 400, MS, Limit(2, 1.5, 0.1), 1.0, 0)
+        one[name_of(2)] = block_of(2, [10] * 400, MS, CellLimit(2, 1.5, 0.1), 1.0, 0)
     assert judged("stop-and-go", rounds, facts(1.5)).verdict == INCONCLUSIVE
 
 

@@ -9,8 +9,8 @@ from statistics import fmean, stdev
 import pytest
 
 from lab import scaling
+from lab.cell.claims.estimates import median, quantile
 from lab.scaling import Point, fit
-from lab.stats import median, quantile
 
 
 def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: float = 0.01) -> tuple[Point, ...]:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import archive, cpuset, engines, store
+from lab import archive, engines, store
+from lab.cell.cpus import cpulist
+from lab.cell.experiments import load
+from lab.cell.experiments._internal.control import CONTROLS, NEIGHBOURS, arms_for
 from lab.commands.selftest import Score, judged, report, score
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, LabError
-from lab.experiments import load
-from lab.experiments._control import CONTROLS, NEIGHBOURS, arms_for
 from lab.model import CellResult, Job, Judgement, Outcome, Verdict
 from tests import cells, scripts
 from tests.scripts import Said
@@ -162,7 +163,7 @@ def playing(**differs: float) -> Play:
         (name,) = job.experiments
         said = controls(name.removeprefix("_control-"), job.cell.size, **differs)
         sink(scripts.stream(job.cell.id, job.cell.cpus, said))
-        return Outcome(exit_code=0, outside={"cpuset": cpuset.render(job.cell.cpus), "warnings": []})
+        return Outcome(exit_code=0, outside={"cpuset": cpulist.render(job.cell.cpus), "warnings": []})
 
     return play
 

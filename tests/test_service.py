@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import experiments
+from lab.cell import experiments
+from lab.cell.worker import compose_service
 from lab.gathering import Source
 from lab.model import Status
-from lab.worker import service
 from tests import scripts
 from tests.gathered import cells, rows
 from tests.terminal import Lab
@@ -26,7 +26,7 @@ ONE = scripts.stream("cpu1", (0,), {"pipe": scripts.pipe()})
 
 
 class TestTheServicesJob:
-    """What :mod:`lab.worker.service` makes of its environment."""
+    """What :mod:`lab.cell.worker.compose_service` makes of its environment."""
 
     @pytest.mark.parametrize(
         ("size", "cpuset", "allowed", "pin", "pinned_by"),
@@ -43,20 +43,20 @@ class TestTheServicesJob:
     def test_who_pins_follows_from_the_size_and_the_cpu_set(
         self, size: str, cpuset: str, allowed: tuple[int, ...], pin: list[int] | None, pinned_by: str
     ) -> None:
-        job = service.job({"LAB_SIZE": size, "LAB_CPUSET": cpuset}, allowed)
+        job = compose_service.job({"LAB_SIZE": size, "LAB_CPUSET": cpuset}, allowed)
         assert (job["pin"], job["pinned_by"], job["asked"]) == (pin, pinned_by, cpuset)
         assert job["cell"] == f"cpu{size}"
 
     def test_settings_that_are_there_but_empty_are_as_good_as_none(self) -> None:
         empty = dict.fromkeys(("LAB_CPUSET", "LAB_EXPERIMENTS", "LAB_SECONDS", "LAB_SEED"), "")
-        assert service.job({"LAB_SIZE": "1", **empty}, (0,)) == service.job({"LAB_SIZE": "1"}, (0,))
+        assert compose_service.job({"LAB_SIZE": "1", **empty}, (0,)) == compose_service.job({"LAB_SIZE": "1"}, (0,))
 
     def test_experiments_run_in_the_tutorials_order_and_each_once(self) -> None:
-        job = service.job({"LAB_EXPERIMENTS": "gil, pool pool"}, (0,))
+        job = compose_service.job({"LAB_EXPERIMENTS": "gil, pool pool"}, (0,))
         assert job["experiments"] == ["pool", "gil"]
 
     def test_without_names_no_extra_experiment_runs(self) -> None:
-        wanted = service.job({}, (0,))["experiments"]
+        wanted = compose_service.job({}, (0,))["experiments"]
         assert wanted == [name for name in experiments.in_order() if not experiments.load(name).extra]
         assert len(wanted) < len(experiments.names())
 
@@ -79,19 +79,19 @@ class TestTheServicesJob:
     def test_a_setting_that_cannot_be_used_is_named_with_its_value(self, setting: dict[str, str]) -> None:
         ((name, value),) = setting.items()
         with pytest.raises(ValueError, match=name) as refused:
-            service.job(setting, (0,))
+            compose_service.job(setting, (0,))
         assert value.split()[-1] in str(refused.value)
 
 
 def serve(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the service here, as a container would; its records go into ``folder``."""
     environment = {**os.environ, "LAB_RECORDS": str(folder / "cpu1.jsonl"), "LAB_EXPERIMENTS": "pipe", **settings}
-    command = [sys.executable, "-m", "lab.worker.service"]
+    command = [sys.executable, "-m", "lab.cell.worker.compose_service"]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 class TestTheService:
-    """:mod:`lab.worker.service` as a process."""
+    """:mod:`lab.cell.worker.compose_service` as a process."""
 
     def test_it_says_a_line_for_each_step_and_writes_records_that_gather_can_read(
         self, tmp_path: Path, lab: Lab
@@ -137,13 +137,13 @@ class TestTheService:
 
     def test_settings_that_cannot_be_used_end_it_with_a_sentence(self, tmp_path: Path) -> None:
         done = serve(tmp_path, LAB_SECONDS="soon")
-        assert done.returncode == service.WRONG_SETTINGS
+        assert done.returncode == compose_service.WRONG_SETTINGS
         assert done.stdout == "LAB_SECONDS is 'soon'; give a number of seconds above 0, such as 1.5\n"
         assert done.stderr == ""
 
     def test_records_that_cannot_be_written_end_it_with_a_sentence(self, tmp_path: Path) -> None:
         done = serve(tmp_path, LAB_RECORDS=str(tmp_path / "missing" / "cpu1.jsonl"))
-        assert done.returncode == service.NO_RECORDS
+        assert done.returncode == compose_service.NO_RECORDS
         assert "No such file or directory" in done.stdout
         assert done.stderr == ""
 
@@ -158,7 +158,7 @@ class TestTheService:
     ) -> None:
         environment = {**os.environ, "LAB_RECORDS": str(tmp_path / "cpu1.jsonl"), "LAB_EXPERIMENTS": "gil"}
         with subprocess.Popen(
-            [sys.executable, "-m", "lab.worker.service"],
+            [sys.executable, "-m", "lab.cell.worker.compose_service"],
             env={**environment, "LAB_SIZE": "1"},
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -167,7 +167,7 @@ class TestTheService:
             assert worker.stdout
             assert worker.stdout.readline().startswith("Python ")
             worker.send_signal(number)
-            assert worker.wait(60) == service.STOPPED
+            assert worker.wait(60) == compose_service.STOPPED
             assert worker.stdout.read().startswith("gil: the cell was asked to stop in ")
         ((status, reason),) = cells(Source(cell="cpu1", stream=(tmp_path / "cpu1.jsonl").read_bytes())).values()
         assert status is Status.ERROR
@@ -175,16 +175,17 @@ class TestTheService:
 
     def test_asked_to_stop_before_the_worker_listens_it_stops_too(self) -> None:
         program = (
-            "import os, signal, sys, time; from lab.worker import service; fork = os.fork\n"
+            "import os, signal, sys, time; from lab.cell.worker import service; fork = os.fork\n"
             "def asked():\n    os.kill(os.getpid(), signal.SIGTERM)\n    return fork()\n"
             "os.fork = asked; sys.exit(service.watched(lambda: time.sleep(60)))"
         )
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (service.STOPPED, "", "")
+        assert (done.returncode, done.stdout, done.stderr) == (compose_service.STOPPED, "", "")
 
     def test_it_outlives_a_worker_that_is_killed(self) -> None:
         program = (
-            "import os, sys; from lab.worker import service; sys.exit(service.watched(lambda: os.kill(os.getpid(), 9)))"
+            "import os, sys; from lab.cell.worker.compose_service import watched;"
+            " sys.exit(watched(lambda: os.kill(os.getpid(), 9)))"
         )
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, "the worker was killed by SIGKILL (out of memory?)\n")

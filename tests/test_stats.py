@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import stats
-from lab.stats import Estimate, between, estimate, median, over_rounds, quantile, ratio
+from lab.cell.claims import estimates
+from lab.cell.claims.estimates import Estimate, between, estimate, median, over_rounds, quantile, ratio
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 
@@ -161,9 +161,9 @@ def test_a_ratio_of_runs_is_that_of_their_medians() -> None:
 def test_the_medians_of_all_samples_are_counted_as_drawing_very_many_finds_them(count: int, digits: int) -> None:
     noise = random.Random(count)
     values = tuple(round(noise.gauss(2, 0.3), digits) for _ in range(count))
-    drawn = stats._medians(values, 20_000, 1)
+    drawn = estimates._medians(values, 20_000, 1)
     for tail in (0.025, 0.1, 0.25) if count % 2 else (0.025,):  # of an even number it is nearly right far out only
-        low, high = stats._resampled(values, sorted(values), tail)
+        low, high = estimates._resampled(values, sorted(values), tail)
         # As many below it as there should be, at least, and no more than that beyond it: but for the luck of the draw.
         assert sum(one <= low for one in drawn) / len(drawn) >= tail - 0.02
         assert sum(one < low for one in drawn) / len(drawn) <= tail + 0.02
@@ -176,26 +176,26 @@ def test_many_values_get_the_interval_that_resampling_would_give(memory: float) 
     noise = random.Random(7)
     values: list[float] = []
     level = 0.0
-    for _ in range(2 * stats.MANY):
+    for _ in range(2 * estimates.MANY):
         level = memory * level + noise.gauss(0, 1)
         values.append(100 + level)
-    computed = stats.estimate(values)
-    drawn = stats._medians(tuple(values), 2000, 1)
-    tail = stats.expanded_tail(len(values) / stats.block_length(len(values)))
-    width = stats.quantile(drawn, 1 - tail) - stats.quantile(drawn, tail)
-    assert computed.value == stats.median(values)
+    computed = estimates.estimate(values)
+    drawn = estimates._medians(tuple(values), 2000, 1)
+    tail = estimates.expanded_tail(len(values) / estimates.block_length(len(values)))
+    width = estimates.quantile(drawn, 1 - tail) - estimates.quantile(drawn, tail)
+    assert computed.value == estimates.median(values)
     assert computed.high - computed.low == pytest.approx(width, rel=0.2)
 
 
 def test_many_equal_values_have_an_interval_of_no_width() -> None:
-    assert stats.estimate([3.0] * (stats.MANY + 1))[:3] == (3.0, 3.0, 3.0)
+    assert estimates.estimate([3.0] * (estimates.MANY + 1))[:3] == (3.0, 3.0, 3.0)
 
 
 def test_ten_thousand_values_take_no_second() -> None:
     noise = random.Random(1)
     values = [noise.gauss(1, 0.1) for _ in range(10_000)]
     began = time.process_time()
-    stats.estimate(values)
+    estimates.estimate(values)
     assert time.process_time() - began < 1
 
 
@@ -203,4 +203,4 @@ def test_ten_thousand_values_take_no_second() -> None:
     ("freedom", "table"), [(2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (10, 2.228), (20, 2.086)]
 )
 def test_students_quantile_is_that_of_the_tables(freedom: float, table: float) -> None:
-    assert stats.student(0.95, freedom) == pytest.approx(table, rel=0.01)
+    assert estimates.student(0.95, freedom) == pytest.approx(table, rel=0.01)

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from lab.experiments import switching
-from lab.experiments._claims import CONFIRMED, INCONCLUSIVE, REFUTED, Round
-from lab.experiments.switching import FEWEST_ROUNDS, INTERVALS, judge_rounds, name_of, settled
-from lab.worker.listener import LONGEST_MESSAGE
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Round
+from lab.cell.experiments import switching
+from lab.cell.experiments.switching import FEWEST_ROUNDS, INTERVALS, judge_rounds, name_of, settled
+from lab.cell.worker.message_reader import LONGEST_MESSAGE
 from tests import scripts
 
 pytestmark = pytest.mark.skipif(

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import cpuset, hardware, topology
+from lab import hardware, topology
+from lab.cell.cpus import cpulist
+from lab.cell.cpus import topology as reader
+from lab.cell.cpus.sysfs import listed, masked
+from lab.cell.worker.record_writer import LONGEST_RECORD, Channel
+from lab.cell.worker.supervisor import describe
 from lab.engines import machine_from
 from lab.errors import UsageError
-from lab.worker import topology as reader
-from lab.worker.channel import LONGEST_RECORD, Channel
-from lab.worker.kernel_tree import listed, masked
-from lab.worker.supervise import describe
 from tests import scripts
 from tests.machines import Core, Machine, build, cores, files, machine, mask, topology_of
 
@@ -248,7 +249,7 @@ def test_what_another_machines_process_may_use_is_what_its_tree_says(
     extra: dict[str, str], allowed: str, tmp_path: Path
 ) -> None:
     build(machine(cores(8), extra=extra), tmp_path)
-    assert cpuset.render(topology.read(tmp_path).allowed) == allowed
+    assert cpulist.render(topology.read(tmp_path).allowed) == allowed
 
 
 def test_here_our_own_affinity_is_what_we_may_use() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lab import verdicts
-from lab.experiments import load
-from lab.experiments._claims import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
+from lab.cell.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
+from lab.cell.experiments import load
 from lab.model import Cell, CellResult, Status, Verdict
 from tests import scripts
 
@@ -127,7 +127,7 @@ def test_a_predicate_that_fails_costs_its_own_verdict_only() -> None:
 
 
 def test_every_claim_is_judged_in_every_cell_in_order() -> None:
-    first = Experiment("pipe", "", "", "", lambda voice: None, (claim(), claim()._replace(id="pipe.other")))
+    first = Experiment("pipe", "", "", "", lambda recorder: None, (claim(), claim()._replace(id="pipe.other")))
     lacking = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING.reason)
     found = verdicts.judge((first,), (ran(), lacking))
     assert [(one.claim, one.cell) for one in found] == [

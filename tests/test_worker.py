@@ -24,8 +24,8 @@ from tests import cells
 
 #: An experiment that is run after a hostile one: what it says shows that nothing of the other is left.
 AFTER = """
-voice.observe("fine", True)
-voice.observe("open", sorted(int(name) for name in os.listdir("/proc/self/fd")))
+recorder.observe("fine", True)
+recorder.observe("open", sorted(int(name) for name in os.listdir("/proc/self/fd")))
 """
 
 EARLY = "ended before run() returned, or closed what it speaks through"
@@ -43,8 +43,8 @@ class Hostile(NamedTuple):
 
 
 def saying(line: str) -> str:
-    """Send this, the source of bytes, as it is through the voice's descriptor."""
-    return f"os.write(voice._descriptor, {line})"
+    """Send this, the source of bytes, as it is through the recorder's descriptor."""
+    return f"os.write(recorder._descriptor, {line})"
 
 
 HOSTILE = [
@@ -60,7 +60,7 @@ HOSTILE = [
         "raised ZeroDivisionError: division by zero",
     ),
     Hostile("leaves by os._exit(3)", "os._exit(3)", "failed", "exited with status 3"),
-    Hostile("leaves by os._exit(0) half-way", "voice.observe('half', 1)\nos._exit(0)", "failed", EARLY),
+    Hostile("leaves by os._exit(0) half-way", "recorder.observe('half', 1)\nos._exit(0)", "failed", EARLY),
     Hostile("leaves by sys.exit()", "sys.exit()", "failed", "raised SystemExit"),
     Hostile("leaves by sys.exit with a text", "sys.exit('enough')", "failed", "raised SystemExit: enough"),
     Hostile("raises", "1 / 0", "failed", "raised ZeroDivisionError: division by zero"),
@@ -136,18 +136,20 @@ HOSTILE = [
         "did not end within 2 s",
         2,
     ),
-    Hostile("hangs when it has closed its voice", "os.closerange(3, 65)\ntime.sleep(600)", "timeout", "within 2 s", 2),
+    Hostile(
+        "hangs when it has closed its recorder", "os.closerange(3, 65)\ntime.sleep(600)", "timeout", "within 2 s", 2
+    ),
     Hostile("stops itself", "os.kill(os.getpid(), signal.SIGSTOP)", "timeout", "did not end within 2 s", 2),
     Hostile(
         "talks until its deadline",
-        "while True:\n    voice.observe('again', 1)\n    time.sleep(0.001)",
+        "while True:\n    recorder.observe('again', 1)\n    time.sleep(0.001)",
         "timeout",
         "did not end within 2 s",
         2,
     ),
     Hostile(
         "talks without a pause",
-        "while True:\n    voice.observe('again', 'x' * 6000)",
+        "while True:\n    recorder.observe('again', 'x' * 6000)",
         "failed",
         "sent more than 4128 KiB",
     ),
@@ -171,7 +173,7 @@ HOSTILE = [
     ),
     Hostile(
         "sends a message nested too deeply to read",
-        "voice.observe('deep', eval('[' * 50 + ']' * 50))",
+        "recorder.observe('deep', eval('[' * 50 + ']' * 50))",
         "failed",
         "not a message",
     ),
@@ -181,14 +183,14 @@ HOSTILE = [
         "failed",
         "not a message",
     ),
-    Hostile("sends a text that no encoding has", "voice.observe('lone', '\\ud800')", "failed", "not a message"),
+    Hostile("sends a text that no encoding has", "recorder.observe('lone', '\\ud800')", "failed", "not a message"),
     Hostile(
         "sends what is not a number",
         saying('b\'{"kind":"observation","name":"n","unit":"","value":NaN}\\n\''),
         "failed",
         "not a message",
     ),
-    Hostile("states what is not a number", "voice.observe('nan', float('nan'))", "failed", "raised ValueError"),
+    Hostile("states what is not a number", "recorder.observe('nan', float('nan'))", "failed", "raised ValueError"),
     Hostile("sends an event without a time", saying('b\'{"kind":"event","text":""}\\n\''), "failed", "not a message"),
     Hostile("sends a record of its own end", saying('b\'{"kind":"end","records":3}\\n\''), "failed", "not a message"),
     Hostile("sends a kind that is a list", saying("b'{\"kind\":[]}\\n'"), "failed", "not a message"),
@@ -225,7 +227,7 @@ def test_an_experiment_that(hostile: Hostile, tmp_path: Path) -> None:
     assert ran.data("finish", "after")["outcome"] == "ok"
     seen = {record.data["name"]: record.data["value"] for record in ran.records if record.kind == "observation"}
     assert seen["fine"] is True
-    assert len(seen["open"]) == 5  # standard input, output, error, its voice, and the folder that it lists
+    assert len(seen["open"]) == 5  # standard input, output, error, its recorder, and the folder that it lists
     assert ran.exit_code == (0 if hostile.outcome == "ok" else 1)
 
 
@@ -260,7 +262,7 @@ def test_the_worker_can_do_without(before: str, tmp_path: Path) -> None:
 
 
 STEADY = {
-    f"steady{number}": "for step in range(10):\n    voice.tell('step %d' % step)\n    time.sleep(0.005)"
+    f"steady{number}": "for step in range(10):\n    recorder.tell('step %d' % step)\n    time.sleep(0.005)"
     for number in range(3)
 }
 
@@ -306,7 +308,7 @@ def test_an_experiment_that_kills_the_worker_is_found_out_and_ends_with_it(tmp_p
 
 
 def test_when_the_reader_goes_the_worker_and_its_experiment_end(tmp_path: Path) -> None:
-    code = cells.code_with({"talker": "while True:\n    voice.tell('still here')\n    time.sleep(0.001)"})
+    code = cells.code_with({"talker": "while True:\n    recorder.tell('still here')\n    time.sleep(0.001)"})
     with cells.worker(cells.job(["talker"]), tmp_path, code) as started:
         assert started.process.stdout
         assert started.process.stdout.read(5000)
@@ -332,7 +334,7 @@ for folder in FOLDERS:
         except OSError:
             pass
 time.sleep(0.05)
-voice.observe('written', written)
+recorder.observe('written', written)
 """
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import units
+from lab.cell.claims.estimates import median, quantile
+from lab.cell.experiments import switching
 from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, cell_of, extremes, measured
-from lab.experiments import switching
 from lab.model import Session
-from lab.stats import median, quantile
 from lab.table import Table
 from lab.verdicts import evidence_of
 

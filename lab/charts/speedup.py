@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import cores, naming, proofs, units
+from lab.cell.claims.estimates import Estimate
 from lab.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of, measured
 from lab.model import Session
-from lab.stats import Estimate
 from lab.table import Table
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from lab.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lab.cell.claims.estimates import Estimate
     from lab.comparison import Comparison, Pair
     from lab.likeness import Difference
     from lab.model import Session
-    from lab.stats import Estimate
 
 HELP = "compare two sessions, number by number, and say what got worse beyond a tolerance"
 EXAMPLE = """\

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequenc
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from lab.effective import EffectiveCpus
-    from lab.worker.delivered import Delivered, Verdict
+    from lab.cell.cpus.delivered import Delivered, Explanation
+    from lab.cell.cpus.effective import EffectiveCpus
 
 HELP = "say how many CPUs there really are here, and how many workers to start"
 EXAMPLE = """\
@@ -56,22 +56,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look, measure and print; returns 0."""
-    from lab.effective import effective_cpus
-    from lab.worker import delivered
+    from lab.cell.cpus import delivered
+    from lab.cell.cpus.effective import effective_cpus
 
     if not 0 < options.seconds <= _MOST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is out of range; give more than 0, and at most 60")
     cpus = effective_cpus()
     watched = sorted(set(cpus.cpus) - set(cpus.isolated)) or cpus.cpus
     found: Optional[Delivered] = None
-    verdict = delivered.Verdict()
+    verdict = delivered.Explanation()
     if not options.no_measure:
         period = max([float(limit.period_us) for limit in cpus.limits], default=0.0) / 1e6
         try:
             found = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
             verdict = delivered.explain(found, cpus.rate)
         except (OSError, AttributeError) as error:
-            verdict = delivered.Verdict(f"D could not be measured: no process could be started ({error})")
+            verdict = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
     beliefs = _beliefs()
     if options.format == "json":
         import json
@@ -83,14 +83,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _advice(cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict) -> Tuple[str, int, int]:
+def _advice(cpus: EffectiveCpus, found: Optional[Delivered], verdict: Explanation) -> Tuple[str, int, int]:
     """(what it rests on, workers for throughput, for tail latency): R, or D where a hidden limit is proven.
 
     D is measured, so it counts as whole within its tolerance: 1.02 is one CPU and not two.
     """
     if found is None or not verdict.hidden_limit:
         return "R", cpus.throughput_workers, cpus.latency_workers
-    from lab.worker.delivered import TOLERANCE
+    from lab.cell.cpus.delivered import TOLERANCE
 
     most = max(1, math.ceil(found.cpus * (1 - TOLERANCE)))
     least = max(1, math.floor(found.cpus * (1 + TOLERANCE)))
@@ -102,7 +102,7 @@ def _beliefs() -> List[_Belief]:
     import multiprocessing
     from concurrent.futures import ThreadPoolExecutor
 
-    from lab.worker import proof
+    from lab.cell.worker import proof
 
     here = [_Belief("os.cpu_count()", os.cpu_count())]
     own, mask = getattr(os, "process_cpu_count", None), getattr(os, "sched_getaffinity", None)
@@ -132,12 +132,12 @@ def _process_executor() -> _Belief:
 
 
 def _document(
-    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict, beliefs: Sequence[_Belief]
+    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Explanation, beliefs: Sequence[_Belief]
 ) -> Dict[str, Any]:
     """Everything for ``--format json``."""
     from dataclasses import asdict
 
-    from lab.roundings import ROUNDINGS, workers
+    from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
 
     basis, throughput, latency = _advice(cpus, found, verdict)
     limits = [{**asdict(limit), "cpus": limit.cpus} for limit in cpus.limits]
@@ -161,10 +161,10 @@ def _document(
 
 
 def _lines(
-    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Verdict, beliefs: Sequence[_Belief], width: int
+    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Explanation, beliefs: Sequence[_Belief], width: int
 ) -> List[str]:
     """The report for people."""
-    from lab.roundings import ROUNDINGS, workers
+    from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
 
     basis, throughput, latency = _advice(cpus, found, verdict)
     by = "" if basis == "R" else ", since D is below R"
@@ -197,7 +197,7 @@ def _lines(
 
 def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
     """The rows of P, R and D."""
-    from lab.cpuset import render
+    from lab.cell.cpus.cpulist import render
 
     mask = f"{'CPU' if len(cpus.cpus) == 1 else 'CPUs'} {render(cpus.cpus)} may be used"
     if cpus.isolated:

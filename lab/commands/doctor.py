@@ -78,8 +78,8 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     import tempfile
 
     from lab import planner, units
+    from lab.cell.claims.measured import CAPACITY
     from lab.commands import selftest
-    from lab.experiments._measured import CAPACITY
     from lab.model import Status
     from lab.store import SessionFolder
     from lab.verdicts import evidence_of
@@ -112,8 +112,7 @@ class _Never:
 
 
 def _machine_rows(here: Topology) -> list[tuple[str, str]]:
-    from lab import cpuset
-    from lab.worker import cgroups
+    from lab.cell.cpus import cgroups, cpulist
 
     found = cgroups.cgroups("/")
     allowed = sorted(os.sched_getaffinity(0))
@@ -121,8 +120,8 @@ def _machine_rows(here: Topology) -> list[tuple[str, str]]:
     load = os.getloadavg()[0]
     return [
         ("processor", here.model or "the kernel does not name it"),
-        ("host CPUs", f"{len(here.online)} ({cpuset.render(here.online)})"),
-        ("CPUs here", f"{len(allowed)} ({cpuset.render(allowed)}): what this process may use"),
+        ("host CPUs", f"{len(here.online)} ({cpulist.render(here.online)})"),
+        ("CPUs here", f"{len(allowed)} ({cpulist.render(allowed)}): what this process may use"),
         ("cgroup version", str(found["version"] or "none found")),
         ("quota here", quotas),
         ("load", f"{load:.2f} processes wanted a CPU in the last minute"),
@@ -155,14 +154,14 @@ def _debug(one: Interpreter) -> str:
 
 
 def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
-    from lab import cpuset
+    from lab.cell.cpus import cpulist
 
     if docker is None:
         return [("engine", "none that can run a cell")]
     details, python = docker.details, docker.python
     return [
         ("engine", f"docker {details['engine_version']} (API {details['api_version']}) on {details['engine_name']}"),
-        ("engine's CPUs", f"{len(docker.cpus)} ({cpuset.render(docker.cpus)}): what a container may use"),
+        ("engine's CPUs", f"{len(docker.cpus)} ({cpulist.render(docker.cpus)}): what a container may use"),
         ("engine's cgroup", f"version {details['cgroup_version']}"),
         ("image", f"{docker.image}: {python['implementation']} {python['release']}"),
     ]

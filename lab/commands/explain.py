@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.experiments._claims import Claim, Tolerance
+    from lab.cell.claims.claim import Claim, Tolerance
     from lab.primers import Primer
 
 HELP = "explain an experiment: the idea, how it measures, what to ask yourself first, and what to expect"
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
     from lab import expectations
     from lab.asked import named_experiments
-    from lab.experiments import in_order, load
+    from lab.cell.experiments import in_order, load
     from lab.primers import load as load_primer
 
     if options.all:

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Print every experiment with its claims; returns the exit code."""
     import textwrap
 
-    from lab import experiments
+    from lab.cell import experiments
 
     for name in experiments.in_order():
         experiment = experiments.load(name)

@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
     from tabulate import tabulate
 
-    from lab import cpuset, machine_map, packed, packing, placement, progress, units
+    from lab import machine_map, packed, packing, placement, progress, units
+    from lab.cell.cpus import cpulist
 
     experiments = asked.chosen_experiments(options.experiments)
     asked.check_limits(options)
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     topology = machine.layout
     cells = asked.cells_of(options, machine)
     rows = [
-        (cell.label, cpuset.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
+        (cell.label, cpulist.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
         if cell.available
         else (cell.label, "-", f"untestable: {cell.reason}")
         for cell in cells

@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
     import contextlib
 
     from lab.asked import check_seconds, choose_engine, new_session
+    from lab.cell.experiments._internal.control import NEIGHBOURS
     from lab.cell_code import cell_code
-    from lab.experiments._control import NEIGHBOURS
     from lab.interrupts import stopping
     from lab.model import Status
     from lab.store import SessionFolder, default_folder
@@ -136,7 +136,7 @@ def measure(
 def judged(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
     """Every control claim of these cells; the expected verdict is the truth."""
     from lab import verdicts
-    from lab.experiments import load
+    from lab.cell.experiments import load
 
     return list(verdicts.judge([load(f"_control-{neighbour}")], results))
 

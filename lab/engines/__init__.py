@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
+from lab.cell.worker.bootstrap import SOURCE
 from lab.errors import ImageError
 from lab.model import Job, Machine, Outcome
-from lab.worker.bootstrap import SOURCE
 
 #: No argument may be longer than 128 KiB (MAX_ARG_STRLEN, man 2 execve); all of them together may be 2 MiB.
 _LONGEST_WORD = 2**16
@@ -132,7 +132,7 @@ def make(name: str, **options: object) -> Engine:
 
 
 def command(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
-    """The arguments after the interpreter that start the worker; see :mod:`lab.worker.bootstrap`.
+    """The arguments after the interpreter that start the worker; see :mod:`lab.cell.worker.bootstrap`.
 
     Without ``site``: what an image runs at the start of its Pythons (``sitecustomize``, ``.pth`` files) could
     print before the worker has taken standard output, or trace what is measured; and it takes time in every cell.
@@ -145,7 +145,8 @@ def command(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
 
 
 def order(job: Job, pin: list[int] | None) -> dict[str, object]:
-    """A job as the worker reads it; see :func:`lab.worker.supervise.work`. With ``pin`` the worker pins itself."""
+    """A job as the worker reads it; see :func:`lab.cell.worker.supervisor.work`. With ``pin`` the worker pins
+    itself."""
     return {
         "session": job.session,
         "cell": job.cell.id,
@@ -155,7 +156,7 @@ def order(job: Job, pin: list[int] | None) -> dict[str, object]:
         "seed": job.seed,
         "deadline_seconds": job.experiment_deadline,
         "cpus": job.cell.size,
-        "asked": cpuset.render(job.cell.cpus) if job.cell.pinned else None,
+        "asked": cpulist.render(job.cell.cpus) if job.cell.pinned else None,
         "quota": job.cell.quota_cpus,
         "pin": pin,
         "pinned_by": "worker" if pin else "engine" if job.cell.pinned else "none",
@@ -190,7 +191,7 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
     return Machine(
         engine=engine,
         cpus=allowed,
-        host_cpus=cpuset.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
+        host_cpus=cpulist.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
         python=start["python"],
         image=image,
         details={**details, "probe": proof, "build": start.get("build"), "host": start.get("host")},

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab import attached, cpuset, image_python
+from lab import attached, image_python
+from lab.cell.cpus import cpulist
 from lab.cell_code import cell_code
 from lab.containers import (
     CELL_LABEL,
@@ -104,7 +105,7 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
 def settings(cell: Cell | None) -> dict[str, Any]:
     """The host configuration of a cell's container: its limit, and what keeps it apart. ``cell`` is ``None`` for the
     probe, which no CPU set limits."""
-    limit: dict[str, Any] = {"cpuset_cpus": cpuset.render(cell.cpus)} if cell and cell.pinned else {}
+    limit: dict[str, Any] = {"cpuset_cpus": cpulist.render(cell.cpus)} if cell and cell.pinned else {}
     if cell and cell.quota_cpus:
         limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
     return limit | kept_apart(cell.size if cell else 64)

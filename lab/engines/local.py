@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab import cpuset
+from lab.cell.cpus import cpulist
 from lab.cell_code import cell_code
 from lab.engines import (
     Patience,
@@ -43,7 +43,7 @@ _PREFIX = "multicore-lab-"
 #: Bytes of a socket's path, without its NUL (man 7 unix).
 _LONGEST_SOCKET = 107
 #: What a cell puts after a temporary folder, where each X is one that tempfile draws: this engine's folder, that of an
-#: experiment (:mod:`lab.worker.child`), and what multiprocessing makes for a Manager or a fork server
+#: experiment (:mod:`lab.cell.worker.experiment_process`), and what multiprocessing makes for a Manager or a fork server
 #: (``util.get_temp_dir``, ``connection.arbitrary_address``).
 _SOCKET = f"/{_PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
 #: Where to go from a temporary folder whose name is too long for that, as the multiprocessing of newer Pythons does.
@@ -115,7 +115,7 @@ class Local:
         def look(piece: bytes) -> None:
             if piece and not seen:  # its first record: by now it has pinned itself
                 with contextlib.suppress(ProcessLookupError):
-                    seen["affinity"] = cpuset.render(os.sched_getaffinity(worker.pid))
+                    seen["affinity"] = cpulist.render(os.sched_getaffinity(worker.pid))
             sink(piece)
 
         try:

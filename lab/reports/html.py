@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from lab import cpuset, lessons, machine_map, parcel, reports, summary, units
+from lab import lessons, machine_map, parcel, reports, summary, units
+from lab.cell.cpus import cpulist
 from lab.charts import Chart, charts, drawing
 from lab.errors import MissingExtraError
 from lab.model import CellResult, Judgement, Session, Status, Verdict
@@ -178,14 +179,14 @@ def _machine(session: Session) -> dict[str, Any]:
         rows.append(
             {
                 "label": title_of(result),
-                "words": f"CPUs {cpuset.render(mine) or 'none'} of {cpuset.render(host)}",
+                "words": f"CPUs {cpulist.render(mine) or 'none'} of {cpulist.render(host)}",
                 "cores": [[(cpu, kinds.get(cpu, "barred")) for cpu in core] for core in cores],
                 "reason": "" if result.cell.available else result.reason or "",
             }
         )
     barred = set(host) - set(machine.cpus)
-    words = [f"{units.cpus(len(host))} ({cpuset.render(host)})"]
-    words += [f"of which the engine may not use {cpuset.render(barred)}"] if barred else []
+    words = [f"{units.cpus(len(host))} ({cpulist.render(host)})"]
+    words += [f"of which the engine may not use {cpulist.render(barred)}"] if barred else []
     words += [f"{len(siblings)} cores show as several CPUs"] if siblings else []
     isolated = {str(one.proof["isolated"]) for one in session.results if one.proof.get("isolated")}
     words += [f"set apart from the scheduler: {', '.join(sorted(isolated))}"] if isolated else []
@@ -243,9 +244,9 @@ def _in_short(result: CellResult) -> str:
     """The proof in a line."""
     if not result.proof:
         return "none: it did not run."
-    asked = cpuset.render(result.cell.cpus) or units.cpus(result.cell.size)
+    asked = cpulist.render(result.cell.cpus) or units.cpus(result.cell.size)
     real = "the same before and after" if result.status is not Status.TAINTED else result.reason
-    return f"asked for {asked}, inside saw {cpuset.render(result.proof['affinity'])}; {real}."
+    return f"asked for {asked}, inside saw {cpulist.render(result.proof['affinity'])}; {real}."
 
 
 def _proof(number: int, result: CellResult) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import datetime
 import json
 from typing import Any
 
-from lab import cores, cpuset, likeness, naming, particulars
+from lab import cores, likeness, naming, particulars
+from lab.cell.cpus import cpulist
 from lab.model import CellResult, Session
 from lab.verdicts import finish_of
 
@@ -51,7 +52,7 @@ def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
             "loops": timing.loops,
             "duration": float(finish["seconds"]) if finish else None,
             "description": f"seconds a payload, {timing.workers} at work",
-            "cpu_affinity": cpuset.render(result.proof["affinity"]),
+            "cpu_affinity": cpulist.render(result.proof["affinity"]),
             "python_version": result.python["release"],
             "python_implementation": str(result.python["implementation"]).lower(),
             "python_gil": "enabled" if result.python["gil_enabled"] else "disabled",

@@ -1,0 +1,247 @@
+"""Claims that rest on a number: from rounds to an estimate, from its interval and a tolerance to a verdict."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
+
+from lab.cell.claims.claim import (
+    FEWEST_VALUES,
+    INCONCLUSIVE,
+    Claim,
+    Evidence,
+    Facts,
+    Figure,
+    Finding,
+    Round,
+    Tolerance,
+    decide,
+    disturbances,
+    estimate_or_none,
+    undisturbed,
+)
+from lab.cell.claims.estimates import Estimate, median, over_rounds
+
+#: With less than this delivered, one cannot tell one core from several: the machine itself had only one to give.
+LEAST_CAPACITY = 1.4
+
+#: A CPU second that does less work by this factor when all CPUs are busy is no CPU second of a core to itself.
+MOST_INFLATION = 1.1
+
+
+class Measured(NamedTuple):
+    """How a number is got from rounds. ``arms`` are those which must be undisturbed in a round for it to count;
+    ``value`` takes such a round. ``sentence`` states the result, with one ``%`` for the value. ``unit`` is ``s``,
+    or empty for a ratio. ``ceiling``: what the machine had to give, for comparison, from a round in which it counts.
+    ``parallel``: it tells something only where the machine delivers several CPUs. ``placed``: its workers are pinned,
+    so that it does not need the scheduler to spread them. ``pooled``: the number is one of all rounds that count
+    together, such as a quantile of many times, and not the median of one from each."""
+
+    arms: tuple[str, ...]
+    value: Callable[[Round], float]
+    sentence: str
+    unit: str = ""
+    ceiling: tuple[tuple[str, ...], Callable[[Round], float]] | None = None
+    parallel: bool = False
+    placed: bool = False
+    pooled: Callable[[Sequence[Round]], float] | None = None
+
+    def values(self, rounds: Sequence[Round]) -> list[float]:
+        """One value for each round that counts, in order."""
+        return [self.value(blocks) for blocks in undisturbed(rounds, *self.arms)]
+
+    def estimate(self, rounds: Sequence[Round]) -> Estimate | None:
+        """The median of those values, or what they are together, with its interval; ``None`` when there are too few."""
+        return self._estimate(undisturbed(rounds, *self.arms))
+
+    def _estimate(self, good: Sequence[Round]) -> Estimate | None:
+        if self.pooled is None:
+            return estimate_or_none([self.value(blocks) for blocks in good])
+        return over_rounds(good, self.pooled) if len(good) >= FEWEST_VALUES else None
+
+    def counts(self, rounds: Sequence[Round]) -> tuple[int, int]:
+        """(rounds accepted, rounds rejected) of those in which all of its arms took part."""
+        good, bad = self._sifted(rounds)
+        return len(good), bad
+
+    def weigh(self, rounds: Sequence[Round]) -> tuple[Estimate | None, int, int]:
+        """The estimate and the counts together, in half the time."""
+        good, bad = self._sifted(rounds)
+        return self._estimate(good), len(good), bad
+
+    def _sifted(self, rounds: Sequence[Round]) -> tuple[list[Round], int]:
+        took_part = list(rounds)
+        for arm in self.arms:
+            took_part = [blocks for blocks in took_part if arm in blocks]
+        good = undisturbed(took_part, *self.arms)
+        return good, len(took_part) - len(good)
+
+    def highest(self, rounds: Sequence[Round]) -> float | None:
+        """The ceiling, as the median over the rounds in which it counts; ``None`` when there is none."""
+        if self.ceiling is None:
+            return None
+        arms, value = self.ceiling
+        values = [value(blocks) for blocks in undisturbed(rounds, *arms)]
+        return median(values) if values else None
+
+    def figure(self, what: str, rounds: Sequence[Round], of: str = "") -> Figure:
+        """This number in its experiment's table; see :class:`Figure`."""
+        found, accepted, rejected = self.weigh(rounds)
+        return Figure(what, found, self.unit, accepted, rejected, of)
+
+
+def over(arm: str, base: str, key: str = "rate") -> Callable[[Round], float]:
+    """The ratio of what two arms measured in the same round."""
+    return lambda blocks: float(blocks[arm][key] / blocks[base][key])
+
+
+def of(arm: str, key: str) -> Callable[[Round], float]:
+    """What one arm measured."""
+    return lambda blocks: float(blocks[arm][key])
+
+
+#: The machine's capacity, in CPUs: what pinned, independent processes reach, over what one does.
+CAPACITY = Measured(("probe", "one process"), over("probe", "one process"), "the machine delivered %.2f CPUs")
+DELIVERED = (CAPACITY.arms, CAPACITY.value)
+
+
+def claim(
+    name: str,
+    statement: str,
+    measured: Measured,
+    tolerance: Tolerance,
+    expected: Callable[[Facts], str | None],
+    least_cpus: int = 1,
+    advice: str = "",
+    source: str = "",
+) -> Claim:
+    """A claim that is confirmed when the interval of a number lies inside a tolerance, and refuted when outside."""
+    return Claim(name, statement, judge(measured, tolerance), expected, least_cpus, tolerance, advice, source)
+
+
+def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts], Finding]:
+    """The predicate of such a claim. It decides nothing when the machine gave too little to tell, and says why."""
+
+    def predicate(evidence: Evidence, facts: Facts) -> Finding:
+        rounds = evidence.rounds("round")
+        found, accepted, rejected = measured.weigh(rounds)
+        causes = _causes(_inflation(evidence), facts) if measured.parallel else []
+        if found is None:
+            disturbed = ", ".join(disturbances(rounds, *measured.arms)) if rounds else "none was taken"
+            reason = "too few undisturbed rounds of %d (%s)" % (accepted + rejected, disturbed or "too little time")
+            return Finding(INCONCLUSIVE, _with(reason, causes), accepted=accepted, rejected=rejected)
+        verdict = decide(found, tolerance.low, tolerance.high)
+        reason = measured.sentence % (found.value * 1e3 if measured.unit == "s" else found.value)
+        capacity = _capacity(evidence) if measured.parallel else None
+        if capacity:
+            reason += "; " + CAPACITY.sentence % capacity.value
+        trouble = _lack(capacity, rounds, facts, measured) if measured.parallel else None
+        if trouble:
+            verdict, reason = INCONCLUSIVE, trouble
+        elif verdict == INCONCLUSIVE:
+            reason += "; the interval reaches over the tolerance"
+            reason += "".join("; disturbed by " + cause for cause in disturbances(rounds, *measured.arms))
+        return Finding(
+            verdict,
+            _with(reason, causes),
+            found.value,
+            found.low,
+            found.high,
+            measured.unit,
+            accepted,
+            rejected,
+            measured.highest(rounds),
+        )
+
+    return predicate
+
+
+# The claims of an experiment ask the same of the same evidence, one after the other.
+@functools.lru_cache(maxsize=1)
+def _capacity(evidence: Evidence) -> Estimate | None:
+    return CAPACITY.estimate(evidence.rounds("round"))
+
+
+@functools.lru_cache(maxsize=1)
+def _inflation(evidence: Evidence) -> Estimate | None:
+    return inflation(evidence.rounds("round"))
+
+
+def narrow(found: Estimate | None, width: float) -> bool:
+    """Whether the interval's half-width is at most this share of the value."""
+    return found is not None and found.high - found.low <= 2 * width * found.value
+
+
+def decided(found: Estimate | None, tolerance: Tolerance) -> bool:
+    """Whether the interval lies wholly inside or wholly outside."""
+    return found is not None and decide(found, tolerance.low, tolerance.high) != INCONCLUSIVE
+
+
+def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measured, Tolerance]], until: float) -> bool:
+    """Whether an experiment may stop: it has so many rounds, and either every claim is decided, and where that needs it
+    whether the capacity suffices is too, or it is ``until`` (on the monotonic clock)."""
+    if len(rounds) < fewest:
+        return False
+    if time.monotonic() >= until:
+        return True
+    capacity_known = decided(CAPACITY.estimate(rounds), _ENOUGH)
+    return all(
+        decided(one.estimate(rounds), tolerance) and (capacity_known or not one.parallel) for one, tolerance in measured
+    )
+
+
+_ENOUGH = Tolerance(LEAST_CAPACITY, None, "with less, one cannot tell one core from several")
+
+
+def _with(reason: str, causes: Sequence[str]) -> str:
+    return "; ".join((reason, *causes))
+
+
+def _lack(capacity: Estimate | None, rounds: Sequence[Round], facts: Facts, measured: Measured) -> str | None:
+    """Why nothing can be told of several CPUs in this cell, or ``None``."""
+    if facts.isolated and not measured.placed:
+        return "nothing can be told"  # the cause follows
+    if capacity is None:
+        causes = ", ".join(disturbances(rounds, *CAPACITY.arms)) or "too little time"
+        return "what the machine delivered is not known (%s)" % causes
+    if capacity.high < LEAST_CAPACITY:
+        return "the machine delivered only %.2f of %d CPUs" % (capacity.value, facts.cpus)
+    if capacity.low < LEAST_CAPACITY:
+        return "it is not clear what the machine delivered: %.2f to %.2f CPUs" % (capacity.low, capacity.high)
+    return None
+
+
+def causes_of(rounds: Sequence[Round], facts: Facts) -> list[str]:
+    """What makes this cell's CPUs less than they seem, by name: each a clause for the reason of a verdict."""
+    return _causes(inflation(rounds), facts)
+
+
+def _causes(inflated: Estimate | None, facts: Facts) -> list[str]:
+    found = []
+    if inflated and inflated.low > MOST_INFLATION:
+        found.append(
+            "a CPU second did %.2f times less work with all CPUs busy (CPU-second inflation: siblings or a neighbour"
+            " share the cores)" % inflated.value
+        )
+    for core in facts.siblings:
+        found.append("CPUs %s are siblings on one core (SMT)" % ", ".join(map(str, core)))
+    if facts.kinds > 1:
+        found.append("its cores are of %d kinds (hybrid)" % facts.kinds)
+    if facts.isolated:
+        which = ", ".join(map(str, facts.isolated))
+        said = "CPUs %s are isolated (isolcpus): the scheduler moves nothing to them"
+        if len(facts.isolated) == 1:
+            said = "CPU %s is isolated (isolcpus): the scheduler moves nothing to it"
+        found.append(said % which)
+    return found
+
+
+def inflation(rounds: Sequence[Round]) -> Estimate | None:
+    """How much less work a CPU second does while all CPUs are busy: near 1 where each CPU has a core to itself."""
+
+    def work(block: dict[str, Any]) -> float:
+        return float(block["rate"] / max(block["cores"], 1e-9))
+
+    good = undisturbed(rounds, "one process", "probe")
+    return estimate_or_none([work(blocks["one process"]) / work(blocks["probe"]) for blocks in good])

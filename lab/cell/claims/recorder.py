@@ -1,0 +1,86 @@
+"""How an experiment speaks: observations, samples of measurement, and the events of its story."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from typing import Any, Mapping
+
+
+class Recorder:
+    """Handed to every experiment's ``run``; each call becomes one record of the cell.
+
+    ``seconds`` is the most time that the experiment may spend measuring, ``width`` the half-width of intervals, as a
+    share of the value, at which it may stop sooner; ``cpus`` the ids it may run on; ``quota`` what is under test: the
+    CPUs that the cell was asked to be held to, or ``None``; ``seed`` orders whatever is done in random order.
+    """
+
+    def __init__(
+        self, descriptor: int, seconds: float, width: float, quota: float | None = None, seed: int = 1
+    ) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self.seconds = seconds
+        self.width = width
+        self.quota = quota
+        self.seed = seed
+        self.cpus = tuple(sorted(os.sched_getaffinity(0)))
+        self.began = time.monotonic()
+
+    def observe(self, name: str, value: object, unit: str = "") -> None:
+        """State one value, under the name by which the experiment's claims look it up."""
+        self._say({"kind": "observation", "name": name, "value": value, "unit": unit})
+
+    def sample(self, name: str, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store one round of raw measurement: what each arm measured, by its name."""
+        self._say({"kind": "sample", "name": name, "values": values})
+
+    def tell(self, text: str, who: Mapping[str, Any] | None = None, since: Mapping[str, Any] | None = None) -> None:
+        """Add an event to the story. ``who`` is what :func:`here` returned where it happened; by default, here.
+
+        ``since`` is what it returned where that began whose end this is: a timeline then shows how long it took.
+        """
+        event = dict(who or here(), kind="event", text=text)
+        if since is not None:
+            event["since"] = since["at"] - self.began
+        event["at"] -= self.began
+        self._say(event)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The worker's to call: ``run`` has returned, or this ended it. Without it the experiment counts as failed."""
+        last = {"kind": "done"} if error is None else {"kind": "raised", "error": _in_words(error)}
+        with contextlib.suppress(OSError):  # the experiment has closed what it speaks through
+            self._say(last)
+
+    def _say(self, message: Mapping[str, Any]) -> None:
+        line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        with self._lock:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+
+
+def _in_words(error: BaseException) -> str:
+    """An exception in one line, as the last line of its traceback has it, and not too long for a message."""
+    return ("%s: %s" % (type(error).__name__, error)).rstrip(": ")[:500]
+
+
+def here() -> dict[str, Any]:
+    """Who runs this, where and when: pid, thread name, CPU, and the monotonic clock in seconds (the same for all)."""
+    return {
+        "pid": os.getpid(),
+        "thread": threading.current_thread().name,
+        "cpu": cpu_now(),
+        "at": time.monotonic(),
+    }
+
+
+def cpu_now() -> int | None:
+    """The CPU on which the calling thread last ran: field 39 of /proc/thread-self/stat (man 5 proc), or ``None``."""
+    try:
+        with open("/proc/thread-self/stat") as stream:
+            return int(stream.read().rpartition(")")[2].split()[36])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,0 +1,148 @@
+"""How many CPUs this process really has: P, the CPUs it may use at once, and R, the CPU time it may use per second.
+
+Standard library only, in Python 3.9's syntax, so that it can be used anywhere (``lab.effective_cpus()``).
+
+Sources: man 2 sched_getaffinity; man 5 proc (``Cpus_allowed_list``); the kernel's
+Documentation/admin-guide/kernel-parameters.txt (``isolcpus``) and ABI/testing/sysfs-devices-system-cpu; for quotas and
+CPU sets see :mod:`lab.cell.cpus.cgroups`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import List, Optional, Set, Tuple, Union
+
+from lab.cell.cpus.cgroups import look, read
+from lab.cell.cpus.cpulist import members, render
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A quota of one level of control groups: ``quota_us`` µs of CPU time in every ``period_us`` µs of wall time."""
+
+    folder: str
+    quota_us: Union[int, float]
+    period_us: Union[int, float]
+
+    @property
+    def cpus(self) -> float:
+        """The quota in CPUs."""
+        return self.quota_us / self.period_us
+
+
+@dataclass(frozen=True)
+class EffectiveCpus:
+    """What bounds this process, as far as it can be seen from here.
+
+    ``parallelism`` is P, at least 1: how many CPUs it can keep busy at one moment, which is the size of its affinity
+    mask unless the kernel's files say less. ``rate`` is R, above 0, in CPU seconds per second: the least of P and every
+    quota of the visible control groups, never rounded.
+
+    ``cpus`` are the ids it may use. ``isolated`` are those among them between which the scheduler moves nothing
+    (``isolcpus``, isolated partitions): processes that are not pinned do not spread over them, so they do not count for
+    P, unless all are isolated: then P is 1. ``limits`` are the quotas, of the process's own group first; ``cgroup`` is
+    the version of the hierarchy that limits CPU time. ``contradictions`` says, a sentence each, where the kernel's
+    files disagree or say what cannot be, and what was taken.
+    """
+
+    parallelism: int
+    rate: float
+    cpus: Tuple[int, ...]
+    isolated: Tuple[int, ...] = ()
+    limits: Tuple[Quota, ...] = ()
+    cgroup: Optional[int] = None
+    contradictions: Tuple[str, ...] = ()
+
+    @property
+    def throughput_workers(self) -> int:
+        """⌈R⌉: with fewer busy workers, CPU time that is paid for stays unused."""
+        return max(1, min([self.parallelism, *(int(-(-one.quota_us // one.period_us)) for one in self.limits)]))
+
+    @property
+    def latency_workers(self) -> int:
+        """⌊R⌋, at least 1: with more busy workers the quota is used up before the period ends, and all of them stand
+        still until the next (the kernel's Documentation/scheduler/sched-bwc.rst)."""
+        return max(1, min([self.parallelism, *(int(one.quota_us // one.period_us) for one in self.limits)]))
+
+
+def effective_cpus(root: str = "/") -> EffectiveCpus:
+    """What this process can use now; nothing in the kernel's files makes it fail.
+
+    Limits can change while a process runs: ask again rather than keep the answer. ``root`` stands in for ``/`` in
+    tests; below another root the affinity mask is read from ``proc/self/status``.
+    """
+    groups = look(root)
+    said = list(groups.odd)
+    cpus = _usable(root, groups.cpuset, said)
+    isolated = _isolated(root, cpus, groups.partitioned, said)
+    parallelism = max(1, len(cpus) - len(isolated))
+    limits = tuple(Quota(level.folder, level.quota_us, level.period_us) for level in groups.levels)
+    return EffectiveCpus(
+        parallelism=parallelism,
+        rate=float(min([parallelism, *(limit.cpus for limit in limits)])),
+        cpus=tuple(sorted(cpus)),
+        isolated=tuple(sorted(isolated)),
+        limits=limits,
+        cgroup=groups.version,
+        contradictions=tuple(said),
+    )
+
+
+def _usable(root: str, cpuset: str | None, said: List[str]) -> Set[int]:
+    """The ids in the affinity mask, less those that another file denies.
+
+    The mask is the authority: the kernel keeps it within the CPU set and the CPUs on line. A file that allows less is
+    believed, since too few workers harm less than too many; one that would leave nothing is about something else.
+    """
+    online = _listed(root, "sys/devices/system/cpu/online", said)
+    cpus = _affinity(root)
+    if not cpus:
+        cpus = online or set(range((root == "/" and os.cpu_count()) or 1))
+        said.append("this system does not tell the affinity mask: CPUs %s taken for it" % render(cpus))
+    for name, allowed in (("control group's CPU set", members(cpuset)), ("list of CPUs on line", online)):
+        if not allowed or cpus <= allowed:
+            continue
+        both = cpus & allowed
+        said.append(
+            "the affinity mask is %s, the %s is %s: %s"
+            % (
+                render(cpus),
+                name,
+                render(allowed),
+                "only %s counted" % render(both) if both else "they have nothing in common, and the mask counts",
+            )
+        )
+        cpus = both or cpus
+    return cpus
+
+
+def _affinity(root: str) -> Set[int] | None:
+    """The calling thread's mask, of which the kernel leaves out what is off line; ``None`` where there is no such."""
+    if root != "/":
+        for line in (read(os.path.join(root, "proc/self/status")) or "").splitlines():
+            key, _, value = line.partition(":")
+            if key == "Cpus_allowed_list":
+                return members(value)
+        return None
+    try:
+        return os.sched_getaffinity(0)
+    except (AttributeError, OSError):  # not Linux; or a sandbox that forbids to ask
+        return None
+
+
+def _isolated(root: str, cpus: Set[int], partitioned: bool, said: List[str]) -> Set[int]:
+    """Those of the CPUs between which the scheduler does not balance."""
+    found = cpus & (_listed(root, "sys/devices/system/cpu/isolated", said) or set())
+    if partitioned:
+        found = cpus
+    return found if len(cpus) > 1 else set()  # with one CPU there is nothing to balance
+
+
+def _listed(root: str, name: str, said: List[str]) -> Set[int] | None:
+    path = os.path.join(root, name)
+    text = read(path)
+    found = members(text)
+    if found is None and text != "(null)":  # which old kernels write for an empty mask
+        said.append("%s says %s, which is no list of CPUs" % (path, ascii((text or "")[:40])))
+    return found

@@ -1,0 +1,132 @@
+"""The files below a root in which a kernel describes its CPUs. None is trusted to be there, or whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Dict, Iterator, List, Optional, Set, Tuple
+
+from lab.cell.cpus import cpulist
+
+
+class Tree:
+    """``sys`` and ``proc`` below a root; ``cpus`` is the folder of the CPUs, as a path below that root."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._root = root
+        # The second is where newer kernels link the first; of a captured tree either may be left.
+        folders = ("sys/devices/system/cpu", "sys/bus/cpu/devices")
+        self.cpus = next((folder for folder in folders if self.names(folder)), folders[0])
+        self._texts: Dict[str, str] = {}
+        self._cpuinfo: Optional[Dict[int, Dict[str, str]]] = None
+        self._common: Dict[str, str] = {}
+
+    def text(self, *parts: str) -> str:
+        """What stands in a file, without blanks around it; empty when it cannot be read."""
+        try:
+            with open(os.path.join(self._root, *parts), "rb") as stream:
+                return stream.read().replace(b"\0", b"").decode("ascii", "replace").strip()
+        except OSError:
+            return ""
+
+    def names(self, folder: str) -> List[str]:
+        """The names in a folder, sorted; none when it cannot be read."""
+        try:
+            return sorted(os.listdir(os.path.join(self._root, folder)))
+        except OSError:
+            return []
+
+    def cpu_folder(self, cpu: int, inner: str = "") -> str:
+        """The folder of a CPU, or one in it."""
+        return os.path.join(self.cpus, "cpu%d" % cpu, inner)
+
+    def cpu(self, cpu: int, name: str) -> str:
+        """What stands in a file of a CPU."""
+        path = "%s/cpu%d/%s" % (self.cpus, cpu, name)
+        if path not in self._texts:
+            self._texts[path] = self.text(path)
+        return self._texts[path]
+
+    def number(self, cpu: int, name: str, otherwise: Optional[str] = None) -> Optional[int]:
+        """The number in a file of a CPU, else ``otherwise``; ``None`` where neither is one, or is below 0, which is how
+        the kernel says that it does not know."""
+        for text in (self.cpu(cpu, name), otherwise):
+            if text and re.fullmatch("[0-9]{1,18}", text):
+                return int(text)
+        return None
+
+    def cpus_in(self, cpu: int, *names: str) -> Set[int]:
+        """The CPUs in the first of these files of a CPU that names any; one whose name ends in ``_list`` has a list."""
+        for name in names:
+            text = self.cpu(cpu, name)
+            found = listed(text) if name.endswith("_list") else masked(text)
+            if found:
+                return found
+        return set()
+
+    def masked(self, *parts: str) -> Set[int]:
+        """The CPUs in a file that holds a mask."""
+        return masked(self.text(*parts))
+
+    def cpu_folders(self) -> Set[int]:
+        """The CPUs that have a folder, on line or not."""
+        return {int(name[3:]) for name in self.names(self.cpus) if re.fullmatch("cpu[0-9]{1,6}", name)}
+
+    def node_folders(self) -> Iterator[Tuple[int, str]]:
+        """(number, folder) of each NUMA node, ascending."""
+        for parent in ("sys/devices/system/node", "sys/bus/node/devices"):
+            nodes = sorted(int(name[4:]) for name in self.names(parent) if re.fullmatch("node[0-9]{1,6}", name))
+            if nodes:
+                for node in nodes:
+                    yield node, os.path.join(parent, "node%d" % node)
+                return
+
+    @property
+    def cpuinfo(self) -> Dict[int, Dict[str, str]]:
+        """CPU -> what /proc/cpuinfo says of it. Slow on a large machine: each CPU is asked for its frequency."""
+        if self._cpuinfo is None:
+            self._cpuinfo = self._read_cpuinfo()
+        return self._cpuinfo
+
+    @property
+    def knows_cpuinfo(self) -> bool:
+        """Whether /proc/cpuinfo has been read already."""
+        return self._cpuinfo is not None
+
+    def cpuinfo_line(self, name: str) -> str:
+        """The first value of that name in /proc/cpuinfo, of whichever CPU; empty when there is none."""
+        first = next((said[name] for said in self.cpuinfo.values() if said.get(name)), "")
+        return " ".join((first or self._common.get(name, "")).split())
+
+    def _read_cpuinfo(self) -> Dict[int, Dict[str, str]]:
+        found: Dict[int, Dict[str, str]] = {}
+        said = self._common
+        for line in self.text("proc/cpuinfo").splitlines():
+            # "processor : 0" on most; "processor 0: version = FF" on s390; "CPU0: online" on SPARC.
+            start = re.match(r"(?:processor\s*:?\s*|CPU)(\d{1,6})\s*(?::|$)", line)
+            if start:
+                said = found.setdefault(int(start.group(1)), {})
+                continue
+            name, colon, value = line.partition(":")
+            if colon:
+                said.setdefault(name.strip(), value.strip())
+            elif not line.strip():
+                said = self._common  # what follows the last CPU's lines is of the whole machine
+        return found
+
+
+def listed(text: str) -> Set[int]:
+    """The ids in a kernel list such as ``0-3,8``; none where it is no list, such as ``(null)``."""
+    return cpulist.members(text) or set()
+
+
+def masked(text: str) -> Set[int]:
+    """The ids in a kernel mask such as ``00000001,0000000f``: 32 bits in each group of hexadecimal digits, the highest
+    first. None where it is no mask."""
+    found: Set[int] = set()
+    if not re.fullmatch("[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8})*", text):
+        return found
+    for position, group in enumerate(reversed(text.split(","))):
+        bits = int(group, 16)
+        found.update(32 * position + bit for bit in range(bits.bit_length()) if bits >> bit & 1)
+    return found

@@ -1,0 +1,176 @@
+"""The CPUs of a machine as the kernel describes them, read below a root that is given.
+
+Sources: the kernel's Documentation/admin-guide/cputopology.rst and ABI/testing/sysfs-devices-system-cpu
+(``topology/*``, ``cache/index*``), ABI/stable/sysfs-devices-node (``node*/cpulist``), man 5 proc (``cpuinfo``). Which
+file is believed before which other one, and why: docs/topology.md. This runs on the machine that is looked at, which
+may be an engine's, behind a probe; a file that is missing or makes no sense counts as not there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Collection, Mapping, Optional, Sequence, Tuple
+
+from lab.cell.cpus import core_kinds as kinds_of_core
+from lab.cell.cpus import cpulist
+from lab.cell.cpus.sysfs import Tree, listed
+
+#: A core, as the CPUs (hardware threads) in it that are on line, ascending.
+Core = Tuple[int, ...]
+
+#: Where a core's threads stand: lists first, then the masks that old kernels have; the older names last.
+_SIBLINGS = tuple(
+    "topology/" + name for name in ("core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings")
+)
+
+#: The lines of /proc/cpuinfo that name the processor, on one architecture or another.
+_MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", "vendor_id", "Processor")
+
+
+def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
+    """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
+
+    ``online``, ``offline`` (there, but switched off), ``isolated`` (the scheduler moves nothing to them) and
+    ``allowed`` (what we ourselves may use: ``allowed``, or all that are on line) are lists; ``cores`` has one for each
+    physical core, ``packages`` and ``nodes`` one for each number; ``caches`` has (level, list) of each last-level
+    cache; ``kinds`` name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first. ``model`` is the
+    processor's name. Without any CPU there all are empty.
+    """
+    tree = Tree(root)
+    online = online_cpus(tree)
+    if root == "/" and allowed is not None:
+        # What the scheduler lets us run on is on line, whatever a container's view of /sys makes of it.
+        online = sorted({*online, *allowed})
+    cores = cores_of(tree, online)
+    there = listed(tree.text(tree.cpus, "present")) | tree.cpu_folders()
+    mine = set(online) if allowed is None else set(allowed) & set(online)
+    return {
+        "model": next((tree.cpuinfo_line(name) for name in _MODEL_NAMES if tree.cpuinfo_line(name)), ""),
+        "online": cpulist.render(online),
+        "offline": cpulist.render(there - set(online)),
+        "isolated": cpulist.render(listed(tree.text(tree.cpus, "isolated")) & set(online)),
+        "allowed": cpulist.render(mine),
+        "cores": [cpulist.render(core) for core in cores],
+        "packages": _written(_packages(tree, cores)),
+        "nodes": _written(_nodes(tree, online)),
+        "caches": [[level, cpulist.render(cpus)] for level, cpus in _caches(tree, online)],
+        "kinds": [
+            {"name": kind.name, "speed": kind.speed, "cpus": cpulist.render(kind.cpus)}
+            for kind in kinds_of_core.kinds_of(tree, cores)
+        ],
+    }
+
+
+def online_cpus(tree: Tree) -> list[int]:
+    """The CPUs that are on line, ascending.
+
+    By the list; where an old kernel has none, by the switch of each CPU, which one that cannot be switched off lacks;
+    without any of that by /proc/cpuinfo, which shows only those on line, and by /proc/stat, which does too.
+    """
+    found = listed(tree.text(tree.cpus, "online"))
+    if not found:
+        found = {cpu for cpu in tree.cpu_folders() if tree.cpu(cpu, "online") != "0"}
+    if not found:
+        found = set(tree.cpuinfo)
+    if not found:
+        found = {int(cpu) for cpu in re.findall(r"^cpu(\d{1,6})\s", tree.text("proc/stat"), re.MULTILINE)}
+    return sorted(found)
+
+
+def cores_of(tree: Tree, cpus: Sequence[int]) -> list[Core]:
+    """The physical cores that these CPUs are threads of, each with those of its threads that are among these CPUs.
+
+    A CPU of which nothing is known is taken for a core.
+    """
+    unseen, cores = set(cpus), []
+    by_number: dict[tuple[int, ...], list[int]] = {}
+    for cpu in cpus:
+        if cpu not in unseen:
+            continue
+        siblings = tree.cpus_in(cpu, *_SIBLINGS)
+        if siblings:
+            core = tuple(sorted((siblings & unseen) | {cpu}))
+            unseen.difference_update(core)
+            cores.append(core)
+        else:
+            number = _core_number(tree, cpu)
+            by_number.setdefault(number or (-1, cpu), []).append(cpu)
+            unseen.discard(cpu)
+    cores.extend(tuple(same) for same in by_number.values())
+    return sorted(cores)
+
+
+def _core_number(tree: Tree, cpu: int) -> Optional[Tuple[int, ...]]:
+    """What tells a CPU's core apart where no siblings are named. The core's own number is not enough: each package, and
+    each die in it, may count from 0 anew; so it is believed only where /proc/cpuinfo does not deny siblings."""
+    said = tree.cpuinfo.get(cpu, {})
+    if said.get("siblings") and said.get("siblings") == said.get("cpu cores"):
+        return None
+    core = tree.number(cpu, "topology/core_id", said.get("core id"))
+    package = tree.number(cpu, "topology/physical_package_id", said.get("physical id"))
+    if core is None or package is None:
+        return None
+    return (package, tree.number(cpu, "topology/die_id") or 0, core)
+
+
+def _packages(tree: Tree, cores: Sequence[Core]) -> dict[int, list[int]]:
+    """Package number -> CPUs. On s390, where every book counts its sockets from 0 anew, the numbers are ours."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for core in cores:
+        package = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))
+        book, drawer = (tree.number(core[0], "topology/%s_id" % name) or 0 for name in ("book", "drawer"))
+        found.setdefault((drawer, book, package or 0), []).extend(core)
+    if any(drawer or book for drawer, book, _ in found):
+        return {number: found[key] for number, key in enumerate(sorted(found))}
+    return {key[2]: cpus for key, cpus in found.items()}
+
+
+def _nodes(tree: Tree, online: Sequence[int]) -> dict[int, list[int]]:
+    """NUMA node -> CPUs; empty where the kernel names none. A node may have memory only: it is left out."""
+    unseen, found = set(online), {}
+    for node, folder in tree.node_folders():
+        cpus = (listed(tree.text(folder, "cpulist")) or tree.masked(folder, "cpumap")) & unseen
+        if cpus:
+            unseen -= cpus
+            found[node] = sorted(cpus)
+    for cpu in sorted(unseen) if not found else ():
+        numbers = [int(name[4:]) for name in tree.names(tree.cpu_folder(cpu)) if re.fullmatch(r"node\d{1,6}", name)]
+        if numbers:
+            found.setdefault(min(numbers), []).append(cpu)
+    return found
+
+
+def _caches(tree: Tree, online: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Each last-level cache, as (level, the CPUs that share it). The highest level counts, whatever its index; not the
+    first, which is a core's own: where no other is named, nothing is known of what cores share."""
+    unseen, found = set(online), []
+    for cpu in online:
+        if cpu not in unseen:
+            continue
+        last: tuple[int, set[int]] = (1, set())
+        for name in tree.names(tree.cpu_folder(cpu, "cache")):
+            level = tree.number(cpu, "cache/%s/level" % name) or 0
+            if name.startswith("index") and level > last[0] and tree.cpu(cpu, "cache/%s/type" % name) != "Instruction":
+                shared = tree.cpus_in(cpu, "cache/%s/shared_cpu_list" % name, "cache/%s/shared_cpu_map" % name)
+                if shared:
+                    last = (level, shared)
+        if last[1]:
+            group = sorted((last[1] & unseen) | {cpu})
+            unseen.difference_update(group)
+            found.append((last[0], group))
+    return found
+
+
+def _written(groups: Mapping[int, Sequence[int]]) -> dict[str, str]:
+    return {str(number): cpulist.render(groups[number]) for number in sorted(groups)}
+
+
+def siblings(cpus: Sequence[int], root: str = "/") -> list[list[int]]:
+    """Those of these CPUs that share a physical core, a list for each such core."""
+    return [list(core) for core in cores_of(Tree(root), cpus) if len(core) > 1]
+
+
+def kinds(cpus: Sequence[int], root: str = "/") -> int:
+    """Of how many kinds the cores of these CPUs are; 1 where nothing tells them apart."""
+    tree = Tree(root)
+    return max(len(kinds_of_core.kinds_of(tree, cores_of(tree, cpus))), 1)

@@ -1,0 +1,270 @@
+"""The GIL: how many cores threads and processes really use, and when threads run in parallel after all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Sequence
+
+from lab.cell.claims.claim import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Finding,
+    Round,
+    Tolerance,
+    always,
+    docs,
+    holds,
+    seen,
+)
+from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, decided, judge, narrow, of, over
+from lab.cell.claims.recorder import Recorder, here
+from lab.cell.measuring.crew_worker import gil_enabled
+from lab.cell.measuring.overlap import most_at_once
+from lab.cell.measuring.payloads import DIGEST_SIZES
+from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
+
+#: Cores used are read over blocks of at least 0.3 s: shorter ones hold too few hand-overs.
+CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=3)
+
+#: Threads that contend for the GIL cannot be at work when their block begins: of a longer one waking up is less.
+THREADS_SECONDS = 0.05
+
+#: C code that gives the GIL up for long enough.
+LARGE = "digest %d" % max(DIGEST_SIZES)
+
+#: Seven batches, each with one block of the crowd: an interval of it needs five, and some are disturbed.
+FEWEST_ROUNDS = 7 * CROWD.every
+FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU there is nothing to decide, only to show
+
+
+def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
+    """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it.
+
+    Without a GIL threads have no reason to wait where each has a CPU, and no hand-over that a block has to hold.
+    """
+    workers = max(2, cpus)
+    threads = Arm("threads", "count", threads=workers, clean=False, seconds=THREADS_SECONDS)
+    if not gil:
+        threads = threads._replace(clean=workers <= cpus, seconds=BLOCK_SECONDS, repeat=REPEAT)
+    arms = (
+        ALONE._replace(repeat=REPEAT),
+        probe(cpus)._replace(repeat=REPEAT),
+        Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
+        threads,
+    )
+    if cpus == 1:  # nothing can be told of C code there
+        return arms
+    return (
+        *arms,
+        Arm("C code", LARGE, seconds=TEAM_SECONDS),
+        Arm("C code threads", LARGE, threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
+    )
+
+
+def run(recorder: Recorder) -> None:
+    waiting(recorder)
+    arms = arms_for(len(recorder.cpus), gil_enabled())
+    order = shuffler(recorder.seed)
+    rounds: list[Round] = []
+    fewest = FEWEST_ROUNDS if len(recorder.cpus) > 1 else FEWEST_ROUNDS_ALONE
+    until = time.monotonic() + recorder.seconds
+    recorder.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, CROWD)))
+    with Crew(recorder.cpus) as crew:
+        crew.rounds(arms, 1, 2, order)  # warms up: the first blocks fault in pages and start threads
+        while not rounds or (time.monotonic() < until and not (len(rounds) >= fewest and settled(rounds, recorder))):
+            batch = crew.rounds((*arms, CROWD), len(rounds), CROWD.every, order)
+            for blocks in batch:
+                recorder.sample("round", blocks)
+            rounds.extend(batch)
+    recorder.tell("%d rounds taken" % len(rounds))
+
+
+def settled(rounds: Sequence[Round], recorder: Recorder) -> bool:
+    """Whether every estimate is as narrow as asked for, and no claim would be decided otherwise by more rounds."""
+    if len(recorder.cpus) == 1:
+        return True
+    found = [(measured.estimate(rounds), tolerance) for measured, tolerance in MEASURED.values()]
+    return narrow(CAPACITY.estimate(rounds), recorder.width) and all(
+        narrow(one, recorder.width) and decided(one, tolerance) for one, tolerance in found
+    )
+
+
+def waiting(recorder: Recorder) -> None:
+    """Ten threads wait at the same time, GIL or not."""
+    spans: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def wait() -> None:
+        began = here()
+        time.sleep(0.1)
+        spans.append((began, here()))
+
+    for _ in range(3):
+        spans.clear()
+        team = [threading.Thread(target=wait) for _ in range(10)]
+        for thread in team:
+            thread.start()
+        for thread in team:
+            thread.join()
+        most = most_at_once([(began["at"], ended["at"]) for began, ended in spans])
+        if most == 10:
+            break
+    for began, ended in spans:
+        recorder.tell("begins to wait", began)
+        recorder.tell("has waited", ended, began)
+    recorder.observe("waited at once", True if most == 10 else (False if most == 1 else None))
+
+
+def speed_up(rounds: Sequence[Round], arm: str, base: str = "one process") -> Estimate | None:
+    """The estimate of a speed-up, from ratios paired within each round that counts; or ``None``."""
+    return Measured((arm, base), over(arm, base), "").estimate(rounds)
+
+
+def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
+    """The estimate of the cores used by an arm, in CPU seconds per second of wall time; or ``None``."""
+    return Measured((arm,), of(arm, "cores"), "").estimate(rounds)
+
+
+_NO_SPEED_UP = Tolerance(
+    None,
+    1.25,
+    "a second CPU that is really used shows as a speed-up near 2, scheduling noise as one near 1; 1.25 is what a second"
+    " CPU that gives a quarter of itself would reach",
+)
+
+#: Claim -> how it is measured, and the tolerance that confirms it.
+MEASURED = {
+    "gil.one-core": (
+        Measured(
+            (CROWD.name,),
+            of(CROWD.name, "cores"),
+            "%d threads used %%.2f cores" % CROWD.threads,
+            ceiling=DELIVERED,
+            parallel=True,
+        ),
+        Tolerance(
+            0.5,
+            1.5,
+            "nearer to one core than to none or to two; it is a little over one where another core is free, since every"
+            " waiting thread wakes once in a switch interval to ask for the GIL",
+        ),
+    ),
+    "gil.no-speedup": (
+        Measured(
+            ("threads", "one process"),
+            over("threads", "one process"),
+            "threads reached a speed-up of %.2f",
+            ceiling=DELIVERED,
+            parallel=True,
+        ),
+        _NO_SPEED_UP,
+    ),
+    "gil.processes-scale": (
+        Measured(
+            ("processes", "probe"),
+            over("processes", "probe"),
+            "processes reached %.2f of what the machine delivered",
+            ceiling=(("probe",), lambda blocks: 1.0),
+            parallel=True,
+        ),
+        Tolerance(
+            0.85, None, "the scheduler may keep two of them on one CPU for a moment, and starting costs a little"
+        ),
+    ),
+    "gil.always-one-core": (
+        Measured(
+            ("C code threads", "C code"),
+            over("C code threads", "C code"),
+            "threads in C code that drops the GIL reached a speed-up of %.2f",
+            ceiling=DELIVERED,
+            parallel=True,
+            placed=True,
+        ),
+        _NO_SPEED_UP,
+    ),
+}
+
+
+def judge_one_core(evidence: Evidence, facts: Facts) -> Finding:
+    """By the long blocks of the crowd, unless the short ones of few threads contradict them: then the machine gives its
+    CPUs for moments only, which undisturbed blocks find, and long ones do not."""
+    finding = judge(*MEASURED["gil.one-core"])(evidence, facts)
+    measured, tolerance = MEASURED["gil.no-speedup"]
+    short = measured.estimate(evidence.rounds("round"))
+    if finding.verdict == CONFIRMED and short and tolerance.high is not None and short.low > tolerance.high:
+        but = "; yet for moments threads reached a speed-up of %.2f: a neighbour or a hidden quota takes the rest"
+        return finding._replace(verdict=INCONCLUSIVE, reason=finding.reason + but % short.value)
+    return finding
+
+
+EXPERIMENT = Experiment(
+    name="gil",
+    summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
+    method="Rounds of blocks of 5 to 50 ms in random order: one process; as many threads and processes as CPUs (at"
+    " least two); threads in C code that drops the GIL (SHA-256 of 1 MiB); and the capacity probe, one process pinned"
+    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every third."
+    " Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a"
+    " round.",
+    watch="Threads beside processes beside the probe. Where the probe itself gives little, nothing can be told.",
+    run=run,
+    claims=(
+        Claim(
+            "gil.one-core",
+            "%d threads of Python code use one core" % CROWD.threads,
+            judge_one_core,
+            lambda facts: CONFIRMED if facts.gil else REFUTED,
+            2,
+            MEASURED["gil.one-core"][1],
+            advice="Size teams of threads by the CPUs that they may use on this build: threads of Python code"
+            " really use them, and unlocked sharing really races.",
+            source=seen("PEP 703", "PEP 779"),
+        ),
+        claim(
+            "gil.no-speedup",
+            "threads do not speed up CPU-bound Python code",
+            *MEASURED["gil.no-speedup"],
+            lambda facts: CONFIRMED if facts.gil else REFUTED,
+            least_cpus=2,
+            advice="Try threads before processes for CPU-bound Python code on this build: they share memory and"
+            " start far sooner.",
+            source=seen("PEP 703", "PEP 779"),
+        ),
+        claim(
+            "gil.processes-scale",
+            "processes do, up to what the machine delivers",
+            *MEASURED["gil.processes-scale"],
+            always(CONFIRMED),
+            least_cpus=2,
+            advice="Measure before you add workers: something beside the GIL (a shared core, a quota, memory) takes"
+            " what further processes would give.",
+            source=seen(docs("library/multiprocessing.html")),
+        ),
+        claim(
+            "gil.always-one-core",
+            "threads can never use more than one core",
+            *MEASURED["gil.always-one-core"],
+            always(REFUTED),
+            least_cpus=2,
+            advice="Look at what the threads run: C code that gives the GIL up for long enough (hashing,"
+            " compression) scales with threads, without the cost of processes.",
+            source=seen(docs("library/hashlib.html"), "PEP 703"),
+        ),
+        Claim(
+            "gil.waiting-overlaps",
+            "threads overlap waiting",
+            holds(
+                "waited at once",
+                "ten threads waited at the same time",
+                "no two threads waited at the same time",
+            ),
+            always(CONFIRMED),
+            source=seen(docs("glossary.html#term-global-interpreter-lock")),
+        ),
+    ),
+)

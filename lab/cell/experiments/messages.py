@@ -1,0 +1,168 @@
+"""Messages: what a round trip and a stream cost through each of the ways that processes talk."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import multiprocessing.managers
+import os
+import time
+from typing import Any, Callable, Sequence
+
+from lab.cell.claims.claim import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always, docs, seen
+from lab.cell.claims.measured import Measured, claim, enough, of, over
+from lab.cell.claims.recorder import Recorder
+from lab.cell.measuring.rounds import Crew, shuffler
+
+FEWEST_ROUNDS = 6
+#: Messages in a block: round trips, and in one direction without waiting.
+TRIPS, STREAM = 15, 60
+
+#: What is sent: about what a small task or result takes.
+MESSAGE = b"x" * 100
+
+#: The least that any way can take: bytes through the kernel's pipes, without Python's pickling and locks.
+FLOOR = "bare pipe"
+
+
+class _BarePipe:
+    """The kernel's pipe, with a queue's two methods. Whole messages only: they are shorter than PIPE_BUF."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+
+    def put(self, message: bytes) -> None:
+        os.write(self._writer, message)
+
+    def get(self) -> bytes:
+        return os.read(self._reader, len(MESSAGE))
+
+
+class _Pipe:
+    """One direction of ``multiprocessing.Pipe()``, with a queue's two methods."""
+
+    def __init__(self, context: Any) -> None:
+        reader, writer = context.Pipe(duplex=False)
+        self.put: Callable[[bytes], None] = writer.send
+        self.get: Callable[[], bytes] = reader.recv
+
+
+def echo(there: Any, back: Any) -> None:
+    """The other process: answers each message of a round trip; of a stream only the last."""
+    while True:
+        for _ in range(TRIPS):
+            back.put(there.get())
+        for _ in range(STREAM - 1):
+            there.get()
+        back.put(there.get())
+
+
+def exchange(there: Any, back: Any) -> dict[str, Any]:
+    """One block: seconds of a round trip, and of one message in a stream."""
+    begun = time.monotonic()
+    for _ in range(TRIPS):
+        there.put(MESSAGE)
+        back.get()
+    middle = time.monotonic()
+    for _ in range(STREAM):
+        there.put(MESSAGE)
+    back.get()
+    ended = time.monotonic()
+    return {"seconds": round((middle - begun) / TRIPS, 8), "each": round((ended - middle) / STREAM, 8)}
+
+
+def run(recorder: Recorder) -> None:
+    order = shuffler(recorder.seed)
+    context = multiprocessing.get_context("fork")
+    with Crew(recorder.cpus) as crew, context.Manager() as manager:
+        ways: dict[str, tuple[Any, Any]] = {
+            FLOOR: (_BarePipe(), _BarePipe()),
+            "Pipe": (_Pipe(context), _Pipe(context)),
+            "SimpleQueue": (context.SimpleQueue(), context.SimpleQueue()),
+            "Queue": (context.Queue(), context.Queue()),
+            "Manager queue": (manager.Queue(), manager.Queue()),
+        }
+        others = [context.Process(target=echo, args=ends, daemon=True) for ends in ways.values()]
+        for other in others:
+            other.start()
+        blocks = {name: functools.partial(exchange, *ends) for name, ends in ways.items()}
+        for way in blocks.values():
+            way()  # warms up: a Queue starts its thread at the first put
+        rounds: list[Round] = []
+        until = time.monotonic() + recorder.seconds
+        while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until):
+            rounds.append(crew.gated(blocks, len(rounds), order))
+            recorder.sample("round", rounds[-1])
+        for other in others:
+            other.terminate()
+            other.join()
+    for name in blocks:
+        recorder.tell("%s: a round trip in %.0f µs" % (name, 1e6 * rounds[-1][name]["seconds"]))
+
+
+def trip(name: str) -> Measured:
+    return Measured((name,), of(name, "seconds"), "", unit="s")
+
+
+def stream(name: str) -> Measured:
+    return Measured((name,), lambda blocks: 1 / blocks[name]["each"], "", unit="/s")
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    rounds = evidence.rounds("round")
+    names = (FLOOR, "Pipe", "SimpleQueue", "Queue", "Manager queue")
+    return [trip(name).figure("round trip, " + name, rounds) for name in names] + [
+        stream(name).figure("messages a second, " + name, rounds) for name in names
+    ]
+
+
+def compare(slow: str, quick: str) -> Measured:
+    return Measured(
+        (slow, quick),
+        over(slow, quick, "seconds"),
+        "a %s's round trip took %%.1f times a %s's" % (slow, quick),
+        ceiling=((slow, FLOOR), over(slow, FLOOR, "seconds")),  # nothing is quicker than the bare pipe
+    )
+
+
+#: Claim -> how it is measured, and the tolerance that confirms it.
+MEASURED = {
+    "messages.pipe-quicker": (
+        compare("Queue", "Pipe"),
+        Tolerance(1.1, None, "a tenth more is more than one round trip differs from the next"),
+    ),
+    "messages.manager-slowest": (
+        compare("Manager queue", "Queue"),
+        Tolerance(1.1, None, "a tenth more is more than one round trip differs from the next"),
+    ),
+}
+
+EXPERIMENT = Experiment(
+    name="messages",
+    summary="Messages: round trip and throughput of pipe, queues and a Manager's queue",
+    method="Two processes exchange 100 bytes: fifteen round trips, then sixty messages one way, through each means in"
+    " random order, six rounds; beside them the kernel's bare pipe, which nothing can be quicker than.",
+    watch="A Queue is a Pipe with two locks and a thread that feeds it; a Manager's queue is a third process that every"
+    " put and every get has to ask.",
+    run=run,
+    typical_seconds=1.2,
+    figures=figures,
+    claims=(
+        claim(
+            "messages.pipe-quicker",
+            "a Pipe answers sooner than a Queue",
+            *MEASURED["messages.pipe-quicker"],
+            always(CONFIRMED),
+            advice="Choose between Pipe and Queue by what they can do: speed is no reason here.",
+            source=seen(),
+        ),
+        claim(
+            "messages.manager-slowest",
+            "a Manager's queue answers later than a plain Queue",
+            *MEASURED["messages.manager-slowest"],
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#managers")),
+        ),
+    ),
+    extra=True,
+)

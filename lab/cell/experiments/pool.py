@@ -1,0 +1,203 @@
+"""``Pool``: its default size, its waves of tasks, ``close()``, ``join()`` and what becomes of errors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import time
+from typing import Any
+
+from lab.cell.claims.claim import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Finding,
+    always,
+    docs,
+    holds,
+    seen,
+)
+from lab.cell.claims.cpython import pool_size
+from lab.cell.claims.recorder import Recorder, here
+from lab.cell.measuring.overlap import most_at_once
+
+WORKERS = 3
+TASKS = 10
+
+
+def task(number: int, seconds: float) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """One task of the tutorial: wait a random time, then say who did it and when."""
+    began = here()
+    time.sleep(seconds)
+    return number, began, here()
+
+
+def gather_at(barrier: Any) -> None:
+    """The initializer: no worker takes a task before all of them are up, so that a slow start decides nothing."""
+    barrier.wait(30)
+
+
+def fail() -> None:
+    raise ZeroDivisionError("the task's own error")
+
+
+def run(recorder: Recorder) -> None:
+    recorder.observe("host CPUs", os.cpu_count(), "CPUs")
+    default_size(recorder)
+    waves(recorder)
+    errors(recorder)
+
+
+def default_size(recorder: Recorder) -> None:
+    with multiprocessing.Pool() as pool:
+        workers = len(multiprocessing.active_children())
+        pool.close()
+        pool.join()
+    recorder.observe("default workers", workers, "workers")
+    recorder.tell("Pool() started %d workers; this cell may use %d CPUs" % (workers, len(recorder.cpus)))
+
+
+def waves(recorder: Recorder) -> None:
+    barrier = multiprocessing.Barrier(WORKERS)
+    pool = multiprocessing.Pool(WORKERS, gather_at, (barrier,))
+    recorder.observe("explicit workers", len(multiprocessing.active_children()), "workers")
+    order = random.Random(1)
+    results = [pool.apply_async(task, (number, 0.02 + 0.04 * order.random())) for number in range(TASKS)]
+    pool.close()
+    try:
+        pool.apply_async(task, (TASKS, 0))
+    except ValueError as error:
+        recorder.observe("close refused", True)
+        recorder.tell("after close(), apply_async says: %s" % error)
+    else:
+        recorder.observe("close refused", False)
+    pool.join()
+    joined = time.monotonic()
+    recorder.observe("all ready at join", all(result.ready() for result in results))
+    done = [result.get(0) for result in results]
+    recorder.observe("all ended before join", all(ended["at"] <= joined for _, _, ended in done))
+    for number, began, ended in sorted(done, key=lambda entry: entry[1]["at"]):
+        recorder.tell("task %d begins" % number, began)
+        recorder.tell("task %d ends after %.0f ms" % (number, 1e3 * (ended["at"] - began["at"])), ended, began)
+    recorder.observe(
+        "most tasks at once", most_at_once([(began["at"], ended["at"]) for _, began, ended in done]), "tasks"
+    )
+    recorder.observe("workers that worked", len({began["pid"] for _, began, _ in done}), "workers")
+
+
+def errors(recorder: Recorder) -> None:
+    surfaced = False
+    try:
+        with multiprocessing.Pool(1) as pool:
+            result = pool.apply_async(fail)
+            pool.close()
+            pool.join()
+    except ZeroDivisionError:
+        surfaced = True
+    recorder.observe("error surfaced", surfaced)
+    try:
+        result.get(0)
+    except ZeroDivisionError as error:
+        recorder.tell("close() and join() said nothing of the failed task; get() raises: %s" % error)
+
+
+def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
+    workers = evidence.last("default workers")
+    same = workers == facts.rate
+    have = "%g CPU%s" % (facts.rate, "" if facts.rate == 1 else "s")
+    if same:
+        reason = "Pool() started %d for %s" % (workers, have)
+    else:
+        number, source = pool_size(facts)
+        others = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
+        counts = source if workers == number else others.get(workers, "something else")
+        reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, counts)
+    return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
+
+
+def expect_default_size(facts: Facts) -> str | None:
+    return CONFIRMED if pool_size(facts)[0] == facts.rate else REFUTED
+
+
+def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:
+    workers = evidence.last("explicit workers")
+    verdict = CONFIRMED if workers == WORKERS else REFUTED
+    return Finding(verdict, "Pool(%d) started %d" % (WORKERS, workers), workers, workers, workers, "workers", 1, 0)
+
+
+def judge_waves(evidence: Evidence, facts: Facts) -> Finding:
+    most, worked = evidence.last("most tasks at once"), evidence.last("workers that worked")
+    reason = "at most %d of %d tasks at once; %d of %d workers got work" % (most, TASKS, worked, WORKERS)
+    # A worker that a busy machine has kept from its CPU until the tasks were gone is not the pool's doing.
+    verdict = REFUTED if most > WORKERS else CONFIRMED if worked == WORKERS else INCONCLUSIVE
+    return Finding(verdict, reason, most, most, most, "tasks", 1, 0)
+
+
+def judge_join(evidence: Evidence, facts: Facts) -> Finding:
+    good = evidence.last("all ready at join") and evidence.last("all ended before join")
+    reason = "all %d tasks had ended" % TASKS if good else "a task was still running after join()"
+    return Finding(CONFIRMED if good else REFUTED, reason)
+
+
+EXPERIMENT = Experiment(
+    name="pool",
+    summary="Pool: how many workers it starts, and what it does with tasks and errors",
+    method="Starts Pool() and counts its children. Then Pool(3) takes ten tasks that wait 20 to 60 ms; each reports its"
+    " pid and times, from which the largest number at once follows. A last task raises, and nobody calls get().",
+    watch="The workers that Pool() started against the CPUs that the cell has: up to Python 3.12 it counts the host's.",
+    run=run,
+    typical_seconds=0.4,
+    claims=(
+        Claim(
+            "pool.default-size",
+            "Pool() starts as many workers as the cell has CPUs",
+            judge_default_size,
+            expect_default_size,
+            advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))); under a quota take the quota,"
+            " rounded up, since no release of Python looks at it.",
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "pool.explicit-size",
+            "Pool(n) starts n workers",
+            judge_explicit_size,
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "pool.waves",
+            "w workers run at most w tasks at once, and all of them get work",
+            judge_waves,
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "pool.close-refuses",
+            "after close() no task may be submitted",
+            holds("close refused", "ValueError: Pool not running", "a task was taken after close()"),
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "pool.join-waits",
+            "join() waits for every task",
+            judge_join,
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "pool.errors-surface",
+            "a task's exception reaches the parent by itself",
+            holds("error surfaced", "it was raised by join()", "only get() or an error_callback shows it"),
+            always(REFUTED),
+            advice="Keep what apply_async() returns and call get() on each, or pass an error_callback: else a task"
+            " that failed looks like one that worked.",
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+    ),
+)

@@ -1,0 +1,108 @@
+"""``Process``: children with a target and arguments, ``start()`` and ``join()``."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from typing import Any
+
+from lab.cell.claims.claim import CONFIRMED, Claim, Experiment, always, docs, holds, seen
+from lab.cell.claims.recorder import Recorder, here
+from lab.cell.measuring.overlap import most_at_once
+
+NAPS = (0.15, 0.20, 0.25)
+LINGER = 0.02
+TRIES = 3
+
+
+def nap(name: str, seconds: float, answers: Any) -> None:
+    """The child: wait, and say who waited and when."""
+    began = here()
+    time.sleep(seconds)
+    parent = multiprocessing.parent_process()
+    answers.send((name, began, here(), parent.pid if parent else 0))
+    answers.close()
+    time.sleep(LINGER)  # join() has something left to wait for after the answer has come
+
+
+def run(recorder: Recorder) -> None:
+    recorder.tell("the parent starts %d children and joins them" % len(NAPS))
+    for _ in range(TRIES):
+        visits = one_try(recorder)
+        most = most_at_once([(began["at"], ended["at"]) for _, began, ended, _ in visits])
+        if most == len(NAPS):
+            break  # seen once is proof that they can; a try that a busy machine spoiled proves nothing
+    recorder.observe("all at once", most == len(NAPS) if most in (1, len(NAPS)) else None)
+    recorder.observe("most at once", most, "children")
+    pids = {began["pid"] for _, began, _, _ in visits}
+    recorder.observe("own pid", len(pids) == len(NAPS) and os.getpid() not in pids)
+    recorder.observe("knows its parent", all(parent == os.getpid() for _, _, _, parent in visits))
+
+
+def one_try(recorder: Recorder) -> list[Any]:
+    children = []
+    begun = time.monotonic()
+    for number, seconds in enumerate(NAPS):
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        child = multiprocessing.Process(target=nap, args=("child-%d" % number, seconds, sender))
+        child.start()
+        sender.close()
+        children.append((child, receiver))
+    visits = []
+    for child, receiver in children:
+        visits.append(receiver.recv())
+        child.join()
+        recorder.observe("join waited", not child.is_alive() and time.monotonic() - visits[-1][2]["at"] >= LINGER)
+    wall = time.monotonic() - begun
+    for name, began, ended, parent in visits:
+        recorder.tell("%s (child of %d) begins to wait" % (name, parent), began)
+        recorder.tell("%s has waited" % name, ended, began)
+    recorder.tell("all joined after %.2f s; one after the other they would need %.2f s" % (wall, sum(NAPS)))
+    recorder.observe("wall", wall, "s")
+    return visits
+
+
+EXPERIMENT = Experiment(
+    name="process",
+    summary="Process: children run side by side, each with a pid of its own",
+    method="Three children each wait a little (0.15 to 0.25 s) and report their pid, their parent and the times at"
+    " which they began and ended. They run at the same time when there is a moment at which all three wait; up to three"
+    " tries, since a busy machine can start a child late.",
+    watch="The times in the story: all have begun before the first has ended, also on a single CPU.",
+    run=run,
+    typical_seconds=0.4,
+    claims=(
+        Claim(
+            "process.concurrent",
+            "children that wait run at the same time: wall time is the longest, not the sum",
+            lambda evidence, facts: holds(
+                "all at once",
+                "all %d children waited at the same time" % len(NAPS),
+                "no two children waited at the same time",
+            )(evidence, facts),
+            always(CONFIRMED),
+            advice="Start every child before you join the first one, and weigh the start of a worker (start-cost)"
+            " against the length of its task.",
+            source=seen(docs("library/multiprocessing.html")),
+        ),
+        Claim(
+            "process.own-pid",
+            "every child has its own pid and knows its parent",
+            lambda evidence, facts: (
+                holds("own pid", "all pids differ", "two processes share a pid")
+                if all(evidence.all("knows its parent"))
+                else holds("knows its parent", "", "parent_process().pid is not the caller's pid")
+            )(evidence, facts),
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.parent_process")),
+        ),
+        Claim(
+            "process.join-waits",
+            "join() returns only when the child has ended",
+            holds("join waited", "every child had ended when join() returned", "a child lived on after join()"),
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.Process.join")),
+        ),
+    ),
+)

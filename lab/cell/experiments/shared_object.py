@@ -1,0 +1,262 @@
+"""Shared objects: the same code in threads, on one object for all and on an object for each."""
+
+from __future__ import annotations
+
+import threading
+import time
+import types
+from typing import Any, Callable, Sequence
+
+from lab.cell.claims.claim import CONFIRMED, REFUTED, Evidence, Experiment, Facts, Figure, Round, Tolerance, seen
+from lab.cell.claims.measured import DELIVERED, Measured, claim, enough, over
+from lab.cell.claims.recorder import Recorder
+from lab.cell.measuring.crew_worker import gil_enabled
+from lab.cell.measuring.payloads import PAYLOADS, Tools
+from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
+
+FEWEST_ROUNDS = 12
+
+#: Uses of the object in a payload: long beside what surrounds it, and what that shares.
+USES = 600
+
+
+class Counter:
+    """An object with one attribute."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
+def use_item(cell: list[int]) -> None:
+    for _ in range(USES):
+        cell[0] += 1
+
+
+def use_attribute(cell: Counter) -> None:
+    for _ in range(USES):
+        cell.number += 1
+
+
+def use_reference(cell: object) -> None:
+    """Nothing of the object is read or changed; only its references are counted."""
+    for _ in range(USES):
+        (cell, cell)  # noqa: B018 - the tuple is the point: it holds two references for a moment
+
+
+def use_function(function: Callable[[], None]) -> None:
+    for _ in range(USES):
+        function()
+
+
+def nothing() -> None:
+    """The function that is called."""
+
+
+def another() -> Callable[[], None]:
+    """A function of one's own, with code of its own."""
+    return types.FunctionType(nothing.__code__.replace(), {})
+
+
+class ObjectKind:
+    """One kind of object: how to make one, and the code that uses it. ``common`` is the one that all threads of a
+    process share; each also has one of its own, made once: to make one costs more than a use, and 3.13 without a GIL
+    never frees a function that was made beside threads."""
+
+    def __init__(self, make: Callable[[], Any], use: Callable[[Any], None]) -> None:
+        self.make = make
+        self.use = use
+        self.common = make()
+        self._mine = threading.local()
+
+    def own(self, tools: Tools) -> None:
+        """A payload: on an object that no other thread has ever seen."""
+        try:
+            mine = self._mine.one
+        except AttributeError:  # this thread's first
+            mine = self._mine.one = self.make()
+        self.use(mine)
+
+    def shared(self, tools: Tools) -> None:
+        """A payload: the same on the common one."""
+        self.use(self.common)
+
+
+KINDS = {
+    "list": ObjectKind(lambda: [0], use_item),
+    "attribute": ObjectKind(Counter, use_attribute),
+    "reference": ObjectKind(object, use_reference),
+    "function": ObjectKind(another, use_function),
+}
+
+#: Threads that use one of these wait for its lock, by their nature; for the others they have no reason to wait.
+LOCKED = ("list", "attribute")
+
+#: What one claim holds to within a tenth, all others to within a quarter: these have three times as many blocks.
+CLOSE = ("processes, list", "threads, own list")
+
+#: What no claim rests on is shown from every second round.
+SHOWN = (
+    *("one, attribute", "processes, attribute", "threads, own attribute", "threads, shared attribute"),
+    *("one, reference", "processes, reference", "one, function", "processes, function"),
+)
+SHOWN_EVERY = 2
+
+# The crew's workers are forked, so they find what is put here.
+for _name, _kind in KINDS.items():
+    PAYLOADS["own " + _name] = _kind.own
+    PAYLOADS["shared " + _name] = _kind.shared
+
+
+def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
+    """The arms of a round in a cell with that many CPUs. Without a GIL there is nothing to be handed over, so that
+    blocks of threads can be as short as all others, and threads on objects of their own have no reason to wait."""
+    workers = max(2, cpus)
+    free = workers <= cpus
+    waiting = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    if not gil:
+        waiting = waiting._replace(seconds=BLOCK_SECONDS, repeat=REPEAT)
+    own = waiting if gil else waiting._replace(clean=free)
+    arms = [ALONE._replace(repeat=REPEAT), probe(cpus)._replace(repeat=REPEAT)]
+    for name in KINDS:
+        shared = waiting if name in LOCKED else own
+        arms += [
+            Arm("one, " + name, "own " + name, repeat=2),  # on two CPUs in turn
+            Arm("processes, " + name, "own " + name, processes=workers, clean=free, repeat=REPEAT),
+            own._replace(name="threads, own " + name, payload="own " + name),
+            shared._replace(name="threads, shared " + name, payload="shared " + name),
+        ]
+    return tuple(
+        arm._replace(
+            repeat=3 * arm.repeat if arm.name in CLOSE and not gil else arm.repeat,
+            every=SHOWN_EVERY if arm.name in SHOWN else arm.every,
+        )
+        for arm in arms
+    )
+
+
+def run(recorder: Recorder) -> None:
+    arms = arms_for(len(recorder.cpus), gil_enabled())
+    order = shuffler(recorder.seed)
+    rounds: list[Round] = []
+    until = time.monotonic() + recorder.seconds
+    with Crew(recorder.cpus) as crew:
+        crew.rounds(arms, 1, 1, order)  # warms up
+        # On one CPU there is nothing to decide, only to show.
+        while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until) and not (rounds and len(recorder.cpus) == 1):
+            rounds.extend(crew.rounds(arms, len(rounds), 1, order))
+            recorder.sample("round", rounds[-1])
+    for name in KINDS:
+        names = ("threads, own " + name, "threads, shared " + name)
+        rates = [next(blocks[arm]["rate"] for blocks in reversed(rounds) if arm in blocks) for arm in names]
+        recorder.tell("%s: %.0f payloads a second on objects of their own, %.0f on one for all" % (name, *rates))
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    rounds = evidence.rounds("round")
+    rows: list[Figure] = []
+    if len(rounds) < FEWEST_ROUNDS:  # on one CPU
+        return rows
+    for name in KINDS:
+        for arm in ("processes, " + name, "threads, own " + name, "threads, shared " + name):
+            base = "one, " + name
+            rows.append(Measured((arm, base), over(arm, base), "").figure("speed-up, " + arm, rounds))
+    return rows
+
+
+def reached(whose: str, what: str) -> Measured:
+    """Threads against as many processes, which share nothing: what sharing an interpreter and an object leaves."""
+    arm, base = "threads, %s list" % whose, "processes, list"
+    return Measured(
+        (arm, base),
+        over(arm, base),
+        "threads on " + what + " reached %.2f of the processes' speed-up",
+        ceiling=DELIVERED,
+        parallel=True,
+    )
+
+
+def cost(name: str, what: str) -> Measured:
+    """The rate on a shared object over that on private ones."""
+    shared, own = "threads, shared " + name, "threads, own " + name
+    return Measured((shared, own), over(shared, own), what + " went at %.2f of the speed", parallel=True)
+
+
+_NINE_TENTHS = Tolerance(0.9, None, "what is left to threads of the processes' speed-up when they share an interpreter")
+_SLOWER = Tolerance(None, 0.75, "a quarter less is more than any two arms of equal speed differ")
+_EQUAL = Tolerance(0.75, None, "a quarter less is more than any two arms of equal speed differ")
+
+#: Claim -> how it is measured, and the tolerance that confirms it.
+MEASURED = {
+    "shared-object.own-scales": (reached("own", "lists of their own"), _NINE_TENTHS),
+    "shared-object.shared-scales": (reached("shared", "one list"), _NINE_TENTHS),
+    "shared-object.sharing-costs": (cost("list", "the same code on one list"), _SLOWER),
+    "shared-object.reference-costs": (cost("reference", "code that only refers to one object"), _SLOWER),
+    "shared-object.function-free": (cost("function", "calling one function"), _EQUAL),
+}
+
+
+def without_gil(facts: Facts) -> str | None:
+    """PEP 703: without the GIL threads run in parallel; a list has a lock of its own, and the references to an object
+    that are counted by a thread other than its owner are counted atomically (biased reference counting)."""
+    return REFUTED if facts.gil else CONFIRMED
+
+
+EXPERIMENT = Experiment(
+    name="shared-object",
+    summary="Shared objects: the same threads on one object and on an object for each",
+    method="Rounds of blocks of 5 to 25 ms in random order, beside the capacity probe: threads and processes change an"
+    " item of a list, an attribute; hold a reference to an object; call a function. Each of them on an"
+    " object of the worker's own, and the threads also on one object for all. The code is the same.",
+    watch="Without a GIL, threads on objects of their own do as well as processes, and on one object worse than one"
+    " thread alone: they wait for its lock and for its reference count. A function is the exception: the references to"
+    " it are not counted one by one.",
+    run=run,
+    typical_seconds=6.0,
+    figures=figures,
+    extra=True,
+    claims=(
+        claim(
+            "shared-object.own-scales",
+            "threads on objects of their own reach nine tenths of the processes' speed-up",
+            *MEASURED["shared-object.own-scales"],
+            without_gil,
+            least_cpus=2,
+            source=seen("PEP 703", "PEP 779"),
+        ),
+        claim(
+            "shared-object.shared-scales",
+            "so do threads on one object",
+            *MEASURED["shared-object.shared-scales"],
+            lambda facts: REFUTED,
+            least_cpus=2,
+            source=seen("PEP 703"),
+        ),
+        claim(
+            "shared-object.sharing-costs",
+            "the same code is slower on a shared object than on objects of the threads' own",
+            *MEASURED["shared-object.sharing-costs"],
+            without_gil,
+            least_cpus=2,
+            source=seen("PEP 703"),
+        ),
+        claim(
+            "shared-object.reference-costs",
+            "even if it only refers to it: counting the references is enough",
+            *MEASURED["shared-object.reference-costs"],
+            without_gil,
+            least_cpus=2,
+            source=seen("PEP 703"),
+        ),
+        # PEP 703, "Deferred reference counting": functions at module level, and code.
+        claim(
+            "shared-object.function-free",
+            "calling one function costs no more than calling functions of their own",
+            *MEASURED["shared-object.function-free"],
+            lambda facts: CONFIRMED,
+            least_cpus=2,
+            source=seen("PEP 703"),
+        ),
+    ),
+)

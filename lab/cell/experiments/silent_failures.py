@@ -1,0 +1,238 @@
+"""Silent failures: what goes wrong in a worker without anybody being told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Callable
+
+from lab.cell.claims.claim import CONFIRMED, Claim, Experiment, always, docs, holds, seen
+from lab.cell.claims.recorder import Recorder
+from lab.cell.measuring.programs import PATIENCE_SECONDS, came, program
+
+#: The least that is waited for what is said never to happen.
+NEVER_SECONDS = 0.25
+
+#: More than a pipe holds (64 KiB, man 7 pipe): whoever writes it waits until somebody reads.
+LARGE = b"x" * 2**20
+
+TRIES = 2
+
+#: Queues break alike under every start method; this one is the quickest.
+_context = multiprocessing.get_context("fork")
+
+#: The task is of the language itself, so that workers of every start method can find it.
+NOBODY_ASKS_A_POOL = """
+    import multiprocessing
+    if __name__ == "__main__":
+        pool = multiprocessing.Pool(1)
+        pool.apply_async(int, ("no number",))
+        pool.close()
+        pool.join()
+"""
+
+NOBODY_ASKS_A_FUTURE = """
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor() as executor:
+        executor.submit(int, "no number")
+"""
+
+A_THREAD_RAISES = """
+    import threading
+    thread = threading.Thread(target=int, args=("no number",))
+    thread.start()
+    thread.join()
+    print("went on")
+"""
+
+
+def put_large(queue: Any) -> None:
+    queue.put(LARGE)
+
+
+def put_small(queue: Any) -> None:
+    queue.put(b"small")
+
+
+def get_one(queue: Any) -> None:
+    queue.get()
+
+
+def run(recorder: Recorder) -> None:
+    unasked(recorder)
+    thread_raises(recorder)
+    worker_dies(recorder)
+    joined_too_soon(recorder)
+    for _ in range(TRIES):
+        terminated_while_putting(recorder)
+
+
+def unasked(recorder: Recorder) -> None:
+    for name, source in (("pool", NOBODY_ASKS_A_POOL), ("executor", NOBODY_ASKS_A_FUTURE)):
+        ended = program(source)
+        recorder.observe("unasked, " + name, None if ended.status is None else ended == (0, "", ""))
+        recorder.tell("%s: a task raised, nobody asked: status %s, %r" % (name, ended.status, ended.err[-40:]))
+
+
+def thread_raises(recorder: Recorder) -> None:
+    ended = program(A_THREAD_RAISES)
+    printed = "ValueError" in ended.err
+    recorder.observe("thread only printed", ended.status == 0 and ended.out == "went on\n" and printed)
+    recorder.tell("a thread raised: printed %s; join() returned, status %s" % (printed, ended.status))
+
+
+def worker_dies(recorder: Recorder) -> None:
+    """The same death in a Pool, which says nothing, and in a ProcessPoolExecutor, which does."""
+    with multiprocessing.Pool(1) as pool:
+        lost = pool.apply_async(os._exit, (1,))
+        # The only worker took the first task first, so this answer comes from its successor.
+        pool.apply_async(int, ("1",)).get(20)
+        time.sleep(NEVER_SECONDS)
+        recorder.observe("pool says nothing", not lost.ready())
+        recorder.tell("a Pool's worker died: its successor answered, its own result never came")
+    with ProcessPoolExecutor(1) as executor:
+        told = False
+        future: Any = executor.submit(os._exit, 1)
+        try:
+            future.result(20)
+        except BrokenProcessPool as error:
+            told = True
+            recorder.tell("a ProcessPoolExecutor's worker died: %s: %s" % (type(error).__name__, str(error)[:60]))
+    recorder.observe("executor tells", told)
+
+
+def joined_too_soon(recorder: Recorder) -> None:
+    patience = seconds_of(put_small)
+    queue: Any = _context.Queue()
+    writer = _context.Process(target=put_large, args=(queue,))
+    writer.start()
+    came(lambda: not queue.empty())  # from here on it waits for somebody to read the rest
+    writer.join(patience)
+    stuck = writer.is_alive()
+    got = queue.get(timeout=20)
+    writer.join(20)
+    recorder.observe("stuck until drained", stuck and got == LARGE and writer.exitcode == 0)
+    recorder.tell("join() before get(): %s; after get() the writer ended" % ("stuck" if stuck else "returned"))
+
+
+def terminated_while_putting(recorder: Recorder) -> None:
+    """A writer is terminated in the middle of a message, then a writer and a reader come that know nothing of it."""
+    patience = seconds_of(put_small, get_one)
+    queue: Any = _context.Queue()
+    victim = _context.Process(target=put_large, args=(queue,))
+    victim.start()
+    # Its length has been written; for all of the message itself there is no room.
+    began = came(lambda: not queue.empty())
+    victim.terminate()
+    victim.join()
+    writer_stuck, reader_stuck = stuck_after(patience, queue, put_small, get_one)
+    recorder.observe("queue broken", (writer_stuck or reader_stuck) if began else None)
+    recorder.tell(
+        "terminate() during put(): the next writer %s, the reader %s"
+        % tuple("waits for ever" if stuck else "ended" for stuck in (writer_stuck, reader_stuck))
+    )
+
+
+def seconds_of(*targets: Callable[[Any], None]) -> float:
+    """How long to wait before one may say that these processes never end: a multiple of what they take on a queue that
+    works."""
+    begun = time.monotonic()
+    if any(stuck_after(PATIENCE_SECONDS, _context.Queue(), *targets)):
+        raise RuntimeError("a process that only puts or gets something small did not end")
+    return NEVER_SECONDS + 4 * (time.monotonic() - begun)
+
+
+def stuck_after(seconds: float, queue: Any, *targets: Callable[[Any], None]) -> list[bool]:
+    """Start a process for each target and say which of them are still there after so many seconds; they are killed."""
+    processes = [_context.Process(target=target, args=(queue,)) for target in targets]
+    for process in processes:
+        process.start()
+    until = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0, until - time.monotonic()))
+    stuck = [process.is_alive() for process in processes]
+    for process in processes:
+        process.kill()
+        process.join()
+    return stuck
+
+
+EXPERIMENT = Experiment(
+    name="silent-failures",
+    summary="Silent failures: lost exceptions, dead workers, joins that wait for ever, a broken queue",
+    method="Small programs in which a task raises and nobody asks for its result; a worker that ends in the middle of"
+    " its task, in a Pool and in a ProcessPoolExecutor; a writer that is joined before its queue is drained; and one"
+    " that is terminated while it puts 1 MiB. What is said never to come is waited for several times as long"
+    " as it takes where nothing is wrong.",
+    watch="What tells of it, if anything does: where nobody asks, not even the exit status. A ProcessPoolExecutor tells"
+    " of a dead worker, a Pool does not; after terminate() a queue is no longer one.",
+    run=run,
+    typical_seconds=2.5,
+    extra=True,
+    claims=(
+        Claim(
+            "silent-failures.pool-exception-lost",
+            "a pool task's exception that nobody asks for leaves no trace, not even in the exit status",
+            holds("unasked, pool", "status 0, and nothing was printed", "it was printed, or the status told"),
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "silent-failures.future-exception-lost",
+            "nor does that of a future",
+            holds(
+                "unasked, executor", "status 0, and nothing was printed", "something was printed, or the status told"
+            ),
+            always(CONFIRMED),
+            source=seen(docs("library/concurrent.futures.html#future-objects")),
+        ),
+        Claim(
+            "silent-failures.thread-only-prints",
+            "a thread's exception is only printed: join() and the exit status know nothing of it",
+            holds(
+                "thread only printed",
+                "printed by threading.excepthook; join() returned, and the status was 0",
+                "it reached join() or the exit status, or was not printed",
+            ),
+            always(CONFIRMED),
+            source=seen(docs("library/threading.html#threading.excepthook")),
+        ),
+        Claim(
+            "silent-failures.pool-worker-lost",
+            "when a Pool's worker dies the result of its task never comes",
+            holds("pool says nothing", "its successor answered the next task, this one never", "an answer came"),
+            always(CONFIRMED),
+            source=seen(),
+        ),
+        Claim(
+            "silent-failures.executor-tells",
+            "a ProcessPoolExecutor raises when a worker dies",
+            holds("executor tells", "BrokenProcessPool", "no exception came"),
+            always(CONFIRMED),
+            source=seen(docs("library/concurrent.futures.html")),
+        ),
+        # Documented: "Programming guidelines, Joining processes that use queues", library/multiprocessing.
+        Claim(
+            "silent-failures.join-before-drain",
+            "a process that has put something large cannot be joined before it is got",
+            holds("stuck until drained", "join() waited until the queue was drained", "join() returned before"),
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#programming-guidelines")),
+        ),
+        # Documented: the warning at Process.terminate(), library/multiprocessing.
+        Claim(
+            "silent-failures.terminate-breaks-queue",
+            "terminate() during put() breaks the queue for everybody else",
+            holds(
+                "queue broken",
+                "the next writer or reader waited for ever",
+                "writer and reader went on as if nothing had happened",
+            ),
+            always(CONFIRMED),
+            source=seen(docs("library/multiprocessing.html#multiprocessing.Process.terminate")),
+        ),
+    ),
+)

@@ -1,0 +1,249 @@
+"""Switching: when one thread hands the interpreter over to another, by time or by counted bytecodes."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import sys
+import threading
+import time
+from typing import Any, Sequence
+
+from lab.cell.claims.claim import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    UNTESTABLE,
+    Claim,
+    Evidence,
+    Experiment,
+    Facts,
+    Figure,
+    Finding,
+    Round,
+    decide,
+    disturbances,
+    docs,
+    estimate_or_none,
+    seen,
+    undisturbed,
+)
+from lab.cell.claims.estimates import Estimate, median, quantile
+from lab.cell.claims.recorder import Recorder
+from lab.cell.measuring.rounds import Crew, shuffler
+
+#: Switch intervals to try, in seconds, and for how many of them in a block; the second is the default.
+INTERVALS = ((0.001, 30), (0.005, 14), (0.015, 8))
+#: Rounds that have to count.
+FEWEST_ROUNDS = 6
+#: The first of a block are not counted: the threads are still starting.
+STARTING = 2
+
+#: No more of them are kept of a block.
+MOST_GAPS = 100
+
+USUAL = INTERVALS[1][0]
+
+#: A hand-over takes the interval plus the waking of a thread: tenths of a millisecond.
+SLACK_SECONDS = 0.0005
+SLACK_SHARE = 0.25
+#: On one CPU the thread that wakes waits for the scheduler's turn besides: one tick or two (4 ms each at 250 Hz).
+#: An interval of about a tick or less cannot show there, and is not judged.
+TURN_SECONDS = 0.008
+SHORTEST_ON_ONE_CPU = 0.005
+
+
+def note_handovers(until: float, seen: list[int], takes: list[tuple[float, int]]) -> None:
+    """Note whenever this thread has got the interpreter back: (time, rounds of this loop since the last note)."""
+    me = threading.get_ident()
+    clock = time.monotonic
+    loops = 0
+    now = clock()
+    while now < until:
+        if seen[0] != me:
+            seen[0] = me
+            takes.append((now, loops))
+            loops = 0
+        loops += 1
+        now = clock()
+
+
+def hand_overs(interval: float, seconds: float) -> tuple[list[float], list[int]]:
+    """Two threads contend for that long. Returns (seconds between hand-overs, loops between hand-overs)."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(interval)
+    try:
+        seen = [0]
+        takes: tuple[list[tuple[float, int]], ...] = ([], [])
+        until = time.monotonic() + seconds
+        team = [threading.Thread(target=note_handovers, args=(until, seen, mine)) for mine in takes]
+        for thread in team:
+            thread.start()
+        for thread in team:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    moments = sorted(moment for mine in takes for moment, _ in mine)
+    loops = [count for mine in takes for _, count in mine if count]
+    return [later - earlier for earlier, later in zip(moments, moments[1:])], loops
+
+
+def contended(interval: float, count: int) -> dict[str, Any]:
+    """One block: hand-overs at that switch interval, for so many of them."""
+    gaps, loops = hand_overs(interval, interval * count)
+    # Without a GIL, or on a CPU that others took, there may be any number of them, and a round is one record.
+    kept = [round(gap, 7) for gap in gaps[STARTING : STARTING + MOST_GAPS]]
+    return {"gaps": kept, "loops": median(loops) if loops else None}
+
+
+def name_of(interval: float) -> str:
+    return "%g ms" % (1e3 * interval)
+
+
+def run(recorder: Recorder) -> None:
+    per_loop = sum(1 for _ in dis.get_instructions(note_handovers)) // 2  # the loop is more than half of the function
+    recorder.observe("bytecodes a loop, at least", per_loop, "bytecodes")
+    blocks = {name_of(interval): functools.partial(contended, interval, count) for interval, count in INTERVALS}
+    order = shuffler(recorder.seed)
+    rounds: list[Round] = []
+    until = time.monotonic() + recorder.seconds
+    with Crew(recorder.cpus) as crew:
+        while not rounds or (not settled(rounds, len(recorder.cpus)) and time.monotonic() < until):
+            rounds.append(crew.gated(blocks, len(rounds), order))
+            recorder.sample("round", rounds[-1])
+    for name in blocks:
+        gaps = rounds[-1][name]["gaps"]
+        recorder.tell("switch interval %s: a hand-over every %.2f ms" % (name, 1e3 * median(gaps) if gaps else 0))
+
+
+def settled(rounds: Sequence[Round], cpus: int) -> bool:
+    """Whether enough rounds count, and no further one would decide anything that is not decided."""
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return True  # nothing is judged
+    if counts(USUAL, rounds)[0] < FEWEST_ROUNDS:
+        return False
+    return judge_rounds(rounds, cpus).verdict != INCONCLUSIVE
+
+
+def gaps_at(interval: float, rounds: Sequence[Round]) -> list[float]:
+    """Every time between hand-overs, in seconds, of the rounds that count."""
+    name = name_of(interval)
+    return [gap for blocks in undisturbed(rounds, name) for gap in blocks[name]["gaps"]]
+
+
+def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
+    if not facts.gil:
+        return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
+    return judge_rounds(evidence.rounds("round"), facts.cpus)
+
+
+def judge_rounds(rounds: Sequence[Round], cpus: int) -> Finding:
+    """What rounds in a cell with a GIL and so many CPUs say of the interval."""
+    good, bad = counts(USUAL, rounds)
+    turn = TURN_SECONDS if cpus == 1 else 0
+    found: dict[float, Estimate] = {}
+    parts = []
+    for interval, _ in INTERVALS:
+        gaps = gaps_at(interval, rounds)
+        one = estimate_or_none(gaps)
+        if one is None and turn and interval < SHORTEST_ON_ONE_CPU:
+            continue
+        if one is None:
+            rare = "at %s there were only %d hand-overs in %d rounds" % (name_of(interval), len(gaps), good)
+            sure = good >= FEWEST_ROUNDS and not turn  # on one CPU it may be the scheduler that makes them rare
+            return Finding(REFUTED if sure else INCONCLUSIVE, rare, accepted=good, rejected=bad)
+        found[interval] = one
+        middle = (1e3 * one.value, name_of(interval), 1e3 * quantile(gaps, 0.05), 1e3 * quantile(gaps, 0.95))
+        parts.append("%.2f ms at %s (nine in ten: %.2f to %.2f)" % middle)
+    verdicts = set()
+    for interval, one in found.items():
+        if turn and interval < SHORTEST_ON_ONE_CPU:
+            continue
+        slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
+        seen = decide(one, interval - slack, interval + slack + turn)
+        # The scheduler's turn is longer where it has more CPUs to care for, and no two kernels agree on it.
+        late = seen == REFUTED and turn and one.low > interval
+        verdicts.add(INCONCLUSIVE if late else seen)
+    verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
+    usual = found[USUAL]
+    reason = "hand-overs took " + ", ".join(parts)
+    if cpus == 1:
+        reason += "; on one CPU they wait for the scheduler's turn too"
+    if verdict == INCONCLUSIVE:
+        reason += "".join("; disturbed by " + cause for cause in disturbances(rounds, name_of(USUAL)))
+    return Finding(verdict, reason, usual.value, usual.low, usual.high, "s", good, bad, USUAL)
+
+
+def counts(interval: float, rounds: Sequence[Round]) -> tuple[int, int]:
+    """(rounds accepted, rounds rejected)."""
+    good = len(undisturbed(rounds, name_of(interval)))
+    return good, len(rounds) - good
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    rounds = evidence.rounds("round")
+    found = []
+    for interval, _ in INTERVALS:
+        gaps = gaps_at(interval, rounds)
+        good = counts(interval, rounds)
+        found.append(Figure("hand-over at %s, median" % name_of(interval), estimate_or_none(gaps), "s", *good))
+        # A share of the values has no bootstrap interval here: too few lie beyond it.
+        for share in (0.05, 0.95) if gaps else ():
+            value = quantile(gaps, share)
+            what = "hand-over at %s, %g %%" % (name_of(interval), 100 * share)
+            found.append(Figure(what, Estimate(value, value, value, len(gaps)), "s", *good))
+    return found
+
+
+def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
+    if not facts.gil:
+        return Finding(UNTESTABLE, "without a GIL there is nothing to hand over")
+    rounds = evidence.rounds("round")
+    per_loop = evidence.last("bytecodes a loop, at least")
+    good, bad = counts(USUAL, rounds)
+    found = {}
+    for interval, _ in INTERVALS:
+        name = name_of(interval)
+        loops = [blocks[name]["loops"] for blocks in undisturbed(rounds, name) if blocks[name]["loops"]]
+        one = estimate_or_none([count * per_loop for count in loops])
+        if one is not None:  # hand-overs may be too rare to tell, at the shortest interval on one CPU
+            found[interval] = one
+    usual = found.get(USUAL)
+    if usual is None:
+        return Finding(INCONCLUSIVE, "too few undisturbed rounds of %d" % len(rounds), accepted=good, rejected=bad)
+    # A hundred, give or take a factor of ten: what is measured is thousands of times as much.
+    least, most = min(one.low for one in found.values()), max(one.high for one in found.values())
+    verdict = REFUTED if least > 1000 else CONFIRMED if most < 1000 else INCONCLUSIVE
+    reason = "at least %d bytecodes at 5 ms: by time" % usual.value
+    return Finding(verdict, reason, usual.value, usual.low, usual.high, "bytecodes", good, bad)
+
+
+EXPERIMENT = Experiment(
+    name="switching",
+    summary="Switching: the interpreter is handed over by time, not by counted bytecodes",
+    method="Two threads run the same loop and note whenever they have got the interpreter back, at switch intervals of"
+    " 1, 5 (the default) and 15 ms in random order, six rounds.",
+    watch="The time between hand-overs follows sys.setswitchinterval(); the number of bytecodes follows from it.",
+    run=run,
+    typical_seconds=2.0,
+    figures=figures,
+    claims=(
+        Claim(
+            "switching.hundred-bytecodes",
+            "the interpreter hands over every 100 bytecodes",
+            judge_bytecodes,
+            lambda facts: REFUTED if facts.gil else UNTESTABLE,
+            advice="Do not count bytecodes: lock what is shared, and where a thread has to answer sooner than in 5"
+            " ms, lower sys.setswitchinterval().",
+            source=seen(docs("whatsnew/3.2.html#multi-threading"), "PEP 703"),
+        ),
+        Claim(
+            "switching.interval",
+            "a contended hand-over takes sys.getswitchinterval()",
+            judge_interval,
+            lambda facts: CONFIRMED if facts.gil else UNTESTABLE,
+            advice="Do not derive delays from the switch interval here: measure them (lab run convoy).",
+            source=seen(docs("library/sys.html#sys.setswitchinterval"), "PEP 703"),
+        ),
+    ),
+)

@@ -1,0 +1,35 @@
+"""The limit that a cell is under, as its experiments see it: how many CPUs' worth of time, and in which period."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lab.cell.claims.recorder import Recorder
+from lab.cell.cpus.cgroups import tightest
+
+#: The period where no quota says another (the kernel's Documentation/scheduler/sched-bwc.rst).
+USUAL_PERIOD_SECONDS = 0.1
+
+
+class CellLimit(NamedTuple):
+    """``cpus``: those in the affinity mask (P); ``rate``: the least of them and of every quota (R), in CPUs;
+    ``period_seconds``: how often the tightest quota is filled up again."""
+
+    cpus: int
+    rate: float
+    period_seconds: float
+
+    @property
+    def quota(self) -> bool:
+        """Whether a quota holds the cell to less than its CPUs."""
+        return self.rate < self.cpus
+
+
+def limit_of(recorder: Recorder) -> CellLimit:
+    """The limit of the cell that this recorder speaks from: of the quotas that show here, and the one that was asked
+    for (which the proof holds against them)."""
+    cpus, tight = len(recorder.cpus), tightest()
+    quotas = [tight.quota_cpus] if tight else []
+    if recorder.quota is not None:
+        quotas.append(recorder.quota)
+    return CellLimit(cpus, float(min([cpus, *quotas])), tight.period_us / 1e6 if tight else USUAL_PERIOD_SECONDS)

@@ -1,0 +1,144 @@
+"""What a worker of a crew does: it keeps a timetable of blocks by the clock, and tallies each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Any, Callable, NamedTuple, Sequence
+
+from lab.cell.measuring.payloads import PAYLOADS, Tools
+
+#: A worker of which nothing else is wanted is at work so long before its block begins.
+RUN_UP_SECONDS = 0.0008
+#: So long before its block any worker is awake, to note how long it has waited for a CPU until then.
+LOOK_SECONDS = 0.0002
+
+
+class Block(NamedTuple):
+    """One block as a worker sees it: what to do, on which CPUs each of its threads, from when to when (monotonic
+    clock)."""
+
+    payload: str
+    cpus: tuple[tuple[int, ...], ...]
+    start: float
+    end: float
+    isolated: bool = False
+
+
+class Tally(NamedTuple):
+    """What a worker did in one block: payloads ended, and seconds of wall, CPU and run delay (``None``: not known).
+    Of a team CPU and ``delay`` are those of all threads, ``longest_delay`` that of the thread which waited longest."""
+
+    units: int
+    wall: float
+    cpu: float
+    delay: float | None
+    longest_delay: float | None
+
+
+def begin(turn: Any) -> Callable[[Sequence[Block]], list[Tally]]:
+    """What a worker does, with tools of its own: keep a timetable, and report."""
+    tools = Tools(bytes(2**20), turn)
+
+    def keep(turns: Sequence[Block]) -> list[Tally]:
+        tallies = []
+        for one in turns:
+            alone = len(one.cpus) == 1 and not one.isolated
+            tallies.append(_alone(one, 0, tools) if alone else _team(one, tools))
+        return tallies
+
+    return keep
+
+
+def _alone(turn: Block, number: int, tools: Tools) -> Tally:
+    """One thread's block; ``number`` is its place in the team."""
+    payload = PAYLOADS[turn.payload]
+    if os.sched_getaffinity(0) != set(turn.cpus[number]):
+        os.sched_setaffinity(0, turn.cpus[number])  # of this thread alone
+    # At work already when the block begins, where no other thread needs the GIL for that: a worker that has just woken
+    # up is slow until its caches are filled again, which is more of a short block than of a long one.
+    at_work = len(turn.cpus) == 1 or turn.isolated or not gil_enabled()
+    time.sleep(max(0.0, turn.start - (RUN_UP_SECONDS if at_work else LOOK_SECONDS) - time.monotonic()))
+    while at_work and time.monotonic() < turn.start - LOOK_SECONDS:
+        PAYLOADS["count"](tools)
+    delay = run_delay()  # reading it takes longer than a payload: before the block, and after it
+    while time.monotonic() < turn.start:
+        pass
+    cpu = time.thread_time()
+    units = 0
+    now = time.monotonic()
+    while now < turn.end:
+        payload(tools)
+        units += 1
+        now = time.monotonic()
+    cpu = time.thread_time() - cpu
+    after = run_delay()
+    # Wall time counts from the timetable's start, so that a worker which came late to its CPU shows it.
+    waited = None if delay is None or after is None else after - delay
+    return Tally(units, now - turn.start, cpu, waited, waited)
+
+
+def _team(turn: Block, tools: Tools) -> Tally:
+    tallies: list[Tally] = []
+    numbers = range(len(turn.cpus))
+    if turn.isolated:
+        _isolated.extend(interpreters(len(numbers) - len(_isolated)))
+
+    def work(number: int) -> None:
+        if turn.isolated:
+            tallies.append(_isolated[number].call(_inside, turn, number))
+        else:
+            tallies.append(_alone(turn, number, tools))
+
+    # A new thread inherits the CPUs that this one may use: where that is one, the team would have to spread first.
+    os.sched_setaffinity(0, set().union(*turn.cpus))
+    team = [threading.Thread(target=work, args=(number,)) for number in numbers]
+    for thread in team:
+        thread.start()
+    for thread in team:
+        thread.join()
+    delays = [tally.delay for tally in tallies if tally.delay is not None]
+    known = len(delays) == len(tallies)
+    return Tally(
+        sum(tally.units for tally in tallies),
+        max(tally.wall for tally in tallies),
+        sum(tally.cpu for tally in tallies),
+        sum(delays) if known else None,
+        max(delays) if known else None,
+    )
+
+
+def interpreters(count: int) -> list[Any]:
+    """As many new interpreters of this process, each of which finds our code where this one does."""
+    # Older Pythons, and the stubs for them, do not have it.
+    from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
+
+    made = [create() for _ in range(count)]
+    for one in made:
+        one.exec("import sys; sys.path[:] = %r" % sys.path)
+    return made
+
+
+#: Those of this process which an arm has used; they live as long as it does.
+_isolated: list[Any] = []
+
+
+def _inside(turn: Block, number: int) -> Tally:
+    return _alone(turn, number, Tools(b"", None))
+
+
+def gil_enabled() -> bool:
+    """Whether threads of this process need a GIL; where they do not, they have no reason to wait for each other."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def run_delay() -> float | None:
+    """Seconds the calling thread has waited in a run queue: field 2 of /proc/thread-self/schedstat, in ns (the
+    kernel's Documentation/scheduler/sched-stats.rst); ``None`` where the kernel does not keep it."""
+    try:
+        with open("/proc/thread-self/schedstat") as stream:
+            return int(stream.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None

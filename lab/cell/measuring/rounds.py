@@ -1,0 +1,240 @@
+"""Rounds of short, interleaved blocks on persistent workers: how speed is measured on a machine that others use too.
+
+Every round runs each arm once, in random order. One arm is the capacity probe: independent processes, each pinned to
+one CPU of the cell, which is perfectly parallel by construction; what it reaches is what the machine delivered in that
+round, and all others are held against it.
+
+Blocks are laid out on a timetable that every worker gets beforehand and keeps by the clock. Nothing is said between
+blocks, so they can be a few milliseconds long, and the arms of a round meet the same machine: a neighbour on the same
+physical core comes and goes within tens of milliseconds and changes the speed by half (benchmarks/blocks.py).
+"""
+
+from __future__ import annotations
+
+import collections
+import multiprocessing
+import random
+import time
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+from lab.cell.cpus.cgroups import throttled_periods
+from lab.cell.cpus.topology import kinds
+from lab.cell.measuring.crew_worker import Block, Tally, begin
+from lab.cell.measuring.processes import Workers
+
+#: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
+BLOCK_SECONDS = 0.005
+TEAM_SECONDS = 0.025
+
+#: Blocks of a short arm in a round. Where the host takes CPUs away for milliseconds, one of them gets through; and of
+#: up to four CPUs each has had as many blocks of one worker alone as the others, where they are not equally fast.
+REPEAT = 4
+
+#: From one block to the next: a worker ends the payload it is in, and raises the threads of the next block.
+GAP_SECONDS = 0.001
+GAP_SECONDS_A_THREAD = 0.0003
+GAP_SECONDS_AN_INTERPRETER = 0.002
+#: From laying out a timetable to its first block: it has to reach every worker.
+LEAD_SECONDS = 0.01
+
+#: A block is rejected beyond these shares of its wall time: waiting in the run queue, and lost (neither running nor
+#: waiting to run: taken by the hypervisor, or by interrupts). Waking up alone takes up to WAKE_SECONDS, which is no
+#: disturbance but part of every block alike.
+MOST_RUN_DELAY = 0.01
+MOST_LOST = 0.03
+WAKE_SECONDS = 0.00015
+
+
+class Arm(NamedTuple):
+    """One way of doing the work. ``processes`` × ``threads`` workers repeat ``payload`` for ``seconds``.
+
+    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. One worker
+    alone is pinned to each CPU in turn: a neighbour may slow one of them down, and what all do together is to be held
+    against what one does on their average, not against the one where it happened to stay. ``clean``: they
+    have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
+    GIL, nor for more workers than CPUs). ``every``: the arm takes part in every so many rounds only; ``repeat``: so
+    many times in such a round. ``method``: how its processes were started; ``isolated``: each of its threads works in
+    an interpreter of its own (Python 3.14 and later).
+    """
+
+    name: str
+    payload: str
+    processes: int = 1
+    threads: int = 1
+    pinned: bool = False
+    clean: bool = True
+    seconds: float = BLOCK_SECONDS
+    every: int = 1
+    repeat: int = 1
+    method: str = "fork"
+    isolated: bool = False
+
+
+#: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
+ALONE = Arm("one process", "count")
+PROBE = "probe"
+
+
+def probe(cpus: int) -> Arm:
+    """The capacity probe of a cell with that many CPUs: perfectly parallel by construction."""
+    return Arm(PROBE, "count", processes=cpus, pinned=True)
+
+
+class Crew(Workers):
+    """Persistent worker processes, one for each CPU and at least ``least``; use as a context manager.
+
+    They are forked, also where that is not the default start method: which one is used makes no difference to a worker
+    that lives through the whole measurement, and fork is the quickest. ``methods``: where that itself is to be shown,
+    as many workers are started by each of these. ``quota_under_test``: a quota that stops the crew is what is measured,
+    and no disturbance.
+    """
+
+    def __init__(
+        self,
+        cpus: Sequence[int],
+        least: int = 2,
+        quota_under_test: bool = False,
+        methods: Sequence[str] = ("fork",),
+    ) -> None:
+        super().__init__()
+        self.cpus = tuple(cpus)
+        self._kinds = kinds(self.cpus)
+        self._quota_under_test = quota_under_test
+        self._taken: dict[str, int] = collections.Counter()  # arm -> blocks
+        self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
+        self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
+        for method in methods:
+            context: Any = multiprocessing.get_context(method)
+            turn = context.Lock()
+            self._turns.append(turn)
+            for _ in range(max(least, len(self.cpus))):
+                self.start(context, begin, turn)
+
+    def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
+        """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
+        plan: list[list[Arm]] = []
+        for number in range(first, first + count):
+            present = [arm for arm in arms if number % arm.every == 0 for _ in range(self._repeat(arm))]
+            plan.append(order.sample(present, len(present)))
+        turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
+        throttled = throttled_periods()
+        for pipe, mine in zip(self.pipes, turns):
+            pipe.send([turn for _, turn in mine])
+        tallies: dict[int, list[Tally]] = {}
+        for pipe, mine in zip(self.pipes, turns):
+            for (place, _), tally in zip(mine, pipe.recv()):
+                tallies.setdefault(place, []).append(tally)
+        places = iter(range(len(tallies)))
+        stopped = throttled_periods() - throttled
+        rounds = []
+        for arms_of_round in plan:
+            blocks: dict[str, list[dict[str, Any]]] = {}
+            for arm in arms_of_round:
+                block = block_of(arm, tallies[next(places)])
+                block = dict(block, disturbed=self._disturbed(stopped, block["disturbed"]))
+                if stopped and self._quota_under_test:
+                    block["stopped_periods"] = stopped
+                blocks.setdefault(arm.name, []).append(block)
+            rounds.append({name: merged(several) for name, several in blocks.items()})
+        return rounds
+
+    def gated(
+        self, blocks: Mapping[str, Callable[[], dict[str, Any]]], first: int, order: random.Random, tries: int = 1
+    ) -> dict[str, Any]:
+        """A round of blocks that are not the crew's, in random order, behind the capacity probe. A function runs its
+        block here and returns what it measured. What disturbed the probe disturbs the whole round, and so does a quota
+        that stops it. Where the blocks take long beside the probe, it may have more ``tries`` for a quiet moment."""
+        for left in reversed(range(tries)):
+            throttled = throttled_periods()
+            (measured,) = self.rounds((ALONE, probe(len(self.cpus))), first, 1, order)
+            if not left or not (measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]):
+                break
+        names = order.sample(sorted(blocks), len(blocks))
+        found = {name: blocks[name]() for name in names}
+        probed = measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]
+        # Whether the quota stopped the probe itself is known already, and it may not say so of what came after.
+        stopped = 0 if self._quota_under_test else throttled_periods() - throttled
+        cause = self._disturbed(stopped, probed)
+        return dict(measured, **{name: dict(block, disturbed=cause) for name, block in found.items()})
+
+    def _repeat(self, arm: Arm) -> int:
+        """How many blocks an arm has in a round. Where cores are of several kinds, one worker alone has a block on each
+        CPU: what all do together is held against their mean, not against that of one kind."""
+        alone = arm.processes * arm.threads == 1 and not arm.pinned
+        return max(arm.repeat, len(self.cpus)) if alone and self._kinds > 1 else arm.repeat
+
+    def _disturbed(self, stopped: int, cause: str | None) -> str | None:
+        """Why blocks must not count, when a quota stopped them in so many periods and this seems to have disturbed
+        them. A worker that a quota stops looks as one that waits for its CPU: then nothing can be said of neighbours,
+        and where the quota is what is tested, the blocks count."""
+        if not stopped:
+            return cause
+        return None if self._quota_under_test else "throttling"
+
+    def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Block]]]:
+        """For each worker its turns, each with the place of its block in the whole sequence."""
+        turns: list[list[tuple[int, Block]]] = [[] for _ in self.pipes]
+        start = time.monotonic() + LEAD_SECONDS
+        for place, arm in enumerate(arms):
+            each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
+            start += GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
+            taken = self._taken[arm.name]
+            self._taken[arm.name] += 1
+            for process in range(arm.processes):
+                numbers = range(process * arm.threads, (process + 1) * arm.threads)
+                cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
+                turn = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
+                turns[self._first[arm.method] + process].append((place, turn))
+            start += arm.seconds
+        return turns
+
+    def _cpus_of(self, arm: Arm, number: int, taken: int) -> tuple[int, ...]:
+        if arm.pinned:
+            return (self.cpus[number % len(self.cpus)],)
+        return (self.cpus[taken % len(self.cpus)],) if arm.processes * arm.threads == 1 else self.cpus
+
+
+def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
+    """One block: ``rate`` (payloads per second), ``cores`` (CPU seconds per second of wall), ``delay`` and ``lost``
+    (shares of wall time, of the thread that waited longest and of the worker that lost most; ``None`` where they are
+    not known), ``disturbed`` (why it must not count, or ``None``)."""
+    delays = [tally.longest_delay / tally.wall for tally in tallies if tally.longest_delay is not None]
+    # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
+    told = tallies if arm.threads == 1 or arm.clean else ()
+    lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in told]
+    block = {
+        "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
+        "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),
+        "delay": round(max(delays), 5) if delays else None,
+        "lost": round(max(lost), 5) if lost else None,
+    }
+    return dict(block, disturbed=disturbance(arm, block))
+
+
+def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One block for all of an arm's in a round: the mean of those that count, or the first when none does."""
+    good = [block for block in blocks if not block["disturbed"]]
+    if len(good) < 2:
+        return dict((good or list(blocks))[0], blocks=len(good))
+    means = {key: round(sum(block[key] for block in good) / len(good), 5) for key in ("rate", "cores")}
+    return dict(good[0], **means, blocks=len(good))
+
+
+def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
+    """Why a block must not count: a worker of a clean arm waited for a CPU or lost time, or those of any arm came too
+    late to do anything; ``None`` when it may."""
+    if not block["rate"]:
+        return "run delay"
+    if not arm.clean:
+        return None
+    wake = WAKE_SECONDS / arm.seconds
+    if (block["delay"] or 0) > MOST_RUN_DELAY + wake:
+        return "run delay"
+    if (block["lost"] or 0) > MOST_LOST + wake:
+        return "lost time"
+    return None
+
+
+def shuffler(seed: int = 1) -> random.Random:
+    """The generator that orders the arms; seeded, so that a session can be repeated."""
+    return random.Random(seed)

@@ -1,0 +1,202 @@
+"""The worker as a Compose service: its job comes from the environment, its records go to a file, and what it prints is
+for people.
+
+``LAB_SIZE`` is the number of CPUs or ``all``; ``LAB_CPUSET`` the CPU ids that Compose was told to set, empty when it
+was told none (the worker then narrows its own affinity); ``LAB_QUOTA`` the quota that Compose was told to set, in CPUs,
+empty for none; ``LAB_RECORDS`` the file for the records; ``LAB_CLEAR``, when
+not empty, has the records of an earlier run removed first. ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED`` (of
+what is done in random order, the same for all services) may be empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, Callable, Mapping, Sequence
+
+from lab.cell import experiments
+from lab.cell.worker import supervisor
+from lab.cell.worker.record_writer import Channel
+
+SECONDS = 9.0
+WIDTH = 0.05
+SEED = 1
+
+#: Seeds are below this, as those of ``lab run`` are.
+SEEDS = 2**32
+
+#: Exit statuses. Compose starts no further service after any but 0, so a cell that fails has to end with 0 as well.
+WRONG_SETTINGS = 2
+NO_RECORDS = 3
+STOPPED = 128 + signal.SIGTERM
+
+_PINNED_BY = {"engine": "pinned by the engine (CPU set)", "worker": "pinned by itself (affinity)", "none": "not pinned"}
+
+
+class Narrator(Channel):
+    """A channel that also says, a line each, what the cell does."""
+
+    def emit(self, kind: str, data: Mapping[str, Any]) -> None:
+        super().emit(kind, data)
+        if kind == "start":
+            for line in _beginning(data):
+                _say(line)
+        elif kind == "finish":
+            _say("%s: %s in %.1f s" % (data["experiment"], data["reason"] or data["outcome"], data["seconds"]))
+
+
+def _beginning(data: Mapping[str, Any]) -> list[str]:
+    cpus, wanted, asked = data["proof"]["affinity"], data["wanted_cpus"], data["asked"]
+    lines = ["Python %s on %s, %s" % (data["python"]["release"], _named(cpus), _PINNED_BY[data["pinned_by"]])]
+    if asked and wanted and len(cpus) != wanted:
+        lines.append("not %d: LAB_CPUSET is %s; correct it (lab compose-env > .env)" % (wanted, asked))
+    elif wanted and len(cpus) < wanted:
+        lines.append("untestable: needs %s, this machine has %d" % (_count(wanted), len(cpus)))
+    return lines
+
+
+def _count(cpus: int) -> str:
+    return "%d CPU%s" % (cpus, "" if cpus == 1 else "s")
+
+
+def _named(cpus: Sequence[int]) -> str:
+    """CPU ids for people: ``2 CPUs (0, 1)``; of many only the first and the last."""
+    shown = [str(cpu) for cpu in cpus]
+    return "%s (%s)" % (_count(len(cpus)), ", ".join(shown if len(cpus) <= 8 else [shown[0], "...", shown[-1]]))
+
+
+def job(environment: Mapping[str, str], allowed: Sequence[int]) -> dict[str, Any]:
+    """The job that the environment asks for; ``allowed`` are the CPU ids this process may use.
+
+    Raises ValueError, with a sentence for the user, when a setting cannot be used.
+    """
+    size, cpuset = environment.get("LAB_SIZE") or "all", environment.get("LAB_CPUSET", "")
+    if size != "all" and not (size.isdecimal() and int(size)):
+        raise ValueError("LAB_SIZE is %r; give a number of CPUs from 1, or all" % size)
+    wanted = None if size == "all" else int(size)
+    seconds = _positive("LAB_SECONDS", environment.get("LAB_SECONDS") or str(SECONDS), "seconds")
+    quota = _positive("LAB_QUOTA", environment["LAB_QUOTA"], "CPUs") if environment.get("LAB_QUOTA") else None
+    narrow = not cpuset and wanted is not None and len(allowed) > wanted
+    return {
+        "session": environment.get("LAB_SESSION", "compose"),
+        "cell": "cpu" + size if quota is None else "q%g" % quota,
+        "experiments": _experiments(environment.get("LAB_EXPERIMENTS", "")),
+        "seconds": seconds,
+        "width": WIDTH,
+        "seed": _seed(environment.get("LAB_SEED") or str(SEED)),
+        "deadline_seconds": 20 + 2 * seconds,  # as `lab run` has it
+        "cpus": wanted,
+        "asked": cpuset,
+        "quota": quota,
+        "pin": list(allowed[:wanted]) if narrow else None,
+        "pinned_by": "engine" if cpuset else "worker" if narrow else "none",
+    }
+
+
+def _experiments(text: str) -> list[str]:
+    known, wanted = experiments.in_order(), text.replace(",", " ").split()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError("LAB_EXPERIMENTS: there is no %r; there are: %s" % (unknown[0], " ".join(known)))
+    return [name for name in known if name in wanted] if wanted else experiments.usual()
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < SEEDS):
+        raise ValueError("LAB_SEED is %r; give a whole number from 0 to %d" % (text, SEEDS - 1))
+    return int(text)
+
+
+def _positive(name: str, text: str, unit: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError("%s is %r; give a number of %s above 0, such as 1.5" % (name, text, unit))
+    return value
+
+
+def main() -> int:
+    """Run the job. Returns 0 also when an experiment or the worker failed: that stands in the records, and the services
+    after this one are to go on; something else when there is no point in that."""
+    try:
+        work = job(os.environ, sorted(os.sched_getaffinity(0)))
+    except ValueError as error:
+        _say(str(error))
+        return WRONG_SETTINGS
+    path = os.environ["LAB_RECORDS"]
+    try:
+        if os.environ.get("LAB_CLEAR"):
+            clear(os.path.dirname(path))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        _say("cannot write %s: %s; make the volume anew: docker compose down -v" % (path, error.strerror))
+        return NO_RECORDS
+    return watched(lambda: supervisor.work(work, Narrator(descriptor, work["session"], work["cell"])))
+
+
+def clear(folder: str) -> None:
+    """Remove every cell's records from ``folder``, so that what is found there afterwards is of this run."""
+    for path in glob.glob(os.path.join(glob.escape(folder), "*.jsonl")):
+        os.unlink(path)
+
+
+def watched(body: Callable[[], int]) -> int:
+    """Run ``body`` in a child, and return 0 however it ends, unless it was asked to stop.
+
+    When memory runs out the kernel may kill the worker itself; this process offers it up to outlive it.
+    """
+    ends = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # until there is somebody to pass them on
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+        _be_the_worker(body)
+    asked: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        os.kill(child, number)
+
+    for number in ends:
+        signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+    _, state = os.waitpid(child, 0)
+    if os.WIFSIGNALED(state):
+        killer = signal.Signals(os.WTERMSIG(state))
+        if killer in asked:  # before it had made its own arrangements
+            return STOPPED
+        _say("the worker was killed by %s%s" % (killer.name, " (out of memory?)" if killer == signal.SIGKILL else ""))
+        return 0
+    return STOPPED if os.WEXITSTATUS(state) == 3 else 0
+
+
+def _be_the_worker(body: Callable[[], int]) -> None:
+    """The child's whole life; never returns."""
+    status = 1
+    try:
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+            score.write("500")
+        status = body()
+    except OSError as error:
+        _say("the worker cannot go on: %s" % error)
+    except BaseException:  # a forked child must not come back to the service; it says what happened and leaves
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""One experiment of a cell: run in a forked child, heard through a pipe, ended whatever it does.
+
+The child is of its own session and gives up the record channel before any experiment code runs. So an experiment that
+prints, closes descriptors, forks, exits, hangs or crashes costs that experiment and nothing else: it can neither damage
+a record nor forge a proof or an end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any, Mapping, NoReturn
+
+from lab.cell.claims.recorder import Recorder
+from lab.cell.experiments import load
+from lab.cell.worker import reaper
+from lab.cell.worker.message_reader import Listener
+from lab.cell.worker.record_writer import Channel
+
+#: How often to look whether an experiment has ended where the system cannot tell (Linux before 5.3).
+_POLL_SECONDS = 0.05
+
+#: An experiment may say this much, in bytes, and more for every second that it measures (an honest one says 5 KiB).
+_MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
+
+
+def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:
+    """Run one experiment in a child; emit what it says and how it ended.
+
+    ``stop`` is a pipe that becomes readable when the cell is asked to stop. Returns the outcome: ``ok``, ``failed``,
+    ``timeout`` or ``stopped``.
+    """
+    begun = time.monotonic()
+    channel.emit("begin", {"experiment": name})
+    outcome, reason = _in_a_child(channel, name, job, stop, begun + job["deadline_seconds"])
+    seconds = time.monotonic() - begun
+    channel.emit("finish", {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds})
+    return outcome
+
+
+def _in_a_child(
+    channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int], deadline: float
+) -> tuple[str, str | None]:
+    """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``)."""
+    import shutil
+    import tempfile
+
+    listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job["seconds"])
+    reader, writer = os.pipe()
+    folder = None
+    try:
+        try:
+            folder = tempfile.mkdtemp(prefix="lab-")
+            child = os.fork()
+        except OSError as error:
+            os.close(writer)
+            return "failed", "could not be started: %s" % (error.strerror or error)
+        if child == 0:
+            _be_the_experiment(channel, name, job, writer, folder, (reader, *stop))
+        os.close(writer)
+        try:
+            cut = _listen(listener, reader, child, deadline, stop[0])
+        finally:
+            _kill_group(child)
+            _, state = os.waitpid(child, 0)
+            gone = reaper.end_all()
+        listener.hear_the_rest(reader)
+    finally:
+        os.close(reader)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    if cut == "timeout":
+        return cut, "did not end within %g s" % job["deadline_seconds"]
+    if cut == "stopped":
+        return cut, "the cell was asked to stop"
+    reason = (
+        listener.raised
+        or (_how_it_died(state) if state and not cut else None)
+        or listener.fault
+        or (None if listener.done else "ended before run() returned, or closed what it speaks through")
+        or (None if gone else "left processes behind that could not be ended")
+    )
+    return ("failed", reason) if reason else ("ok", None)
+
+
+def _be_the_experiment(
+    channel: Channel, name: str, job: Mapping[str, Any], writer: int, folder: str, others: tuple[int, ...]
+) -> NoReturn:
+    """The child's whole life. ``folder`` takes its temporary files, which are to go even if it is killed; ``others``
+    are descriptors of the worker: what is written to them would be taken for its own word."""
+    status = 1
+    try:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        reaper.die_with_parent()
+        channel.close()
+        for descriptor in others:
+            os.close(descriptor)
+        _use_for_temporary_files(folder)
+        if job.get("mark"):
+            _mark_semaphores(job["mark"])
+        status = _perform(name, Recorder(writer, job["seconds"], job["width"], job.get("quota"), job.get("seed", 1)))
+        sys.stdout.flush()
+    finally:
+        # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.
+        os._exit(status)
+
+
+def _use_for_temporary_files(folder: str) -> None:
+    import tempfile
+
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+
+def _mark_semaphores(mark: str) -> None:
+    """Let the names of semaphores begin with this. A spawned process finds a lock by its name, which stays behind in
+    /dev/shm when all who would remove it are killed; in a container it goes with that."""
+    import multiprocessing
+
+    config = getattr(multiprocessing.current_process(), "_config", None)  # its children inherit it
+    if isinstance(config, dict):
+        config["semprefix"] = "/mp-" + mark
+
+
+def _perform(name: str, recorder: Recorder) -> int:
+    """Run the experiment and have the recorder say how it ended. Returns the exit status."""
+    try:
+        load(name).run(recorder)
+    except BaseException as error:  # whatever an experiment raises, SystemExit too, is what became of it
+        recorder.end(error)
+        import traceback  # seldom needed, and slow to load
+
+        traceback.print_exc()
+        return 1
+    recorder.end()
+    return 0
+
+
+def _listen(listener: Listener, reader: int, child: int, deadline: float, stop: int) -> str | None:
+    """Hand what the child says to the listener until it ends. Returns ``None``, or why it has to be cut short."""
+    ended = _end_of(child)
+    sources = [reader, stop] + ([] if ended is None else [ended])
+    os.set_blocking(reader, False)
+    try:
+        # Whether it closes its pipe says nothing, and a grandchild may hold it open: its own end is what counts. The
+        # order matters too: one that never stops talking must neither pass its deadline nor drown a request to stop.
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "timeout"
+            ready, _, _ = select.select(sources, [], [], left if ended is not None else min(left, _POLL_SECONDS))
+            if stop in ready:
+                return "stopped"
+            if reader in ready and not listener.hear(reader):
+                sources.remove(reader)
+            if listener.overfull:
+                return "overfull"
+            if ended in ready or (ended is None and _has_ended(child)):
+                return None
+    finally:
+        if ended is not None:
+            os.close(ended)
+
+
+def _end_of(child: int) -> int | None:
+    """A descriptor that becomes readable when the child ends (man 2 pidfd_open); ``None`` where there is no such."""
+    try:
+        return os.pidfd_open(child)
+    except (AttributeError, OSError):
+        return None
+
+
+def _has_ended(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _kill_group(child: int) -> None:
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # it has not come to make a group of its own
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _how_it_died(state: int) -> str:
+    if not os.WIFSIGNALED(state):
+        return "exited with status %d" % os.WEXITSTATUS(state)
+    number = os.WTERMSIG(state)
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "signal %d" % number  # a real-time signal
+    return "was killed by %s%s" % (name, " (out of memory?)" if number == signal.SIGKILL else "")

@@ -1,0 +1,124 @@
+"""The worker: the process that every engine starts in a cell, and the only one that can write records.
+
+Each experiment runs in a child (:mod:`lab.cell.worker.experiment_process`), which can neither damage a record nor forge
+a proof or an end. One that goes round the worker and writes to the engine's side of the stream (``/proc/1/fd/1``) is
+found out by the numbers and the hash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from typing import Any, Mapping
+
+from lab.cell.worker import proof, reaper
+from lab.cell.worker.record_writer import Channel
+
+#: How long D is measured, in seconds: two periods of nearly every quota there is.
+_DELIVERED_SECONDS = 0.2
+
+#: How much of a machine's description goes into one record, in characters, of which half may be quotes to be escaped.
+_PIECE = 3500
+
+
+def main(job: Mapping[str, Any]) -> int:
+    """Run a job with its records on standard output; see :func:`work`."""
+    return work(job, Channel.take_standard_output(job["session"], job["cell"]))
+
+
+def work(job: Mapping[str, Any], channel: Channel) -> int:
+    """Run a job and return the exit status: 0 when every experiment ended, 1 when one failed, 3 when stopped.
+
+    ``job`` is a dict: ``session``, ``cell``, ``experiments`` (names), ``seconds`` (most time to measure, each
+    experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
+    ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``quota`` (the CPUs that it is to be held to, or
+    ``None``), ``pin`` (ids to narrow the affinity to, or ``None``), ``pinned_by`` (who is to have limited the cell:
+    ``engine``, ``worker`` or ``none``), ``seed`` (of what is done in random order), ``look`` (whether to describe the
+    build, the machine and its CPUs too).
+
+    This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
+    """
+    stop = _stop_signals()
+    reaper.adopt_orphans()
+    if job.get("pin"):
+        os.sched_setaffinity(0, job["pin"])
+    before = proof.take(pool=not job.get("look"))
+    reaper.end_all()
+    data = {
+        "python": proof.python(),
+        "proof": before,
+        "pinned_by": job.get("pinned_by", "none"),
+        "wanted_cpus": job.get("cpus"),
+        "asked": job.get("asked"),
+        "quota": job.get("quota"),
+        "seed": job.get("seed", 1),
+    }
+    if job.get("look"):  # how a build was compiled is slow to find out, and the same in every cell
+        from lab.cell.cpus import host, topology
+        from lab.cell.worker import build_info
+
+        data["build"] = build_info.describe()
+        data["host"] = host.describe()
+    channel.emit("start", data)
+    if job.get("look"):
+        describe(channel, topology.read(allowed=before["affinity"]))
+    outcomes = _run(channel, job, stop) if len(before["affinity"]) >= (job.get("cpus") or 0) else set()
+    last = {"proof": proof.take(pool=False), "stopped": "stopped" in outcomes}
+    if outcomes and "stopped" not in outcomes:
+        last["delivered"] = _delivered(before)
+    channel.end(last)
+    return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
+
+
+def _run(channel: Channel, job: Mapping[str, Any], stop: tuple[int, int]) -> set[str]:
+    """Run the experiments of a job, to the end or until the cell is asked to stop. Returns their outcomes."""
+    outcomes: set[str] = set()
+    if job["experiments"]:
+        from lab.cell.worker import experiment_process  # only here: a probe runs nothing
+
+        for name in job["experiments"]:
+            outcomes.add(experiment_process.run_experiment(channel, name, job, stop))
+            if "stopped" in outcomes:
+                break
+    return outcomes
+
+
+def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
+    """Emit what was read of the machine's CPUs, as JSON in pieces: that of a large one is longer than a record."""
+    text = json.dumps(reading, separators=(",", ":"))
+    for start in range(0, len(text), _PIECE):
+        channel.emit("topology", {"text": text[start : start + _PIECE]})
+
+
+def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
+    """D: what a busy process for each CPU got, in CPU seconds a second, and a sentence why where that is little."""
+    from lab.cell.cpus import delivered  # only here, as above
+
+    cpus, periods = seen["affinity"], [level["period_us"] / 1e6 for level in seen["quotas"]]
+    rate = min([len(cpus), *(level["quota_cpus"] for level in seen["quotas"])])
+    try:
+        found = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
+    except OSError:  # no room for another process
+        return None
+    why = delivered.explain(found, rate).sentence
+    return {"cpus": round(found.cpus, 4), "processes": found.processes, "seconds": found.seconds, "why": why}
+
+
+def _stop_signals() -> tuple[int, int]:
+    """A pipe, as (reader, writer), that becomes readable at SIGTERM or SIGINT.
+
+    No exception is raised in the handler: it could tear the record that is being written just then.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    worker = os.getpid()
+
+    def note(number: int, frame: object) -> None:
+        if os.getpid() == worker:  # a forked child that has not yet reset its handlers must not stop the cell
+            with contextlib.suppress(BlockingIOError):  # it is full of requests to stop
+                os.write(writer, b"!")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return reader, writer

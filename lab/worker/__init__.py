@@ -1,5 +1,0 @@
-"""What runs inside a cell: takes proof, runs the experiments, emits records.
-
-Everything below this package, :mod:`lab.experiments` and :mod:`lab.stats` is shipped into the cell and runs there on
-whatever Python the cell has: the standard library only, in Python 3.9's syntax.
-"""
