@@ -27,14 +27,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import builds, containers, engines, images, planner
-from lab.builds import Build
+from lab import containers, engines, images, planner
 from lab.cell.claims.estimates import Estimate, estimate, median, over_rounds
 from lab.cell.claims.measured import Measured, over
 from lab.cell.cpus import cpulist
 from lab.cell.experiments._internal import plain_scripts
 from lab.cell.measuring.rounds import ALONE
-from lab.model import Job
+from lab.model import build as builds
+from lab.model.build import Build
+from lab.model.cell import Job
 from lab.records import read
 from lab.runner import conclude
 from lab.verdicts import evidence_of

@@ -24,7 +24,8 @@ from typing import Any
 from lab import archive, comparison, sessions
 from lab.cell.claims.estimates import block_length, estimate
 from lab.comparison import Change, Number, Pair
-from lab.model import CellResult, Record, Session
+from lab.model.cell import CellResult, Record
+from lab.model.session import Session
 
 NUMBERS = 30
 SLOWER = 1.1

@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import containers, planner, runner, units
+from lab import containers, planner, runner
 from lab.cell.claims.estimates import median, quantile
 from lab.cell.cpus import delivered
 from lab.engines import docker
-from lab.model import Job, Status
+from lab.model.cell import Job, Status
 from lab.progress import Plain
 from lab.store import SessionFolder
+from lab.text import units
 
 REPEATS = 15
 CELLS = 4  # as a default run has

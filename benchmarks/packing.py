@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from lab.hardware import Topology
+from lab.model.topology import Topology
 from lab.packing import Request, lower_bound, makespan, schedule
 from tests.machines import simulated
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import hardware, machine_map, planner
+from lab import machine_map, planner
 from lab.cell.cpus import topology as reader
+from lab.model import topology
 from lab.packing import Packer, Request, schedule
 from tests.machines import build, cores, machine
 
@@ -41,8 +42,8 @@ def costs(count: int) -> dict[str, float]:
         root = str(build(machine(*groups), Path(folder)))
         reading = reader.read(root)
 
-        def read_back() -> hardware.Topology:
-            return hardware.from_reading(reading)
+        def read_back() -> topology.Topology:
+            return topology.from_reading(reading)
 
         return {
             "read": fastest(lambda: reader.read(root)),

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import planner, units
+from lab import planner
 from lab.asked import choose_engine
 from lab.cell.claims.estimates import Estimate, estimate, median, ratio
 from lab.cell.claims.measured import Measured, over
@@ -33,9 +33,10 @@ from lab.cell.experiments.gil import arms_for as gil_arms
 from lab.cell.measuring.rounds import ALONE, Arm, Crew, shuffler
 from lab.commands import selftest
 from lab.interrupts import stopping
-from lab.model import CellResult, Status
+from lab.messages import tell
+from lab.model.cell import CellResult, Status
 from lab.store import SessionFolder
-from lab.telling import tell
+from lab.text import units
 from lab.verdicts import evidence_of
 
 SECTIONS = ("precision", "controls", "coverage", "pairs")

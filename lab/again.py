@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from lab import builds, likeness
-from lab.model import Machine
-from lab.telling import tell
+from lab.messages import tell
+from lab.model import build
+from lab.model import machine as likeness
+from lab.model.machine import Machine
 
 
 def take_over(options: argparse.Namespace, arguments: Mapping[str, Any]) -> None:
@@ -29,7 +30,7 @@ def arguments_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     machine = manifest.get("machine") or {}
     arguments = {"engine": manifest["engine"], "image": machine.get("image"), "seed": 1, **manifest["arguments"]}
     there = [one["build"] for one in (machine.get("details") or {}).get("builds") or ()]
-    named = [part for value in arguments.get("python") or () for part in builds.parts(value)]
+    named = [part for value in arguments.get("python") or () for part in build.parts(value)]
     if there and ("all" in named or "merged" in arguments):
         arguments |= {"python": there, "image": None}
     return arguments

@@ -14,11 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import hardware, runner, sessions
+from lab import runner, sessions
 from lab.cell import experiments
 from lab.cell.cpus import cpulist
 from lab.errors import StoreError, UsageError
-from lab.model import Cell, CellResult, Machine, Outcome, Session, Status
+from lab.model import topology
+from lab.model.cell import Cell, CellResult, Outcome, Status
+from lab.model.machine import Machine
+from lab.model.session import Session
 from lab.records import Reader
 from lab.store import CELLS_LOG
 
@@ -170,7 +173,7 @@ def _fields(stored: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
 
 def _machine(manifest: Mapping[str, Any], said: Mapping[str, Any], results: Iterable[CellResult]) -> Machine:
     kept = _fields(manifest.get("machine", {}), {one.name for one in dataclasses.fields(Machine)})
-    kept["topology"] = hardware.from_stored(kept["topology"]) if kept.get("topology") else None
+    kept["topology"] = topology.from_stored(kept["topology"]) if kept.get("topology") else None
     host = said.get("host", {})
     fields: dict[str, Any] = {
         "engine": manifest["engine"],

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from lab.errors import EngineError, Interrupted, UsageError
 from lab.interrupts import Stop
-from lab.telling import tell
+from lab.messages import tell
 
 if TYPE_CHECKING:
     from lab import choice
     from lab.engines import Engine
-    from lab.gates import FailOn
-    from lab.model import Cell, Job, Machine
+    from lab.model.cell import Cell, Job
+    from lab.model.fail_on import FailOn
+    from lab.model.machine import Machine
 
 #: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
 LEVELS = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
@@ -69,7 +70,8 @@ def located(build: str) -> str:
 
     Raises UsageError where a path begins with a home that is not known.
     """
-    from lab import builds, interpreters
+    from lab import interpreters
+    from lab.model import build as builds
 
     def whole(part: str) -> str:
         is_path = "/" in part and not part.endswith("/")  # that one is refused with what it was to be
@@ -80,7 +82,7 @@ def located(build: str) -> str:
 
 def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:
     """The options that say which verdicts are a failure. Where that has to be ``asked_for`` nothing is one without."""
-    from lab.gates import FailOn
+    from lab.model.fail_on import FailOn
 
     usual = "exit with 1 for a surprise (default); for a refuted or inconclusive verdict too; or never"
     asked = (
@@ -100,7 +102,7 @@ def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False
 def gate(options: argparse.Namespace) -> FailOn:
     """Which verdicts are a failure; a surprise where only ``--strict`` was given. Raises UsageError where the options
     contradict each other."""
-    from lab.gates import FailOn
+    from lab.model.fail_on import FailOn
 
     if options.strict and options.fail_on == FailOn.NEVER:
         raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
@@ -192,7 +194,7 @@ def check_seconds(limit: float) -> float:
 
 def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
     """What an engine is asked to run, with its deadlines."""
-    from lab.model import GRACE_SECONDS, Job
+    from lab.model.cell import GRACE_SECONDS, Job
 
     each = 20 + 2 * seconds  # more than any takes: it ends one that hangs, and no other
     return Job(

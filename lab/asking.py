@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lab import naming, predictions, primers
+from lab import predictions, primers
 from lab.errors import UsageError
-from lab.model import Cell, Machine
+from lab.messages import tell
+from lab.model.cell import Cell
+from lab.model.machine import Machine
 from lab.predictions import Predictable, Prediction
-from lab.telling import tell
+from lab.text import names
 
 
 def check(experiments: Sequence[str]) -> None:
@@ -42,7 +44,7 @@ def ask(predictable: Sequence[Predictable], cells: Sequence[Cell], machine: Mach
     last = None
     for cell, one in predictions.asked(predictable, cells):
         if cell != last:
-            tell(f"\nwith {naming.full_words(cell)}")
+            tell(f"\nwith {names.full_words(cell)}")
         last = cell
         answered = _answer(one)
         if answered is None:
@@ -75,4 +77,4 @@ def _of(machine: Machine, cells: Sequence[Cell]) -> str:
     """The Python that it is about, where all cells have the same."""
     if any(cell.build for cell in cells):
         return ""
-    return f" of {naming.python_words(machine.python)}"
+    return f" of {names.python_words(machine.python)}"

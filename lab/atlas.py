@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import build_columns, naming, units
+from lab import build_columns
 from lab.cell.experiments.race_atlas import EXPERIMENT, renamed
-from lab.model import CellResult, Session, Status
-from lab.table import Table
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
+from lab.text import names as naming
+from lab.text import units
+from lab.text.table import Table
 
 #: The experiment that has it.
 NAME = EXPERIMENT.name

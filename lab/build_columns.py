@@ -10,10 +10,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lab import likeness
-from lab.layout import GAP, WIDTH
-from lab.model import Session
-from lab.table import Table
+from lab.model import machine
+from lab.model.session import Session
+from lab.text.table import GAP, WIDTH, Table
 
 #: Longer names of figures are broken, so that six builds fit beside most of them.
 _LONGEST_FIGURE = 19
@@ -33,7 +32,7 @@ def heads(session: Session) -> dict[str, str]:
     pythons = {result.cell.build: result.python for result in session.results if result.python}
     names = {}
     for build in dict.fromkeys(result.cell.build for result in session.results):
-        known = likeness.label_of(pythons.get(build, {})) if "/" in build else build
+        known = machine.label_of(pythons.get(build, {})) if "/" in build else build
         names[build] = known or build.rpartition("/")[2]
     alike = Counter(names.values())
     found: dict[str, str] = {}

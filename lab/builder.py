@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lab import builds, containers, images, recipe
-from lab.builds import Build
+from lab import containers, images, recipe
 from lab.containers import translated
 from lab.errors import ImageError, UsageError
 from lab.images import Note
+from lab.model import build as builds
+from lab.model.build import Build
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from lab.cell.claims.claim import Claim, Experiment, Facts
-from lab.model import CellResult, Change, Judgement
+from lab.model.cell import CellResult
+from lab.model.session import BuildChange, Judgement
 from lab.verdicts import facts_of
 
 #: The options at the end of a build's label.
@@ -15,14 +16,14 @@ _OPTIONS = re.compile(r"(\+(gil|nogil|cpu_count=\d+))+$")
 
 def between(
     experiments: Sequence[Experiment], results: Sequence[CellResult], judgements: Sequence[Judgement]
-) -> tuple[Change, ...]:
+) -> tuple[BuildChange, ...]:
     """Every claim that came out otherwise on a build than on its neighbour under the same limit.
 
     A build with options is held against the same one without them, a free-threaded one against its own version with a
     GIL, and any other against the one before it. Only decisive verdicts count: what noise or hardware kept undecided
     has not changed.
     """
-    found: list[Change] = []
+    found: list[BuildChange] = []
     verdicts = {(one.claim, one.cell): one for one in judgements}
     limits: dict[str, list[CellResult]] = {}
     for result in results:
@@ -41,7 +42,7 @@ def between(
                     continue
                 if before.verdict != after.verdict:
                     found.append(
-                        Change(
+                        BuildChange(
                             claim=claim.id,
                             limit=limit,
                             before=cells[base].cell.build,

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import builds, engines
-from lab.builds import Build
+from lab import engines
 from lab.engines import Engine, nothing
 from lab.errors import CellError, EngineError, ImageError, UsageError
-from lab.model import Machine
+from lab.model import build as builds
+from lab.model.build import Build
+from lab.model.machine import Machine
 from lab.several import ASKED_AT_A_TIME, Several, Unusable
 
 if TYPE_CHECKING:

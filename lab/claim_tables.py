@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from lab import build_columns, naming
-from lab.model import CellResult, Change, Judgement, Session, Verdict
-from lab.table import Table
+from lab import build_columns
+from lab.model.cell import CellResult
+from lab.model.session import BuildChange, Judgement, Session, Verdict
+from lab.text import names as naming
+from lab.text.table import Table
 
 #: More cells than this do not fit beside each other in 80 columns.
 CELLS_ABREAST = 4
@@ -96,7 +98,7 @@ def _claim_rows(session: Session, results: Sequence[CellResult]) -> tuple[tuple[
 
 def changed(session: Session) -> tuple[str, ...]:
     """A sentence for each claim that came out otherwise on a build than on its neighbour."""
-    alike: dict[tuple[str, ...], list[Change]] = {}
+    alike: dict[tuple[str, ...], list[BuildChange]] = {}
     for one in session.changes:
         alike.setdefault((one.claim, one.before, one.after, one.was, one.now, one.since), []).append(one)
     lines = []

@@ -20,11 +20,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
-from lab import likeness, proofs, units
+from lab import likeness, proofs
 from lab.cell.claims.claim import FEWEST_VALUES
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, of
-from lab.model import Cell, CellResult, Judgement, Session, Status
+from lab.model import session as session_
+from lab.model.cell import Cell, CellResult, Status
+from lab.model.session import Judgement, Session
+from lab.text import units
 from lab.verdicts import evidence_of
 
 #: How often like sessions may be called different, all numbers together.
@@ -138,7 +141,7 @@ def compare(
 ) -> Comparison:
     """Every number and verdict of the cells that both sessions have measured."""
     couples = in_common(base, new)
-    builds = {mine.cell.id: likeness.build_of(base, mine) for mine, _ in couples}
+    builds = {mine.cell.id: session_.build_of(base, mine) for mine, _ in couples}
     numbers = [
         (mine.cell, one, theirs[one.name])
         for mine, other in couples
@@ -192,15 +195,15 @@ def in_common(base: Session, new: Session) -> list[tuple[CellResult, CellResult]
     """The cells that both have measured, on the same build: of the same name, or else the only ones under the same
     limit. Where each session has but one build, and another one, it is held against that."""
     mine, theirs = ([one for one in side.results if one.status is Status.MEASURED] for side in (base, new))
-    there = likeness.paired(*([likeness.build_of(side, one) for one in side.results] for side in (base, new)))
+    there = likeness.paired(*([session_.build_of(side, one) for one in side.results] for side in (base, new)))
     found = []
     for one in mine:
-        build = likeness.build_of(base, one)
-        alike = [other for other in theirs if there.get(build) == likeness.build_of(new, other)]
+        build = session_.build_of(base, one)
+        alike = [other for other in theirs if there.get(build) == session_.build_of(new, other)]
         named = [other for other in alike if other.cell.id == one.cell.id]
         limited = [other for other in alike if _limit(other.cell) == _limit(one.cell)]
         same = [
-            other for other in mine if (build, _limit(one.cell)) == (likeness.build_of(base, other), _limit(other.cell))
+            other for other in mine if (build, _limit(one.cell)) == (session_.build_of(base, other), _limit(other.cell))
         ]
         if named or len(limited) == len(same) == 1:
             found.append((one, (named or limited)[0]))

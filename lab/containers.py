@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import CellError, EngineError
 from lab.image_settings import NOBODY
-from lab.model import PERIOD_US, Outcome
+from lab.model.cell import PERIOD_US, Outcome
 
 if TYPE_CHECKING:
     from docker import DockerClient

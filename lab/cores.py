@@ -11,7 +11,7 @@ from lab.cell.claims.claim import FEWEST_VALUES, Round, undisturbed
 from lab.cell.claims.estimates import Estimate, median
 from lab.cell.claims.measured import Measured, over
 from lab.cell.experiments import gil
-from lab.model import CellResult, Status
+from lab.model.cell import CellResult, Status
 from lab.scaling import Fit, Point, fit
 from lab.verdicts import evidence_of
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab import units, verdicts
-from lab.builds import Build, parse
+from lab import verdicts
 from lab.cell.claims.claim import Claim, Experiment, Facts
+from lab.model.build import Build, parse_build
+from lab.text import units
 
 #: The builds to speak of: those with a GIL, and those without, each in the order of versions.
 WITH_GIL = ("3.9", "3.11", "3.12", "3.13", "3.14", "3.15")
@@ -34,7 +35,7 @@ def of(claim: Claim) -> tuple[Expectation, ...]:
     """What is expected of a claim: builds that agree under every limit share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for label in (*WITH_GIL, *WITHOUT_GIL):
-        found = tuple(_verdict(claim, parse(label), cpus, quota) for cpus, quota in LIMITS)
+        found = tuple(_verdict(claim, parse_build(label), cpus, quota) for cpus, quota in LIMITS)
         rows.setdefault(found, []).append(label)
     return tuple(Expectation(builds=_words(labels), verdicts=found) for found, labels in rows.items())
 

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import cores, runner, units
+from lab import cores, runner
 from lab.cell import experiments
 from lab.cell.cpus import cpulist
-from lab.model import Cell, CellResult, Machine, Outcome, Record, Session, Status
+from lab.model.cell import Cell, CellResult, Outcome, Record, Status
+from lab.model.machine import Machine
+from lab.model.session import Session
 from lab.records import Reader, read
 from lab.sessions import assemble
+from lab.text import units
 
 
 @dataclass(frozen=True, kw_only=True)

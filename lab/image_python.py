@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.containers import SESSION_LABEL, create, found, how_it_ended, kept_apart, remove_container, short, translated
 from lab.image_settings import ImageSettings
-from lab.model import Outcome
+from lab.model.cell import Outcome
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
 

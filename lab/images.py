@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import builds, image_python
-from lab.builds import Build
+from lab import image_python
 from lab.containers import found, pulled, short, translated
 from lab.errors import EngineError, ImageError, LabError, UsageError
+from lab.model import build as builds
+from lab.model.build import Build
 from lab.pythons.identity import Answer
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
             continue
         text = match["ours"] or f"{'pypy' if match['kind'] == 'pypy' else ''}{match['version']}"
         with contextlib.suppress(LabError):  # trixie, say, or one that went meanwhile
-            build = builds.parse(text)
+            build = builds.parse_build(text)
             with translated(f"looking at {name}"):
                 yield name, build, client.images.get(image).attrs
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab import __version__, archive, sealing
 from lab.errors import StoreError
-from lab.model import Session
+from lab.model.session import Session
 from lab.store import read_files
 
 _NAMED = 5

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab.builds import OLDEST, Build, proven
 from lab.errors import CellError, EngineError, UsageError
+from lab.model.build import OLDEST, Build, proven
 from lab.programs import NAME, Broken, ask
 from lab.pythons.identity import Answer
 

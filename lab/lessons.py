@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.model import Judgement, Session, Verdict
-from lab.table import title_of
+from lab.model.session import Judgement, Session, Verdict
+from lab.text.table import title_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lab import builds, naming, units
-from lab.model import CellResult, Machine, Session
+from lab.model.machine import Machine, builds_of
+from lab.model.session import Session
+from lab.text import names, units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,30 +41,6 @@ def machine_facts(machine: Machine) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value}
 
 
-def builds_of(machine: Machine) -> dict[str, Mapping[str, Any]]:
-    """Each build of a machine by its label, as the probes described it: ``image``, ``image_id``, ``python`` and
-    ``proof`` (how it was compiled), ``None`` where not known. One that nobody has named has the label that its Python
-    gives it; empty where that is not known either."""
-    alone: dict[str, Any] = {
-        "build": label_of(machine.python),
-        "image": machine.image,
-        "image_id": machine.details.get("image_id"),
-        "python": machine.python,
-        "proof": machine.details.get("build"),
-    }
-    return {one["build"]: one for one in machine.details.get("builds") or (alone,)}
-
-
-def label_of(python: Mapping[str, Any]) -> str:
-    """A Python as the user would name it: ``3.13t+gil``; empty where nobody has said."""
-    return builds.said(python).label if python else ""
-
-
-def build_of(session: Session, result: CellResult) -> str:
-    """The label of the build that a cell is of, whether the user named it or not."""
-    return result.cell.build or label_of(result.python or session.machine.python)
-
-
 def paired(base: Iterable[str], new: Iterable[str]) -> dict[str, str]:
     """Which build to hold against which: those of the same label; where there are none, the only one of each side."""
     mine, theirs = dict.fromkeys(base), dict.fromkeys(new)
@@ -75,7 +52,7 @@ def paired(base: Iterable[str], new: Iterable[str]) -> dict[str, str]:
 def _facts(build: Mapping[str, Any]) -> dict[str, str]:
     """What a build is, by name; likewise."""
     found = {
-        "Python": naming.python_words(build["python"]),
+        "Python": names.python_words(build["python"]),
         "image": build.get("image_id") or build["image"],
         "compiled": _short(repr(sorted(build["proof"].items()))) if build["proof"] else None,
     }
@@ -124,8 +101,8 @@ def between(base: Session, new: Session) -> tuple[Difference, ...]:
     found = of_machines(base.machine, new.machine) + of_code(base.code_sha256, new.code_sha256)
     if any(one.what.startswith("Python") for one in found):
         return found
-    theirs = {one.cell.id: naming.python_words(one.python) for one in new.results if one.python}
-    mine = {one.cell.id: naming.python_words(one.python) for one in base.results if one.python}
+    theirs = {one.cell.id: names.python_words(one.python) for one in new.results if one.python}
+    mine = {one.cell.id: names.python_words(one.python) for one in base.results if one.python}
     cells = differences(mine, theirs)
     return found + tuple(Difference(what=f"Python in {one.what}", base=one.base, new=one.new) for one in cells)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab import build_columns, claim_tables, naming, proofs, units
+from lab import build_columns, claim_tables, proofs
 from lab.cell.cpus import cpulist
-from lab.model import CellResult, Session, Status
-from lab.table import Table
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
+from lab.text import names, units
+from lab.text.table import Table
 
 #: A list of CPU ids that is longer does not fit into a column.
 LONGEST_LIST = 11
@@ -81,7 +83,7 @@ def ids(text: str) -> str:
 def unavailable(session: Session) -> tuple[str, ...]:
     """A line for each cell without a measurement, and why."""
     return tuple(
-        f"{naming.full_words(result.cell)}: {word(result)}: {result.reason}"
+        f"{names.full_words(result.cell)}: {word(result)}: {result.reason}"
         for result in session.results
         if result.status is not Status.MEASURED
     )

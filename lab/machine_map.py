@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from lab import units
 from lab.cell.cpus import cpulist
-from lab.hardware import UNKNOWN, Cpu, Topology
+from lab.model.topology import UNKNOWN, Cpu, Topology
+from lab.text import units
 
 WIDTH = 80
 

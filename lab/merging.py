@@ -7,10 +7,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lab import builds, changes, likeness, naming, planner
+from lab import changes, likeness, planner
 from lab.cell.experiments import load
 from lab.errors import UsageError
-from lab.model import Cell, CellResult, Machine, Session, Status
+from lab.model import build as builds
+from lab.model import machine as machine_
+from lab.model import session as session_
+from lab.model.cell import Cell, CellResult, Status
+from lab.model.machine import Machine
+from lab.model.session import Session
+from lab.text import names
 
 
 def join(sessions: Sequence[Session]) -> Session:
@@ -46,7 +52,7 @@ def join(sessions: Sequence[Session]) -> Session:
             if cell.id in came_from:
                 raise UsageError(
                     f"{one.cell.id} is in {came_from[cell.id]} and in {session.id}, both on"
-                    f" {naming.python_words(one.python) or labels[one.cell.id]}; leave one of them out"
+                    f" {names.python_words(one.python) or labels[one.cell.id]}; leave one of them out"
                 )
             came_from[cell.id] = session.id
             mine[one.cell.id] = cell.id
@@ -62,7 +68,7 @@ def _kind(result: CellResult, build: str) -> tuple[object, ...]:
 def _builds(sessions: Sequence[Session]) -> list[dict[str, str]]:
     """For each session the build of each of its cells, by their ids: named where the cells are of several builds, or
     some were named before, else empty. One label stands for one release: of two, both have it in full."""
-    labels = [{one.cell.id: likeness.build_of(session, one) for one in session.results} for session in sessions]
+    labels = [{one.cell.id: session_.build_of(session, one) for one in session.results} for session in sessions]
     releases: dict[str, set[str]] = {}
     for session, mine in zip(sessions, labels, strict=True):
         for label in mine.values():
@@ -81,8 +87,8 @@ def _builds(sessions: Sequence[Session]) -> list[dict[str, str]]:
 
 def _release(session: Session, label: str) -> str:
     """The release of that build, such as ``3.13.5``."""
-    pythons = [one.python for one in session.results if one.python and likeness.build_of(session, one) == label]
-    pythons += [likeness.builds_of(session.machine).get(label, {}).get("python") or {}]
+    pythons = [one.python for one in session.results if one.python and session_.build_of(session, one) == label]
+    pythons += [machine_.builds_of(session.machine).get(label, {}).get("python") or {}]
     return str(pythons[0].get("release", "?"))
 
 
@@ -108,9 +114,9 @@ def _machine(sessions: Sequence[Session], on: Sequence[Mapping[str, str]]) -> Ma
     """The machine of the first session, with the builds of all of them."""
     found: dict[str, Mapping[str, object]] = {}
     for session, labels in zip(sessions, on, strict=True):
-        there = likeness.builds_of(session.machine)
+        there = machine_.builds_of(session.machine)
         for one in session.results:
-            build = there.get(likeness.build_of(session, one))
+            build = there.get(session_.build_of(session, one))
             if build and labels[one.cell.id]:
                 found.setdefault(labels[one.cell.id], {**build, "build": labels[one.cell.id]})
     first = sessions[0].machine
@@ -162,6 +168,6 @@ def _assembled(
 
 def _where(session: Session) -> str:
     machine = likeness.machine_facts(session.machine)
-    pythons = [naming.python_words(one["python"]) for one in likeness.builds_of(session.machine).values()]
+    pythons = [names.python_words(one["python"]) for one in machine_.builds_of(session.machine).values()]
     parts = [*pythons, *(machine.get(name, "") for name in ("processor", "engine"))]
     return ", ".join(filter(None, [*parts, machine.get("CPUs")]))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lab import atlas, build_columns, cores, naming, units
+from lab import atlas, build_columns, cores
 from lab.cell.claims.estimates import Estimate
 from lab.limit_tables import word
-from lab.model import CellResult, Judgement, Quantity, Session
-from lab.table import Table
+from lab.model.cell import CellResult
+from lab.model.session import Judgement, Quantity, Session
+from lab.text import names as naming
+from lab.text import units
+from lab.text.table import Table
 
 #: What stands under a number in a column of its build.
 _BELOW = "below a number: its 95 % interval; rounds and ceilings are in the JSON document"

@@ -12,8 +12,8 @@ from lab import packing, placement, runner, sentinel
 from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
-from lab.hardware import Topology
-from lab.model import Cell, CellResult, Job, Record
+from lab.model.cell import Cell, CellResult, Job, Record
+from lab.model.topology import Topology
 from lab.store import SessionFolder
 
 #: How long the sentinel measures, in seconds, and about how long it takes with both its cells.

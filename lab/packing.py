@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lab import placement
 from lab.errors import UsageError
-from lab.hardware import Topology
+from lab.model.topology import Topology
 from lab.placement import Choice
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from lab import sessions
 from lab.cell.worker.record_writer import SCHEMA
-from lab.model import CellResult, Session
+from lab.model.cell import CellResult
+from lab.model.session import Session
 
 #: The oldest time that a zip can hold: the same session makes the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from lab import likeness, proofs
-from lab.model import CellResult, Session
+from lab import proofs
+from lab.model import machine
+from lab.model import session as session_
+from lab.model.cell import CellResult
+from lab.model.session import Session
 
 #: A number, a word, or ``None`` where there is nothing to say.
 Value = str | int | float | None
@@ -31,11 +34,11 @@ def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
         "parallelism_cpus": proofs.parallelism(proof) if proof else None,
         "rate_cpus": proofs.rate(proof) if proof else None,
         "delivered_cpus": proofs.delivered(result),
-        "build": likeness.build_of(session, result) or None,
+        "build": session_.build_of(session, result) or None,
     }
 
 
 def image(session: Session, result: CellResult) -> str | None:
     """The image that a cell ran from: of several builds that of its own."""
-    named = likeness.builds_of(session.machine).get(result.cell.build)
+    named = machine.builds_of(session.machine).get(result.cell.build)
     return named["image"] if named else session.machine.image

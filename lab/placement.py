@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.cell.cpus import cpulist
-from lab.hardware import UNKNOWN, Cpu, Topology
+from lab.model.topology import UNKNOWN, Cpu, Topology
 
 #: Free threads of one physical core, ascending.
 _Core = tuple[int, ...]

@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lab import builds, hardware, placement, units
+from lab import placement
 from lab.cell.cpus import cpulist
 from lab.errors import UsageError
-from lab.hardware import Topology
-from lab.model import Cell
+from lab.model import build as builds
+from lab.model import topology as hardware
+from lab.model.cell import Cell
+from lab.model.topology import Topology
+from lab.text import units
 
 ALL = "all"
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import build_columns, cores, units
+from lab import build_columns, cores
 from lab.cell.claims.estimates import Estimate
 from lab.errors import UsageError
-from lab.model import Cell, CellResult, Session
-from lab.table import Table
+from lab.model.cell import Cell, CellResult
+from lab.model.session import Session
+from lab.text import units
+from lab.text.table import Table
 
 #: A number predicted within this share of the measured one is right, also where the interval is narrower.
 NEAR = 0.05

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.builds import Build
+from lab.model.build import Build
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
 

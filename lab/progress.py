@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lab import naming, units
 from lab.cell.experiments import load
-from lab.model import Cell, CellResult, Record, Status
-from lab.telling import tell
+from lab.messages import tell
+from lab.model.cell import Cell, CellResult, Record, Status
+from lab.text import names, units
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -35,7 +35,7 @@ class Plain:
         return None
 
     def cell_begins(self, cell: Cell) -> None:
-        self._cells[cell.id] = naming.full_words(cell)
+        self._cells[cell.id] = names.full_words(cell)
 
     def record(self, record: Record) -> None:
         name, cell = record.data.get("experiment"), self._cells.get(record.cell, record.cell)
@@ -48,7 +48,7 @@ class Plain:
 
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")
-        self.say(f"{naming.full_words(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
+        self.say(f"{names.full_words(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
 
     def begins(self, cell: str, experiment: str, left: str) -> None:
         """An experiment begins in a cell, each in words; so is how long all will take yet."""

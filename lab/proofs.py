@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.cell.cpus import cpulist
-from lab.model import CellResult
+from lab.model.cell import CellResult
 
 #: What must not change while a cell runs, as far as it was looked at again. Counters such as throttling may.
 _CONSTANT = ("affinity", "cpuset_effective", "cpu_count", "process_cpu_count", "pool_size", "host_cpus")

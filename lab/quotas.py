@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lab import units
 from lab.errors import UsageError
-from lab.model import Cell
+from lab.model.cell import Cell
+from lab.text import units
 
 #: The kernel takes no quota under a millisecond a period.
 LEAST_CPUS = 0.01

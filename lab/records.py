@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from lab.cell.worker.record_writer import LONGEST_RECORD, SCHEMA, canonical
-from lab.model import Record
+from lab.model.cell import Record
 
 #: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
 _HOLDS: dict[str, dict[str, Any]] = {

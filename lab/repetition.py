@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.model import Judgement, Session, Verdict
+from lab.model.session import Judgement, Session, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

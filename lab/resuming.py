@@ -12,7 +12,9 @@ from lab import archive, containers, likeness, store
 from lab.cell.cpus import cpulist
 from lab.errors import EngineError, UsageError
 from lab.likeness import Difference
-from lab.model import Cell, CellResult, Machine, Status
+from lab.model import machine as machine_
+from lab.model.cell import Cell, CellResult, Status
+from lab.model.machine import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False
     """
     missing = [cell for cell in past.cells if cell.available and cell.id not in past.kept]
     lacking = sorted({cpu for cell in missing for cpu in cell.cpus} - {*machine.cpus})
-    builds = {cell.build for cell in missing if cell.build} - {*likeness.builds_of(machine)}
+    builds = {cell.build for cell in missing if cell.build} - {*machine_.builds_of(machine)}
     anew = f"run it anew: lab replay {past.folder}"
     if lacking and machine.cpus:
         found = likeness.of_machines(past.machine, machine)
@@ -119,7 +121,7 @@ def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False
     if builds:
         raise UsageError(
             f"{past.folder.name} cannot go on here, its cells need the builds {', '.join(sorted(builds))}; there are"
-            f" {', '.join(likeness.builds_of(machine))}; {anew}"
+            f" {', '.join(machine_.builds_of(machine))}; {anew}"
         )
     found = likeness.of_machines(past.machine, machine) + likeness.of_code(past.code_sha256, code_sha256)
     if found and not force:

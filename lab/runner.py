@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from lab import proofs
 from lab.engines import Engine
 from lab.errors import EngineError, Interrupted
-from lab.model import Cell, CellResult, Job, Outcome, Record, Status
+from lab.model.cell import Cell, CellResult, Job, Outcome, Record, Status
 from lab.records import Reader, read
 from lab.store import SessionFolder
 

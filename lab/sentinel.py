@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab import units
 from lab.cell.claims.claim import estimate_or_none, undisturbed
 from lab.cell.claims.estimates import Estimate
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.cell.experiments._internal.companion import NAME as COMPANION
-from lab.model import CellResult, Status
+from lab.model.cell import CellResult, Status
+from lab.text import units
 from lab.verdicts import evidence_of
 
 #: The most that a cell's speed may differ from what it is alone, as a share.

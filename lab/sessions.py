@@ -9,8 +9,10 @@ from typing import Any
 
 from lab import __version__, changes, proofs, verdicts
 from lab.cell.experiments import load
-from lab.gates import FailOn
-from lab.model import Cell, CellResult, Machine, Session, Status, Verdict
+from lab.model.cell import Cell, CellResult, Status
+from lab.model.fail_on import FailOn
+from lab.model.machine import Machine
+from lab.model.session import Session, Verdict
 
 
 def assemble(

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from lab import builds
-from lab.builds import Build
 from lab.engines import Engine, Sink, nothing
 from lab.errors import CellError, EngineError, ImageError
-from lab.model import Job, Machine, Outcome
+from lab.model import build as builds
+from lab.model.build import Build
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
 
 #: Asking a Python what it is takes half a second, and nothing is measured meanwhile.
 ASKED_AT_A_TIME = 4
@@ -64,7 +65,7 @@ class Several:
         if isinstance(said, EngineError):
             return said
         try:
-            _check(builds.parse(label), _proof(label, said))
+            _check(builds.parse_build(label), _proof(label, said))
         except ImageError as error:
             if label not in self._spare:
                 raise
@@ -115,7 +116,7 @@ def _check(build: Build, said: Mapping[str, Any]) -> None:
     """Whether the Python that answered is the build asked for. Raises ImageError."""
     python = said["python"]
     where = f"the image {said['image']}" if said["image"] else str(python["executable"])
-    found = replace(builds.said(python), gil=None, cpu_count=None)
+    found = replace(builds.build_from_python(python), gil=None, cpu_count=None)
     if build.version and found != replace(build, gil=None, cpu_count=None):
         remedy = f"make it anew: lab images build {build.name}" if said["image"] else "name the path of another one"
         raise ImageError(f"{where} was to be Python {build.name}, and is {found.name}; {remedy}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab import archive, sealing, store
 from lab.errors import LabError
-from lab.model import Status
+from lab.model.cell import Status
 
 
 class State(StrEnum):

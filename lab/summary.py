@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lab import atlas, build_columns, claim_tables, limit_tables, naming, number_tables, predictions, units
+from lab import atlas, build_columns, claim_tables, limit_tables, number_tables, predictions
 from lab.cell.cpus import cpulist
-from lab.model import CellResult, Session, Verdict
-from lab.table import Table
+from lab.model.cell import CellResult
+from lab.model.session import Session, Verdict
+from lab.text import names, units
+from lab.text.table import Table
 
 
 def tables(session: Session) -> tuple[Table, ...]:
@@ -73,7 +75,7 @@ def headline(session: Session) -> tuple[str, ...]:
     kernel = f"kernel {python['kernel']}, {python['machine']}"
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
     builds = machine.details.get("builds") or ()
-    on = f"{naming.python_words(python)}, engine {engine}{image}"
+    on = f"{names.python_words(python)}, engine {engine}{image}"
     if builds:
         each = ", ".join(_build(one) for one in builds)
         on = f"engine {engine}, Python {each}"
@@ -89,4 +91,4 @@ def _build(one: Mapping[str, Any]) -> str:
     python = one["python"]
     if not python:
         return f"{one['build']} (it did not run)"
-    return f"{one['build']} ({naming.python_words(python, short=True).removeprefix('CPython ')})"
+    return f"{one['build']} ({names.python_words(python, short=True).removeprefix('CPython ')})"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lab import hardware
 from lab.cell.cpus import cgroups, cpulist
 from lab.cell.cpus import topology as reader
 from lab.errors import UsageError
-from lab.hardware import Topology
+from lab.model import topology
+from lab.model.topology import Topology
 
 _HERE = Path("/")
 
@@ -27,7 +27,7 @@ def read(root: Path = _HERE) -> Topology:
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
     here = root.resolve() == _HERE
-    found = hardware.from_reading(reader.read("/" if here else str(root), _ours() if here else _theirs(root)))
+    found = topology.from_reading(reader.read("/" if here else str(root), _ours() if here else _theirs(root)))
     if not found.cpus:
         raise UsageError(
             f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lab import proofs, units
+from lab import proofs
 from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts, Finding
 from lab.cell.cpus import cpulist
-from lab.model import CellResult, Judgement, Quantity, Status, Verdict
+from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement, Quantity, Verdict
+from lab.text import units
 
 
 def judge(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Judgement, ...]:

@@ -22,7 +22,8 @@ from lab import runner, verdicts
 from lab.cell.experiments import load
 from lab.cell_code import cell_code
 from lab.engines import Engine, command
-from lab.model import Cell, CellResult, Job, Judgement, Outcome, Record
+from lab.model.cell import Cell, CellResult, Job, Outcome, Record
+from lab.model.session import Judgement
 from lab.records import Reader, read
 
 #: The CPUs that the tests may use.

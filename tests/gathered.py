@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab import gathering
 from lab.gathering import Source
-from lab.model import Status
+from lab.model.cell import Status
 
 
 def rows(table: str) -> dict[str, list[str]]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab import hardware
 from lab.cell.cpus import cpulist
 from lab.cell.cpus import topology as reader
-from lab.hardware import Cpu, Kind, Topology
+from lab.model import topology as hardware
+from lab.model.topology import CoreKind, Cpu, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,4 +176,4 @@ def simulated(
 
     made = tuple(cpu(number) for number in range(cores * threads))
     levels = (3,) * len({one.cache for one in made})
-    return Topology(cpus=made, kinds=(Kind(name=""),), cache_levels=levels, allowed=tuple(one.id for one in made))
+    return Topology(cpus=made, kinds=(CoreKind(name=""),), cache_levels=levels, allowed=tuple(one.id for one in made))

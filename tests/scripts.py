@@ -17,7 +17,9 @@ from lab.cell.experiments.gil import CROWD, arms_for
 from lab.cell.experiments.switching import INTERVALS
 from lab.cell.worker.record_writer import Channel
 from lab.engines import Sink
-from lab.model import Cell, CellResult, Job, Machine, Outcome, Session, Status
+from lab.model.cell import Cell, CellResult, Job, Outcome, Status
+from lab.model.machine import Machine
+from lab.model.session import Session
 from lab.records import read
 
 #: What an experiment says: (kind, data), as :class:`lab.cell.claims.recorder.Recorder` sends it.

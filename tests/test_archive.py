@@ -13,7 +13,8 @@ import pytest
 
 from lab import archive, parcel, reports, sessions
 from lab.errors import StoreError, UsageError
-from lab.model import Session, Status
+from lab.model.cell import Status
+from lab.model.session import Session
 from lab.store import SessionFolder
 from tests import scripts
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lab import atlas, reports, summary
-from lab.model import CellResult, Session, Status
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
 from lab.reports import table as terminal
-from lab.table import Table
+from lab.text.table import Table
 from tests import scripts
 from tests.test_schema import check
 

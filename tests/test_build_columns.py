@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lab import build_columns, claim_tables, lessons, reports, summary
-from lab.model import Judgement, Session, Verdict
-from lab.table import Table
+from lab.model.session import Judgement, Session, Verdict
+from lab.text.table import Table
 from tests import scripts
 
 FREE = scripts.python(gil=False)

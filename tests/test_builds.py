@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import builds
-from lab.builds import Build, parse, parse_many
 from lab.errors import UsageError
+from lab.model import build as builds
+from lab.model.build import Build, parse_build, parse_many
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ from lab.errors import UsageError
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_build_is_read_and_written_alike(text: str, expected: Build) -> None:
-    assert parse(text) == expected
-    assert parse(text).label == text
+    assert parse_build(text) == expected
+    assert parse_build(text).label == text
 
 
 def test_the_order_of_options_does_not_matter() -> None:
-    assert parse("3.13t+cpu_count=2+gil") == parse("3.13t+gil+cpu_count=2")
-    assert parse("3.13t+cpu_count=2+gil").label == "3.13t+gil+cpu_count=2"
+    assert parse_build("3.13t+cpu_count=2+gil") == parse_build("3.13t+gil+cpu_count=2")
+    assert parse_build("3.13t+cpu_count=2+gil").label == "3.13t+gil+cpu_count=2"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_order_of_options_does_not_matter() -> None:
     ],
 )
 def test_options_become_arguments_of_the_interpreter(text: str, arguments: tuple[str, ...]) -> None:
-    assert parse(text).arguments == arguments
+    assert parse_build(text).arguments == arguments
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_options_become_arguments_of_the_interpreter(text: str, arguments: tuple
     ],
 )
 def test_the_key_can_be_part_of_an_id(text: str, key: str) -> None:
-    assert parse(text).key == key
+    assert parse_build(text).key == key
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", key)  # as in the name of a container
 
 
@@ -88,7 +88,7 @@ ORDERED = (
 
 
 def test_builds_are_ordered_by_version_and_then_with_a_gil_first() -> None:
-    shuffled = [parse(text) for text in ORDERED]
+    shuffled = [parse_build(text) for text in ORDERED]
     random.Random(1).shuffle(shuffled)
     assert [build.label for build in sorted(shuffled)] == list(ORDERED)
 
@@ -132,7 +132,7 @@ def test_builds_are_ordered_by_version_and_then_with_a_gil_first() -> None:
 )
 def test_nonsense_is_refused_with_what_is_allowed(text: str, words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError) as refused:
-        parse(text)
+        parse_build(text)
     message = str(refused.value)
     assert message.startswith(f"build {text}: ")
     assert all(word in message for word in words), message
@@ -141,10 +141,10 @@ def test_nonsense_is_refused_with_what_is_allowed(text: str, words: tuple[str, .
 @given(st.text(alphabet="0123456789.tpy+gilnocu_=/-", max_size=20))
 def test_whatever_is_typed_is_read_or_refused_and_reads_back_as_itself(text: str) -> None:
     try:
-        build = parse(text)
+        build = parse_build(text)
     except UsageError:
         return
-    assert parse(build.label) == build
+    assert parse_build(build.label) == build
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_an_implementation_without_a_name_of_its_own_is_called_what_it_is() -> N
     one = Build(version=(3, 11), implementation="graalpy")
     assert (one.name, one.has_name) == ("graalpy3.11", False)
     with pytest.raises(UsageError, match="graalpy has none of these options"):
-        builds.proven(parse("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
+        builds.proven(parse_build("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
 
 
 def test_all_stands_for_what_the_engine_has() -> None:
@@ -217,8 +217,8 @@ def test_several_that_would_be_mixed_up_are_refused(values: list[str], words: tu
 
 def test_what_a_path_turned_out_to_be_decides_which_options_it_has() -> None:
     threads, usual = Build(version=(3, 13), free_threaded=True), Build(version=(3, 12))
-    assert builds.proven(parse("/python+gil"), threads).version == (3, 13)
-    assert builds.proven(parse("/python+gil"), threads).label == "/python+gil"
+    assert builds.proven(parse_build("/python+gil"), threads).version == (3, 13)
+    assert builds.proven(parse_build("/python+gil"), threads).label == "/python+gil"
     for text in ("/python+gil", "/python+cpu_count=2"):
         with pytest.raises(UsageError, match=re.escape(text)):
-            builds.proven(parse(text), usual)
+            builds.proven(parse_build(text), usual)

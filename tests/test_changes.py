@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from lab.model import Change, Session
+from lab.model.session import BuildChange, Session
 from tests import scripts
 
 CPU_COUNT_3 = {"options": {"cpu_count": "3"}}
 OLD, NEW, FREE = scripts.python((3, 12, 1)), scripts.python((3, 14, 0)), scripts.python((3, 14, 0), gil=False)
 
 
-def changed(*builds: tuple[str, dict[str, Any], int]) -> tuple[Change, ...]:
+def changed(*builds: tuple[str, dict[str, Any], int]) -> tuple[BuildChange, ...]:
     """What changed between cells with one CPU on a host with two, in each of which ``Pool()`` started so many."""
     found: list[Session] = [
         scripts.on_builds({label: python}, (1,), {"pool": scripts.pool(workers)}) for label, python, workers in builds
@@ -32,7 +32,7 @@ def race(*, plain_loses: bool) -> list[scripts.Said]:
     return found
 
 
-def pairs(changes: Sequence[Change]) -> list[tuple[str, str, str]]:
+def pairs(changes: Sequence[BuildChange]) -> list[tuple[str, str, str]]:
     return [(one.before, one.after, one.since) for one in changes if one.claim == "pool.default-size"]
 
 

@@ -12,25 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import (
-    asked,
-    builds,
-    choice,
-    containers,
-    engines,
-    hardware,
-    images,
-    interpreters,
-    packed,
-    programs,
-    summary,
-)
+from lab import asked, choice, containers, engines, images, interpreters, packed, programs, summary
 from lab import several as several_builds
 from lab.engines import Engine, Sink, nothing
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, ImageError, UsageError
 from lab.interpreters import Found
-from lab.model import Job, Machine, Outcome
+from lab.model import build as builds
+from lab.model import topology
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
 from lab.several import Several
 from lab.store import SessionFolder
 from tests import scripts
@@ -92,7 +83,7 @@ def test_a_sentinel_runs_on_a_build_that_there_is(tmp_path: Path) -> None:
     engine = several({"3.13": machine(), "3.14": newer()})
     jobs = [job("a", 1, build="3.13"), job("b", 1, build="3.14")]
     with SessionFolder(tmp_path, "s") as folder:
-        found = packed.check(engine, hardware.flat(range(4)), jobs[0], folder, packed_stop())
+        found = packed.check(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
     assert not found.allowed, "it measured nothing"
 
 
@@ -195,10 +186,10 @@ def test_a_python_that_is_not_the_build_asked_for_is_refused(
 ) -> None:
     said = {"python": {**scripts.python(), **python}, "image": "an-image"}
     if complaint is None:
-        several_builds._check(builds.parse(build), said)
+        several_builds._check(builds.parse_build(build), said)
     else:
         with pytest.raises(ImageError, match=complaint):
-            several_builds._check(builds.parse(build), said)
+            several_builds._check(builds.parse_build(build), said)
 
 
 def test_a_path_is_run_by_the_local_engine() -> None:
@@ -288,7 +279,7 @@ def test_a_stale_one_that_nobody_named_is_left_out() -> None:
 
 def test_an_interpreter_of_another_build_is_not_made_anew_as_an_image_is() -> None:
     with pytest.raises(ImageError, match=r"^/usr/bin/python3 was .* and is 3\.13; name the path of another one$"):
-        several_builds._check(builds.parse("3.14"), {"python": scripts.python(), "image": None})
+        several_builds._check(builds.parse_build("3.14"), {"python": scripts.python(), "image": None})
 
 
 def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +292,7 @@ def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.Monk
         return made[0]
 
     monkeypatch.setattr(engines, "make", make)
-    one = interpreters.interpreter_of(builds.parse(sys.executable))
+    one = interpreters.interpreter_of(builds.parse_build(sys.executable))
     monkeypatch.setattr(interpreters, "interpreter_of", lambda build, there: one)
     with pytest.raises(OSError, match="no space"):
         choice.choose(choice.Wanted(engine="local", pythons=("/a", "/b")), "s", print, print)
@@ -374,14 +365,14 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
     def tags(client: object) -> Iterator[tuple[str, builds.Build, dict[str, Any]]]:
         assert pythons == ("all",), "they are listed only where it matters"
         for name in ("3.12", "3.13", "3.14t"):
-            yield f"multicore-lab-base:{name}", builds.parse(name), {}
+            yield f"multicore-lab-base:{name}", builds.parse_build(name), {}
 
     monkeypatch.setattr(images, "tagged", tags)
     monkeypatch.setattr(images, "image_of", lambda client, build, pull: f"an-image:{build.name}")
     monkeypatch.setattr(containers, "client_for_this_environment", Client)
 
     def make(name: str, image: str, **options: object) -> Engine:
-        build = builds.parse(image.partition(":")[2])
+        build = builds.parse_build(image.partition(":")[2])
         assert build.version
         version = {"version": [*build.version, 0], "free_threaded": build.free_threaded}
         return Fake(machine=machine(**version), cells={})

@@ -21,7 +21,8 @@ from lab.cli import parser
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, LabError
-from lab.model import Job, Machine, Outcome
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
 from tests import scripts
 from tests.scripts import Said
 from tests.terminal import Lab

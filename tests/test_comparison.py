@@ -13,7 +13,7 @@ import pytest
 from lab import comparison, likeness
 from lab.cell.claims.estimates import Estimate
 from lab.comparison import Change
-from lab.model import Session
+from lab.model.session import Session
 from tests import scripts
 
 Round = dict[str, dict[str, Any]]

@@ -16,7 +16,7 @@ import pytest
 from lab import containers
 from lab.cell.cpus import cpulist
 from lab.engines import docker
-from lab.model import Cell
+from lab.model.cell import Cell
 from tests.compose_project import LONG, Project, lab, project_with
 from tests.hardening import HARDENED, hardening
 
@@ -231,7 +231,8 @@ def test_the_image_of_the_cells_has_the_standard_library_only(
 ) -> None:
     program = (
         "import importlib.util as find, lab.cell.worker.compose_service, lab.cell.claims.estimates\n"
-        "print([name for name in ('docker', 'tabulate', 'rich', 'lab.runner', 'lab.model') if find.find_spec(name)])"
+        "names = ('docker', 'tabulate', 'rich', 'lab.running', 'lab.model')\n"
+        "print([name for name in names if find.find_spec(name)])"
     )
     done = engine.containers.run(
         "multicore-lab-cell:latest", ["-c", program], entrypoint=["python3"], network_mode="none", remove=True

@@ -17,7 +17,7 @@ import pytest
 
 import lab
 from lab.cell import experiments
-from lab.model import Verdict
+from lab.model.session import Verdict
 from tests import cells
 
 PACKAGE = Path(lab.__file__).parent

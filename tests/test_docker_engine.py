@@ -16,7 +16,9 @@ from lab.containers import CELL_LABEL, SESSION_LABEL, client_for_this_environmen
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import Interrupted
-from lab.model import Cell, Job, Machine, Status, Verdict
+from lab.model.cell import Cell, Job, Status
+from lab.model.machine import Machine
+from lab.model.session import Verdict
 from lab.records import Reader
 from tests import cells
 from tests.conftest import labelled

@@ -17,7 +17,7 @@ import pytest
 from lab import containers
 from lab.containers import client_for_this_environment
 from lab.errors import EngineError
-from lab.model import Job
+from lab.model.cell import Job
 from lab.pythons.identity import MARK
 from tests import scripts
 from tests.fake_api import Engine, Play, Server, well

@@ -7,7 +7,7 @@ import pytest
 from lab import expectations, verdicts
 from lab.cell import experiments
 from lab.cell.claims.claim import CONFIRMED, REFUTED, UNTESTABLE, Claim, Facts, holds
-from lab.model import Verdict
+from lab.model.session import Verdict
 from tests import scripts
 from tests.terminal import Lab
 

@@ -21,7 +21,8 @@ import xmlschema
 
 from lab import archive, cores, reports
 from lab.cell.claims.estimates import median
-from lab.model import Record, Session, Verdict
+from lab.model.cell import Record
+from lab.model.session import Session, Verdict
 from lab.reports.csv import COLUMNS
 from lab.reports.summary import LONGEST_LIST, MOST_BYTES, escaped
 from tests import scripts

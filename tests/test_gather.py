@@ -15,7 +15,7 @@ from lab import gathering
 from lab.cell.worker.record_writer import Channel
 from lab.containers import Collected
 from lab.gathering import Source
-from lab.model import Outcome, Status
+from lab.model.cell import Outcome, Status
 from tests import scripts
 from tests.gathered import cells, rows
 from tests.terminal import Lab

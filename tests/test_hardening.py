@@ -12,7 +12,7 @@ import pytest
 from lab import containers
 from lab.engines import docker, make
 from lab.errors import Interrupted
-from lab.model import Cell
+from lab.model.cell import Cell
 from tests import cells
 from tests.compose_project import LONG, project_with
 from tests.hardening import HARDENED, hardening

@@ -19,7 +19,7 @@ from lab.containers import client_for_this_environment
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.image_settings import NOBODY
-from lab.model import Machine
+from lab.model.machine import Machine
 from lab.pythons.identity import MARK
 from tests.terminal import Lab
 

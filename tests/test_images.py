@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import builder, builds, containers, images, recipe
+from lab import builder, containers, images, recipe
 from lab.commands import images as command
 from lab.errors import ImageError, UsageError
+from lab.model import build as builds
 from tests.conftest import skip_or_fail
 from tests.terminal import Lab
 
@@ -63,8 +64,8 @@ def tags(engine: DockerClient) -> set[str]:
     ],
 )
 def test_an_image_is_named_for_its_python_and_not_for_options(text: str, ours: str, official: str | None) -> None:
-    assert images.name_of(builds.parse(text)) == ours
-    assert images.official_name_of(builds.parse(text)) == official
+    assert images.name_of(builds.parse_build(text)) == ours
+    assert images.official_name_of(builds.parse_build(text)) == official
 
 
 @pytest.mark.parametrize(
@@ -209,14 +210,14 @@ def _label(engine: DockerClient, name: str) -> str:
 
 @pytest.mark.engine
 def test_an_image_whose_python_is_another_is_not_kept(engine: DockerClient, spare: str) -> None:
-    assert not builder._is_current(engine, builds.parse(NOBODYS), "auto")
+    assert not builder._is_current(engine, builds.parse_build(NOBODYS), "auto")
 
 
 @pytest.mark.engine
 def test_an_image_of_another_recipe_is_not_kept(
     engine: DockerClient, free_threaded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = builds.parse("3.13t")
+    build = builds.parse_build("3.13t")
     monkeypatch.setattr(builder, "_fingerprint_now", lambda build, origin: _label(engine, free_threaded))
     assert builder._is_current(engine, build, "auto")
     monkeypatch.setattr(builder, "_fingerprint_now", lambda build, origin: "of today")
@@ -243,7 +244,7 @@ def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
 def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
     engine: DockerClient, spare: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = builds.parse(NOBODYS)
+    build = builds.parse_build(NOBODYS)
     official = str(images.official_name_of(build))
     monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
     engine.images.get(spare).tag(*official.split(":"))
@@ -311,9 +312,9 @@ def test_an_image_that_a_container_runs_from_is_kept_and_said(lab: Lab, engine: 
 
 @pytest.mark.engine
 def test_the_image_of_a_build_is_ours_or_an_error_that_says_what_there_is(engine: DockerClient, spare: str) -> None:
-    assert images.image_of(engine, builds.parse(NOBODYS)) == spare
+    assert images.image_of(engine, builds.parse_build(NOBODYS)) == spare
     with pytest.raises(ImageError) as missing:
-        images.image_of(engine, builds.parse("3.98t"))
+        images.image_of(engine, builds.parse_build("3.98t"))
     assert "there are: " in str(missing.value)
     assert NOBODYS in str(missing.value)
     assert "lab images build 3.98t" in str(missing.value)
@@ -325,20 +326,20 @@ def test_an_image_that_cannot_be_pulled_says_why(engine: DockerClient, monkeypat
     with pytest.raises(
         ImageError, match=r"python:3\.98-slim cannot be pulled: no such host\. Make it with: lab images"
     ):
-        images.image_of(engine, builds.parse("3.98"), lambda line: None)
+        images.image_of(engine, builds.parse_build("3.98"), lambda line: None)
 
 
 @pytest.mark.engine
 def test_a_path_has_no_image(engine: DockerClient) -> None:
     with pytest.raises(UsageError, match="--engine local"):
-        images.image_of(engine, builds.parse("/usr/bin/python3"))
+        images.image_of(engine, builds.parse_build("/usr/bin/python3"))
 
 
 @pytest.mark.engine
 def test_the_free_threaded_image_has_no_gil_no_root_and_is_labelled(engine: DockerClient, free_threaded: str) -> None:
     answer = images.asked(engine, free_threaded)
     assert answer
-    assert answer.build == builds.parse("3.13t")
+    assert answer.build == builds.parse_build("3.13t")
     assert not answer.gil_enabled
     assert answer.problem is None
     details = engine.images.get(free_threaded)

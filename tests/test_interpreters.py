@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from lab import interpreters, programs
-from lab.builds import parse
 from lab.errors import CellError, EngineError, UsageError
 from lab.interpreters import Found
+from lab.model.build import parse_build
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, MARK, Answer
 
@@ -164,17 +164,19 @@ def test_the_newest_release_of_the_first_place_is_chosen(world: dict[str, str], 
         )
     pretender(tmp_path / ".local/share/uv/python/new/bin", "python3", release="3.13.99")
     there = interpreters.find(world, tmp_path)
-    assert interpreters.interpreter_of(parse("3.13"), there).answer.release == "3.13.11rc1"
-    assert interpreters.interpreter_of(parse("3.14"), there).answer.release == "3.14.0"
+    assert interpreters.interpreter_of(parse_build("3.13"), there).answer.release == "3.13.11rc1"
+    assert interpreters.interpreter_of(parse_build("3.14"), there).answer.release == "3.14.0"
     pretender(tmp_path / "bin", "python3", release="3.13.1")
-    assert interpreters.interpreter_of(parse("3.13"), interpreters.find(world, tmp_path)).place == "PATH"
+    assert interpreters.interpreter_of(parse_build("3.13"), interpreters.find(world, tmp_path)).place == "PATH"
 
 
 def test_on_path_the_first_folder_wins_as_in_a_shell(world: dict[str, str], tmp_path: Path) -> None:
     world["PATH"] = f"{tmp_path}/mine:{tmp_path}/theirs"
     pretender(tmp_path / "mine", "python3.13", release="3.13.1")
     pretender(tmp_path / "theirs", "python3.13", release="3.13.5")
-    assert interpreters.interpreter_of(parse("3.13"), interpreters.find(world, tmp_path)).answer.release == "3.13.1"
+    assert (
+        interpreters.interpreter_of(parse_build("3.13"), interpreters.find(world, tmp_path)).answer.release == "3.13.1"
+    )
 
 
 def test_the_labs_own_python_is_found_wherever_it_is(
@@ -193,8 +195,8 @@ def test_options_do_not_change_which_interpreter_it_is(world: dict[str, str], tm
     pretender(tmp_path / "bin", "python3.13t", free_threaded=True, gil_enabled=False)
     pretender(tmp_path / "bin", "python3.13")
     there = interpreters.find(world, tmp_path)
-    assert interpreters.interpreter_of(parse("3.13t+gil"), there).path.endswith("python3.13t")
-    assert interpreters.interpreter_of(parse("3.13+cpu_count=2"), there).path.endswith("python3.13")
+    assert interpreters.interpreter_of(parse_build("3.13t+gil"), there).path.endswith("python3.13t")
+    assert interpreters.interpreter_of(parse_build("3.13+cpu_count=2"), there).path.endswith("python3.13")
 
 
 def test_an_old_one_is_shown_but_not_run(world: dict[str, str], tmp_path: Path) -> None:
@@ -212,9 +214,9 @@ def test_pypy_is_refused_with_what_it_lacks_and_run_when_it_lacks_nothing(
     pypy = {"implementation": "pypy", "version": [3, 9, 16], "release": "3.9.16"}
     pretender(tmp_path / "bin", "pypy3.9", **pypy, lacks=["os.sched_getaffinity"])
     with pytest.raises(EngineError, match=r"PyPy 3\.9\.16 has no os\.sched_getaffinity"):
-        interpreters.interpreter_of(parse("pypy3.9"), interpreters.find(world, tmp_path))
+        interpreters.interpreter_of(parse_build("pypy3.9"), interpreters.find(world, tmp_path))
     pretender(tmp_path / "bin", "pypy3.9", **pypy)
-    assert interpreters.interpreter_of(parse("pypy3.9"), interpreters.find(world, tmp_path)).place == "PATH"
+    assert interpreters.interpreter_of(parse_build("pypy3.9"), interpreters.find(world, tmp_path)).place == "PATH"
 
 
 def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it(
@@ -222,7 +224,7 @@ def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it
 ) -> None:
     pretender(tmp_path / "bin", "python3.13")
     with pytest.raises(EngineError) as missing:
-        interpreters.interpreter_of(parse("3.14t"), interpreters.find(world, tmp_path))
+        interpreters.interpreter_of(parse_build("3.14t"), interpreters.find(world, tmp_path))
     for word in (
         "3.14t",
         "there are: 3.13",
@@ -232,11 +234,11 @@ def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it
     ):
         assert word in str(missing.value)
     with pytest.raises(EngineError, match="there are: none"):
-        interpreters.interpreter_of(parse("3.14t"), Found())
+        interpreters.interpreter_of(parse_build("3.14t"), Found())
 
 
 def test_a_path_is_asked_what_it_is(tmp_path: Path) -> None:
-    one = interpreters.interpreter_of(parse(str(link(tmp_path, "anything"))))
+    one = interpreters.interpreter_of(parse_build(str(link(tmp_path, "anything"))))
     assert one.build.name == THIS
     assert one.path == str(tmp_path / "anything")
 
@@ -278,7 +280,7 @@ def test_a_path_that_cannot_run_a_cell_is_refused(
     elif script:
         program(tmp_path, "python", script)
     with pytest.raises(error, match=word) as refused:
-        interpreters.interpreter_of(parse(text.format(path)))
+        interpreters.interpreter_of(parse_build(text.format(path)))
     assert type(refused.value) is error  # a CellError costs the cells of its build, any other one the run
 
 
@@ -297,7 +299,7 @@ def test_what_cannot_be_started_says_why_before_anything_runs(
 ) -> None:
     make(tmp_path / "python")
     with pytest.raises(EngineError, match=reason) as refused:
-        interpreters.interpreter_of(parse(str(tmp_path / "python")))
+        interpreters.interpreter_of(parse_build(str(tmp_path / "python")))
     assert type(refused.value) is EngineError
     assert "10 s" not in str(refused.value)
 
@@ -310,11 +312,11 @@ def test_one_that_is_there_but_broken_is_named_where_its_version_is_missed(
     program(tmp_path / "bin", "python3.11", "echo no such version >&2; exit 127")
     there = interpreters.find(world, tmp_path)
     with pytest.raises(CellError, match=r"no Python 3\.12 .*SIGSEGV.*; there are: 3\.13\.") as missing:
-        interpreters.interpreter_of(parse("3.12"), there)
+        interpreters.interpreter_of(parse_build("3.12"), there)
     assert f"{broken} was killed by signal 11" in str(missing.value)
     assert "python3.11" not in str(missing.value)
     with pytest.raises(EngineError, match=r"python3\.11 exited with 127 and said 'no such version'") as other:
-        interpreters.interpreter_of(parse("3.11"), there)
+        interpreters.interpreter_of(parse_build("3.11"), there)
     assert type(other.value) is EngineError, "a shim of what is not there"
 
 
@@ -361,8 +363,8 @@ def test_of_many_broken_ones_the_first_are_told(world: dict[str, str], tmp_path:
 def test_another_implementation_is_no_cpython_of_its_version(world: dict[str, str], tmp_path: Path) -> None:
     path = pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
     with pytest.raises(EngineError, match=r"there is no Python 3\.11 on this machine; there are: none"):
-        interpreters.interpreter_of(parse("3.11"), interpreters.find(world, tmp_path))
-    assert interpreters.interpreter_of(parse(str(path))).build.name == "graalpy3.11"
+        interpreters.interpreter_of(parse_build("3.11"), interpreters.find(world, tmp_path))
+    assert interpreters.interpreter_of(parse_build(str(path))).build.name == "graalpy3.11"
 
 
 def test_who_has_no_home_has_the_other_places(

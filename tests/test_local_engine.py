@@ -20,7 +20,7 @@ from lab import asked, engines
 from lab.engines import local as local_engine
 from lab.engines.local import Local
 from lab.errors import CellError, ImageError, Interrupted
-from lab.model import Cell, Job, Status
+from lab.model.cell import Cell, Job, Status
 from lab.records import Reader
 from tests import cells
 

@@ -10,7 +10,8 @@ import pytest
 
 from lab import archive, cores, merging, reports, summary
 from lab.errors import UsageError
-from lab.model import CellResult, Session, Status
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_archive import stored

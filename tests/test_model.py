@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.model import Outcome
+from lab.model.cell import Outcome
 
 #: Python 3.13 that may not read its own library.
 FATAL = """Could not find platform independent libraries <prefix>

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from lab import charts, naming, reports
+from lab import charts, reports
 from lab.charts import drawing, handovers
-from lab.model import Cell, CellResult
+from lab.model.cell import Cell, CellResult
+from lab.text import names
 from tests import scripts
 
 TWO = Cell(id="cpu2", label="2", size=2, cpus=(0, 1))
@@ -36,16 +37,16 @@ THERE = replace(FREE, label="3.13t, 2, machine 1", machine="machine 1")
     ],
 )
 def test_a_cell_in_words(cell: Cell, limit: str, asked: str, full: str) -> None:
-    assert naming.limit_words(cell) == limit
-    assert naming.asked_words(cell) == asked
-    assert naming.full_words(cell) == full
+    assert names.limit_words(cell) == limit
+    assert names.asked_words(cell) == asked
+    assert names.full_words(cell) == full
 
 
 def test_a_python_in_words() -> None:
-    assert naming.python_words(scripts.python()) == "CPython 3.13.5 with the GIL"
-    assert naming.python_words(scripts.python(), short=True) == "CPython 3.13.5"
-    assert naming.python_words(scripts.python(gil=False), short=True) == "CPython 3.13.5 without the GIL"
-    assert naming.python_words({}) == ""
+    assert names.python_words(scripts.python()) == "CPython 3.13.5 with the GIL"
+    assert names.python_words(scripts.python(), short=True) == "CPython 3.13.5"
+    assert names.python_words(scripts.python(gil=False), short=True) == "CPython 3.13.5 without the GIL"
+    assert names.python_words({}) == ""
 
 
 def under(quota: float | None) -> CellResult:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from lab import hardware, packed, packing, runner, sentinel
+from lab import packed, packing, runner, sentinel
 from lab.cell.experiments._internal import companion as _companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import UsageError
-from lab.model import Cell, CellResult, Job, Outcome, Status
+from lab.model import topology
+from lab.model.cell import Cell, CellResult, Job, Outcome, Status
 from lab.store import SessionFolder
 from tests import cells, scripts
 
@@ -153,7 +154,7 @@ def run(
     fake = Fake(machine=scripts.machine(CPUS), cells=dict.fromkeys(names, machine.script))
     stop = packed_stop()
     with SessionFolder(tmp_path, "s") as folder:
-        layout = hardware.flat(range(CPUS))
+        layout = topology.flat(range(CPUS))
         schedule, said = packed.decide(
             fake, layout, jobs, folder, stop, most=most, seconds=seconds, smt=False, explicit=frozenset()
         )
@@ -205,7 +206,7 @@ def test_a_cell_under_a_quota_alone_has_the_machine_to_itself(tmp_path: Path) ->
 
 
 def test_the_schedule_never_shares_a_core() -> None:
-    layout = hardware.flat(range(4))
+    layout = topology.flat(range(4))
     jobs = [job(f"cell{number}", 1 + number % 3) for number in range(6)]
     schedule = packed.schedule_of(layout, packed.requests_of([job.cell for job in jobs], 1.0), None, False)
     running: list[Job] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.hardware import Topology
+from lab.model.topology import Topology
 from lab.packing import Packer, Request, Run, lower_bound, makespan, schedule
 from tests.machines import simulated, topology_of
 from tests.test_placement import topologies

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from lab import machine_map, reports
-from lab.model import Session
+from lab.model.session import Session
 from lab.reports import html
 from tests import scripts
 from tests.machines import simulated

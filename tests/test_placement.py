@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lab import placement
 from lab.cell.cpus import cpulist
-from lab.hardware import Cpu, Kind, Topology
+from lab.model.topology import CoreKind, Cpu, Topology
 from tests.machines import Machine, cores, machine, simulated, topology_of
 from tests.test_topology import HYBRID, PHONE, UNITS
 
@@ -160,7 +160,7 @@ def topologies(draw: st.DrawFn, most: int = 256) -> Topology:
     allowed = draw(st.sets(st.sampled_from(ids), min_size=1)) if draw(st.booleans()) else ids
     return Topology(
         cpus=made,
-        kinds=tuple(Kind(name=f"kind {kind}", speed=draw(st.integers(0, 3))) for kind in range(kinds)),
+        kinds=tuple(CoreKind(name=f"kind {kind}", speed=draw(st.integers(0, 3))) for kind in range(kinds)),
         cache_levels=(3,) * (total + 1),
         isolated=tuple(sorted(draw(st.sets(st.sampled_from(ids), max_size=count // 4)))),
         allowed=tuple(sorted(allowed)),

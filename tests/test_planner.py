@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import naming, planner
+from lab import planner
 from lab.errors import UsageError
+from lab.text import names
 from tests.machines import simulated
 
 
@@ -130,12 +131,12 @@ def test_a_size_that_happens_to_be_all_is_not_called_so_unless_all_was_asked_for
 def test_ids_with_gaps_are_taken_as_they_are() -> None:
     cells = planner.plan((1, 2, "all"), (7, 2, 5))
     assert [cell.cpus for cell in cells] == [(2,), (2, 5), (2, 5, 7)]
-    assert naming.full_words(cells[1]) == "2 CPUs (2,5)"
+    assert names.full_words(cells[1]) == "2 CPUs (2,5)"
 
 
 def test_a_cell_that_is_not_there_is_described_without_ids() -> None:
     (cell,) = planner.plan((4,), (0,))
-    assert naming.full_words(cell) == "4 CPUs"
+    assert names.full_words(cell) == "4 CPUs"
 
 
 @given(

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from lab import planner, predictions, reports, summary
 from lab.cell.claims.estimates import Estimate
 from lab.errors import UsageError
-from lab.model import CellResult, Session, Status
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
 from lab.predictions import Predictable, Prediction
 from tests import scripts
 from tests.terminal import Lab

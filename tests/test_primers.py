@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import builds, cores, primers
+from lab import cores, primers
 from lab.cell import experiments
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Facts
+from lab.model import build
 from lab.primers import Primer
 from tests.terminal import Lab
 
@@ -62,7 +63,7 @@ def test_the_versions_on_which_an_increment_is_said_to_lose_nothing_are_those_on
     )
     assert said
     first, last = map(int, said.groups())
-    assert f"3.{last}" == builds.ALL[-1]  # what has been measured
+    assert f"3.{last}" == build.ALL[-1]  # what has been measured
     (claim,) = [one for one in experiments.load("race-atlas").claims if one.id == "race-atlas.augmented-loses"]
     facts = Facts(version=(3, last), gil=True, cpus=2, rate=2.0, host_cpus=2)
     expected = [claim.expected(facts._replace(version=(3, minor))) for minor in range(first - 1, last + 1)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab import progress
-from lab.model import Cell, CellResult, Record, Status
+from lab.model.cell import Cell, CellResult, Record, Status
 from tests import scripts
 
 CELL = scripts.cell(2)

@@ -18,7 +18,7 @@ import pytest
 from lab import proofs
 from lab.cell.cpus import topology
 from lab.cell.worker import proof
-from lab.model import Cell, CellResult, Outcome
+from lab.model.cell import Cell, CellResult, Outcome
 from tests import cells, scripts
 from tests.kernel_trees import quotas, tree, v2
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import naming, planner, proofs, quotas, runner
+from lab import planner, proofs, quotas, runner
 from lab.engines import docker, make
 from lab.errors import UsageError
-from lab.model import Cell, CellResult, Outcome, Status
+from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.records import Reader, read
+from lab.text import names
 from tests import cells, scripts
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
     (cell,) = quotas.limited([TWO], (1.5,), True, None)
     assert (cell.id, cell.label, cell.cpus, cell.pinned) == ("q1.5", "quota 1.5", (0, 1), False)
     assert "cpuset_cpus" not in docker.settings(cell)
-    assert naming.full_words(cell) == "quota 1.5"
+    assert names.full_words(cell) == "quota 1.5"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from lab.cell.claims.recorder import Recorder
 from lab.cell.experiments import load, race, race_atlas
 from lab.cell.measuring.contention import contend_for
 from lab.cell.measuring.racing_statements import CHUNK, STATEMENTS, marked
-from lab.model import Cell
+from lab.model.cell import Cell
 from tests.test_extra_experiments import claim, facts, judged
 
 

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from lab.cell.worker.record_writer import LONGEST_RECORD
-from lab.model import Record
+from lab.model.cell import Record
 from lab.records import Reader, read
 from tests import scripts
 

@@ -13,7 +13,7 @@ import pytest
 
 from docker import DockerClient
 from lab import archive
-from lab.model import Status
+from lab.model.cell import Status
 from tests.conftest import labelled
 from tests.terminal import Lab
 

@@ -8,7 +8,7 @@ import pytest
 import tabulate
 
 from lab import claim_tables, proofs, reports, summary
-from lab.model import CellResult, Status
+from lab.model.cell import CellResult, Status
 from tests import scripts
 
 SESSIONS = scripts.every_kind()

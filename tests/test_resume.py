@@ -18,7 +18,8 @@ import pytest
 from lab import archive, resuming, shelf
 from lab.containers import remove
 from lab.errors import UsageError
-from lab.model import Session, Status
+from lab.model.cell import Status
+from lab.model.session import Session
 from lab.store import SessionFolder
 from tests import cells, scripts
 from tests.conftest import labelled

@@ -15,7 +15,7 @@ from lab import runner
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, LabError
-from lab.model import Cell, CellResult, Job, Outcome, Record, Status
+from lab.model.cell import Cell, CellResult, Job, Outcome, Record, Status
 from lab.store import SessionFolder
 from tests import scripts
 from tests.cells import order

@@ -29,7 +29,8 @@ from lab.cell.experiments.sawtooth import (
 from lab.cell.measuring.cell_limit import CellLimit
 from lab.containers import client_for_this_environment
 from lab.engines.docker import Docker
-from lab.model import Cell, CellResult, Judgement, Verdict
+from lab.model.cell import Cell, CellResult
+from lab.model.session import Judgement, Verdict
 from tests import cells
 
 MS = 0.001

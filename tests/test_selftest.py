@@ -20,7 +20,8 @@ from lab.commands.selftest import Score, judged, report, score
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, LabError
-from lab.model import CellResult, Job, Judgement, Outcome, Verdict
+from lab.model.cell import CellResult, Job, Outcome
+from lab.model.session import Judgement, Verdict
 from tests import cells, scripts
 from tests.scripts import Said
 from tests.terminal import Lab

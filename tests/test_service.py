@@ -14,7 +14,7 @@ import pytest
 from lab.cell import experiments
 from lab.cell.worker import compose_service
 from lab.gathering import Source
-from lab.model import Status
+from lab.model.cell import Status
 from tests import scripts
 from tests.gathered import cells, rows
 from tests.terminal import Lab

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab import archive, reports, shelf
-from lab.model import Session, Status
+from lab.model.cell import Status
+from lab.model.session import Session
 from lab.store import SessionFolder, read_files
 from tests import cells, scripts
 from tests.terminal import Lab

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from lab import sessions
-from lab.gates import FailOn
-from lab.model import CellResult, Status, Verdict
+from lab.model.cell import CellResult, Status
+from lab.model.fail_on import FailOn
+from lab.model.session import Verdict
 from tests import scripts
 
 TWO, LACKING = scripts.cell(2), scripts.cell(4)

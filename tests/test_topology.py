@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import hardware, topology
+from lab import topology
 from lab.cell.cpus import cpulist
 from lab.cell.cpus import topology as reader
 from lab.cell.cpus.sysfs import listed, masked
@@ -21,6 +21,7 @@ from lab.cell.worker.record_writer import LONGEST_RECORD, Channel
 from lab.cell.worker.supervisor import describe
 from lab.engines import machine_from
 from lab.errors import UsageError
+from lab.model.topology import UNKNOWN, flat, from_reading, from_stored
 from tests import scripts
 from tests.machines import Core, Machine, build, cores, files, machine, mask, topology_of
 
@@ -152,7 +153,7 @@ def test_a_cpus_own_link_tells_its_node_where_the_nodes_do_not(tmp_path: Path) -
 
 def test_without_nodes_caches_or_frequencies_the_cores_are_all_alike(tmp_path: Path) -> None:
     found = topology_of(machine(cores(4, 2, node=None, cache=None)), tmp_path)
-    assert (len(found.cores), found.smt, found.packages, found.nodes) == (4, True, (0,), (hardware.UNKNOWN,))
+    assert (len(found.cores), found.smt, found.packages, found.nodes) == (4, True, (0,), (UNKNOWN,))
     assert [kind.name for kind in found.kinds] == [""]
 
 
@@ -257,7 +258,7 @@ def test_here_our_own_affinity_is_what_we_may_use() -> None:
 
 
 def test_what_we_may_run_on_is_on_line_whatever_the_files_say() -> None:
-    found = hardware.from_reading(reader.read(allowed=(0, 70000)))
+    found = from_reading(reader.read(allowed=(0, 70000)))
     assert found.allowed == (0, 70000)
     assert found.cores[70000] == (70000,)
 
@@ -286,7 +287,7 @@ def test_no_file_that_is_empty_or_garbage_makes_the_reader_fail(
         tree[name] = data.draw(GARBAGE)
     build(machine(extra=tree), root)
     seen = reader.read(str(root))
-    found = hardware.from_reading(seen)
+    found = from_reading(seen)
     ids = [cpu.id for cpu in found.cpus]
     assert ids == sorted({*ids})
     assert sorted(cpu for core in found.cores.values() for cpu in core) == ids
@@ -310,7 +311,7 @@ def test_a_large_machine_fits_into_records_and_comes_back_as_it_was(tmp_path: Pa
     assert max(map(len, lines)) < LONGEST_RECORD
     assert len(lines) > 3
     found = machine_from("docker", path.read_bytes(), None, {}).topology
-    assert found == hardware.from_reading(json.loads(json.dumps(seen)))
+    assert found == from_reading(json.loads(json.dumps(seen)))
     assert (len(found.cpus), len(found.cores), len(found.nodes), len(found.cache_levels)) == (1024, 512, 4, 64)
     assert found.cores[511] == (511, 1023)
 
@@ -346,5 +347,5 @@ def test_masks_are_read_as_they_are_written() -> None:
 
 @pytest.mark.parametrize("cpus", [1, 2, 16])
 def test_a_topology_survives_being_stored(cpus: int) -> None:
-    found = hardware.flat(range(cpus))
-    assert hardware.from_stored(json.loads(json.dumps(dataclasses.asdict(found)))) == found
+    found = flat(range(cpus))
+    assert from_stored(json.loads(json.dumps(dataclasses.asdict(found)))) == found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab import units
+from lab.text import units
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from lab import verdicts
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
 from lab.cell.experiments import load
-from lab.model import Cell, CellResult, Status, Verdict
+from lab.model.cell import Cell, CellResult, Status
+from lab.model.session import Verdict
 from tests import scripts
 
 TWO = Cell(id="cpu2", label="2 = all", size=2, cpus=(0, 1))

@@ -18,7 +18,7 @@ import pytest
 from lab import engines, proofs
 from lab.cell_code import cell_code
 from lab.engines import command
-from lab.model import Cell
+from lab.model.cell import Cell
 from lab.records import read
 from tests import cells
 

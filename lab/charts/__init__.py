@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 
 from lab.charts.chart import Chart
-from lab.model import Session
+from lab.model.session import Session
 
 __all__ = ["Chart", "charts", "needs"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab import naming, units
 from lab.atlas import Field, fields, percentage
 from lab.charts.chart import INK, MUTED, Canvas, Chart, build_of, measured
-from lab.model import CellResult, Session
-from lab.table import Table
+from lab.model.cell import CellResult
+from lab.model.session import Session
+from lab.text import names, units
+from lab.text.table import Table
 
 #: The experiment that makes one.
 NEEDS = ("race-atlas",)
@@ -23,7 +24,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
 
 
 def _chart(number: int, result: CellResult, mine: Sequence[Field]) -> Chart:
-    where = f"{build_of(result)}, {naming.asked_words(result.cell)}"
+    where = f"{build_of(result)}, {names.asked_words(result.cell)}"
     rows = tuple(
         (
             one.statement,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lab import naming
-from lab.model import CellResult, Session, Status
-from lab.table import Table
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
+from lab.text import names
+from lab.text.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -163,13 +164,13 @@ class Chart:
 
 def build_of(result: CellResult) -> str:
     """The build that a cell ran on, in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
-    return printable(naming.python_words(result.python, short=True))
+    return printable(names.python_words(result.python, short=True))
 
 
 def cell_of(result: CellResult) -> str:
     """The cell in a few words, for a session of several: ``CPython 3.13.5, 2 CPUs, quota 1.5``."""
     machine = f", {result.cell.machine}" if result.cell.machine else ""
-    return f"{build_of(result)}, {naming.limit_words(result.cell)}{machine}"
+    return f"{build_of(result)}, {names.limit_words(result.cell)}{machine}"
 
 
 def printable(text: str) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import units
 from lab.cell.claims.estimates import median, quantile
 from lab.cell.experiments import switching
 from lab.charts.chart import GRID, INK, SERIES, Canvas, Chart, Panel, Stroke, cell_of, extremes, measured
-from lab.model import Session
-from lab.table import Table
+from lab.model.session import Session
+from lab.text import units
+from lab.text.table import Table
 from lab.verdicts import evidence_of
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import cores, naming, proofs, units
+from lab import cores, proofs
 from lab.cell.claims.estimates import Estimate
 from lab.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of, measured
-from lab.model import Session
-from lab.table import Table
+from lab.model.session import Session
+from lab.text import names, units
+from lab.text.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -49,7 +50,7 @@ def points(session: Session) -> tuple[Point, ...]:
             Point(
                 build=build_of(result),
                 executor=name,
-                cell=naming.limit_words(result.cell),
+                cell=names.limit_words(result.cell),
                 cpus=proofs.rate_of(result) or 0.0,
                 speed_up=one,
             )

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from lab import lessons
 from lab.charts.chart import Chart, Panel, printable
 from lab.errors import MissingExtraError
-from lab.model import Session
+from lab.model.session import Session
 
 #: The narrowest terminal in which a chart still says something; in a narrower one its lines are broken.
 NARROWEST = 40

@@ -21,8 +21,9 @@ from lab.charts.chart import (
     measured,
     printable,
 )
-from lab.model import CellResult, Session
-from lab.table import Table
+from lab.model.cell import CellResult
+from lab.model.session import Session
+from lab.text.table import Table
 
 #: Experiments whose story is worth drawing: title, and how to read it.
 _STORIES = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lab.cell.claims.estimates import Estimate
     from lab.comparison import Comparison, Pair
     from lab.likeness import Difference
-    from lab.model import Session
+    from lab.model.session import Session
 
 HELP = "compare two sessions, number by number, and say what got worse beyond a tolerance"
 EXAMPLE = """\
@@ -73,7 +73,7 @@ def _claims_in_common(base: Session, new: Session) -> bool:
 
 
 def _holds(session: Session) -> str:
-    from lab.model import Status
+    from lab.model.cell import Status
 
     cells = [one.cell.id for one in session.results if one.status is Status.MEASURED]
     return f"{', '.join(session.arguments['experiments'])} in {', '.join(cells) or 'no cell that was measured'}"
@@ -126,8 +126,8 @@ def _interval(found: Estimate) -> dict[str, float]:
 def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Comparison, *, everything: bool) -> None:
     import shutil
 
-    from lab import layout
     from lab.comparison import Change
+    from lab.text import table
 
     width = shutil.get_terminal_size((80, 24)).columns
     counted = {kind: sum(one.change is kind for one in found.pairs) for kind in Change}
@@ -138,12 +138,12 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
     lines += [f"forced: {one}" for one in unlike]
     lines += [f"the machine was short, nothing is decided there: {one}" for one in found.short]
     lines.append(f"numbers: {totals or 'none in both'}; verdicts that turned: {len(found.turns)}")
-    parts = ["\n".join(layout.sentence(line, width) for line in lines)]
+    parts = ["\n".join(table.fit_sentence(line, width) for line in lines)]
     if shown:
         head = ("number", *(("build",) if several else ()), "CPUs", "base", "new", "change", "interval", "")
-        parts.append(layout.table(head, [_row(one, several=several) for one in shown], width))
+        parts.append(table.fit_table(head, [_row(one, several=several) for one in shown], width))
         parts.append(
-            layout.sentence(
+            table.fit_sentence(
                 f"interval: of the change, so wide that in 98 of 100 comparisons none of {len(found.pairs)} numbers is"
                 " called changed that is not (Holm); a change counts when it lies wholly beyond"
                 f" {100 * found.tolerance:g} %, for a time or a rate also in units of what one process did meanwhile",
@@ -151,7 +151,7 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
             )
         )
     parts += [
-        layout.sentence(
+        table.fit_sentence(
             f"{one.claim} at {one.cell}{f' on {one.build}' if several else ''}: {one.base.verdict}, now"
             f" {one.new.verdict}"
             f"{' (a surprise)' if one.new.surprise else ''}: {one.new.reason}",
@@ -163,7 +163,7 @@ def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Com
 
 
 def _row(one: Pair, *, several: bool) -> tuple[str, ...]:
-    from lab import units
+    from lab.text import units
 
     return (
         one.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.hardware import Topology
+    from lab.model.topology import Topology
 
 HELP = "print the settings that fit docker compose up to this engine"
 EXAMPLE = """\
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
     from lab import containers
     from lab.engines import make
-    from lab.telling import tell
+    from lab.messages import tell
 
     made = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
     with contextlib.closing(made) as engine:
@@ -57,7 +57,7 @@ def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
     """The CPU set of each service, from the CPUs of the engine; empty for a size that is not there."""
     from lab import planner
     from lab.cell.cpus import cpulist
-    from lab.hardware import Topology
+    from lab.model.topology import Topology
 
     cpus = machine.allowed if isinstance(machine, Topology) else machine
     lines = [f"# This engine's CPUs: {cpulist.render(cpus)}. Made by lab compose-env."]

@@ -12,9 +12,9 @@ from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.engines import Engine
-    from lab.hardware import Topology
     from lab.interpreters import Found, Interpreter
-    from lab.model import Machine
+    from lab.model.machine import Machine
+    from lab.model.topology import Topology
 
 #: Most seconds of measuring how quiet the machine is.
 _QUIET_SECONDS = 2.0
@@ -77,11 +77,12 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     """The short form of ``lab selftest``: a second or two of claims whose truth is known."""
     import tempfile
 
-    from lab import planner, units
+    from lab import planner
     from lab.cell.claims.measured import CAPACITY
     from lab.commands import selftest
-    from lab.model import Status
+    from lab.model.cell import Status
     from lab.store import SessionFolder
+    from lab.text import units
     from lab.verdicts import evidence_of
 
     cell = planner.plan([min(2, len(machine.cpus))], machine.layout)[0]

@@ -12,7 +12,7 @@ from lab.asked import add_gate_options, gate
 from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:
-    from lab.model import Session
+    from lab.model.session import Session
 
 HELP = "collect the records of the cells that docker compose up started, and report them as run does"
 EXAMPLE = """\

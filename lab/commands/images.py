@@ -68,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _build(client: DockerClient, options: argparse.Namespace) -> int:
-    from lab import builder, builds
-    from lab.telling import tell
+    from lab import builder
+    from lab.messages import tell
+    from lab.model import build as builds
 
     wanted = builds.parse_many(options.builds)
     for one in wanted:
@@ -92,7 +93,8 @@ def _build(client: DockerClient, options: argparse.Namespace) -> int:
 
 
 def _list(client: DockerClient, options: argparse.Namespace) -> int:
-    from lab import builds, images
+    from lab import images
+    from lab.model import build as builds
 
     there = images.listed(client)
     sys.stdout.write(table(there))

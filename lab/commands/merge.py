@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from lab import asked
 from lab.errors import UsageError
-from lab.telling import tell
+from lab.messages import tell
 
 if TYPE_CHECKING:
-    from lab.model import Session
+    from lab.model.session import Session
 
 HELP = "join sessions of several limits, builds or machines into one summary"
 EXAMPLE = """\

@@ -12,7 +12,7 @@ from lab.errors import UsageError
 from lab.interrupts import Stop
 
 if TYPE_CHECKING:
-    from lab.model import Machine
+    from lab.model.machine import Machine
 
 HELP = "show what run would do, without running it"
 EXAMPLE = """\
@@ -35,8 +35,9 @@ def run(options: argparse.Namespace) -> int:
     """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
     from tabulate import tabulate
 
-    from lab import machine_map, packed, packing, placement, progress, units
+    from lab import machine_map, packed, packing, placement, progress
     from lab.cell.cpus import cpulist
+    from lab.text import units
 
     experiments = asked.chosen_experiments(options.experiments)
     asked.check_limits(options)
@@ -73,7 +74,7 @@ def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
     """The machine to plan for, and a word for it: that of the engine, or one whose description lies in a folder."""
     if options.topology is not None:
         from lab import topology
-        from lab.model import Machine
+        from lab.model.machine import Machine
 
         if options.image or options.python or options.engine != "auto":
             raise UsageError("--topology plans without an engine; leave out --engine, --image and --python")

@@ -15,7 +15,8 @@ from lab.interrupts import stopping
 
 if TYPE_CHECKING:
     from lab.likeness import Difference
-    from lab.model import Cell, Machine
+    from lab.model.cell import Cell
+    from lab.model.machine import Machine
     from lab.repetition import Both, Repetition
 
 HELP = "repeat a stored session and show, verdict by verdict, what is the same and what differs"
@@ -46,8 +47,9 @@ def run(options: argparse.Namespace) -> int:
     import shutil
 
     from lab import archive, likeness, repetition, sessions
+    from lab.messages import tell
+    from lab.model import machine as machine_
     from lab.store import default_folder
-    from lab.telling import tell
 
     folder = archive.find(options.session or default_folder())
     then, manifest = archive.load(folder), archive.manifest(folder)
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         planned = archive.planned(manifest)
         if before.get(layout) != here.get(layout) or then.machine.cpus != machine.cpus:
             tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
-        elif not {cell.build for cell in planned if cell.build} <= {*likeness.builds_of(machine)}:
+        elif not {cell.build for cell in planned if cell.build} <= {*machine_.builds_of(machine)}:
             tell("these Pythons are other builds: its cells are planned anew, from the same arguments")
         else:
             return planned
@@ -73,9 +75,9 @@ def run(options: argparse.Namespace) -> int:
         unlike = likeness.between(then, now)
         parts = [f"{now.id} repeats {then.id}", *_machines(unlike), *_verdicts(found)]
         width = shutil.get_terminal_size((80, 24)).columns
-        from lab import layout
+        from lab.text import table
 
-        sys.stdout.write("".join(layout.sentence(line, width) + "\n" for line in parts))
+        sys.stdout.write("".join(table.fit_sentence(line, width) + "\n" for line in parts))
         sys.stdout.flush()
         code = 130 if stop.requested else sessions.exit_code(now, strict=False)
     if code in (130, 3):

@@ -14,7 +14,7 @@ from lab.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from lab.charts import Chart
-    from lab.model import Session
+    from lab.model.session import Session
 
 HELP = "show a stored session: a page with charts, the same in the terminal, or the charts as PNG and SVG"
 EXAMPLE = """\

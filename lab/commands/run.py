@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from lab import asked
 from lab.errors import UsageError
 from lab.interrupts import Stop, stopping
-from lab.telling import tell
+from lab.messages import tell
 
 if TYPE_CHECKING:
-    from lab.model import Cell, Machine, Session
+    from lab.model.cell import Cell
+    from lab.model.machine import Machine
+    from lab.model.session import Session
     from lab.resuming import Past
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
@@ -105,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     with stopping() as stop:
         done, where = measure(options, stop, past)
         from lab import sessions
-        from lab.model import Status
+        from lab.model.cell import Status
 
         if options.transcript:
             sys.stdout.write(reports.render(done, "transcript"))
@@ -119,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
 def _past(options: argparse.Namespace) -> Past:
     """The run to go on with, whose arguments take the place of those that were not given."""
     from lab import again, resuming
-    from lab.model import Status
+    from lab.model.cell import Status
     from lab.store import default_folder
 
     if given := _set_anew(options):

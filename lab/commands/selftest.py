@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab.errors import UsageError
-from lab.telling import tell
+from lab.messages import tell
 
 if TYPE_CHECKING:
     from lab.engines import Engine
-    from lab.model import Cell, CellResult, Judgement, Machine
+    from lab.model.cell import Cell, CellResult
+    from lab.model.machine import Machine
+    from lab.model.session import Judgement
     from lab.runner import Stop
     from lab.store import SessionFolder
 
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.cell.experiments._internal.control import NEIGHBOURS
     from lab.cell_code import cell_code
     from lab.interrupts import stopping
-    from lab.model import Status
+    from lab.model.cell import Status
     from lab.store import SessionFolder, default_folder
 
     if options.cells < 1:
@@ -102,7 +104,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _cell(machine: Machine, wanted: int | None) -> Cell:
-    from lab import planner, units
+    from lab import planner
+    from lab.text import units
 
     have = len(machine.cpus)
     size = min(2, have) if wanted is None else wanted
@@ -143,7 +146,7 @@ def judged(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
 
 def score(judgements: Sequence[Judgement]) -> Score:
     """Count them."""
-    from lab.model import Verdict
+    from lab.model.session import Verdict
 
     wrong = sum(one.surprise for one in judgements)
     right = sum(one.verdict.decisive for one in judgements) - wrong
@@ -173,7 +176,7 @@ def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -
         total = score(judgements)
         rows.append(("", "together", "", total.right, total.wrong, total.inconclusive, total.other))
     head = ("neigh-\nbour", "claim", "truth", "right", "wrong", "incon-\nclusive", "no\nverdict")
-    from lab import units
+    from lab.text import units
 
     title = f"Selftest: claims whose truth is known, engine {machine.engine}, {units.cpus(cell.size)}"
     table = tabulate(rows, headers=head, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 4)

@@ -30,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
     import json
     import shutil
 
-    from lab import layout, shelf
+    from lab import shelf
     from lab.store import default_folder
+    from lab.text import table
 
     parent = options.output or default_folder()
     if parent.exists() and not parent.is_dir():
@@ -56,5 +57,5 @@ def run(options: argparse.Namespace) -> int:
         )
         for one in found
     ]
-    print(layout.table(head, rows, shutil.get_terminal_size((80, 24)).columns))
+    print(table.fit_table(head, rows, shutil.get_terminal_size((80, 24)).columns))
     return 0

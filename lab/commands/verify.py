@@ -31,8 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Check each and say what differs; returns the exit code."""
     import shutil
 
-    from lab import archive, inspection, layout
+    from lab import archive, inspection
     from lab.store import default_folder
+    from lab.text import table
 
     width = shutil.get_terminal_size((80, 24)).columns
     troubled = False
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         found, sealed = inspection.inspect(folder)
         troubled = troubled or bool(found)
         for line in _lines(folder.name, found, sealed=sealed):
-            print(layout.sentence(line, width))
+            print(table.fit_sentence(line, width))
     return int(troubled)
 
 

@@ -16,7 +16,8 @@ from typing import Protocol
 from lab.cell.cpus import cpulist
 from lab.cell.worker.bootstrap import SOURCE
 from lab.errors import ImageError
-from lab.model import Job, Machine, Outcome
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
 
 #: No argument may be longer than 128 KiB (MAX_ARG_STRLEN, man 2 execve); all of them together may be 2 MiB.
 _LONGEST_WORD = 2**16
@@ -175,7 +176,7 @@ def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
     """The machine that a probe's records describe. Raises ImageError when they do not."""
-    from lab import hardware
+    from lab.model import topology
     from lab.records import read
 
     reader = read(stream)
@@ -195,5 +196,5 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         python=start["python"],
         image=image,
         details={**details, "probe": proof, "build": start.get("build"), "host": start.get("host")},
-        topology=hardware.from_reading(json.loads(seen)) if seen else None,
+        topology=topology.from_reading(json.loads(seen)) if seen else None,
     )

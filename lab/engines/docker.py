@@ -46,7 +46,8 @@ from lab.engines import (
 )
 from lab.errors import CellError, EngineError, ImageError
 from lab.image_settings import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
-from lab.model import PERIOD_US, Cell, Job, Machine, Outcome
+from lab.model.cell import PERIOD_US, Cell, Job, Outcome
+from lab.model.machine import Machine
 from lab.records import read
 
 if TYPE_CHECKING:

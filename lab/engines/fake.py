@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from lab.engines import Sink, nothing
 from lab.errors import CellError, LabError
-from lab.model import Job, Machine, Outcome
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
 
 
 @dataclass(kw_only=True)

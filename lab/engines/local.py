@@ -30,7 +30,8 @@ from lab.engines import (
     undisturbed,
 )
 from lab.errors import CellError, UsageError
-from lab.model import Job, Machine, Outcome
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
 
 #: Every process of a cell inherits this variable, with a value of its own for each cell: so it is found also when its
 #: parents were killed, and in whatever session it has gone.

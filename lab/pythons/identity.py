@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab.builds import OLDEST, Build
+from lab.model.build import OLDEST, Build
 
 #: Starts the line of the answer, since what else a program prints is no answer.
 MARK = "multicore-lab-python:"

@@ -7,7 +7,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from lab.model import Session
+    from lab.model.session import Session
 
 
 def formats() -> tuple[str, ...]:

@@ -7,7 +7,8 @@ import datetime
 import io
 
 from lab import particulars
-from lab.model import CellResult, Judgement, Session
+from lab.model.cell import CellResult
+from lab.model.session import Judgement, Session
 from lab.particulars import Value
 
 #: A text that begins so is a formula to a spreadsheet (OWASP, "CSV Injection").

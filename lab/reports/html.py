@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from lab import lessons, machine_map, parcel, reports, summary, units
+from lab import lessons, machine_map, parcel, reports, summary
 from lab.cell.cpus import cpulist
 from lab.charts import Chart, charts, drawing
 from lab.errors import MissingExtraError
-from lab.model import CellResult, Judgement, Session, Status, Verdict
-from lab.table import Table, title_of
+from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement, Session, Verdict
+from lab.text import units
+from lab.text.table import Table, title_of
 
 #: A page with more records than this, or a larger zip, is slow to send; it says where they are instead.
 MOST_RECORDS = 20_000

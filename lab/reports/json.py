@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from lab import atlas, cores, proofs
-from lab.model import CellResult, Judgement, Session
+from lab.model.cell import CellResult
+from lab.model.session import Judgement, Session
 
 SCHEMA = 1
 

@@ -13,8 +13,10 @@ from collections import Counter
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from lab import naming, particulars, units
-from lab.model import CellResult, Judgement, Session, Status, Verdict
+from lab import particulars
+from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement, Session, Verdict
+from lab.text import names, units
 from lab.verdicts import finish_of
 
 #: Everything that is no character of XML 1.0 (its section 2.2).
@@ -34,7 +36,7 @@ def _suite(session: Session, result: CellResult, number: int) -> Element:
     judgements = [one for one in session.judgements if one.cell == result.cell.id]
     cases = [_limit_case(result), *_cases(result, judgements)]
     outcomes = Counter(outcome.tag for case in cases for outcome in case)
-    name = ", ".join(filter(None, (result.cell.id, naming.python_words(result.python))))
+    name = ", ".join(filter(None, (result.cell.id, names.python_words(result.python))))
     suite = Element(
         "testsuite",
         {

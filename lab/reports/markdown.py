@@ -5,7 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from lab import summary
-from lab.model import Session
+from lab.model.session import Session
 
 
 def render(session: Session) -> str:

@@ -11,9 +11,12 @@ import datetime
 import json
 from typing import Any
 
-from lab import cores, likeness, naming, particulars
+from lab import cores, particulars
 from lab.cell.cpus import cpulist
-from lab.model import CellResult, Session
+from lab.model import session as likeness
+from lab.model.cell import CellResult
+from lab.model.session import Session
+from lab.text import names
 from lab.verdicts import finish_of
 
 #: The experiment whose rounds it is made of.
@@ -69,8 +72,8 @@ def _limit(session: Session, result: CellResult) -> str:
     """A cell by what it may use, so that the same limit has the same name on another machine; by its id as well where
     the session has several of that limit."""
 
-    mine = naming.limit_words(result.cell)
-    alike = sum(naming.limit_words(one.cell) == mine for one in session.results)
+    mine = names.limit_words(result.cell)
+    alike = sum(names.limit_words(one.cell) == mine for one in session.results)
     return mine if alike == 1 else f"{mine} ({result.cell.id})"
 
 

@@ -6,8 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from lab import cores, naming, proofs, summary, units
-from lab.model import CellResult, Judgement, Session, Status, Verdict
+from lab import cores, proofs, summary
+from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement, Session, Verdict
+from lab.text import names as naming
+from lab.text import units
 
 #: GitHub shows no step's summary above 1 MiB.
 MOST_BYTES = 2**20 - 2**10

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.layout import GAP, WIDTH
+from lab.text.table import GAP, WIDTH
 
 if TYPE_CHECKING:
-    from lab.model import Session
-    from lab.table import Table
+    from lab.model.session import Session
+    from lab.text.table import Table
 
 #: A last column that is wider holds text, whose lines can be broken.
 _TEXT = 50
@@ -27,7 +27,8 @@ def check() -> None:
 
 def render(session: Session) -> str:
     """The whole session as text."""
-    from lab import layout, summary
+    from lab import summary
+    from lab.text import table as layout
 
     parts = ["\n".join(_wrap(line) for line in summary.headline(session))]
     for table in summary.tables(session):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from lab import naming
-from lab.model import CellResult, Session
+from lab.model.cell import CellResult
+from lab.model.session import Session
+from lab.text import names
 
 _THREAD = 12  # columns for a thread's name; "MainThread" has 10
 
@@ -19,7 +20,7 @@ def render(session: Session) -> str:
         for experiment in dict.fromkeys(
             record.data["experiment"] for record in result.records if record.kind == "begin"
         ):
-            parts.append(f"{experiment}, with {naming.full_words(result.cell)}\n\n{_story(result, experiment)}\n")
+            parts.append(f"{experiment}, with {names.full_words(result.cell)}\n\n{_story(result, experiment)}\n")
     return "\n".join(parts) + ("\n" if parts else "")
 
 

@@ -30,7 +30,7 @@ class Cpu:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class CoreKind:
     """A kind of core. ``speed`` compares kinds of one machine; 0 where nothing tells it."""
 
     name: str
@@ -43,7 +43,7 @@ class Topology:
     ids that are there but off line, set apart from the scheduler (``isolcpus``), and allowed to us."""
 
     cpus: tuple[Cpu, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[CoreKind, ...]
     cache_levels: tuple[int, ...] = ()
     offline: tuple[int, ...] = ()
     isolated: tuple[int, ...] = ()
@@ -95,7 +95,7 @@ def from_stored(stored: Mapping[str, Any]) -> Topology:
     """A topology that ``dataclasses.asdict`` and JSON have taken apart. Raises TypeError for anything else."""
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
     cpus = tuple(Cpu(**one) for one in stored["cpus"])
-    return Topology(**plain | {"cpus": cpus, "kinds": tuple(Kind(**one) for one in stored["kinds"])})
+    return Topology(**plain | {"cpus": cpus, "kinds": tuple(CoreKind(**one) for one in stored["kinds"])})
 
 
 def from_reading(reading: Mapping[str, Any]) -> Topology:
@@ -119,7 +119,7 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
             )
             for one in ids
         ),
-        kinds=tuple(Kind(name=str(one["name"]), speed=int(one["speed"])) for one in reading["kinds"]),
+        kinds=tuple(CoreKind(name=str(one["name"]), speed=int(one["speed"])) for one in reading["kinds"]),
         cache_levels=tuple(int(level) for level, _ in reading["caches"]),
         offline=cpulist.parse(reading["offline"]),
         isolated=cpulist.parse(reading["isolated"]),
@@ -136,4 +136,4 @@ def _places(groups: Iterable[tuple[int, tuple[int, ...]]]) -> dict[int, int]:
 def flat(cpus: Iterable[int]) -> Topology:
     """A machine of which only the CPU ids are known: a core each, all alike."""
     ids = tuple(sorted(set(cpus)))
-    return Topology(cpus=tuple(Cpu(id=one, core=one) for one in ids), kinds=(Kind(name=""),), allowed=ids)
+    return Topology(cpus=tuple(Cpu(id=one, core=one) for one in ids), kinds=(CoreKind(name=""),), allowed=ids)

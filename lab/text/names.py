@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab import units
 from lab.cell.cpus import cpulist
-from lab.model import Cell
+from lab.model.cell import Cell
+from lab.text import units
 
 
 def limit_words(cell: Cell) -> str:

@@ -126,14 +126,14 @@ def parse_many(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[
     found: list[Build] = []
     for text in wanted:
         if text != "all":
-            build = parse(text)
+            build = parse_build(text)
             if build in found:
                 raise UsageError(f"build {text}: {build.label} is named twice; name each build once")
             found.append(build)
     if wanted.count("all") > 1:
         raise UsageError("build all is named twice; name it once")
     if "all" in wanted:
-        found += [build for build in sorted({parse(text) for text in everything}) if build not in found]
+        found += [build for build in sorted({parse_build(text) for text in everything}) if build not in found]
     keys: dict[str, str] = {}
     for build in found:
         if keys.setdefault(build.key, build.label) != build.label:
@@ -155,7 +155,7 @@ def parts(value: str) -> list[str]:
     return [one.strip() for one in found]
 
 
-def parse(text: str) -> Build:
+def parse_build(text: str) -> Build:
     """One build. Raises UsageError with what is allowed."""
     python, *options = _split(text)
     build = _python(text, python)
@@ -169,7 +169,7 @@ def parse(text: str) -> Build:
     return replace(build, **given)
 
 
-def said(python: Mapping[str, Any]) -> Build:
+def build_from_python(python: Mapping[str, Any]) -> Build:
     """The build that a Python is by its own words, in a cell's start record: version, kind and ``-X`` options."""
     options = python.get("options") or {}
     gil, cpu_count = options.get("gil"), str(options.get("cpu_count"))

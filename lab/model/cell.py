@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from lab.hardware import Topology, flat
-
 #: The period in which a quota is spent, in microseconds: the kernel's default, and the engine's.
 PERIOD_US = 100_000
 
@@ -26,43 +24,6 @@ class Status(StrEnum):
     TAINTED = "tainted"  # it ran, but the limit was not what was asked for, or changed
     ERROR = "error"  # it could not be run, or did not end properly
     PLANNED = "planned"  # it has not run (yet)
-
-
-class Verdict(StrEnum):
-    """What the evidence says of a claim in a cell."""
-
-    CONFIRMED = "confirmed"
-    REFUTED = "refuted"
-    INCONCLUSIVE = "inconclusive"
-    UNTESTABLE = "untestable"
-    ERROR = "error"
-
-    @property
-    def decisive(self) -> bool:
-        """Whether it can be right or wrong."""
-        return self in (Verdict.CONFIRMED, Verdict.REFUTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """The machine that an engine runs on: its usable CPU ids and its Python, as an unlimited cell saw them.
-
-    ``topology`` is ``None`` where nobody has looked at how the CPUs belong together.
-    """
-
-    engine: str
-    cpus: tuple[int, ...]
-    host_cpus: tuple[int, ...]
-    python: Mapping[str, Any]
-    image: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    no_quota: str | None = None  # why the engine cannot set one
-    topology: Topology | None = None
-
-    @property
-    def layout(self) -> Topology:
-        """The topology; where nobody has looked, of CPUs that are a core each."""
-        return self.topology or flat(self.cpus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,86 +175,3 @@ class CellResult:
     def pinned_by(self) -> str:
         """``engine`` (a CPU set), ``worker`` (affinity) or ``none``; ``-`` when it never started."""
         return str(self.data("start").get("pinned_by", "-"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``, and
-    so is ``ceiling``: the most (for times: the least) that the machine had to give. ``accepted`` and ``rejected`` count
-    rounds. ``advice`` is what to do where it is refuted or a surprise."""
-
-    claim: str
-    statement: str
-    cell: str
-    verdict: Verdict
-    expected: Verdict | None
-    reason: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    accepted: int | None = None
-    rejected: int | None = None
-    ceiling: float | None = None
-    advice: str = ""
-
-    @property
-    def surprise(self) -> bool:
-        """A decisive verdict that differs from the expected one."""
-        return self.expected is not None and self.verdict.decisive and self.verdict != self.expected
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """A number that an experiment measured in one cell, beside its claims. ``value``, ``low`` and ``high`` (its 95 %
-    interval) are in ``unit``, or ``None`` with too few rounds; ``of`` is whose number it is, where many have the same.
-    """
-
-    experiment: str
-    title: str
-    cell: str
-    what: str
-    value: float | None
-    low: float | None
-    high: float | None
-    unit: str
-    accepted: int
-    rejected: int
-    of: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A claim that came out otherwise on one build than on its neighbour; ``since`` says when that came, or nothing."""
-
-    claim: str
-    limit: str
-    before: str
-    after: str
-    was: Verdict
-    now: Verdict
-    since: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Session:
-    """One run of a plan, with all that was measured and what it means."""
-
-    id: str
-    began: float
-    machine: Machine
-    arguments: Mapping[str, Any]
-    lab_version: str
-    code_sha256: str
-    results: tuple[CellResult, ...]
-    judgements: tuple[Judgement, ...]
-    wall_seconds: float
-    quantities: tuple[Quantity, ...] = ()
-    changes: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = ()
-    interrupted: bool = False
-
-    @property
-    def surprises(self) -> tuple[Judgement, ...]:
-        return tuple(one for one in self.judgements if one.surprise)
