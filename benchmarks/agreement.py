@@ -27,18 +27,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import containers, engines, images, planner
+from lab import containers, engines, images
 from lab.cell.claims.estimates import Estimate, estimate, median, over_rounds
 from lab.cell.claims.measured import Measured, over
 from lab.cell.cpus import cpulist
 from lab.cell.experiments._internal import plain_scripts
 from lab.cell.measuring.rounds import ALONE
+from lab.judging.records import read_records
+from lab.judging.status import conclude
+from lab.judging.verdicts import evidence_of
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.model.cell import Job
-from lab.records import read
-from lab.runner import conclude
-from lab.verdicts import evidence_of
+from lab.planning import cells as planner
 
 #: Of each cell.
 SECONDS = 20.0
@@ -174,7 +175,7 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
         outcome = engine.run(job, pieces.append)
     finally:
         engine.close()
-    evidence = evidence_of(plain_scripts.NAME, conclude(one, read(outcome.stream or b"".join(pieces)), outcome))
+    evidence = evidence_of(plain_scripts.NAME, conclude(one, read_records(outcome.stream or b"".join(pieces)), outcome))
     rounds = evidence.rounds("round")
     turns: list[Turn] = []
     for number, said in enumerate(evidence.rounds("plain")):

@@ -21,15 +21,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab import archive, comparison, sessions
+from lab import archive
 from lab.cell.claims.estimates import block_length, estimate
-from lab.comparison import Change, Number, Pair
+from lab.judging import assembly, comparison
+from lab.judging.comparison import Number, NumberChange, Pair
 from lab.model.cell import CellResult, Record
 from lab.model.session import Session
 
 NUMBERS = 30
 SLOWER = 1.1
-_QUIET = (Change.ALIKE, Change.UNDECIDED)
+_QUIET = (NumberChange.ALIKE, NumberChange.UNDECIDED)
 
 
 def main() -> None:
@@ -97,10 +98,10 @@ def simulated(times: int) -> None:
     for _ in range(times):
         base, new = ([number(kind, rounds, generator) for kind, rounds in kinds] for _ in range(2))
         alarms += any(one not in _QUIET for one in changes(base, new))
-        beyond += Change.REGRESSION in changes(base, [scaled(one, 1 + comparison.TOLERANCE) for one in new])
+        beyond += NumberChange.REGRESSION in changes(base, [scaled(one, 1 + comparison.TOLERANCE) for one in new])
         for one, said in zip(new, changes(base, [scaled(one, SLOWER) for one in new]), strict=True):
             precise = (one.found.high - one.found.low) / one.found.value < 0.03
-            found[precise] += said is Change.REGRESSION
+            found[precise] += said is NumberChange.REGRESSION
     print(f"simulated, {NUMBERS} numbers: comparisons of like with like with a false alarm: {share(alarms, times)}")
     print(f"  with every number worse by just the tolerance: with a regression: {share(beyond, times)}")
     print(f"  numbers that are 10 % worse called a regression: {share(sum(found.values()), times * NUMBERS)}")
@@ -123,7 +124,7 @@ def number(kind: Noise, rounds: int, generator: random.Random) -> Number:
     return Number(name="simulated", unit="s", found=estimate(times), worse=1, speed=estimate(speeds))
 
 
-def changes(base: Sequence[Number], new: Sequence[Number]) -> list[Change]:
+def changes(base: Sequence[Number], new: Sequence[Number]) -> list[NumberChange]:
     """What became of every number, all judged together."""
 
     def at(confidence: float, both: tuple[Number, Number]) -> Pair:
@@ -141,8 +142,8 @@ def halves(session: Session, times: int) -> None:
         alarms += any(one.change not in _QUIET for one in like.pairs)
         numbers += len(like.pairs)
         worse = comparison.compare(base, edited(new))
-        slower += any(one.change is Change.REGRESSION for one in worse.pairs)
-        found += sum(one.change is Change.REGRESSION for one in worse.pairs)
+        slower += any(one.change is NumberChange.REGRESSION for one in worse.pairs)
+        found += sum(one.change is NumberChange.REGRESSION for one in worse.pairs)
     print(f"halves of a session, {numbers // times} numbers: with a false alarm: {share(alarms, times)}")
     print(
         f"  with every time and speed 10 % worse, called a regression: {share(slower, times)}, by {found / times:.1f}"
@@ -201,7 +202,7 @@ def slowed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def assembled(session: Session, results: Sequence[CellResult]) -> Session:
-    return sessions.assemble(
+    return assembly.assemble(
         id=session.id,
         began=session.began,
         machine=session.machine,

@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import containers, planner, runner
+from lab import containers, runner
 from lab.cell.claims.estimates import median, quantile
 from lab.cell.cpus import delivered
 from lab.engines import docker
 from lab.model.cell import Job, Status
+from lab.planning import cells as planner
 from lab.progress import Plain
 from lab.store import SessionFolder
 from lab.text import units

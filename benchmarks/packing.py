@@ -3,7 +3,7 @@
     python benchmarks/packing.py
 
 Cells of 1, 2, 4 and all CPUs, eight of each; first all equally long, then of random lengths (the worst of 50 draws).
-The bound is that of `lab.packing.lower_bound`, which no schedule without shared cores can beat.
+The bound is that of `lab.planning.packing.lower_bound`, which no schedule without shared cores can beat.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 
 from lab.model.topology import Topology
-from lab.packing import Request, lower_bound, makespan, schedule
+from lab.planning.packing import Request, lower_bound, makespan, schedule
 from tests.machines import simulated
 
 DRAWS = 50

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import machine_map, planner
 from lab.cell.cpus import topology as reader
 from lab.model import topology
-from lab.packing import Packer, Request, schedule
+from lab.planning import cells
+from lab.planning.packing import Packer, Request, schedule
+from lab.reports.tables import machine_map
 from tests.machines import build, cores, machine
 
 REPEATS = 7
@@ -47,7 +48,7 @@ def costs(count: int) -> dict[str, float]:
 
         return {
             "read": fastest(lambda: reader.read(root)),
-            f"plan of {len(sizes)} cells": fastest(lambda: planner.plan(sizes, read_back())),
+            f"plan of {len(sizes)} cells": fastest(lambda: cells.plan(sizes, read_back())),
             "first of 32 cells to pack": fastest(lambda: Packer(read_back()).next({}, requests)),
             "packing of 32 cells": fastest(lambda: schedule(read_back(), requests)),
             "map": fastest(lambda: machine_map.draw(read_back())),

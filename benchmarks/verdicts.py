@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import planner
 from lab.asked import choose_engine
 from lab.cell.claims.estimates import Estimate, estimate, median, ratio
 from lab.cell.claims.measured import Measured, over
@@ -33,11 +32,12 @@ from lab.cell.experiments.gil import arms_for as gil_arms
 from lab.cell.measuring.rounds import ALONE, Arm, Crew, shuffler
 from lab.commands import selftest
 from lab.interrupts import stopping
+from lab.judging.verdicts import evidence_of
 from lab.messages import tell
 from lab.model.cell import CellResult, Status
+from lab.planning import cells
 from lab.store import SessionFolder
 from lab.text import units
-from lab.verdicts import evidence_of
 
 SECTIONS = ("precision", "controls", "coverage", "pairs")
 MEASURING_SECONDS = 6.0
@@ -123,7 +123,7 @@ def controls(options: argparse.Namespace) -> None:
     with stopping() as stop, tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "s") as folder:
         engine, machine = choose_engine(options, "benchmark", stop)
         try:
-            cell = planner.plan([min(2, len(machine.cpus))], machine.cpus)[0]
+            cell = cells.plan([min(2, len(machine.cpus))], machine.cpus)[0]
             for number in range(options.cells):
                 tell(f"controls: {number} of {options.cells} cells beside each neighbour")
                 for name in NEIGHBOURS:

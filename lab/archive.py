@@ -14,15 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import runner, sessions
 from lab.cell import experiments
 from lab.cell.cpus import cpulist
 from lab.errors import StoreError, UsageError
+from lab.judging import assembly
+from lab.judging import status as runner
+from lab.judging.records import Reader
 from lab.model import topology
 from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
-from lab.records import Reader
 from lab.store import CELLS_LOG
 
 #: The newest form of session.json that this version reads.
@@ -117,7 +118,7 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
     lacking = [name for name in wanted if name not in known]
     if lacking:
         notes.append(f"note: this version has no experiment {', '.join(map(repr, lacking))}: its claims are not judged")
-    found = sessions.assemble(
+    found = assembly.assemble(
         id=str(manifest["session"]),
         began=float(manifest["began"]),
         machine=_machine(manifest, said, results),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -11,28 +10,21 @@ from typing import TYPE_CHECKING
 from lab.errors import EngineError, Interrupted, UsageError
 from lab.interrupts import Stop
 from lab.messages import tell
+from lab.planning.jobs import LEVELS, NARROWEST, SEEDS, check_seconds
 
 if TYPE_CHECKING:
     from lab import choice
     from lab.engines import Engine
-    from lab.model.cell import Cell, Job
+    from lab.model.cell import Cell
     from lab.model.fail_on import FailOn
     from lab.model.machine import Machine
 
-#: Level -> (most seconds of measuring an experiment, half-width of the interval at which it stops sooner).
-LEVELS = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
 
 #: What ``--cpus`` is when neither it nor ``--quota`` is given.
 DEFAULT_SIZES = "1,2,4,all"
 
 #: In the place of names of experiments: every one, the extra ones too.
 EVERY = "all"
-
-#: No interval gets narrower than this on any machine that does anything else.
-NARROWEST = 0.001
-
-#: Seeds are below this.
-SEEDS = 2**32
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
@@ -111,11 +103,12 @@ def gate(options: argparse.Namespace) -> FailOn:
 
 def check_limits(options: argparse.Namespace) -> None:
     """Raises UsageError for sizes, quotas or jobs that cannot be read, before any engine is asked."""
-    from lab import packing, planner, quotas
+    from lab.planning import cells as planner
+    from lab.planning import packing, quotas
 
     planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
-    quotas.parse("none" if options.quota is None else options.quota)
-    packing.parse(options.jobs)
+    quotas.parse_quotas("none" if options.quota is None else options.quota)
+    packing.parse_jobs(options.jobs)
     wanted_of(options).check()
     seed = getattr(options, "seed", None)
     if seed is not None and not 0 <= seed < SEEDS:
@@ -124,18 +117,19 @@ def check_limits(options: argparse.Namespace) -> None:
 
 def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
     """The cells that the options ask for, on this machine."""
-    from lab import planner, quotas
+    from lab.planning import cells as planner
+    from lab.planning import quotas
 
     alone = options.quota is not None and options.cpus is None
     sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
     cells = planner.plan(sizes, machine.layout, smt=options.smt)
-    under = quotas.limited(cells, quotas.parse(options.quota or "none"), alone, machine.no_quota)
+    under = quotas.limited(cells, quotas.parse_quotas(options.quota or "none"), alone, machine.no_quota)
     return planner.across(under, [one["build"] for one in machine.details.get("builds", ())])
 
 
 def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozenset[str]:
     """The ids of the cells whose CPUs the user has named."""
-    from lab import planner
+    from lab.planning import cells as planner
 
     sizes = planner.parse_sizes(options.cpus) if options.cpus is not None else ()
     named = {size for size in sizes if isinstance(size, tuple)}
@@ -183,30 +177,6 @@ def level_of(options: argparse.Namespace) -> tuple[float, float]:
                 " tenth of a percent) to below 1, such as 0.02"
             )
     return seconds, width
-
-
-def check_seconds(limit: float) -> float:
-    """A time limit that can be kept. Raises UsageError."""
-    if not (limit > 0 and math.isfinite(limit)):
-        raise UsageError(f"--time-limit {limit:g}: give a number of seconds above 0, such as 10")
-    return limit
-
-
-def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
-    """What an engine is asked to run, with its deadlines."""
-    from lab.model.cell import GRACE_SECONDS, Job
-
-    each = 20 + 2 * seconds  # more than any takes: it ends one that hangs, and no other
-    return Job(
-        session=session,
-        cell=cell,
-        experiments=experiments,
-        seconds=seconds,
-        width=width,
-        experiment_deadline=each,
-        cell_deadline=each * len(experiments) + GRACE_SECONDS,
-        seed=seed,
-    )
 
 
 def choose_engine(

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import cores, runner
 from lab.cell import experiments
 from lab.cell.cpus import cpulist
+from lab.judging import speedups
+from lab.judging import status as runner
+from lab.judging.assembly import assemble
+from lab.judging.records import Reader, read_records
 from lab.model.cell import Cell, CellResult, Outcome, Record, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
-from lab.records import Reader, read
-from lab.sessions import assemble
 from lab.text import units
 
 
@@ -105,7 +106,7 @@ def _size(cell: str) -> int | None:
 
 def _reader(source: Source) -> Reader:
     if source.stream is not None and not source.running:
-        return read(source.stream)
+        return read_records(source.stream)
     reader = Reader()
     reader.feed(source.stream or b"")  # its end cannot be missing yet
     return reader
@@ -121,7 +122,7 @@ def _legible(cell: str, records: Sequence[Record]) -> bool:
     trial.records = list(records)
     try:
         found = _session("trial", [Source(cell=cell, stream=b"")], [trial], None, {})
-        return all(cores.rows(result) is not None for result in found.results if result.proof)
+        return all(speedups.of_cell(result) is not None for result in found.results if result.proof)
     except _SENSELESS:
         return False
 

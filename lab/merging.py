@@ -7,15 +7,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lab import changes, likeness, planner
 from lab.cell.experiments import load
 from lab.errors import UsageError
+from lab.judging import changes, differences
 from lab.model import build as builds
 from lab.model import machine as machine_
 from lab.model import session as session_
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
+from lab.planning import cells
 from lab.text import names
 
 
@@ -30,7 +31,7 @@ def join(sessions: Sequence[Session]) -> Session:
     if len(versions) > 1:
         raise UsageError(f"these sessions are of several versions of the lab: {', '.join(versions)}; run some anew")
     on = _builds(sessions)
-    machines = [tuple(likeness.machine_facts(one.machine).items()) for one in sessions]
+    machines = [tuple(differences.machine_facts(one.machine).items()) for one in sessions]
     numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
     results: list[CellResult] = []
     renamed: list[dict[str, str]] = []
@@ -104,7 +105,7 @@ def _cell(cell: Cell, build: str, machine: str) -> Cell:
         name = name.removeprefix(f"{builds.key(cell.build)}-")
     if machine:
         name, limit = f"{name}-{machine.replace(' ', '')}", f"{limit}, {machine}"
-    (found,) = planner.across(
+    (found,) = cells.across(
         (dataclasses.replace(cell, id=name, label=limit, machine=machine),), (build,) if build else ()
     )
     return found
@@ -158,7 +159,7 @@ def _assembled(
         code_sha256=sessions[0].code_sha256,
         results=tuple(results),
         judgements=tuple(judgements),
-        changes=changes.between(loaded, results, judgements),
+        changes=changes.changes_between_builds(loaded, results, judgements),
         quantities=tuple(sorted(quantities, key=lambda one: experiment.get(one.experiment, len(experiment)))),
         wall_seconds=sum(one.wall_seconds for one in sessions),
         notes=(*known, *told),
@@ -167,7 +168,7 @@ def _assembled(
 
 
 def _where(session: Session) -> str:
-    machine = likeness.machine_facts(session.machine)
+    machine = differences.machine_facts(session.machine)
     pythons = [names.python_words(one["python"]) for one in machine_.builds_of(session.machine).values()]
     parts = [*pythons, *(machine.get(name, "") for name in ("processor", "engine"))]
     return ", ".join(filter(None, [*parts, machine.get("CPUs")]))

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab import packing, placement, runner, sentinel
+from lab import runner
 from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
+from lab.judging import interference
 from lab.model.cell import Cell, CellResult, Job, Record
 from lab.model.topology import Topology
+from lab.planning import packing, placement
 from lab.store import SessionFolder
 
 #: How long the sentinel measures, in seconds, and about how long it takes with both its cells.
@@ -116,7 +118,9 @@ def _all_cpus() -> set[int]:
     return _ALL
 
 
-def check(engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.Stop) -> sentinel.Packing:
+def check(
+    engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.Stop
+) -> interference.Packing:
     """Run the sentinel on one core and its companion on all others that cells may use, and judge."""
     cores: dict[int, int] = {}
     for cpu in topology.usable:
@@ -131,7 +135,7 @@ def check(engine: Engine, topology: Topology, base: Job, folder: SessionFolder, 
         for cell, extra in zip(cells, (0, 1), strict=True)  # the companion is to outlast the sentinel
     ]
     results = runner.run(engine, jobs, folder, Unheard(), stop, lambda waiting, running: waiting[0])
-    return sentinel.judge(*results)
+    return interference.judge(*results)
 
 
 class Unheard:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import archive, containers, likeness, store
+from lab import archive, containers, store
 from lab.cell.cpus import cpulist
 from lab.errors import EngineError, UsageError
-from lab.likeness import Difference
+from lab.judging import differences
+from lab.judging.differences import Difference
 from lab.model import machine as machine_
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.machine import Machine
@@ -113,7 +114,7 @@ def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False
     builds = {cell.build for cell in missing if cell.build} - {*machine_.builds_of(machine)}
     anew = f"run it anew: lab replay {past.folder}"
     if lacking and machine.cpus:
-        found = likeness.of_machines(past.machine, machine)
+        found = differences.of_machines(past.machine, machine)
         raise UsageError(
             f"{past.folder.name} cannot go on here, its cells need CPUs {cpulist.render(lacking)}, which are not ours:"
             f" it had {'; '.join(map(str, found))}; {anew}"
@@ -123,7 +124,7 @@ def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False
             f"{past.folder.name} cannot go on here, its cells need the builds {', '.join(sorted(builds))}; there are"
             f" {', '.join(machine_.builds_of(machine))}; {anew}"
         )
-    found = likeness.of_machines(past.machine, machine) + likeness.of_code(past.code_sha256, code_sha256)
+    found = differences.of_machines(past.machine, machine) + differences.of_code(past.code_sha256, code_sha256)
     if found and not force:
         raise UsageError(
             f"{past.folder.name} cannot go on here, its cells would not compare: it had {'; '.join(map(str, found))};"

@@ -7,18 +7,17 @@ Where cells run one after the other, the next container is made while the one be
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from lab import proofs
 from lab.engines import Engine
 from lab.errors import EngineError, Interrupted
-from lab.model.cell import Cell, CellResult, Job, Outcome, Record, Status
-from lab.records import Reader, read
+from lab.judging.records import Reader, read_records
+from lab.judging.status import conclude
+from lab.model.cell import Cell, CellResult, Job, Record, Status
 from lab.store import SessionFolder
 
 #: After an exception, how long to wait for the cells that run to be ended, in seconds; they have been told to.
@@ -196,7 +195,7 @@ class _Task:
                 outcome = self._engine.run(self._job, sink)
                 if outcome.stream is not None:
                     file.replace(outcome.stream)
-                    reader = read(outcome.stream)
+                    reader = read_records(outcome.stream)
                 else:
                     reader.finish()
             except (EngineError, Interrupted) as error:
@@ -206,53 +205,3 @@ class _Task:
     def _check(self) -> None:
         if self._stop.requested:
             raise Interrupted("interrupted while it ran")
-
-
-def conclude(
-    cell: Cell, reader: Reader, outcome: Outcome | None, failure: str | None = None, wall_seconds: float = 0.0
-) -> CellResult:
-    """What became of a cell, from its records and from how it ended."""
-    result = CellResult(
-        cell=cell,
-        status=Status.MEASURED,
-        reason=None,
-        records=tuple(reader.records),
-        faults=tuple(reader.faults),
-        outcome=outcome,
-        wall_seconds=wall_seconds,
-    )
-    status, reason = _status(result, failure)
-    return dataclasses.replace(result, status=status, reason=reason)
-
-
-def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None]:
-    lacking = _lacking(result)
-    if lacking:
-        return Status.UNAVAILABLE, lacking
-    taints = proofs.taints(result)
-    if taints:
-        return Status.TAINTED, "; ".join(taints)
-    outcome = result.outcome
-    troubles = [failure, outcome.reason if outcome else None, *result.faults]
-    failed = [
-        f"{record.data['experiment']} {record.data['reason']}"
-        for record in result.records
-        if record.kind == "finish" and record.data["outcome"] != "ok"
-    ]
-    said = [text for text in (*troubles, *failed) if text]
-    if said and outcome and not result.records and outcome.last_words:
-        said.append(f"it said: {outcome.last_words[:160]}")
-    if not said and outcome and outcome.exit_code:
-        said.append(f"the worker exited with status {outcome.exit_code}")
-    return (Status.ERROR, "; ".join(said)) if said else (Status.MEASURED, None)
-
-
-def _lacking(result: CellResult) -> str | None:
-    """Why a cell of Compose, which starts on every machine, found that this one is too small for it."""
-    affinity = result.proof.get("affinity")
-    if affinity is None or len(affinity) >= result.cell.size:
-        return None
-    if result.cell.cpus:  # these ids were chosen because they exist: too few of them is a taint, not a lack
-        return None
-    have = len(affinity)
-    return f"needs {result.cell.size} CPUs, this machine has {have}"

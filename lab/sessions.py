@@ -4,48 +4,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lab import __version__, changes, proofs, verdicts
-from lab.cell.experiments import load
+from lab import __version__
+from lab.judging import proofs
 from lab.model.cell import Cell, CellResult, Status
-from lab.model.fail_on import FailOn
 from lab.model.machine import Machine
-from lab.model.session import Session, Verdict
-
-
-def assemble(
-    *,
-    id: str,  # noqa: A002 - the session's own word for it
-    began: float,
-    machine: Machine,
-    arguments: Mapping[str, Any],
-    experiments: Sequence[str],
-    results: Sequence[CellResult],
-    code_sha256: str,
-    wall_seconds: float,
-    notes: Sequence[str] = (),
-    interrupted: bool = False,
-) -> Session:
-    """A session with every claim of its experiments judged."""
-    found = [load(name) for name in experiments]
-    judgements = verdicts.judge(found, results)
-    return Session(
-        id=id,
-        began=began,
-        machine=machine,
-        arguments=arguments,
-        lab_version=__version__,
-        code_sha256=code_sha256,
-        results=tuple(results),
-        judgements=judgements,
-        changes=changes.between(found, results, judgements),
-        quantities=verdicts.quantities(found, results),
-        wall_seconds=wall_seconds,
-        notes=tuple(notes),
-        interrupted=interrupted,
-    )
+from lab.model.session import Session
 
 
 def manifest(
@@ -97,22 +63,3 @@ def _noise(result: CellResult) -> dict[str, Any]:
     blocks = [block for sample in samples for block in sample.values() if isinstance(block, dict)]
     causes = collections.Counter(str(block["disturbed"]) for block in blocks if block.get("disturbed"))
     return {"blocks": len(blocks), "disturbed": dict(causes.most_common()), "delivered_cpus": proofs.delivered(result)}
-
-
-def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:
-    """130 interrupted, 3 a cell could not be run as asked, 1 a verdict that is to be a failure, else 0.
-
-    A surprise is one unless that is ``never``; a refuted or an inconclusive verdict only where it was asked for.
-    ``strict`` adds the inconclusive ones to whatever else is. So a noisy machine, on which nothing but inconclusive
-    verdicts can come of the noise, never fails a build by itself.
-    """
-    if session.interrupted:
-        return 130
-    if any(result.status in (Status.ERROR, Status.TAINTED) for result in session.results):
-        return 3
-    if fail_on is FailOn.NEVER:
-        return 0
-    failures = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(fail_on, set())
-    if strict:
-        failures |= {Verdict.INCONCLUSIVE}
-    return 1 if session.surprises or any(one.verdict in failures for one in session.judgements) else 0

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import runner, verdicts
 from lab.cell.experiments import load
 from lab.cell_code import cell_code
 from lab.engines import Engine, command
+from lab.judging import status, verdicts
+from lab.judging.records import Reader, read_records
 from lab.model.cell import Cell, CellResult, Job, Outcome, Record
 from lab.model.session import Judgement
-from lab.records import Reader, read
 
 #: The CPUs that the tests may use.
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
@@ -106,7 +106,7 @@ class Ran:
     reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reader", read(self.stream))
+        object.__setattr__(self, "reader", read_records(self.stream))
 
     @property
     def records(self) -> Sequence[Record]:
@@ -124,7 +124,7 @@ class Ran:
     def result(self, cpus: Sequence[int]) -> CellResult:
         """What the runner makes of it, had these CPUs been asked for."""
         cell = Cell(id="cell", label=str(len(cpus)), size=len(cpus), cpus=tuple(cpus))
-        return runner.conclude(cell, self.reader, Outcome(exit_code=self.exit_code))
+        return status.conclude(cell, self.reader, Outcome(exit_code=self.exit_code))
 
     def judgements(self, name: str, cpus: Sequence[int]) -> tuple[Judgement, ...]:
         return verdicts.judge([load(name)], [self.result(cpus)])
@@ -224,7 +224,7 @@ def run_on(engine: Engine, work: Job, watch: Callable[[Reader], None] = lambda r
     outcome = engine.run(work, sink)
     if outcome.stream is None:
         reader.finish()
-    return runner.conclude(work.cell, reader if outcome.stream is None else read(outcome.stream), outcome)
+    return status.conclude(work.cell, reader if outcome.stream is None else read_records(outcome.stream), outcome)
 
 
 def interpreter(version: str) -> str | None:

@@ -11,16 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab import planner, runner, sessions
 from lab.cell.cpus import cpulist
 from lab.cell.experiments.gil import CROWD, arms_for
 from lab.cell.experiments.switching import INTERVALS
 from lab.cell.worker.record_writer import Channel
 from lab.engines import Sink
+from lab.judging import assembly, status
+from lab.judging.records import read_records
 from lab.model.cell import Cell, CellResult, Job, Outcome, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
-from lab.records import read
+from lab.planning import cells as planner
 
 #: What an experiment says: (kind, data), as :class:`lab.cell.claims.recorder.Recorder` sends it.
 Said = tuple[str, dict[str, Any]]
@@ -118,7 +119,7 @@ def stream(
 def result(cell: Cell, raw: bytes, cpuset_set: str | None = None) -> CellResult:
     """What the runner makes of a cell that emitted this."""
     reported = cpulist.render(cell.cpus) if cpuset_set is None else cpuset_set
-    return runner.conclude(cell, read(raw), Outcome(exit_code=0, outside={"cpuset": reported, "warnings": []}))
+    return status.conclude(cell, read_records(raw), Outcome(exit_code=0, outside={"cpuset": reported, "warnings": []}))
 
 
 def observe(name: str, value: object, unit: str = "") -> Said:
@@ -260,7 +261,7 @@ def session(
     interrupted: bool = False,
 ) -> Session:
     """A session of these cells, judged."""
-    return sessions.assemble(
+    return assembly.assemble(
         id="scripted",
         began=0.0,
         machine=machine,

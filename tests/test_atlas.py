@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from lab import atlas, reports, summary
+from lab import reports
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
-from lab.reports import table as terminal
+from lab.reports import tables
+from lab.reports.formats import table as terminal
+from lab.reports.tables import race_atlas
 from lab.text.table import Table
 from tests import scripts
 from tests.test_schema import check
@@ -55,12 +57,12 @@ def test_the_atlas_is_as_reviewed(golden: Callable[[str, str], None], form: str,
 
 
 def test_there_is_a_table_for_each_limit_and_one_of_bytecode() -> None:
-    titles = [table.title for table in atlas.tables(SESSION)]
+    titles = [table.title for table in race_atlas.race_atlas_tables(SESSION)]
     assert titles == ["Race atlas, 1 CPU", "Race atlas, 2 CPUs", "Race atlas: where others can come in"]
 
 
 def test_an_entry_has_the_share_and_the_hand_overs_and_its_column_the_build_the_gil_and_the_interval() -> None:
-    table = atlas.tables(SESSION)[0]
+    table = race_atlas.race_atlas_tables(SESSION)[0]
     assert table.head[1:3] == ("3.9,\nGIL on,\n5 ms", "3.9,\nGIL on,\n200 µs")
     assert table.head[-1] == "3.13t,\nGIL off,\n200 µs"
     assert [row[:3] for row in table.rows] == [
@@ -70,7 +72,7 @@ def test_an_entry_has_the_share_and_the_hand_overs_and_its_column_the_build_the_
 
 
 def test_builds_with_the_same_bytecode_share_a_line_and_places_are_marked() -> None:
-    rows = atlas.tables(SESSION)[-1].rows
+    rows = race_atlas.race_atlas_tables(SESSION)[-1].rows
     assert rows[-4:] == (
         ("read, call, write", "", "x = n; n = f(x)"),
         ("", "3.9", "LOAD_GLOBAL* LOAD_GLOBAL* CALL* STORE_GLOBAL*"),
@@ -80,7 +82,7 @@ def test_builds_with_the_same_bytecode_share_a_line_and_places_are_marked() -> N
 
 
 def test_a_build_that_nobody_named_is_called_by_its_release() -> None:
-    assert atlas.tables(ALONE)[0].head[1].startswith("3.13.5,\nGIL on,")
+    assert race_atlas.race_atlas_tables(ALONE)[0].head[1].startswith("3.13.5,\nGIL on,")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_a_build_that_nobody_named_is_called_by_its_release() -> None:
     ],
 )
 def test_a_share_is_short_and_none_only_where_it_is_none(share: float, text: str) -> None:
-    assert atlas.percentage(share) == text
+    assert race_atlas.percentage(share) == text
 
 
 def test_the_atlas_stands_in_each_report_instead_of_a_row_for_each_statement_at_each_interval() -> None:
@@ -151,13 +153,13 @@ def test_records_of_older_sessions_are_read_by_their_names() -> None:
     ids=["no number", "none", "negative", "a list"],
 )
 def test_a_record_that_cannot_be_read_is_left_out(broken: dict[str, Any]) -> None:
-    assert atlas.tables(changed(**broken)) == []
+    assert race_atlas.race_atlas_tables(changed(**broken)) == []
     assert check(reports.render(changed(**broken), "json"))["atlas"] == []
 
 
 @pytest.mark.parametrize("bytecode", [7, ["CALL"], [[]], [["CALL"]]], ids=str)
 def test_without_bytecode_that_can_be_read_the_numbers_are_there(bytecode: object) -> None:
-    found = atlas.tables(changed(bytecode=bytecode))
+    found = race_atlas.race_atlas_tables(changed(bytecode=bytecode))
     assert found[0].rows[0][1] == "0 in 400"
     assert found[-1].rows[1] == ("", "3.13.5", "-")
 
@@ -169,9 +171,9 @@ def test_what_a_record_says_cannot_reach_the_terminal() -> None:
 def test_a_cell_whose_limit_was_not_real_is_left_out() -> None:
     tainted = scripts.ran(2, {"race-atlas": scripts.atlas()}, end=scripts.proof((0,)))
     assert tainted.status is Status.TAINTED
-    assert atlas.tables(scripts.session(tainted, experiments=("race-atlas",))) == []
+    assert race_atlas.race_atlas_tables(scripts.session(tainted, experiments=("race-atlas",))) == []
     gone = CellResult(cell=scripts.cell(1), status=Status.ERROR, reason="gone")
-    assert atlas.tables(scripts.session(gone, experiments=("race-atlas",))) == []
+    assert race_atlas.race_atlas_tables(scripts.session(gone, experiments=("race-atlas",))) == []
 
 
 # How a terminal fits it in.
@@ -200,4 +202,4 @@ def test_text_in_the_last_column_is_broken_where_it_is_too_wide() -> None:
 
 def test_the_document_is_that_of_the_session_which_a_report_is_made_of() -> None:
     assert json.loads(reports.render(SESSION, "json")) == reports.document(SESSION)
-    assert [table.title for table in summary.tables(SESSION)][1:3] == ["Race atlas, 1 CPU", "Race atlas, 2 CPUs"]
+    assert [table.title for table in tables.all_tables(SESSION)][1:3] == ["Race atlas, 1 CPU", "Race atlas, 2 CPUs"]

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from lab import build_columns, claim_tables, lessons, reports, summary
+from lab import reports
 from lab.model.session import Judgement, Session, Verdict
+from lab.reports import tables as summary
+from lab.reports.tables import claims, columns, highlights
 from lab.text.table import Table
 from tests import scripts
 
@@ -31,7 +33,7 @@ def of(pythons: dict[str, dict[str, object]], sizes: Sequence[int] = (1, 2)) -> 
 
 
 def found(session: Session, title: str) -> list[Table]:
-    return [table for table in summary.tables(session) if table.title.startswith(title)]
+    return [table for table in summary.all_tables(session) if table.title.startswith(title)]
 
 
 @pytest.mark.parametrize("pythons", [SIX, TWELVE, PATHS], ids=["six", "twelve", "paths"])
@@ -66,7 +68,7 @@ def test_a_figure_has_a_row_for_each_limit() -> None:
 
 def test_a_path_is_called_by_its_version_and_told_once() -> None:
     session = of(PATHS)
-    assert list(build_columns.heads(session).values()) == ["3.13 (1)", "3.13 (2)", "3.13t"]
+    assert list(columns.heads(session).values()) == ["3.13 (1)", "3.13 (2)", "3.13t"]
     text = reports.render(session, "table")
     unbroken = "".join(text.partition("Limits")[2].split())
     assert all(unbroken.count(path) == 1 for path in PATHS if path != "/opt/free/python3.13t")
@@ -74,7 +76,7 @@ def test_a_path_is_called_by_its_version_and_told_once() -> None:
 
 
 def test_a_single_build_has_nothing_to_be_read_across() -> None:
-    assert not build_columns.several(of({"3.13": scripts.python()}))
+    assert not columns.several(of({"3.13": scripts.python()}))
     assert found(of({"3.13": scripts.python()}), "Cores")[0].head[0] == "CPUs"
 
 
@@ -85,7 +87,7 @@ def test_a_single_build_that_is_a_path_stays_within_80_columns() -> None:
 
 
 def test_a_session_of_several_builds_without_a_claim_has_no_table_of_them() -> None:
-    assert build_columns.tables(of(SIX), "nothing", {}) == []
+    assert columns.tables(of(SIX), "nothing", {}) == []
 
 
 def surprised(expected: Sequence[Verdict]) -> Session:
@@ -107,7 +109,7 @@ def surprised(expected: Sequence[Verdict]) -> Session:
 
 def test_what_was_expected_is_said_where_it_was() -> None:
     session = surprised((Verdict.CONFIRMED, Verdict.UNTESTABLE, Verdict.CONFIRMED))
-    assert claim_tables.sentences(session) == (
+    assert claims.sentences(session) == (
         "Surprises (marked !):",
         "- x.y: “it is so”",
         "    at 1 on 3.9, 3.13 (expected: confirmed): it is not",
@@ -117,6 +119,6 @@ def test_what_was_expected_is_said_where_it_was() -> None:
 
 def test_a_lesson_has_one_expectation() -> None:
     session = surprised((Verdict.CONFIRMED, Verdict.UNTESTABLE, Verdict.CONFIRMED))
-    taught = lessons.surprises(session)
+    taught = highlights.surprises(session)
     assert [one.expected for one in taught] == [Verdict.CONFIRMED, Verdict.UNTESTABLE]
     assert [len(one.places[0][1]) for one in taught] == [2, 1]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab import proofs
 from lab.cell.cpus import cgroups
+from lab.judging import proofs
 from tests.kernel_trees import V1_CPUSET, V2, hybrid, mounts, quotas, tree, v2
 
 

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab import summary
-from lab.charts import Chart, charts, drawing, needs, terminal
-from lab.charts.chart import INK
+from lab.reports import tables
+from lab.reports.charts import Chart, charts, drawing, needs, terminal
+from lab.reports.charts.chart import INK
 from tests import scripts
 
 SESSION = scripts.drawn()
@@ -149,7 +149,7 @@ def test_colour_in_a_terminal_is_there_where_it_is_wanted() -> None:
 
 def test_findings_in_a_terminal_say_what_to_do() -> None:
     session = scripts.every_kind()["old"]
-    text = terminal.findings(session, summary.headline(session), 40)
+    text = terminal.findings(session, tables.headline(session), 40)
     assert "Pool(len(os.sched_getaffinity(0)))" in text.replace("\n", "")
     assert max(map(len, text.splitlines())) <= 40
 

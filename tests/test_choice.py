@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import asked, choice, containers, engines, images, interpreters, packed, programs, summary
+from lab import asked, choice, containers, engines, images, interpreters, packed, programs
 from lab import several as several_builds
 from lab.engines import Engine, Sink, nothing
 from lab.engines.fake import Fake
@@ -22,6 +22,7 @@ from lab.model import build as builds
 from lab.model import topology
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
+from lab.reports import tables
 from lab.several import Several
 from lab.store import SessionFolder
 from tests import scripts
@@ -113,7 +114,7 @@ def test_an_interpreter_that_crashes_costs_the_cells_of_its_build() -> None:
         engine.run(job("a", 1, build="3.13"), lambda piece: None)
     assert engine.run(job("a", 1, build="3.14"), lambda piece: None).exit_code == 0
     session = dataclasses.replace(scripts.session(), machine=found)
-    assert "Python 3.13 (it did not run), 3.14 (3.14.0)" in summary.headline(session)[0]
+    assert "Python 3.13 (it did not run), 3.14 (3.14.0)" in tables.headline(session)[0]
     engine.close()
     assert broken.closed
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab import comparison, likeness
 from lab.cell.claims.estimates import Estimate
-from lab.comparison import Change
+from lab.judging import comparison, differences
+from lab.judging.comparison import NumberChange
 from lab.model.session import Session
 from tests import scripts
 
@@ -45,38 +45,38 @@ def messages(trip: float, seed: int, *, speed: float = 1.0, spread: float = 0.01
     return scripts.session(scripts.ran(2, {"messages": said}), experiments=("messages",))
 
 
-def changes(base: Session, new: Session, **how: float) -> dict[str, Change]:
+def changes(base: Session, new: Session, **how: float) -> dict[str, NumberChange]:
     return {one.name: one.change for one in comparison.compare(base, new, **how).pairs}
 
 
 def test_a_tenth_slower_is_a_regression_and_a_tenth_quicker_an_improvement() -> None:
     base, slower = messages(1, 1), messages(1.1, 2)
-    assert changes(base, slower)["messages: round trip, Queue"] is Change.REGRESSION
-    assert changes(slower, base)["messages: round trip, Queue"] is Change.IMPROVEMENT
-    assert changes(base, slower)["messages: messages a second, Queue"] is Change.REGRESSION
+    assert changes(base, slower)["messages: round trip, Queue"] is NumberChange.REGRESSION
+    assert changes(slower, base)["messages: round trip, Queue"] is NumberChange.IMPROVEMENT
+    assert changes(base, slower)["messages: messages a second, Queue"] is NumberChange.REGRESSION
     assert comparison.compare(base, slower).regressed
     assert not comparison.compare(slower, base).regressed
 
 
 def test_like_sessions_are_alike() -> None:
     found = changes(messages(1, 1), messages(1, 2))
-    assert set(found.values()) == {Change.ALIKE}
+    assert set(found.values()) == {NumberChange.ALIKE}
     assert len(found) == 12
 
 
 def test_a_change_within_the_tolerance_is_none() -> None:
     found = changes(messages(1, 1), messages(1.1, 2), tolerance=0.2)
-    assert found["messages: round trip, Queue"] is Change.ALIKE
+    assert found["messages: round trip, Queue"] is NumberChange.ALIKE
 
 
 def test_what_is_noisy_is_undecided() -> None:
     found = changes(messages(1, 1, spread=0.2, rounds=6), messages(1.1, 2, spread=0.2, rounds=6))
-    assert found["messages: round trip, Queue"] is Change.UNDECIDED
+    assert found["messages: round trip, Queue"] is NumberChange.UNDECIDED
 
 
 def test_a_machine_that_was_slower_just_then_is_no_regression() -> None:
     found = changes(messages(1, 1), messages(1, 2, speed=0.6))
-    assert Change.REGRESSION not in found.values()
+    assert NumberChange.REGRESSION not in found.values()
 
 
 def test_slower_on_a_machine_that_was_quicker_just_then_is_not_hidden_as_alike_nor_called_sure() -> None:
@@ -84,7 +84,7 @@ def test_slower_on_a_machine_that_was_quicker_just_then_is_not_hidden_as_alike_n
     trip = next(one for one in found.pairs if one.name == "messages: round trip, Queue")
     assert trip.at_speed
     assert trip.at_speed.value == pytest.approx(1.3, rel=0.02)
-    assert trip.change is not Change.REGRESSION
+    assert trip.change is not NumberChange.REGRESSION
 
 
 def got(session: Session, cpus: float) -> Session:
@@ -95,24 +95,24 @@ def got(session: Session, cpus: float) -> Session:
     return dataclasses.replace(session, results=(dataclasses.replace(result, records=(*others, end)),))
 
 
-@pytest.mark.parametrize(("cpus", "change"), [(1.9, Change.REGRESSION), (1.7, Change.UNDECIDED)])
-def test_where_the_machine_was_short_nothing_is_decided(cpus: float, change: Change) -> None:
+@pytest.mark.parametrize(("cpus", "change"), [(1.9, NumberChange.REGRESSION), (1.7, NumberChange.UNDECIDED)])
+def test_where_the_machine_was_short_nothing_is_decided(cpus: float, change: NumberChange) -> None:
     found = comparison.compare(got(messages(1, 1), 1.95), got(messages(1.1, 2), cpus))
     assert {one.change for one in found.pairs if "round trip" in one.name} == {change}
-    assert len(found.short) == (change is Change.UNDECIDED)
+    assert len(found.short) == (change is NumberChange.UNDECIDED)
 
 
 def test_a_number_of_which_nobody_knows_the_better_way_is_only_changed() -> None:
     base, new = messages(1, 1), messages(1, 2)
     wider = [dataclasses.replace(one, value=9.0, low=8.9, high=9.1) for one in new.judgements]
     found = comparison.compare(base, dataclasses.replace(new, judgements=tuple(wider)))
-    assert {one.change for one in found.pairs if one.name.startswith("messages.")} == {Change.CHANGED}
+    assert {one.change for one in found.pairs if one.name.startswith("messages.")} == {NumberChange.CHANGED}
     assert not found.regressed
 
 
 @pytest.mark.parametrize(("name", "way"), [("gil.no-speedup", -1), ("cliff: speed-up, SHA-256 of 512 bytes", -1)])
 def test_less_speed_up_is_worse(name: str, way: int) -> None:
-    assert comparison.worse(name, "") == way
+    assert comparison.is_worse(name, "") == way
 
 
 def test_more_numbers_make_each_interval_wider() -> None:
@@ -132,7 +132,7 @@ def numbers(widths: list[float], worse: float = 1.0) -> list[comparison.Number]:
     ]
 
 
-def judged(widths: list[float], worse: float) -> list[Change]:
+def judged(widths: list[float], worse: float) -> list[NumberChange]:
     def at(confidence: float, both: tuple[comparison.Number, comparison.Number]) -> comparison.Pair:
         return comparison.pair("2", *both, comparison.TOLERANCE, confidence)
 
@@ -142,9 +142,9 @@ def judged(widths: list[float], worse: float) -> list[Change]:
 
 def test_what_has_changed_leaves_the_chance_of_a_false_alarm_to_the_others() -> None:
     doubtful, sure = 0.022, 0.001
-    assert judged([doubtful] + [0.2] * 29, 1.1) == [Change.UNDECIDED] * 30, "among thirty that are not decided"
-    assert judged([doubtful] + [sure] * 29, 1.1) == [Change.REGRESSION] * 30, "the last one, behind 29 that are"
-    assert judged([doubtful] + [sure] * 29, 1.0)[1:] == [Change.ALIKE] * 29, "what is alike makes no room"
+    assert judged([doubtful] + [0.2] * 29, 1.1) == [NumberChange.UNDECIDED] * 30, "among thirty that are not decided"
+    assert judged([doubtful] + [sure] * 29, 1.1) == [NumberChange.REGRESSION] * 30, "the last one, behind 29 that are"
+    assert judged([doubtful] + [sure] * 29, 1.0)[1:] == [NumberChange.ALIKE] * 29, "what is alike makes no room"
 
 
 def test_a_number_of_a_cell_that_was_short_costs_the_others_nothing() -> None:
@@ -218,13 +218,13 @@ def test_a_cell_of_a_named_build_is_paired_with_one_of_the_same_build_that_nobod
     ],
 )
 def test_unlike_builds_are_named(base: dict[str, Any], new: dict[str, Any], what: list[str]) -> None:
-    found = likeness.between(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
+    found = differences.session_differences(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
     assert [one.what for one in found] == what
 
 
 def test_an_image_that_was_made_anew_is_told_of_each_build_by_its_digest() -> None:
     both = {"3.13": PYTHON, "3.14": NEWER}
-    found = likeness.between(
+    found = differences.session_differences(
         scripts.on_builds(both, (2,)), scripts.on_builds(both, (2,), images={"3.14": "sha256:other"})
     )
     assert [str(one) for one in found] == ["image of 3.14: sha256:of-3.14, not sha256:other"]
@@ -258,13 +258,13 @@ def change(session: Session, **changes: Any) -> Session:
 )
 def test_what_makes_sessions_unlike_is_named(edit: Callable[[Session], Session], what: list[str]) -> None:
     base = scripts.every_kind()["expected"]
-    assert [one.what for one in likeness.between(base, edit(base))] == what
+    assert [one.what for one in differences.session_differences(base, edit(base))] == what
 
 
 def test_what_an_older_session_does_not_know_is_no_difference() -> None:
     base = scripts.every_kind()["expected"]
     newer = change(base, details={**base.machine.details, "host": {"microcode": ["0x1"]}})
-    assert likeness.between(base, newer) == ()
+    assert differences.session_differences(base, newer) == ()
 
 
 def test_of_few_values_the_corrected_interval_is_as_wide_as_students_tables_say() -> None:

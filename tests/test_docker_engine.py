@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import verdicts
 from lab.cell.claims.claim import disturbances
 from lab.cell.cpus import cpulist
 from lab.cell.experiments import load
@@ -16,10 +15,11 @@ from lab.containers import CELL_LABEL, SESSION_LABEL, client_for_this_environmen
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import Interrupted
+from lab.judging import verdicts
+from lab.judging.records import Reader
 from lab.model.cell import Cell, Job, Status
 from lab.model.machine import Machine
 from lab.model.session import Verdict
-from lab.records import Reader
 from tests import cells
 from tests.conftest import labelled
 

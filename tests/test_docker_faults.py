@@ -421,15 +421,15 @@ def test_a_worker_that_ends_badly_costs_its_cell_and_no_other(lab: Lab, api: Eng
 def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
     lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch, attached: int | None
 ) -> None:
-    from lab import asked
+    from lab.planning import jobs
 
-    usual = asked.job_of
+    usual = jobs.job_of
 
     def impatient(*given: Any) -> Job:
         found = usual(*given)
         return replace(found, cell_deadline=0.3) if found.cell.id == "cpu1" else found
 
-    monkeypatch.setattr(asked, "job_of", impatient)
+    monkeypatch.setattr(jobs, "job_of", impatient)
     api.cells["cpu1"] = Play(stdout=WHOLE[:700], attached_bytes=attached, seconds=60)
     code, _, _ = run(lab)
     assert code == 3

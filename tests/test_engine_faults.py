@@ -19,8 +19,8 @@ from lab.containers import SESSION_LABEL, client_for_this_environment
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import CellError
+from lab.judging.records import Reader
 from lab.model.cell import Cell, CellResult, Status
-from lab.records import Reader
 from tests import cells
 from tests.terminal import Lab
 

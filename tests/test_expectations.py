@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab import expectations, verdicts
 from lab.cell import experiments
 from lab.cell.claims.claim import CONFIRMED, REFUTED, UNTESTABLE, Claim, Facts, holds
+from lab.judging import expectations, verdicts
 from lab.model.session import Verdict
 from tests import scripts
 from tests.terminal import Lab
@@ -15,7 +15,7 @@ CLAIMS = {claim.id: claim for name in experiments.names() for claim in experimen
 
 
 def found(name: str) -> dict[str, tuple[str, ...]]:
-    return {one.builds: one.verdicts for one in expectations.of(CLAIMS[name])}
+    return {one.builds: one.verdicts for one in expectations.expectations_of(CLAIMS[name])}
 
 
 def claim(expected: dict[bool, str], least_cpus: int = 1) -> Claim:
@@ -33,7 +33,7 @@ def test_builds_that_agree_share_a_row() -> None:
 
 def test_what_no_cell_can_tell_is_untestable_whatever_is_expected_elsewhere() -> None:
     parallel = claim({True: CONFIRMED, False: REFUTED}, least_cpus=2)
-    assert [one.verdicts for one in expectations.of(parallel)] == [
+    assert [one.verdicts for one in expectations.expectations_of(parallel)] == [
         (UNTESTABLE, CONFIRMED, CONFIRMED, UNTESTABLE),
         (UNTESTABLE, REFUTED, REFUTED, UNTESTABLE),
     ]
@@ -52,7 +52,7 @@ def test_the_page_expects_what_a_session_does(size: int, gil: bool) -> None:
 
 def test_nothing_expected_is_not_known() -> None:
     silent = Claim("x.y", "it is so", holds("it", "yes", "no"), lambda facts: None)
-    assert {one.verdicts for one in expectations.of(silent)} == {(expectations.UNKNOWN,) * 4}
+    assert {one.verdicts for one in expectations.expectations_of(silent)} == {(expectations.UNKNOWN,) * 4}
 
 
 def test_the_host_is_larger_than_every_limit() -> None:

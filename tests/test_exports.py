@@ -19,12 +19,13 @@ from xml.etree import ElementTree
 import pytest
 import xmlschema
 
-from lab import archive, cores, reports
+from lab import archive, reports
 from lab.cell.claims.estimates import median
+from lab.judging import speedups
 from lab.model.cell import Record
 from lab.model.session import Session, Verdict
-from lab.reports.csv import COLUMNS
-from lab.reports.summary import LONGEST_LIST, MOST_BYTES, escaped
+from lab.reports.formats.csv import COLUMNS
+from lab.reports.formats.summary import LONGEST_LIST, MOST_BYTES, escaped
 from tests import scripts
 from tests.terminal import Lab
 
@@ -57,7 +58,7 @@ SESSIONS = {
 every_session = pytest.mark.parametrize("name", SESSIONS)
 
 
-@pytest.mark.parametrize("form", reports.formats())
+@pytest.mark.parametrize("form", reports.format_names())
 @pytest.mark.parametrize("name", [name for name in SESSIONS if name.startswith("hostile")])
 def test_every_format_renders_a_session_with_hostile_texts(form: str, name: str) -> None:
     assert reports.render(SESSIONS[name], form).endswith("\n")
@@ -400,5 +401,5 @@ class TestPyperf:
 @pytest.mark.parametrize(("gil", "seconds"), [(True, 0.05), (False, 0.005)])
 def test_threads_that_need_no_gil_had_shorter_blocks(gil: bool, seconds: float) -> None:
     cell = scripts.ran(2, {"gil": scripts.gil(2)}, python=scripts.python(gil=gil))
-    (threads,) = [one for one in cores.timings(cell) if one.arm == "threads"]
+    (threads,) = [one for one in speedups.timings(cell) if one.arm == "threads"]
     assert threads.loops * median(threads.values) == pytest.approx(seconds, rel=0.05)

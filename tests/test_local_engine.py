@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import asked, engines
+from lab import engines
 from lab.engines import local as local_engine
 from lab.engines.local import Local
 from lab.errors import CellError, ImageError, Interrupted
+from lab.judging.records import Reader
 from lab.model.cell import Cell, Job, Status
-from lab.records import Reader
+from lab.planning import jobs
 from tests import cells
 
 #: Experiments that go wrong: name -> the body of ``run(recorder)``.
@@ -191,7 +192,7 @@ def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: 
 
 def test_a_cell_has_time_for_every_experiment_however_long_each_takes() -> None:
     names = ("gil", "switching", "convoy", "cliff")
-    found = asked.job_of("s", Cell(id="cpu1", label="1", size=1, cpus=(0,)), names, 60.0, 0.01)
+    found = jobs.job_of("s", Cell(id="cpu1", label="1", size=1, cpus=(0,)), names, 60.0, 0.01)
     assert found.cell_deadline > len(names) * found.experiment_deadline > len(names) * found.seconds
     assert found.experiment_deadline < found.longest_silence < found.cell_deadline
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hypothesis import given
 
-from lab import machine_map
 from lab.model.topology import Topology
+from lab.reports.tables import machine_map
 from tests.machines import cores, machine, simulated, topology_of
 from tests.test_placement import topologies
 from tests.test_topology import PHONE, UNITS

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import archive, cores, merging, reports, summary
+from lab import archive, merging, reports
 from lab.errors import UsageError
+from lab.judging import speedups
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
+from lab.reports import tables
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_archive import stored
@@ -31,7 +33,7 @@ def test_limits_of_one_build_stand_beside_each_other_as_in_one_run() -> None:
     joined = merging.join([one(1), one(2)])
     assert [result.cell.label for result in joined.results] == ["1", "4", "2"]
     assert len(joined.judgements) == 3 * 7
-    (claims,) = [table for table in summary.tables(joined) if table.title == "Claims"]
+    (claims,) = [table for table in tables.all_tables(joined) if table.title == "Claims"]
     assert claims.head == ("claim", "1 CPU", "4 CPUs", "2 CPUs")
 
 
@@ -98,7 +100,7 @@ def test_each_machine_has_a_speed_up_model_of_its_own() -> None:
         ran = scripts.ran(2, {"gil": scripts.gil(2, threads=threads)})
         machine = dataclasses.replace(scripts.TWO_CPUS, host_cpus=tuple(range(2 * number)))
         found.append(dataclasses.replace(scripts.session(ran, experiments=("gil",), machine=machine), id=str(number)))
-    models = [one for one in cores.scaling(merging.join(found).results) if one.arm == "threads"]
+    models = [one for one in speedups.scaling(merging.join(found).results) if one.arm == "threads"]
     assert [one.machine for one in models] == ["machine 1", "machine 2"]
     assert [round(one.fit.serial.value) for one in models] == [1, 0]
 
@@ -119,7 +121,7 @@ def test_sessions_of_two_versions_of_the_lab_are_refused() -> None:
         merging.join([one(1), dataclasses.replace(one(2), lab_version="0.0.1")])
 
 
-@pytest.mark.parametrize("form", reports.formats())
+@pytest.mark.parametrize("form", reports.format_names())
 def test_what_was_joined_can_be_shown_in_every_format(form: str) -> None:
     assert "3.14" in reports.render(merging.join([one(2), one(2, (3, 14, 0), gil=False)]), form) or form in (
         "transcript",

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from lab import charts, reports
-from lab.charts import drawing, handovers
+from lab import reports
 from lab.model.cell import Cell, CellResult
+from lab.reports import charts
+from lab.reports.charts import drawing, handovers
 from lab.text import names
 from tests import scripts
 

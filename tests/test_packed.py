@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from lab import packed, packing, runner, sentinel
+from lab import packed, runner
 from lab.cell.experiments._internal import companion as _companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import UsageError
+from lab.judging import interference
 from lab.model import topology
 from lab.model.cell import Cell, CellResult, Job, Outcome, Status
+from lab.planning import packing
 from lab.store import SessionFolder
 from tests import cells, scripts
 
@@ -28,13 +30,13 @@ CPUS = 8
 
 @pytest.mark.parametrize(("text", "most"), [("auto", None), ("1", 1), ("16", 16)])
 def test_jobs_are_a_number_or_auto(text: str, most: int | None) -> None:
-    assert packing.parse(text) == most
+    assert packing.parse_jobs(text) == most
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5", "100000"])
 def test_jobs_that_cannot_be_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--jobs"):
-        packing.parse(text)
+        packing.parse_jobs(text)
 
 
 def job(name: str, size: int, **changes: Any) -> Job:
@@ -90,7 +92,7 @@ def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
 def test_cells_are_packed_only_where_the_sentinel_shows_no_bias(
     results: tuple[CellResult, CellResult], allowed: bool, words: str
 ) -> None:
-    found = sentinel.judge(*results)
+    found = interference.judge(*results)
     assert (found.allowed, words in found.reason) == (allowed, True), found.reason
 
 
@@ -100,13 +102,13 @@ def test_rounds_beyond_the_companions_time_do_not_count() -> None:
         one._replace(data={**one.data, "value": 10.1}) if one.data.get("name") == "busy until" else one
         for one in companion.records
     )
-    assert "too few" in sentinel.judge(sentinels, replace(companion, records=records)).reason
+    assert "too few" in interference.judge(sentinels, replace(companion, records=records)).reason
 
 
 def test_a_sentinel_that_could_not_be_measured_packs_nothing() -> None:
     sentinels, companion = pair(1.0)
     broken = replace(sentinels, status=Status.ERROR, reason="it was killed")
-    found = sentinel.judge(broken, companion)
+    found = interference.judge(broken, companion)
     assert not found.allowed
     assert "it was killed" in found.reason
 
@@ -253,7 +255,9 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
 
 
 def test_a_block_of_the_sentinel_that_came_in_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentinel, "run_delay", lambda: 0.0)  # beside busy neighbours every block may have had to wait
+    monkeypatch.setattr(
+        interference, "run_delay", lambda: 0.0
+    )  # beside busy neighbours every block may have had to wait
     first = int(time.monotonic() / sentinel_experiment.PHASE_SECONDS) + 1
     blocks = [sentinel_experiment._block(first + number) for number in range(50)]
     assert any(block["disturbed"] is None and block["rate"] > 0 for block in blocks), blocks

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.model.topology import Topology
-from lab.packing import Packer, Request, Run, lower_bound, makespan, schedule
+from lab.planning.packing import Packer, Request, Run, lower_bound, makespan, schedule
 from tests.machines import simulated, topology_of
 from tests.test_placement import topologies
 from tests.test_topology import HYBRID

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from lab import machine_map, reports
+from lab import reports
 from lab.model.session import Session
-from lab.reports import html
+from lab.reports.formats import html
+from lab.reports.tables import machine_map
 from tests import scripts
 from tests.machines import simulated
 

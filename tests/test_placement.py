@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import placement
 from lab.cell.cpus import cpulist
 from lab.model.topology import CoreKind, Cpu, Topology
+from lab.planning import placement
 from tests.machines import Machine, cores, machine, simulated, topology_of
 from tests.test_topology import HYBRID, PHONE, UNITS
 

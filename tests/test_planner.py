@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import planner
 from lab.errors import UsageError
+from lab.planning import cells as planner
 from lab.text import names
 from tests.machines import simulated
 

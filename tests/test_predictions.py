@@ -19,12 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import planner, predictions, reports, summary
+from lab import reports
 from lab.cell.claims.estimates import Estimate
 from lab.errors import UsageError
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
-from lab.predictions import Predictable, Prediction
+from lab.planning import cells as planner
+from lab.reports import tables
+from lab.reports.tables import predictions as prediction_table
+from lab.teaching import predictions
+from lab.teaching.predictions import Predictable, Prediction
 from tests import scripts
 from tests.terminal import Lab
 
@@ -71,13 +75,13 @@ def test_what_is_no_number_is_told_what_one_looks_like(text: str, whole: bool) -
 )
 def test_a_prediction_is_right_or_off_by_so_much(value: float, whole: bool, found: Estimate, words: str) -> None:
     one = Prediction(of="x.y", what="x", cell="cpu2", value=value, whole=whole)
-    assert predictions.judged(one, found) == words
+    assert prediction_table.judged(one, found) == words
 
 
 @given(share=st.floats(0, 1), low=st.floats(0.01, 100), width=st.floats(0, 10))
 def test_a_prediction_inside_the_interval_is_never_off(share: float, low: float, width: float) -> None:
     one = Prediction(of="x.y", what="x", cell="cpu2", value=low + share * width)
-    assert predictions.judged(one, Estimate(low, low, low + width, 9)) == "right"
+    assert prediction_table.judged(one, Estimate(low, low, low + width, 9)) == "right"
 
 
 def predicted(*made: Prediction) -> Session:
@@ -98,7 +102,7 @@ MADE = (
 
 
 def test_predictions_stand_beside_what_was_measured() -> None:
-    rows = predictions.rows(predicted(*MADE))
+    rows = prediction_table.rows(predicted(*MADE))
     assert [(one.cell, texts[0], texts[1], texts[3]) for one, texts in rows] == [
         ("cpu1", "2", "1", "off by 1"),
         ("cpu2", "2", "2", "right"),
@@ -114,7 +118,7 @@ def test_reports_show_predictions_only_where_there_are_any(form: str) -> None:
 
 
 def test_numbers_stand_in_the_order_in_which_they_were_asked_for() -> None:
-    (table,) = [one for one in summary.tables(predicted(*MADE)) if one.title == "Prediction beside measurement"]
+    (table,) = [one for one in tables.all_tables(predicted(*MADE)) if one.title == "Prediction beside measurement"]
     assert [row[:2] for row in table.rows] == [
         ("Pool(): workers", "1"),
         ("", "2"),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import cores, primers
 from lab.cell import experiments
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Facts
+from lab.judging import speedups
 from lab.model import build
-from lab.primers import Primer
+from lab.teaching import primers
+from lab.teaching.primers import Primer
 from tests.terminal import Lab
 
 every_experiment = pytest.mark.parametrize("name", experiments.names())
@@ -19,7 +20,7 @@ every_experiment = pytest.mark.parametrize("name", experiments.names())
 
 def primer(name: str) -> Primer:
     found = primers.load(name)
-    assert found, f"lab/primers/{name}.toml is missing"
+    assert found, f"lab/teaching/primers/{name}.toml is missing"
     return found
 
 
@@ -52,7 +53,7 @@ def test_what_can_be_predicted_is_measured_by_that_experiment(name: str) -> None
         assert len(one.what) <= 20  # a column of a table of 80
         if kind == "cores":
             assert name == "gil"
-            assert arm in cores.SHOWN
+            assert arm in speedups.ARMS
         else:
             assert one.least_cpus >= claims[one.of].least_cpus
 
@@ -86,7 +87,7 @@ def test_an_experiment_without_a_primer_is_none() -> None:
 )
 def test_a_primer_has_all_its_parts_and_no_others(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        primers.parse(text)
+        primers.parse_primer(text)
 
 
 @every_experiment

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from lab import proofs
 from lab.cell.cpus import topology
 from lab.cell.worker import proof
+from lab.judging import proofs
 from lab.model.cell import Cell, CellResult, Outcome
 from tests import cells, scripts
 from tests.kernel_trees import quotas, tree, v2

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import planner, proofs, quotas, runner
 from lab.engines import docker, make
 from lab.errors import UsageError
+from lab.judging import proofs, status
+from lab.judging.records import Reader, read_records
 from lab.model.cell import Cell, CellResult, Outcome, Status
-from lab.records import Reader, read
+from lab.planning import cells as planner
+from lab.planning import quotas
 from lab.text import names
 from tests import cells, scripts
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_quotas_are_numbers_of_cpus(text: str, found: tuple[float | None, ...]) -> None:
-    assert quotas.parse(text) == found
+    assert quotas.parse_quotas(text) == found
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_quotas_are_numbers_of_cpus(text: str, found: tuple[float | None, ...]) 
 )
 def test_a_quota_that_cannot_be_is_refused_with_the_next_step(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=re.escape(complaint)) as caught:
-        quotas.parse(text)
+        quotas.parse_quotas(text)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
 
@@ -105,14 +107,14 @@ def ran(asked: float | None, said: float | None, seen: tuple[float, ...]) -> Cel
     level = {"quota_us": 0, "period_us": 100000, "throttled_periods": 0, "throttled_seconds": 0.0, "folder": "/"}
     proof = {**scripts.proof((0, 1)), "quotas": [{**level, "quota_cpus": one} for one in seen]}
     reader = Reader()
-    reader.records = read(scripts.stream("cell", (0, 1))).records
+    reader.records = read_records(scripts.stream("cell", (0, 1))).records
     start, end = reader.records[0], reader.records[-1]
     reader.records = [
         start._replace(data={**start.data, "proof": proof}),
         end._replace(data={**end.data, "proof": proof}),
     ]
     cell = replace(TWO, id="cell", quota_cpus=asked)
-    return runner.conclude(cell, reader, Outcome(exit_code=0, outside={"cpuset": "0-1", "quota_cpus": said}))
+    return status.conclude(cell, reader, Outcome(exit_code=0, outside={"cpuset": "0-1", "quota_cpus": said}))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from lab.cell.worker.record_writer import LONGEST_RECORD
+from lab.judging.records import Reader, read_records
 from lab.model.cell import Record
-from lab.records import Reader, read
 from tests import scripts
 
 WHOLE = scripts.stream("cpu2", (0, 1), {"pipe": scripts.pipe(), "pool": scripts.pool(2)})
@@ -26,7 +26,7 @@ def record(**changes: Any) -> bytes:
 
 
 def test_a_whole_stream_has_all_its_records_and_no_fault() -> None:
-    found = read(WHOLE)
+    found = read_records(WHOLE)
     assert found.faults == []
     assert [one.seq for one in found.records] == list(range(len(LINES)))
     assert found.records[0].kind == "start"
@@ -35,7 +35,7 @@ def test_a_whole_stream_has_all_its_records_and_no_fault() -> None:
 
 def test_of_what_the_records_have_in_common_there_is_one_copy() -> None:
     said = [*scripts.pool(2), scripts.tell("task 0 begins", 0.1, thread="MainThread")]
-    found = read(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
+    found = read_records(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
     assert len({id(one.cell) for one in found}) == len({id(one.session) for one in found}) == 1
     for name in ("experiment", "name", "thread"):
         held = [one.data[name] for one in found if name in one.data]
@@ -51,53 +51,53 @@ def test_the_pieces_in_which_a_stream_comes_make_no_difference(cuts: list[int]) 
         completed += reader.feed(WHOLE[start:stop])
     reader.finish()
     assert reader.faults == []
-    assert completed == reader.records == read(WHOLE).records
+    assert completed == reader.records == read_records(WHOLE).records
 
 
 @given(st.integers(0, len(LINES) - 1))
 def test_a_line_that_is_missing_is_noticed(number: int) -> None:
-    assert read(b"".join(LINES[:number] + LINES[number + 1 :])).faults
+    assert read_records(b"".join(LINES[:number] + LINES[number + 1 :])).faults
 
 
 @given(st.integers(0, len(LINES) - 1))
 def test_a_line_that_came_twice_is_noticed(number: int) -> None:
-    assert read(b"".join(LINES[: number + 1] + LINES[number:])).faults
+    assert read_records(b"".join(LINES[: number + 1] + LINES[number:])).faults
 
 
 @given(st.permutations(LINES))
 def test_lines_out_of_order_are_noticed(lines: list[bytes]) -> None:
     assume(lines != LINES)
-    assert read(b"".join(lines)).faults
+    assert read_records(b"".join(lines)).faults
 
 
 @given(st.integers(0, len(WHOLE) - len(LINES[-1]) - 1), st.integers(1, 255))
 def test_an_altered_byte_before_the_end_record_is_noticed(place: int, change: int) -> None:
     altered = bytearray(WHOLE)
     altered[place] ^= change
-    assert read(bytes(altered)).faults
+    assert read_records(bytes(altered)).faults
 
 
 @pytest.mark.parametrize(("field", "value"), [("records", 1), ("sha256", "0" * 64)])
 def test_a_count_or_a_hash_that_is_wrong_is_noticed(field: str, value: object) -> None:
     end = json.loads(LINES[-1])
     end["data"][field] = value
-    found = read(b"".join(LINES[:-1]) + json.dumps(end).encode() + b"\n")
+    found = read_records(b"".join(LINES[:-1]) + json.dumps(end).encode() + b"\n")
     assert found.faults == ["the count or the hash in the end record does not match what came"]
 
 
 @given(st.integers(0, len(WHOLE) - 1))
 def test_a_stream_that_is_cut_off_is_noticed_and_what_came_is_kept(length: int) -> None:
-    found = read(WHOLE[:length])
+    found = read_records(WHOLE[:length])
     assert found.faults
-    assert found.records == read(WHOLE).records[: WHOLE[:length].count(b"\n")]
+    assert found.records == read_records(WHOLE).records[: WHOLE[:length].count(b"\n")]
 
 
 @given(st.integers(0, len(LINES)), st.binary(min_size=1, max_size=50))
 def test_a_line_that_does_not_belong_is_noticed_and_the_others_are_kept(number: int, line: bytes) -> None:
     assume(b"\n" not in line)
-    found = read(b"".join([*LINES[:number], line + b"\n", *LINES[number:]]))
+    found = read_records(b"".join([*LINES[:number], line + b"\n", *LINES[number:]]))
     assert found.faults
-    assert found.records == read(WHOLE).records
+    assert found.records == read_records(WHOLE).records
 
 
 @given(st.binary(max_size=2000))
@@ -126,7 +126,7 @@ JSON = st.recursive(
 def test_a_record_with_a_field_of_the_wrong_kind_is_no_record_and_makes_nothing_raise(
     field: str, value: object
 ) -> None:
-    found = read(record(**{field: value}))
+    found = read_records(record(**{field: value}))
     assert len(found.records) <= 1
     assert found.faults
     for one in found.records:
@@ -152,13 +152,13 @@ def test_a_record_with_a_field_of_the_wrong_kind_is_no_record_and_makes_nothing_
     ],
 )
 def test_a_record_that_lacks_what_its_kind_must_say_is_no_record(kind: str, data: dict[str, Any]) -> None:
-    found = read(record(kind=kind, data=data))
+    found = read_records(record(kind=kind, data=data))
     assert found.records == []
     assert any("not a record" in fault for fault in found.faults)
 
 
 def test_a_record_of_another_schema_is_named() -> None:
-    assert "a record of another schema" in read(record(schema=2)).faults
+    assert "a record of another schema" in read_records(record(schema=2)).faults
 
 
 def test_a_megabyte_without_a_newline_is_one_fault_and_costs_no_memory() -> None:
@@ -176,30 +176,30 @@ def test_a_megabyte_without_a_newline_is_one_fault_and_costs_no_memory() -> None
 
 def test_an_overlong_line_that_comes_in_one_piece_is_a_fault_too() -> None:
     padded = record(data={"experiment": "pipe", "padding": "x" * LONGEST_RECORD})
-    assert f"a line longer than {LONGEST_RECORD} bytes" in read(padded).faults
+    assert f"a line longer than {LONGEST_RECORD} bytes" in read_records(padded).faults
 
 
 def test_invalid_utf8_is_shown_readably() -> None:
-    found = read(b"\xff\xfe broken\n" + WHOLE)
+    found = read_records(b"\xff\xfe broken\n" + WHOLE)
     assert found.faults == ["a line that is not a record: '\\\\xff\\\\xfe broken'"]
     assert len(found.records) == len(LINES)
 
 
 def test_no_record_at_all_is_said_so() -> None:
-    assert read(b"").faults == ["no record came"]
+    assert read_records(b"").faults == ["no record came"]
 
 
 def test_a_worker_that_refuses_is_heard_and_is_not_a_torn_stream() -> None:
-    found = read(b'{"kind": "refused", "reason": "Python 3.6"}\n')
+    found = read_records(b'{"kind": "refused", "reason": "Python 3.6"}\n')
     assert found.refusal == "Python 3.6"
     assert found.faults == []
 
 
 def test_a_fault_that_repeats_is_told_once() -> None:
-    assert len(read(b"?\n" * 100).faults) == 2  # the line, and that no record came
+    assert len(read_records(b"?\n" * 100).faults) == 2  # the line, and that no record came
 
 
 def test_faults_of_a_thousand_kinds_are_told_in_a_few_lines() -> None:
-    found = read(b"".join(b"noise %d\n" % number for number in range(1000)) + WHOLE)
+    found = read_records(b"".join(b"noise %d\n" % number for number in range(1000)) + WHOLE)
     assert len(found.faults) <= 10
     assert len(found.records) == len(LINES)

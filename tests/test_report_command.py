@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import store
-from lab.charts import needs
+from lab.reports.charts import needs
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_archive import stored

@@ -7,14 +7,17 @@ import dataclasses
 import pytest
 import tabulate
 
-from lab import claim_tables, proofs, reports, summary
+from lab import reports
+from lab.judging import proofs
 from lab.model.cell import CellResult, Status
+from lab.reports import tables as summary
+from lab.reports.tables import claims as claim_tables
 from tests import scripts
 
 SESSIONS = scripts.every_kind()
 
 
-@pytest.mark.parametrize("form", reports.formats())
+@pytest.mark.parametrize("form", reports.format_names())
 @pytest.mark.parametrize("name", SESSIONS)
 def test_every_format_renders_every_session(form: str, name: str) -> None:
     text = reports.render(SESSIONS[name], form)
@@ -42,10 +45,10 @@ def test_a_long_title_of_an_experiment_stays_within_80_columns() -> None:
 def test_a_report_is_the_same_whichever_was_rendered_before(monkeypatch: pytest.MonkeyPatch) -> None:
     session = SESSIONS["local"]
     alone = {}
-    for form in reports.formats():
+    for form in reports.format_names():
         monkeypatch.setattr(tabulate, "MIN_PADDING", 2)  # as it is when nothing has been rendered yet
         alone[form] = reports.render(session, form)
-    assert {form: reports.render(session, form) for form in reversed(reports.formats())} == alone
+    assert {form: reports.render(session, form) for form in reversed(reports.format_names())} == alone
 
 
 def test_a_transcript_with_long_names_and_numbers_stays_within_80_columns() -> None:
@@ -58,7 +61,7 @@ def test_a_transcript_with_long_names_and_numbers_stays_within_80_columns() -> N
 
 def test_a_size_that_the_machine_lacks_stays_in_every_table_with_the_reason() -> None:
     session = SESSIONS["expected"]
-    tables = summary.tables(session)
+    tables = summary.all_tables(session)
     assert len(tables) == 5
     for table in tables:
         shown = [*table.head, *(row[0] for row in table.rows)]

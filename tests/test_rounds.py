@@ -7,11 +7,12 @@ import dataclasses
 
 import pytest
 
-from lab import cores, summary
 from lab.cell.experiments import gil
 from lab.cell.measuring import rounds as _rounds
 from lab.cell.measuring.crew_worker import Tally
 from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
+from lab.judging import speedups
+from lab.reports import tables
 from tests import cells, scripts
 
 CLEAN = Arm("one process", "count")
@@ -75,7 +76,7 @@ def test_of_several_kinds_of_cores_one_worker_alone_is_on_each_cpu_in_a_round(mo
 def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:
     said = scripts.gil(2)
     said[3][1]["values"]["threads"]["rate"] = 0.0
-    found = {one.arm: one.fit for one in cores.scaling([scripts.ran(2, {"gil": said})])}
+    found = {one.arm: one.fit for one in speedups.scaling([scripts.ran(2, {"gil": said})])}
     assert found["threads"].serial.value == pytest.approx(1.0, abs=0.05)
 
 
@@ -86,12 +87,12 @@ def test_each_build_has_a_speed_up_model_of_its_own() -> None:
         scripts.on_builds({label: python}, (2,), {"gil": scripts.gil(2, threads=threads[label])})
         for label, python in pythons.items()
     )
-    found = {(one.build, one.arm): one.fit for one in cores.scaling([*locked.results, *free.results])}
+    found = {(one.build, one.arm): one.fit for one in speedups.scaling([*locked.results, *free.results])}
     assert [one.points for one in found.values()] == [1, 1, 1, 1]
     assert found["3.13", "threads"].serial.value == pytest.approx(1.0, abs=0.05)
     assert found["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
     both = dataclasses.replace(locked, results=(*locked.results, *free.results))
-    (table,) = [table for table in summary.tables(both) if table.title.startswith("Cores")]
+    (table,) = [table for table in tables.all_tables(both) if table.title.startswith("Cores")]
     assert [note.partition(": ")[0] for note in table.notes if note.startswith("Amdahl")] == [
         "Amdahl, 3.13, threads",
         "Amdahl, 3.13, processes",

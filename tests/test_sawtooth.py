@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lab import verdicts
 from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Evidence, Facts, Finding, Round
 from lab.cell.experiments import load
 from lab.cell.experiments.sawtooth import (
@@ -29,6 +28,7 @@ from lab.cell.experiments.sawtooth import (
 from lab.cell.measuring.cell_limit import CellLimit
 from lab.containers import client_for_this_environment
 from lab.engines.docker import Docker
+from lab.judging import verdicts
 from lab.model.cell import Cell, CellResult
 from lab.model.session import Judgement, Verdict
 from tests import cells

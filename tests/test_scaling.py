@@ -8,16 +8,16 @@ from statistics import fmean, stdev
 
 import pytest
 
-from lab import scaling
 from lab.cell.claims.estimates import median, quantile
-from lab.scaling import Point, fit
+from lab.judging import scaling
+from lab.judging.scaling import ScalingPoint, fit
 
 
-def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: float = 0.01) -> tuple[Point, ...]:
+def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: float = 0.01) -> tuple[ScalingPoint, ...]:
     """Twenty rounds on each of these numbers of CPUs, of work with this serial share and coherency."""
     wobble = random.Random(7)
     return tuple(
-        Point(
+        ScalingPoint(
             cpus=size,
             speed_ups=tuple(
                 size / (1 + serial * (size - 1) + coherency * size * (size - 1)) * wobble.gauss(1, noise)
@@ -61,7 +61,7 @@ def test_many_points_over_many_cpus_tell_contention_from_coherency() -> None:
     ],
 )
 def test_the_richer_model_needs_six_points_and_either_sixteen_cpus_or_narrow_intervals(
-    given: tuple[Point, ...], model: str
+    given: tuple[ScalingPoint, ...], model: str
 ) -> None:
     assert fit(given).model == model
 
@@ -71,7 +71,7 @@ def test_the_interval_covers_what_made_the_points() -> None:
     for seed in range(40):
         wobble = random.Random(seed)
         speed_ups = tuple(2 / 1.1 * wobble.gauss(1, 0.03) for _ in range(30))
-        found = fit((Point(cpus=2, speed_ups=speed_ups),))
+        found = fit((ScalingPoint(cpus=2, speed_ups=speed_ups),))
         hits += found.serial.low <= 0.1 <= found.serial.high
     assert hits >= 36
 
@@ -93,7 +93,7 @@ def test_the_middle_ones_of_rounds_are_drawn_as_often_as_resampling_would(count:
 
 def test_a_hundred_thousand_rounds_take_no_second() -> None:
     wobble = random.Random(7)
-    point = Point(cpus=2, speed_ups=tuple(wobble.gauss(1.9, 0.05) for _ in range(100_000)))
+    point = ScalingPoint(cpus=2, speed_ups=tuple(wobble.gauss(1.9, 0.05) for _ in range(100_000)))
     began = time.process_time()
     assert fit((point,)).serial.value == pytest.approx(2 / 1.9 - 1, rel=0.05)
     assert time.process_time() - began < 1
@@ -103,11 +103,11 @@ def test_a_hundred_thousand_rounds_take_no_second() -> None:
     "given",
     [
         pytest.param((), id="no points"),
-        pytest.param((Point(cpus=1, speed_ups=(1.0,)),), id="one CPU"),
-        pytest.param((Point(cpus=2, speed_ups=()),), id="no rounds"),
-        pytest.param((Point(cpus=2, speed_ups=(1.9, 0.0)),), id="no speed"),
+        pytest.param((ScalingPoint(cpus=1, speed_ups=(1.0,)),), id="one CPU"),
+        pytest.param((ScalingPoint(cpus=2, speed_ups=()),), id="no rounds"),
+        pytest.param((ScalingPoint(cpus=2, speed_ups=(1.9, 0.0)),), id="no speed"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(given: tuple[Point, ...]) -> None:
+def test_what_cannot_be_fitted_is_refused(given: tuple[ScalingPoint, ...]) -> None:
     with pytest.raises(ValueError, match=r"no points|at least two CPUs"):
         fit(given)

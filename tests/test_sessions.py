@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab import sessions
+from lab.judging import exit_code
 from lab.model.cell import CellResult, Status
 from lab.model.fail_on import FailOn
 from lab.model.session import Verdict
@@ -37,8 +37,8 @@ UNAVAILABLE = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING
     ],
 )
 def test_the_exit_code_says_how_it_went(result: CellResult, lenient: int, strict: int) -> None:
-    assert sessions.exit_code(scripts.session(result), strict=False) == lenient
-    assert sessions.exit_code(scripts.session(result), strict=True) == strict
+    assert exit_code.exit_code(scripts.session(result), strict=False) == lenient
+    assert exit_code.exit_code(scripts.session(result), strict=True) == strict
 
 
 CONFIRMED = ran(scripts.pipe())
@@ -60,7 +60,7 @@ REFUTED_AS_EXPECTED = ran([*scripts.pool(2)], "pool")
 )
 def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tuple[int, ...]) -> None:
     found = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
-    assert tuple(sessions.exit_code(found, fail_on=one) for one in FailOn) == codes
+    assert tuple(exit_code.exit_code(found, fail_on=one) for one in FailOn) == codes
 
 
 @pytest.mark.parametrize("fail_on", [FailOn.SURPRISE, FailOn.REFUTED, FailOn.NEVER], ids=str)
@@ -68,24 +68,24 @@ def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tupl
 def test_a_noisy_machine_never_fails_a_build_by_itself(fail_on: FailOn, disturbed: str) -> None:
     found = scripts.session(ran(scripts.gil(2, disturbed=disturbed), "gil"), experiments=("gil",))
     assert {one.verdict for one in found.judgements} == {Verdict.INCONCLUSIVE, Verdict.CONFIRMED}
-    assert sessions.exit_code(found, fail_on=fail_on) == 0
+    assert exit_code.exit_code(found, fail_on=fail_on) == 0
 
 
 def test_strict_adds_to_what_else_is_a_failure() -> None:
     for result, name in ((ran(PARTLY), "pipe"), (REFUTED_AS_EXPECTED, "pool")):
         assert (
-            sessions.exit_code(scripts.session(result, experiments=(name,)), fail_on=FailOn.REFUTED, strict=True) == 1
+            exit_code.exit_code(scripts.session(result, experiments=(name,)), fail_on=FailOn.REFUTED, strict=True) == 1
         )
 
 
 def test_a_cell_that_failed_weighs_more_than_a_surprise() -> None:
     broken = CellResult(cell=TWO, status=Status.ERROR, reason="no container")
-    assert sessions.exit_code(scripts.session(ran(NO), broken), strict=False) == 3
+    assert exit_code.exit_code(scripts.session(ran(NO), broken), strict=False) == 3
 
 
 def test_an_interruption_weighs_most() -> None:
     broken = CellResult(cell=TWO, status=Status.ERROR, reason="no container")
-    assert sessions.exit_code(scripts.session(broken, interrupted=True), strict=False) == 130
+    assert exit_code.exit_code(scripts.session(broken, interrupted=True), strict=False) == 130
 
 
 def test_a_session_judges_every_claim_of_its_experiments_in_every_cell() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lab import verdicts
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
 from lab.cell.experiments import load
+from lab.judging import verdicts
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.session import Verdict
 from tests import scripts

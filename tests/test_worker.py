@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import pytest
 
-from lab import engines, proofs
+from lab import engines
 from lab.cell_code import cell_code
 from lab.engines import command
+from lab.judging import proofs
+from lab.judging.records import read_records
 from lab.model.cell import Cell
-from lab.records import read
 from tests import cells
 
 #: An experiment that is run after a hostile one: what it says shows that nothing of the other is left.
@@ -279,7 +280,7 @@ def test_a_request_to_stop_at_any_moment_leaves_a_whole_stream(moment: int, tmp_
     if not stream:
         assert started.process.returncode in (-number, 1)  # it had not yet taken its handlers
         return
-    reader = read(stream)
+    reader = read_records(stream)
     assert reader.faults == []
     outcomes = [record.data["outcome"] for record in reader.records if record.kind == "finish"]
     if reader.records[-1].data["stopped"]:
@@ -304,7 +305,7 @@ def test_an_experiment_that_kills_the_worker_is_found_out_and_ends_with_it(tmp_p
         stream, _ = started.process.communicate(timeout=60)
         assert started.vanished()
     assert started.process.returncode == -signal.SIGKILL
-    assert read(stream).faults == ["the end record is missing"]
+    assert read_records(stream).faults == ["the end record is missing"]
 
 
 def test_when_the_reader_goes_the_worker_and_its_experiment_end(tmp_path: Path) -> None:
@@ -405,7 +406,7 @@ def test_code_that_is_carried_in_the_command_line_fits_into_it() -> None:
 def test_code_that_is_carried_in_the_command_line_runs(tmp_path: Path) -> None:
     words = [sys.executable, *command(cell_code(), cells.job(["pipe"]))]
     done = subprocess.run(words, capture_output=True, check=True, env={"TMPDIR": str(tmp_path)})
-    reader = read(done.stdout)
+    reader = read_records(done.stdout)
     assert reader.faults == []
     assert [record.data["outcome"] for record in reader.records if record.kind == "finish"] == ["ok"]
 
@@ -418,6 +419,6 @@ def test_a_python_that_is_too_old_says_so_in_a_line_that_the_reader_knows(versio
     with cells.worker(cells.job(["pipe"]), tmp_path, interpreter=old) as started:
         stream, _ = started.process.communicate(timeout=60)
     assert started.process.returncode == 64
-    reader = read(stream)
+    reader = read_records(stream)
     assert (reader.refusal, reader.faults) == (f"Python {version}", [])
     assert json.loads(stream)["kind"] == "refused"

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import asked, cli, reports
+from lab import cli, reports
 from lab.cli import parser
+from lab.planning import jobs as asked
 
 ROOT = Path(__file__).parent.parent
 ACTION = ROOT / "action.yml"
@@ -132,7 +133,7 @@ def lacking(words: list[str]) -> set[str]:
     options = set(known[words[0]]._option_string_actions)
     mine = {word for word in words[1:] if word.startswith("--") and word != "--"}
     formats = {after for word, after in itertools.pairwise(words) if word == "--format"}
-    return (mine - options) | (formats - set(reports.formats()))
+    return (mine - options) | (formats - set(reports.format_names()))
 
 
 def commands(script: str) -> Iterator[list[str]]:

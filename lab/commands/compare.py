@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab.cell.claims.estimates import Estimate
-    from lab.comparison import Comparison, Pair
-    from lab.likeness import Difference
+    from lab.judging.comparison import Comparison, Pair
+    from lab.judging.differences import Difference
     from lab.model.session import Session
 
 HELP = "compare two sessions, number by number, and say what got worse beyond a tolerance"
@@ -46,12 +46,13 @@ def run(options: argparse.Namespace) -> int:
     """Read both, compare, print; returns the exit code."""
     import json
 
-    from lab import archive, comparison, likeness
+    from lab import archive
+    from lab.judging import comparison, differences
 
     if not (0 <= options.tolerance < 1000 and math.isfinite(options.tolerance)):
         raise UsageError(f"--tolerance {options.tolerance:g}: give a number of per cent from 0, such as 5")
     base, new = (archive.load(archive.find(named)) for named in (options.base, options.new))
-    unlike = likeness.between(base, new)
+    unlike = differences.session_differences(base, new)
     if unlike and not options.force:
         raise UsageError(
             f"{base.id} and {new.id} were not measured on the same thing: {'; '.join(map(str, unlike))}; compare them"
@@ -126,13 +127,13 @@ def _interval(found: Estimate) -> dict[str, float]:
 def _print(base: Session, new: Session, unlike: Sequence[Difference], found: Comparison, *, everything: bool) -> None:
     import shutil
 
-    from lab.comparison import Change
+    from lab.judging.comparison import NumberChange
     from lab.text import table
 
     width = shutil.get_terminal_size((80, 24)).columns
-    counted = {kind: sum(one.change is kind for one in found.pairs) for kind in Change}
+    counted = {kind: sum(one.change is kind for one in found.pairs) for kind in NumberChange}
     totals = ", ".join(f"{count} {kind}" for kind, count in counted.items() if count)
-    shown = [one for one in found.pairs if everything or one.change not in (Change.ALIKE, Change.UNDECIDED)]
+    shown = [one for one in found.pairs if everything or one.change not in (NumberChange.ALIKE, NumberChange.UNDECIDED)]
     several = len(found.builds) > 1
     lines = [f"{new.id} against {base.id}, cells {('; ' if several else ', ').join(found.cells)}"]
     lines += [f"forced: {one}" for one in unlike]

@@ -55,14 +55,14 @@ def run(options: argparse.Namespace) -> int:
 
 def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
     """The CPU set of each service, from the CPUs of the engine; empty for a size that is not there."""
-    from lab import planner
     from lab.cell.cpus import cpulist
     from lab.model.topology import Topology
+    from lab.planning import cells
 
     cpus = machine.allowed if isinstance(machine, Topology) else machine
     lines = [f"# This engine's CPUs: {cpulist.render(cpus)}. Made by lab compose-env."]
     for size in SIZES:
-        (cell,) = planner.plan([size], machine)
+        (cell,) = cells.plan([size], machine)
         if not cell.available:
             lines.append(f"# {cell.reason}")
         lines.append(f"LAB_CPUSET_{str(size).upper()}={cpulist.render(cell.cpus)}")

@@ -77,15 +77,15 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     """The short form of ``lab selftest``: a second or two of claims whose truth is known."""
     import tempfile
 
-    from lab import planner
     from lab.cell.claims.measured import CAPACITY
     from lab.commands import selftest
+    from lab.judging.verdicts import evidence_of
     from lab.model.cell import Status
+    from lab.planning import cells
     from lab.store import SessionFolder
     from lab.text import units
-    from lab.verdicts import evidence_of
 
-    cell = planner.plan([min(2, len(machine.cpus))], machine.layout)[0]
+    cell = cells.plan([min(2, len(machine.cpus))], machine.layout)[0]
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
         result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, _Never())
     if result.status is not Status.MEASURED:
@@ -131,7 +131,7 @@ def _machine_rows(here: Topology) -> list[tuple[str, str]]:
 
 def _maps(here: Topology, docker: Machine | None) -> list[str]:
     """The machine's map, and the engine's where that is another machine; CPUs in parentheses share a core."""
-    from lab import machine_map
+    from lab.reports.tables import machine_map
 
     lines = ["This machine: " + machine_map.draw(here)[0], *machine_map.draw(here)[1:]]
     if not here.smt:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.cell.claims.claim import Claim, Tolerance
-    from lab.primers import Primer
+    from lab.teaching.primers import Primer
 
 HELP = "explain an experiment: the idea, how it measures, what to ask yourself first, and what to expect"
 EXAMPLE = """\
@@ -31,10 +31,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
     import textwrap
 
-    from lab import expectations
     from lab.asked import named_experiments
     from lab.cell.experiments import in_order, load
-    from lab.primers import load as load_primer
+    from lab.judging import expectations
+    from lab.teaching.primers import load as load_primer
 
     if options.all:
         print(expectations.page([load(name) for name in in_order()]), end="")
@@ -116,9 +116,9 @@ def _expectations(claim: Claim) -> str:
 
     from tabulate import tabulate
 
-    from lab import expectations
+    from lab.judging import expectations
 
-    found = expectations.of(claim)
+    found = expectations.expectations_of(claim)
     if len(found) == 1 and len(set(found[0].verdicts)) == 1:
         return f"  {found[0].verdicts[0]} on every Python"
     rows = [(one.builds, *one.verdicts) for one in found]

@@ -33,13 +33,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--project", metavar="NAME", help="the Compose project, where several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
-    parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
+    parser.add_argument(
+        "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
+    )
     add_gate_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Collect, judge and print; returns the exit code. Raises UsageError or CellError when there is nothing to."""
-    from lab import gathering, reports, sessions
+    from lab import gathering, reports
+    from lab.judging import exit_code
 
     fail_on = gate(options)
     found = _from_files(options.records) if options.records else _from_engine(options.project)
@@ -47,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in found.results)
         raise CellError(f"no cell has anything to report: {cells}; start them: docker compose up")
     sys.stdout.write(reports.render(found, options.format))
-    code = sessions.exit_code(found, fail_on=fail_on, strict=options.strict)
+    code = exit_code.exit_code(found, fail_on=fail_on, strict=options.strict)
     return 3 if code in (0, 1) and gathering.incomplete(found) else code
 
 

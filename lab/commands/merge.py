@@ -33,14 +33,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sessions", nargs="+", type=Path, metavar="SESSION", help="sessions' folders, or folders that hold several"
     )
-    parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
+    parser.add_argument(
+        "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the joined session in a folder below DIR")
     asked.add_gate_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Read them, join, store, print; returns the exit code."""
-    from lab import archive, merging, reports, sessions
+    from lab import archive, merging, reports
+    from lab.judging import exit_code
 
     reports.check(options.format)
     fail_on = asked.gate(options)
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         tell(f"session kept in {_store(options.output, found)}")
     sys.stdout.write(reports.render(found, options.format))
-    return sessions.exit_code(found, fail_on=fail_on, strict=options.strict)
+    return exit_code.exit_code(found, fail_on=fail_on, strict=options.strict)
 
 
 def _meant(named: Path) -> list[Path]:

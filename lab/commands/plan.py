@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lab import asked
 from lab.errors import UsageError
 from lab.interrupts import Stop
+from lab.planning import jobs
 
 if TYPE_CHECKING:
     from lab.model.machine import Machine
@@ -35,8 +36,10 @@ def run(options: argparse.Namespace) -> int:
     """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
     from tabulate import tabulate
 
-    from lab import machine_map, packed, packing, placement, progress
+    from lab import packed, progress
     from lab.cell.cpus import cpulist
+    from lab.planning import packing, placement
+    from lab.reports.tables import machine_map
     from lab.text import units
 
     experiments = asked.chosen_experiments(options.experiments)
@@ -55,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
     said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     print("\n".join(["", *said, ""]) if said else "")
     print(f"in each cell: {', '.join(experiments)}")
-    each = progress.cost(experiments, asked.LEVELS["default"][0])
+    each = progress.cost(experiments, jobs.LEVELS["default"][0])
     requests = packed.requests_of(cells, each, asked.explicit_cells(options, cells))
-    runs = packed.side_by_side(topology, requests, packing.parse(options.jobs), options.smt)
+    runs = packed.side_by_side(topology, requests, packing.parse_jobs(options.jobs), options.smt)
     most = units.seconds(each * len(requests))
     if runs:
         sooner = units.seconds(packing.makespan(runs) + packed.CHECK_SECONDS)

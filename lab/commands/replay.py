@@ -14,10 +14,10 @@ from lab.errors import UsageError
 from lab.interrupts import stopping
 
 if TYPE_CHECKING:
-    from lab.likeness import Difference
+    from lab.judging.differences import Difference
+    from lab.judging.repetition import Both, Repetition
     from lab.model.cell import Cell
     from lab.model.machine import Machine
-    from lab.repetition import Both, Repetition
 
 HELP = "repeat a stored session and show, verdict by verdict, what is the same and what differs"
 EXAMPLE = """\
@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     """Read it, run it again, compare, print; returns the exit code."""
     import shutil
 
-    from lab import archive, likeness, repetition, sessions
+    from lab import archive
+    from lab.judging import differences, exit_code, repetition
     from lab.messages import tell
     from lab.model import machine as machine_
     from lab.store import default_folder
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:
         layout = "CPUs"
-        before, here = likeness.machine_facts(then.machine), likeness.machine_facts(machine)
+        before, here = differences.machine_facts(then.machine), differences.machine_facts(machine)
         planned = archive.planned(manifest)
         if before.get(layout) != here.get(layout) or then.machine.cpus != machine.cpus:
             tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
@@ -72,14 +73,14 @@ def run(options: argparse.Namespace) -> int:
         now, where = run_command.measure(again, stop, choose_cells=same_cells, replay_of=then.id)
         tell(where)
         found = repetition.repeated(then, now)
-        unlike = likeness.between(then, now)
+        unlike = differences.session_differences(then, now)
         parts = [f"{now.id} repeats {then.id}", *_machines(unlike), *_verdicts(found)]
         width = shutil.get_terminal_size((80, 24)).columns
         from lab.text import table
 
         sys.stdout.write("".join(table.fit_sentence(line, width) + "\n" for line in parts))
         sys.stdout.flush()
-        code = 130 if stop.requested else sessions.exit_code(now, strict=False)
+        code = 130 if stop.requested else exit_code.exit_code(now, strict=False)
     if code in (130, 3):
         return code
     return int(bool(found.turned or (options.strict and found.undecided)))
@@ -118,7 +119,7 @@ def _machines(unlike: Sequence[Difference]) -> list[str]:
 
 
 def _verdicts(found: Repetition) -> list[str]:
-    from lab.repetition import counted
+    from lab.judging.repetition import counted
 
     total = len(found.same) + len(found.turned) + len(found.undecided)
     lines = [f"verdicts: {len(found.same)} of {total} the same ({counted(found.same) or 'none'})"]

@@ -13,8 +13,8 @@ from lab import asked
 from lab.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from lab.charts import Chart
     from lab.model.session import Session
+    from lab.reports.charts import Chart
 
 HELP = "show a stored session: a page with charts, the same in the terminal, or the charts as PNG and SVG"
 EXAMPLE = """\
@@ -47,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read, judge again, report; returns the exit code."""
-    from lab import archive, reports, sessions
+    from lab import archive, reports
+    from lab.judging import exit_code
     from lab.store import default_folder
 
     fail_on = asked.gate(options)
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         if options.png or options.svg:
             _write_charts(session, options.png, options.svg)
     if options.fail_on or options.strict:
-        return sessions.exit_code(session, fail_on=fail_on, strict=options.strict)
+        return exit_code.exit_code(session, fail_on=fail_on, strict=options.strict)
     return 0
 
 
@@ -102,18 +103,18 @@ def _write(path: Path, content: bytes) -> None:
 def _for_terminal(session: Session) -> str:
     import shutil
 
-    from lab import summary
-    from lab.charts import charts, terminal
+    from lab.reports import tables
+    from lab.reports.charts import charts, terminal
 
     width = shutil.get_terminal_size((80, 24)).columns
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    parts = [terminal.findings(session, summary.headline(session), width)]
+    parts = [terminal.findings(session, tables.headline(session), width)]
     parts += [terminal.text(one, width, colour=colour) for one in charts(session)]
     return "\n".join(parts)
 
 
 def _write_charts(session: Session, png: Path | None, svg: Path | None) -> None:
-    from lab.charts import charts, drawing, needs
+    from lab.reports.charts import charts, drawing, needs
 
     found = charts(session)
     if not found:

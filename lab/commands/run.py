@@ -15,6 +15,7 @@ from lab import asked
 from lab.errors import UsageError
 from lab.interrupts import Stop, stopping
 from lab.messages import tell
+from lab.planning import jobs as jobs_
 
 if TYPE_CHECKING:
     from lab.model.cell import Cell
@@ -48,7 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from lab import reports
 
     asked.add_plan_options(parser)
-    parser.add_argument("--format", choices=reports.formats(), default="table", help="what to print (default: table)")
+    parser.add_argument(
+        "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
+    )
     parser.add_argument("--transcript", action="store_true", help="first print the story: who ran, where and when")
     parser.add_argument(
         "--predict", action="store_true", help="first ask what you expect, then show it beside the rest"
@@ -96,9 +99,9 @@ def run(options: argparse.Namespace) -> int:
     past = None if options.resume is None else _past(options)
     asked.named_experiments([name for name in options.experiments if name != asked.EVERY])
     if options.predict:
-        from lab import asking
+        from lab.teaching import prompt
 
-        asking.check(asked.chosen_experiments(options.experiments))
+        prompt.check_predictable(asked.chosen_experiments(options.experiments))
     needed = reports.needs(options.format)
     if needed and (lacking := needed - {*asked.chosen_experiments(options.experiments)}):
         raise UsageError(
@@ -106,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         )
     with stopping() as stop:
         done, where = measure(options, stop, past)
-        from lab import sessions
+        from lab.judging import exit_code
         from lab.model.cell import Status
 
         if options.transcript:
@@ -115,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         ran = sum(result.status is Status.MEASURED for result in done.results)
         tell(f"{ran} of {len(done.results)} cells measured in {done.wall_seconds:.0f} s; {where}")
-        return 130 if stop.requested else sessions.exit_code(done, fail_on=fail_on, strict=options.strict)
+        return 130 if stop.requested else exit_code.exit_code(done, fail_on=fail_on, strict=options.strict)
 
 
 def _past(options: argparse.Namespace) -> Past:
@@ -172,8 +175,10 @@ def measure(
         stack.callback(engine.close)
         stop.at_once = False
 
-        from lab import orchestrator, packed, packing, progress, reports, resuming, runner, sessions
+        from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
         from lab.cell_code import cell_code
+        from lab.judging import assembly
+        from lab.planning import packing
         from lab.store import SessionFolder, default_folder
 
         reports.check(options.format)
@@ -191,10 +196,10 @@ def measure(
             cells = choose_cells(machine) if choose_cells else asked.cells_of(options, machine)
             predicted: dict[str, Any] = {}
             if asks:
-                from lab import asking
+                from lab.teaching import prompt
 
                 stop.at_once = True
-                predicted, pondered = asking.predicted(experiments, cells, machine)
+                predicted, pondered = prompt.predicted(experiments, cells, machine)
                 stop.at_once = False
             folder = stack.enter_context(SessionFolder(options.output or default_folder(), session))
             folder.write_code(code)
@@ -212,14 +217,14 @@ def measure(
         live = progress.for_this_terminal(sum(cell.available for cell in missing), experiments, seconds)
         with live:
             seed = manifest["arguments"]["seed"]
-            jobs = [asked.job_of(session, cell, experiments, seconds, width, seed) for cell in missing]
+            jobs = [jobs_.job_of(session, cell, experiments, seconds, width, seed) for cell in missing]
             schedule, packing_note = packed.decide(
                 engine,
                 machine.layout,
                 jobs,
                 folder,
                 stop,
-                most=packing.parse(options.jobs),
+                most=packing.parse_jobs(options.jobs),
                 seconds=progress.cost(experiments, seconds),
                 smt=options.smt,
                 explicit=asked.explicit_cells(options, missing),
@@ -230,7 +235,7 @@ def measure(
         if machine.engine == "docker":  # only now, when nothing is measured
             compose = stack.enter_context(orchestrator.compose_asked())
         results = resuming.joined(past, cells, ran)
-        done = sessions.assemble(
+        done = assembly.assemble(
             id=session,
             began=manifest["began"],
             machine=machine,
@@ -288,5 +293,5 @@ def _arguments(
         "jobs": options.jobs,
         "engine": machine.engine,
         "image": None if options.python else machine.image,
-        "seed": random.randrange(asked.SEEDS) if options.seed is None else options.seed,
+        "seed": random.randrange(jobs_.SEEDS) if options.seed is None else options.seed,
     }

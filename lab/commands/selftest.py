@@ -58,11 +58,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the cells, print the counts; returns the exit code."""
     import contextlib
 
-    from lab.asked import check_seconds, choose_engine, new_session
+    from lab.asked import choose_engine, new_session
     from lab.cell.experiments._internal.control import NEIGHBOURS
     from lab.cell_code import cell_code
     from lab.interrupts import stopping
     from lab.model.cell import Status
+    from lab.planning.jobs import check_seconds
     from lab.store import SessionFolder, default_folder
 
     if options.cells < 1:
@@ -104,14 +105,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _cell(machine: Machine, wanted: int | None) -> Cell:
-    from lab import planner
+    from lab.planning import cells
     from lab.text import units
 
     have = len(machine.cpus)
     size = min(2, have) if wanted is None else wanted
     if not 1 <= size <= have:
         raise UsageError(f"--cpus {size}: this machine has {units.cpus(have)}; give a number from 1 to {have}")
-    return planner.plan([size], machine.layout)[0]
+    return cells.plan([size], machine.layout)[0]
 
 
 def measure(
@@ -128,7 +129,7 @@ def measure(
     import dataclasses
 
     from lab import packed, runner
-    from lab.asked import job_of
+    from lab.planning.jobs import job_of
 
     own = dataclasses.replace(cell, id=f"{neighbour}{number}")
     job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
@@ -138,8 +139,8 @@ def measure(
 
 def judged(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
     """Every control claim of these cells; the expected verdict is the truth."""
-    from lab import verdicts
     from lab.cell.experiments import load
+    from lab.judging import verdicts
 
     return list(verdicts.judge([load(f"_control-{neighbour}")], results))
 

@@ -176,10 +176,10 @@ def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
     """The machine that a probe's records describe. Raises ImageError when they do not."""
+    from lab.judging.records import read_records
     from lab.model import topology
-    from lab.records import read
 
-    reader = read(stream)
+    reader = read_records(stream)
     where = f"the image {image}" if image else details.get("interpreter", "this interpreter")
     if reader.refusal:
         raise ImageError(f"{where} has {reader.refusal}; a cell needs Python 3.9 or later: name another one")

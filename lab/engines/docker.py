@@ -46,9 +46,9 @@ from lab.engines import (
 )
 from lab.errors import CellError, EngineError, ImageError
 from lab.image_settings import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
+from lab.judging.records import read_records
 from lab.model.cell import PERIOD_US, Cell, Job, Outcome
 from lab.model.machine import Machine
-from lab.records import read
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -278,7 +278,7 @@ class Docker:
                         break
                     look_at = time.monotonic() + _LOOK_SECONDS
             # What is whole needs no second witness, and to ask for it takes time while the next cell is started.
-            log = attached.log(api, container) if read(live).faults else None
+            log = attached.log(api, container) if read_records(live).faults else None
         state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
@@ -301,7 +301,7 @@ def _logged(api: Any, container: str) -> int:
 
 def _began(stream: bytes) -> bool:
     """Whether a worker has said what it runs on."""
-    return any(record.kind == "start" for record in read(stream).records)
+    return any(record.kind == "start" for record in read_records(stream).records)
 
 
 class _NoInterpreterError(Exception):

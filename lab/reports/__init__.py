@@ -6,34 +6,36 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any, cast
 
+from lab.reports import formats as formats_package
+
 if TYPE_CHECKING:
     from lab.model.session import Session
 
 
-def formats() -> tuple[str, ...]:
+def format_names() -> tuple[str, ...]:
     """The formats there are, found by their files."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(formats_package.__path__)))
 
 
 def render(session: Session, form: str) -> str:
     """A session in one of the formats."""
-    return cast(str, importlib.import_module(f"lab.reports.{form}").render(session))
+    return cast(str, importlib.import_module(f"lab.reports.formats.{form}").render(session))
 
 
 def check(form: str) -> None:
     """Raises MissingExtraError when this format needs a library that is not installed: better before measuring."""
-    module = importlib.import_module(f"lab.reports.{form}")
+    module = importlib.import_module(f"lab.reports.formats.{form}")
     if hasattr(module, "check"):
         module.check()
 
 
 def needs(form: str) -> frozenset[str]:
     """The experiments without which a format has nothing to say."""
-    return frozenset(getattr(importlib.import_module(f"lab.reports.{form}"), "NEEDS", ()))
+    return frozenset(getattr(importlib.import_module(f"lab.reports.formats.{form}"), "NEEDS", ()))
 
 
 def document(session: Session) -> dict[str, Any]:
     """A session as the JSON document that ``json`` prints."""
-    from lab.reports import json
+    from lab.reports.formats import json
 
     return json.document(session)

@@ -1,7 +1,7 @@
 """The record channel: newline-delimited JSON on a private copy of standard output.
 
 Descriptor 1 itself is pointed at standard error before any experiment runs, so that whatever experiment code prints,
-closes or replaces can never reach the stream of records. See :mod:`lab.records` for the reading side.
+closes or replaces can never reach the stream of records. See :mod:`lab.judging.records` for the reading side.
 """
 
 from __future__ import annotations

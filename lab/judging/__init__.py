@@ -1,0 +1,1 @@
+"""Judge what was measured: records -> proofs -> verdicts, and what they add up to. Pure."""

@@ -1,0 +1,152 @@
+"""Reading a cell's stream of records: bytes in, records and faults out. Pure.
+
+The writing side is :mod:`lab.cell.worker.record_writer`. A stream is whole when its sequence numbers run from 0 without
+a gap or a repeat and its last record, of kind ``end``, carries the right count and hash; whatever came is kept either
+way."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from lab.cell.worker.record_writer import LONGEST_RECORD, SCHEMA, canonical
+from lab.model.cell import Record
+
+#: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
+_HOLDS: dict[str, dict[str, Any]] = {
+    "start": {"python": dict, "proof": dict},
+    "topology": {"text": str},
+    "begin": {"experiment": str},
+    "observation": {"experiment": str, "name": str, "value": object},
+    "sample": {"experiment": str, "name": str, "values": dict},
+    "event": {"experiment": str, "pid": int, "thread": str, "cpu": (int, type(None)), "at": (int, float), "text": str},
+    "finish": {"experiment": str, "outcome": str, "reason": (str, type(None))},
+    "end": {"records": int, "sha256": str},
+}
+
+#: Of these entries one copy is kept of what many records have in common.
+_COMMON = ("experiment", "name", "thread")
+
+#: Kind -> the same, each entry and its type, and those of the entries which are in _COMMON.
+_KINDS = {
+    kind: (kind, tuple(held.items()), tuple(name for name in held if name in _COMMON)) for kind, held in _HOLDS.items()
+}
+
+_FIELDS = len(Record._fields)
+
+#: A stream of noise is not worth more lines than this.
+_MOST_FAULTS = 5
+
+
+class Reader:
+    """Takes a stream in pieces of any size; ``records`` and ``faults`` hold what was found so far."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.faults: list[str] = []
+        self.refusal: str | None = None
+        self._pending = b""
+        self._overlong = False
+        self._hash = hashlib.sha256()
+        self._ended = False
+        self._texts: dict[str, str] = {}
+
+    def feed(self, piece: bytes) -> list[Record]:
+        """Take the next piece; returns the records that it completed."""
+        lines = (self._pending + piece).split(b"\n")
+        self._pending = lines.pop()
+        found = [record for line in lines if (record := self._line(line)) is not None]
+        if len(self._pending) > LONGEST_RECORD:
+            # Its rest is dropped as it comes, so that a megabyte without a newline costs no memory.
+            if not self._overlong:
+                self._fault(f"a line longer than {LONGEST_RECORD} bytes")
+            self._overlong, self._pending = True, b""
+        return found
+
+    def finish(self) -> None:
+        """The stream has ended; notes what is missing."""
+        if self._pending or self._overlong:
+            self._fault("a torn last line")
+            self._pending = b""
+        if not self._ended and self.refusal is None:
+            self.faults.append("the end record is missing" if self.records else "no record came")
+
+    def _line(self, line: bytes) -> Record | None:
+        if self._overlong:
+            self._overlong = False
+            return None
+        if not line:
+            return None
+        if len(line) >= LONGEST_RECORD:
+            self._fault(f"a line longer than {LONGEST_RECORD} bytes")
+            return None
+        try:
+            fields = orjson.loads(line)
+            if fields.get("kind") == "refused":
+                self.refusal = str(fields["reason"])
+                return None
+            if fields.pop("schema") != SCHEMA:
+                self._fault("a record of another schema")
+                return None
+            record = _record(fields, self._texts)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
+            return None
+        return self._in_order(record, line)
+
+    def _in_order(self, record: Record, line: bytes) -> Record | None:
+        expected = self.records[-1].seq + 1 if self.records else 0
+        if record.seq < expected:
+            self._fault(f"record {record.seq} came twice")
+            return None
+        if record.seq > expected:
+            self._fault(f"records {expected} to {record.seq - 1} are missing")
+        if self._ended:
+            self._fault("a record after the end")
+            return None
+        self.records.append(record)
+        if record.kind == "end":
+            self._ended = True
+            self._hash.update(canonical(record.data))
+            if record.data.get("records") != record.seq or record.data.get("sha256") != self._hash.hexdigest():
+                self._fault("the count or the hash in the end record does not match what came")
+        else:
+            self._hash.update(line + b"\n")
+        return record
+
+    def _fault(self, text: str) -> None:
+        if len(self.faults) >= _MOST_FAULTS:
+            text = "and more"
+        if text not in self.faults:
+            self.faults.append(text)
+
+
+def _record(fields: dict[str, Any], texts: dict[str, str]) -> Record:
+    """The record that has these fields; of texts that are in ``texts`` already, with that copy.
+
+    Raises TypeError or LookupError unless each field, and each entry that its kind calls for, is there and is of the
+    right type.
+    """
+    # Plain tests, one after the other: this runs for every record of a session, of which there may be very many.
+    kind, held, common = _KINDS[fields["kind"]]
+    session, cell, seq, time, data = fields["session"], fields["cell"], fields["seq"], fields["time"], fields["data"]
+    if not (len(fields) == _FIELDS and isinstance(session, str) and isinstance(cell, str) and isinstance(data, dict)):
+        raise TypeError
+    if not (isinstance(seq, int) and isinstance(time, (int, float))):
+        raise TypeError
+    for name, form in held:
+        if not isinstance(data[name], form):
+            raise TypeError
+    for name in common:
+        data[name] = texts.setdefault(data[name], data[name])
+    return Record(texts.setdefault(session, session), texts.setdefault(cell, cell), seq, kind, time, data)
+
+
+def read_records(stream: bytes) -> Reader:
+    """Read a whole stream at once."""
+    reader = Reader()
+    reader.feed(stream)
+    reader.finish()
+    return reader

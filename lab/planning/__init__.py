@@ -1,0 +1,1 @@
+"""Decide what runs: options in text -> cells with their CPUs -> jobs. Pure."""

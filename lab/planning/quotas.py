@@ -1,0 +1,76 @@
+"""Quotas as a limit: CPU time a second, in CPUs, whatever CPUs it is spent on. Pure.
+
+Source: the kernel's Documentation/scheduler/sched-bwc.rst; ``docker run --cpus`` sets the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lab.errors import UsageError
+from lab.model.cell import Cell
+from lab.text import units
+
+#: The kernel takes no quota under a millisecond a period.
+LEAST_CPUS = 0.01
+
+_NONE = "none"
+
+
+def parse_quotas(text: str) -> tuple[float | None, ...]:
+    """The quotas named by ``--quota``, such as ``0.5,1.5``, in CPUs and in the order given; ``none`` is no quota.
+
+    Raises UsageError for an empty list, a quota below LEAST_CPUS, a repeated one, and anything that is no number.
+    """
+    found: list[float | None] = []
+    for part in (piece.strip().lower() for piece in text.split(",")):
+        if not part:
+            raise UsageError(f"--quota {text!r} names no quota; give CPUs, such as --quota 0.5,1.5")
+        quota = None if part == _NONE else _quota(part)
+        if quota in found:
+            raise UsageError(f"--quota names {part} twice; name each quota once, such as --quota none,0.5,1.5")
+        found.append(quota)
+    return tuple(found)
+
+
+def _quota(part: str) -> float:
+    if not re.fullmatch(r"-?([0-9]{1,6}(\.[0-9]*)?|\.[0-9]+)", part):
+        raise UsageError(
+            f"--quota: {part[:20]!r} is not a number of CPUs; give numbers above 0, such as 0.5,1.5, or none"
+        )
+    quota = float(part)
+    if quota < LEAST_CPUS:
+        raise UsageError(f"--quota: {quota:g} CPUs is too little; the least that the kernel takes is {LEAST_CPUS:g}")
+    return round(quota, 5)  # a microsecond in a period
+
+
+def limited(cells: Sequence[Cell], quotas: Sequence[float | None], unpinned: bool, refusal: str | None) -> list[Cell]:
+    """Each of these cells under each of these quotas; ``unpinned``: under the quota alone, without a CPU set.
+
+    ``refusal`` is why the engine cannot set one, or ``None``. A quota that is more than the cell has CPUs limits
+    nothing, and the cell, which could prove nothing about it, is not available.
+    """
+    return [_under(cell, quota, unpinned, refusal) for cell in cells for quota in quotas]
+
+
+def _under(cell: Cell, quota: float | None, unpinned: bool, refusal: str | None) -> Cell:
+    if quota is None:
+        return cell
+    name = f"quota {quota:g}"
+    under = replace(
+        cell,
+        id=f"q{quota:g}" if unpinned else f"{cell.id}-q{quota:g}",
+        label=name if unpinned else f"{cell.label}, {name}",
+        quota_cpus=quota,
+        pinned=not unpinned,
+    )
+    if not cell.available:
+        return under
+    reason = refusal
+    if refusal is None and quota > cell.size:
+        reason = f"a quota of {units.cpus(quota)} limits nothing here: there are {units.cpus(cell.size)}"
+        if cell.size == 1:
+            reason = f"a quota of {units.cpus(quota)} limits nothing on 1 CPU"
+    return replace(under, reason=reason, cpus=() if reason else cell.cpus)

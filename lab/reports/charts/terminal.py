@@ -1,0 +1,89 @@
+"""Charts in a terminal, drawn by plotext with characters that mean the same without colour."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from lab.errors import MissingExtraError
+from lab.model.session import Session
+from lab.reports.charts.chart import Chart, Panel, printable
+from lab.reports.tables import highlights
+
+#: The narrowest terminal in which a chart still says something; in a narrower one its lines are broken.
+NARROWEST = 40
+#: Wider than this a chart only gets longer ways for the eye.
+WIDEST = 110
+
+_COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red", "gold", "violet")
+
+
+def text(chart: Chart, width: int, *, colour: bool) -> str:
+    """The chart as lines of at most ``width`` columns (but at least 40). Raises MissingExtraError without plotext."""
+    width = min(max(width, NARROWEST), WIDEST)
+    head = _wrapped(chart.title, width)
+    parts = [head, _wrapped(chart.reading if not chart.panels else f"{chart.key}", width)]
+    if chart.panels:
+        parts += [_panel(one, width, colour=colour) for one in chart.panels]
+    else:
+        parts.append(_table(chart, width))
+    return "\n".join(parts) + "\n"
+
+
+def findings(session: Session, headline: Sequence[str], width: int) -> str:
+    """What surprised, what is refuted, and what to do about it, in words."""
+    width = min(max(width, NARROWEST), WIDEST)
+    parts = [*(_wrapped(line, width) for line in headline)]
+    for title, found in (("Surprises", highlights.surprises(session)), ("Refuted here", highlights.refuted(session))):
+        parts += ["", f"{title}: none"] if not found else ["", title]
+        for one in found:
+            parts.append(_item(f"- {one.claim}: “{one.statement}”", width))
+            parts += [_item(f"    at {', '.join(labels)}: {reason}", width) for reason, labels in one.places]
+            parts += [_item(f"    do: {one.advice}", width)] * bool(one.advice)
+    return "\n".join(parts) + "\n"
+
+
+def _item(line: str, width: int) -> str:
+    indent = len(line) - len(line.lstrip()) + 2
+    return textwrap.fill(printable(line), width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(printable(line), width, break_on_hyphens=False)
+
+
+def _table(chart: Chart, width: int) -> str:
+    """The chart's table; the first column gives way where it would be too wide."""
+    table = chart.table
+    widths = [max(len(row[place]) for row in (table.head, *table.rows)) for place in range(len(table.head))]
+    room = max(8, width - sum(widths[1:]) - 2 * len(widths))
+    widest: list[int | None] = [room, *[None] * (len(widths) - 1)]
+    text = tabulate(table.rows, headers=table.head, disable_numparse=True, tablefmt="plain", maxcolwidths=widest)
+    return "\n".join(line[:width] for line in text.splitlines())
+
+
+def _panel(panel: Panel, width: int, *, colour: bool) -> str:
+    try:
+        import plotext
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("charts", "report", error) from error
+    plotext.clear_figure()  # it has one figure, the module's own
+    plotext.theme("clear")
+    plotext.limit_size(False, False)
+    plotext.plotsize(width, panel.rows)
+    for stroke in panel.strokes:
+        tint = _COLOURS[stroke.series % len(_COLOURS)] if colour and stroke.series is not None else None
+        draw = plotext.plot if len(stroke.xs) > 1 else plotext.scatter
+        draw(list(stroke.xs), list(stroke.ys), marker=stroke.marker, color=tint)
+    if panel.x_ticks:
+        plotext.xticks([place for place, _ in panel.x_ticks], [name for _, name in panel.x_ticks])
+    if panel.y_ticks:
+        plotext.yticks([place for place, _ in panel.y_ticks], [name for _, name in panel.y_ticks])
+    if panel.y_range and panel.y_range[0] < panel.y_range[1]:
+        plotext.ylim(*panel.y_range)
+    plotext.xlabel(panel.x_label)
+    drawn = plotext.build()
+    lines = (drawn if colour else plotext.uncolorize(drawn)).splitlines()
+    return "\n".join([_wrapped(panel.title, width), *(line.rstrip() for line in lines)])

@@ -1,0 +1,123 @@
+"""The report for CI servers: JUnit XML, a suite for each cell, a case for each claim.
+
+What the two schemas in use have in common, and no more: that of Jenkins (junit-10.xsd of its xUnit plugin) and that of
+Apache Ant (JUnit.xsd by Windy Road). tests/junit.xsd states it. Neither of them lets a case have properties, so the
+cell's stand in its suite.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from lab.judging.verdicts import finish_of
+from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement, Session, Verdict
+from lab.reports.tables import cell_fields
+from lab.text import names, units
+
+#: Everything that is no character of XML 1.0 (its section 2.2).
+_FOREIGN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(session: Session) -> str:
+    """The whole session as one XML document."""
+    root = Element("testsuites")
+    for number, result in enumerate(session.results):
+        root.append(_suite(session, result, number))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(session: Session, result: CellResult, number: int) -> Element:
+    judgements = [one for one in session.judgements if one.cell == result.cell.id]
+    cases = [_limit_case(result), *_cases(result, judgements)]
+    outcomes = Counter(outcome.tag for case in cases for outcome in case)
+    name = ", ".join(filter(None, (result.cell.id, names.python_words(result.python))))
+    suite = Element(
+        "testsuite",
+        {
+            "name": _clean(name),
+            "package": "multicore-lab",
+            "id": str(number),
+            "hostname": "localhost",  # the real name is nobody's business
+            "timestamp": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%S}",
+            "time": _seconds(result.wall_seconds),
+            "tests": str(len(cases)),
+            "failures": str(outcomes["failure"]),
+            "errors": str(outcomes["error"]),
+            "skipped": str(outcomes["skipped"]),
+        },
+    )
+    properties = SubElement(suite, "properties")
+    for key, value in cell_fields.of_the_cell(session, result).items():
+        if value is not None:
+            SubElement(properties, "property", name=key, value=_clean(f"{value}"))
+    suite.extend(cases)
+    SubElement(suite, "system-out").text = _clean("\n".join(map(_story, judgements)))
+    SubElement(suite, "system-err").text = _clean(result.outcome.stderr_tail if result.outcome else "")
+    return suite
+
+
+def _limit_case(result: CellResult) -> Element:
+    """Whether the cell ran, and under the limit asked for: without it nothing else in the suite says anything."""
+    case = _case("cell", "limit-proven", result, 0.0)
+    reason = result.reason or "no reason is known"
+    if result.status in (Status.ERROR, Status.TAINTED):
+        _outcome(case, "error", result.status.value, reason)
+    elif result.status is not Status.MEASURED:
+        _outcome(case, "skipped", result.status.value, reason)
+    return case
+
+
+def _cases(result: CellResult, judgements: list[Judgement]) -> list[Element]:
+    """A case for each claim. Its time is an equal share of its experiment's, so that they add up."""
+    claims = Counter(one.claim.partition(".")[0] for one in judgements)
+    cases = []
+    for one in judgements:
+        experiment, _, claim = one.claim.partition(".")
+        finish = finish_of(experiment, result)
+        spent = float(finish["seconds"]) / claims[experiment] if finish else 0.0
+        case = _case(experiment, claim, result, spent)
+        if one.surprise:
+            _outcome(case, "failure", "surprise", f"expected {one.expected}, it was {one.verdict}: {one.reason}", one)
+        elif one.verdict is Verdict.ERROR:
+            _outcome(case, "error", "error", one.reason, one)
+        elif not one.verdict.decisive:
+            _outcome(case, "skipped", one.verdict.value, f"{one.verdict}: {one.reason}")
+        cases.append(case)
+    return cases
+
+
+def _case(group: str, name: str, result: CellResult, seconds: float) -> Element:
+    # Servers follow a case by class and name from run to run, and some merge those that have both in common.
+    unique = f"{name} [{result.cell.id}]"
+    return Element("testcase", {"classname": _clean(group), "name": _clean(unique), "time": _seconds(seconds)})
+
+
+def _outcome(case: Element, tag: str, kind: str, message: str, one: Judgement | None = None) -> None:
+    outcome = SubElement(case, tag, {"type": kind, "message": _clean(message)})
+    if one:
+        outcome.text = _clean(_story(one))
+
+
+def _story(one: Judgement) -> str:
+    """A claim with its evidence, for a person who reads the log."""
+    lines = [f"{one.claim}: {one.verdict}: “{one.statement}”: {one.reason}"]
+    if one.value is not None:
+        measured = f"  measured {units.quantity(one.value, one.unit)}"
+        if one.low is not None and one.high is not None and one.low < one.high:
+            measured += f", 95 %: {units.interval(one.low, one.high, one.unit)}"
+        lines.append(measured)
+    return "\n".join(lines)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{max(seconds, 0):.3f}"
+
+
+def _clean(text: str) -> str:
+    return _FOREIGN.sub("�", text)

@@ -1,0 +1,28 @@
+"""The report for a page or a job summary: GitHub's kind of Markdown."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from lab.model.session import Session
+from lab.reports import tables
+
+
+def render(session: Session) -> str:
+    """The whole session as Markdown."""
+    parts = ["# multicore-lab", "  \n".join(tables.headline(session))]
+    for table in tables.all_tables(session):
+        parts.append("\n\n".join(filter(None, (f"## {table.title}", table.subtitle))))
+        head = [name.replace("_\n", "_").replace("\n", " ") for name in table.head]
+        rows = [[text.replace("\n", " ").replace("  ", "&emsp;") for text in row] for row in table.rows]
+        parts.append(tabulate(rows, headers=head, tablefmt="github", disable_numparse=True))
+        if table.notes:
+            parts.append("\n".join(_item(line) for line in table.notes))
+    parts.extend(session.notes)
+    return "\n\n".join(parts) + "\n"
+
+
+def _item(line: str) -> str:
+    if line.startswith("    "):
+        return f"  - {line.strip()}"
+    return f"\n**{line}**\n" if line.endswith(":") else line if line.startswith("- ") else f"- {line}"

@@ -1,0 +1,193 @@
+"""The report for a CI job's summary page: short Markdown, what needs attention first, and a chart by mermaid."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from lab.judging import proofs, speedups
+from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement, Session, Verdict
+from lab.reports import tables
+from lab.text import names as naming
+from lab.text import units
+
+#: GitHub shows no step's summary above 1 MiB.
+MOST_BYTES = 2**20 - 2**10
+#: Longer texts and lists are for the other reports.
+LONGEST_TEXT, LONGEST_LIST, LONGEST_TABLE = 300, 15, 60
+
+#: Shapes and words, not colours alone.
+_MARKS = {
+    Verdict.CONFIRMED: "● confirmed",
+    Verdict.REFUTED: "○ refuted",
+    Verdict.INCONCLUSIVE: "◐ inconclusive",
+    Verdict.UNTESTABLE: "– untestable",
+    Verdict.ERROR: "✖ error",
+}
+
+#: What no text of a chart may hold: mermaid has no escape for quotes.
+_UNQUOTABLE = re.compile(r"[^\w =.,:+-]")
+
+_SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
+
+
+def render(session: Session) -> str:
+    """The session in a screenful; all of its claims are folded away below, where they do not fit in it."""
+    attention, plain = _divided(session)
+    parts = [f"## multicore-lab: {_outcome(session)}", "  \n".join(map(escaped, tables.headline(session)))]
+    parts += _list("Surprises", [_sentence(session, one) for one in session.judgements if one.surprise])
+    parts += _list("Not measured as asked", _troubles(session))
+    if attention:
+        parts.append(_claims(session, attention[:LONGEST_TABLE]))
+    if len(attention) > LONGEST_TABLE:
+        parts.append(f"{len(attention) - LONGEST_TABLE} more that are not, or not everywhere, confirmed.")
+    if plain:
+        parts.append(f"{len(plain)}{' more' if attention else ''}: confirmed wherever they can be tested.")
+    parts += _speed_ups(session)
+    parts += [escaped(note) for note in session.notes]
+    whole = f"<details><summary>All {len(plain) + len(attention)} claims</summary>"
+    details = "\n\n".join((whole, _claims(session, _ordered(session)), "</details>"))
+    short = "\n\n".join(parts)
+    long = f"{short}\n\n{details}" if plain else short
+    return (long if len(long.encode()) <= MOST_BYTES else short) + "\n"
+
+
+def escaped(text: str) -> str:
+    """A text that GitHub shows as it is, on one line: without markup, HTML, mentions and mathematics of its own."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    if len(line) > LONGEST_TEXT:
+        line = line[: LONGEST_TEXT - 1] + "…"
+    safe = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
+    return safe.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+
+
+def _outcome(session: Session) -> str:
+    broken = sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
+    said = ["interrupted"] if session.interrupted else []
+    if broken:
+        said.append(f"{broken} cell{'s' * (broken > 1)} not measured as asked")
+    count = len(session.surprises)
+    said.append(f"{count} surprise{'s' * (count > 1)}" if count else "no surprise")
+    return ", ".join(said)
+
+
+def _ordered(session: Session) -> list[str]:
+    return list(dict.fromkeys(one.claim for one in session.judgements))
+
+
+def _divided(session: Session) -> tuple[list[str], list[str]]:
+    """The claims that somebody should look at, and those that are confirmed wherever they can be tested."""
+    notable = {one.claim for one in session.judgements if one.surprise or one.verdict not in _QUIET}
+    ordered = _ordered(session)
+    return [one for one in ordered if one in notable], [one for one in ordered if one not in notable]
+
+
+_QUIET = (Verdict.CONFIRMED, Verdict.UNTESTABLE)
+
+
+def _claims(session: Session, claims: Iterable[str]) -> str:
+    found = {(one.claim, one.cell): one for one in session.judgements}
+    rows = [(escaped(claim), *(_mark(found.get((claim, one.cell.id))) for one in session.results)) for claim in claims]
+    return _table(("claim", *(_title(result) for result in session.results)), rows)
+
+
+def _mark(one: Judgement | None) -> str:
+    if one is None:
+        return "-"
+    return f"❗ **{one.verdict}**, expected {one.expected}" if one.surprise else _MARKS[one.verdict]
+
+
+def _title(result: CellResult) -> str:
+    return ", ".join(filter(None, (escaped(result.cell.build), _limit(result))))
+
+
+def _limit(result: CellResult) -> str:
+    return escaped(naming.asked_words(result.cell))
+
+
+def _sentence(session: Session, one: Judgement) -> str:
+    (where,) = [result.cell.label for result in session.results if result.cell.id == one.cell]
+    said = f"“{one.statement}”: {one.verdict}, expected {one.expected}: {one.reason}"
+    return f"**{escaped(one.claim)}** at {escaped(where)}: {escaped(said)}"
+
+
+def _troubles(session: Session) -> list[str]:
+    return [
+        f"**{escaped(result.cell.label)}**: {result.status}: {escaped(str(result.reason))}"
+        for result in session.results
+        if result.status not in (Status.MEASURED, Status.UNAVAILABLE)
+    ]
+
+
+def _list(title: str, lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    shown = [f"- {line}" for line in lines[:LONGEST_LIST]]
+    if len(lines) > LONGEST_LIST:
+        shown.append(f"- and {len(lines) - LONGEST_LIST} more")
+    return [f"### {title}", "\n".join(shown)]
+
+
+def _speed_ups(session: Session) -> list[str]:
+    """Threads and processes by CPUs, as a table, and where there are several cells as a chart."""
+    points = []
+    for result in session.results:
+        rows = {row.arm: row.speed_up for row in speedups.of_cell(result)} if result.proof else {}
+        threads, processes = rows.get("threads"), rows.get("processes")
+        if threads and processes:
+            points.append((result, threads.value, processes.value))
+    if not points:
+        return []
+    builds = any(result.cell.build for result in session.results)
+    rows_of_text = []
+    for result, threads_reached, processes_reached in points:
+        capacity = speedups.capacity(result)
+        numbers = (threads_reached, processes_reached, proofs.rate(result.proof), capacity.value if capacity else None)
+        name = (escaped(result.cell.build), _limit(result)) if builds else (_limit(result),)
+        rows_of_text.append((*name, *("?" if one is None else units.ratio(one) for one in numbers)))
+    head = (
+        *(("build",) if builds else ()),
+        "CPUs",
+        "threads",
+        "processes",
+        "the limit allows",
+        "the machine delivered",
+    )
+    parts = ["### Speed-up of CPU-bound Python code", _table(head, rows_of_text)]
+    if len(points) > 1:
+        ideal = [proofs.rate(result.proof) for result, _, _ in points]
+        labels = [result.cell.label for result, _, _ in points]
+        if len(set(labels)) < len(labels):
+            labels = [result.cell.id for result, _, _ in points]  # mermaid makes one bar of those that are called alike
+        parts.append("Bars: processes; lower line: threads; upper line: what the limit allows.")
+        parts.append(_chart(labels, [one for _, one, _ in points], [one for _, _, one in points], ideal))
+    return parts
+
+
+def _chart(labels: Sequence[str], threads: Sequence[float], processes: Sequence[float], ideal: Sequence[float]) -> str:
+    """mermaid's xychart, by the name under which it has been known from 10.5 on. It has no legend."""
+    names = ", ".join(f'"{_UNQUOTABLE.sub(" ", label)}"' for label in labels)
+    return "\n".join(
+        (
+            "```mermaid",
+            "xychart-beta",
+            '    title "Speed-up by CPUs"',
+            f'    x-axis "CPUs" [{names}]',
+            f'    y-axis "speed-up" 0 --> {math.ceil(max(*threads, *processes, *ideal)) or 1}',
+            f"    bar {_series(processes)}",
+            f"    line {_series(threads)}",
+            f"    line {_series(ideal)}",
+            "```",
+        )
+    )
+
+
+def _series(values: Iterable[float]) -> str:
+    return f"[{', '.join(units.ratio(value) for value in values)}]"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,79 @@
+"""The report for a terminal: plain tables of at most 80 columns."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lab.text.table import GAP, WIDTH
+
+if TYPE_CHECKING:
+    from lab.model.session import Session
+    from lab.text.table import Table
+
+#: A last column that is wider holds text, whose lines can be broken.
+_TEXT = 50
+
+
+def check() -> None:
+    """Load what a report is made with: not before an engine is asked, which is waited for anyway."""
+    import tabulate  # noqa: F401 - only to load it
+
+    from lab.reports import tables  # noqa: F401 - only to load it
+
+
+def render(session: Session) -> str:
+    """The whole session as text."""
+    from lab.reports import tables
+    from lab.text import table as layout
+
+    parts = ["\n".join(_wrap(line) for line in tables.headline(session))]
+    for table in tables.all_tables(session):
+        body = "\n\n".join(layout.grid(one.head, one.rows) for one in _fitting(table))
+        title = "\n".join(filter(None, (_wrap(table.title), _wrap(table.subtitle))))
+        notes = "\n".join(_wrap(line) for line in table.notes)
+        parts.append("\n\n".join(filter(None, (title, body, notes))))
+    parts.extend(_wrap(note) for note in session.notes)
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _fitting(table: Table) -> Iterator[Table]:
+    """The table, where it is too wide with the text in its last column broken, or in pieces of some columns each."""
+    widths = [
+        max(len(line) for row in (table.head, *table.rows) for line in row[column].split("\n"))
+        for column in range(len(table.head))
+    ]
+    room = WIDTH - sum(widths[:-1]) - GAP * len(widths[:-1])
+    if widths[-1] <= room:
+        yield table
+    elif widths[-1] > _TEXT:
+        rows = ((*row[:-1], textwrap.fill(row[-1], room, break_on_hyphens=False)) for row in table.rows)
+        head = (*table.head[:-1], textwrap.fill(table.head[-1], room))
+        yield replace(table, head=head, rows=tuple(rows))
+    else:
+        for columns in _abreast(table, widths):
+            rows = (tuple(row[column] for column in (0, *columns)) for row in table.rows)
+            yield replace(table, head=tuple(table.head[column] for column in (0, *columns)), rows=tuple(rows))
+
+
+def _abreast(table: Table, widths: list[int]) -> Iterator[list[int]]:
+    """The numbers of the columns that fit beside the first one, piece by piece. Neighbours whose heads begin with the
+    same line stay together."""
+    room = WIDTH - widths[0]
+    columns = range(1, len(widths))
+    piece: list[int] = []
+    for _, group in itertools.groupby(columns, key=lambda column: table.head[column].partition("\n")[0]):
+        more = list(group)
+        if piece and sum(widths[one] + GAP for one in (*piece, *more)) > room:
+            yield piece
+            piece = []
+        piece += more
+    yield piece
+
+
+def _wrap(line: str) -> str:
+    indent = len(line) - len(line.lstrip(" -"))
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * max(indent, 2), break_on_hyphens=False)

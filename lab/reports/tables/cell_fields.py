@@ -1,0 +1,44 @@
+"""What is worth saying of a cell wherever its verdicts are read on their own: build, limit, proof. Pure."""
+
+from __future__ import annotations
+
+from lab.judging import proofs
+from lab.model import machine
+from lab.model import session as session_
+from lab.model.cell import CellResult
+from lab.model.session import Session
+
+#: A number, a word, or ``None`` where there is nothing to say.
+Value = str | int | float | None
+
+
+def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
+    """The particulars of a cell by name, always the same names in the same order.
+
+    ``parallelism_cpus``, ``rate_cpus`` and ``delivered_cpus`` are P, R and D. ``cpu_ids`` are ids with blanks between
+    them: spreadsheets take ``1-2`` for a date. ``build`` is the Python as ``--python`` names it.
+    """
+    python, proof = result.python, result.proof
+    return {
+        "engine": session.machine.engine,
+        "image": image(session, result),
+        "implementation": python.get("implementation"),
+        "python": python.get("release"),
+        "gil": {True: "on", False: "off", None: None}[python.get("gil_enabled")],
+        "cell": result.cell.id,
+        "cpus": result.cell.size,
+        "quota_cpus": result.cell.quota_cpus,
+        "cpu_ids": " ".join(map(str, result.cell.cpus)) or None,
+        "pinned_by": result.pinned_by if result.proof else None,
+        "status": result.status.value,
+        "parallelism_cpus": proofs.parallelism(proof) if proof else None,
+        "rate_cpus": proofs.rate(proof) if proof else None,
+        "delivered_cpus": proofs.delivered(result),
+        "build": session_.build_of(session, result) or None,
+    }
+
+
+def image(session: Session, result: CellResult) -> str | None:
+    """The image that a cell ran from: of several builds that of its own."""
+    named = machine.builds_of(session.machine).get(result.cell.build)
+    return named["image"] if named else session.machine.image

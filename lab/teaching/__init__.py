@@ -1,0 +1,1 @@
+"""Teach: primers, and what a person predicts."""
