@@ -27,12 +27,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import containers, engines, images
+from lab import engines
 from lab.cell.claims.estimates import Estimate, estimate, median, over_rounds
 from lab.cell.claims.measured import Measured, over
 from lab.cell.cpus import cpulist
 from lab.cell.experiments._internal import plain_scripts
 from lab.cell.measuring.rounds import ALONE
+from lab.containers import client as containers
 from lab.judging.records import read_records
 from lab.judging.status import conclude
 from lab.judging.verdicts import evidence_of
@@ -40,6 +41,7 @@ from lab.model import build as builds
 from lab.model.build import Build
 from lab.model.cell import Job
 from lab.planning import cells as planner
+from lab.pythons import images
 
 #: Of each cell.
 SECONDS = 20.0

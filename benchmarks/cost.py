@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import containers, runner
+from lab import runner
 from lab.cell.claims.estimates import median, quantile
 from lab.cell.cpus import delivered
+from lab.containers import client as containers
 from lab.engines import docker
 from lab.model.cell import Job, Status
 from lab.planning import cells as planner

@@ -24,7 +24,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import archive, containers, shelf
+from lab import archive, shelf
+from lab.containers import cleanup
+from lab.containers import client as client_
 
 RUN = [sys.executable, "-m", "lab", "run", "process", "pipe", "--quick", "--cpus", "1,2"]
 
@@ -58,8 +60,8 @@ def main() -> None:
             report(engine, kills([*RUN, "--engine", engine, *image], times, generator))
     if options.clean:
         subprocess.run([sys.executable, "-m", "lab", "clean"], check=True)
-        client = containers.client_for_this_environment()
-        left = client.api.containers(all=True, filters={"label": containers.SESSION_LABEL})
+        client = client_.client_for_this_environment()
+        left = client.api.containers(all=True, filters={"label": client_.SESSION_LABEL})
         client.close()
         print(f"left on the engine after lab clean: {len(left)}")
 
@@ -112,10 +114,10 @@ def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], 
         told.same += verdicts(folder) == whole
         told.lost += len(before - records(folder))
     if "docker" in command:
-        client = containers.client_for_this_environment()
+        client = client_.client_for_this_environment()
         for name in [path.name for path in folder.glob("*")]:
-            containers.remove(client, name)
-            label = {"label": f"{containers.SESSION_LABEL}={name}"}
+            cleanup.remove_all(client, name)
+            label = {"label": f"{client_.SESSION_LABEL}={name}"}
             told.left += len(client.api.containers(all=True, filters=label))
         client.close()
     until = time.monotonic() + 10

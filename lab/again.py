@@ -42,7 +42,8 @@ def on_the_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[s
     had = {label: (one["image"], one.get("image_id")) for label, one in likeness.builds_of(machine).items()}
     if arguments["engine"] != "docker" or not any(digest for _, digest in had.values()):
         return dict(arguments)
-    from lab import containers, images
+    from lab.containers import client as containers
+    from lab.pythons import images
 
     with contextlib.closing(containers.client_for_this_environment()) as client:
         same = {label: images.same(client, name, digest) for label, (name, digest) in had.items() if name and digest}

@@ -13,8 +13,7 @@ from lab.messages import tell
 from lab.planning.jobs import LEVELS, NARROWEST, SEEDS, check_seconds
 
 if TYPE_CHECKING:
-    from lab import choice
-    from lab.engines import Engine
+    from lab.engines import Engine, selection
     from lab.model.cell import Cell
     from lab.model.fail_on import FailOn
     from lab.model.machine import Machine
@@ -62,12 +61,12 @@ def located(build: str) -> str:
 
     Raises UsageError where a path begins with a home that is not known.
     """
-    from lab import interpreters
     from lab.model import build as builds
+    from lab.pythons import discovery
 
     def whole(part: str) -> str:
         is_path = "/" in part and not part.endswith("/")  # that one is refused with what it was to be
-        return str(interpreters.located(part)) if is_path else part
+        return str(discovery.located(part)) if is_path else part
 
     return ",".join(map(whole, builds.parts(build))) if "/" in build else build
 
@@ -182,30 +181,31 @@ def level_of(options: argparse.Namespace) -> tuple[float, float]:
 def choose_engine(
     options: argparse.Namespace, session: str, stop: Stop, meanwhile: Callable[[], object] | None = None
 ) -> tuple[Engine, Machine]:
-    """The engine that the options ask for, probed; see :func:`lab.choice.choose`.
+    """The engine that the options ask for, probed; see :func:`lab.engines.selection.choose`.
 
     Raises as that does; Interrupted where a stop was requested and none answered: Ctrl-C in a terminal also reaches the
     Python that is asked.
     """
-    from lab import choice, engines
+    from lab import engines
+    from lab.engines import selection
 
     def pulling(line: str) -> None:
         tell(line)
         stop.at_once = True
 
     try:
-        return choice.choose(wanted_of(options), session, tell, pulling, meanwhile or engines.nothing)
+        return selection.choose(wanted_of(options), session, tell, pulling, meanwhile or engines.nothing)
     except EngineError:
         if stop.requested:
             raise Interrupted("interrupted before anything was measured") from None
         raise
 
 
-def wanted_of(options: argparse.Namespace) -> choice.Wanted:
+def wanted_of(options: argparse.Namespace) -> selection.Wanted:
     """The engine, image and builds that the options name."""
-    from lab import choice
+    from lab.engines import selection
 
-    return choice.Wanted(
+    return selection.Wanted(
         engine=options.engine,
         image=options.image,
         pythons=tuple(getattr(options, "python", None) or ()),

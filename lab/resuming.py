@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import archive, containers, store
+from lab import archive, store
 from lab.cell.cpus import cpulist
+from lab.containers import cleanup
+from lab.containers import client as client_
 from lab.errors import EngineError, UsageError
 from lab.judging import differences
 from lab.judging.differences import Difference
@@ -98,8 +100,8 @@ def clear(past: Past) -> None:
     have their names. Raises EngineError when the engine does not answer, or keeps some of it."""
     if past.manifest["engine"] != "docker":
         return
-    with contextlib.closing(containers.client_for_this_environment()) as client:
-        _, kept = containers.remove(client, past.folder.name)
+    with contextlib.closing(client_.client_for_this_environment()) as client:
+        _, kept = cleanup.remove_all(client, past.folder.name)
     if kept:
         raise EngineError(f"{past.folder.name} has left {'; '.join(kept)}; remove it with lab clean, then go on")
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.cell.experiments import load
-from lab.cell_code import cell_code
-from lab.engines import Engine, command
+from lab.engines import Engine
+from lab.engines.cell_code import cell_code
+from lab.engines.worker_command import worker_arguments
 from lab.judging import status, verdicts
 from lab.judging.records import Reader, read_records
 from lab.model.cell import Cell, CellResult, Job, Outcome, Record
@@ -158,7 +159,7 @@ def worker(
     zipped = folder / "cell.zip"
     zipped.write_bytes(cell_code() if code is None else code)
     temporary = Path(tempfile.mkdtemp(prefix="lab-test-"))  # short: a Manager's socket has to fit into 107 characters
-    words = [interpreter, *command(zipped, work)]
+    words = [interpreter, *worker_arguments(zipped, work)]
     words[words.index("-c") + 1] = before + "\n" + words[words.index("-c") + 1]
     marker = uuid.uuid4().hex
     started = Worker(

@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 
 from lab.cell.cpus import cpulist
-from lab.containers import SESSION_LABEL, client_for_this_environment
+from lab.containers.client import SESSION_LABEL, client_for_this_environment
 from lab.engines.docker import OWN_IMAGES
 from lab.errors import EngineError
 from tests import compose_project

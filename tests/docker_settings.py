@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lab
-from lab.containers import SESSION_LABEL
+from lab.containers.client import SESSION_LABEL
 
 if TYPE_CHECKING:
     from docker import DockerClient

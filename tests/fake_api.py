@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cell.cpus import cpulist
-from lab.containers import CELL_LABEL
+from lab.containers.client import CELL_LABEL
 from tests import scripts
 
 CPUS = tuple(range(8))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import again, archive, images
+from lab import again, archive
+from lab.pythons import images
 from tests import cells, scripts
 from tests.terminal import Lab
 from tests.test_archive import changed, stored

@@ -25,7 +25,7 @@ SAID = {
 
 
 def problem(**said: object) -> str | None:
-    answer = identity.read(f"{MARK}{json.dumps({**SAID, **said})}\n".encode())
+    answer = identity.read_answer(f"{MARK}{json.dumps({**SAID, **said})}\n".encode())
     assert answer
     return answer.problem
 
@@ -64,7 +64,7 @@ def test_waitid_is_needed_only_where_the_system_does_not_tell_the_end_of_a_child
 ) -> None:
     less = f"import os\nfor name in {missing!r}.split():\n    delattr(os, name)\n"
     done = subprocess.run([sys.executable, "-c", less + SOURCE], capture_output=True, check=True)
-    answer = identity.read(done.stdout)
+    answer = identity.read_answer(done.stdout)
     assert answer
     assert answer.lacks == lacks
 
@@ -73,4 +73,4 @@ def test_what_lies_in_the_current_folder_is_not_imported_to_answer(tmp_path: Pat
     for name in ("json.py", "os.py"):
         (tmp_path / name).write_text("raise SystemExit(3)\n", encoding="utf-8")
     done = subprocess.run([sys.executable, *ARGUMENTS], cwd=tmp_path, capture_output=True, check=True)
-    assert identity.read(done.stdout)
+    assert identity.read_answer(done.stdout)

@@ -13,7 +13,7 @@ import pytest
 
 import lab
 from lab.cell import experiments
-from lab.cell_code import cell_code
+from lab.engines.cell_code import cell_code
 
 PACKAGE = Path(lab.__file__).parent
 

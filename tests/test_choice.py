@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import asked, choice, containers, engines, images, interpreters, packed, programs
-from lab import several as several_builds
-from lab.engines import Engine, Sink, nothing
+from lab import asked, engines, packed
+from lab.containers import client as containers
+from lab.engines import Engine, Sink, nothing, selection
+from lab.engines import composite as several_builds
+from lab.engines.composite import CompositeEngine
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, ImageError, UsageError
-from lab.interpreters import Found
 from lab.model import build as builds
 from lab.model import topology
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
+from lab.pythons import discovery, images, programs
+from lab.pythons.discovery import Discovery
 from lab.reports import tables
-from lab.several import Several
 from lab.store import SessionFolder
 from tests import scripts
 from tests.terminal import Lab
@@ -37,15 +39,15 @@ if TYPE_CHECKING:
     ("wanted", "complaint"),
     [
         pytest.param(
-            choice.Wanted(engine="local", image="x"), "--image needs an engine", id="an image without an engine"
+            selection.Wanted(engine="local", image="x"), "--image needs an engine", id="an image without an engine"
         ),
-        pytest.param(choice.Wanted(engine="auto", image="x", pythons=("3.13",)), "both name a Python", id="both"),
-        pytest.param(choice.Wanted(engine="auto", pythons=("3.8",)), "3.8", id="too old"),
-        pytest.param(choice.Wanted(engine="auto", pythons=("3.13", "3.13")), "twice", id="twice"),
-        pytest.param(choice.Wanted(engine="auto", pythons=("3.13+gil",)), "gil", id="an option that it has not"),
+        pytest.param(selection.Wanted(engine="auto", image="x", pythons=("3.13",)), "both name a Python", id="both"),
+        pytest.param(selection.Wanted(engine="auto", pythons=("3.8",)), "3.8", id="too old"),
+        pytest.param(selection.Wanted(engine="auto", pythons=("3.13", "3.13")), "twice", id="twice"),
+        pytest.param(selection.Wanted(engine="auto", pythons=("3.13+gil",)), "gil", id="an option that it has not"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_engine_is_asked(wanted: choice.Wanted, complaint: str) -> None:
+def test_what_cannot_be_is_refused_before_any_engine_is_asked(wanted: selection.Wanted, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         wanted.check()
 
@@ -58,13 +60,15 @@ def newer() -> Machine:
     return machine(version=[3, 14, 0], release="3.14.0")
 
 
-def several(machines: Mapping[str, Machine]) -> Several:
+def several(machines: Mapping[str, Machine]) -> CompositeEngine:
     def script(job: Job, sink: Sink) -> Outcome:
         sink(scripts.stream(job.cell.id, job.cell.cpus, {}))
         return Outcome(exit_code=0)
 
     names = ["a", "b", "_sentinel", "_companion"]
-    return Several({label: Fake(machine=one, cells=dict.fromkeys(names, script)) for label, one in machines.items()})
+    return CompositeEngine(
+        {label: Fake(machine=one, cells=dict.fromkeys(names, script)) for label, one in machines.items()}
+    )
 
 
 def test_each_cell_goes_to_the_engine_of_its_build_and_every_build_is_proven() -> None:
@@ -106,7 +110,7 @@ class Broken:
 def test_an_interpreter_that_crashes_costs_the_cells_of_its_build() -> None:
     said: list[str] = []
     broken = Broken()
-    engine = Several({"3.13": broken, "3.14": several({"3.14": newer()}).parts["3.14"]}, note=said.append)
+    engine = CompositeEngine({"3.13": broken, "3.14": several({"3.14": newer()}).parts["3.14"]}, note=said.append)
     found = engine.probe()
     assert [(one["build"], bool(one["python"])) for one in found.details["builds"]] == [("3.13", False), ("3.14", True)]
     assert said == ["3.13 will not run: it was killed by signal 11"]
@@ -121,14 +125,16 @@ def test_an_interpreter_that_crashes_costs_the_cells_of_its_build() -> None:
 
 def test_one_that_nobody_named_is_left_out_when_it_crashes() -> None:
     said: list[str] = []
-    engine = Several({"3.12": Broken(), "3.13": several({"3.13": machine()}).parts["3.13"]}, {"3.12"}, said.append)
+    engine = CompositeEngine(
+        {"3.12": Broken(), "3.13": several({"3.13": machine()}).parts["3.13"]}, {"3.12"}, said.append
+    )
     assert [one["build"] for one in engine.probe().details["builds"]] == ["3.13"]
     assert said == ["without 3.12: it was killed by signal 11"]
 
 
 def test_where_every_interpreter_crashes_nothing_runs() -> None:
     with pytest.raises(ImageError, match="signal 11"):
-        Several({"3.12": Broken(), "3.13": Broken()}, {"3.12"}).probe()
+        CompositeEngine({"3.12": Broken(), "3.13": Broken()}, {"3.12"}).probe()
 
 
 @pytest.mark.parametrize(
@@ -142,13 +148,13 @@ def test_where_every_interpreter_crashes_nothing_runs() -> None:
 )
 def test_only_those_that_all_has_added_are_spare(pythons: tuple[str, ...], spare: set[str]) -> None:
     chosen = builds.parse_many(("3.9", "3.13t"))
-    assert choice.Wanted(engine="docker", pythons=pythons).spare(chosen) == spare
+    assert selection.Wanted(engine="docker", pythons=pythons).spare(chosen) == spare
 
 
 def test_where_no_python_can_run_a_cell_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreters, "find", Found)
+    monkeypatch.setattr(discovery, "find", Discovery)
     with pytest.raises(EngineError, match="name the path of one with --python"):
-        choice.choose(choice.Wanted(engine="local", pythons=("all",)), "s", print, print)
+        selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", print, print)
 
 
 @pytest.mark.parametrize(
@@ -195,8 +201,8 @@ def test_a_python_that_is_not_the_build_asked_for_is_refused(
 
 def test_a_path_is_run_by_the_local_engine() -> None:
     said: list[str] = []
-    engine, found = choice.choose(
-        choice.Wanted(engine="auto", pythons=(sys.executable,)), "s", said.append, said.append
+    engine, found = selection.choose(
+        selection.Wanted(engine="auto", pythons=(sys.executable,)), "s", said.append, said.append
     )
     engine.close()
     assert found.engine == "local"
@@ -206,14 +212,14 @@ def test_a_path_is_run_by_the_local_engine() -> None:
 
 def test_a_build_that_is_not_on_this_machine_says_what_is_and_how_to_get_it() -> None:
     with pytest.raises(EngineError, match=r"there is no Python 3\.99") as caught:
-        choice.choose(choice.Wanted(engine="local", pythons=("3.99",)), "s", print, print)
+        selection.choose(selection.Wanted(engine="local", pythons=("3.99",)), "s", print, print)
     assert "uv python install" in str(caught.value)
 
 
 @pytest.mark.engine
 def test_a_build_without_an_image_says_what_there_is_and_how_to_get_it(engine: DockerClient) -> None:
     with pytest.raises(ImageError, match=r"lab images build 3\.99"):
-        choice.choose(choice.Wanted(engine="docker", pythons=("3.99",)), "s", print, print)
+        selection.choose(selection.Wanted(engine="docker", pythons=("3.99",)), "s", print, print)
 
 
 def crashing(folder: Path) -> Path:
@@ -238,8 +244,8 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
     bad = crashing(tmp_path)
     bad.write_text("#!/bin/sh\nsleep 60\n", encoding="utf-8")
     called: list[str] = []
-    wanted = choice.Wanted(engine="local", pythons=(str(bad), sys.executable))
-    engine, found = choice.choose(wanted, "s", print, print, lambda: called.append("meanwhile"))
+    wanted = selection.Wanted(engine="local", pythons=(str(bad), sys.executable))
+    engine, found = selection.choose(wanted, "s", print, print, lambda: called.append("meanwhile"))
     assert called == ["meanwhile"]
     with contextlib.closing(engine):
         assert [(one["build"], bool(one["python"])) for one in found.details["builds"]] == [
@@ -252,7 +258,7 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
 
 def test_where_every_local_interpreter_crashes_nothing_runs(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="SIGSEGV"):
-        choice.choose(choice.Wanted(engine="local", pythons=(str(crashing(tmp_path)),)), "s", print, print)
+        selection.choose(selection.Wanted(engine="local", pythons=(str(crashing(tmp_path)),)), "s", print, print)
 
 
 def test_one_that_is_not_there_is_refused_before_anything_runs(lab: Lab, tmp_path: Path) -> None:
@@ -269,7 +275,7 @@ def test_the_home_of_nobody_is_wrong_usage_and_no_traceback(lab: Lab) -> None:
 def test_a_stale_one_that_nobody_named_is_left_out() -> None:
     said: list[str] = []
     engine = several({"3.13": machine(), "3.14": machine()})
-    spare = Several(engine.parts, {"3.14"}, said.append)
+    spare = CompositeEngine(engine.parts, {"3.14"}, said.append)
     assert [one["build"] for one in spare.probe().details["builds"]] == ["3.13"]
     (line,) = said
     assert line.startswith("without 3.14: the image python:3.13-slim was to be Python 3.14, and is 3.13; make it anew")
@@ -293,10 +299,10 @@ def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.Monk
         return made[0]
 
     monkeypatch.setattr(engines, "make", make)
-    one = interpreters.interpreter_of(builds.parse_build(sys.executable))
-    monkeypatch.setattr(interpreters, "interpreter_of", lambda build, there: one)
+    one = discovery.interpreter_of(builds.parse_build(sys.executable))
+    monkeypatch.setattr(discovery, "interpreter_of", lambda build, there: one)
     with pytest.raises(OSError, match="no space"):
-        choice.choose(choice.Wanted(engine="local", pythons=("/a", "/b")), "s", print, print)
+        selection.choose(selection.Wanted(engine="local", pythons=("/a", "/b")), "s", print, print)
     assert [one.closed for one in made] == [True]
 
 
@@ -307,7 +313,7 @@ def test_one_that_cannot_be_closed_leaves_none_of_the_others_open() -> None:
 
     last, first = Broken(), Broken()
     with pytest.raises(EngineError, match="it is gone"):
-        Several({"3.12": first, "3.13": Stuck(), "3.14": last}).close()
+        CompositeEngine({"3.12": first, "3.13": Stuck(), "3.14": last}).close()
     assert (first.closed, last.closed) == (True, True)
 
 
@@ -329,17 +335,17 @@ def test_a_debug_build_is_told_of(details: dict[str, Any], lines: list[str], mon
     monkeypatch.setattr(
         engines, "make", lambda name: Fake(machine=dataclasses.replace(machine(), details=details), cells={})
     )
-    choice.choose(choice.Wanted(engine="local"), "s", said.append, said.append)
+    selection.choose(selection.Wanted(engine="local"), "s", said.append, said.append)
     assert [line.partition(" (Py_DEBUG)")[0] for line in said] == lines
 
 
 def test_all_says_in_one_line_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    there = interpreters.find()
+    there = discovery.find_interpreters()
     broken = programs.Broken(path="/opt/python3.12", reason="was killed by signal 11 (SIGSEGV)")
     own = next(one for one in there.interpreters if one.path == os.path.realpath(sys.executable))
-    monkeypatch.setattr(interpreters, "find", lambda: Found(interpreters=(own,), broken=(broken,)))
-    engine, _ = choice.choose(choice.Wanted(engine="local", pythons=("all",)), "s", said.append, print)
+    monkeypatch.setattr(discovery, "find", lambda: Discovery(interpreters=(own,), broken=(broken,)))
+    engine, _ = selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", said.append, print)
     engine.close()
     assert said == ["all leaves out /opt/python3.12 was killed by signal 11 (SIGSEGV)"]
 
@@ -379,7 +385,7 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
         return Fake(machine=machine(**version), cells={})
 
     monkeypatch.setattr(engines, "make", make)
-    _, found = choice.choose(choice.Wanted(engine="docker", pythons=pythons), "s", print, print)
+    _, found = selection.choose(selection.Wanted(engine="docker", pythons=pythons), "s", print, print)
     assert [one["build"] for one in found.details["builds"]] == asked_for
 
 
@@ -389,7 +395,9 @@ def test_a_stale_image_of_no_usual_build_is_looked_at_for_all_and_left_out(engin
     engine.images.get(image).tag(stale)
     said: list[str] = []
     try:
-        made, found = choice.choose(choice.Wanted(engine="docker", pythons=("all",)), "choice", print, said.append)
+        made, found = selection.choose(
+            selection.Wanted(engine="docker", pythons=("all",)), "choice", print, said.append
+        )
         made.close()
     finally:
         engine.images.remove(stale)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import containers
 from lab.cell.cpus import cpulist
+from lab.containers import client
 from lab.engines import docker
 from lab.model.cell import Cell
 from tests.compose_project import LONG, Project, lab, project_with
@@ -150,7 +150,7 @@ def test_a_cells_container_is_set_as_one_of_the_docker_engine(
     for service, container in ended.containers(engine).items():
         host, config = container["HostConfig"], container["Config"]
         assert hardening(container) == HARDENED, service
-        assert config["Labels"][containers.SESSION_LABEL] == "compose"
+        assert config["Labels"][client.SESSION_LABEL] == "compose"
         assert [mount["Type"] for mount in container["Mounts"]] == ["volume"]
         assert [mount["RW"] for mount in container["Mounts"]] == [service != "report"]
         if service == "report":
@@ -161,14 +161,14 @@ def test_a_cells_container_is_set_as_one_of_the_docker_engine(
         assert host["Memory"] == wanted["mem_limit"]
         assert host["MemorySwap"] == wanted["memswap_limit"]
         assert host["Tmpfs"] == wanted["tmpfs"]
-        assert config["Labels"][containers.CELL_LABEL] == service
+        assert config["Labels"][client.CELL_LABEL] == service
         assert config["StopTimeout"] <= 5
 
 
 def test_the_volume_carries_the_label_and_there_is_no_network(ended: Project, engine: DockerClient) -> None:
     filters = {"label": f"com.docker.compose.project={ended.name}"}
     (volume,) = engine.api.volumes(filters=filters)["Volumes"]
-    assert volume["Labels"][containers.SESSION_LABEL] == "compose"
+    assert volume["Labels"][client.SESSION_LABEL] == "compose"
     assert engine.api.networks(filters=filters) == []
 
 

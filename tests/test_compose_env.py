@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import containers as lab_containers
 from lab.commands import compose_env
+from lab.containers import client as lab_containers
+from lab.containers.image_config import OFFICIAL_IMAGE
 from lab.errors import EngineError
-from lab.image_settings import OFFICIAL_IMAGE
 from tests.terminal import Lab
 
 

@@ -11,7 +11,8 @@ import pytest
 from lab.cell.claims.claim import disturbances
 from lab.cell.cpus import cpulist
 from lab.cell.experiments import load
-from lab.containers import CELL_LABEL, SESSION_LABEL, client_for_this_environment, remove
+from lab.containers.cleanup import remove_all
+from lab.containers.client import CELL_LABEL, SESSION_LABEL, client_for_this_environment
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import Interrupted
@@ -167,13 +168,13 @@ def test_what_a_session_left_is_removed_by_its_label_and_nothing_else_is(engine:
             volumes={session: {"bind": "/data"}},
         )
     try:
-        removed, kept = remove(engine, mine)
+        removed, kept = remove_all(engine, mine)
         assert (sorted(removed), kept) == ([f"container {mine}", f"network {mine}", f"volume {mine}"], [])
         assert labelled(engine, mine) == set()
         assert len(labelled(engine, other)) == 3
-        assert remove(engine, mine) == ([], [])
+        assert remove_all(engine, mine) == ([], [])
     finally:
-        remove(engine, other)
+        remove_all(engine, other)
 
 
 def test_what_is_in_use_elsewhere_is_kept_and_named_with_the_reason(engine: DockerClient, image: str) -> None:
@@ -183,7 +184,7 @@ def test_what_is_in_use_elsewhere_is_kept_and_named_with_the_reason(engine: Dock
         image, command=["true"], host_config=engine.api.create_host_config(binds=[f"{session}:/data"])
     )
     try:
-        removed, kept = remove(engine, session)
+        removed, kept = remove_all(engine, session)
         assert removed == []
         assert len(kept) == 1
         assert kept[0].startswith(f"volume {session}: ")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from lab import containers
-from lab.containers import client_for_this_environment
+from lab.containers import client
+from lab.containers.client import client_for_this_environment
 from lab.errors import EngineError
 from lab.model.cell import Job
 from lab.pythons.identity import MARK
@@ -43,7 +43,7 @@ IMPATIENT_SECONDS = 2.0
 @pytest.fixture
 def impatient(api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """An SDK that does not wait long for the fake engine."""
-    monkeypatch.setattr(containers, "_API_SECONDS", IMPATIENT_SECONDS)
+    monkeypatch.setattr(client, "_API_SECONDS", IMPATIENT_SECONDS)
 
 
 def run(lab: Lab, *arguments: str) -> tuple[int, str, str]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import engines, interpreters
+from lab import engines
 from lab.engines import Engine
 from lab.errors import EngineError
-from lab.interpreters import Found
-from lab.programs import Broken
+from lab.pythons import discovery
+from lab.pythons.discovery import Discovery
+from lab.pythons.programs import Broken
 from tests.terminal import Lab
 from tests.test_interpreters import pretender
 
@@ -20,14 +21,14 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
 ) -> None:
     for minor in (8, 13):
         pretender(tmp_path / "bin", f"python3.{minor}", version=[3, minor, 1], release=f"3.{minor}.1")
-    found = interpreters.find({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, tmp_path)
-    there = Found(interpreters=found.interpreters, broken=(Broken(path="/opt/python", reason="gave no answer"),))
+    found = discovery.find_interpreters({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, tmp_path)
+    there = Discovery(interpreters=found.interpreters, broken=(Broken(path="/opt/python", reason="gave no answer"),))
 
     def make(name: str, **options: object) -> Engine:
         raise EngineError("no engine answers; start one")
 
     monkeypatch.setattr(engines, "make", make)
-    monkeypatch.setattr(interpreters, "find", lambda: there)
+    monkeypatch.setattr(discovery, "find", lambda: there)
     code, out, _ = lab("doctor")
     assert code == 3
     section = out.partition("Pythons of this machine, for --engine local\n")[2].partition("\n\n")[0]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from lab import containers as lab_containers
 from lab import gathering
 from lab.cell.worker.record_writer import Channel
-from lab.containers import Collected
+from lab.containers import client as lab_containers
+from lab.containers.compose import Collected
 from lab.gathering import Source
 from lab.model.cell import Outcome, Status
 from tests import scripts

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import containers
+from lab.containers import client
 from lab.engines import docker, make
 from lab.errors import Interrupted
 from lab.model.cell import Cell
@@ -94,7 +94,7 @@ def with_a_cell_of_the_docker_engine(
 
     def sink(piece: bytes) -> None:
         if piece:
-            filters = {"label": f"{containers.SESSION_LABEL}={session}"}
+            filters = {"label": f"{client.SESSION_LABEL}={session}"}
             (container,) = engine.api.containers(filters=filters)
             see(container["Id"])
             raise Interrupted("seen enough")

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from docker.errors import ImageNotFound
 
-from lab import image_python, images
-from lab.containers import client_for_this_environment
+from lab.containers.client import client_for_this_environment
+from lab.containers.image_config import NOBODY
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
-from lab.image_settings import NOBODY
 from lab.model.machine import Machine
+from lab.pythons import image_pythons, images
 from lab.pythons.identity import MARK
 from tests.terminal import Lab
 
@@ -140,7 +140,7 @@ def settings(machine: Machine) -> Mapping[str, Any]:
 def test_in_the_usual_image_nothing_is_looked_for_and_nothing_said(
     image: str, probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_python, "look", lambda *_: pytest.fail("nothing is to be looked for"))
+    monkeypatch.setattr(image_pythons, "look", lambda *_: pytest.fail("nothing is to be looked for"))
     machine, lines = probe(image)
     assert lines == []
     assert (settings(machine)["interpreter"], settings(machine)["user"]) == ("python3", NOBODY)

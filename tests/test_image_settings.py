@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from lab.containers.image_config import NOBODY, ImageSettings, refuse_emulation
 from lab.errors import ImageError
-from lab.image_settings import NOBODY, ImageSettings, refuse_emulation
 
 FULL: dict[str, Any] = {
     "Architecture": "amd64",

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import builder, containers, images, recipe
 from lab.commands import images as command
+from lab.containers import client as containers
 from lab.errors import ImageError, UsageError
 from lab.model import build as builds
+from lab.pythons import image_build, images, recipes
 from tests.conftest import skip_or_fail
 from tests.terminal import Lab
 
@@ -117,27 +118,27 @@ def test_without_an_engine_it_says_so_and_exits_with_3(arguments: tuple[str, ...
 
 
 def test_the_sources_on_the_command_line_are_those_of_the_builder() -> None:
-    assert command._SOURCES == builder.SOURCES
+    assert command._SOURCES == image_build.SOURCES
 
 
 def test_every_build_of_all_has_a_recipe() -> None:
     for build in builds.parse_many(["all"]):
-        builder.check(build, "auto")
-        builder.check(build, "debian")
+        image_build.check_buildable(build, "auto")
+        image_build.check_buildable(build, "debian")
 
 
 def test_the_default_of_the_recipe_by_hand_is_the_release_that_the_lab_compiles() -> None:
-    text = recipe.find(recipe.FREE_THREADED).read_text(encoding="utf-8")
-    release, sha256, suite = builder.RELEASES["3.13"]
+    text = recipes.find_recipe(recipes.FREE_THREADED).read_text(encoding="utf-8")
+    release, sha256, suite = image_build.RELEASES["3.13"]
     assert f"ARG VERSION={release}\n" in text
     assert f"ARG SHA256={sha256}\n" in text
     assert f"ARG BASE=debian:{suite}-slim\n" in text
 
 
 def test_a_fingerprint_changes_with_the_recipe_and_its_arguments_and_is_that_of_sha256sum_without() -> None:
-    assert recipe.fingerprint(b"text", {}) == hashlib.sha256(b"text").hexdigest()[:12]
+    assert recipes.fingerprint(b"text", {}) == hashlib.sha256(b"text").hexdigest()[:12]
     variants = [(b"text", {}), (b"text", {"a": "1"}), (b"text", {"a": "2"}), (b"text", {"b": "1"}), (b"more", {})]
-    assert len({recipe.fingerprint(text, arguments) for text, arguments in variants}) == len(variants)
+    assert len({recipes.fingerprint(text, arguments) for text, arguments in variants}) == len(variants)
 
 
 def test_recipes_are_found_in_an_installed_package_and_in_a_checkout(tmp_path: Path) -> None:
@@ -146,20 +147,20 @@ def test_recipes_are_found_in_an_installed_package_and_in_a_checkout(tmp_path: P
     (tmp_path / "site/docker/__init__.py").touch()  # the SDK's package, which is no folder of recipes
     inside, beside = tmp_path / "site/lab/recipes/debian-base", tmp_path / "checkout/docker/debian-base"
     with pytest.raises(ImageError, match="debian-base"):
-        recipe.find(recipe.DEBIAN_BASE, tmp_path / "site/lab")
+        recipes.find_recipe(recipes.DEBIAN_BASE, tmp_path / "site/lab")
     for file in (inside, beside):
         file.touch()
-    assert recipe.find(recipe.DEBIAN_BASE, tmp_path / "site/lab") == inside
-    assert recipe.find(recipe.DEBIAN_BASE, tmp_path / "checkout/lab") == beside
+    assert recipes.find_recipe(recipes.DEBIAN_BASE, tmp_path / "site/lab") == inside
+    assert recipes.find_recipe(recipes.DEBIAN_BASE, tmp_path / "checkout/lab") == beside
 
 
 def test_debian_base_says_which_versions_there_are() -> None:
     done = subprocess.run(
-        ["bash", str(recipe.find(recipe.DEBIAN_BASE)), "3.10"], capture_output=True, text=True, check=False
+        ["bash", str(recipes.find_recipe(recipes.DEBIAN_BASE)), "3.10"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "3.10" in done.stderr
-    assert all(version in done.stderr for version in builder.DEBIAN_VERSIONS)
+    assert all(version in done.stderr for version in image_build.DEBIAN_VERSIONS)
 
 
 @pytest.mark.engine
@@ -198,7 +199,7 @@ def test_a_build_that_is_there_and_current_is_kept_at_once(
     if there is None:
         skip_or_fail("no image of a build is on the engine; make one with: lab images build 3.13")
     before = engine.images.get(there.name).id
-    monkeypatch.setattr(builder, "_fingerprint_now", lambda build, origin: _label(engine, there.name))
+    monkeypatch.setattr(image_build, "_fingerprint_now", lambda build, origin: _label(engine, there.name))
     code, out, _ = lab("images", "build", str(there.build))
     assert (code, out) == (0, f"{there.name} is current\n")
     assert engine.images.get(there.name).id == before
@@ -210,7 +211,7 @@ def _label(engine: DockerClient, name: str) -> str:
 
 @pytest.mark.engine
 def test_an_image_whose_python_is_another_is_not_kept(engine: DockerClient, spare: str) -> None:
-    assert not builder._is_current(engine, builds.parse_build(NOBODYS), "auto")
+    assert not image_build._is_current(engine, builds.parse_build(NOBODYS), "auto")
 
 
 @pytest.mark.engine
@@ -218,11 +219,11 @@ def test_an_image_of_another_recipe_is_not_kept(
     engine: DockerClient, free_threaded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = builds.parse_build("3.13t")
-    monkeypatch.setattr(builder, "_fingerprint_now", lambda build, origin: _label(engine, free_threaded))
-    assert builder._is_current(engine, build, "auto")
-    monkeypatch.setattr(builder, "_fingerprint_now", lambda build, origin: "of today")
+    monkeypatch.setattr(image_build, "_fingerprint_now", lambda build, origin: _label(engine, free_threaded))
+    assert image_build._is_current(engine, build, "auto")
+    monkeypatch.setattr(image_build, "_fingerprint_now", lambda build, origin: "of today")
     labelled = _label(engine, free_threaded) != "by-hand"
-    assert builder._is_current(engine, build, "auto") is not labelled
+    assert image_build._is_current(engine, build, "auto") is not labelled
 
 
 @pytest.mark.engine
@@ -230,7 +231,7 @@ def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
-    monkeypatch.setattr(builder, "_is_current", lambda client, build, source: build.name == "3.13")
+    monkeypatch.setattr(image_build, "_is_current", lambda client, build, source: build.name == "3.13")
     before = tags(engine)
     code, out, err = lab("images", "build", "3.12", "3.13")
     assert code == 3
@@ -251,9 +252,9 @@ def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
     try:
         # It comes so far as to ask it what it is, although a name of ours is there, and not current.
         with pytest.raises(ImageError, match=r"was made, but its Python says that it is 3\."):
-            builder.make(engine, build)
+            image_build.make(engine, build)
         with pytest.raises(ImageError, match="no such host"):
-            builder.make(engine, build, force=True)
+            image_build.make(engine, build, force=True)
     finally:
         engine.images.remove(official)
 
@@ -263,7 +264,7 @@ def test_a_recipe_that_fails_shows_the_end_of_its_output(engine: DockerClient, i
     text = f"FROM {image}\nRUN echo all is lost && exit 3\n".encode()
     said: list[str] = []
     with pytest.raises(ImageError, match=r"could not be built.*3"):
-        builder._build_image(engine, text, {}, f"{images.REPOSITORY}:{NOBODYS}", False, said.append)
+        image_build._build_image(engine, text, {}, f"{images.REPOSITORY}:{NOBODYS}", False, said.append)
     assert any("all is lost" in line for line in said)
     assert f"{images.REPOSITORY}:{NOBODYS}" not in tags(engine)
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import interpreters, programs
 from lab.errors import CellError, EngineError, UsageError
-from lab.interpreters import Found
 from lab.model.build import parse_build
-from lab.pythons import identity
+from lab.pythons import discovery, identity, programs
+from lab.pythons.discovery import Discovery
 from lab.pythons.identity import ARGUMENTS, MARK, Answer
 
 HERE = Path(os.path.realpath(sys.executable))
@@ -63,7 +62,7 @@ def world(tmp_path: Path) -> dict[str, str]:
 
 
 def found(world: Mapping[str, str], tmp_path: Path) -> list[tuple[str, str, str]]:
-    return [(one.place, str(one.build), one.path) for one in interpreters.find(world, tmp_path).interpreters]
+    return [(one.place, str(one.build), one.path) for one in discovery.find_interpreters(world, tmp_path).interpreters]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_what_is_no_python_never_breaks_it(
     (folder / "python3.20").symlink_to("python3.20")
     program(folder, "python3-config", "exit 0")
     begun = time.monotonic()
-    there = interpreters.find(world, tmp_path)
+    there = discovery.find_interpreters(world, tmp_path)
     assert [one.path for one in there.interpreters] == [str(HERE)]
     assert {Path(one.path).name: one.reason for one in there.broken} == {
         "python3.9": "gave no answer within 1 s",
@@ -163,11 +162,11 @@ def test_the_newest_release_of_the_first_place_is_chosen(world: dict[str, str], 
             versions / release / "bin", "python3", release=release, version=list(map(int, release[:4].split(".")))
         )
     pretender(tmp_path / ".local/share/uv/python/new/bin", "python3", release="3.13.99")
-    there = interpreters.find(world, tmp_path)
-    assert interpreters.interpreter_of(parse_build("3.13"), there).answer.release == "3.13.11rc1"
-    assert interpreters.interpreter_of(parse_build("3.14"), there).answer.release == "3.14.0"
+    there = discovery.find_interpreters(world, tmp_path)
+    assert discovery.interpreter_of(parse_build("3.13"), there).answer.release == "3.13.11rc1"
+    assert discovery.interpreter_of(parse_build("3.14"), there).answer.release == "3.14.0"
     pretender(tmp_path / "bin", "python3", release="3.13.1")
-    assert interpreters.interpreter_of(parse_build("3.13"), interpreters.find(world, tmp_path)).place == "PATH"
+    assert discovery.interpreter_of(parse_build("3.13"), discovery.find_interpreters(world, tmp_path)).place == "PATH"
 
 
 def test_on_path_the_first_folder_wins_as_in_a_shell(world: dict[str, str], tmp_path: Path) -> None:
@@ -175,7 +174,8 @@ def test_on_path_the_first_folder_wins_as_in_a_shell(world: dict[str, str], tmp_
     pretender(tmp_path / "mine", "python3.13", release="3.13.1")
     pretender(tmp_path / "theirs", "python3.13", release="3.13.5")
     assert (
-        interpreters.interpreter_of(parse_build("3.13"), interpreters.find(world, tmp_path)).answer.release == "3.13.1"
+        discovery.interpreter_of(parse_build("3.13"), discovery.find_interpreters(world, tmp_path)).answer.release
+        == "3.13.1"
     )
 
 
@@ -186,7 +186,7 @@ def test_the_labs_own_python_is_found_wherever_it_is(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HOME", world["HOME"])
     monkeypatch.setenv("PATH", world["PATH"])
-    assert [(one.place, one.path) for one in interpreters.find(folder=tmp_path).interpreters] == [
+    assert [(one.place, one.path) for one in discovery.find_interpreters(folder=tmp_path).interpreters] == [
         ("the lab's own", str(HERE))
     ]
 
@@ -194,15 +194,15 @@ def test_the_labs_own_python_is_found_wherever_it_is(
 def test_options_do_not_change_which_interpreter_it_is(world: dict[str, str], tmp_path: Path) -> None:
     pretender(tmp_path / "bin", "python3.13t", free_threaded=True, gil_enabled=False)
     pretender(tmp_path / "bin", "python3.13")
-    there = interpreters.find(world, tmp_path)
-    assert interpreters.interpreter_of(parse_build("3.13t+gil"), there).path.endswith("python3.13t")
-    assert interpreters.interpreter_of(parse_build("3.13+cpu_count=2"), there).path.endswith("python3.13")
+    there = discovery.find_interpreters(world, tmp_path)
+    assert discovery.interpreter_of(parse_build("3.13t+gil"), there).path.endswith("python3.13t")
+    assert discovery.interpreter_of(parse_build("3.13+cpu_count=2"), there).path.endswith("python3.13")
 
 
 def test_an_old_one_is_shown_but_not_run(world: dict[str, str], tmp_path: Path) -> None:
     pretender(tmp_path / "bin", "python3.8", version=[3, 8, 18], release="3.8.18")
     pretender(tmp_path / "bin", "python3.9", version=[3, 9, 1], release="3.9.1")
-    there = interpreters.find(world, tmp_path)
+    there = discovery.find_interpreters(world, tmp_path)
     assert [(one.build.name, one.problem is None) for one in there.interpreters] == [("3.8", False), ("3.9", True)]
     assert "too old" in str(there.interpreters[0].problem)
     assert there.usable_builds == ("3.9",)
@@ -214,9 +214,11 @@ def test_pypy_is_refused_with_what_it_lacks_and_run_when_it_lacks_nothing(
     pypy = {"implementation": "pypy", "version": [3, 9, 16], "release": "3.9.16"}
     pretender(tmp_path / "bin", "pypy3.9", **pypy, lacks=["os.sched_getaffinity"])
     with pytest.raises(EngineError, match=r"PyPy 3\.9\.16 has no os\.sched_getaffinity"):
-        interpreters.interpreter_of(parse_build("pypy3.9"), interpreters.find(world, tmp_path))
+        discovery.interpreter_of(parse_build("pypy3.9"), discovery.find_interpreters(world, tmp_path))
     pretender(tmp_path / "bin", "pypy3.9", **pypy)
-    assert interpreters.interpreter_of(parse_build("pypy3.9"), interpreters.find(world, tmp_path)).place == "PATH"
+    assert (
+        discovery.interpreter_of(parse_build("pypy3.9"), discovery.find_interpreters(world, tmp_path)).place == "PATH"
+    )
 
 
 def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it(
@@ -224,7 +226,7 @@ def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it
 ) -> None:
     pretender(tmp_path / "bin", "python3.13")
     with pytest.raises(EngineError) as missing:
-        interpreters.interpreter_of(parse_build("3.14t"), interpreters.find(world, tmp_path))
+        discovery.interpreter_of(parse_build("3.14t"), discovery.find_interpreters(world, tmp_path))
     for word in (
         "3.14t",
         "there are: 3.13",
@@ -234,11 +236,11 @@ def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it
     ):
         assert word in str(missing.value)
     with pytest.raises(EngineError, match="there are: none"):
-        interpreters.interpreter_of(parse_build("3.14t"), Found())
+        discovery.interpreter_of(parse_build("3.14t"), Discovery())
 
 
 def test_a_path_is_asked_what_it_is(tmp_path: Path) -> None:
-    one = interpreters.interpreter_of(parse_build(str(link(tmp_path, "anything"))))
+    one = discovery.interpreter_of(parse_build(str(link(tmp_path, "anything"))))
     assert one.build.name == THIS
     assert one.path == str(tmp_path / "anything")
 
@@ -280,7 +282,7 @@ def test_a_path_that_cannot_run_a_cell_is_refused(
     elif script:
         program(tmp_path, "python", script)
     with pytest.raises(error, match=word) as refused:
-        interpreters.interpreter_of(parse_build(text.format(path)))
+        discovery.interpreter_of(parse_build(text.format(path)))
     assert type(refused.value) is error  # a CellError costs the cells of its build, any other one the run
 
 
@@ -299,7 +301,7 @@ def test_what_cannot_be_started_says_why_before_anything_runs(
 ) -> None:
     make(tmp_path / "python")
     with pytest.raises(EngineError, match=reason) as refused:
-        interpreters.interpreter_of(parse_build(str(tmp_path / "python")))
+        discovery.interpreter_of(parse_build(str(tmp_path / "python")))
     assert type(refused.value) is EngineError
     assert "10 s" not in str(refused.value)
 
@@ -310,13 +312,13 @@ def test_one_that_is_there_but_broken_is_named_where_its_version_is_missed(
     pretender(tmp_path / "bin", "python3.13")
     broken = program(tmp_path / "bin", "python3.12", "kill -SEGV $$")
     program(tmp_path / "bin", "python3.11", "echo no such version >&2; exit 127")
-    there = interpreters.find(world, tmp_path)
+    there = discovery.find_interpreters(world, tmp_path)
     with pytest.raises(CellError, match=r"no Python 3\.12 .*SIGSEGV.*; there are: 3\.13\.") as missing:
-        interpreters.interpreter_of(parse_build("3.12"), there)
+        discovery.interpreter_of(parse_build("3.12"), there)
     assert f"{broken} was killed by signal 11" in str(missing.value)
     assert "python3.11" not in str(missing.value)
     with pytest.raises(EngineError, match=r"python3\.11 exited with 127 and said 'no such version'") as other:
-        interpreters.interpreter_of(parse_build("3.11"), there)
+        discovery.interpreter_of(parse_build("3.11"), there)
     assert type(other.value) is EngineError, "a shim of what is not there"
 
 
@@ -328,7 +330,7 @@ def test_what_all_does_not_stand_for_is_told_with_the_reason(world: dict[str, st
     pretender(tmp_path / "bin", "python2.7", version=[2, 7, 18], release="2.7.18")
     program(tmp_path / ".venv/bin", "python3.13", "exit 4")
     pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
-    there = interpreters.find(world, tmp_path)
+    there = discovery.find_interpreters(world, tmp_path)
     assert there.usable_builds == ("3.13",)
     assert there.left_out == (
         "2.7, 3.6, 3.8 (too old)",
@@ -346,7 +348,7 @@ def test_a_shim_of_what_another_place_has_is_not_missed_but_one_that_crashes_is(
     for minor in (6, 12):
         program(tmp_path / "bin", f"python3.{minor}", "exit 127")
     crashes = program(tmp_path / "bin", "python3.13", "kill -SEGV $$")
-    there = interpreters.find(world, tmp_path)
+    there = discovery.find_interpreters(world, tmp_path)
     assert [one.path for one in there.broken] == [str(crashes)]
     assert there.left_out == ("3.6 (too old)",)
 
@@ -354,7 +356,7 @@ def test_a_shim_of_what_another_place_has_is_not_missed_but_one_that_crashes_is(
 def test_of_many_broken_ones_the_first_are_told(world: dict[str, str], tmp_path: Path) -> None:
     for minor in range(10, 16):
         program(tmp_path / "bin", f"python3.{minor}", "exit 127")
-    assert interpreters.find(world, tmp_path).left_out[2:] == (
+    assert discovery.find_interpreters(world, tmp_path).left_out[2:] == (
         f"{tmp_path}/bin/python3.12 exited with 127",
         "and 3 more, see lab doctor",
     )
@@ -363,8 +365,8 @@ def test_of_many_broken_ones_the_first_are_told(world: dict[str, str], tmp_path:
 def test_another_implementation_is_no_cpython_of_its_version(world: dict[str, str], tmp_path: Path) -> None:
     path = pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
     with pytest.raises(EngineError, match=r"there is no Python 3\.11 on this machine; there are: none"):
-        interpreters.interpreter_of(parse_build("3.11"), interpreters.find(world, tmp_path))
-    assert interpreters.interpreter_of(parse_build(str(path))).build.name == "graalpy3.11"
+        discovery.interpreter_of(parse_build("3.11"), discovery.find_interpreters(world, tmp_path))
+    assert discovery.interpreter_of(parse_build(str(path))).build.name == "graalpy3.11"
 
 
 def test_who_has_no_home_has_the_other_places(
@@ -384,14 +386,14 @@ def test_who_has_no_home_has_the_other_places(
 
 def test_the_home_of_nobody_is_refused_in_a_line() -> None:
     with pytest.raises(UsageError, match="no home folder of ~nosuchuser is known here; write the whole path"):
-        interpreters.located("~nosuchuser/python")
+        discovery.located("~nosuchuser/python")
 
 
 def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
     """Also by those that are too old for a cell: they are to say so."""
-    for one in interpreters.find().interpreters:
+    for one in discovery.find_interpreters().interpreters:
         done = subprocess.run([one.path, *ARGUMENTS], capture_output=True, check=True)
-        answer = identity.read(b"something else\n" + done.stdout)
+        answer = identity.read_answer(b"something else\n" + done.stdout)
         assert answer == one.answer
         assert done.stderr == b""
 

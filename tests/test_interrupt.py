@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from lab import asked, choice, interrupts
-from lab.containers import SESSION_LABEL, remove
+from lab import asked, interrupts
+from lab.containers.cleanup import remove_all
+from lab.containers.client import SESSION_LABEL
+from lab.engines import selection
 from lab.errors import ImageError, Interrupted, LabError
 from lab.interrupts import ONE_REQUEST_SECONDS, Stop
 from tests import cells
@@ -305,7 +307,7 @@ def test_the_containers_of_a_run_that_was_killed_are_found_and_removed_by_their_
     run.process.kill()
     run.end()
     assert labelled(engine, run.session)
-    removed, kept = remove(engine, run.session)
+    removed, kept = remove_all(engine, run.session)
     assert {line.partition(" ")[0] for line in removed} == {"container"}, "the cell that ran, and the next one"
     assert kept == []
     assert engine.containers.list(all=True, filters={"label": f"{SESSION_LABEL}={run.session}"}) == []
@@ -318,7 +320,7 @@ def test_a_python_that_a_ctrl_c_has_ended_while_it_was_asked_is_not_at_fault(
     def killed(*_: object) -> NoReturn:
         raise ImageError("python3 did not run the probe: it was killed by signal 2")
 
-    monkeypatch.setattr(choice, "choose", killed)
+    monkeypatch.setattr(selection, "choose", killed)
     stop = Stop()
     stop.requested = requested
     with pytest.raises(raised):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import archive, resuming, shelf
-from lab.containers import remove
+from lab.containers.cleanup import remove_all
 from lab.errors import UsageError
 from lab.model.cell import Status
 from lab.model.session import Session
@@ -118,7 +118,7 @@ def test_a_run_in_containers_that_was_killed_goes_on_and_leaves_nothing(
 ) -> None:
     folder = killed(tmp_path / "sessions", moment, "docker")
     resumed(lab, folder)
-    remove(engine, folder.name)
+    remove_all(engine, folder.name)
     assert labelled(engine, folder.name) == set()
 
 
@@ -165,7 +165,7 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
             0.3,
             *("process", "gil", "--image", name, "--cpus", "1,2", "--engine", "docker", "--quick"),
         )
-        remove(engine, folder.name)  # a container of the killed run holds its image
+        remove_all(engine, folder.name)  # a container of the killed run holds its image
         second = make("second")
         assert first != second
         folders = ["--resume", "--output", str(folder.parent)]

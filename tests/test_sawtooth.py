@@ -26,7 +26,7 @@ from lab.cell.experiments.sawtooth import (
     team_sizes,
 )
 from lab.cell.measuring.cell_limit import CellLimit
-from lab.containers import client_for_this_environment
+from lab.containers.client import client_for_this_environment
 from lab.engines.docker import Docker
 from lab.judging import verdicts
 from lab.model.cell import Cell, CellResult

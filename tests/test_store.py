@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cell_code import cell_code
+from lab.engines.cell_code import cell_code
 from lab.errors import StoreError
 from lab.store import SessionFolder, default_folder
 

@@ -19,7 +19,7 @@ from lab.cell.cpus import topology as reader
 from lab.cell.cpus.sysfs import listed, masked
 from lab.cell.worker.record_writer import LONGEST_RECORD, Channel
 from lab.cell.worker.supervisor import describe
-from lab.engines import machine_from
+from lab.engines.probing import machine_from
 from lab.errors import UsageError
 from lab.model.topology import UNKNOWN, flat, from_reading, from_stored
 from tests import scripts

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from lab import engines
-from lab.cell_code import cell_code
-from lab.engines import command
+from lab.engines.cell_code import cell_code
+from lab.engines.worker_command import worker_arguments
 from lab.judging import proofs
 from lab.judging.records import read_records
 from lab.model.cell import Cell
@@ -396,7 +396,7 @@ def test_the_start_record_says_what_the_cell_is(tmp_path: Path) -> None:
 
 
 def test_code_that_is_carried_in_the_command_line_fits_into_it() -> None:
-    words = command(cell_code(), cells.job(["pipe"] * 100))
+    words = worker_arguments(cell_code(), cells.job(["pipe"] * 100))
     assert max(map(len, words)) < 2**17  # MAX_ARG_STRLEN (man 2 execve)
     assert (
         sum(map(len, words)) < 0.5 * 2**20
@@ -404,7 +404,7 @@ def test_code_that_is_carried_in_the_command_line_fits_into_it() -> None:
 
 
 def test_code_that_is_carried_in_the_command_line_runs(tmp_path: Path) -> None:
-    words = [sys.executable, *command(cell_code(), cells.job(["pipe"]))]
+    words = [sys.executable, *worker_arguments(cell_code(), cells.job(["pipe"]))]
     done = subprocess.run(words, capture_output=True, check=True, env={"TMPDIR": str(tmp_path)})
     reader = read_records(done.stdout)
     assert reader.faults == []

@@ -21,10 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Remove and say what was removed; returns the exit code. Raises EngineError when something could not be."""
-    from lab import containers
+    from lab.containers import cleanup
+    from lab.containers import client as client_
 
-    with contextlib.closing(containers.client_for_this_environment()) as client:
-        removed, kept = containers.remove(client)
+    with contextlib.closing(client_.client_for_this_environment()) as client:
+        removed, kept = cleanup.remove_all(client)
     for name in removed:
         print(f"removed {name}")
     if kept:

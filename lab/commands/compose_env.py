@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
-    from lab import containers
+    from lab.containers import client as containers
     from lab.engines import make
     from lab.messages import tell
 
@@ -71,7 +71,7 @@ def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
 
 def base_lines(images: Sequence[str]) -> list[str]:
     """The base image, where the official one is not on the engine but one of ours is."""
-    from lab.image_settings import OFFICIAL_IMAGE
+    from lab.containers.image_config import OFFICIAL_IMAGE
 
     ours = [name for version in _BASES if (name := f"multicore-lab-base:{version}") in images]
     if OFFICIAL_IMAGE in images or not ours:

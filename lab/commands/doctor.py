@@ -12,9 +12,9 @@ from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.engines import Engine
-    from lab.interpreters import Found, Interpreter
     from lab.model.machine import Machine
     from lab.model.topology import Topology
+    from lab.pythons.discovery import Discovery, Interpreter
 
 #: Most seconds of measuring how quiet the machine is.
 _QUIET_SECONDS = 2.0
@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     """Look at everything and print it; returns 0 when cells can be run in containers, else 3."""
     from tabulate import tabulate
 
-    from lab import interpreters, topology
+    from lab import topology
+    from lab.pythons import discovery
 
     here = topology.read()
     docker, quiet, trouble = _docker(options.image)
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
     print("\n".join(["", *_maps(here, docker)]))
     print("\nPythons of this machine, for --engine local")
-    print(tabulate(_pythons(interpreters.find()), tablefmt="plain", disable_numparse=True))
+    print(tabulate(_pythons(discovery.find_interpreters()), tablefmt="plain", disable_numparse=True))
     print("\nWhat can be measured")
     advice = [*_abilities(docker, trouble), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
@@ -142,7 +143,7 @@ def _maps(here: Topology, docker: Machine | None) -> list[str]:
     return lines
 
 
-def _pythons(found: Found) -> list[tuple[str, str, str]]:
+def _pythons(found: Discovery) -> list[tuple[str, str, str]]:
     """(build, path, why it is refused) of each interpreter of this machine, the first of a build being the one that is
     taken; then what only has the name of one."""
     rows = [(one.build.name, one.path, one.problem or _debug(one)) for one in found.interpreters]

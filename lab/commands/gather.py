@@ -67,10 +67,12 @@ def _from_files(folder: Path) -> Session:
 
 
 def _from_engine(wanted: str | None) -> Session:
-    from lab import containers, gathering
+    from lab import gathering
+    from lab.containers import client as client_
+    from lab.containers import compose
 
-    with contextlib.closing(containers.client_for_this_environment()) as client:
-        found = list(containers.collect(client, wanted))
+    with contextlib.closing(client_.client_for_this_environment()) as client:
+        found = list(compose.collect(client, wanted))
     if not found:
         where = f"of the Compose project {wanted!r} " if wanted else "that Compose started "
         raise UsageError(f"the engine has no cells {where}(any more); start them: docker compose up")

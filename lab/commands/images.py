@@ -12,7 +12,7 @@ from lab.errors import EngineError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from lab.images import Image
+    from lab.pythons.images import Image
 
 HELP = "make, list and remove the images of builds, a Python each"
 EXAMPLE = """\
@@ -29,7 +29,7 @@ compiled, which takes some minutes.
 exit codes: 0 done; 2 wrong usage; 3 one could not be made or removed (the
   others were)"""
 
-#: As lab.builder.SOURCES, which a test compares; that module is not loaded for --help.
+#: As lab.pythons.image_build.SOURCES, which a test compares; that module is not loaded for --help.
 _SOURCES = ("auto", "official", "debian", "upstream")
 
 
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what was asked; returns the exit code. Raises EngineError, ImageError or UsageError."""
-    from lab import containers
+    from lab.containers import client as containers
 
     if options.act is _remove and bool(options.names) == options.all:
         raise UsageError("lab images remove: name images, or give --all; lab images list shows them")
@@ -68,17 +68,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _build(client: DockerClient, options: argparse.Namespace) -> int:
-    from lab import builder
     from lab.messages import tell
     from lab.model import build as builds
+    from lab.pythons import image_build
 
     wanted = builds.parse_many(options.builds)
     for one in wanted:
-        builder.check(one, options.source)
+        image_build.check_buildable(one, options.source)
     failures = []
     for one in wanted:
         try:
-            name, made = builder.make(client, one, options.source, force=options.force, note=tell)
+            name, made = image_build.make(client, one, options.source, force=options.force, note=tell)
         except EngineError as error:
             tell(f"{one}: {error}")
             failures.append(one)
@@ -93,8 +93,8 @@ def _build(client: DockerClient, options: argparse.Namespace) -> int:
 
 
 def _list(client: DockerClient, options: argparse.Namespace) -> int:
-    from lab import images
     from lab.model import build as builds
+    from lab.pythons import images
 
     there = images.listed(client)
     sys.stdout.write(table(there))
@@ -131,9 +131,9 @@ def _jit(one: Image) -> str:
 
 
 def _remove(client: DockerClient, options: argparse.Namespace) -> int:
-    from lab import images
+    from lab.pythons import images
 
-    removed, kept = images.remove(client, None if options.all else options.names)
+    removed, kept = images.remove_images(client, None if options.all else options.names)
     for name in removed:
         print(f"removed {name}")
     if options.all and not removed and not kept:

@@ -176,7 +176,7 @@ def measure(
         stop.at_once = False
 
         from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
-        from lab.cell_code import cell_code
+        from lab.engines.cell_code import cell_code
         from lab.judging import assembly
         from lab.planning import packing
         from lab.store import SessionFolder, default_folder
@@ -261,7 +261,7 @@ def _load_the_rest(options: argparse.Namespace) -> None:
     where it is needed."""
     with contextlib.suppress(Exception):  # a missing package, say: then it is said where it can be
         from lab import orchestrator, packed, progress, reports, resuming, runner  # noqa: F401 - only to load it
-        from lab.cell_code import cell_code
+        from lab.engines.cell_code import cell_code
 
         reports.check(options.format)
         reports.check("json")

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
     from lab.asked import choose_engine, new_session
     from lab.cell.experiments._internal.control import NEIGHBOURS
-    from lab.cell_code import cell_code
+    from lab.engines.cell_code import cell_code
     from lab.interrupts import stopping
     from lab.model.cell import Status
     from lab.planning.jobs import check_seconds

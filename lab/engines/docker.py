@@ -15,40 +15,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab import attached, image_python
 from lab.cell.cpus import cpulist
-from lab.cell_code import cell_code
-from lab.containers import (
+from lab.containers import streams
+from lab.containers.cleanup import remove_all, remove_container
+from lab.containers.client import (
     CELL_LABEL,
     SESSION_LABEL,
     client_for_this_environment,
-    create,
-    found,
-    how_it_ended,
-    kept_apart,
-    pulled,
-    quota_of,
-    remove,
-    remove_container,
+    image_attributes,
+    pull_image,
     short,
     translated,
 )
-from lab.engines import (
-    Patience,
-    Sink,
-    alongside,
-    command,
-    machine_from,
-    nothing,
-    order,
-    probe_order,
-    undisturbed,
-)
+from lab.containers.container import create_container, how_it_ended, isolated_host_config, quota_of
+from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
+from lab.engines import Sink, nothing
+from lab.engines.cell_code import cell_code
+from lab.engines.probing import alongside, machine_from
+from lab.engines.waiting import Deadline, undisturbed
+from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
-from lab.image_settings import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.judging.records import read_records
 from lab.model.cell import PERIOD_US, Cell, Job, Outcome
 from lab.model.machine import Machine
+from lab.pythons import image_pythons
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -91,10 +81,10 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
     Raises ImageError when it is not there and cannot be pulled.
     """
     for name in (wanted,) if wanted else (*OWN_IMAGES, OFFICIAL_IMAGE):
-        if found(client, name):
+        if image_attributes(client, name):
             return name
     name = wanted or OFFICIAL_IMAGE
-    trouble = pulled(client, name, note)
+    trouble = pull_image(client, name, note)
     if trouble is not None:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {trouble}; name one that is there with"
@@ -109,7 +99,7 @@ def settings(cell: Cell | None) -> dict[str, Any]:
     limit: dict[str, Any] = {"cpuset_cpus": cpulist.render(cell.cpus)} if cell and cell.pinned else {}
     if cell and cell.quota_cpus:
         limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
-    return limit | kept_apart(cell.size if cell else 64)
+    return limit | isolated_host_config(cell.size if cell else 64)
 
 
 class Docker:
@@ -167,7 +157,7 @@ class Docker:
         if _began(stream):
             return stream
         tried = []
-        with contextlib.closing(image_python.look(self._client, self._image, self._session)) as pythons:
+        with contextlib.closing(image_pythons.look(self._client, self._image, self._session)) as pythons:
             for one in pythons:
                 problem = one.problem
                 if problem is None:
@@ -178,7 +168,7 @@ class Docker:
                     problem = f"no probe: {outcome.ending}"
                 tried.append(f"{one.program}: {problem}")
         there = f"the image {self._image} " + (
-            f"cannot run a cell: {'; '.join(tried)}" if tried else f"has none of {image_python.NAMED} on its PATH"
+            f"cannot run a cell: {'; '.join(tried)}" if tried else f"has none of {image_pythons.NAMED} on its PATH"
         )
         raise ImageError(f"{there}; name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
 
@@ -188,13 +178,13 @@ class Docker:
         pieces: list[bytes] = []
         try:
             with alongside(meanwhile, pieces.append) as sink:
-                outcome = self._cell(None, self._probe, probe_order(self._session), sink, Patience(_PROBE_SECONDS))
+                outcome = self._cell(None, self._probe, probe_job(self._session), sink, Deadline(_PROBE_SECONDS))
         except _NoInterpreterError as error:
             return b"", Outcome(exit_code=None, reason=str(error))
         return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        payload, patience = order(job, None), Patience(job.cell_deadline, job.longest_silence)
+        payload, patience = worker_job(job, None), Deadline(job.cell_deadline, job.longest_silence)
         try:
             return self._cell(job.cell, job.cell.id, payload, sink, patience)
         except _NoInterpreterError as error:
@@ -204,7 +194,7 @@ class Docker:
         try:
             with contextlib.suppress(EngineError), undisturbed():
                 self._await_removals()
-                _, kept = remove(self._client, self._session)
+                _, kept = remove_all(self._client, self._session)
                 for line in kept:
                     self._note(f"left behind: {line}; remove it with: lab clean")
         finally:
@@ -216,13 +206,13 @@ class Docker:
         name: str,
         payload: dict[str, Any],
         sink: Sink,
-        patience: Patience,
+        patience: Deadline,
     ) -> Outcome:
         with translated(f"creating the container of {name}"), undisturbed():
-            made = create(
+            made = create_container(
                 self._client,
                 self._image,
-                [self._program, *self._arguments, *command(cell_code(payload["experiments"]), payload)],
+                [self._program, *self._arguments, *worker_arguments(cell_code(payload["experiments"]), payload)],
                 settings(cell),
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name},
@@ -245,18 +235,18 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(self, container: str, warnings: list[str], sink: Sink, patience: Patience) -> Outcome:
+    def _watch(self, container: str, warnings: list[str], sink: Sink, patience: Deadline) -> Outcome:
         api = self._client.api
         tail, live, logged = b"", b"", 0
         ended: str | None = None
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-            stack.callback(attached.hang_up, stream)
+            stack.callback(streams.hang_up, stream)
             sink(b"")
             look_at = time.monotonic() + _LOOK_SECONDS
             patience.begin()
             _start(api, container)
-            for (out, error), over in attached.frames(stream):
+            for (out, error), over in streams.frames(stream):
                 live += out or b""
                 sink(out or b"")  # also when nothing came: it may have a reason to stop
                 tail = (tail + (error or b""))[-_STDERR_KEPT:]
@@ -269,7 +259,7 @@ class Docker:
                     if ended:  # it does not even die; it will be removed by force
                         details = api.inspect_container(container)
                         break
-                    ended, patience = patience.why, Patience(_KILL_SECONDS)
+                    ended, patience = patience.why, Deadline(_KILL_SECONDS)
                     with contextlib.suppress(Exception):  # of the SDK or of HTTP; what cannot be ended is removed
                         api.kill(container)
                 if over or time.monotonic() > look_at:
@@ -278,7 +268,7 @@ class Docker:
                         break
                     look_at = time.monotonic() + _LOOK_SECONDS
             # What is whole needs no second witness, and to ask for it takes time while the next cell is started.
-            log = attached.log(api, container) if read_records(live).faults else None
+            log = streams.log(api, container) if read_records(live).faults else None
         state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
@@ -296,7 +286,7 @@ class Docker:
 
 def _logged(api: Any, container: str) -> int:
     """How many bytes the engine has logged of what a container said."""
-    return len(attached.log(api, container) or b"")
+    return len(streams.log(api, container) or b"")
 
 
 def _began(stream: bytes) -> bool:

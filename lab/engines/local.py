@@ -16,19 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.cell.cpus import cpulist
-from lab.cell_code import cell_code
-from lab.engines import (
-    Patience,
-    Sink,
-    alongside,
-    command,
-    machine_from,
-    nothing,
-    order,
-    probe_order,
-    unanswered,
-    undisturbed,
-)
+from lab.engines import Sink, nothing
+from lab.engines.cell_code import cell_code
+from lab.engines.probing import alongside, machine_from, unanswered
+from lab.engines.waiting import Deadline, undisturbed
+from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
@@ -82,7 +74,7 @@ class Local:
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         pieces: list[bytes] = []
         with alongside(meanwhile, pieces.append) as sink:
-            outcome = self._cell(probe_order("probe"), sink, Patience(_PROBE_SECONDS))
+            outcome = self._cell(probe_job("probe"), sink, Deadline(_PROBE_SECONDS))
         stream = b"".join(pieces)
         if outcome.reason or not stream:
             raise unanswered(self._interpreter, outcome, "name another Python")
@@ -90,17 +82,17 @@ class Local:
         return replace(machine, no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        return self._cell(order(job, list(job.cell.cpus)), sink, Patience(job.cell_deadline, job.longest_silence))
+        return self._cell(worker_job(job, list(job.cell.cpus)), sink, Deadline(job.cell_deadline, job.longest_silence))
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _cell(self, payload: Mapping[str, object], sink: Sink, patience: Patience) -> Outcome:
+    def _cell(self, payload: Mapping[str, object], sink: Sink, patience: Deadline) -> Outcome:
         mark = secrets.token_hex(8)
         sink(b"")
         try:
             worker = subprocess.Popen(
-                [self._interpreter, *self._arguments, *command(self._code, {**payload, "mark": mark})],
+                [self._interpreter, *self._arguments, *worker_arguments(self._code, {**payload, "mark": mark})],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -137,7 +129,7 @@ def _temporary(usual: str) -> str:
     return next((short for short in _SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), usual)
 
 
-def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Patience) -> tuple[str, str | None]:
+def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Deadline) -> tuple[str, str | None]:
     """Read both streams until they close. Returns (the end of standard error, ``None`` or why it was cut short)."""
     assert worker.stdout
     assert worker.stderr

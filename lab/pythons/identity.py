@@ -88,7 +88,7 @@ class Answer:
         return (*(-number for number in numbers), not final, self.release)
 
 
-def read(output: bytes) -> Answer | None:
+def read_answer(output: bytes) -> Answer | None:
     """The answer in what a program printed; ``None`` when there is none, or none that a Python gives."""
     for line in output.decode(errors="replace").splitlines():
         if line.startswith(MARK):

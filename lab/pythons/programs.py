@@ -74,7 +74,7 @@ def ask(path: str) -> Answer | Broken:
     except (OSError, ValueError) as error:
         return Broken(path=path, reason=_not_started(path, error), ran=False)
     code = process.returncode
-    return identity.read(output) or Broken(path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM)
+    return identity.read_answer(output) or Broken(path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM)
 
 
 def _not_started(path: str, error: OSError | ValueError) -> str:

@@ -48,7 +48,7 @@ class ImageSettings:
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> ImageSettings:
-        """What the engine says of an image, as :func:`lab.containers.found` returns it."""
+        """What the engine says of an image, as :func:`lab.containers.client.image_attributes` returns it."""
         config = attributes.get("Config") or {}
         pairs = (one.partition("=") for one in config.get("Env") or ())
         return cls(

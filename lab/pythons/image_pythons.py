@@ -10,8 +10,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.containers import SESSION_LABEL, create, found, how_it_ended, kept_apart, remove_container, short, translated
-from lab.image_settings import ImageSettings
+from lab.containers.cleanup import remove_container
+from lab.containers.client import SESSION_LABEL, image_attributes, short, translated
+from lab.containers.container import create_container, how_it_ended, isolated_host_config
+from lab.containers.image_config import ImageSettings
 from lab.model.cell import Outcome
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
@@ -33,7 +35,7 @@ _ANSWER_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Candidate:
     """A program of an image that has a Python's name: where it is, the user that it was asked as, its answer or how it
     ended without one."""
 
@@ -48,12 +50,12 @@ class Found:
         return self.answer.problem if self.answer else f"no answer: {self.outcome.ending}"
 
 
-def look(client: DockerClient, image: str, session: str) -> Generator[Found, None, None]:
+def look(client: DockerClient, image: str, session: str) -> Generator[Candidate, None, None]:
     """Each Python of an image, the usual names first, asked as the first user that may start it; close it when done.
 
     Containers carry the session's label. What the engine refuses is raised as EngineError.
     """
-    settings = ImageSettings.of(found(client, image) or {})
+    settings = ImageSettings.of(image_attributes(client, image) or {})
     with contextlib.closing(_programs(client, image, settings, session)) as programs:
         for program in programs:
             yield _asked_by_any(client, image, program, settings, session)
@@ -64,7 +66,9 @@ def _programs(client: DockerClient, image: str, settings: ImageSettings, session
     runs."""
     own = [words[0] for words in (settings.entrypoint, settings.command) if words and _IS_PYTHON.fullmatch(words[0])]
     with translated(f"looking into the image {image}"):
-        made = create(client, image, ["true"], kept_apart(1), labels={SESSION_LABEL: session})  # it is never started
+        made = create_container(
+            client, image, ["true"], isolated_host_config(1), labels={SESSION_LABEL: session}
+        )  # it is never started
     try:
         real = (_file(client, made["Id"], folder) for folder in settings.folders)
         folders = list(dict.fromkeys(folder for folder in real if folder))
@@ -98,13 +102,13 @@ def _file(client: DockerClient, container: str, path: str) -> str | None:
     return about.get("linkTarget") or path
 
 
-def _asked_by_any(client: DockerClient, image: str, program: str, settings: ImageSettings, session: str) -> Found:
+def _asked_by_any(client: DockerClient, image: str, program: str, settings: ImageSettings, session: str) -> Candidate:
     """A program, asked as the first of the users that may start it."""
     tried = []
     for user in settings.users:
         with translated(f"asking {program} in the image {image}"):
             answer, outcome = _asked(client, image, program, user, session)
-        tried.append(Found(program=program, user=user, answer=answer, outcome=outcome))
+        tried.append(Candidate(program=program, user=user, answer=answer, outcome=outcome))
         if answer:
             return tried[-1]
         if not _kept_out(outcome):
@@ -126,7 +130,9 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
     from docker.errors import APIError
 
     api = client.api
-    made = create(client, image, [program, *ARGUMENTS], kept_apart(1), labels={SESSION_LABEL: session}, user=user)
+    made = create_container(
+        client, image, [program, *ARGUMENTS], isolated_host_config(1), labels={SESSION_LABEL: session}, user=user
+    )
     ended = None
     try:
         try:
@@ -143,6 +149,6 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
             reason=how_it_ended(state, ended),
             stderr_tail=api.logs(made["Id"], stdout=False, stderr=True).decode(errors="replace"),
         )
-        return identity.read(api.logs(made["Id"], stdout=True, stderr=False)), outcome
+        return identity.read_answer(api.logs(made["Id"], stdout=True, stderr=False)), outcome
     finally:
         remove_container(client, made["Id"])

@@ -19,7 +19,7 @@ from lab.model.machine import Machine
 ASKED_AT_A_TIME = 4
 
 
-class Several:
+class CompositeEngine:
     """One engine for cells of several builds: each cell goes to the engine of its build.
 
     A build that does not answer, or whose interpreter crashes, costs its own cells; without the ``spare`` ones, which
@@ -73,7 +73,7 @@ class Several:
         return said
 
 
-class Unusable:
+class BrokenEngine:
     """The engine of a build whose interpreter is there and cannot run a cell, as it says when it is asked."""
 
     def __init__(self, error: EngineError) -> None:

@@ -12,7 +12,7 @@ DEBIAN_BASE = "debian-base"
 FREE_THREADED = "free-threaded.Dockerfile"
 
 
-def find(name: str, package: Path | None = None) -> Path:
+def find_recipe(name: str, package: Path | None = None) -> Path:
     """The file of that name. ``package`` stands in for the installed package in tests. Raises ImageError."""
     inside = package or Path(__file__).resolve().parent
     for folder in (inside / "recipes", inside.parent / "docker"):

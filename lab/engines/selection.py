@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from lab import engines
 from lab.engines import Engine, nothing
+from lab.engines.composite import ASKED_AT_A_TIME, BrokenEngine, CompositeEngine
 from lab.errors import CellError, EngineError, ImageError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.model.machine import Machine
-from lab.several import ASKED_AT_A_TIME, Several, Unusable
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from lab.interpreters import Found, Interpreter
+    from lab.pythons.discovery import Discovery, Interpreter
 
 #: Takes a line that the user should know.
 Note = Callable[[str], None]
@@ -102,9 +102,9 @@ def _on_debug_builds(machine: Machine) -> Iterable[str]:
 def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
         return _probed(engines.make("local"), meanwhile)
-    from lab import interpreters
+    from lab.pythons import discovery
 
-    there = interpreters.find()
+    there = discovery.find_interpreters()
     chosen = builds.parse_many(wanted.pythons, everything=there.usable_builds)
     if not chosen:
         raise EngineError("there is no Python on this machine that can run a cell; name the path of one with --python")
@@ -113,31 +113,31 @@ def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple
     with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:  # one that hangs makes itself waited for
         found = dict(zip(chosen, pool.map(lambda build: _interpreter(build, there), chosen), strict=True))
     parts = _made((build.label, _local_engine(build, one)) for build, one in found.items())
-    return _probed(Several(parts, wanted.spare(chosen), note), meanwhile)
+    return _probed(CompositeEngine(parts, wanted.spare(chosen), note), meanwhile)
 
 
-def _interpreter(build: Build, there: Found) -> Interpreter | CellError:
+def _interpreter(build: Build, there: Discovery) -> Interpreter | CellError:
     """The interpreter of a build, or why the one that is there cannot run its cells. Raises EngineError or UsageError
     where there is none."""
-    from lab import interpreters
+    from lab.pythons import discovery
 
     try:
-        return interpreters.interpreter_of(build, there)
+        return discovery.interpreter_of(build, there)
     except CellError as error:
         return error
 
 
 def _local_engine(build: Build, found: Interpreter | CellError) -> Engine:
     if isinstance(found, CellError):
-        return Unusable(found)
+        return BrokenEngine(found)
     return engines.make("local", interpreter=found.path, arguments=build.arguments)
 
 
 def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     if not wanted.pythons:
         return _probed(engines.make("docker", image=wanted.image, session=session, note=pulling), meanwhile)
-    from lab import images
-    from lab.containers import client_for_this_environment
+    from lab.containers.client import client_for_this_environment
+    from lab.pythons import images
 
     with contextlib.closing(client_for_this_environment()) as client:
         others = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
@@ -149,7 +149,7 @@ def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[],
         (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
         for build, image in found.items()
     )
-    return _probed(Several(parts, spare, pulling), meanwhile)
+    return _probed(CompositeEngine(parts, spare, pulling), meanwhile)
 
 
 def _made(made: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
@@ -170,7 +170,7 @@ def _images(
 
     Raises ImageError when one asked for is not.
     """
-    from lab.images import image_of
+    from lab.pythons.images import image_of
 
     found, missing = {}, []
     for build in chosen:

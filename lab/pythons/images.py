@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import image_python
-from lab.containers import found, pulled, short, translated
+from lab.containers.client import image_attributes, pull_image, short, translated
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
+from lab.pythons import image_pythons
 from lab.pythons.identity import Answer
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
         )
     official = official_name_of(build)
     for name in (name_of(build), official):
-        if name and found(client, name):
+        if name and image_attributes(client, name):
             return name
-    trouble = pulled(client, official, pull) if pull and official else ""
+    trouble = pull_image(client, official, pull) if pull and official else ""
     if official and trouble is None:
         return official
     there = ", ".join(str(one) for one in sorted({one for _, one, _ in tagged(client)})) or "none"
@@ -132,7 +132,7 @@ def listed(client: DockerClient) -> tuple[Image, ...]:
         return tuple(sorted(several.map(look, tagged(client)), key=lambda one: (one.build, one.name)))
 
 
-def remove(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
+def remove_images(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
     """Remove images of ours: those named, by build or by full name, or all of them with ``None``.
 
     Returns (what was removed, what could not be, each with the reason). Raises UsageError, before anything is removed,
@@ -171,7 +171,7 @@ def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
     is in use is kept."""
     for image in reversed(ids):  # the last one of a stage takes those that it is made of along
         with contextlib.suppress(EngineError):
-            details = found(client, image)
+            details = image_attributes(client, image)
             labels = (details or {}).get("Config", {}).get("Labels") or {}
             if details and not details.get("RepoTags") and {STAGE_LABEL, BASE_LABEL} & labels.keys():
                 with translated("removing an image without a name"):
@@ -230,7 +230,7 @@ def _looked_at(client: DockerClient, name: str) -> tuple[Answer | None, str]:
     answers: list[Answer] = []
     trouble = ""
     try:
-        with contextlib.closing(image_python.look(client, name, "images")) as pythons:
+        with contextlib.closing(image_pythons.look(client, name, "images")) as pythons:
             for one in pythons:
                 if one.answer and not one.problem:
                     return one.answer, ""

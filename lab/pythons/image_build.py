@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lab import containers, images, recipe
-from lab.containers import translated
+from lab.containers import client as containers
+from lab.containers.client import translated
 from lab.errors import ImageError, UsageError
-from lab.images import Note
 from lab.model import build as builds
 from lab.model.build import Build
+from lab.pythons import images, recipes
+from lab.pythons.images import Note
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -50,12 +51,12 @@ def make(
     recipe; with ``force`` it never is. Returns (its name, whether it was made now). Raises ImageError with the next
     step, UsageError for what no source has.
     """
-    check(build, source)
+    check_buildable(build, source)
     name = images.name_of(build)
     if not force and _is_current(client, build, source):
         return name, False
     # One that is there and not current has to go, whatever its maker would say.
-    old = containers.found(client, name)
+    old = containers.image_attributes(client, name)
     anew = force or old is not None
     if build.free_threaded:
         _compile(client, build, source, anew, note)
@@ -67,7 +68,7 @@ def make(
     return name, True
 
 
-def check(build: Build, source: str) -> None:
+def check_buildable(build: Build, source: str) -> None:
     """Raise UsageError for a build that no image can be made of, or not from this source."""
     if build.path:
         raise UsageError(f"{build.label} is a path; images are made of versions: {', '.join(builds.ALL)}")
@@ -91,7 +92,9 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
     """Have the official image under our name too. False when it cannot be pulled and Debian's packages will do."""
     name = images.official_name_of(build)
     assert name
-    trouble = None if containers.found(client, name) and not force else containers.pulled(client, name, note)
+    trouble = (
+        None if containers.image_attributes(client, name) and not force else containers.pull_image(client, name, note)
+    )
     if trouble is None:
         with translated(f"naming {name}"):
             client.images.get(name).tag(images.REPOSITORY, build.name)
@@ -107,7 +110,7 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
 
 def _is_current(client: DockerClient, build: Build, source: str) -> bool:
     """Whether the image that is there is what would be made."""
-    details = containers.found(client, images.name_of(build))
+    details = containers.image_attributes(client, images.name_of(build))
     if details is None:
         return False
     labels = (details.get("Config") or {}).get("Labels") or {}
@@ -124,8 +127,8 @@ def _is_current(client: DockerClient, build: Build, source: str) -> bool:
 
 def _fingerprint_now(build: Build, origin: str) -> str:
     if not build.free_threaded:
-        return recipe.fingerprint(recipe.find(recipe.DEBIAN_BASE).read_bytes(), {})
-    return recipe.fingerprint(recipe.find(recipe.FREE_THREADED).read_bytes(), _arguments(build, origin))
+        return recipes.fingerprint(recipes.find_recipe(recipes.DEBIAN_BASE).read_bytes(), {})
+    return recipes.fingerprint(recipes.find_recipe(recipes.FREE_THREADED).read_bytes(), _arguments(build, origin))
 
 
 def _arguments(build: Build, origin: str) -> dict[str, str]:
@@ -146,17 +149,19 @@ def _compile(client: DockerClient, build: Build, source: str, force: bool, note:
     suite = RELEASES[build.name.removesuffix("t")][2]
     trouble: str | None = "not asked for"
     if source != "debian":
-        trouble = None if containers.found(client, _TOOLCHAIN) else containers.pulled(client, _TOOLCHAIN, note)
+        trouble = (
+            None if containers.image_attributes(client, _TOOLCHAIN) else containers.pull_image(client, _TOOLCHAIN, note)
+        )
     origin, base = ("upstream", _TOOLCHAIN) if trouble is None else (source, f"{images.REPOSITORY}:{suite}")
     if trouble is not None:
         if source == "auto":
             note(f"{_TOOLCHAIN} cannot be pulled ({trouble}); taking Debian's source package")
             origin = "debian"
-        if not containers.found(client, base):
+        if not containers.image_attributes(client, base):
             _run_debian_base(suite, base, note, force=False)
-    text = recipe.find(recipe.FREE_THREADED).read_bytes()
+    text = recipes.find_recipe(recipes.FREE_THREADED).read_bytes()
     arguments = _arguments(build, origin)
-    arguments |= {"RECIPE": recipe.fingerprint(text, arguments), "BASE": base}
+    arguments |= {"RECIPE": recipes.fingerprint(text, arguments), "BASE": base}
     note(f"compiling {build.name} from {origin}'s source; this takes some minutes")
     _build_image(client, text, arguments, images.name_of(build), force, note)
 
@@ -207,7 +212,7 @@ def _lines(piece: Mapping[str, object]) -> list[str]:
 
 def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
     """Run docker/debian-base and pass on what it says. Raises ImageError with its own words."""
-    command = ["bash", str(recipe.find(recipe.DEBIAN_BASE)), *(["--force"] if force else []), what, name]
+    command = ["bash", str(recipes.find_recipe(recipes.DEBIAN_BASE)), *(["--force"] if force else []), what, name]
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     try:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lab.errors import CellError, EngineError, UsageError
 from lab.model.build import OLDEST, Build, proven
-from lab.programs import NAME, Broken, ask
 from lab.pythons.identity import Answer
+from lab.pythons.programs import NAME, Broken, ask
 
 _AT_A_TIME = 8
 _MOST_TOLD = 3
@@ -41,7 +41,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Discovery:
     """What is on this machine, those preferred first; and what only has the name of a Python."""
 
     interpreters: tuple[Interpreter, ...] = ()
@@ -69,7 +69,7 @@ class Found:
         return (*(f"{', '.join(names)} ({why})" for why, names in reasons.items()), *_first(broken))
 
 
-def find(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Found:
+def find_interpreters(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Discovery:
     """Every interpreter in the usual places, each once, in the order in which they are preferred.
 
     The places, in this order: the active virtual environment (``VIRTUAL_ENV``) and the ``.venv`` of ``folder`` (the
@@ -92,7 +92,7 @@ def find(environment: Mapping[str, str] | None = None, folder: Path | None = Non
         else:
             broken.append(answer)
     ranked = sorted(found.values(), key=lambda one: (one[0], one[1].build, one[1].answer.newest_first, one[1].path))
-    there = Found(interpreters=tuple(interpreter for _, interpreter in ranked))
+    there = Discovery(interpreters=tuple(interpreter for _, interpreter in ranked))
     # Of shims there are dozens: one of a version that another place has is not missed.
     return replace(there, broken=tuple(one for one in broken if one.ran or not there.has(one)))
 
@@ -102,7 +102,7 @@ def _preferred(place: str, path: str) -> tuple[str, str]:
     return place, str(Path(path).parent) if place == "PATH" else ""
 
 
-def interpreter_of(build: Build, found: Found | None = None) -> Interpreter:
+def interpreter_of(build: Build, found: Discovery | None = None) -> Interpreter:
     """The interpreter that runs a build: the one at its path, or the first of :func:`find` (in the same place the
     newest release).
 
@@ -112,7 +112,7 @@ def interpreter_of(build: Build, found: Found | None = None) -> Interpreter:
     """
     if build.path is not None:
         return _at(build, build.path)
-    there = find() if found is None else found
+    there = find_interpreters() if found is None else found
     alike = [one for one in there.interpreters if one.build.name == build.name]
     usable = next((one for one in alike if not one.problem), None)
     if usable:

@@ -1,0 +1,1 @@
+"""The Docker engine: its client, one container, cleaning up by label, and Compose's cells."""

@@ -1,0 +1,106 @@
+"""The cells that Compose started, read from their containers."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lab.errors import CellError
+from lab.model.cell import Outcome
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
+from lab.containers.container import COMPOSE_LABEL, how_it_ended, quota_of
+
+#: Where in a container that Compose started the records are.
+RECORDS_LABEL = "org.multicore-lab.records"
+
+
+_MOST_RECORDS = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """A cell's container that Compose started. ``stream`` is ``None`` when it has left no records (yet)."""
+
+    project: str
+    cell: str
+    image: str
+    running: bool
+    stream: bytes | None
+    outcome: Outcome
+
+
+def collect(client: DockerClient, project: str | None = None) -> Iterator[Collected]:
+    """The cells that Compose started for us, running or ended, of one Compose project or of all; by label only.
+
+    Raises EngineError when the engine cannot list them; what cannot be read of one container is the reason in its
+    outcome.
+    """
+    filters = [SESSION_LABEL, CELL_LABEL, RECORDS_LABEL, f"{COMPOSE_LABEL}.oneoff=False"]
+    if project:
+        filters.append(f"{COMPOSE_LABEL}.project={project}")
+    with translated("listing the containers"):
+        found = client.api.containers(all=True, filters={"label": filters})
+    for one in found:
+        labels, stream, failure = one["Labels"], None, None
+        with translated("looking at a container"):
+            details = client.api.inspect_container(one["Id"])
+        state = details["State"]
+        running, started = bool(state["Running"]), state["Status"] != "created"
+        ended = started and not running
+        if started:  # else the file there is of an earlier container
+            try:
+                stream = _records(client, one["Id"], labels[RECORDS_LABEL], state["StartedAt"])
+            except CellError as error:
+                failure = str(error)
+        yield Collected(
+            project=labels[f"{COMPOSE_LABEL}.project"],
+            cell=labels[CELL_LABEL],
+            image=details["Config"]["Image"],
+            running=running,
+            stream=stream,
+            outcome=Outcome(
+                exit_code=state["ExitCode"] if ended else None,
+                # An experiment may have run out of memory in a cell that went on: its records say so.
+                reason=failure or (how_it_ended(state) if ended and state["ExitCode"] else None),
+                outside={
+                    "cpuset": details["HostConfig"].get("CpusetCpus"),
+                    "quota_cpus": quota_of(details["HostConfig"]),
+                    "warnings": [],
+                    "oom_killed": bool(state.get("OOMKilled")),
+                },
+            ),
+        )
+
+
+def _records(client: DockerClient, container: str, path: str, started: str) -> bytes | None:
+    """The file that a container writes its records to; ``None`` when it has not written any since it started.
+
+    Works for an ended container too, and for a volume. Raises CellError.
+    """
+    from docker.errors import NotFound
+
+    with translated("reading its records"):
+        try:
+            pieces, about = client.api.get_archive(container, path)
+        except NotFound:
+            return None
+        if about["size"] > _MOST_RECORDS:
+            raise CellError(f"its records take {about['size'] // 2**20} MiB; that is no cell of ours")
+        archive = b"".join(pieces)
+    # The engine's clock made both times, that of the file system in ticks of a few milliseconds.
+    if datetime.fromisoformat(about["mtime"]) < datetime.fromisoformat(started) - timedelta(seconds=0.1):
+        return None
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            first = members.next()
+            file = members.extractfile(first) if first and first.isreg() else None
+            return file.read() if file else None
+    except tarfile.TarError as error:  # it was being written to
+        raise CellError(f"its records could not be read whole ({error}); gather again") from error

@@ -1,0 +1,63 @@
+"""Probes: what a machine says of itself from an unlimited cell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+from lab.cell.cpus import cpulist
+from lab.engines import Sink
+from lab.errors import ImageError
+from lab.model.cell import Outcome
+from lab.model.machine import Machine
+
+
+@contextlib.contextmanager
+def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
+    """``sink``, which also begins ``task`` in a thread of its own when it is first called: a cell's process is then
+    about to be started, which an engine takes a quarter of a second for. The end waits for the task."""
+    thread = threading.Thread(target=task, daemon=True)
+
+    def begin(piece: bytes) -> None:
+        if thread.ident is None:
+            thread.start()
+        sink(piece)
+
+    try:
+        yield begin
+    finally:
+        if thread.ident is not None:
+            thread.join()
+
+
+def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
+    """The error for a probe of which no record came: how it ended, and its last words; ``what`` to name instead."""
+    return ImageError(f"{where} did not run the probe: {outcome.ending}; {what}")
+
+
+def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
+    """The machine that a probe's records describe. Raises ImageError when they do not."""
+    from lab.judging.records import read_records
+    from lab.model import topology
+
+    reader = read_records(stream)
+    where = f"the image {image}" if image else details.get("interpreter", "this interpreter")
+    if reader.refusal:
+        raise ImageError(f"{where} has {reader.refusal}; a cell needs Python 3.9 or later: name another one")
+    start = next((record.data for record in reader.records if record.kind == "start"), None)
+    if start is None:
+        raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}; try another one")
+    proof = start["proof"]
+    allowed = tuple(proof["affinity"])
+    seen = "".join(record.data["text"] for record in reader.records if record.kind == "topology")
+    return Machine(
+        engine=engine,
+        cpus=allowed,
+        host_cpus=cpulist.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
+        python=start["python"],
+        image=image,
+        details={**details, "probe": proof, "build": start.get("build"), "host": start.get("host")},
+        topology=topology.from_reading(json.loads(seen)) if seen else None,
+    )
