@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab import archive
 from lab.cell.claims.estimates import block_length, estimate
 from lab.judging import assembly, comparison
 from lab.judging.comparison import Number, NumberChange, Pair
 from lab.model.cell import CellResult, Record
 from lab.model.session import Session
+from lab.sessions import loading
 
 NUMBERS = 30
 SLOWER = 1.1
@@ -42,9 +42,9 @@ def main() -> None:
     if options.what == "simulated":
         simulated(options.times)
     elif options.what == "halves":
-        halves(archive.load(options.sessions[0]), options.times)
+        halves(loading.load_session(options.sessions[0]), options.times)
     else:
-        pairs([archive.load(folder) for folder in options.sessions])
+        pairs([loading.load_session(folder) for folder in options.sessions])
 
 
 def share(count: int, of: int) -> str:

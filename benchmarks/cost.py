@@ -19,15 +19,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import runner
 from lab.cell.claims.estimates import median, quantile
 from lab.cell.cpus import delivered
 from lab.containers import client as containers
 from lab.engines import docker
 from lab.model.cell import Job, Status
 from lab.planning import cells as planner
-from lab.progress import Plain
-from lab.store import SessionFolder
+from lab.running import runner
+from lab.running.progress import Plain
+from lab.sessions.folder import SessionFolder
 from lab.text import units
 
 REPEATS = 15

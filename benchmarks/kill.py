@@ -24,9 +24,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import archive, shelf
 from lab.containers import cleanup
 from lab.containers import client as client_
+from lab.sessions import listing, loading
 
 RUN = [sys.executable, "-m", "lab", "run", "process", "pipe", "--quick", "--cpus", "1,2"]
 
@@ -101,12 +101,12 @@ def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], 
     process.wait()
     told.runs += 1
     before = records(folder)
-    sessions = shelf.entries(folder) if folder.exists() else []
+    sessions = listing.entries(folder) if folder.exists() else []
     if not sessions:
         told.before_it_began += 1
     else:
-        told.after_it_ended += sessions[0].state is shelf.State.COMPLETE
-        if sessions[0].state is not shelf.State.COMPLETE:
+        told.after_it_ended += sessions[0].state is listing.State.COMPLETE
+        if sessions[0].state is not listing.State.COMPLETE:
             told.kept += sessions[0].measured
             subprocess.run(
                 [sys.executable, "-m", "lab", "run", "--resume", "--output", folder], capture_output=True, check=False
@@ -128,7 +128,7 @@ def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], 
 
 def verdicts(parent: Path) -> dict[str, str]:
     """Claim and cell -> verdict, of the newest session."""
-    session = archive.load(archive.newest(parent))
+    session = loading.load_session(loading.newest(parent))
     return {f"{one.claim} {one.cell}": str(one.verdict) for one in session.judgements}
 
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab.store import SessionFolder
+from lab.sessions.folder import SessionFolder
 
 RECORDS = 100_000
 

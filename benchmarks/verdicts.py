@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.asked import choose_engine
 from lab.cell.claims.estimates import Estimate, estimate, median, ratio
 from lab.cell.claims.measured import Measured, over
 from lab.cell.experiments import load
@@ -31,12 +30,13 @@ from lab.cell.experiments._internal.control import NEIGHBOURS, arms_for, disturb
 from lab.cell.experiments.gil import arms_for as gil_arms
 from lab.cell.measuring.rounds import ALONE, Arm, Crew, shuffler
 from lab.commands import selftest
+from lab.commands._options import choose_engine
 from lab.interrupts import stopping
 from lab.judging.verdicts import evidence_of
 from lab.messages import tell
 from lab.model.cell import CellResult, Status
 from lab.planning import cells
-from lab.store import SessionFolder
+from lab.sessions.folder import SessionFolder
 from lab.text import units
 
 SECTIONS = ("precision", "controls", "coverage", "pairs")

@@ -28,7 +28,7 @@ def end(number: int, frame: FrameType | None) -> None:
 ONE_REQUEST_SECONDS = 0.3
 
 
-class Stop:
+class StopFlag:
     """Whether SIGINT or SIGTERM came."""
 
     requested = False
@@ -50,10 +50,10 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[Stop]:
+def stopping() -> Iterator[StopFlag]:
     """Within this, Ctrl-C and SIGTERM ask to stop instead of stopping at once. Raises KeyboardInterrupt where one came
     before."""
-    stop = Stop()
+    stop = StopFlag()
     usual = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         if _came:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lab import gathering
-from lab.gathering import Source
 from lab.model.cell import Status
+from lab.sessions import from_compose
+from lab.sessions.from_compose import CellRecords
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -14,7 +14,7 @@ def rows(table: str) -> dict[str, list[str]]:
     return {line.split()[0]: [cell.strip() for cell in line.split("  ") if cell.strip()] for line in body}
 
 
-def cells(*sources: Source) -> dict[str, tuple[Status, str | None]]:
+def cells(*sources: CellRecords) -> dict[str, tuple[Status, str | None]]:
     """What becomes of cells whose records were found like this: cell -> (status, reason)."""
-    found = gathering.session("compose", sources, None, {})
+    found = from_compose.session("compose", sources, None, {})
     return {result.cell.id: (result.status, result.reason) for result in found.results}

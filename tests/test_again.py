@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import again, archive
+from lab.commands import _stored_options
 from lab.pythons import images
+from lab.sessions import loading
 from tests import cells, scripts
 from tests.terminal import Lab
 from tests.test_archive import changed, stored
@@ -22,7 +23,7 @@ PYTHONS = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
 
 def manifest(folder: Path, **arguments: Any) -> dict[str, Any]:
     path = stored(scripts.on_builds(PYTHONS, (1,)), folder)
-    return archive.manifest(changed(path, arguments={"experiments": ["pipe"], **arguments}))
+    return loading.manifest(changed(path, arguments={"experiments": ["pipe"], **arguments}))
 
 
 @pytest.mark.parametrize(
@@ -36,11 +37,11 @@ def manifest(folder: Path, **arguments: Any) -> dict[str, Any]:
     ],
 )
 def test_all_builds_are_those_that_there_were(python: list[str], builds: list[str], tmp_path: Path) -> None:
-    assert again.arguments_of(manifest(tmp_path, python=python))["python"] == builds
+    assert _stored_options.arguments_of(manifest(tmp_path, python=python))["python"] == builds
 
 
 def test_a_joined_session_is_run_again_on_all_of_its_builds(tmp_path: Path) -> None:
-    found = again.arguments_of(manifest(tmp_path, python=None, image="python:3.13-slim", merged=["a", "b"]))
+    found = _stored_options.arguments_of(manifest(tmp_path, python=None, image="python:3.13-slim", merged=["a", "b"]))
     assert (found["python"], found["image"]) == (["3.13", "3.14"], None)
 
 
@@ -60,7 +61,7 @@ def test_every_stored_argument_becomes_an_option(tmp_path: Path) -> None:
         "seed": 7,
     }
     options = argparse.Namespace()
-    again.take_over(options, again.arguments_of(manifest(tmp_path, **arguments)))
+    _stored_options.take_over(options, _stored_options.arguments_of(manifest(tmp_path, **arguments)))
     seconds = arguments.pop("seconds")
     assert vars(options) == {**arguments, "time_limit": seconds}
 
@@ -87,7 +88,7 @@ def test_a_replay_takes_the_image_that_each_build_had(
     words = ("pipe", "--python", ",".join(two_builds), "--cpus", "1,2", "--engine", "docker", "--quick")
     assert lab.run(*words)[0] == 0
     (first,) = lab.sessions.iterdir()
-    then = archive.manifest(first)
+    then = loading.manifest(first)
     builds = then["machine"]["details"]["builds"]
     builds[1]["image"] = builds[0]["image"]  # the second build's name now means another image
     changed(first, machine=then["machine"])
@@ -97,7 +98,7 @@ def test_a_replay_takes_the_image_that_each_build_had(
     assert f"taking the one that it was, {builds[1]['image_id']}" in err
     assert "verdicts: 4 of 4 the same (4 confirmed)" in out
     (second,) = set(lab.sessions.iterdir()) - {first}
-    now = archive.manifest(second)
+    now = loading.manifest(second)
     assert [one["image_id"] for one in now["machine"]["details"]["builds"]] == [one["image_id"] for one in builds]
     assert now["cells"] == then["cells"]
     assert now["arguments"] == then["arguments"]

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from lab import archive, parcel, reports, sessions
+from lab import reports
 from lab.errors import StoreError, UsageError
 from lab.model.cell import Status
 from lab.model.session import Session
-from lab.store import SessionFolder
+from lab.sessions import export, loading
+from lab.sessions import manifest as sessions
+from lab.sessions.folder import SessionFolder
 from tests import scripts
 
 SESSIONS = scripts.every_kind()
@@ -27,7 +29,7 @@ def stored(session: Session, parent: Path, name: str = "20260101-000000-aa") -> 
         folder.write_manifest({**sessions.manifest_of(session), "report": reports.document(session)})
         for result in session.results:
             if result.records:
-                folder.cell(result.cell.id).replace(parcel.lines(result))
+                folder.cell(result.cell.id).replace(export.lines(result))
     return folder.path
 
 
@@ -42,27 +44,27 @@ def changed(folder: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize("name", [name for name in SESSIONS if name not in ("torn",)])
 def test_a_session_is_read_back_as_it_was(name: str, tmp_path: Path) -> None:
     before = json.loads(json.dumps(reports.document(SESSIONS[name])))
-    after = json.loads(json.dumps(reports.document(archive.load(stored(SESSIONS[name], tmp_path)))))
+    after = json.loads(json.dumps(reports.document(loading.load_session(stored(SESSIONS[name], tmp_path)))))
     assert after == before
 
 
 def test_a_session_of_before_the_manifest_had_cells_is_read_back_from_its_report(tmp_path: Path) -> None:
     folder = changed(stored(SESSIONS["expected"], tmp_path), cells=None, machine=None)
-    found = archive.load(folder)
+    found = loading.load_session(folder)
     assert [one.verdict for one in found.judgements] == [one.verdict for one in SESSIONS["expected"].judgements]
     assert found.machine.cpus == (0, 1)
 
 
 def test_the_report_says_which_version_measured(tmp_path: Path) -> None:
     old = dataclasses.replace(SESSIONS["expected"], lab_version="0.0.1")
-    assert archive.load(stored(old, tmp_path)).lab_version == "0.0.1"
+    assert loading.load_session(stored(old, tmp_path)).lab_version == "0.0.1"
 
 
 def test_a_session_that_was_cut_short_is_judged_as_far_as_it_goes(tmp_path: Path) -> None:
     folder = changed(stored(SESSIONS["expected"], tmp_path), report=None)
     stream = (folder / "cpu2.jsonl").read_bytes()
     (folder / "cpu2.jsonl").write_bytes(stream[: len(stream) // 2])
-    found = archive.load(folder)
+    found = loading.load_session(folder)
     assert found.interrupted
     assert "cut short" in found.notes[0]
     status = {result.cell.id: result.status for result in found.results}
@@ -76,19 +78,19 @@ def test_a_session_that_was_cut_short_is_judged_as_far_as_it_goes(tmp_path: Path
 def test_a_cell_whose_records_are_gone_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     folder = stored(SESSIONS["expected"], tmp_path)
     (folder / "cpu2.jsonl").unlink()
-    result = next(one for one in archive.load(folder).results if one.cell.id == "cpu2")
+    result = next(one for one in loading.load_session(folder).results if one.cell.id == "cpu2")
     assert result.status is Status.ERROR
     assert "cpu2.jsonl" in str(result.reason)
 
 
 def test_a_failure_that_records_do_not_show_is_kept_from_the_report(tmp_path: Path) -> None:
-    found = archive.load(stored(SESSIONS["error"], tmp_path))
+    found = loading.load_session(stored(SESSIONS["error"], tmp_path))
     assert "no space left on device" in str(found.results[0].reason)
 
 
 def test_an_experiment_that_this_version_does_not_have_costs_its_claims_only(tmp_path: Path) -> None:
     folder = changed(stored(SESSIONS["expected"], tmp_path), arguments={"experiments": ["pool", "gone"]})
-    found = archive.load(folder)
+    found = loading.load_session(folder)
     assert any("'gone'" in note for note in found.notes)
     assert {one.claim.partition(".")[0] for one in found.judgements} == {"pool"}
 
@@ -97,8 +99,8 @@ def test_the_newest_session_is_found(tmp_path: Path) -> None:
     for name in ("20260101-000000-aa", "20260301-000000-aa", "20260201-000000-aa"):
         stored(SESSIONS["local"], tmp_path, name)
     (tmp_path / "20270101-000000-aa").mkdir()  # made, but nothing was written
-    assert archive.find(tmp_path).name == "20260301-000000-aa"
-    assert archive.find(tmp_path / "20260101-000000-aa").name == "20260101-000000-aa"
+    assert loading.find_session(tmp_path).name == "20260301-000000-aa"
+    assert loading.find_session(tmp_path / "20260101-000000-aa").name == "20260101-000000-aa"
 
 
 @pytest.mark.parametrize(
@@ -122,20 +124,20 @@ def test_the_newest_session_is_found(tmp_path: Path) -> None:
 def test_what_is_not_a_session_is_refused_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "session.json").write_bytes(content)
     with pytest.raises(UsageError, match=said) as refused:
-        archive.load(tmp_path)
+        loading.load_session(tmp_path)
     assert "\n" not in str(refused.value)
 
 
 def test_a_folder_without_a_session_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a session"):
-        archive.load(tmp_path)
+        loading.load_session(tmp_path)
     with pytest.raises(UsageError, match="no session in"):
-        archive.find(tmp_path)
+        loading.find_session(tmp_path)
     with pytest.raises(UsageError, match="does not exist"):
-        archive.find(tmp_path / "nothing")
+        loading.find_session(tmp_path / "nothing")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="not a folder"):
-        archive.find(tmp_path / "file")
+        loading.find_session(tmp_path / "file")
 
 
 def test_records_that_the_system_does_not_give_are_said_so(tmp_path: Path) -> None:
@@ -143,18 +145,18 @@ def test_records_that_the_system_does_not_give_are_said_so(tmp_path: Path) -> No
     (folder / "cpu2.jsonl").unlink()
     (folder / "cpu2.jsonl").mkdir()
     with pytest.raises(StoreError, match="Is a directory"):
-        archive.load(folder)
+        loading.load_session(folder)
 
 
 def test_a_parcel_unpacks_to_a_session(tmp_path: Path) -> None:
     session = SESSIONS["expected"]
-    packed = parcel.pack(session, reports.document(session))
-    assert packed == parcel.pack(session, reports.document(session))
+    packed = export.pack(session, reports.document(session))
+    assert packed == export.pack(session, reports.document(session))
     zipfile.ZipFile(io.BytesIO(packed)).extractall(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cpu1.jsonl", "cpu2.jsonl", "session.json"]
-    assert reports.document(archive.load(tmp_path))["verdicts"] == reports.document(session)["verdicts"]
+    assert reports.document(loading.load_session(tmp_path))["verdicts"] == reports.document(session)["verdicts"]
 
 
 def test_packed_records_are_the_ones_that_the_worker_wrote() -> None:
     raw = scripts.stream("cpu2", (0, 1), scripts.everything(2))
-    assert parcel.lines(scripts.result(scripts.cell(2), raw)) == raw
+    assert export.lines(scripts.result(scripts.cell(2), raw)) == raw

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import asked, engines, packed
+from lab import engines
+from lab.commands import _options
 from lab.containers import client as containers
 from lab.engines import Engine, Sink, nothing, selection
 from lab.engines import composite as several_builds
@@ -26,7 +27,8 @@ from lab.model.machine import Machine
 from lab.pythons import discovery, images, programs
 from lab.pythons.discovery import Discovery
 from lab.reports import tables
-from lab.store import SessionFolder
+from lab.running import parallel_cells
+from lab.sessions.folder import SessionFolder
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_packed import job, packed_stop
@@ -88,7 +90,7 @@ def test_a_sentinel_runs_on_a_build_that_there_is(tmp_path: Path) -> None:
     engine = several({"3.13": machine(), "3.14": newer()})
     jobs = [job("a", 1, build="3.13"), job("b", 1, build="3.14")]
     with SessionFolder(tmp_path, "s") as folder:
-        found = packed.check(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
+        found = parallel_cells.check_interference(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
     assert not found.allowed, "it measured nothing"
 
 
@@ -173,7 +175,7 @@ def test_a_path_is_remembered_so_that_it_means_the_same_in_any_folder(
 ) -> None:
     monkeypatch.setattr(os, "getcwd", lambda: "/here")
     monkeypatch.setenv("HOME", "/home/me")
-    assert asked.located(text) == expected
+    assert _options.located(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from lab.asked import chosen_experiments
 from lab.cell.claims import cpython
 from lab.cell.claims.claim import (
     CONFIRMED,
@@ -31,6 +30,7 @@ from lab.cell.claims.estimates import estimate
 from lab.cell.claims.recorder import here
 from lab.cell.experiments import in_order, load, names, pool, race, usual
 from lab.cell.measuring import contention, overlap
+from lab.commands._options import chosen_experiments
 from lab.errors import UsageError
 
 

@@ -19,13 +19,14 @@ from xml.etree import ElementTree
 import pytest
 import xmlschema
 
-from lab import archive, reports
+from lab import reports
 from lab.cell.claims.estimates import median
 from lab.judging import speedups
 from lab.model.cell import Record
 from lab.model.session import Session, Verdict
 from lab.reports.formats.csv import COLUMNS
 from lab.reports.formats.summary import LONGEST_LIST, MOST_BYTES, escaped
+from lab.sessions import loading
 from tests import scripts
 from tests.terminal import Lab
 
@@ -382,7 +383,7 @@ class TestPyperf:
         assert json.loads(out)["version"] == "1.0"
         (folder,) = lab.sessions.iterdir()
         path = tmp_path / "measured.json"
-        path.write_text(reports.render(undisturbed(archive.load(folder)), "pyperf"))
+        path.write_text(reports.render(undisturbed(loading.load_session(folder)), "pyperf"))
         names = [one["metadata"]["name"] for one in json.loads(path.read_text())["benchmarks"]]
         assert "gil/one process/1 CPU" in names
         # How stable it is depends on who else is here: pyperf may say so, and would be right.

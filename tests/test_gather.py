@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from lab import gathering
 from lab.cell.worker.record_writer import Channel
 from lab.containers import client as lab_containers
 from lab.containers.compose import Collected
-from lab.gathering import Source
 from lab.model.cell import Outcome, Status
+from lab.sessions import from_compose
+from lab.sessions.from_compose import CellRecords
 from tests import scripts
 from tests.gathered import cells, rows
 from tests.terminal import Lab
@@ -61,72 +61,81 @@ class TestGathering:
 
     def test_cells_are_shown_small_ones_first_and_all_last(self) -> None:
         names = ("cpuall", "cpu16", "cpu2")
-        found = gathering.session("x", [Source(cell=name, stream=None, outcome=None) for name in names], None, {})
+        found = from_compose.session(
+            "x", [CellRecords(cell=name, stream=None, outcome=None) for name in names], None, {}
+        )
         assert [result.cell.id for result in found.results] == ["cpu2", "cpu16", "cpuall"]
 
     def test_a_cell_pinned_by_the_engine_is_held_against_what_compose_was_told(self) -> None:
         told = records("cpu2", (0, 1), asked="0-1", pinned_by="engine", host_cpus=4)
         set_as_told = Outcome(exit_code=0, outside={"cpuset": "0-1", "warnings": []})
-        assert cells(Source(cell="cpu2", stream=told, outcome=set_as_told))["cpu2"] == (Status.MEASURED, None)
+        assert cells(CellRecords(cell="cpu2", stream=told, outcome=set_as_told))["cpu2"] == (Status.MEASURED, None)
         set_otherwise = Outcome(exit_code=0, outside={"cpuset": "2-3", "warnings": []})
-        status, reason = cells(Source(cell="cpu2", stream=told, outcome=set_otherwise))["cpu2"]
+        status, reason = cells(CellRecords(cell="cpu2", stream=told, outcome=set_otherwise))["cpu2"]
         assert (status, reason) == (Status.TAINTED, "asked for CPUs 0-1, the engine says it set 2-3")
 
     def test_a_cpu_set_that_the_engine_dropped_is_noticed(self) -> None:
         dropped = records("cpu1", (0, 1, 2, 3), asked="0", pinned_by="engine", host_cpus=4)
-        status, reason = cells(Source(cell="cpu1", stream=dropped, outcome=ENDED))["cpu1"]
+        status, reason = cells(CellRecords(cell="cpu1", stream=dropped, outcome=ENDED))["cpu1"]
         assert status is Status.TAINTED
         assert "asked for CPUs 0, inside saw 0-3" in str(reason)
 
     @pytest.mark.parametrize(("asked", "cpus"), [("0-2", (0, 1, 2)), ("0", (0,))], ids=["too many", "too few"])
     def test_a_cpu_set_of_another_size_than_the_services_is_noticed(self, asked: str, cpus: tuple[int, ...]) -> None:
         wrong = records("cpu2", cpus, asked=asked, pinned_by="engine", host_cpus=4)
-        status, reason = cells(Source(cell="cpu2", stream=wrong))["cpu2"]
+        status, reason = cells(CellRecords(cell="cpu2", stream=wrong))["cpu2"]
         assert status is Status.TAINTED
         assert reason == f"told to take 2 CPUs, it had {len(cpus)} ({asked})"
 
     def test_a_machine_that_is_too_small_makes_a_size_untestable(self) -> None:
         small = records("cpu4", (0, 1), pinned_by="none")
-        assert cells(Source(cell="cpu4", stream=small, outcome=ENDED))["cpu4"] == (
+        assert cells(CellRecords(cell="cpu4", stream=small, outcome=ENDED))["cpu4"] == (
             Status.UNAVAILABLE,
             "needs 4 CPUs, this machine has 2",
         )
 
     def test_all_cpus_are_as_many_as_the_cell_without_a_limit_saw(self) -> None:
-        found = gathering.session("x", [Source(cell="cpu1", stream=ONE), Source(cell="cpuall", stream=ALL)], None, {})
+        found = from_compose.session(
+            "x", [CellRecords(cell="cpu1", stream=ONE), CellRecords(cell="cpuall", stream=ALL)], None, {}
+        )
         assert found.machine.cpus == (0, 1)
         assert [(result.cell.label, result.cell.size) for result in found.results] == [("1", 1), ("all", 2)]
 
     @pytest.mark.parametrize(
         ("source", "status", "reason"),
         [
-            pytest.param(Source(cell="cpu2", stream=None), Status.PLANNED, "was not started", id="no container ran"),
             pytest.param(
-                Source(cell="cpu2", stream=None, outcome=Outcome(exit_code=None)),
+                CellRecords(cell="cpu2", stream=None), Status.PLANNED, "was not started", id="no container ran"
+            ),
+            pytest.param(
+                CellRecords(cell="cpu2", stream=None, outcome=Outcome(exit_code=None)),
                 Status.PLANNED,
                 "was not started",
                 id="created",
             ),
             pytest.param(
-                Source(cell="cpu2", stream=None, outcome=ENDED), Status.PLANNED, "cleared its records", id="cleared"
+                CellRecords(cell="cpu2", stream=None, outcome=ENDED),
+                Status.PLANNED,
+                "cleared its records",
+                id="cleared",
             ),
             pytest.param(
-                Source(cell="cpu2", stream=None, outcome=Outcome(exit_code=2)),
+                CellRecords(cell="cpu2", stream=None, outcome=Outcome(exit_code=2)),
                 Status.ERROR,
                 "exited with status 2 and left no records; see docker compose logs cpu2",
                 id="wrong settings",
             ),
             pytest.param(
-                Source(cell="cpu2", stream=None, outcome=Outcome(exit_code=137, reason="it was killed")),
+                CellRecords(cell="cpu2", stream=None, outcome=Outcome(exit_code=137, reason="it was killed")),
                 Status.ERROR,
                 "it was killed and left no records",
                 id="killed at once",
             ),
-            pytest.param(Source(cell="cpu2", stream=b""), Status.ERROR, "no record came", id="an empty file"),
-            pytest.param(Source(cell="cpu2", stream=b"\xff\n" * 9), Status.ERROR, "not a record", id="noise"),
-            pytest.param(Source(cell="cpu2", stream=TWO[:-300]), Status.ERROR, "end record", id="cut off"),
+            pytest.param(CellRecords(cell="cpu2", stream=b""), Status.ERROR, "no record came", id="an empty file"),
+            pytest.param(CellRecords(cell="cpu2", stream=b"\xff\n" * 9), Status.ERROR, "not a record", id="noise"),
+            pytest.param(CellRecords(cell="cpu2", stream=TWO[:-300]), Status.ERROR, "end record", id="cut off"),
             pytest.param(
-                Source(cell="cpu2", stream=TWO.replace(b'"affinity"', b'"mask"')),
+                CellRecords(cell="cpu2", stream=TWO.replace(b'"affinity"', b'"mask"')),
                 Status.ERROR,
                 "do not describe a cell of this lab",
                 id="of another version",
@@ -134,9 +143,9 @@ class TestGathering:
         ],
     )
     def test_a_cell_without_whole_records_says_why_and_costs_no_other(
-        self, source: Source, status: Status, reason: str
+        self, source: CellRecords, status: Status, reason: str
     ) -> None:
-        found = cells(Source(cell="cpu1", stream=ONE, outcome=ENDED), source)
+        found = cells(CellRecords(cell="cpu1", stream=ONE, outcome=ENDED), source)
         assert found["cpu1"] == (Status.MEASURED, None)
         assert found["cpu2"][0] is status
         assert reason in str(found["cpu2"][1])
@@ -152,17 +161,17 @@ class TestGathering:
         self, seeds: tuple[int, int], said: int | None, notes: tuple[str, ...]
     ) -> None:
         sources = [
-            Source(cell=f"cpu{size}", stream=records(f"cpu{size}", range(size), seed=seed), outcome=ENDED)
+            CellRecords(cell=f"cpu{size}", stream=records(f"cpu{size}", range(size), seed=seed), outcome=ENDED)
             for size, seed in enumerate(seeds, 1)
         ]
-        found = gathering.session("compose", sources, None, {})
+        found = from_compose.session("compose", sources, None, {})
         assert (found.arguments["seed"], found.notes) == (said, notes)
 
     def test_a_cell_that_is_still_running_shows_what_it_has(self) -> None:
         half = ONE[: ONE.index(b'"kind":"finish"') + 20]
-        running = Source(cell="cpu1", stream=half, outcome=Outcome(exit_code=None), running=True)
-        found = gathering.session("x", [running], None, {})
-        assert gathering.incomplete(found)
+        running = CellRecords(cell="cpu1", stream=half, outcome=Outcome(exit_code=None), running=True)
+        found = from_compose.session("x", [running], None, {})
+        assert from_compose.incomplete(found)
         assert found.results[0].reason == "not to its end: it is still running"
         assert found.results[0].faults == ()
         assert len(found.results[0].records) == 5

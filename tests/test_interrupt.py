@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from lab import asked, interrupts
+from lab import interrupts
+from lab.commands import _options
 from lab.containers.cleanup import remove_all
 from lab.containers.client import SESSION_LABEL
 from lab.engines import selection
 from lab.errors import ImageError, Interrupted, LabError
-from lab.interrupts import ONE_REQUEST_SECONDS, Stop
+from lab.interrupts import ONE_REQUEST_SECONDS, StopFlag
 from tests import cells
 from tests.conftest import labelled
 from tests.terminal import Lab
@@ -256,7 +257,7 @@ def test_signals_close_together_are_one_request(start: Callable[[str], Run]) -> 
 def test_a_second_request_is_told_from_the_first_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([10.0, 10.0 + ONE_REQUEST_SECONDS / 2, 10.0 + ONE_REQUEST_SECONDS])
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
-    stop = interrupts.Stop()
+    stop = interrupts.StopFlag()
     stop.note(signal.SIGINT, None)
     stop.note(signal.SIGINT, None)
     with pytest.raises(Interrupted, match="interrupted twice"):
@@ -321,7 +322,7 @@ def test_a_python_that_a_ctrl_c_has_ended_while_it_was_asked_is_not_at_fault(
         raise ImageError("python3 did not run the probe: it was killed by signal 2")
 
     monkeypatch.setattr(selection, "choose", killed)
-    stop = Stop()
+    stop = StopFlag()
     stop.requested = requested
     with pytest.raises(raised):
-        asked.choose_engine(argparse.Namespace(engine="local", image=None), "s", stop)
+        _options.choose_engine(argparse.Namespace(engine="local", image=None), "s", stop)

@@ -231,7 +231,7 @@ def test_what_is_called_harmless_is_in_the_standard_library() -> None:
     [
         ("errors", "from lab.model.cell import cell"),
         ("model/cell", "from lab.text import units"),
-        ("judging/verdicts", "from lab.sessions import folder"),
+        ("judging/verdicts", "from lab.sessions.manifest import folder"),
         ("judging/verdicts", "from lab.planning import cells"),
         ("judging/verdicts", "def late():\n    from lab.engines.docker import connect"),
         ("sessions/folder", "from lab.engines import make"),

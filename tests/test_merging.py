@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import archive, merging, reports
+from lab import reports
 from lab.errors import UsageError
 from lab.judging import speedups
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
 from lab.reports import tables
+from lab.sessions import loading, merging
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_archive import stored
@@ -135,5 +136,5 @@ def test_the_joined_session_is_stored_and_read_back_as_it_is(lab: Lab, tmp_path:
     code, out, _ = lab("merge", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--format", "json")
     assert code == 0
     (folder,) = (tmp_path / "out").iterdir()
-    assert json.loads(json.dumps(reports.document(archive.load(folder)))) == json.loads(out)
+    assert json.loads(json.dumps(reports.document(loading.load_session(folder)))) == json.loads(out)
     assert lab("verify", str(folder))[0] == 0

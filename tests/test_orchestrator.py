@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import lab
-from lab import orchestrator
-from lab.cell.cpus import host
+from lab.cell.cpus.host import describe
 from lab.cell.measuring.rounds import shuffler
+from lab.running import host
 
 CPUINFO = """\
 processor\t: 0
@@ -27,17 +27,17 @@ microcode\t: 0x2c
 def test_the_microcode_of_every_processor_is_noted(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cpuinfo").write_text(CPUINFO)
-    found = host.describe(str(tmp_path))
+    found = describe(str(tmp_path))
     assert found["microcode"] == ["0x2b", "0x2c"]
     assert (found["kernel"], found["kernel_version"]) == (os.uname().release, os.uname().version)
 
 
 def test_where_the_kernel_tells_no_microcode_there_is_none(tmp_path: Path) -> None:
-    assert host.describe(str(tmp_path))["microcode"] == []
+    assert describe(str(tmp_path))["microcode"] == []
 
 
 def test_this_machine_is_described() -> None:
-    found = orchestrator.facts()
+    found = host.host_facts()
     assert found["cpus"] >= 1
     assert {"name", "processor", "cgroup_version", "python", "kernel", "microcode"} <= set(found)
 
@@ -63,15 +63,15 @@ def test_compose_is_asked_for_its_version(
     script: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_compose(tmp_path, script, monkeypatch)
-    with orchestrator.compose_asked() as answer:
+    with host.compose_asked() as answer:
         assert answer() == version
 
 
 def test_without_compose_there_is_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(orchestrator, "_PLUGINS", ())
-    with orchestrator.compose_asked() as answer:
+    monkeypatch.setattr(host, "_PLUGINS", ())
+    with host.compose_asked() as answer:
         assert answer() is None
 
 
@@ -80,7 +80,7 @@ def test_compose_is_not_left_behind_where_nobody_waits_for_its_answer(
 ) -> None:
     install_compose(tmp_path, f"echo $$ > {tmp_path}/pid\nexec sleep 60", monkeypatch)
     noted = tmp_path / "pid"
-    with orchestrator.compose_asked():
+    with host.compose_asked():
         while not (noted.exists() and noted.read_text()):
             time.sleep(0.01)
     assert not Path(f"/proc/{noted.read_text().strip()}").exists()

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from lab import packed, runner
 from lab.cell.experiments._internal import companion as _companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Sink
@@ -22,7 +21,8 @@ from lab.judging import interference
 from lab.model import topology
 from lab.model.cell import Cell, CellResult, Job, Outcome, Status
 from lab.planning import packing
-from lab.store import SessionFolder
+from lab.running import parallel_cells, runner
+from lab.sessions.folder import SessionFolder
 from tests import cells, scripts
 
 CPUS = 8
@@ -157,15 +157,15 @@ def run(
     stop = packed_stop()
     with SessionFolder(tmp_path, "s") as folder:
         layout = topology.flat(range(CPUS))
-        schedule, said = packed.decide(
+        schedule, said = parallel_cells.decide(
             fake, layout, jobs, folder, stop, most=most, seconds=seconds, smt=False, explicit=frozenset()
         )
-        results = runner.run(fake, jobs, folder, packed.Unheard(), stop, schedule)
+        results = runner.run(fake, jobs, folder, parallel_cells.NoProgress(), stop, schedule)
     assert [result.status for result in results] == [Status.MEASURED] * len(jobs), [one.reason for one in results]
     return machine, said or ""
 
 
-def packed_stop() -> runner.Stop:
+def packed_stop() -> runner.StopRequest:
     class Never:
         requested = False
 
@@ -210,7 +210,9 @@ def test_a_cell_under_a_quota_alone_has_the_machine_to_itself(tmp_path: Path) ->
 def test_the_schedule_never_shares_a_core() -> None:
     layout = topology.flat(range(4))
     jobs = [job(f"cell{number}", 1 + number % 3) for number in range(6)]
-    schedule = packed.schedule_of(layout, packed.requests_of([job.cell for job in jobs], 1.0), None, False)
+    schedule = parallel_cells.schedule_of(
+        layout, parallel_cells.requests_of([job.cell for job in jobs], 1.0), None, False
+    )
     running: list[Job] = []
     waiting = list(jobs)
     while found := schedule(waiting, running):
@@ -227,12 +229,12 @@ def test_the_schedule_never_shares_a_core() -> None:
 def test_the_orchestrator_keeps_off_the_cpus_that_are_measured() -> None:
     before = os.sched_getaffinity(0)
     try:
-        packed.keep_off({cells.CPUS[0]})
+        parallel_cells.keep_off({cells.CPUS[0]})
         assert os.sched_getaffinity(0) == before - {cells.CPUS[0]}
-        packed.keep_off(set(before))
+        parallel_cells.keep_off(set(before))
         assert os.sched_getaffinity(0), "where there is none to spare it stays"
     finally:
-        packed.keep_off(set())
+        parallel_cells.keep_off(set())
     assert os.sched_getaffinity(0) == before
 
 
@@ -245,13 +247,13 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
         layout = engine.probe().layout
         with SessionFolder(tmp_path, "s") as folder:
             patient = replace(JOBS[0], experiment_deadline=60, cell_deadline=120)
-            found = packed.check(engine, layout, patient, folder, packed_stop())
+            found = parallel_cells.check_interference(engine, layout, patient, folder, packed_stop())
     finally:
         engine.close()
     # Which it is depends on the machine: what counts is that the sentinel had rounds, and a number where they sufficed.
     assert "not known: _" not in found.reason, found.reason
     assert found.speed is None or found.speed.value > 0
-    assert packing.Packer(layout).next({}, packed.requests_of([JOBS[0].cell], 1.0)) is not None
+    assert packing.Packer(layout).next({}, parallel_cells.requests_of([JOBS[0].cell], 1.0)) is not None
 
 
 def test_a_block_of_the_sentinel_that_came_in_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:

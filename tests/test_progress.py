@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lab import progress
 from lab.model.cell import Cell, CellResult, Record, Status
+from lab.running import progress
 from tests import scripts
 
 CELL = scripts.cell(2)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from docker import DockerClient
-from lab import archive
 from lab.model.cell import Status
+from lab.sessions import loading
 from tests.conftest import labelled
 from tests.terminal import Lab
 
@@ -84,7 +84,7 @@ def test_cells_run_on_an_engine_elsewhere(
     assert code == 0, err
     assert "confirmed" in out
     (folder,) = tmp_path.iterdir()
-    (result,) = archive.load(folder).results
+    (result,) = loading.load_session(folder).results
     assert result.status is Status.MEASURED
     assert result.faults == ()
     assert relay.connections > 1

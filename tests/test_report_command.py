@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import store
 from lab.reports.charts import needs
+from lab.sessions import folder as store
 from tests import scripts
 from tests.terminal import Lab
 from tests.test_archive import stored

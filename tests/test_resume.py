@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import archive, resuming, shelf
 from lab.containers.cleanup import remove_all
 from lab.errors import UsageError
 from lab.model.cell import Status
 from lab.model.session import Session
-from lab.store import SessionFolder
+from lab.sessions import listing, loading, resuming
+from lab.sessions.folder import SessionFolder
 from tests import cells, scripts
 from tests.conftest import labelled
 from tests.terminal import Lab
@@ -81,16 +81,16 @@ def complete_records(folder: Path) -> set[bytes]:
 def resumed(lab: Lab, folder: Path) -> None:
     """Resume it, and check that it is whole and that nothing was lost."""
     before = complete_records(folder)
-    whole = {one.cell.id: one.records for one in archive.load(folder).results if one.status is Status.MEASURED}
-    noted = archive.endings(folder)
-    (entry,) = shelf.entries(folder.parent)
-    if entry.state is shelf.State.COMPLETE:  # it was done just before the kill
+    whole = {one.cell.id: one.records for one in loading.load_session(folder).results if one.status is Status.MEASURED}
+    noted = loading.endings(folder)
+    (entry,) = listing.entries(folder.parent)
+    if entry.state is listing.State.COMPLETE:  # it was done just before the kill
         return
-    assert entry.state is shelf.State.CUT_SHORT
+    assert entry.state is listing.State.CUT_SHORT
     code, out, err = lab("run", "--resume", "--output", str(folder.parent))
     assert code == 0, err
     assert f"resuming {folder.name}: {len(noted)} of 2 cells are there already" in err
-    session = archive.load(folder)
+    session = loading.load_session(folder)
     found = {(one.claim, one.cell): one.verdict.value for one in session.judgements}
     assert found.keys() == WHOLE.keys()
     assert found.items() <= WHOLE.items() | _CANNOT_TELL.items()
@@ -129,17 +129,17 @@ def test_a_run_on_several_builds_that_was_killed_goes_on_with_the_image_of_each(
 ) -> None:
     arguments = ["process", "pipe", "--python", ",".join(two_builds), "--cpus", "1,2", "--engine", "docker", "--quick"]
     folder = killed_at(tmp_path / "sessions", r"Python 3.13, 1 CPU \(.*\): measured", 0.4, *arguments, "--seed", "9")
-    there = len(archive.endings(folder))
+    there = len(loading.endings(folder))
     assert 2 <= there < 4
     code, _, err = lab("run", "--resume", "--output", str(folder.parent))
     assert code == 0, err
     assert f"{there} of 4 cells are there already" in err
-    session = archive.load(folder)
+    session = loading.load_session(folder)
     assert [one.cell.id for one in session.results] == ["3.11-cpu1", "3.13-cpu1", "3.11-cpu2", "3.13-cpu2"]
     assert [one.status for one in session.results] == [Status.MEASURED] * 4
     assert [one.python["version"][1] for one in session.results] == [11, 13, 11, 13]
     digests = [engine.images.get(f"multicore-lab-base:{build}").id for build in two_builds]
-    manifest = archive.manifest(folder)
+    manifest = loading.manifest(folder)
     assert [one["image_id"] for one in manifest["machine"]["details"]["builds"]] == digests
     assert manifest["arguments"]["seed"] == 9
     assert manifest["arguments"]["python"] == ["3.11,3.13"]
@@ -183,7 +183,7 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
         code, out, err = lab("run", *folders, "--force")
         assert code == 0, err
         assert "gone on with by force" in out
-        assert any(first in note for note in archive.load(folder).notes)
+        assert any(first in note for note in loading.load_session(folder).notes)
     finally:
         engine.images.remove(name, force=True)
 
@@ -191,7 +191,7 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
 def unfinished(folder: Path, session: Session = EXPECTED, **arguments: object) -> Path:
     """A session whose second cell did not come to its end."""
     path = stored(session, folder)
-    found = archive.manifest(path)
+    found = loading.manifest(path)
     changed(path, report=None, arguments={**found["arguments"], "seed": 1, **arguments})
     first, second = found["report"]["cells"][:2]
     with SessionFolder(folder, path.name, again=True) as again:
@@ -217,11 +217,11 @@ def test_a_cell_whose_end_was_not_noted_is_measured_again(tmp_path: Path) -> Non
 
 def test_another_machine_or_another_lab_cannot_go_on(tmp_path: Path) -> None:
     past = resuming.take_up(unfinished(tmp_path), tmp_path)
-    resuming.check(past, scripts.machine(), past.code_sha256)
+    resuming.check_resumable(past, scripts.machine(), past.code_sha256)
     with pytest.raises(UsageError, match=r"CPUs: 2 CPUs of 2, not 3 CPUs of 3; run it anew: lab replay .* --force"):
-        resuming.check(past, scripts.machine(3), past.code_sha256)
+        resuming.check_resumable(past, scripts.machine(3), past.code_sha256)
     with pytest.raises(UsageError, match=r"engine: docker 27\.0, not local"):
-        resuming.check(past, scripts.machine(2, "local"), past.code_sha256)
+        resuming.check_resumable(past, scripts.machine(2, "local"), past.code_sha256)
 
 
 BOTH = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
@@ -248,12 +248,12 @@ def test_every_build_has_to_be_as_it_was_unless_it_is_forced(
 ) -> None:
     past = resuming.take_up(unfinished(tmp_path, scripts.on_builds(BOTH, (1,))), tmp_path)
     if complaint is None:
-        assert resuming.check(past, now.machine, past.code_sha256) == ()
+        assert resuming.check_resumable(past, now.machine, past.code_sha256) == ()
         return
     with pytest.raises(UsageError, match=complaint) as caught:
-        resuming.check(past, now.machine, past.code_sha256)
+        resuming.check_resumable(past, now.machine, past.code_sha256)
     assert "or go on all the same with --force" in str(caught.value)
-    unlike = resuming.check(past, now.machine, past.code_sha256, force=True)
+    unlike = resuming.check_resumable(past, now.machine, past.code_sha256, force=True)
     assert complaint in past.manifest_at(1.0, unlike)["forced"][0]
 
 
@@ -273,7 +273,7 @@ def test_every_build_has_to_be_as_it_was_unless_it_is_forced(
 def test_what_a_missing_cell_needs_cannot_be_forced(now: Session, complaint: str, tmp_path: Path) -> None:
     past = resuming.take_up(unfinished(tmp_path, scripts.on_builds(BOTH, (1,))), tmp_path)
     with pytest.raises(UsageError, match=complaint):
-        resuming.check(past, now.machine, past.code_sha256, force=True)
+        resuming.check_resumable(past, now.machine, past.code_sha256, force=True)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from lab import runner
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, LabError
 from lab.model.cell import Cell, CellResult, Job, Outcome, Record, Status
-from lab.store import SessionFolder
+from lab.running import runner
+from lab.sessions.folder import SessionFolder
 from tests import scripts
 from tests.cells import order
 

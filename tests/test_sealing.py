@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import sealing
+from lab.sessions import seal
 
 RECORDS = b"".join(b'{"seq":%d}\n' % number for number in range(20))
 MANIFEST = json.dumps({"schema": 1, "arguments": {"seed": 1}, "report": {"verdicts": ["a"], "cells": []}}).encode()
 FILES = {"session.json": MANIFEST, "cpu1.jsonl": RECORDS, "cpu2.jsonl": RECORDS, "cell.zip": b"code"}
-SEAL = json.loads(json.dumps(sealing.seal(FILES)))
+SEAL = json.loads(json.dumps(seal.seal(FILES)))
 
 
 def test_what_was_not_changed_is_as_it_was_sealed() -> None:
-    assert sealing.differences(SEAL, FILES) == ()
+    assert seal.differences(SEAL, FILES) == ()
 
 
 @given(place=st.integers(0, len(RECORDS) - 1), byte=st.integers(0, 255))
 def test_a_byte_changed_anywhere_in_the_records_is_found_and_its_file_named(place: int, byte: int) -> None:
     edited = RECORDS[:place] + bytes([byte]) + RECORDS[place + 1 :]
-    found = sealing.differences(SEAL, {**FILES, "cpu2.jsonl": edited})
+    found = seal.differences(SEAL, {**FILES, "cpu2.jsonl": edited})
     assert len(found) == (edited != RECORDS)
     assert all(line.startswith("cpu2.jsonl was changed: ") for line in found)
 
@@ -32,7 +32,7 @@ def test_a_byte_changed_anywhere_in_the_records_is_found_and_its_file_named(plac
 def test_the_number_of_an_edited_record_is_named(number: int) -> None:
     lines = RECORDS.splitlines(keepends=True)
     lines[number] = lines[number].replace(b"seq", b"sea")
-    assert sealing.differences(SEAL, {**FILES, "cpu1.jsonl": b"".join(lines)}) == (
+    assert seal.differences(SEAL, {**FILES, "cpu1.jsonl": b"".join(lines)}) == (
         f"cpu1.jsonl was changed: record {number}",
     )
 
@@ -63,8 +63,8 @@ def test_the_number_of_an_edited_record_is_named(number: int) -> None:
 )
 def test_each_change_is_named(changed: dict[str, bytes | None], said: str) -> None:
     files = {name: content for name, content in {**FILES, **changed}.items() if content is not None}
-    assert sealing.differences(SEAL, files) == (said,)
+    assert seal.differences(SEAL, files) == (said,)
 
 
 def test_what_was_put_beside_it_later_is_no_damage() -> None:
-    assert sealing.differences(SEAL, {**FILES, "report.html": b"page"}) == ()
+    assert seal.differences(SEAL, {**FILES, "report.html": b"page"}) == ()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import archive, engines, store
+from lab import engines
 from lab.cell.cpus import cpulist
 from lab.cell.experiments import load
 from lab.cell.experiments._internal.control import CONTROLS, NEIGHBOURS, arms_for
@@ -22,6 +22,8 @@ from lab.engines.fake import Fake
 from lab.errors import CellError, LabError
 from lab.model.cell import CellResult, Job, Outcome
 from lab.model.session import Judgement, Verdict
+from lab.sessions import folder as store
+from lab.sessions import loading
 from tests import cells, scripts
 from tests.scripts import Said
 from tests.terminal import Lab
@@ -187,7 +189,7 @@ def test_every_neighbour_gets_so_many_cells_in_turn(
     assert [job.cell.id for job in fake.jobs] == ["idle0", "half0", "full0", "idle1", "half1", "full1"]
     assert {(job.cell.cpus, job.seconds) for job in fake.jobs} == {((0, 1, 2), 4.0)}
     (folder,) = (tmp_path / "multicore-lab" / "selftests").iterdir()
-    assert not archive.folders(store.default_folder()), "it is no session to report or to resume"
+    assert not loading.folders(store.default_folder()), "it is no session to report or to resume"
     assert sorted(path.name for path in folder.iterdir()) == [
         "cell.zip",
         "cells.log",

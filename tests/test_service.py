@@ -13,8 +13,8 @@ import pytest
 
 from lab.cell import experiments
 from lab.cell.worker import compose_service
-from lab.gathering import Source
 from lab.model.cell import Status
+from lab.sessions.from_compose import CellRecords
 from tests import scripts
 from tests.gathered import cells, rows
 from tests.terminal import Lab
@@ -127,7 +127,7 @@ class TestTheService:
     def test_its_own_old_records_are_gone_when_it_starts(self, tmp_path: Path) -> None:
         (tmp_path / "cpu1.jsonl").write_bytes(ONE * 50)
         serve(tmp_path, LAB_SIZE="1")
-        ((status, reason),) = cells(Source(cell="cpu1", stream=(tmp_path / "cpu1.jsonl").read_bytes())).values()
+        ((status, reason),) = cells(CellRecords(cell="cpu1", stream=(tmp_path / "cpu1.jsonl").read_bytes())).values()
         assert (status, reason) == (Status.MEASURED, None)
 
     def test_its_seed_is_that_of_the_gathered_session(self, tmp_path: Path, lab: Lab) -> None:
@@ -169,7 +169,7 @@ class TestTheService:
             worker.send_signal(number)
             assert worker.wait(60) == compose_service.STOPPED
             assert worker.stdout.read().startswith("gil: the cell was asked to stop in ")
-        ((status, reason),) = cells(Source(cell="cpu1", stream=(tmp_path / "cpu1.jsonl").read_bytes())).values()
+        ((status, reason),) = cells(CellRecords(cell="cpu1", stream=(tmp_path / "cpu1.jsonl").read_bytes())).values()
         assert status is Status.ERROR
         assert "asked to stop" in str(reason)
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import archive, reports, shelf
+from lab import reports
 from lab.model.cell import Status
 from lab.model.session import Session
-from lab.store import SessionFolder, read_files
+from lab.sessions import listing, loading
+from lab.sessions.folder import SessionFolder, read_files
 from tests import cells, scripts
 from tests.terminal import Lab
 from tests.test_archive import changed, stored
@@ -36,9 +37,9 @@ def sealed(parent: Path, name: str = "20260101-000000-aa", session: Session = EX
 
 
 def test_a_session_of_the_first_schema_is_read_judged_and_reported(lab: Lab) -> None:
-    session = archive.load(OLD)
+    session = loading.load_session(OLD)
     assert [result.status for result in session.results] == [Status.MEASURED, Status.MEASURED, Status.UNAVAILABLE]
-    before = {(one["claim"], one["cell"]): one["verdict"] for one in archive.manifest(OLD)["report"]["verdicts"]}
+    before = {(one["claim"], one["cell"]): one["verdict"] for one in loading.manifest(OLD)["report"]["verdicts"]}
     after = {(one.claim, one.cell): one.verdict for one in session.judgements}
     assert {key: before[key] for key in after if key in before} == {key: after[key] for key in after if key in before}
     assert len(before) == 18
@@ -60,7 +61,7 @@ def test_a_file_torn_at_any_byte_gives_every_complete_record_and_is_named(share:
     stream = stream or (tmp_path / "whole" / "cpu2.jsonl").read_bytes()
     torn = stream[: int(share * len(stream))]
     (folder / "cpu2.jsonl").write_bytes(torn)
-    result = next(one for one in archive.load(folder).results if one.cell.id == "cpu2")
+    result = next(one for one in loading.load_session(folder).results if one.cell.id == "cpu2")
     assert result.records == whole.records[: torn.count(b"\n")]
     if torn.count(b"\n") < len(whole.records):
         assert result.status is Status.ERROR
@@ -78,8 +79,8 @@ def test_sessions_are_listed_with_what_became_of_them(lab: Lab, tmp_path: Path) 
     (stored(EXPECTED, tmp_path, "20260106-000000-aa") / "session.json").write_text("{")
     running = SessionFolder(tmp_path, "20260107-000000-aa")
     with running:
-        running.write_manifest(archive.manifest(tmp_path / "20260101-000000-aa"))
-        found = shelf.entries(tmp_path)
+        running.write_manifest(loading.manifest(tmp_path / "20260101-000000-aa"))
+        found = listing.entries(tmp_path)
     assert [one.state.value for one in found] == [
         "complete",
         "interrupted",
@@ -117,7 +118,7 @@ def test_nothing_is_wider_than_the_terminal_or_than_forty_columns(
 def test_a_session_of_several_builds_is_listed_with_all_of_them(tmp_path: Path) -> None:
     both = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
     stored(scripts.on_builds(both, (2,)), tmp_path)
-    (entry,) = shelf.entries(tmp_path)
+    (entry,) = listing.entries(tmp_path)
     assert entry.where == "docker 3.13, 3.14"
     assert entry.image == "multicore-lab-base:3.13, multicore-lab-base:3.14"
 
@@ -271,7 +272,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(command: list[str], tmp_path:
 def test_a_run_notes_what_it_takes_to_do_it_again(lab: Lab) -> None:
     assert lab.run("pipe", "--engine", "local", "--cpus", "1", "--seed", "7", "--quick")[0] == 0
     (folder,) = lab.sessions.iterdir()
-    manifest = archive.manifest(folder)
+    manifest = loading.manifest(folder)
     assert manifest["arguments"]["seed"] == 7
     assert manifest["arguments"]["seconds"] == 4.0
     assert manifest["versions"]["code_sha256"] == manifest["report"]["session"]["versions"]["code_sha256"]
@@ -291,7 +292,7 @@ def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(
     assert "machine, image and code: the same" in out
     assert "verdicts: 2 of 2 the same (2 confirmed)" in out
     (second,) = set(lab.sessions.iterdir()) - {first}
-    then, now = archive.manifest(first), archive.manifest(second)
+    then, now = loading.manifest(first), loading.manifest(second)
     assert now["replay_of"] == then["session"]
     assert now["arguments"] == then["arguments"]
     assert now["cells"] == then["cells"]
@@ -309,4 +310,4 @@ def test_a_replay_on_another_machine_says_how_they_differ_and_plans_anew(lab: La
     assert "CPUs: 64 CPUs of 64 then" in out
     assert "planned anew" in err
     assert "only now" in out
-    assert len(reports.document(archive.load(next((tmp_path / "out").iterdir())))["cells"]) == 2
+    assert len(reports.document(loading.load_session(next((tmp_path / "out").iterdir())))["cells"]) == 2

@@ -13,7 +13,7 @@ import pytest
 
 from lab.engines.cell_code import cell_code
 from lab.errors import StoreError
-from lab.store import SessionFolder, default_folder
+from lab.sessions.folder import SessionFolder, default_folder
 
 DISK_BYTES = 512 * 1024
 

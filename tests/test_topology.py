@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import topology
 from lab.cell.cpus import cpulist
 from lab.cell.cpus import topology as reader
 from lab.cell.cpus.sysfs import listed, masked
@@ -22,6 +21,7 @@ from lab.cell.worker.supervisor import describe
 from lab.engines.probing import machine_from
 from lab.errors import UsageError
 from lab.model.topology import UNKNOWN, flat, from_reading, from_stored
+from lab.running import host
 from tests import scripts
 from tests.machines import Core, Machine, build, cores, files, machine, mask, topology_of
 
@@ -250,11 +250,11 @@ def test_what_another_machines_process_may_use_is_what_its_tree_says(
     extra: dict[str, str], allowed: str, tmp_path: Path
 ) -> None:
     build(machine(cores(8), extra=extra), tmp_path)
-    assert cpulist.render(topology.read(tmp_path).allowed) == allowed
+    assert cpulist.render(host.read_topology(tmp_path).allowed) == allowed
 
 
 def test_here_our_own_affinity_is_what_we_may_use() -> None:
-    assert topology.read().allowed == tuple(sorted(os.sched_getaffinity(0)))
+    assert host.read_topology().allowed == tuple(sorted(os.sched_getaffinity(0)))
 
 
 def test_what_we_may_run_on_is_on_line_whatever_the_files_say() -> None:
@@ -268,7 +268,7 @@ def test_a_folder_without_a_machine_gets_one_line(name: str, tmp_path: Path) -> 
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"--topology .*give the folder that holds a machine's sys and proc"):
-        topology.read(tmp_path / name)
+        host.read_topology(tmp_path / name)
 
 
 SMALL_HYBRID = machine(cores(2, 2, l1="48K", unit="cpu_core", **P), cores(2, first=4, l1="32K", unit="cpu_atom", **E))
@@ -333,7 +333,7 @@ def test_real_machines_are_read_as_they_are(name: str, tmp_path: Path) -> None:
     with tarfile.open(REAL / name) as archive:
         archive.extractall(tmp_path, filter="tar")
     (root,) = tmp_path.iterdir()
-    found = topology.read(root)
+    found = host.read_topology(root)
     counts = (len(found.cores), len(found.packages), len(found.nodes), len(found.cache_levels), len(found.kinds))
     assert (*counts, len(found.offline), len(found.allowed)) == REAL_MACHINES[name]
 

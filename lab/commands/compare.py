@@ -46,12 +46,12 @@ def run(options: argparse.Namespace) -> int:
     """Read both, compare, print; returns the exit code."""
     import json
 
-    from lab import archive
     from lab.judging import comparison, differences
+    from lab.sessions import loading
 
     if not (0 <= options.tolerance < 1000 and math.isfinite(options.tolerance)):
         raise UsageError(f"--tolerance {options.tolerance:g}: give a number of per cent from 0, such as 5")
-    base, new = (archive.load(archive.find(named)) for named in (options.base, options.new))
+    base, new = (loading.load_session(loading.find_session(named)) for named in (options.base, options.new))
     unlike = differences.session_differences(base, new)
     if unlike and not options.force:
         raise UsageError(

@@ -34,10 +34,10 @@ def run(options: argparse.Namespace) -> int:
     """Look at everything and print it; returns 0 when cells can be run in containers, else 3."""
     from tabulate import tabulate
 
-    from lab import topology
     from lab.pythons import discovery
+    from lab.running import host
 
-    here = topology.read()
+    here = host.read_topology()
     docker, quiet, trouble = _docker(options.image)
     rows = [*_machine_rows(here), *_engine_rows(docker)]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
@@ -83,12 +83,12 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     from lab.judging.verdicts import evidence_of
     from lab.model.cell import Status
     from lab.planning import cells
-    from lab.store import SessionFolder
+    from lab.sessions.folder import SessionFolder
     from lab.text import units
 
     cell = cells.plan([min(2, len(machine.cpus))], machine.layout)[0]
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
-        result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, _Never())
+        result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, NeverStop())
     if result.status is not Status.MEASURED:
         return [("!", f"how quiet it is could not be measured: {result.reason}", "lab selftest")]
     rounds = evidence_of("_control-idle", result).rounds("round")
@@ -107,7 +107,7 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     return [("ok", text, "")]
 
 
-class _Never:
+class NeverStop:
     """Nobody asks to stop."""
 
     requested = False

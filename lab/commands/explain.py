@@ -31,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
     import textwrap
 
-    from lab.asked import named_experiments
     from lab.cell.experiments import in_order, load
+    from lab.commands._options import named_experiments
     from lab.judging import expectations
     from lab.teaching.primers import load as load_primer
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.asked import add_gate_options, gate
+from lab.commands._options import add_gate_options, gate
 from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Collect, judge and print; returns the exit code. Raises UsageError or CellError when there is nothing to."""
-    from lab import gathering, reports
+    from lab import reports
     from lab.judging import exit_code
+    from lab.sessions import from_compose
 
     fail_on = gate(options)
     found = _from_files(options.records) if options.records else _from_engine(options.project)
@@ -51,25 +52,27 @@ def run(options: argparse.Namespace) -> int:
         raise CellError(f"no cell has anything to report: {cells}; start them: docker compose up")
     sys.stdout.write(reports.render(found, options.format))
     code = exit_code.exit_code(found, fail_on=fail_on, strict=options.strict)
-    return 3 if code in (0, 1) and gathering.incomplete(found) else code
+    return 3 if code in (0, 1) and from_compose.incomplete(found) else code
 
 
 def _from_files(folder: Path) -> Session:
-    from lab import gathering
+    from lab.sessions import from_compose
 
     try:
-        sources = [gathering.Source(cell=path.stem, stream=path.read_bytes()) for path in folder.glob("*.jsonl")]
+        sources = [
+            from_compose.CellRecords(cell=path.stem, stream=path.read_bytes()) for path in folder.glob("*.jsonl")
+        ]
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
     if not sources:
         raise UsageError(f"{folder} has no records (*.jsonl); name the folder that the cells wrote to")
-    return gathering.session("records", sources, image=None, details={"records": str(folder)})
+    return from_compose.session("records", sources, image=None, details={"records": str(folder)})
 
 
 def _from_engine(wanted: str | None) -> Session:
-    from lab import gathering
     from lab.containers import client as client_
     from lab.containers import compose
+    from lab.sessions import from_compose
 
     with contextlib.closing(client_.client_for_this_environment()) as client:
         found = list(compose.collect(client, wanted))
@@ -82,6 +85,7 @@ def _from_engine(wanted: str | None) -> Session:
         raise UsageError(f"{len(projects)} Compose projects have results: {', '.join(projects)}; choose with --project")
     mine = [one for one in found if one.project == projects[0]]
     sources = [
-        gathering.Source(cell=one.cell, stream=one.stream, outcome=one.outcome, running=one.running) for one in mine
+        from_compose.CellRecords(cell=one.cell, stream=one.stream, outcome=one.outcome, running=one.running)
+        for one in mine
     ]
-    return gathering.session(projects[0], sources, image=mine[0].image, details={"project": projects[0]})
+    return from_compose.session(projects[0], sources, image=mine[0].image, details={"project": projects[0]})

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import asked
+from lab.commands import _options
 from lab.errors import UsageError
 from lab.messages import tell
 
@@ -37,18 +37,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the joined session in a folder below DIR")
-    asked.add_gate_options(parser)
+    _options.add_gate_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Read them, join, store, print; returns the exit code."""
-    from lab import archive, merging, reports
+    from lab import reports
     from lab.judging import exit_code
+    from lab.sessions import loading, merging
 
-    reports.check(options.format)
-    fail_on = asked.gate(options)
+    reports.check_libraries(options.format)
+    fail_on = _options.gate(options)
     folders = dict.fromkeys(folder.resolve() for named in options.sessions for folder in _meant(named))
-    found = merging.join([archive.load(folder) for folder in folders])
+    found = merging.join([loading.load_session(folder) for folder in folders])
     if options.output:
         tell(f"session kept in {_store(options.output, found)}")
     sys.stdout.write(reports.render(found, options.format))
@@ -56,26 +57,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _meant(named: Path) -> list[Path]:
-    from lab import archive
+    from lab.sessions import loading
 
-    below = archive.folders(named) if named.is_dir() and not (named / "session.json").exists() else []
+    below = loading.folders(named) if named.is_dir() and not (named / "session.json").exists() else []
     if named.is_dir() and not below and not (named / "session.json").exists():
         raise UsageError(f"there is no session in {named}; name sessions' folders, or folders that hold some")
-    return below or [archive.find(named)]
+    return below or [loading.find_session(named)]
 
 
 def _store(parent: Path, session: Session) -> Path:
-    from lab import parcel, reports, sessions
+    from lab import reports
     from lab.errors import StoreError
-    from lab.store import SessionFolder
+    from lab.sessions import export, manifest
+    from lab.sessions.folder import SessionFolder
 
     with SessionFolder(parent, session.id) as folder:
         for result in session.results:
             if result.records:
                 with folder.cell(result.cell.id) as file:
-                    file.append(parcel.lines(result))
-        noise = sessions.noise(session.results)
-        folder.write_manifest({**sessions.manifest_of(session), "noise": noise, "report": reports.document(session)})
+                    file.append(export.lines(result))
+        noise = manifest.noise(session.results)
+        folder.write_manifest({**manifest.manifest_of(session), "noise": noise, "report": reports.document(session)})
         folder.seal()
         if folder.failure:
             raise StoreError(f"{folder.failure}; name another folder with --output")

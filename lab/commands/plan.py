@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import asked
+from lab.commands import _options
 from lab.errors import UsageError
-from lab.interrupts import Stop
+from lab.interrupts import StopFlag
 from lab.planning import jobs
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    asked.add_plan_options(parser)
+    _options.add_plan_options(parser)
     parser.add_argument(
         "--topology", type=Path, metavar="DIR", help="plan for the machine whose sys and proc are in DIR"
     )
@@ -36,17 +36,17 @@ def run(options: argparse.Namespace) -> int:
     """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
     from tabulate import tabulate
 
-    from lab import packed, progress
     from lab.cell.cpus import cpulist
     from lab.planning import packing, placement
     from lab.reports.tables import machine_map
+    from lab.running import parallel_cells, progress
     from lab.text import units
 
-    experiments = asked.chosen_experiments(options.experiments)
-    asked.check_limits(options)
+    experiments = _options.chosen_experiments(options.experiments)
+    _options.check_limits(options)
     machine, where = _machine(options)
     topology = machine.layout
-    cells = asked.cells_of(options, machine)
+    cells = _options.cells_of(options, machine)
     rows = [
         (cell.label, cpulist.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
         if cell.available
@@ -59,11 +59,11 @@ def run(options: argparse.Namespace) -> int:
     print("\n".join(["", *said, ""]) if said else "")
     print(f"in each cell: {', '.join(experiments)}")
     each = progress.cost(experiments, jobs.LEVELS["default"][0])
-    requests = packed.requests_of(cells, each, asked.explicit_cells(options, cells))
-    runs = packed.side_by_side(topology, requests, packing.parse_jobs(options.jobs), options.smt)
+    requests = parallel_cells.requests_of(cells, each, _options.explicit_cells(options, cells))
+    runs = parallel_cells.side_by_side(topology, requests, packing.parse_jobs(options.jobs), options.smt)
     most = units.seconds(each * len(requests))
     if runs:
-        sooner = units.seconds(packing.makespan(runs) + packed.CHECK_SECONDS)
+        sooner = units.seconds(packing.makespan(runs) + parallel_cells.CHECK_SECONDS)
         print(
             f"up to {packing.most_at_once(runs)} cells side by side {where}, in about {sooner} at most; one after the"
             f" other, in about {most}, if a sentinel shows that they disturb each other"
@@ -76,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
 def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
     """The machine to plan for, and a word for it: that of the engine, or one whose description lies in a folder."""
     if options.topology is not None:
-        from lab import topology
         from lab.model.machine import Machine
+        from lab.running import host
 
         if options.image or options.python or options.engine != "auto":
             raise UsageError("--topology plans without an engine; leave out --engine, --image and --python")
-        found = topology.read(options.topology)
+        found = host.read_topology(options.topology)
         other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
         return other, f"on the machine in {options.topology}"
-    engine, machine = asked.choose_engine(options, f"plan-{os.getpid()}", Stop())
+    engine, machine = _options.choose_engine(options, f"plan-{os.getpid()}", StopFlag())
     engine.close()
     return machine, f"on engine {machine.engine}"

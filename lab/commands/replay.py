@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import asked
+from lab.commands import _options as asked
 from lab.commands import run as run_command
 from lab.errors import UsageError
 from lab.interrupts import stopping
@@ -46,21 +46,21 @@ def run(options: argparse.Namespace) -> int:
     """Read it, run it again, compare, print; returns the exit code."""
     import shutil
 
-    from lab import archive
     from lab.judging import differences, exit_code, repetition
     from lab.messages import tell
     from lab.model import machine as machine_
-    from lab.store import default_folder
+    from lab.sessions import loading
+    from lab.sessions.folder import default_folder
 
-    folder = archive.find(options.session or default_folder())
-    then, manifest = archive.load(folder), archive.manifest(folder)
+    folder = loading.find_session(options.session or default_folder())
+    then, manifest = loading.load_session(folder), loading.manifest(folder)
     again = _options(options, manifest, then.machine)
     tell(f"replaying {then.id}: {', '.join(again.experiments)}, engine {again.engine}, seed {again.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:
         layout = "CPUs"
         before, here = differences.machine_facts(then.machine), differences.machine_facts(machine)
-        planned = archive.planned(manifest)
+        planned = loading.planned(manifest)
         if before.get(layout) != here.get(layout) or then.machine.cpus != machine.cpus:
             tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
         elif not {cell.build for cell in planned if cell.build} <= {*machine_.builds_of(machine)}:
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _options(options: argparse.Namespace, manifest: Mapping[str, Any], machine: Machine) -> argparse.Namespace:
     """The options of the run that it was, as its manifest has them; those that were given here go before."""
-    from lab import again as stored
+    from lab.commands import _stored_options as stored
 
     parser = argparse.ArgumentParser()
     run_command.configure(parser)

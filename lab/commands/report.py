@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import asked
+from lab.commands import _options
 from lab.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -42,25 +42,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--terminal", action="store_true", help="print findings and charts here instead")
     parser.add_argument("--png", type=Path, metavar="DIR", help="write each chart into DIR as PNG instead")
     parser.add_argument("--svg", type=Path, metavar="DIR", help="write each chart into DIR as SVG instead")
-    asked.add_gate_options(parser, asked_for=True)
+    _options.add_gate_options(parser, asked_for=True)
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, judge again, report; returns the exit code."""
-    from lab import archive, reports
+    from lab import reports
     from lab.judging import exit_code
-    from lab.store import default_folder
+    from lab.sessions import loading
+    from lab.sessions.folder import default_folder
 
-    fail_on = asked.gate(options)
+    fail_on = _options.gate(options)
     if options.output == "":
         raise UsageError("--output names no file; name one, or - for standard output")
-    folder = archive.find(options.session or default_folder())
+    folder = loading.find_session(options.session or default_folder())
     elsewhere = options.terminal or options.png or options.svg
     page = None if elsewhere and not options.output else options.output or str(folder / "report.html")
     if page and page != "-":
         check_output(Path(page))
-    with archive.uncollected():  # charts have cycles, of a few megabytes, and the process ends with them
-        session = archive.load(folder)
+    with loading.uncollected():  # charts have cycles, of a few megabytes, and the process ends with them
+        session = loading.load_session(folder)
         if page:
             _publish(reports.render(session, "html"), page)
         if options.terminal:

@@ -11,17 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import asked
+from lab.commands import _options
 from lab.errors import UsageError
-from lab.interrupts import Stop, stopping
+from lab.interrupts import StopFlag, stopping
 from lab.messages import tell
 from lab.planning import jobs as jobs_
+from lab.sessions import folder as folder_
 
 if TYPE_CHECKING:
     from lab.model.cell import Cell
     from lab.model.machine import Machine
     from lab.model.session import Session
-    from lab.resuming import Past
+    from lab.sessions.resuming import Past
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     # The names of formats and experiments are looked up by cheap file listings, not by importing them.
     from lab import reports
 
-    asked.add_plan_options(parser)
+    _options.add_plan_options(parser)
     parser.add_argument(
         "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
     )
@@ -85,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="with --resume: also where the engine, an image or the lab is another one"
     )
-    asked.add_gate_options(parser)
+    _options.add_gate_options(parser)
     parser.set_defaults(level="default")
 
 
@@ -93,17 +94,17 @@ def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; returns the exit code."""
     from lab import reports
 
-    fail_on = asked.gate(options)
+    fail_on = _options.gate(options)
     if options.force and options.resume is None:
         raise UsageError("--force goes with --resume, which is refused on unlike machines; leave it out")
     past = None if options.resume is None else _past(options)
-    asked.named_experiments([name for name in options.experiments if name != asked.EVERY])
+    _options.named_experiments([name for name in options.experiments if name != _options.EVERY])
     if options.predict:
         from lab.teaching import prompt
 
-        prompt.check_predictable(asked.chosen_experiments(options.experiments))
+        prompt.check_predictable(_options.chosen_experiments(options.experiments))
     needed = reports.needs(options.format)
-    if needed and (lacking := needed - {*asked.chosen_experiments(options.experiments)}):
+    if needed and (lacking := needed - {*_options.chosen_experiments(options.experiments)}):
         raise UsageError(
             f"--format {options.format} reports what {', '.join(sorted(lacking))} measures; name that experiment too"
         )
@@ -123,15 +124,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _past(options: argparse.Namespace) -> Past:
     """The run to go on with, whose arguments take the place of those that were not given."""
-    from lab import again, resuming
+    from lab.commands import _stored_options
     from lab.model.cell import Status
-    from lab.store import default_folder
+    from lab.sessions import resuming
+    from lab.sessions.folder import default_folder
 
     if given := _set_anew(options):
         raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
     resuming.clear(past)
-    again.take_over(options, again.on_the_same_images(again.arguments_of(past.manifest), past.machine))
+    _stored_options.take_over(
+        options, _stored_options.on_the_same_images(_stored_options.arguments_of(past.manifest), past.machine)
+    )
     kept = sum(one.status is Status.MEASURED for one in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept} of {len(past.cells)} cells are there already")
     return past
@@ -154,7 +158,7 @@ def _set_anew(options: argparse.Namespace) -> list[str]:
 
 def measure(
     options: argparse.Namespace,
-    stop: Stop,
+    stop: StopFlag,
     past: Past | None = None,
     choose_cells: Callable[[Machine], tuple[Cell, ...]] | None = None,
     **origin: str,
@@ -166,34 +170,37 @@ def measure(
     """
     import hashlib
 
-    asked.check_limits(options)
-    seconds, width = asked.level_of(options)
+    _options.check_limits(options)
+    seconds, width = _options.level_of(options)
     began, begun = time.time(), time.monotonic()
-    session = past.folder.name if past else asked.new_session(began)
+    session = past.folder.name if past else folder_.new_session_id(began)
     with contextlib.ExitStack() as stack:
-        engine, machine = asked.choose_engine(options, session, stop, functools.partial(_load_the_rest, options))
+        engine, machine = _options.choose_engine(options, session, stop, functools.partial(_load_the_rest, options))
         stack.callback(engine.close)
         stop.at_once = False
 
-        from lab import orchestrator, packed, progress, reports, resuming, runner, sessions
+        from lab import reports
         from lab.engines.cell_code import cell_code
         from lab.judging import assembly
         from lab.planning import packing
-        from lab.store import SessionFolder, default_folder
+        from lab.running import host, parallel_cells, progress, runner
+        from lab.sessions import manifest as sessions
+        from lab.sessions import resuming
+        from lab.sessions.folder import SessionFolder, default_folder
 
-        reports.check(options.format)
-        stack.callback(packed.keep_off, set())
-        experiments = asked.chosen_experiments(options.experiments)
+        reports.check_libraries(options.format)
+        stack.callback(parallel_cells.keep_off, set())
+        experiments = _options.chosen_experiments(options.experiments)
         asks, pondered = getattr(options, "predict", False), 0.0
         code = cell_code()
         code_sha256 = hashlib.sha256(code).hexdigest()
         if past:
-            unlike = resuming.check(past, machine, code_sha256, force=options.force)
+            unlike = resuming.check_resumable(past, machine, code_sha256, force=options.force)
             cells, manifest, code_sha256 = past.cells, past.manifest_at(began, unlike), past.code_sha256
             folder = stack.enter_context(SessionFolder(past.folder.parent, session, again=True))
             folder.set_aside(past.kept)
         else:
-            cells = choose_cells(machine) if choose_cells else asked.cells_of(options, machine)
+            cells = choose_cells(machine) if choose_cells else _options.cells_of(options, machine)
             predicted: dict[str, Any] = {}
             if asks:
                 from lab.teaching import prompt
@@ -210,7 +217,7 @@ def measure(
                 arguments=_arguments(options, machine, experiments, seconds, width) | predicted,
                 cells=cells,
                 code_sha256=code_sha256,
-                host=orchestrator.facts(),
+                host=host.host_facts(),
             )
         folder.write_manifest(manifest)
         missing = [cell for cell in cells if not past or cell.id not in past.kept]
@@ -218,7 +225,7 @@ def measure(
         with live:
             seed = manifest["arguments"]["seed"]
             jobs = [jobs_.job_of(session, cell, experiments, seconds, width, seed) for cell in missing]
-            schedule, packing_note = packed.decide(
+            schedule, packing_note = parallel_cells.decide(
                 engine,
                 machine.layout,
                 jobs,
@@ -227,13 +234,13 @@ def measure(
                 most=packing.parse_jobs(options.jobs),
                 seconds=progress.cost(experiments, seconds),
                 smt=options.smt,
-                explicit=asked.explicit_cells(options, missing),
+                explicit=_options.explicit_cells(options, missing),
             )
             if packing_note:
                 tell(packing_note)
-            ran = runner.run(engine, jobs, folder, live, stop, schedule, packed.keep_off)
+            ran = runner.run(engine, jobs, folder, live, stop, schedule, parallel_cells.keep_off)
         if machine.engine == "docker":  # only now, when nothing is measured
-            compose = stack.enter_context(orchestrator.compose_asked())
+            compose = stack.enter_context(host.compose_asked())
         results = resuming.joined(past, cells, ran)
         done = assembly.assemble(
             id=session,
@@ -260,13 +267,15 @@ def _load_the_rest(options: argparse.Namespace) -> None:
     """Load and make what is needed once there is an engine, which makes itself waited for. What fails here fails again
     where it is needed."""
     with contextlib.suppress(Exception):  # a missing package, say: then it is said where it can be
-        from lab import orchestrator, packed, progress, reports, resuming, runner  # noqa: F401 - only to load it
+        from lab import reports
         from lab.engines.cell_code import cell_code
+        from lab.running import host, parallel_cells, progress, runner  # noqa: F401 - only to load it
+        from lab.sessions import resuming  # noqa: F401 - only to load it
 
-        reports.check(options.format)
-        reports.check("json")
+        reports.check_libraries(options.format)
+        reports.check_libraries("json")
         cell_code()
-        cell_code(asked.chosen_experiments(options.experiments))
+        cell_code(_options.chosen_experiments(options.experiments))
 
 
 def _forced(manifest: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lab.model.cell import Cell, CellResult
     from lab.model.machine import Machine
     from lab.model.session import Judgement
-    from lab.runner import Stop
-    from lab.store import SessionFolder
+    from lab.running.runner import StopRequest
+    from lab.sessions.folder import SessionFolder
 
 HELP = "judge claims whose truth is known, with and without a noisy neighbour, and count the verdicts"
 EXAMPLE = """\
@@ -58,18 +58,18 @@ def run(options: argparse.Namespace) -> int:
     """Run the cells, print the counts; returns the exit code."""
     import contextlib
 
-    from lab.asked import choose_engine, new_session
     from lab.cell.experiments._internal.control import NEIGHBOURS
+    from lab.commands._options import choose_engine
     from lab.engines.cell_code import cell_code
     from lab.interrupts import stopping
     from lab.model.cell import Status
     from lab.planning.jobs import check_seconds
-    from lab.store import SessionFolder, default_folder
+    from lab.sessions.folder import SessionFolder, default_folder, new_session_id
 
     if options.cells < 1:
         raise UsageError(f"--cells {options.cells}: give a number above 0, such as 3")
     check_seconds(options.time_limit)
-    session = new_session(time.time())
+    session = new_session_id(time.time())
     results: dict[str, list[CellResult]] = {name: [] for name in NEIGHBOURS}
     with stopping() as stop, contextlib.ExitStack() as stack:
         engine, machine = choose_engine(options, session, stop)
@@ -123,17 +123,17 @@ def measure(
     number: int,
     seconds: float,
     folder: SessionFolder,
-    stop: Stop,
+    stop: StopRequest,
 ) -> CellResult:
     """Run the controls once, in a cell of their own."""
     import dataclasses
 
-    from lab import packed, runner
     from lab.planning.jobs import job_of
+    from lab.running import parallel_cells, runner
 
     own = dataclasses.replace(cell, id=f"{neighbour}{number}")
     job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
-    (result,) = runner.run(engine, [job], folder, packed.Unheard(), stop)
+    (result,) = runner.run(engine, [job], folder, parallel_cells.NoProgress(), stop)
     return result
 
 

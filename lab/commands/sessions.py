@@ -30,14 +30,14 @@ def run(options: argparse.Namespace) -> int:
     import json
     import shutil
 
-    from lab import shelf
-    from lab.store import default_folder
+    from lab.sessions import listing
+    from lab.sessions.folder import default_folder
     from lab.text import table
 
     parent = options.output or default_folder()
     if parent.exists() and not parent.is_dir():
         raise UsageError(f"--output {parent} is not a folder; name the one that sessions are kept in")
-    found = shelf.entries(parent)
+    found = listing.entries(parent)
     if options.format == "json":
         print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
         return 0

@@ -31,15 +31,15 @@ def run(options: argparse.Namespace) -> int:
     """Check each and say what differs; returns the exit code."""
     import shutil
 
-    from lab import archive, inspection
-    from lab.store import default_folder
+    from lab.sessions import loading, verification
+    from lab.sessions.folder import default_folder
     from lab.text import table
 
     width = shutil.get_terminal_size((80, 24)).columns
     troubled = False
     for named in options.sessions or [default_folder()]:
-        folder = archive.find(named)
-        found, sealed = inspection.inspect(folder)
+        folder = loading.find_session(named)
+        found, sealed = verification.inspect(folder)
         troubled = troubled or bool(found)
         for line in _lines(folder.name, found, sealed=sealed):
             print(table.fit_sentence(line, width))

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import importlib
-import json
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Protocol
 
-from lab.cell.cpus import cpulist
-from lab.cell.worker.bootstrap import SOURCE
-from lab.errors import ImageError
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
 

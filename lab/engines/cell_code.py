@@ -23,7 +23,7 @@ def cell_code(experiments: Iterable[str] | None = None) -> bytes:
 
 @functools.cache
 def _zipped(experiments: tuple[str, ...] | None) -> bytes:
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     if experiments is None:
         files = [package / "__init__.py", *sorted((package / "cell").rglob("*.py"))]
     else:

@@ -14,7 +14,7 @@ FREE_THREADED = "free-threaded.Dockerfile"
 
 def find_recipe(name: str, package: Path | None = None) -> Path:
     """The file of that name. ``package`` stands in for the installed package in tests. Raises ImageError."""
-    inside = package or Path(__file__).resolve().parent
+    inside = package or Path(__file__).resolve().parents[1]
     for folder in (inside / "recipes", inside.parent / "docker"):
         if (folder / name).is_file():
             return folder / name

@@ -22,7 +22,7 @@ def render(session: Session, form: str) -> str:
     return cast(str, importlib.import_module(f"lab.reports.formats.{form}").render(session))
 
 
-def check(form: str) -> None:
+def check_libraries(form: str) -> None:
     """Raises MissingExtraError when this format needs a library that is not installed: better before measuring."""
     module = importlib.import_module(f"lab.reports.formats.{form}")
     if hasattr(module, "check"):
@@ -36,6 +36,6 @@ def needs(form: str) -> frozenset[str]:
 
 def document(session: Session) -> dict[str, Any]:
     """A session as the JSON document that ``json`` prints."""
-    from lab.reports.formats import json
+    from lab.sessions import document as json
 
     return json.document(session)

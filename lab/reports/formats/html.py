@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from lab import parcel, reports
+from lab import reports
 from lab.cell.cpus import cpulist
 from lab.errors import MissingExtraError
 from lab.model.cell import CellResult, Status
@@ -22,6 +22,7 @@ from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables as summary
 from lab.reports.charts import Chart, charts, drawing
 from lab.reports.tables import highlights, machine_map
+from lab.sessions import export
 from lab.text import units
 from lab.text.table import Table, title_of
 
@@ -284,7 +285,7 @@ def _downloads(session: Session) -> tuple[list[dict[str, str]], str]:
         words = "limits, verdicts and numbers, as lab run --format json prints them"
         found.append(_download("report.json", "application/json", plain, words))
     records = sum(len(result.records) for result in session.results)
-    packed = parcel.pack(session, document) if records <= MOST_RECORDS else b""
+    packed = export.pack(session, document) if records <= MOST_RECORDS else b""
     if packed and len(packed) <= MOST_BYTES:
         words = f"the whole session with its {records} records; unpacked, lab report reads it"
         found.append(_download(f"{session.id}.zip", "application/zip", packed, words))

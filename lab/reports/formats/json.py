@@ -2,124 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from typing import Any
 
-from lab.judging import proofs, race_atlas, speedups
-from lab.model.cell import CellResult
-from lab.model.session import Judgement, Session
-
-SCHEMA = 1
+from lab.model.session import Session
+from lab.sessions.document import document
 
 
 def render(session: Session) -> str:
     """The whole session as a JSON document."""
     return json.dumps(document(session), indent=2, ensure_ascii=False) + "\n"
-
-
-def document(session: Session) -> dict[str, Any]:
-    """The session as JSON-able data."""
-    machine = session.machine
-    return {
-        "schema": SCHEMA,
-        "session": {
-            "id": session.id,
-            "began": session.began,
-            "wall_seconds": session.wall_seconds,
-            "interrupted": session.interrupted,
-            "engine": machine.engine,
-            "image": machine.image,
-            "host": {
-                "cpus": list(machine.cpus),
-                "host_cpus": list(machine.host_cpus),
-                "kernel": machine.python.get("kernel"),
-                "machine": machine.python.get("machine"),
-            },
-            "details": dict(machine.details),
-            "versions": {"lab": session.lab_version, "code_sha256": session.code_sha256},
-            "arguments": dict(session.arguments),
-            "notes": list(session.notes),
-        },
-        "cells": [_cell(result) for result in session.results],
-        "verdicts": [_verdict(one) for one in session.judgements],
-        "scaling": [
-            {
-                "python": one.build or None,
-                "on": one.machine or None,
-                "arm": one.arm,
-                "model": one.fit.model,
-                "points": one.fit.points,
-                "contention_identifiable": one.fit.contention_identifiable,
-                "serial": one.fit.serial._asdict(),
-                "coherency": one.fit.coherency._asdict() if one.fit.coherency else None,
-            }
-            for one in speedups.scaling(session.results)
-        ],
-        "changes": [dataclasses.asdict(one) for one in session.changes],
-        "quantities": [dataclasses.asdict(one) for one in session.quantities],
-        "atlas": list(race_atlas.document(session)),
-    }
-
-
-def _cell(result: CellResult) -> dict[str, Any]:
-    outcome, after = result.outcome, result.data("end").get("proof")
-    capacity = speedups.capacity(result) if result.proof else None
-    return {
-        "id": result.cell.id,
-        "build": dict(result.python) or None,
-        "python": result.cell.build or None,
-        "limit": {
-            "cpus": result.cell.size,
-            "quota_cpus": result.cell.quota_cpus,
-            "pinned": result.cell.pinned,
-            "label": result.cell.label,
-        },
-        "cpus": list(result.cell.cpus),
-        "notes": list(result.cell.notes),
-        "status": result.status.value,
-        "reason": result.reason,
-        "wall_seconds": result.wall_seconds,
-        "parallelism_cpus": proofs.parallelism(result.proof) if result.proof else None,
-        "rate_cpus": proofs.rate_of(result),
-        "delivered_cpus": proofs.delivered(result),
-        "capacity_cpus": capacity._asdict() if capacity else None,
-        "pinned_by": result.pinned_by,
-        "proof": {
-            "asked": list(result.cell.cpus),
-            "engine": dict(outcome.outside) if outcome else None,
-            "before": dict(result.proof) or None,
-            "after": {"pool_size": None, **after} if after else None,
-        },
-        "cores": [
-            {
-                "arm": row.arm,
-                "workers": row.workers,
-                "speed_up": row.speed_up._asdict() if row.speed_up else None,
-                "cores_used": row.cores_used._asdict() if row.cores_used else None,
-                "accepted": row.accepted,
-                "rounds": row.rounds,
-            }
-            for row in (speedups.of_cell(result) if result.proof else ())
-        ],
-    }
-
-
-def _verdict(one: Judgement) -> dict[str, Any]:
-    interval = None if one.low is None or one.high is None else [one.low, one.high]
-    return {
-        "claim": one.claim,
-        "statement": one.statement,
-        "cell": one.cell,
-        "verdict": one.verdict.value,
-        "expected": one.expected.value if one.expected else None,
-        "surprise": one.surprise,
-        "reason": one.reason,
-        "evidence": {
-            "value": one.value,
-            "interval": interval,
-            "unit": one.unit,
-            "ceiling": one.ceiling,
-            "samples": {"accepted": one.accepted, "rejected": one.rejected},
-        },
-    }

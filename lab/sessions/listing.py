@@ -9,9 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lab import archive, sealing, store
 from lab.errors import LabError
 from lab.model.cell import Status
+from lab.sessions import folder as store
+from lab.sessions import loading, seal
 
 
 class State(StrEnum):
@@ -45,13 +46,13 @@ class Entry:
 
 def entries(parent: Path) -> list[Entry]:
     """The sessions below a folder, the oldest first."""
-    return [_entry(folder) for folder in archive.folders(parent)]
+    return [_entry(folder) for folder in loading.folders(parent)]
 
 
 def _entry(folder: Path) -> Entry:
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     try:
-        manifest = archive.manifest(folder)
+        manifest = loading.manifest(folder)
         return _described(folder, manifest, size)
     except (LabError, LookupError, TypeError, ValueError, AttributeError) as error:
         return Entry(
@@ -72,7 +73,7 @@ def _entry(folder: Path) -> Entry:
 
 def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
     report = manifest.get("report") or {}
-    cells = report.get("cells") or archive.endings(folder).values()
+    cells = report.get("cells") or loading.endings(folder).values()
     machine = manifest.get("machine") or {}
     python = machine.get("python") or {}
     builds = (machine.get("details") or {}).get("builds") or ()
@@ -88,7 +89,7 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         where=" ".join(filter(None, where)),
         image=", ".join(one["image"] for one in builds if one["image"]) or machine.get("image"),
         measured=sum(one["status"] == Status.MEASURED for one in cells),
-        planned=sum(cell.available for cell in archive.planned(manifest)),
+        planned=sum(cell.available for cell in loading.planned(manifest)),
         surprises=sum(one["surprise"] for one in report["verdicts"]) if report else None,
         noise=disturbed / blocks if blocks else None,
         state=state,
@@ -111,7 +112,7 @@ def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:
 def _damage(folder: Path) -> str:
     """What of the sealed files is plainly not as it was; empty where that does not show without reading them."""
     try:
-        sealed = json.loads((folder / sealing.NAME).read_bytes())["files"]
+        sealed = json.loads((folder / seal.NAME).read_bytes())["files"]
         for name, file in sealed.items():
             path = folder / name
             if not path.is_file():
@@ -121,5 +122,5 @@ def _damage(folder: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return f"{sealing.NAME} cannot be read"
+        return f"{seal.NAME} cannot be read"
     return ""

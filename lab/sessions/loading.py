@@ -1,8 +1,7 @@
 """Stored sessions: finds them, and reads one back from its folder, judged again by the claims of this version.
 
-What :mod:`lab.store` writes. A session that was cut short is read as far as it goes: what is missing is named in its
-notes, and the cell is an error. Only a folder that is no session, or one of a newer version, is refused.
-"""
+What :mod:`lab.sessions.folder` writes. A session that was cut short is read as far as it goes: what is missing is named
+in its notes, and the cell is an error. Only a folder that is no session, or one of a newer version, is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from lab.model import topology
 from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
-from lab.store import CELLS_LOG
+from lab.sessions.folder import CELLS_LOG
 
 #: The newest form of session.json that this version reads.
 SCHEMA = 1
@@ -36,7 +35,7 @@ _PIECE = 1 << 20
 _SENSELESS = (LookupError, TypeError, ValueError, AttributeError)
 
 
-def find(named: Path) -> Path:
+def find_session(named: Path) -> Path:
     """The session's folder that somebody means by this path: itself, or the newest session below it.
 
     Raises UsageError when it is neither.
@@ -63,7 +62,7 @@ def folders(parent: Path) -> list[Path]:
     return sorted(path.parent for path in parent.glob(f"*/{_MANIFEST}"))
 
 
-def load(folder: Path) -> Session:
+def load_session(folder: Path) -> Session:
     """The session in this folder. Raises UsageError when it holds none that can be read, StoreError when the system
     refuses to read it."""
     found = manifest(folder)

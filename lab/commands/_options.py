@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import EngineError, Interrupted, UsageError
-from lab.interrupts import Stop
+from lab.interrupts import StopFlag
 from lab.messages import tell
 from lab.planning.jobs import LEVELS, NARROWEST, SEEDS, check_seconds
 
@@ -157,13 +156,6 @@ def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if name in wanted)
 
 
-def new_session(began: float) -> str:
-    """A name for a session that began then (seconds since the epoch): sortable by time, and used once."""
-    import secrets  # slow to load, and not needed for --help
-
-    return time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)
-
-
 def level_of(options: argparse.Namespace) -> tuple[float, float]:
     seconds, width = LEVELS[options.level]
     if options.time_limit is not None:
@@ -179,7 +171,7 @@ def level_of(options: argparse.Namespace) -> tuple[float, float]:
 
 
 def choose_engine(
-    options: argparse.Namespace, session: str, stop: Stop, meanwhile: Callable[[], object] | None = None
+    options: argparse.Namespace, session: str, stop: StopFlag, meanwhile: Callable[[], object] | None = None
 ) -> tuple[Engine, Machine]:
     """The engine that the options ask for, probed; see :func:`lab.engines.selection.choose`.
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import __version__, archive, sealing
+from lab import __version__
 from lab.errors import StoreError
 from lab.model.session import Session
-from lab.store import read_files
+from lab.sessions import loading, seal
+from lab.sessions.folder import read_files
 
 _NAMED = 5
 
@@ -20,15 +21,15 @@ def inspect(folder: Path) -> tuple[tuple[str, ...], bool]:
 
     Raises UsageError when it is none, StoreError when the system refuses to read it.
     """
-    manifest = archive.manifest(folder)
-    sealed = (folder / sealing.NAME).exists()
+    manifest = loading.manifest(folder)
+    sealed = (folder / seal.NAME).exists()
     names, found = _against_its_seal(folder, manifest)
-    session = archive.load(folder)
+    session = loading.load_session(folder)
     named = " ".join(found)
     read = {f"{one.cell.id}.jsonl": one.faults for one in session.results if one.records or one.faults}
     for name in names:
         if name.endswith(".jsonl"):
-            faults = read[name] if name in read else archive.read_records(folder / name).faults
+            faults = read[name] if name in read else loading.read_records(folder / name).faults
             found += [f"{name}: {'; '.join(faults)}"] if faults and f"{name} was changed" not in named else []
     found += [] if named else _missing(session, names)
     found += _against_its_records(session, manifest)
@@ -42,13 +43,13 @@ def _against_its_seal(folder: Path, manifest: dict[str, Any]) -> tuple[tuple[str
     except OSError as error:
         raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
     found: list[str] = []
-    if (folder / sealing.NAME).exists():
+    if (folder / seal.NAME).exists():
         try:
-            found += sealing.differences(json.loads((folder / sealing.NAME).read_bytes()), files)
+            found += seal.differences(json.loads((folder / seal.NAME).read_bytes()), files)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            found.append(f"{sealing.NAME} cannot be read ({error!r}): nothing can be held against it")
+            found.append(f"{seal.NAME} cannot be read ({error!r}): nothing can be held against it")
     elif manifest.get("report") and "versions" in manifest:
-        found.append(f"{sealing.NAME} is missing: the session came to its end, and was sealed then")
+        found.append(f"{seal.NAME} is missing: the session came to its end, and was sealed then")
     return tuple(files), found
 
 

@@ -8,10 +8,10 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from lab import sessions
 from lab.cell.worker.record_writer import SCHEMA
 from lab.model.cell import CellResult
 from lab.model.session import Session
+from lab.sessions import manifest as sessions
 
 #: The oldest time that a zip can hold: the same session makes the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)

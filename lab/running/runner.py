@@ -18,7 +18,7 @@ from lab.errors import EngineError, Interrupted
 from lab.judging.records import Reader, read_records
 from lab.judging.status import conclude
 from lab.model.cell import Cell, CellResult, Job, Record, Status
-from lab.store import SessionFolder
+from lab.sessions.folder import SessionFolder
 
 #: After an exception, how long to wait for the cells that run to be ended, in seconds; they have been told to.
 _ENDING_SECONDS = 15.0
@@ -35,7 +35,7 @@ class Progress(Protocol):
     def cell_ends(self, result: CellResult) -> None: ...
 
 
-class Stop(Protocol):
+class StopRequest(Protocol):
     """Whether the user asked to stop."""
 
     requested: bool
@@ -56,7 +56,7 @@ def run(
     jobs: Sequence[Job],
     folder: SessionFolder,
     progress: Progress,
-    stop: Stop,
+    stop: StopRequest,
     schedule: Schedule = one_at_a_time,
     aside: Callable[[set[int]], None] = lambda busy: None,
 ) -> tuple[CellResult, ...]:
@@ -134,7 +134,7 @@ def _not_run(cell: Cell) -> CellResult:
 class _Either:
     """A request to stop, from the user or because the run itself cannot go on."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
         self.now = False
 

@@ -24,7 +24,7 @@ from lab.text import units
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CellRecords:
     """What was found of one cell: its name (``cpu2``, ``cpuall``), its records as they are, and how it ended.
 
     ``stream`` is ``None`` when it left none. ``outcome`` is ``None`` where nobody knows how it ended; its exit code is
@@ -37,7 +37,7 @@ class Source:
     running: bool = False
 
 
-def session(name: str, sources: Iterable[Source], image: str | None, details: Mapping[str, Any]) -> Session:
+def session(name: str, sources: Iterable[CellRecords], image: str | None, details: Mapping[str, Any]) -> Session:
     """A session of everything found; ``name`` goes into its id. A cell whose records make no sense is an error."""
     ordered = sorted(sources, key=_place)
     readers = [_reader(source) for source in ordered]
@@ -51,7 +51,7 @@ def session(name: str, sources: Iterable[Source], image: str | None, details: Ma
 
 
 def _session(
-    name: str, sources: Sequence[Source], readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]
+    name: str, sources: Sequence[CellRecords], readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]
 ) -> Session:
     machine = _machine(readers, image, details)
     results = [_result(*pair, everything=len(machine.cpus)) for pair in zip(sources, readers, strict=True)]
@@ -84,7 +84,7 @@ def incomplete(found: Session) -> bool:
     return any(result.status is Status.PLANNED for result in found.results)
 
 
-def _place(source: Source) -> tuple[bool, bool, float, str]:
+def _place(source: CellRecords) -> tuple[bool, bool, float, str]:
     """Where a cell stands among the others: by its CPUs, those with all of them after that, and quotas last."""
     size, quota = _size(source.cell), _quota(source.cell)
     return quota is not None, size is None, quota or size or 0, source.cell
@@ -104,7 +104,7 @@ def _size(cell: str) -> int | None:
     return int(digits) if digits.isdecimal() else None
 
 
-def _reader(source: Source) -> Reader:
+def _reader(source: CellRecords) -> Reader:
     if source.stream is not None and not source.running:
         return read_records(source.stream)
     reader = Reader()
@@ -121,13 +121,13 @@ def _legible(cell: str, records: Sequence[Record]) -> bool:
     trial = Reader()
     trial.records = list(records)
     try:
-        found = _session("trial", [Source(cell=cell, stream=b"")], [trial], None, {})
+        found = _session("trial", [CellRecords(cell=cell, stream=b"")], [trial], None, {})
         return all(speedups.of_cell(result) is not None for result in found.results if result.proof)
     except _SENSELESS:
         return False
 
 
-def _result(source: Source, reader: Reader, everything: int) -> CellResult:
+def _result(source: CellRecords, reader: Reader, everything: int) -> CellResult:
     """What became of a cell. ``everything`` is the number of CPUs of the machine, as far as is known."""
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     size, asked = _size(source.cell), cpulist.parse(start.get("asked") or "") if start else ()
@@ -147,7 +147,7 @@ def _result(source: Source, reader: Reader, everything: int) -> CellResult:
     return dataclasses.replace(result, status=status, reason=reason)
 
 
-def _why_nothing(source: Source) -> tuple[Status, str]:
+def _why_nothing(source: CellRecords) -> tuple[Status, str]:
     """Why a cell that has ended, or has never begun, left no records."""
     outcome = source.outcome
     if outcome is None or (outcome.exit_code is None and not outcome.reason):

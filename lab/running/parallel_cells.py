@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab import runner
 from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
@@ -16,7 +15,8 @@ from lab.judging import interference
 from lab.model.cell import Cell, CellResult, Job, Record
 from lab.model.topology import Topology
 from lab.planning import packing, placement
-from lab.store import SessionFolder
+from lab.running import runner
+from lab.sessions.folder import SessionFolder
 
 #: How long the sentinel measures, in seconds, and about how long it takes with both its cells.
 SENTINEL_SECONDS = 3.0
@@ -73,7 +73,7 @@ def decide(
     topology: Topology,
     jobs: Sequence[Job],
     folder: SessionFolder,
-    stop: runner.Stop,
+    stop: runner.StopRequest,
     *,
     most: int | None,
     seconds: float,
@@ -90,7 +90,7 @@ def decide(
         asked_for = most is not None and most > 1 and len(requests) > 1
         no_room = "cells run one after the other: no two of them have room side by side"
         return runner.one_at_a_time, no_room if asked_for else None
-    found = check(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
+    found = check_interference(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
     if found.allowed:
         return schedule_of(topology, requests, most, smt), f"cells run side by side: {found.reason}"
     return runner.one_at_a_time, f"cells run one after the other: {found.reason}"
@@ -118,8 +118,8 @@ def _all_cpus() -> set[int]:
     return _ALL
 
 
-def check(
-    engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.Stop
+def check_interference(
+    engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.StopRequest
 ) -> interference.Packing:
     """Run the sentinel on one core and its companion on all others that cells may use, and judge."""
     cores: dict[int, int] = {}
@@ -134,11 +134,11 @@ def check(
         replace(base, cell=cell, experiments=(cell.id,), seconds=SENTINEL_SECONDS + extra)
         for cell, extra in zip(cells, (0, 1), strict=True)  # the companion is to outlast the sentinel
     ]
-    results = runner.run(engine, jobs, folder, Unheard(), stop, lambda waiting, running: waiting[0])
+    results = runner.run(engine, jobs, folder, NoProgress(), stop, lambda waiting, running: waiting[0])
     return interference.judge(*results)
 
 
-class Unheard:
+class NoProgress:
     """Progress that nobody follows."""
 
     def cell_begins(self, cell: Cell) -> None:

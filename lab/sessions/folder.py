@@ -5,7 +5,7 @@
 <session>/<cell>.jsonl          the records of one cell, byte for byte as they came
 <session>/cells.log             how each cell ended, a line of JSON each, as it ended
 <session>/<cell>.1.jsonl.torn   what an attempt that was cut short left, after the cell was measured again
-<session>/seal.json             hashes of all of these (:mod:`lab.sealing`), at the end
+<session>/seal.json             hashes of all of these (:mod:`lab.sessions.seal`), at the end
 
 What is appended is handed to the system at once, so that it outlives this process, whatever ends it.
 """
@@ -17,14 +17,18 @@ import fcntl
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from lab import sealing
 from lab.errors import StoreError
+from lab.sessions import seal as sealing
+
+if TYPE_CHECKING:
+    pass
 
 #: What a run writes; ``lab report`` may put its page beside it.
 _KINDS = ("session.json", "cell.zip", "cells.log", "*.jsonl", "*.torn")
@@ -234,3 +238,10 @@ class CellFile:
                 file.close()
             except OSError as error:
                 self._folder.note(error)
+
+
+def new_session_id(began: float) -> str:
+    """A name for a session that began then (seconds since the epoch): sortable by time, and used once."""
+    import secrets  # slow to load, and not needed for --help
+
+    return time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)

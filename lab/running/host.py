@@ -1,4 +1,5 @@
-"""What the machine is that the lab itself runs on, for the manifest: the engine's may be another one."""
+"""The machine that the lab itself runs on: its topology, and its facts for the manifest. The engine's may be another
+one."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import topology
-from lab.cell.cpus import cgroups, host
+from lab.cell.cpus import cgroups, cpulist, host
+from lab.cell.cpus import topology as reader
+from lab.errors import UsageError
+from lab.model.topology import Topology, from_reading
 
 #: Where Docker's command line looks for its plugins (its documentation, "CLI plugins"), after the user's own folder.
 _PLUGINS = (
@@ -25,9 +28,9 @@ _PLUGINS = (
 _COMPOSE_SECONDS = 5.0
 
 
-def facts() -> dict[str, Any]:
+def host_facts() -> dict[str, Any]:
     """This machine and this Python, as a JSON-able dict."""
-    here = topology.read()
+    here = read_topology()
     return {
         "name": socket.gethostname(),
         "processor": here.model,
@@ -75,3 +78,36 @@ def compose_asked() -> Iterator[Callable[[], str | None]]:
             yield answer
         finally:
             asked.kill()
+
+
+_HERE = Path("/")
+
+
+def read_topology(root: Path = _HERE) -> Topology:
+    """The machine below ``root``. Raises UsageError when there is none.
+
+    What we ourselves may use is, here, our affinity; in a tree of another machine what its own ``proc/self`` says, and
+    without that all that is on line.
+    """
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
+    here = root.resolve() == _HERE
+    found = from_reading(reader.read("/" if here else str(root), _ours() if here else _theirs(root)))
+    if not found.cpus:
+        raise UsageError(
+            f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"
+            " folder that holds a machine's sys and proc, such as an unpacked archive of them"
+        )
+    return found
+
+
+def _ours() -> tuple[int, ...] | None:
+    return tuple(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _theirs(root: Path) -> tuple[int, ...] | None:
+    try:
+        return cpulist.parse(cgroups.own_cpus(str(root)) or "") or None
+    except ValueError:
+        return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import archive, store
 from lab.cell.cpus import cpulist
 from lab.containers import cleanup
 from lab.containers import client as client_
@@ -18,6 +17,8 @@ from lab.judging.differences import Difference
 from lab.model import machine as machine_
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.machine import Machine
+from lab.sessions import folder as store
+from lab.sessions import loading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,13 @@ def take_up(named: Path | None, parent: Path) -> Past:
     Raises UsageError when there is none, when nothing of it is missing, when it is still running, or when it comes
     from a version that did not note what it takes to go on.
     """
-    folder = archive.find(named) if named else _newest_unfinished(parent)
+    folder = loading.find_session(named) if named else _newest_unfinished(parent)
     if store.is_written(folder):
         raise UsageError(f"{folder.name} is still being written by another lab; wait for it, or end it first")
-    session = archive.load(folder)
-    manifest = archive.manifest(folder)
+    session = loading.load_session(folder)
+    manifest = loading.manifest(folder)
     # A cell whose end nobody noted may have been limited otherwise than asked: only the engine could tell.
-    noted = {*archive.endings(folder), *(one["id"] for one in (manifest.get("report") or {}).get("cells", ()))}
+    noted = {*loading.endings(folder), *(one["id"] for one in (manifest.get("report") or {}).get("cells", ()))}
     kept = {
         one.cell.id: one
         for one in session.results
@@ -71,7 +72,7 @@ def take_up(named: Path | None, parent: Path) -> Past:
     return Past(
         folder=folder,
         manifest=manifest,
-        cells=archive.planned(manifest),
+        cells=loading.planned(manifest),
         kept=kept,
         machine=session.machine,
         code_sha256=session.code_sha256,
@@ -86,9 +87,9 @@ def unfinished(manifest: Mapping[str, Any]) -> bool:
 
 
 def _newest_unfinished(parent: Path) -> Path:
-    for folder in reversed(archive.folders(parent)):
+    for folder in reversed(loading.folders(parent)):
         try:
-            if unfinished(archive.manifest(folder)):
+            if unfinished(loading.manifest(folder)):
                 return folder
         except UsageError:  # not a session that this version can read
             continue
@@ -106,7 +107,7 @@ def clear(past: Past) -> None:
         raise EngineError(f"{past.folder.name} has left {'; '.join(kept)}; remove it with lab clean, then go on")
 
 
-def check(past: Past, machine: Machine, code_sha256: str, *, force: bool = False) -> tuple[Difference, ...]:
+def check_resumable(past: Past, machine: Machine, code_sha256: str, *, force: bool = False) -> tuple[Difference, ...]:
     """In what this is not the machine, the builds and the lab that the run was begun with, where ``force`` allows it.
 
     Raises UsageError where it does not, or where the CPUs or the builds of the missing cells are not there at all.
