@@ -16,7 +16,7 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the settings are the tests'
 
 from lab.containers.client import client_for_this_environment
-from tests.docker_settings import SETTINGS, ask, no_limited_parent, wrong
+from tests.support.docker_settings import SETTINGS, ask, no_limited_parent, wrong
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from lab.model.topology import Topology
 from lab.planning.packing import Request, lower_bound, makespan, schedule
-from tests.machines import simulated
+from tests.support.machines import simulated
 
 DRAWS = 50
 

@@ -18,7 +18,7 @@ from lab.model import topology
 from lab.planning import cells
 from lab.planning.packing import Packer, Request, schedule
 from lab.reports.tables import machine_map
-from tests.machines import build, cores, machine
+from tests.support.machines import build, cores, machine
 
 REPEATS = 7
 SIZES = (1, 2, 4, 100, 300, 513, "all")

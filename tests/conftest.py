@@ -19,8 +19,8 @@ from lab.cell.cpus import cpulist
 from lab.containers.client import SESSION_LABEL, client_for_this_environment
 from lab.engines.docker import OWN_IMAGES
 from lab.errors import EngineError
-from tests import compose_project
-from tests.terminal import Lab
+from tests.support import compose_project
+from tests.support.terminal import Lab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

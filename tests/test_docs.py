@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from lab import cli
 from lab.cell import experiments
-from tests.terminal import Lab
+from tests.support.paths import ROOT
+from tests.support.terminal import Lab
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))

@@ -22,8 +22,8 @@ import yaml
 from lab import cli, reports
 from lab.cli import parser
 from lab.planning import jobs as asked
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 ACTION = ROOT / "action.yml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 GITLAB = ROOT / ".gitlab" / "multicore-lab.yml"

@@ -1,9 +1,8 @@
 """The report for CI servers: JUnit XML, a suite for each cell, a case for each claim.
 
 What the two schemas in use have in common, and no more: that of Jenkins (junit-10.xsd of its xUnit plugin) and that of
-Apache Ant (JUnit.xsd by Windy Road). tests/junit.xsd states it. Neither of them lets a case have properties, so the
-cell's stand in its suite.
-"""
+Apache Ant (JUnit.xsd by Windy Road). tests/data/junit.xsd states it. Neither of them lets a case have properties, so
+the cell's stand in its suite."""
 
 from __future__ import annotations
 

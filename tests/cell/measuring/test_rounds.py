@@ -1,0 +1,143 @@
+"""Rounds of blocks: what makes a block count, and what a model makes of one that does not."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+
+import pytest
+
+from lab.cell.experiments import gil
+from lab.cell.measuring import rounds as _rounds
+from lab.cell.measuring.crew_worker import Tally
+from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
+from lab.judging import speedups
+from lab.reports import tables
+from tests.support import cells, scripts
+
+CLEAN = Arm("one process", "count")
+TEAM = Arm("threads", "count", threads=2, clean=False)
+
+
+@pytest.mark.parametrize(
+    ("arm", "tally", "cause"),
+    [
+        pytest.param(CLEAN, Tally(100, 0.005, 0.005, 0.0, 0.0), None, id="all well"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.0045, 0.0005, 0.0005), "run delay", id="it waited for a CPU"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.0045, 0.0, 0.0), "lost time", id="it was taken off"),
+        pytest.param(CLEAN, Tally(100, 0.005, 0.005, None, None), None, id="a kernel without run delay"),
+        pytest.param(TEAM, Tally(100, 0.005, 0.0025, 0.0025, 0.0025), None, id="threads wait by their nature"),
+        pytest.param(
+            TEAM._replace(clean=True, threads=64),
+            Tally(6400, 0.005, 0.319, 0.0006, 0.00005),
+            None,
+            id="each thread of many waited a little",
+        ),
+        pytest.param(
+            TEAM, Tally(0, 0.005, 0.0, 0.005, 0.005), "run delay", id="a team that came too late for anything"
+        ),
+    ],
+)
+def test_a_block_counts_unless_something_disturbed_it(arm: Arm, tally: Tally, cause: str | None) -> None:
+    assert block_of(arm, [tally])["disturbed"] == cause
+
+
+def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
+    with Crew((0, 1)) as crew:
+        laid = [crew._timetable([ALONE, probe(2), Arm("both", "count", processes=2), ALONE]) for _ in range(2)]
+    cpus = [[turn.cpus for _, turn in mine] for turns in laid for mine in turns]
+    assert cpus[0] == [((0,),), ((0,),), ((0, 1),), ((1,),)]
+    assert cpus[1] == [((1,),), ((0, 1),)]
+    assert cpus[2:] == cpus[:2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_in_a_round_one_worker_alone_has_as_many_blocks_on_each_cpu(count: int) -> None:
+    with Crew(range(count)) as crew:
+        turns, *_ = crew._timetable(
+            [arm for arm in gil.arms_for(count) if arm.name == ALONE.name for _ in range(arm.repeat)]
+        )
+    had = collections.Counter(turn.cpus for _, turn in turns)
+    assert len(had) == count
+    assert len(set(had.values())) == 1
+
+
+def test_of_several_kinds_of_cores_one_worker_alone_is_on_each_cpu_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rounds, "kinds", lambda cpus: 2)
+    with Crew(range(6)) as crew:
+        assert crew._repeat(ALONE) == 6
+        assert crew._repeat(ALONE._replace(repeat=8)) == 8
+        assert crew._repeat(probe(6)) == 1
+    monkeypatch.setattr(_rounds, "kinds", lambda cpus: 1)
+    with Crew(range(6)) as crew:
+        assert crew._repeat(ALONE) == 1
+
+
+def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:
+    said = scripts.gil(2)
+    said[3][1]["values"]["threads"]["rate"] = 0.0
+    found = {one.arm: one.fit for one in speedups.scaling([scripts.ran(2, {"gil": said})])}
+    assert found["threads"].serial.value == pytest.approx(1.0, abs=0.05)
+
+
+def test_each_build_has_a_speed_up_model_of_its_own() -> None:
+    pythons = {"3.13": scripts.python(), "3.13t": scripts.python(gil=False)}
+    threads = {"3.13": 1.0, "3.13t": 2.0}
+    locked, free = (
+        scripts.on_builds({label: python}, (2,), {"gil": scripts.gil(2, threads=threads[label])})
+        for label, python in pythons.items()
+    )
+    found = {(one.build, one.arm): one.fit for one in speedups.scaling([*locked.results, *free.results])}
+    assert [one.points for one in found.values()] == [1, 1, 1, 1]
+    assert found["3.13", "threads"].serial.value == pytest.approx(1.0, abs=0.05)
+    assert found["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
+    both = dataclasses.replace(locked, results=(*locked.results, *free.results))
+    (table,) = [table for table in tables.all_tables(both) if table.title.startswith("Cores")]
+    assert [note.partition(": ")[0] for note in table.notes if note.startswith("Amdahl")] == [
+        "Amdahl, 3.13, threads",
+        "Amdahl, 3.13, processes",
+        "Amdahl, 3.13t, threads",
+        "Amdahl, 3.13t, processes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("quota_under_test", "disturbed"), [(False, {"throttling"}), (True, {None})], ids=["a disturbance", "under test"]
+)
+def test_a_quota_that_stops_the_crew_disturbs_it_unless_it_is_under_test(
+    quota_under_test: bool, disturbed: set[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = iter(range(100))  # with each look at the counter the quota has stopped it once more
+    monkeypatch.setattr(_rounds, "throttled_periods", lambda: next(stopped))
+    cpus = cells.CPUS[:1]
+    with Crew(cpus, quota_under_test=quota_under_test) as crew:
+        (measured,) = crew.rounds((ALONE, probe(1)), 0, 1, shuffler())
+        gated = crew.gated({"ours": lambda: {"seconds": 1.0}}, 0, shuffler())
+    assert {measured[name]["disturbed"] for name in (ALONE.name, PROBE)} == disturbed
+    assert {gated[name]["disturbed"] for name in (ALONE.name, PROBE, "ours")} == disturbed
+    assert ("stopped_periods" in measured[PROBE]) == quota_under_test
+
+
+@pytest.mark.parametrize(
+    ("causes", "tries", "looks", "cause"),
+    [
+        pytest.param([None], 3, 1, None, id="quiet at once"),
+        pytest.param(["run delay", None], 3, 2, None, id="quiet the second time"),
+        pytest.param(["run delay"] * 3, 3, 3, "run delay", id="never"),
+        pytest.param(["run delay"], 1, 1, "run delay", id="one try"),
+    ],
+)
+def test_a_probe_may_try_again_for_a_quiet_moment(
+    causes: list[str | None], tries: int, looks: int, cause: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list(causes)
+
+    def rounds(*_: object) -> list[dict[str, dict[str, str | None]]]:
+        found = left.pop(0)
+        return [{ALONE.name: {"disturbed": found}, PROBE: {"disturbed": found}}]
+
+    with Crew(cells.CPUS[:1]) as crew:
+        monkeypatch.setattr(crew, "rounds", rounds)
+        gated = crew.gated({"ours": lambda: {"seconds": 1.0}}, 0, shuffler(), tries)
+    assert len(causes) - len(left) == looks
+    assert gated["ours"]["disturbed"] == cause

@@ -1,0 +1,239 @@
+"""``lab cpus``: what it prints, on which Pythons it runs, and what D tells of a limit that no file shows."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import cli, commands
+from lab.cell.cpus import delivered
+from lab.cell.cpus.delivered import Delivered, Explanation, explain
+from lab.cell.cpus.effective import EffectiveCpus, Quota
+from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
+from lab.commands import cpus
+from tests.cell.experiments.test_contract import PACKAGE, imported, inside_annotations, pythons
+from tests.support.terminal import Lab
+
+#: Everything that runs on Python 3.9 outside of a cell: the door of the house, and ``lab cpus``.
+ON_OLD_PYTHONS = [
+    *sorted(PACKAGE.glob("*.py")),
+    PACKAGE / "commands" / "__init__.py",
+    *(PACKAGE / "commands" / f"{name}.py" for name in commands.ANYWHERE),
+]
+
+
+# What it prints.
+
+
+def test_it_prints_every_number_within_eighty_columns(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = lab("cpus", "--seconds", "0.1")
+    assert (code, err) == (0, "")
+    for words in ("parallelism", "rate", "delivered", "for throughput", "for tail latency", "Pool()", "Go 1.25"):
+        assert words in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("columns", [32, 40, 60, 80])
+def test_it_fits_a_narrow_terminal(lab: Lab, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = lab("cpus", "--no-measure")
+    assert max(map(len, out.splitlines())) <= columns
+
+
+def test_its_json_says_the_same(lab: Lab) -> None:
+    code, out, _ = lab("cpus", "--format", "json", "--no-measure")
+    document = json.loads(out)
+    assert code == 0
+    assert document["parallelism"] == len(os.sched_getaffinity(0))
+    assert document["delivered"] is None
+    assert document["advice"]["basis"] == "R"
+    assert document["python_believes"]["len(os.sched_getaffinity(0))"] == document["parallelism"]
+    assert document["python_believes"]["Pool()"] >= 1
+    assert document["python_believes"]["ThreadPoolExecutor()"] == min(32, (os.cpu_count() or 1) + 4)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "61", "nan"])
+def test_a_time_that_cannot_be_measured_is_refused(lab: Lab, seconds: str) -> None:
+    code, out, err = lab("cpus", "--seconds", seconds)
+    assert (code, out) == (2, "")
+    assert "give more than 0, and at most 60" in err
+
+
+QUOTA = EffectiveCpus(parallelism=4, rate=1.5, cpus=(0, 1, 2, 3), limits=(Quota("/g", 150000, 100000),), cgroup=2)
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "advice"),
+    [
+        pytest.param(None, Explanation(), ("R", 2, 1), id="not measured"),
+        pytest.param(0.6, Explanation("busy"), ("R", 2, 1), id="a busy machine changes nothing"),
+        pytest.param(0.6, Explanation("limit", hidden_limit=True), ("D", 1, 1), id="a hidden limit below one"),
+        pytest.param(1.02, Explanation("limit", hidden_limit=True), ("D", 1, 1), id="one, measured a little above"),
+        pytest.param(0.97, Explanation("limit", hidden_limit=True), ("D", 1, 1), id="one, measured a little below"),
+        pytest.param(1.25, Explanation("limit", hidden_limit=True), ("D", 2, 1), id="one and a quarter"),
+        pytest.param(1.96, Explanation("limit", hidden_limit=True), ("D", 2, 2), id="two, measured a little below"),
+    ],
+)
+def test_the_advice_rests_on(found: float | None, verdict: Explanation, advice: tuple[str, int, int]) -> None:
+    measured = None if found is None else Delivered(cpus=found, processes=4, seconds=0.5, watched=4)
+    assert cpus._advice(QUOTA, measured, verdict) == advice
+
+
+# What D tells.
+
+HALF = Delivered(cpus=1.0, processes=2, seconds=0.5, watched=2)
+
+
+@pytest.mark.parametrize(
+    ("found", "rate", "sentence", "hidden"),
+    [
+        pytest.param(replace(HALF, cpus=1.99), 2.0, "", False, id="all of it"),
+        pytest.param(replace(HALF, cpus=1.81), 2.0, "", False, id="nearly all"),
+        pytest.param(replace(HALF, cpus=0.5, idle=1.5, waited=1.5), 0.5, "", False, id="all of a quota"),
+        pytest.param(replace(HALF, stopped=0.4, idle=1.0), 2.0, "hidden outside", True, id="stopped unseen"),
+        pytest.param(replace(HALF, stopped=0.4, idle=0.1), 2.0, "may be above D", True, id="stopped, beside others"),
+        pytest.param(
+            replace(HALF, cpus=0.4, stopped=0.5, stopped_visibly=0.5, waited=1.6, idle=1.5),
+            0.5,
+            "a busy machine",
+            False,
+            id="stopped by what is visible",
+        ),
+        pytest.param(replace(HALF, idle=0.95, waited=1.0), 2.0, "hidden outside", True, id="idle CPUs, an old kernel"),
+        pytest.param(
+            replace(HALF, idle=0.95, waited=1.0, stopped=0.0), 2.0, "does not spread", True, id="idle, never stopped"
+        ),
+        pytest.param(replace(HALF, stolen=0.9, waited=0.9), 2.0, "hypervisor", False, id="stolen"),
+        pytest.param(replace(HALF, idle=0.0, waited=1.0), 2.0, "a busy machine", False, id="neighbours"),
+        pytest.param(HALF, 2.0, "or a busy machine", False, id="a system that tells nothing"),
+        pytest.param(replace(HALF, cpus=0.9), 0.5, "more than R", False, id="more than the quota"),
+    ],
+)
+def test_the_reason_of_d_is(found: Delivered, rate: float, sentence: str, hidden: bool) -> None:
+    verdict = explain(found, rate)
+    assert (sentence in verdict.sentence) if sentence else (verdict.sentence == "")
+    assert verdict.hidden_limit is hidden
+
+
+def test_a_busy_process_gets_no_more_than_a_cpu_and_is_gone_afterwards() -> None:
+    found = delivered.measure(sorted(os.sched_getaffinity(0)), 1, 0.1)
+    assert found.processes == 1
+    assert found.seconds == pytest.approx(0.1)
+    assert 0 < found.cpus < 1.05
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "period", "window"),
+    [(0.5, 0.0, 0.5), (0.01, 0.0, 0.1), (0.15, 0.0, 0.2), (0.1, 0.15, 0.15)],
+)
+def test_it_is_measured_for_whole_periods(seconds: float, period: float, window: float) -> None:
+    assert delivered.measure([0], 1, seconds, period).seconds == pytest.approx(window)
+
+
+# How others round.
+
+RULES = {rule.runtime: rule for rule in ROUNDINGS}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ("JVM", (1, 2, 3, 4)),
+        (".NET", (1, 2, 3, 4)),
+        ("loky, joblib", (1, 2, 3, 4)),
+        ("Go 1.25", (2, 2, 3, 4)),
+        ("Rust", (1, 1, 2, 4)),
+        ("Node.js", (1, 1, 2, 4)),
+        ("automaxprocs", (1, 1, 2, 4)),
+        ("nproc 9.8", (1, 2, 2, 4)),
+    ],
+)
+def test_with_half_of_one_of_one_and_of_two_and_four_cpus_others_start(runtime: str, expected: tuple[int, ...]) -> None:
+    assert tuple(workers(RULES[runtime], 4, rate) for rate in (0.5, 1.5, 2.4, 4.0)) == expected
+
+
+def test_no_other_goes_beyond_the_mask() -> None:
+    assert {workers(rule, 1, 0.5) for rule in ROUNDINGS} == {1}
+
+
+# On which Pythons it runs.
+
+
+@pytest.mark.parametrize("path", ON_OLD_PYTHONS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_runs_on_old_pythons_is_in_their_syntax_with_the_standard_library_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=9)
+    doors = {f"lab.{path.stem}" for path in PACKAGE.glob("*.py")} | {"lab.__version__", "lab.commands"}
+    for module in imported(tree):
+        assert (
+            module.partition(".")[0] in sys.stdlib_module_names
+            or f"{module}.".startswith("lab.cell.")
+            or module in doors
+        ), f"it imports {module}"
+    if any(isinstance(node, ast.BinOp) for node in inside_annotations(tree)):
+        assert "from __future__ import annotations" in path.read_text(encoding="utf-8")
+
+
+def old_python(*words: str) -> subprocess.CompletedProcess[str]:
+    if "Python 3.9" not in pythons():
+        pytest.skip("there is no Python 3.9 here")
+    command = [pythons()["Python 3.9"], "-B", "-S", *words]  # -S: without any package
+    return subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+
+
+def test_python_3_9_runs_it() -> None:
+    done = old_python("-m", "lab", "cpus", "--no-measure", "--format", "json")
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    assert document["python"].startswith("3.9.")
+    assert document["python_believes"]["os.process_cpu_count()"] is None
+
+
+def test_python_3_9_has_the_library() -> None:
+    done = old_python("-c", "import lab; print(lab.effective_cpus().parallelism)")
+    assert (done.stderr, int(done.stdout)) == ("", len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("command", ["run", "list", "compose-env"])
+def test_python_3_9_says_what_the_rest_needs(command: str) -> None:
+    done = old_python("-m", "lab", command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "lab: the orchestrator needs Python 3.11 or later, this is 3.9; here work: lab cpus and lab.effective_cpus()\n"
+    )
+
+
+def test_python_3_9_lists_every_command_and_what_it_needs() -> None:
+    done = old_python("-m", "lab", "--help")
+    assert done.returncode == 0
+    assert "say how many CPUs there really are here" in done.stdout
+    assert done.stdout.count("(needs Python 3.11 or later)") == len(cli._names()) - 1
+
+
+def test_without_the_packages_the_orchestrator_says_which_and_cpus_runs() -> None:
+    bare = [sys.executable, "-S", "-m", "lab"]
+    done = subprocess.run([*bare, "run"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "needs the package" in done.stderr
+    words = [*bare, "cpus", "--no-measure"]
+    done = subprocess.run(words, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_only_the_named_command_is_imported() -> None:
+    source = (
+        "import sys; from lab import cli; cli.parser('cpus');"
+        "print(sorted(name for name in sys.modules if name.startswith('lab.commands.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout == "['lab.commands.cpus']\n"

@@ -1,0 +1,39 @@
+"""``lab doctor``: what it says of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab import engines
+from lab.engines import Engine
+from lab.errors import EngineError
+from lab.pythons import discovery
+from lab.pythons.discovery import Discovery
+from lab.pythons.programs import Broken
+from tests.pythons.test_discovery import pretender
+from tests.support.terminal import Lab
+
+
+def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minor in (8, 13):
+        pretender(tmp_path / "bin", f"python3.{minor}", version=[3, minor, 1], release=f"3.{minor}.1")
+    found = discovery.find_interpreters({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, tmp_path)
+    there = Discovery(interpreters=found.interpreters, broken=(Broken(path="/opt/python", reason="gave no answer"),))
+
+    def make(name: str, **options: object) -> Engine:
+        raise EngineError("no engine answers; start one")
+
+    monkeypatch.setattr(engines, "make", make)
+    monkeypatch.setattr(discovery, "find", lambda: there)
+    code, out, _ = lab("doctor")
+    assert code == 3
+    section = out.partition("Pythons of this machine, for --engine local\n")[2].partition("\n\n")[0]
+    assert [line.split(maxsplit=2) for line in section.splitlines()] == [
+        ["3.8", f"{tmp_path}/bin/python3.8", "Python 3.8.1 is too old (a cell needs 3.9 or later)"],
+        ["3.13", f"{tmp_path}/bin/python3.13"],
+        ["?", "/opt/python", "gave no answer"],
+    ]

@@ -1,0 +1,99 @@
+"""Sessions: put together, judged, and turned into an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.judging import exit_code
+from lab.model.cell import CellResult, Status
+from lab.model.fail_on import FailOn
+from lab.model.session import Verdict
+from tests.support import scripts
+
+TWO, LACKING = scripts.cell(2), scripts.cell(4)
+
+
+def ran(said: Any, experiment: str = "pipe", **script: Any) -> CellResult:
+    return scripts.ran(2, {experiment: said}, **script)
+
+
+NO = [scripts.observe("answered", False)]
+PARTLY = [scripts.observe("answered", True), scripts.observe("answered", False)]
+UNAVAILABLE = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING.reason)
+
+
+@pytest.mark.parametrize(
+    ("result", "lenient", "strict"),
+    [
+        pytest.param(ran(scripts.pipe()), 0, 0, id="as expected"),
+        pytest.param(UNAVAILABLE, 0, 0, id="a cell this machine lacks"),
+        pytest.param(ran(NO), 1, 1, id="a surprise"),
+        pytest.param(ran(PARTLY), 0, 1, id="inconclusive"),
+        pytest.param(ran(scripts.pipe(), failed={"pipe": "exited with status 1"}), 3, 3, id="an experiment failed"),
+        pytest.param(ran(scripts.pipe(), end=scripts.proof((0,))), 3, 3, id="tainted"),
+        pytest.param(CellResult(cell=TWO, status=Status.ERROR, reason="no container"), 3, 3, id="not run"),
+    ],
+)
+def test_the_exit_code_says_how_it_went(result: CellResult, lenient: int, strict: int) -> None:
+    assert exit_code.exit_code(scripts.session(result), strict=False) == lenient
+    assert exit_code.exit_code(scripts.session(result), strict=True) == strict
+
+
+CONFIRMED = ran(scripts.pipe())
+REFUTED_AS_EXPECTED = ran([*scripts.pool(2)], "pool")
+
+
+@pytest.mark.parametrize(
+    ("result", "codes"),
+    [
+        # for surprise, refuted, inconclusive, never
+        pytest.param(CONFIRMED, (0, 0, 0, 0), id="confirmed"),
+        pytest.param(REFUTED_AS_EXPECTED, (0, 1, 0, 0), id="refuted as expected"),
+        pytest.param(ran(NO), (1, 1, 1, 0), id="a surprise"),
+        pytest.param(ran(PARTLY), (0, 0, 1, 0), id="inconclusive"),
+        pytest.param(UNAVAILABLE, (0, 0, 0, 0), id="untestable"),
+        pytest.param(ran(scripts.pipe(), end=scripts.proof((0,))), (3, 3, 3, 3), id="tainted"),
+        pytest.param(CellResult(cell=TWO, status=Status.ERROR, reason="no container"), (3, 3, 3, 3), id="not run"),
+    ],
+)
+def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tuple[int, ...]) -> None:
+    found = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
+    assert tuple(exit_code.exit_code(found, fail_on=one) for one in FailOn) == codes
+
+
+@pytest.mark.parametrize("fail_on", [FailOn.SURPRISE, FailOn.REFUTED, FailOn.NEVER], ids=str)
+@pytest.mark.parametrize("disturbed", ["run delay", "lost time", "throttling"])
+def test_a_noisy_machine_never_fails_a_build_by_itself(fail_on: FailOn, disturbed: str) -> None:
+    found = scripts.session(ran(scripts.gil(2, disturbed=disturbed), "gil"), experiments=("gil",))
+    assert {one.verdict for one in found.judgements} == {Verdict.INCONCLUSIVE, Verdict.CONFIRMED}
+    assert exit_code.exit_code(found, fail_on=fail_on) == 0
+
+
+def test_strict_adds_to_what_else_is_a_failure() -> None:
+    for result, name in ((ran(PARTLY), "pipe"), (REFUTED_AS_EXPECTED, "pool")):
+        assert (
+            exit_code.exit_code(scripts.session(result, experiments=(name,)), fail_on=FailOn.REFUTED, strict=True) == 1
+        )
+
+
+def test_a_cell_that_failed_weighs_more_than_a_surprise() -> None:
+    broken = CellResult(cell=TWO, status=Status.ERROR, reason="no container")
+    assert exit_code.exit_code(scripts.session(ran(NO), broken), strict=False) == 3
+
+
+def test_an_interruption_weighs_most() -> None:
+    broken = CellResult(cell=TWO, status=Status.ERROR, reason="no container")
+    assert exit_code.exit_code(scripts.session(broken, interrupted=True), strict=False) == 130
+
+
+def test_a_session_judges_every_claim_of_its_experiments_in_every_cell() -> None:
+    found = scripts.session(ran(scripts.pool(2), "pool"), UNAVAILABLE, experiments=("pool", "pipe"))
+    assert len(found.judgements) == 2 * (6 + 1)
+    assert [one.claim for one in found.judgements][::2][-1] == "pipe.duplex"
+
+
+def test_surprises_are_found_in_the_judgements() -> None:
+    found = scripts.session(ran(NO))
+    assert [one.claim for one in found.surprises] == ["pipe.duplex"]

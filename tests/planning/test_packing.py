@@ -1,0 +1,129 @@
+"""Which cells run side by side, and that they never share a core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.model.topology import Topology
+from lab.planning.packing import Packer, Request, Run, lower_bound, makespan, schedule
+from tests.cell.cpus.test_topology import HYBRID
+from tests.planning.test_placement import topologies
+from tests.support.machines import simulated, topology_of
+
+
+def requests(*sizes: int, seconds: float = 1.0) -> list[Request]:
+    return [Request(name=f"{place}", size=size, seconds=seconds) for place, size in enumerate(sizes)]
+
+
+def overlaps(topology: Topology, runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Cells that ran at the same time and shared a core."""
+    found = []
+    for place, one in enumerate(runs):
+        mine = {topology.by_id[cpu].core for cpu in one.cpus}
+        for other in runs[:place]:
+            same_time = one.began < other.ends and other.began < one.ends
+            if same_time and mine & {topology.by_id[cpu].core for cpu in other.cpus}:
+                found.append((other.request.name, one.request.name))
+    return found
+
+
+def shown(runs: Sequence[Run]) -> list[tuple[int, tuple[int, ...], float]]:
+    return [(run.request.size, run.cpus, run.began) for run in runs]
+
+
+def test_on_two_cpus_two_cells_of_one_run_side_by_side() -> None:
+    assert shown(schedule(simulated(2), requests(1, 1, 2))) == [(2, (0, 1), 0), (1, (0,), 1), (1, (1,), 1)]
+
+
+def test_on_two_siblings_they_run_one_after_the_other() -> None:
+    assert shown(schedule(simulated(1, threads=2), requests(1, 1))) == [(1, (0,), 0), (1, (0,), 1)]
+
+
+def test_one_job_at_a_time_is_one_after_the_other_on_the_best_cpus() -> None:
+    assert shown(schedule(simulated(8), requests(1, 2, 1), jobs=1)) == [(2, (0, 1), 0), (1, (0,), 1), (1, (0,), 2)]
+
+
+def test_no_more_run_at_a_time_than_jobs() -> None:
+    assert [run.began for run in schedule(simulated(8), requests(1, 1, 1, 1, 1), jobs=2)] == [0, 0, 1, 1, 2]
+
+
+def test_larger_cells_begin_first_and_longer_ones_of_the_same_size() -> None:
+    asked = [
+        Request(name="a", size=1, seconds=5),
+        Request(name="b", size=2, seconds=1),
+        Request(name="c", size=2, seconds=3),
+    ]
+    assert [run.request.name for run in schedule(simulated(4), asked)] == ["c", "b", "a"]
+
+
+def test_side_by_side_they_keep_off_each_others_nodes_while_there_is_room() -> None:
+    runs = schedule(simulated(16, packages=2, nodes=2), requests(1, 1, 1))
+    assert [run.cpus for run in runs] == [(0,), (8,), (1,)]
+
+
+def test_a_cell_waits_rather_than_take_slower_or_more_distant_cores_than_it_would_get_alone(tmp_path: Path) -> None:
+    hybrid = topology_of(HYBRID, tmp_path)
+    runs = schedule(hybrid, requests(*[1] * 7))
+    assert [run.began for run in runs] == [0] * 6 + [1]
+    assert {cpu for run in runs for cpu in run.cpus} == {0, 2, 4, 6, 8, 10}
+    split = schedule(simulated(8, per_cache=4), requests(3, 3, 2))
+    assert [(run.cpus, run.began) for run in split] == [((0, 1, 2), 0), ((4, 5, 6), 0), ((0, 1), 1)]
+
+
+def test_a_cell_that_no_cpu_set_limits_runs_alone() -> None:
+    asked = [*requests(1, 1), Request(name="quota", size=1, alone=True)]
+    runs = schedule(simulated(8), asked)
+    assert [(run.request.name, run.began) for run in runs] == [("quota", 0), ("0", 1), ("1", 1)]
+
+
+def test_a_cell_on_explicit_ids_waits_for_just_these() -> None:
+    asked = [Request(name="mine", size=2, cpus=(0, 4)), *requests(3)]
+    assert shown(schedule(simulated(4, threads=2), asked)) == [(3, (0, 1, 2), 0), (2, (0, 4), 1)]
+
+
+def test_smaller_cells_use_what_room_a_larger_one_leaves() -> None:
+    assert [run.began for run in schedule(simulated(4), requests(3, 3, 1, 1))] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("asked", [requests(5), [Request(name="a", size=1), Request(name="a", size=1)]])
+def test_what_can_never_run_is_refused(asked: list[Request]) -> None:
+    with pytest.raises(ValueError, match=r"can never run|the same name"):
+        schedule(simulated(4), asked)
+
+
+def test_the_packer_serves_a_runner_that_asks_again_whenever_a_cell_has_ended() -> None:
+    packer = Packer(simulated(4))
+    big, small = Request(name="big", size=3), Request(name="small", size=2)
+    assert packer.next({}, [small, big]) == (big, (0, 1, 2))
+    assert packer.next({"big": (big, (0, 1, 2))}, [small]) is None
+    assert packer.next({}, [small]) == (small, (0, 1))
+
+
+@given(topologies(), st.data())
+def test_no_plan_ever_shares_a_core_on_any_machine(topology: Topology, data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.integers(1, len(topology.allowed)), min_size=1, max_size=12))
+    asked = [
+        Request(name=f"{place}", size=size, seconds=data.draw(st.integers(1, 4)), alone=data.draw(st.booleans()))
+        for place, size in enumerate(sizes)
+    ]
+    smt = data.draw(st.booleans())
+    jobs = data.draw(st.sampled_from([None, 1, 2, 5]))
+    runs = schedule(topology, asked, jobs=jobs, smt=smt)
+    assert sorted(run.request.name for run in runs) == sorted(one.name for one in asked)
+    assert overlaps(topology, runs) == []
+    assert all({*run.cpus} <= {*topology.allowed} and len(run.cpus) == run.request.size for run in runs)
+    assert all(sum(one.began <= run.began < one.ends for one in runs) <= (jobs or len(runs)) for run in runs)
+    assert runs == schedule(topology, asked, jobs=jobs, smt=smt)
+
+
+@pytest.mark.parametrize("cpus", [8, 16, 64, 128])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_mixed_plan_is_nearly_as_short_as_it_can_be(cpus: int, threads: int) -> None:
+    topology = simulated(cpus // threads, threads=threads, nodes=max(1, cpus // 32))
+    asked = requests(*[size for size in (1, 2, 4, cpus) for _ in range(8)])
+    assert makespan(schedule(topology, asked)) <= 1.10 * lower_bound(topology, asked)

@@ -1,0 +1,204 @@
+"""Which CPUs a cell gets on machines of every shape, and what it says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.cell.cpus import cpulist
+from lab.model.topology import CoreKind, Cpu, Topology
+from lab.planning import placement
+from tests.cell.cpus.test_topology import HYBRID, PHONE, UNITS
+from tests.support.machines import Machine, cores, machine, simulated, topology_of
+
+#: Three cores in one package, five in the other.
+THREE_AND_FIVE = machine(cores(3, package=0, cache=0), cores(5, first=3, package=1, node=1, cache=1))
+#: One package with two threads a core, one with one.
+HALF_SMT = machine(cores(4, 2, package=0, cache=0), cores(4, first=8, package=1, node=1, cache=1))
+#: Two packages, one node each, with four caches of four cores each, and two threads a core.
+CHIPLETS = machine(
+    *(cores(4, 2, first=4 * cache, apart=32, package=cache // 4, node=cache // 4, cache=cache) for cache in range(8))
+)
+#: Two NUMA nodes in each package, whose cores all share one cache (sub-NUMA clustering).
+CLUSTERED = machine(*(cores(4, first=4 * node, package=node // 2, node=node, cache=node // 2) for node in range(4)))
+LONE_THREADS = machine(cores(4, 8), offline=tuple(cpu for cpu in range(32) if cpu % 8 > 1))
+ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "smt", "chosen"),
+    [
+        pytest.param(machine(cores(1)), 1, False, "0", id="a single CPU"),
+        pytest.param(machine(cores(4, 2)), 2, False, "0,2", id="two cores, not two threads"),
+        pytest.param(machine(cores(4, 2)), 2, True, "0-1", id="two threads when asked"),
+        pytest.param(machine(cores(4, 2, apart=4)), 3, True, "0-1,4", id="a core and a half"),
+        pytest.param(machine(cores(4, 2)), 5, False, "0-2,4,6", id="a sibling when nothing else is left"),
+        pytest.param(machine(cores(2, first=3), cores(2, first=70, package=1, cache=1)), 3, False, "3-4,70", id="gaps"),
+        pytest.param(THREE_AND_FIVE, 3, False, "0-2", id="3 + 5: the tighter package"),
+        pytest.param(THREE_AND_FIVE, 4, False, "3-6", id="3 + 5: the only one with four"),
+        pytest.param(THREE_AND_FIVE, 6, False, "0,3-7", id="3 + 5: the larger one whole"),
+        pytest.param(THREE_AND_FIVE, 8, False, "0-7", id="3 + 5: all"),
+        pytest.param(HALF_SMT, 4, False, "0,2,4,6", id="half SMT: a package"),
+        pytest.param(HALF_SMT, 8, False, "0,2,4,6,8-11", id="half SMT: both before any sibling"),
+        pytest.param(HALF_SMT, 9, False, "0-2,4,6,8-11", id="half SMT: then a sibling"),
+        pytest.param(HALF_SMT, 4, True, "0-3", id="half SMT: siblings where there are any"),
+        pytest.param(CHIPLETS, 4, False, "0-3", id="chiplets: one cache"),
+        pytest.param(CHIPLETS, 6, False, "0-5", id="chiplets: two caches of one node"),
+        pytest.param(CHIPLETS, 16, False, "0-15", id="chiplets: a node"),
+        pytest.param(CHIPLETS, 18, False, "0-17", id="chiplets: as few nodes as can be"),
+        pytest.param(CHIPLETS, 8, True, "0-3,32-35", id="chiplets: a cache with all threads"),
+        pytest.param(CLUSTERED, 4, False, "0-3", id="clusters: a node"),
+        pytest.param(CLUSTERED, 6, False, "0-5", id="clusters: two nodes of one package"),
+        pytest.param(LONE_THREADS, 4, False, "0,8,16,24", id="most threads off line"),
+        pytest.param(HYBRID, 6, False, "0,2,4,6,8,10", id="hybrid: performance cores"),
+        pytest.param(HYBRID, 7, False, "12-18", id="hybrid: one kind, if the slower one"),
+        pytest.param(HYBRID, 9, False, "0,2,4,6,8,10,12-14", id="hybrid: two kinds before siblings"),
+        pytest.param(HYBRID, 15, False, "0-2,4,6,8,10,12-19", id="hybrid: siblings last"),
+        pytest.param(HYBRID, 8, True, "0-7", id="hybrid: siblings of one kind when asked"),
+        pytest.param(UNITS, 9, False, "0,2,4,6,8,10,12-14", id="low power: the two kinds nearest in speed"),
+        pytest.param(PHONE, 1, False, "7", id="four kinds: the fastest"),
+        pytest.param(PHONE, 2, False, "3-4", id="four kinds: the fastest that has two"),
+        pytest.param(PHONE, 3, False, "0-2", id="four kinds: the only one that has three"),
+        pytest.param(PHONE, 4, False, "3-6", id="four kinds: two of the same speed"),
+        pytest.param(PHONE, 5, False, "3-7", id="four kinds: no slow core while there are faster ones"),
+        pytest.param(ISOLATED, 2, False, "0-1", id="isolated: others first"),
+        pytest.param(ISOLATED, 4, False, "0-1,4-5", id="isolated: siblings before them"),
+        pytest.param(ISOLATED, 5, False, "0-2,4-5", id="isolated: when nothing else is left"),
+    ],
+)
+def test_a_cell_gets(made: Machine, size: int, smt: bool, chosen: str, tmp_path: Path) -> None:
+    found = placement.choose(topology_of(made, tmp_path), size, smt=smt)
+    assert found is not None
+    assert cpulist.render(found.cpus) == chosen
+
+
+def test_a_node_counts_for_more_than_a_cache_and_a_full_one_is_left_for_another() -> None:
+    topology = simulated(16, nodes=2, per_cache=4)
+    free = [2, 3, 6, 7, *range(8, 16)]
+    found = placement.choose(topology, 4, free=free)
+    assert found is not None
+    assert found.cpus == (8, 9, 10, 11)
+    roomy = placement.choose(topology, 1, free=range(1, 16), spread=True)
+    tight = placement.choose(topology, 1, free=range(1, 16))
+    assert roomy is not None
+    assert tight is not None
+    assert (roomy.cpus, tight.cpus) == ((8,), (1,))
+
+
+@pytest.mark.parametrize("size", [0, -1, 9])
+def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
+    assert placement.choose(simulated(8), size) is None
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "said"),
+    [
+        pytest.param(machine(cores(4, 2)), 4, [], id="nothing special"),
+        pytest.param(machine(cores(1, 2)), 2, ["SMT siblings share a core: CPUs 0-1"], id="siblings"),
+        pytest.param(
+            machine(cores(6, 2, apart=6)),
+            12,
+            ["SMT siblings share 6 cores: CPUs 0,6; 1,7; 2,8; 3,9 and 2 more"],
+            id="many siblings",
+        ),
+        pytest.param(HYBRID, 10, ["cores of 2 kinds: performance 0,2,4,6,8,10, efficiency 12-15"], id="kinds"),
+        pytest.param(THREE_AND_FIVE, 6, ["spans 2 NUMA nodes: 0-1"], id="nodes"),
+        pytest.param(CHIPLETS, 6, ["spans 2 last-level caches"], id="caches"),
+        pytest.param(
+            machine(cores(2, node=None), cores(2, first=2, package=1, node=None, cache=1)),
+            3,
+            ["spans 2 packages: 0-1"],
+            id="packages",
+        ),
+        pytest.param(
+            machine(cores(2), isolated=(1,)),
+            2,
+            ["isolated from the scheduler (isolcpus): CPUs 1; it moves nothing to them"],
+            id="isolated",
+        ),
+    ],
+)
+def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, said: list[str], tmp_path: Path) -> None:
+    topology = topology_of(made, tmp_path)
+    found = placement.choose(topology, size)
+    assert found is not None
+    assert list(placement.notes(topology, found)) == said
+
+
+@st.composite
+def topologies(draw: st.DrawFn, most: int = 256) -> Topology:
+    """Any machine of 1 to ``most`` CPUs: ids with gaps, one to eight threads a core, several kinds, odd groups, CPUs
+    that are isolated or not ours."""
+    count = draw(st.integers(1, most))
+    gaps = draw(st.booleans())
+    ids = (
+        sorted(draw(st.sets(st.integers(0, 4 * most), min_size=count, max_size=count))) if gaps else list(range(count))
+    )
+    threads = draw(st.sampled_from([1, 2, 4, 8]))
+    total = -(-count // threads)
+    apart = draw(st.booleans())
+    kinds = draw(st.integers(1, 4))
+    per_kind, per_node, per_cache = (draw(st.integers(1, max(total, 1))) for _ in range(3))
+    places = [(place % total if apart else place // threads) for place in range(count)]
+    first: dict[int, int] = {}
+    for place, one in zip(places, ids, strict=True):
+        first.setdefault(place, one)
+    made = tuple(
+        Cpu(
+            id=one,
+            core=first[place],
+            package=place // (2 * per_node),
+            node=place // per_node,
+            cache=place // per_cache,
+            kind=min(place // per_kind, kinds - 1),
+        )
+        for place, one in zip(places, ids, strict=True)
+    )
+    allowed = draw(st.sets(st.sampled_from(ids), min_size=1)) if draw(st.booleans()) else ids
+    return Topology(
+        cpus=made,
+        kinds=tuple(CoreKind(name=f"kind {kind}", speed=draw(st.integers(0, 3))) for kind in range(kinds)),
+        cache_levels=(3,) * (total + 1),
+        isolated=tuple(sorted(draw(st.sets(st.sampled_from(ids), max_size=count // 4)))),
+        allowed=tuple(sorted(allowed)),
+    )
+
+
+@given(topologies(), st.integers(1, 256), st.booleans(), st.booleans())
+def test_on_any_machine_a_cell_gets_what_it_asks_for_and_siblings_and_isolated_cpus_last(
+    topology: Topology, size: int, smt: bool, spread: bool
+) -> None:
+    found = placement.choose(topology, size, smt=smt, spread=spread)
+    if size > len(topology.allowed):
+        assert found is None
+        return
+    assert found is not None
+    assert found == placement.choose(topology, size, smt=smt, spread=spread)
+    assert len(found.cpus) == size
+    assert {*found.cpus} <= {*topology.allowed}
+    others = {*topology.allowed} - {*topology.isolated}
+    assert len(found.isolated) == max(0, size - len(others))
+    here = {topology.by_id[cpu].core for cpu in others}
+    if not smt and size <= len(here):
+        assert not found.siblings
+        per_kind = [
+            len({topology.by_id[cpu].core for cpu in others if topology.by_id[cpu].kind == kind}) for kind in range(4)
+        ]
+        assert (len(found.kinds) == 1) == (max(per_kind) >= size)
+
+
+@given(topologies(), st.integers(1, 64))
+def test_a_cell_that_fits_into_one_node_or_cache_stays_in_it(topology: Topology, size: int) -> None:
+    found = placement.choose(topology, size)
+    if found is None or found.isolated or found.siblings or len(found.kinds) > 1:
+        return
+    room: dict[tuple[int, ...], set[int]] = {}
+    for cpu in {*topology.allowed} - {*topology.isolated}:
+        one = topology.by_id[cpu]
+        if one.kind == found.kinds[0]:
+            room.setdefault((one.package, one.node, one.cache), set()).add(one.core)
+    if max(map(len, room.values())) >= size:
+        assert (len(found.packages), len(found.nodes), len(found.caches)) == (1, 1, 1)

@@ -1,0 +1,141 @@
+"""Progress: plain lines, or one that changes in place on a terminal; never among the results."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.model.cell import Cell, CellResult, Record, Status
+from lab.running import progress
+from tests.support import scripts
+
+CELL = scripts.cell(2)
+
+
+def record(kind: str, **data: Any) -> Record:
+    return Record(session="s", cell="cpu2", seq=0, kind=kind, time=0.0, data=data)
+
+
+def finish(name: str, outcome: str = "ok", reason: str | None = None) -> Record:
+    return record("finish", experiment=name, outcome=outcome, reason=reason)
+
+
+def test_there_is_a_line_for_each_experiment_and_one_for_the_end_of_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Plain(1, ("pipe", "gil"), 10) as live:
+        live.cell_begins(CELL)
+        live.record(record("start"))
+        live.record(record("begin", experiment="pipe"))
+        live.record(record("event", experiment="pipe"))
+        live.record(finish("pipe"))
+        live.record(record("begin", experiment="gil"))
+        live.record(finish("gil", "failed", "was killed by SIGSEGV"))
+        live.cell_ends(CellResult(cell=CELL, status=Status.ERROR, reason="gil was killed by SIGSEGV", wall_seconds=3))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
+        "2 CPUs (0-1): pipe (about 10.1 s left)",
+        "2 CPUs (0-1): gil (about 10.0 s left)",
+        "2 CPUs (0-1): gil was killed by SIGSEGV",
+        "2 CPUs (0-1): error: gil was killed by SIGSEGV in 3.0 s",
+    ]
+
+
+def test_the_time_left_counts_every_cell_and_never_falls_below_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    live = progress.Plain(2, ("gil",), 10)
+    live.cell_begins(CELL)
+    for _ in range(3):
+        live.record(record("begin", experiment="gil"))
+        live.record(finish("gil"))
+    left = re.findall(r"about (.*) left", capsys.readouterr().err)
+    assert left == ["20.0 s", "10.0 s", "1.0 s"]
+
+
+def test_a_record_of_an_experiment_that_was_not_asked_for_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
+    live = progress.Plain(1, ("pipe",), 10)
+    live.cell_begins(CELL)
+    live.record(record("begin", experiment="nosuch"))
+    live.record(finish("nosuch"))
+    assert "nosuch" in capsys.readouterr().err
+
+
+def test_elsewhere_than_on_a_terminal_progress_is_plain() -> None:
+    assert type(progress.for_this_terminal(1, ("pipe",), 1)) is progress.Plain
+
+
+def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Run ``lab`` with its standard error on a terminal. Returns (exit code, standard output, the screen)."""
+    ours, theirs = pty.openpty()
+    got: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while piece := os.read(ours, 4096):
+                got.append(piece)
+        except OSError:
+            return  # the other end is closed
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", **(environment or {})},
+    )
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    return done.returncode, done.stdout, b"".join(got).decode()
+
+
+def test_on_a_terminal_one_line_changes_in_place_and_is_gone_at_the_end(tmp_path: Path) -> None:
+    code, out, screen = on_a_terminal("run", "process", "--engine", "local", "--cpus", "1", "--output", str(tmp_path))
+    assert code == 0
+    assert "\x1b" not in out, "no animation among the results"
+    assert "process" in screen
+    assert "left" in screen
+    assert "\x1b[2K" in screen, "the line is taken away again"
+    assert "session kept in" in screen
+    assert "measured in" not in re.sub(r"cells measured in", "", screen)
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_no_animation(tmp_path: Path) -> None:
+    code, _, screen = on_a_terminal(
+        "run", "pipe", "--engine", "local", "--cpus", "1", "--output", str(tmp_path), environment={"TERM": "dumb"}
+    )
+    assert code == 0
+    assert "\x1b" not in screen
+
+
+@pytest.mark.parametrize("kind", [progress.Plain, progress.Live])
+def test_both_kinds_tell_why_an_experiment_failed_whatever_the_reason_says(
+    kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kind(1, ("pipe",), 1) as live:
+        live.cell_begins(CELL)
+        live.record(record("begin", experiment="pipe"))
+        live.record(finish("pipe", "failed", "hung (about 3 s left)"))
+    assert "2 CPUs (0-1): pipe hung (about 3 s left)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [progress.Plain, progress.Live])
+def test_both_kinds_tell_of_a_cell_that_was_not_measured(
+    kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))
+    with kind(1, ("pipe",), 1) as live:
+        live.cell_begins(cell)
+        live.record(record("begin", experiment="pipe"))
+        live.cell_ends(CellResult(cell=cell, status=Status.ERROR, reason="no [bold]room[/bold] for it", wall_seconds=1))
+    assert "1 CPU (0): error: no [bold]room[/bold] for it in 1.0 s" in capsys.readouterr().err
