@@ -29,13 +29,15 @@ from lab.cell.experiments import load
 from lab.cell.experiments._internal.control import NEIGHBOURS, arms_for, disturb
 from lab.cell.experiments.gil import arms_for as gil_arms
 from lab.cell.measuring.rounds import ALONE, Arm, Crew, shuffler
-from lab.commands import selftest
-from lab.commands._options import choose_engine
+from lab.commands.selftest import report
+from lab.engines.selection import Wanted
 from lab.interrupts import stopping
 from lab.judging.verdicts import evidence_of
 from lab.messages import tell
 from lab.model.cell import CellResult, Status
 from lab.planning import cells
+from lab.running import selftest
+from lab.running.measurement import choose_engine
 from lab.sessions.folder import SessionFolder
 from lab.text import units
 
@@ -121,21 +123,21 @@ def spread(values: Sequence[float]) -> str:
 def controls(options: argparse.Namespace) -> None:
     results: dict[str, list[CellResult]] = {name: [] for name in NEIGHBOURS}
     with stopping() as stop, tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "s") as folder:
-        engine, machine = choose_engine(options, "benchmark", stop)
+        engine, machine = choose_engine(Wanted(engine=options.engine, image=options.image), "benchmark", stop)
         try:
             cell = cells.plan([min(2, len(machine.cpus))], machine.cpus)[0]
             for number in range(options.cells):
                 tell(f"controls: {number} of {options.cells} cells beside each neighbour")
                 for name in NEIGHBOURS:
-                    measured = selftest.measure(
+                    measured = selftest.measure_controls(
                         engine, "benchmark", cell, name, number, MEASURING_SECONDS, folder, stop
                     )
                     assert measured.status is Status.MEASURED, measured.reason
                     results[name].append(measured)
         finally:
             engine.close()
-    verdicts = {name: selftest.judged(name, found) for name, found in results.items()}
-    print(selftest.report(verdicts, machine, cell))
+    verdicts = {name: selftest.judge_controls(name, found) for name, found in results.items()}
+    print(report(verdicts, machine, cell))
     for name, found in results.items():
         covered = [_covers(one, f"_control-{name}") for one in found]
         for place, arms in enumerate(("same over one process", "parallel over the probe")):

@@ -36,6 +36,13 @@ class StopFlag:
     #: Nothing can be torn yet, and what is under way (a pull) may take long.
     at_once = False
 
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within this, a request to stop takes effect at once, since nothing can be torn."""
+        self.at_once = True
+        yield
+        self.at_once = False
+
     def note(self, number: int, frame: FrameType | None) -> None:
         """The signal handler. It only takes note, so that nothing is torn; a second request does not wait."""
         if self.at_once:

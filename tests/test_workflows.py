@@ -21,7 +21,7 @@ import yaml
 
 from lab import cli, reports
 from lab.cli import parser
-from lab.planning import jobs as asked
+from lab.planning.request import LEVELS
 from tests.support.paths import ROOT
 
 ACTION = ROOT / "action.yml"
@@ -172,7 +172,7 @@ def test_every_option_that_the_action_may_pass_is_one() -> None:
     options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
     assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
     assert lacking(["run", *sorted(options - {"--format"})]) == set()
-    *levels, last = asked.LEVELS
+    *levels, last = LEVELS
     assert documents(ACTION)[0]["inputs"]["level"]["description"] == f"{', '.join(levels)} or {last}."
 
 

@@ -1,28 +1,15 @@
-"""What a command line asks for: the options that several commands have, and what they come to."""
+"""The options that several commands have, and the request that they make."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lab.errors import EngineError, Interrupted, UsageError
-from lab.interrupts import StopFlag
-from lab.messages import tell
-from lab.planning.jobs import LEVELS, NARROWEST, SEEDS, check_seconds
+from lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from lab.engines import Engine, selection
-    from lab.model.cell import Cell
     from lab.model.fail_on import FailOn
-    from lab.model.machine import Machine
-
-
-#: What ``--cpus`` is when neither it nor ``--quota`` is given.
-DEFAULT_SIZES = "1,2,4,all"
-
-#: In the place of names of experiments: every one, the extra ones too.
-EVERY = "all"
+    from lab.planning.request import Request
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +19,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cpus",
         metavar="LIST",
-        help=f"sizes (default: {DEFAULT_SIZES}; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
+        help="sizes (default: 1,2,4,all; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
     )
     parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
     parser.add_argument(
@@ -99,107 +86,47 @@ def gate(options: argparse.Namespace) -> FailOn:
     return FailOn(options.fail_on or FailOn.SURPRISE)
 
 
-def check_limits(options: argparse.Namespace) -> None:
-    """Raises UsageError for sizes, quotas or jobs that cannot be read, before any engine is asked."""
-    from lab.planning import cells as planner
-    from lab.planning import packing, quotas
-
-    planner.parse_sizes(DEFAULT_SIZES if options.cpus is None else options.cpus)
-    quotas.parse_quotas("none" if options.quota is None else options.quota)
-    packing.parse_jobs(options.jobs)
-    wanted_of(options).check()
-    seed = getattr(options, "seed", None)
-    if seed is not None and not 0 <= seed < SEEDS:
-        raise UsageError(f"--seed {seed}: give a whole number from 0 to {SEEDS - 1}")
-
-
-def cells_of(options: argparse.Namespace, machine: Machine) -> tuple[Cell, ...]:
-    """The cells that the options ask for, on this machine."""
-    from lab.planning import cells as planner
-    from lab.planning import quotas
-
-    alone = options.quota is not None and options.cpus is None
-    sizes = planner.parse_sizes(planner.ALL if alone else DEFAULT_SIZES if options.cpus is None else options.cpus)
-    cells = planner.plan(sizes, machine.layout, smt=options.smt)
-    under = quotas.limited(cells, quotas.parse_quotas(options.quota or "none"), alone, machine.no_quota)
-    return planner.across(under, [one["build"] for one in machine.details.get("builds", ())])
+def add_level_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how precisely to measure."""
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--quick", dest="level", action="store_const", const="quick", help="measure less, judge less")
+    level.add_argument("--thorough", dest="level", action="store_const", const="thorough", help="measure more")
+    parser.add_argument(
+        "--time-limit", type=float, metavar="S", help="most seconds of measuring, for each experiment in each cell"
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        metavar="SHARE",
+        help="half-width of an interval, as a share of its value, at which measuring stops sooner",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="the seed of the random order (default: a new seed)")
+    parser.set_defaults(level="default")
 
 
-def explicit_cells(options: argparse.Namespace, cells: Sequence[Cell]) -> frozenset[str]:
-    """The ids of the cells whose CPUs the user has named."""
-    from lab.planning import cells as planner
+def request_from(options: argparse.Namespace) -> Request:
+    """The request that the options make. Raises UsageError where one of them cannot be used."""
+    import random
 
-    sizes = planner.parse_sizes(options.cpus) if options.cpus is not None else ()
-    named = {size for size in sizes if isinstance(size, tuple)}
-    return frozenset(cell.id for cell in cells if cell.cpus in named)
+    from lab.planning.request import LEVELS, SEEDS, Request, chosen_experiments
 
-
-def chosen_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The experiments named, each once, in the order to run them; of no names those that are not extra, of ``all``
-    every one. Raises UsageError for an unknown name."""
-    from lab.cell import experiments
-
-    if not wanted:
-        return tuple(experiments.usual())
-    named = named_experiments([name for name in wanted if name != EVERY])
-    return tuple(experiments.in_order()) if EVERY in wanted else named
-
-
-def named_experiments(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The experiments of these names, each once, in the order to run them. Raises UsageError for an unknown name."""
-    from lab.cell import experiments
-
-    known = experiments.in_order()
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise UsageError(f"there is no experiment {unknown[0]!r}; there are: {', '.join(known)}")
-    return tuple(name for name in known if name in wanted)
-
-
-def level_of(options: argparse.Namespace) -> tuple[float, float]:
-    seconds, width = LEVELS[options.level]
-    if options.time_limit is not None:
-        seconds = check_seconds(options.time_limit)
-    if options.width is not None:
-        width = options.width
-        if not NARROWEST <= width < 1:
-            raise UsageError(
-                f"--width {width:g}: give the half-width of an interval as a share of its value, from {NARROWEST:g} (a"
-                " tenth of a percent) to below 1, such as 0.02"
-            )
-    return seconds, width
-
-
-def choose_engine(
-    options: argparse.Namespace, session: str, stop: StopFlag, meanwhile: Callable[[], object] | None = None
-) -> tuple[Engine, Machine]:
-    """The engine that the options ask for, probed; see :func:`lab.engines.selection.choose`.
-
-    Raises as that does; Interrupted where a stop was requested and none answered: Ctrl-C in a terminal also reaches the
-    Python that is asked.
-    """
-    from lab import engines
-    from lab.engines import selection
-
-    def pulling(line: str) -> None:
-        tell(line)
-        stop.at_once = True
-
-    try:
-        return selection.choose(wanted_of(options), session, tell, pulling, meanwhile or engines.nothing)
-    except EngineError:
-        if stop.requested:
-            raise Interrupted("interrupted before anything was measured") from None
-        raise
-
-
-def wanted_of(options: argparse.Namespace) -> selection.Wanted:
-    """The engine, image and builds that the options name."""
-    from lab.engines import selection
-
-    return selection.Wanted(
+    values = vars(options)
+    level = values.get("level", "default")
+    seconds, width = LEVELS[level]
+    time_limit, given_width, seed = (values.get(name) for name in ("time_limit", "width", "seed"))
+    request = Request(
+        experiments=chosen_experiments(options.experiments),
+        seconds=seconds if time_limit is None else time_limit,
+        width=width if given_width is None else given_width,
+        level=level,
+        cpus=options.cpus,
+        quota=options.quota,
+        smt=options.smt,
+        jobs=options.jobs,
         engine=options.engine,
         image=options.image,
-        pythons=tuple(getattr(options, "python", None) or ()),
-        images=getattr(options, "images", {}),
+        pythons=tuple(options.python or ()),
+        seed=random.randrange(SEEDS) if seed is None else seed,
     )
+    request.check()
+    return request

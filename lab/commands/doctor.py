@@ -79,22 +79,24 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     import tempfile
 
     from lab.cell.claims.measured import CAPACITY
-    from lab.commands import selftest
     from lab.judging.verdicts import evidence_of
     from lab.model.cell import Status
     from lab.planning import cells
+    from lab.running import selftest
     from lab.sessions.folder import SessionFolder
     from lab.text import units
 
     cell = cells.plan([min(2, len(machine.cpus))], machine.layout)[0]
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
-        result = selftest.measure(engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, NeverStop())
+        result = selftest.measure_controls(
+            engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, NeverStop()
+        )
     if result.status is not Status.MEASURED:
         return [("!", f"how quiet it is could not be measured: {result.reason}", "lab selftest")]
     rounds = evidence_of("_control-idle", result).rounds("round")
     good, bad = CAPACITY.counts(rounds)
     delivered = CAPACITY.estimate(rounds)
-    found = selftest.score(selftest.judged("idle", [result]))
+    found = selftest.score(selftest.judge_controls("idle", [result]))
     text = (
         f"a short selftest: {units.ratio(delivered.value) if delivered else '?'} of {units.cpus(cell.size)} delivered,"
         f" {bad} of {good + bad} rounds disturbed; of claims whose truth is known {found.right} judged right,"

@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     import textwrap
 
     from lab.cell.experiments import in_order, load
-    from lab.commands._options import named_experiments
     from lab.judging import expectations
+    from lab.planning.request import named_experiments
     from lab.teaching.primers import load as load_primer
 
     if options.all:

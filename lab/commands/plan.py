@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from lab.commands import _options
 from lab.errors import UsageError
 from lab.interrupts import StopFlag
-from lab.planning import jobs
 
 if TYPE_CHECKING:
     from lab.model.machine import Machine
+    from lab.planning.request import Request
 
 HELP = "show what run would do, without running it"
 EXAMPLE = """\
@@ -42,11 +42,10 @@ def run(options: argparse.Namespace) -> int:
     from lab.running import parallel_cells, progress
     from lab.text import units
 
-    experiments = _options.chosen_experiments(options.experiments)
-    _options.check_limits(options)
-    machine, where = _machine(options)
+    request = _options.request_from(options)
+    machine, where = _machine(options, request)
     topology = machine.layout
-    cells = _options.cells_of(options, machine)
+    cells = request.cells(machine)
     rows = [
         (cell.label, cpulist.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
         if cell.available
@@ -57,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     print("\n".join(["", *said, ""]) if said else "")
-    print(f"in each cell: {', '.join(experiments)}")
-    each = progress.cost(experiments, jobs.LEVELS["default"][0])
-    requests = parallel_cells.requests_of(cells, each, _options.explicit_cells(options, cells))
-    runs = parallel_cells.side_by_side(topology, requests, packing.parse_jobs(options.jobs), options.smt)
+    print(f"in each cell: {', '.join(request.experiments)}")
+    each = progress.cost(request.experiments, request.seconds)
+    requests = parallel_cells.requests_of(cells, each, request.explicit(cells))
+    runs = parallel_cells.side_by_side(topology, requests, request.most_at_once, request.smt)
     most = units.seconds(each * len(requests))
     if runs:
         sooner = units.seconds(packing.makespan(runs) + parallel_cells.CHECK_SECONDS)
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
+def _machine(options: argparse.Namespace, request: Request) -> tuple[Machine, str]:
     """The machine to plan for, and a word for it: that of the engine, or one whose description lies in a folder."""
     if options.topology is not None:
         from lab.model.machine import Machine
@@ -84,6 +83,8 @@ def _machine(options: argparse.Namespace) -> tuple[Machine, str]:
         found = host.read_topology(options.topology)
         other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
         return other, f"on the machine in {options.topology}"
-    engine, machine = _options.choose_engine(options, f"plan-{os.getpid()}", StopFlag())
+    from lab.running import measurement
+
+    engine, machine = measurement.choose_engine(measurement.wanted(request), f"plan-{os.getpid()}", StopFlag())
     engine.close()
     return machine, f"on engine {machine.engine}"

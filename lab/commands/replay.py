@@ -1,17 +1,17 @@
-"""``lab replay``: a stored session again: the same plan, image, seed and arguments, here or on another machine."""
+"""``lab replay``: run a stored session again, with the same plan, image, seed and arguments, here or elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.commands import _options as asked
-from lab.commands import run as run_command
 from lab.errors import UsageError
 from lab.interrupts import stopping
+from lab.model.machine import builds_of
 
 if TYPE_CHECKING:
     from lab.judging.differences import Difference
@@ -43,60 +43,68 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read it, run it again, compare, print; returns the exit code."""
+    """Read the session, run it again, compare, print; return the exit code."""
     import shutil
 
-    from lab.judging import differences, exit_code, repetition
+    from lab.judging import differences, repetition
+    from lab.judging.exit_code import exit_code
     from lab.messages import tell
-    from lab.model import machine as machine_
+    from lab.planning.request import from_arguments
+    from lab.running import measurement
+    from lab.running.stored_request import stored_arguments
     from lab.sessions import loading
-    from lab.sessions.folder import default_folder
+    from lab.sessions.folder import default_folder, new_session_id
+    from lab.text import table
 
     folder = loading.find_session(options.session or default_folder())
     then, manifest = loading.load_session(folder), loading.manifest(folder)
-    again = _options(options, manifest, then.machine)
-    tell(f"replaying {then.id}: {', '.join(again.experiments)}, engine {again.engine}, seed {again.seed}")
+    request = from_arguments(_arguments(options, stored_arguments(manifest), then.machine))
+    tell(f"replaying {then.id}: {', '.join(request.experiments)}, engine {request.engine}, seed {request.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:
-        layout = "CPUs"
-        before, here = differences.machine_facts(then.machine), differences.machine_facts(machine)
+        facts_then, facts_now = differences.machine_facts(then.machine), differences.machine_facts(machine)
         planned = loading.planned(manifest)
-        if before.get(layout) != here.get(layout) or then.machine.cpus != machine.cpus:
-            tell("this machine has other CPUs: its cells are planned anew, from the same arguments")
-        elif not {cell.build for cell in planned if cell.build} <= {*machine_.builds_of(machine)}:
-            tell("these Pythons are other builds: its cells are planned anew, from the same arguments")
+        if facts_then.get("CPUs") != facts_now.get("CPUs") or then.machine.cpus != machine.cpus:
+            tell("this machine has other CPUs: its cells are planned again, from the same arguments")
+        elif not {cell.build for cell in planned if cell.build} <= {*builds_of(machine)}:
+            tell("these Pythons are other builds: their cells are planned again, from the same arguments")
         else:
             return planned
-        return asked.cells_of(again, machine)
+        return request.cells(machine)
 
+    began = time.time()
+    start = measurement.NewRun(
+        session_id=new_session_id(began),
+        began=began,
+        parent=options.output or default_folder(),
+        choose_cells=same_cells,
+        origin={"replay_of": then.id},
+    )
     with stopping() as stop:
-        now, where = run_command.measure(again, stop, choose_cells=same_cells, replay_of=then.id)
+        now, where = measurement.measure(request, start, stop, lambda: None)
         tell(where)
-        found = repetition.repeated(then, now)
-        unlike = differences.session_differences(then, now)
-        parts = [f"{now.id} repeats {then.id}", *_machines(unlike), *_verdicts(found)]
+        repeated = repetition.repeated(then, now)
+        changed = differences.session_differences(then, now)
+        lines = [f"{now.id} repeats {then.id}", *_machines(changed), *_verdicts(repeated)]
         width = shutil.get_terminal_size((80, 24)).columns
-        from lab.text import table
-
-        sys.stdout.write("".join(table.fit_sentence(line, width) + "\n" for line in parts))
+        sys.stdout.write("".join(table.fit_sentence(line, width) + "\n" for line in lines))
         sys.stdout.flush()
-        code = 130 if stop.requested else exit_code.exit_code(now, strict=False)
+        code = 130 if stop.requested else exit_code(now)
     if code in (130, 3):
         return code
-    return int(bool(found.turned or (options.strict and found.undecided)))
+    return int(bool(repeated.turned or (options.strict and repeated.undecided)))
 
 
-def _options(options: argparse.Namespace, manifest: Mapping[str, Any], machine: Machine) -> argparse.Namespace:
-    """The options of the run that it was, as its manifest has them; those that were given here go before."""
-    from lab.commands import _stored_options as stored
+def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Machine) -> dict[str, Any]:
+    """The arguments of the stored session, with the engine and the image that the command line names, if any.
 
-    parser = argparse.ArgumentParser()
-    run_command.configure(parser)
-    again = parser.parse_args([])
-    arguments = stored.arguments_of(manifest)
-    if arguments["engine"] not in ("docker", "local"):
-        raise UsageError(f"a session of the engine {arguments['engine']!r} cannot be repeated; lab run can")
-    again.output = options.output
+    Raises UsageError and EngineError.
+    """
+    from lab.running.stored_request import with_same_images
+
+    if stored["engine"] not in ("docker", "local"):
+        raise UsageError(f"a session of the engine {stored['engine']!r} cannot be repeated; lab run can")
+    arguments = dict(stored)
     if options.engine:
         arguments |= {"engine": options.engine, "image": None}
     if options.image and arguments.get("python"):
@@ -107,9 +115,8 @@ def _options(options: argparse.Namespace, manifest: Mapping[str, Any], machine: 
     if options.image:
         arguments["image"] = options.image
     elif not options.engine:
-        arguments = stored.on_the_same_images(arguments, machine)
-    stored.take_over(again, arguments)
-    return again
+        arguments = with_same_images(arguments, machine)
+    return arguments
 
 
 def _machines(unlike: Sequence[Difference]) -> list[str]:

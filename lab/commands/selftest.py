@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
 from lab.messages import tell
 
 if TYPE_CHECKING:
-    from lab.engines import Engine
     from lab.model.cell import Cell, CellResult
     from lab.model.machine import Machine
     from lab.model.session import Judgement
-    from lab.running.runner import StopRequest
-    from lab.sessions.folder import SessionFolder
 
 HELP = "judge claims whose truth is known, with and without a noisy neighbour, and count the verdicts"
 EXAMPLE = """\
@@ -45,25 +41,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class Score(NamedTuple):
-    """How the controls came out: one claim beside one neighbour, or several together."""
-
-    right: int = 0
-    wrong: int = 0
-    inconclusive: int = 0
-    other: int = 0
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the cells, print the counts; returns the exit code."""
     import contextlib
 
     from lab.cell.experiments._internal.control import NEIGHBOURS
-    from lab.commands._options import choose_engine
     from lab.engines.cell_code import cell_code
+    from lab.engines.selection import Wanted
     from lab.interrupts import stopping
     from lab.model.cell import Status
-    from lab.planning.jobs import check_seconds
+    from lab.planning.request import check_seconds
+    from lab.running import measurement, selftest
     from lab.sessions.folder import SessionFolder, default_folder, new_session_id
 
     if options.cells < 1:
@@ -72,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
     session = new_session_id(time.time())
     results: dict[str, list[CellResult]] = {name: [] for name in NEIGHBOURS}
     with stopping() as stop, contextlib.ExitStack() as stack:
-        engine, machine = choose_engine(options, session, stop)
+        wanted = Wanted(engine=options.engine, image=options.image)
+        engine, machine = measurement.choose_engine(wanted, session, stop)
         stack.callback(engine.close)
         stop.at_once = False
         cell = _cell(machine, options.cpus)
@@ -89,19 +78,21 @@ def run(options: argparse.Namespace) -> int:
                     break
                 done += 1
                 tell(f"cell {done} of {total}: neighbour {neighbour}")
-                result = measure(engine, session, cell, neighbour, number, options.time_limit, folder, stop)
+                result = selftest.measure_controls(
+                    engine, session, cell, neighbour, number, options.time_limit, folder, stop
+                )
                 if result.status is Status.MEASURED:
                     results[neighbour].append(result)
                 elif not stop.requested:
                     tell(f"cell {done}: {result.status}: {result.reason}")
-    verdicts = {name: judged(name, found) for name, found in results.items()}
+    verdicts = {name: selftest.judge_controls(name, cells) for name, cells in results.items()}
     print(report(verdicts, machine, cell))
     tell(f"the records are incomplete: {folder.failure}" if folder.failure else f"records kept in {folder.path}")
     if stop.requested:
         return 130
-    if sum(len(found) for found in results.values()) < total:
+    if sum(len(cells) for cells in results.values()) < total:
         return 3
-    return 1 if any(score(found).wrong for found in verdicts.values()) else 0
+    return 1 if any(selftest.score(judgements).wrong for judgements in verdicts.values()) else 0
 
 
 def _cell(machine: Machine, wanted: int | None) -> Cell:
@@ -115,51 +106,13 @@ def _cell(machine: Machine, wanted: int | None) -> Cell:
     return cells.plan([size], machine.layout)[0]
 
 
-def measure(
-    engine: Engine,
-    session: str,
-    cell: Cell,
-    neighbour: str,
-    number: int,
-    seconds: float,
-    folder: SessionFolder,
-    stop: StopRequest,
-) -> CellResult:
-    """Run the controls once, in a cell of their own."""
-    import dataclasses
-
-    from lab.planning.jobs import job_of
-    from lab.running import parallel_cells, runner
-
-    own = dataclasses.replace(cell, id=f"{neighbour}{number}")
-    job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
-    (result,) = runner.run(engine, [job], folder, parallel_cells.NoProgress(), stop)
-    return result
-
-
-def judged(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
-    """Every control claim of these cells; the expected verdict is the truth."""
-    from lab.cell.experiments import load
-    from lab.judging import verdicts
-
-    return list(verdicts.judge([load(f"_control-{neighbour}")], results))
-
-
-def score(judgements: Sequence[Judgement]) -> Score:
-    """Count them."""
-    from lab.model.session import Verdict
-
-    wrong = sum(one.surprise for one in judgements)
-    right = sum(one.verdict.decisive for one in judgements) - wrong
-    undecided = sum(one.verdict is Verdict.INCONCLUSIVE for one in judgements)
-    return Score(right=right, wrong=wrong, inconclusive=undecided, other=len(judgements) - right - wrong - undecided)
-
-
 def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -> str:
     """The counts as a table: neighbour by claim, then in all, then each wrong verdict with its reason."""
     import textwrap
 
     from tabulate import tabulate
+
+    from lab.running.selftest import score
 
     rows: list[tuple[object, ...]] = []
     wrong = []

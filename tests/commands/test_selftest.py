@@ -16,12 +16,13 @@ from lab import engines
 from lab.cell.cpus import cpulist
 from lab.cell.experiments import load
 from lab.cell.experiments._internal.control import CONTROLS, NEIGHBOURS, arms_for
-from lab.commands.selftest import Score, judged, report, score
+from lab.commands.selftest import report
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, LabError
 from lab.model.cell import CellResult, Job, Outcome
 from lab.model.session import Judgement, Verdict
+from lab.running.selftest import Score, judge_controls, score
 from lab.sessions import folder as store
 from lab.sessions import loading
 from tests.support import cells, scripts
@@ -91,14 +92,14 @@ def test_verdicts_are_counted_together() -> None:
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 def test_on_cores_of_its_own_every_control_is_judged_right(neighbour: str) -> None:
-    found = judged(neighbour, [ran(neighbour), ran(neighbour)])
+    found = judge_controls(neighbour, [ran(neighbour), ran(neighbour)])
     assert score(found) == Score(right=2 * len(CONTROLS))
     assert {one.claim for one in found} == {one.id for one in load(f"_control-{neighbour}").claims}
     assert all(one.expected == CONTROLS[one.claim.partition(".")[2]][3] for one in found)
 
 
 def test_on_one_cpu_the_parallel_controls_are_untestable() -> None:
-    found = judged("idle", [ran("idle", 1)])
+    found = judge_controls("idle", [ran("idle", 1)])
     assert score(found) == Score(right=len(SINGLE), other=len(PARALLEL))
     untestable = [one.claim.partition(".")[2] for one in found if one.verdict is Verdict.UNTESTABLE]
     assert untestable == PARALLEL
@@ -108,7 +109,7 @@ def test_on_one_cpu_the_parallel_controls_are_untestable() -> None:
 
 
 def test_the_report_counts_by_neighbour_and_claim_and_together() -> None:
-    verdicts = {name: judged(name, [ran(name), ran(name)]) for name in NEIGHBOURS}
+    verdicts = {name: judge_controls(name, [ran(name), ran(name)]) for name in NEIGHBOURS}
     text = report(verdicts, scripts.TWO_CPUS, scripts.cell(2))
     lines = text.splitlines()
     assert lines[0] == "Selftest: claims whose truth is known, engine docker, 2 CPUs"
@@ -125,7 +126,10 @@ def test_the_report_counts_by_neighbour_and_claim_and_together() -> None:
 
 
 def test_the_report_lists_each_wrong_verdict_with_its_reason() -> None:
-    verdicts = {"idle": judged("idle", [ran("idle"), ran("idle", same=1.2)]), "half": judged("half", [ran("half")])}
+    verdicts = {
+        "idle": judge_controls("idle", [ran("idle"), ran("idle", same=1.2)]),
+        "half": judge_controls("half", [ran("half")]),
+    }
     text = report(verdicts, scripts.TWO_CPUS, scripts.cell(2))
     assert "No verdict was wrong." not in text
     table, _, wrong = text.partition("\nWrong:\n")
@@ -350,6 +354,6 @@ def test_where_nothing_was_measured_it_does_not_say_that_no_verdict_was_wrong(
 
 
 def test_the_report_stays_within_80_columns() -> None:
-    verdicts = {name: judged(name, [ran(name)]) for name in NEIGHBOURS}
+    verdicts = {name: judge_controls(name, [ran(name)]) for name in NEIGHBOURS}
     text = report(verdicts, scripts.TWO_CPUS, scripts.cell(2))
     assert max(map(len, text.splitlines())) <= 80

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from lab import interrupts
-from lab.commands import _options
 from lab.containers.cleanup import remove_all
 from lab.containers.client import SESSION_LABEL
 from lab.engines import selection
 from lab.errors import ImageError, Interrupted, LabError
 from lab.interrupts import ONE_REQUEST_SECONDS, StopFlag
+from lab.running import measurement
 from tests.conftest import labelled
 from tests.support import cells
 from tests.support.terminal import Lab
@@ -325,4 +324,4 @@ def test_a_python_that_a_ctrl_c_has_ended_while_it_was_asked_is_not_at_fault(
     stop = StopFlag()
     stop.requested = requested
     with pytest.raises(raised):
-        _options.choose_engine(argparse.Namespace(engine="local", image=None), "s", stop)
+        measurement.choose_engine(selection.Wanted(engine="local"), "s", stop)

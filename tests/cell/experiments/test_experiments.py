@@ -30,7 +30,7 @@ from lab.cell.claims.estimates import estimate
 from lab.cell.claims.recorder import here
 from lab.cell.experiments import in_order, load, names, pool, race, usual
 from lab.cell.measuring import contention, overlap
-from lab.commands._options import chosen_experiments
+from lab.planning.request import chosen_experiments
 from lab.errors import UsageError
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.commands import _stored_options
+from lab.planning.request import Request, from_arguments
 from lab.pythons import images
+from lab.running.stored_request import stored_arguments
 from lab.sessions import loading
 from tests.sessions.test_loading import changed, stored
 from tests.support import cells, scripts
@@ -37,16 +37,16 @@ def manifest(folder: Path, **arguments: Any) -> dict[str, Any]:
     ],
 )
 def test_all_builds_are_those_that_there_were(python: list[str], builds: list[str], tmp_path: Path) -> None:
-    assert _stored_options.arguments_of(manifest(tmp_path, python=python))["python"] == builds
+    assert stored_arguments(manifest(tmp_path, python=python))["python"] == builds
 
 
 def test_a_joined_session_is_run_again_on_all_of_its_builds(tmp_path: Path) -> None:
-    found = _stored_options.arguments_of(manifest(tmp_path, python=None, image="python:3.13-slim", merged=["a", "b"]))
+    found = stored_arguments(manifest(tmp_path, python=None, image="python:3.13-slim", merged=["a", "b"]))
     assert (found["python"], found["image"]) == (["3.13", "3.14"], None)
 
 
-def test_every_stored_argument_becomes_an_option(tmp_path: Path) -> None:
-    arguments = {
+def test_every_stored_argument_is_in_the_request(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {
         "experiments": ["pipe"],
         "cpus": "1",
         "quota": "0.5",
@@ -60,10 +60,9 @@ def test_every_stored_argument_becomes_an_option(tmp_path: Path) -> None:
         "image": None,
         "seed": 7,
     }
-    options = argparse.Namespace()
-    _stored_options.take_over(options, _stored_options.arguments_of(manifest(tmp_path, **arguments)))
-    seconds = arguments.pop("seconds")
-    assert vars(options) == {**arguments, "time_limit": seconds}
+    request = from_arguments(stored_arguments(manifest(tmp_path, **arguments)))
+    builds = tuple(arguments.pop("python"))
+    assert request == Request(**{**arguments, "experiments": ("pipe",)}, pythons=builds)
 
 
 def test_another_image_is_refused_where_each_build_has_its_own(lab: Lab, tmp_path: Path) -> None:

@@ -1,0 +1,346 @@
+"""Plan, run, judge and keep: from a request to a session.
+
+A run begins with a new plan (:class:`NewRun`) or with what a run that was cut short has left (:class:`ResumedRun`).
+:func:`measure` does the rest in three steps: prepare, run the cells, finish. What is slow to import is imported late,
+while the engine is waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lab.errors import EngineError, Interrupted
+from lab.interrupts import StopFlag
+from lab.messages import tell
+
+if TYPE_CHECKING:
+    from lab.engines import Engine
+    from lab.engines.selection import Wanted
+    from lab.model.cell import Cell, CellResult
+    from lab.model.machine import Machine
+    from lab.model.session import Session
+    from lab.planning.request import Request
+    from lab.sessions.folder import SessionFolder
+    from lab.sessions.resuming import Past
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is about to run, and what the manifest says of it."""
+
+    #: Every cell of the plan, also those that have run already.
+    cells: tuple[Cell, ...]
+    #: The manifest as it is before anything runs.
+    manifest: Mapping[str, Any]
+    #: The hash of the code that measured the first cell.
+    code_sha256: str
+    #: The time that a person took to predict, in seconds. It is no part of the run.
+    pondered_seconds: float = 0.0
+
+
+class Start(Protocol):
+    """How a run begins."""
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session that the run makes."""
+
+    @property
+    def kept(self) -> Mapping[str, CellResult]:
+        """The results that there are already, by the ids of their cells."""
+
+    def plan(self, request: Request, machine: Machine, code_sha256: str, stop: StopFlag) -> Plan:
+        """The plan for this machine."""
+
+    def folder(self, code: bytes) -> SessionFolder:
+        """The folder of the session, open for writing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run that begins with a new plan."""
+
+    session_id: str
+    #: When the run began, in seconds since the epoch.
+    began: float
+    #: The folder in which the session gets a folder of its own.
+    parent: Path
+    #: Chooses the cells instead of the request, where it is given.
+    choose_cells: Callable[[Machine], tuple[Cell, ...]] | None = None
+    #: Whether the person is asked for predictions first.
+    predict: bool = False
+    #: What else the manifest says of where the run comes from.
+    origin: Mapping[str, str]
+
+    @property
+    def kept(self) -> Mapping[str, CellResult]:
+        """No result: nothing has run yet."""
+        return {}
+
+    def plan(self, request: Request, machine: Machine, code_sha256: str, stop: StopFlag) -> Plan:
+        """Choose the cells, ask for predictions, and describe the run."""
+        from lab.running import host
+        from lab.sessions.manifest import manifest
+        from lab.teaching import prompt
+
+        cells = self.choose_cells(machine) if self.choose_cells else request.cells(machine)
+        predictions: dict[str, Any] = {}
+        pondered_seconds = 0.0
+        if self.predict:
+            with stop.interruptible():
+                predictions, pondered_seconds = prompt.predicted(request.experiments, cells, machine)
+        described = manifest(
+            id=self.session_id,
+            began=self.began,
+            machine=machine,
+            arguments=request.arguments(machine) | predictions,
+            cells=cells,
+            code_sha256=code_sha256,
+            host=host.host_facts(),
+        )
+        return Plan(
+            cells=cells,
+            manifest={**self.origin, **described},
+            code_sha256=code_sha256,
+            pondered_seconds=pondered_seconds,
+        )
+
+    def folder(self, code: bytes) -> SessionFolder:
+        """A new folder, with the code of the cells in it."""
+        from lab.sessions.folder import SessionFolder
+
+        folder = SessionFolder(self.parent, self.session_id)
+        folder.write_code(code)
+        return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumedRun:
+    """A run that goes on where another one was cut short."""
+
+    past: Past
+    #: When the run went on, in seconds since the epoch.
+    resumed_at: float
+    #: Whether the run goes on although the machine, a build or the lab is not as it was.
+    force: bool = False
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session that was cut short."""
+        return self.past.folder.name
+
+    @property
+    def kept(self) -> Mapping[str, CellResult]:
+        """The results of the cells that are whole."""
+        return self.past.kept
+
+    def plan(self, request: Request, machine: Machine, code_sha256: str, stop: StopFlag) -> Plan:
+        """The plan that the run had. Raises UsageError where it cannot go on here."""
+        from lab.sessions import resuming
+
+        changed = resuming.check_resumable(self.past, machine, code_sha256, force=self.force)
+        manifest = self.past.manifest_at(self.resumed_at, changed)
+        return Plan(cells=self.past.cells, manifest=manifest, code_sha256=self.past.code_sha256)
+
+    def folder(self, code: bytes) -> SessionFolder:
+        """The folder of the session, where incomplete cells are set aside."""
+        from lab.sessions.folder import SessionFolder
+
+        folder = SessionFolder(self.past.folder.parent, self.session_id, again=True)
+        folder.set_aside(self.past.kept)
+        return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything that a run needs before its first cell."""
+
+    request: Request
+    start: Start
+    engine: Engine
+    machine: Machine
+    plan: Plan
+    folder: SessionFolder
+    #: When the run began, by the monotonic clock.
+    begun: float
+
+    @property
+    def missing(self) -> list[Cell]:
+        """The cells that have not run yet."""
+        return [cell for cell in self.plan.cells if cell.id not in self.start.kept]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """The results of the cells that ran."""
+
+    results: tuple[CellResult, ...]
+    #: Why cells ran side by side, or why not; empty where that is no question.
+    packing_note: str
+
+
+def measure(request: Request, start: Start, stop: StopFlag, prepare: Callable[[], object]) -> tuple[Session, str]:
+    """Run what is asked for. What there is when ``stop`` is requested is judged and kept.
+
+    ``prepare`` loads and checks what the caller needs afterwards. It is called while the engine is waited for, and
+    again before anything is measured, so that its exceptions are raised there. Returns the session, and a few words on
+    where it is kept. Raises UsageError, EngineError, ImageError, StoreError or Interrupted.
+    """
+    request.check()
+    with contextlib.ExitStack() as stack:
+        prepared = _prepare(request, start, stop, prepare, stack)
+        ran = _run_cells(prepared, stop)
+        return _finish(prepared, ran, stop)
+
+
+def _prepare(
+    request: Request,
+    start: Start,
+    stop: StopFlag,
+    prepare: Callable[[], object],
+    stack: contextlib.ExitStack,
+) -> Prepared:
+    begun = time.monotonic()
+    while_waiting = functools.partial(_load_early, request.experiments, prepare)
+    engine, machine = choose_engine(wanted(request), start.session_id, stop, while_waiting)
+    stack.callback(engine.close)
+    stop.at_once = False
+    prepare()
+
+    from lab.engines.cell_code import cell_code
+    from lab.running import parallel_cells
+
+    stack.callback(parallel_cells.keep_off, set())
+    code = cell_code()
+    plan = start.plan(request, machine, hashlib.sha256(code).hexdigest(), stop)
+    folder = stack.enter_context(start.folder(code))
+    folder.write_manifest(plan.manifest)
+    return Prepared(request=request, start=start, engine=engine, machine=machine, plan=plan, folder=folder, begun=begun)
+
+
+def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
+    from lab.planning.jobs import job_of
+    from lab.running import parallel_cells, progress, runner
+
+    request, cells = prepared.request, prepared.missing
+    seed = prepared.plan.manifest["arguments"]["seed"]
+    available = sum(cell.available for cell in cells)
+    with progress.for_this_terminal(available, request.experiments, request.seconds) as live:
+        jobs = [
+            job_of(prepared.start.session_id, cell, request.experiments, request.seconds, request.width, seed)
+            for cell in cells
+        ]
+        schedule, packing_note = parallel_cells.decide(
+            prepared.engine,
+            prepared.machine.layout,
+            jobs,
+            prepared.folder,
+            stop,
+            most=request.most_at_once,
+            seconds=progress.cost(request.experiments, request.seconds),
+            smt=request.smt,
+            explicit=request.explicit(cells),
+        )
+        if packing_note:
+            tell(packing_note)
+        results = runner.run(prepared.engine, jobs, prepared.folder, live, stop, schedule, parallel_cells.keep_off)
+    return Ran(results=results, packing_note=packing_note or "")
+
+
+def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, str]:
+    """Judge what ran, and complete the session's folder."""
+    from lab.judging.assembly import assemble
+    from lab.running import host
+    from lab.sessions.document import document
+    from lab.sessions.manifest import noise
+
+    plan, folder, kept = prepared.plan, prepared.folder, prepared.start.kept
+    on_docker = prepared.machine.engine == "docker"
+    # Compose is asked only now, when nothing is measured.
+    with host.compose_asked() if on_docker else contextlib.nullcontext() as compose_version:
+        by_id = {**kept, **{result.cell.id: result for result in ran.results}}
+        results = tuple(by_id[cell.id] for cell in plan.cells)
+        spent_before = sum(result.wall_seconds for result in kept.values())
+        notes = (ran.packing_note, folder.failure, _forced(plan.manifest))
+        session = assemble(
+            id=prepared.start.session_id,
+            began=plan.manifest["began"],
+            machine=prepared.machine,
+            arguments=plan.manifest["arguments"],
+            experiments=prepared.request.experiments,
+            results=results,
+            code_sha256=plan.code_sha256,
+            wall_seconds=time.monotonic() - prepared.begun - plan.pondered_seconds + spent_before,
+            notes=tuple(f"note: {line}" for line in notes if line),
+            interrupted=stop.requested,
+        )
+        manifest = dict(plan.manifest)
+        if compose_version is not None:
+            manifest["host"] = {**manifest["host"], "compose_version": compose_version()}
+    ending = {"ended": time.time(), "noise": noise(results), "report": document(session)}
+    folder.write_manifest({**manifest, **ending})
+    folder.seal()
+    where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
+    return session, where
+
+
+def _forced(manifest: Mapping[str, Any]) -> str:
+    """What is not the same in all cells because a run was resumed by force; empty where everything is."""
+    changed = manifest.get("forced")
+    return f"resumed by force, cells before and after do not compare: {'; '.join(changed)}" if changed else ""
+
+
+def wanted(request: Request) -> Wanted:
+    """The engine, the image and the builds that a request names."""
+    from lab.engines.selection import Wanted
+
+    return Wanted(engine=request.engine, image=request.image, pythons=request.pythons, images=request.images)
+
+
+def choose_engine(
+    wanted: Wanted, session_id: str, stop: StopFlag, while_waiting: Callable[[], object] | None = None
+) -> tuple[Engine, Machine]:
+    """The engine that is wanted, probed; see :func:`lab.engines.selection.choose`.
+
+    Raises what that function raises. Raises Interrupted where a stop was requested and no engine answered, because
+    Ctrl-C in a terminal also reaches the Python that is asked.
+    """
+    from lab import engines
+    from lab.engines import selection
+
+    def before_slow_step(line: str) -> None:
+        tell(line)
+        stop.at_once = True
+
+    try:
+        return selection.choose(
+            wanted,
+            session_id,
+            note=tell,
+            before_slow_step=before_slow_step,
+            meanwhile=while_waiting or engines.nothing,
+        )
+    except EngineError:
+        if stop.requested:
+            raise Interrupted("interrupted before anything was measured") from None
+        raise
+
+
+def _load_early(experiments: tuple[str, ...], prepare: Callable[[], object]) -> None:
+    """Load what a run needs once there is an engine. What fails here fails again where it is needed, and says why."""
+    with contextlib.suppress(Exception):
+        from lab.engines.cell_code import cell_code
+        from lab.judging import assembly  # noqa: F401 - only to load it
+        from lab.running import host, parallel_cells, progress, runner  # noqa: F401 - likewise
+        from lab.sessions import document, manifest, resuming  # noqa: F401 - likewise
+
+        prepare()
+        cell_code()
+        cell_code(experiments)
