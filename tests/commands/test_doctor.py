@@ -28,7 +28,7 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
         raise EngineError("no engine answers; start one")
 
     monkeypatch.setattr(engines, "make", make)
-    monkeypatch.setattr(discovery, "find", lambda: there)
+    monkeypatch.setattr(discovery, "find_interpreters", lambda: there)
     code, out, _ = lab("doctor")
     assert code == 3
     section = out.partition("Pythons of this machine, for --engine local\n")[2].partition("\n\n")[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from docker.errors import ImageNotFound
 
-from lab.containers import client
+from lab.containers import container
 from lab.containers.client import SESSION_LABEL, client_for_this_environment
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
@@ -75,7 +75,7 @@ def test_noise_on_both_outputs_damages_no_record(docker: Docker) -> None:
 
 
 def test_a_cell_that_runs_out_of_memory_says_so(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_MEBIBYTE", 2**17)  # an eighth of the memory
+    monkeypatch.setattr(container, "_MEBIBYTE", 2**17)  # an eighth of the memory
     result = outcome(docker, "pipe", "eats")
     assert result.status is Status.ERROR
     assert result.reason

@@ -154,7 +154,7 @@ def test_only_those_that_all_has_added_are_spare(pythons: tuple[str, ...], spare
 
 
 def test_where_no_python_can_run_a_cell_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "find", Discovery)
+    monkeypatch.setattr(discovery, "find_interpreters", Discovery)
     with pytest.raises(EngineError, match="name the path of one with --python"):
         selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", print, print)
 
@@ -346,7 +346,7 @@ def test_all_says_in_one_line_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch
     there = discovery.find_interpreters()
     broken = programs.Broken(path="/opt/python3.12", reason="was killed by signal 11 (SIGSEGV)")
     own = next(one for one in there.interpreters if one.path == os.path.realpath(sys.executable))
-    monkeypatch.setattr(discovery, "find", lambda: Discovery(interpreters=(own,), broken=(broken,)))
+    monkeypatch.setattr(discovery, "find_interpreters", lambda: Discovery(interpreters=(own,), broken=(broken,)))
     engine, _ = selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", said.append, print)
     engine.close()
     assert said == ["all leaves out /opt/python3.12 was killed by signal 11 (SIGSEGV)"]

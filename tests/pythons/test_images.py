@@ -230,7 +230,7 @@ def test_an_image_of_another_recipe_is_not_kept(
 def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
+    monkeypatch.setattr(containers, "pull_image", lambda client, name, note: "no such host")
     monkeypatch.setattr(image_build, "_is_current", lambda client, build, source: build.name == "3.13")
     before = tags(engine)
     code, out, err = lab("images", "build", "3.12", "3.13")
@@ -247,7 +247,7 @@ def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
 ) -> None:
     build = builds.parse_build(NOBODYS)
     official = str(images.official_name_of(build))
-    monkeypatch.setattr(containers, "pulled", lambda client, name, note: "no such host")
+    monkeypatch.setattr(containers, "pull_image", lambda client, name, note: "no such host")
     engine.images.get(spare).tag(*official.split(":"))
     try:
         # It comes so far as to ask it what it is, although a name of ours is there, and not current.
@@ -323,7 +323,7 @@ def test_the_image_of_a_build_is_ours_or_an_error_that_says_what_there_is(engine
 
 @pytest.mark.engine
 def test_an_image_that_cannot_be_pulled_says_why(engine: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "pulled", lambda client, name, note: "no such host")
+    monkeypatch.setattr(images, "pull_image", lambda client, name, note: "no such host")
     with pytest.raises(
         ImageError, match=r"python:3\.98-slim cannot be pulled: no such host\. Make it with: lab images"
     ):

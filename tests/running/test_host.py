@@ -93,6 +93,6 @@ def test_the_same_seed_gives_the_same_order_and_another_one_another() -> None:
 
 
 def test_every_experiment_that_shuffles_does_so_by_the_runs_seed() -> None:
-    files = list((Path(lab.__file__).parent / "experiments").glob("*.py"))
+    files = list((Path(lab.__file__).parent / "cell" / "experiments").glob("*.py"))
     assert [file.name for file in files if "shuffler()" in file.read_text()] == []
     assert sum("shuffler(recorder.seed)" in file.read_text() for file in files) >= 9

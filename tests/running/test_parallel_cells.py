@@ -257,9 +257,8 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
 
 
 def test_a_block_of_the_sentinel_that_came_in_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        interference, "run_delay", lambda: 0.0
-    )  # beside busy neighbours every block may have had to wait
+    # Beside busy neighbours every block may have had to wait.
+    monkeypatch.setattr(sentinel_experiment, "run_delay", lambda: 0.0)
     first = int(time.monotonic() / sentinel_experiment.PHASE_SECONDS) + 1
     blocks = [sentinel_experiment._block(first + number) for number in range(50)]
     assert any(block["disturbed"] is None and block["rate"] > 0 for block in blocks), blocks

@@ -12,6 +12,7 @@ import pytest
 
 from lab.cell.worker.record_writer import Channel
 from lab.containers import client as lab_containers
+from lab.containers import compose
 from lab.containers.compose import Collected
 from lab.model.cell import Outcome, Status
 from lab.sessions import from_compose
@@ -257,7 +258,7 @@ def containers(monkeypatch: pytest.MonkeyPatch) -> list[Collected]:
         return (one for one in there if project in (None, one.project))
 
     monkeypatch.setattr(lab_containers, "client_for_this_environment", NoEngine)
-    monkeypatch.setattr(lab_containers, "collect", collect)
+    monkeypatch.setattr(compose, "collect", collect)
     return there
 
 

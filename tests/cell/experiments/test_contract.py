@@ -202,8 +202,8 @@ EXPERIMENT = Experiment(
 TRY_IT = """\
 import sys
 from pathlib import Path
-from tests import cells
-from lab import experiments
+from tests.support import cells
+from lab.cell import experiments
 
 assert "addition" in experiments.names()
 ran = cells.run(cells.job(["addition"]), Path(sys.argv[1]))

@@ -174,7 +174,7 @@ class TestTheService:
 
     def test_asked_to_stop_before_the_worker_listens_it_stops_too(self) -> None:
         program = (
-            "import os, signal, sys, time; from lab.cell.worker import service; fork = os.fork\n"
+            "import os, signal, sys, time; from lab.cell.worker import compose_service as service; fork = os.fork\n"
             "def asked():\n    os.kill(os.getpid(), signal.SIGTERM)\n    return fork()\n"
             "os.fork = asked; sys.exit(service.watched(lambda: time.sleep(60)))"
         )
