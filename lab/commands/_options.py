@@ -13,23 +13,29 @@ if TYPE_CHECKING:
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say what to run and where; ``lab plan`` has them too."""
-    which = "which ones, or all (default: all but the extra ones; see lab list)"
+    """Add the options that say what to run and where."""
+    which = "the experiments to run, or all (default: all but the extra experiments; see lab list)"
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
     parser.add_argument(
         "--cpus",
         metavar="LIST",
         help="sizes (default: 1,2,4,all; with --quota: the quota alone), or CPU ids: 0-3,8 or ids:3",
     )
-    parser.add_argument("--smt", action="store_true", help="fill cores thread by thread (default: a core for each CPU)")
     parser.add_argument(
-        "--quota", metavar="LIST", help="CPU time a second, in CPUs, such as 0.5,1.5; 'none' is no quota (docker)"
+        "--smt",
+        action="store_true",
+        help="use every thread of a core before the next core (default: a core for each CPU)",
+    )
+    parser.add_argument(
+        "--quota",
+        metavar="LIST",
+        help="quotas in CPUs, such as 0.5,1.5 (CPU time per second); 'none' means no quota (docker)",
     )
     parser.add_argument(
         "--jobs",
         default="auto",
         metavar="N",
-        help="cells at a time, on cores of their own: a number or auto (default)",
+        help="how many cells run at the same time, each on its own cores: a number or auto (default)",
     )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
@@ -43,22 +49,25 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def located(build: str) -> str:
-    """Builds as they were written; a path so that it means the same in any folder, for the session remembers it.
+    """The builds as they were written, each path made absolute, because the session keeps it.
 
-    Raises UsageError where a path begins with a home that is not known.
+    Raises UsageError where a path begins with the home folder of an unknown user.
     """
     from lab.model import build as builds
     from lab.pythons import discovery
 
     def whole(part: str) -> str:
-        is_path = "/" in part and not part.endswith("/")  # that one is refused with what it was to be
+        is_path = "/" in part and not part.endswith("/")  # such a part is refused later, with a better message
         return str(discovery.located(part)) if is_path else part
 
     return ",".join(map(whole, builds.parts(build))) if "/" in build else build
 
 
 def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:
-    """The options that say which verdicts are a failure. Where that has to be ``asked_for`` nothing is one without."""
+    """Add the options that say which verdicts are a failure.
+
+    With ``asked_for`` no verdict is a failure unless one of the options is given.
+    """
     from lab.model.fail_on import FailOn
 
     usual = "exit with 1 for a surprise (default); for a refuted or inconclusive verdict too; or never"
@@ -67,7 +76,7 @@ def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False
     )
     parser.add_argument(
         "--fail-on",
-        choices=[one.value for one in FailOn],
+        choices=[choice.value for choice in FailOn],
         default=None if asked_for else FailOn.SURPRISE.value,
         help=asked if asked_for else usual,
     )
@@ -77,8 +86,10 @@ def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False
 
 
 def gate(options: argparse.Namespace) -> FailOn:
-    """Which verdicts are a failure; a surprise where only ``--strict`` was given. Raises UsageError where the options
-    contradict each other."""
+    """Which verdicts are a failure: a surprise, where only ``--strict`` was given.
+
+    Raises UsageError where the options contradict each other.
+    """
     from lab.model.fail_on import FailOn
 
     if options.strict and options.fail_on == FailOn.NEVER:

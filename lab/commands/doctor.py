@@ -1,4 +1,4 @@
-"""``lab doctor``: what can be measured here, and the exact fix for what can't."""
+"""``lab doctor``: what can be measured here, and the exact fix for what cannot be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Most seconds of measuring how quiet the machine is.
 _QUIET_SECONDS = 2.0
 
-HELP = "say what can be measured on this machine, and the exact fix for what can't"
+HELP = "say what can be measured on this machine, and the exact fix for what cannot be"
 EXAMPLE = """\
 example:
   lab doctor   engine, CPUs, cgroups, and what would disturb a measurement"""
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at everything and print it; returns 0 when cells can be run in containers, else 3."""
+    """Look at everything and print it; return 0 when cells can run in containers, else 3."""
     from tabulate import tabulate
 
     from lab.pythons import discovery
@@ -52,12 +52,12 @@ def run(options: argparse.Namespace) -> int:
     return 0 if docker else 3
 
 
-#: (ok, no or !; what; the fix)
+#: (ok, no or !; what was found; the fix)
 _Advice = tuple[str, str, str]
 
 
 def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], str]:
-    """The engine's machine and how quiet it is, or ``None`` and why; without an engine, how quiet this machine is."""
+    """The engine's machine, how quiet it is, and no trouble; without an engine ``None``, this machine, and why."""
     from lab.engines import make
 
     try:
@@ -75,7 +75,7 @@ def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], str]:
 
 
 def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
-    """The short form of ``lab selftest``: a second or two of claims whose truth is known."""
+    """How quiet the machine is, by a short ``lab selftest``: a second or two of claims whose truth is known."""
     import tempfile
 
     from lab.cell.claims.measured import CAPACITY
@@ -96,21 +96,21 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     rounds = evidence_of("_control-idle", result).rounds("round")
     good, bad = CAPACITY.counts(rounds)
     delivered = CAPACITY.estimate(rounds)
-    found = selftest.score(selftest.judge_controls("idle", [result]))
+    score = selftest.score(selftest.judge_controls("idle", [result]))
     text = (
         f"a short selftest: {units.ratio(delivered.value) if delivered else '?'} of {units.cpus(cell.size)} delivered,"
-        f" {bad} of {good + bad} rounds disturbed; of claims whose truth is known {found.right} judged right,"
-        f" {found.wrong} wrong, {found.inconclusive} undecided"
+        f" {bad} of {good + bad} rounds disturbed; of the claims whose truth is known {score.right} were judged right,"
+        f" {score.wrong} wrong, {score.inconclusive} undecided"
     )
-    if found.wrong:
+    if score.wrong:
         return [("no", text, "lab selftest shows which; please report it")]
-    if found.inconclusive or bad > good:
+    if score.inconclusive or bad > good:
         return [("!", text, "end other work on this machine, or use --thorough; lab selftest says more")]
     return [("ok", text, "")]
 
 
 class NeverStop:
-    """Nobody asks to stop."""
+    """A stop flag that is never set."""
 
     requested = False
 
@@ -118,43 +118,49 @@ class NeverStop:
 def _machine_rows(here: Topology) -> list[tuple[str, str]]:
     from lab.cell.cpus import cgroups, cpulist
 
-    found = cgroups.cgroups("/")
+    groups = cgroups.cgroups("/")
     allowed = sorted(os.sched_getaffinity(0))
-    quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in found["quotas"]) or "none"
+    quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in groups["quotas"]) or "none"
     load = os.getloadavg()[0]
     return [
         ("processor", here.model or "the kernel does not name it"),
         ("host CPUs", f"{len(here.online)} ({cpulist.render(here.online)})"),
         ("CPUs here", f"{len(allowed)} ({cpulist.render(allowed)}): what this process may use"),
-        ("cgroup version", str(found["version"] or "none found")),
+        ("cgroup version", str(groups["version"] or "none found")),
         ("quota here", quotas),
-        ("load", f"{load:.2f} processes wanted a CPU in the last minute"),
+        ("load", f"on average {load:.2f} processes wanted a CPU in the last minute"),
     ]
 
 
 def _maps(here: Topology, docker: Machine | None) -> list[str]:
-    """The machine's map, and the engine's where that is another machine; CPUs in parentheses share a core."""
+    """The map of this machine, and of the engine's machine if it differs. CPUs in parentheses share a core."""
     from lab.reports.tables import machine_map
 
     lines = ["This machine: " + machine_map.draw(here)[0], *machine_map.draw(here)[1:]]
     if not here.smt:
         lines.append("  no SMT siblings seen: every CPU is a core, or a hypervisor hides it")
-    theirs = docker.topology if docker else None
-    if theirs and (theirs.cpus, theirs.model) != (here.cpus, here.model):
-        lines += ["The engine's machine: " + machine_map.draw(theirs)[0], *machine_map.draw(theirs)[1:]]
+    engine_topology = docker.topology if docker else None
+    if engine_topology and (engine_topology.cpus, engine_topology.model) != (here.cpus, here.model):
+        first, *others = machine_map.draw(engine_topology)
+        lines += ["The engine's machine: " + first, *others]
     return lines
 
 
-def _pythons(found: Discovery) -> list[tuple[str, str, str]]:
-    """(build, path, why it is refused) of each interpreter of this machine, the first of a build being the one that is
-    taken; then what only has the name of one."""
-    rows = [(one.build.name, one.path, one.problem or _debug(one)) for one in found.interpreters]
-    rows += [(", ".join(build.name for build in one.builds) or "?", one.path, one.reason) for one in found.broken]
+def _pythons(discovery: Discovery) -> list[tuple[str, str, str]]:
+    """(build, path, why it is refused) of each interpreter of this machine.
+
+    The first interpreter of a build is the one that is taken. Programs that only have the name of a Python come last.
+    """
+    rows = [(python.build.name, python.path, python.problem or _debug(python)) for python in discovery.interpreters]
+    rows += [
+        (", ".join(build.name for build in program.builds) or "?", program.path, program.reason)
+        for program in discovery.broken
+    ]
     return rows or [("none", "", "")]
 
 
-def _debug(one: Interpreter) -> str:
-    return "a debug build (Py_DEBUG): its times do not compare" if one.answer.debug else ""
+def _debug(python: Interpreter) -> str:
+    return "a debug build (Py_DEBUG): its times do not compare" if python.answer.debug else ""
 
 
 def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
@@ -172,44 +178,44 @@ def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
 
 
 def _abilities(docker: Machine | None, trouble: str) -> list[_Advice]:
-    """(ok or no, what, the fix) for each way to run a cell."""
-    found = []
+    """The advice for each way to run a cell."""
+    advice = []
     if docker:
-        found.append(("ok", "cells in containers, with a CPU set that the engine sets and the inside proves", ""))
+        advice.append(("ok", "cells in containers, with a CPU set that the engine sets and the inside proves", ""))
     else:
         why, _, fix = trouble.rpartition("; ")
-        found.append(("no", f"cells in containers: {why or trouble}", fix if why else "start an engine"))
+        advice.append(("no", f"cells in containers: {why or trouble}", fix if why else "start an engine"))
     if hasattr(os, "sched_setaffinity"):
-        found.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
+        advice.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
     else:
-        found.append(("no", "cells as local processes: this system has no CPU affinity", "use an engine"))
+        advice.append(("no", "cells as local processes: this system has no CPU affinity", "use an engine"))
     have = len(docker.cpus) if docker else len(os.sched_getaffinity(0))
     for size in (2, 4):
         if have < size:
             fix = (
                 f"run on a machine with {size} CPUs, or give the engine's virtual machine more; all else can be judged"
             )
-            found.append(("no", f"claims about {size} CPUs: there are {have}", fix))
+            advice.append(("no", f"claims about {size} CPUs: there are {have}", fix))
         else:
-            found.append(("ok", f"claims about {size} CPUs", ""))
-    return found
+            advice.append(("ok", f"claims about {size} CPUs", ""))
+    return advice
 
 
 def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
-    """What would make a measurement wrong or noisy here."""
-    found = []
-    busy = os.getloadavg()[0]
-    if busy > 0.5:
-        found.append(("!", f"the machine is busy (load {busy:.2f})", "end other work; or use --thorough"))
+    """The advice on what would make a measurement wrong or noisy here."""
+    advice = []
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        advice.append(("!", f"the machine is busy (load {load:.2f})", "end other work; or use --thorough"))
     if here.isolated:
         fix = "boot without isolcpus, or name other CPUs"
-        found.append(("!", "isolated CPUs keep every thread of a cell on one CPU, which fakes the GIL's effect", fix))
+        advice.append(("!", "isolated CPUs keep every thread of a cell on one CPU, which fakes the GIL's effect", fix))
     if len(here.kinds) > 1:
-        found.append(
+        advice.append(
             ("!", "cores of different kinds: speed-ups over them have no single unit", "use --cpus within one kind")
         )
     if here.smt:
-        found.append(
+        advice.append(
             (
                 "!",
                 "SMT siblings share a core: two of them deliver less than two CPUs",
@@ -217,13 +223,13 @@ def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
             )
         )
     for warning in docker.details["engine_warnings"] if docker else ():
-        found.append(("!", f"the engine warns: {warning}", "see the engine's documentation"))
+        advice.append(("!", f"the engine warns: {warning}", "see the engine's documentation"))
     if not Path("/proc/self/schedstat").exists():
-        found.append(
+        advice.append(
             (
                 "!",
-                "the kernel keeps no run delay: disturbed rounds cannot all be told",
+                "the kernel keeps no run delay: some disturbed rounds cannot be recognised",
                 "boot a kernel with CONFIG_SCHED_INFO",
             )
         )
-    return found or [("ok", "nothing here is known to disturb a measurement", "")]
+    return advice or [("ok", "nothing here is known to disturb a measurement", "")]

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at the machine and print it and its cells; returns the exit code. Raises UsageError."""
+    """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
     from tabulate import tabulate
 
     from lab.cell.cpus import cpulist
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     print("\n".join(machine_map.draw(topology)), end="\n\n")
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
-    said = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
-    print("\n".join(["", *said, ""]) if said else "")
+    notes = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
+    print("\n".join(["", *notes, ""]) if notes else "")
     print(f"in each cell: {', '.join(request.experiments)}")
     each = progress.cost(request.experiments, request.seconds)
     requests = parallel_cells.requests_of(cells, each, request.explicit(cells))
@@ -73,16 +73,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _machine(options: argparse.Namespace, request: Request) -> tuple[Machine, str]:
-    """The machine to plan for, and a word for it: that of the engine, or one whose description lies in a folder."""
+    """The machine to plan for, and words for it: the engine's machine, or a machine whose files lie in a folder."""
     if options.topology is not None:
         from lab.model.machine import Machine
         from lab.running import host
 
         if options.image or options.python or options.engine != "auto":
             raise UsageError("--topology plans without an engine; leave out --engine, --image and --python")
-        found = host.read_topology(options.topology)
-        other = Machine(engine="none", cpus=found.usable, host_cpus=found.allowed, python={}, topology=found)
-        return other, f"on the machine in {options.topology}"
+        topology = host.read_topology(options.topology)
+        machine = Machine(engine="none", cpus=topology.usable, host_cpus=topology.allowed, python={}, topology=topology)
+        return machine, f"on the machine in {options.topology}"
     from lab.running import measurement
 
     engine, machine = measurement.choose_engine(measurement.wanted(request), f"plan-{os.getpid()}", StopFlag())

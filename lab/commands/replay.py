@@ -23,13 +23,13 @@ HELP = "repeat a stored session and show, verdict by verdict, what is the same a
 EXAMPLE = """\
 examples:
   lab replay                the newest session again
-  lab replay DIR            another one, such as from another machine
+  lab replay DIR            another session, for example from another machine
   lab replay DIR --engine local --image IMAGE
 
 The repetition is stored as a session of its own.
 
-exit codes: 0 no verdict differs; 1 a decisive one does (--strict: or one that
-  decides nothing); 2 not a session; 3 a cell or the engine failed;
+exit codes: 0 no verdict differs; 1 a decisive verdict differs (--strict: or is
+  decisive in one session only); 2 not a session; 3 a cell or the engine failed;
   130 interrupted"""
 
 
@@ -39,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("docker", "local"), help="another engine than it had")
     parser.add_argument("--image", help="another image than it had (docker)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the repetition in a folder below DIR")
-    parser.add_argument("--strict", action="store_true", help="a verdict that one of them decides is a failure too")
+    parser.add_argument(
+        "--strict", action="store_true", help="a verdict that is decisive in one session only is a failure too"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,26 +121,31 @@ def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Mac
     return arguments
 
 
-def _machines(unlike: Sequence[Difference]) -> list[str]:
-    if not unlike:
+def _machines(differences: Sequence[Difference]) -> list[str]:
+    if not differences:
         return ["machine, image and code: the same"]
-    return ["what differs:", *(f"- {one.what}: {one.base} then, {one.new} now" for one in unlike)]
+    return [
+        "what differs:",
+        *(f"- {difference.what}: {difference.base} then, {difference.new} now" for difference in differences),
+    ]
 
 
-def _verdicts(found: Repetition) -> list[str]:
+def _verdicts(repetition: Repetition) -> list[str]:
     from lab.judging.repetition import counted
 
-    total = len(found.same) + len(found.turned) + len(found.undecided)
-    lines = [f"verdicts: {len(found.same)} of {total} the same ({counted(found.same) or 'none'})"]
-    for title, chosen in (("other verdicts", found.turned), ("decided in one of the two only", found.undecided)):
-        if chosen:
-            lines += [f"{title}:", *map(_line, chosen)]
-    for title, some in (("only then", found.only_then), ("only now", found.only_now)):
-        if some:
-            cells = ", ".join(dict.fromkeys(one.cell for one in some))
-            lines.append(f"{title}: {len(some)} verdicts, cells {cells}")
+    same, turned, undecided = repetition.same, repetition.turned, repetition.undecided
+    total = len(same) + len(turned) + len(undecided)
+    lines = [f"verdicts: {len(same)} of {total} the same ({counted(same) or 'none'})"]
+    for title, pairs in (("other verdicts", turned), ("decided in one of the two sessions only", undecided)):
+        if pairs:
+            lines += [f"{title}:", *map(_line, pairs)]
+    for title, judgements in (("only then", repetition.only_then), ("only now", repetition.only_now)):
+        if judgements:
+            cells = ", ".join(dict.fromkeys(judgement.cell for judgement in judgements))
+            lines.append(f"{title}: {len(judgements)} verdicts, cells {cells}")
     return lines
 
 
-def _line(one: Both) -> str:
-    return f"- {one.then.claim} at {one.then.cell}: {one.then.verdict} then, {one.now.verdict} now: {one.now.reason}"
+def _line(pair: Both) -> str:
+    then, now = pair.then, pair.now
+    return f"- {then.claim} at {then.cell}: {then.verdict} then, {now.verdict} now: {now.reason}"

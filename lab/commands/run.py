@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
 examples:
-  lab run                                all but the extra ones (lab list)
-  lab run all                            the extra ones too
-  lab run pool --transcript              one of them, with its story
+  lab run                                all but the extra experiments (lab list)
+  lab run all                            the extra experiments too
+  lab run pool --transcript              one experiment, with its story
   lab run gil --cpus 2 --engine local    without an engine
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
@@ -30,11 +30,11 @@ examples:
   lab run gil pool --predict             first say what you expect
   lab run --format json > session.json   for programs; also junit, csv, pyperf
   lab run --fail-on never                only a run that failed is a failure
-  lab run --resume                       what is missing of one that was killed
-  lab run --resume --force               also on another engine or image
+  lab run --resume                       the missing cells of a run that was killed
+  lab run --resume --force               the same, on another engine or image
 
-exit codes: 0 ran, no surprise; 1 a surprise, or what --fail-on or --strict
-  names; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
+exit codes: 0 the run had no surprise; 1 a surprise, or a verdict that --fail-on
+  or --strict names; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="SESSION",
-        help="resume a run that was cut short, as it was begun (default: the newest one)",
+        help="resume a run that was cut short, as it was begun (default: the newest run)",
     )
     parser.add_argument(
         "--force", action="store_true", help="with --resume: also where the engine, an image or the lab has changed"

@@ -1,4 +1,4 @@
-"""``lab selftest``: how often the lab's own verdicts are right on this machine, where the truth is known."""
+"""``lab selftest``: how often the lab's verdicts are right on this machine, for claims whose truth is known."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the cells, print the counts; returns the exit code."""
+    """Run the cells and print the counts; return the exit code."""
     import contextlib
 
     from lab.cell.experiments._internal.control import NEIGHBOURS
@@ -107,7 +107,7 @@ def _cell(machine: Machine, wanted: int | None) -> Cell:
 
 
 def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -> str:
-    """The counts as a table: neighbour by claim, then in all, then each wrong verdict with its reason."""
+    """The counts as a table: a row for each neighbour and claim, the sums, and each wrong verdict with its reason."""
     import textwrap
 
     from tabulate import tabulate
@@ -117,15 +117,17 @@ def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -
     rows: list[tuple[object, ...]] = []
     wrong = []
     for neighbour, judgements in verdicts.items():
-        for claim in dict.fromkeys(one.claim for one in judgements):
-            mine = [one for one in judgements if one.claim == claim]
-            found = score(mine)
-            truth = mine[0].expected.value if mine[0].expected else "-"
+        for claim in dict.fromkeys(judgement.claim for judgement in judgements):
+            of_claim = [judgement for judgement in judgements if judgement.claim == claim]
+            counts = score(of_claim)
+            truth = of_claim[0].expected.value if of_claim[0].expected else "-"
             name = claim.partition(".")[2]
-            rows.append((neighbour, name, truth, found.right, found.wrong, found.inconclusive, found.other))
+            rows.append((neighbour, name, truth, counts.right, counts.wrong, counts.inconclusive, counts.other))
             neighbour = ""
             wrong += [
-                f"- {claim}: {one.verdict}, but {one.expected} is true: {one.reason}" for one in mine if one.surprise
+                f"- {claim}: {judgement.verdict}, but {judgement.expected} is true: {judgement.reason}"
+                for judgement in of_claim
+                if judgement.surprise
             ]
         total = score(judgements)
         rows.append(("", "together", "", total.right, total.wrong, total.inconclusive, total.other))

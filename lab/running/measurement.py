@@ -123,7 +123,7 @@ class NewRun:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumedRun:
-    """A run that goes on where another one was cut short."""
+    """A run that goes on where an earlier run was cut short."""
 
     past: Past
     #: When the run went on, in seconds since the epoch.

@@ -18,11 +18,15 @@ from lab.sessions.folder import SessionFolder
 
 
 class Score(NamedTuple):
-    """How the controls came out: one claim beside one neighbour, or several together."""
+    """How many verdicts of controls were right or wrong."""
 
+    #: Decisive verdicts that are true.
     right: int = 0
+    #: Decisive verdicts that are not true.
     wrong: int = 0
+    #: Verdicts that decide nothing, because of noise.
     inconclusive: int = 0
+    #: Every other verdict: untestable, or an error.
     other: int = 0
 
 
@@ -36,21 +40,21 @@ def measure_controls(
     folder: SessionFolder,
     stop: StopRequest,
 ) -> CellResult:
-    """Run the controls once, in a cell of their own."""
-    own = dataclasses.replace(cell, id=f"{neighbour}{number}")
-    job = job_of(session, own, (f"_control-{neighbour}",), seconds, 0.02)
+    """Run the controls once beside this neighbour, in a cell of their own."""
+    numbered_cell = dataclasses.replace(cell, id=f"{neighbour}{number}")
+    job = job_of(session, numbered_cell, (f"_control-{neighbour}",), seconds, 0.02)
     (result,) = runner.run(engine, [job], folder, parallel_cells.NoProgress(), stop)
     return result
 
 
 def judge_controls(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
-    """Every control claim of these cells; the expected verdict is the truth."""
+    """Judge every control claim of these cells. The expected verdict is the truth."""
     return list(verdicts.judge([load(f"_control-{neighbour}")], results))
 
 
 def score(judgements: Sequence[Judgement]) -> Score:
-    """Count them."""
-    wrong = sum(one.surprise for one in judgements)
-    right = sum(one.verdict.decisive for one in judgements) - wrong
-    undecided = sum(one.verdict is Verdict.INCONCLUSIVE for one in judgements)
+    """Count the right, wrong and undecided verdicts."""
+    wrong = sum(judgement.surprise for judgement in judgements)
+    right = sum(judgement.verdict.decisive for judgement in judgements) - wrong
+    undecided = sum(judgement.verdict is Verdict.INCONCLUSIVE for judgement in judgements)
     return Score(right=right, wrong=wrong, inconclusive=undecided, other=len(judgements) - right - wrong - undecided)
