@@ -100,7 +100,7 @@ def simulated(times: int) -> None:
         alarms += any(one not in _QUIET for one in changes(base, new))
         beyond += NumberChange.REGRESSION in changes(base, [scaled(one, 1 + comparison.TOLERANCE) for one in new])
         for one, said in zip(new, changes(base, [scaled(one, SLOWER) for one in new]), strict=True):
-            precise = (one.found.high - one.found.low) / one.found.value < 0.03
+            precise = (one.estimate.high - one.estimate.low) / one.estimate.value < 0.03
             found[precise] += said is NumberChange.REGRESSION
     print(f"simulated, {NUMBERS} numbers: comparisons of like with like with a false alarm: {share(alarms, times)}")
     print(f"  with every number worse by just the tolerance: with a regression: {share(beyond, times)}")
@@ -109,19 +109,19 @@ def simulated(times: int) -> None:
 
 
 def scaled(number: Number, factor: float) -> Number:
-    found = number.found
+    found = number.estimate
     return dataclasses.replace(
         number,
-        found=found._replace(value=factor * found.value, low=factor * found.low, high=factor * found.high),
+        estimate=found._replace(value=factor * found.value, low=factor * found.low, high=factor * found.high),
     )
 
 
 def number(kind: Noise, rounds: int, generator: random.Random) -> Number:
     values = list(itertools.islice(kind(generator), rounds))
     if kind is not two_speeds:
-        return Number(name="simulated", unit="s", found=estimate(values), worse=1)
+        return Number(name="simulated", unit="s", estimate=estimate(values), better="lower")
     times, speeds = ([one**power * generator.gauss(1, 0.01) for one in values] for power in (1, -1))
-    return Number(name="simulated", unit="s", found=estimate(times), worse=1, speed=estimate(speeds))
+    return Number(name="simulated", unit="s", estimate=estimate(times), better="lower", speed=estimate(speeds))
 
 
 def changes(base: Sequence[Number], new: Sequence[Number]) -> list[NumberChange]:

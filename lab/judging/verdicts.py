@@ -86,6 +86,7 @@ def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evide
         accepted=finding.accepted,
         rejected=finding.rejected,
         ceiling=finding.ceiling,
+        better=finding.better,
         advice=claim.advice,
     )
 
@@ -181,4 +182,5 @@ def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity
             accepted=one.accepted,
             rejected=one.rejected,
             of=one.of,
+            better=one.better,
         )

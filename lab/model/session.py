@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from lab.cell.claims.claim import Better
 from lab.model.cell import CellResult
 from lab.model.machine import Machine, label_of
 
@@ -28,23 +29,37 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A claim, judged in one cell. ``value``, ``low`` and ``high`` (its 95 % interval) are in ``unit``, and
-    so is ``ceiling``: the most (for times: the least) that the machine had to give. ``accepted`` and ``rejected`` count
-    rounds. ``advice`` is what to do where it is refuted or a surprise."""
+    """The verdict on one claim in one cell, with the number that it rests on."""
 
+    #: The claim's id.
     claim: str
+    #: The claim in words.
     statement: str
+    #: The cell's id.
     cell: str
+    #: What the evidence says.
     verdict: Verdict
+    #: What was expected of such a cell; ``None``: not known.
     expected: Verdict | None
+    #: Why the verdict is this one, in a sentence.
     reason: str
+    #: The measured number, in ``unit``; ``None``: the claim does not rest on a number.
     value: float | None = None
+    #: The lower end of the number's 95 % interval.
     low: float | None = None
+    #: The upper end of the number's 95 % interval.
     high: float | None = None
+    #: The unit of the number; empty for a plain ratio.
     unit: str = ""
+    #: The number of rounds that count.
     accepted: int | None = None
+    #: The number of rounds that were disturbed.
     rejected: int | None = None
+    #: The most (for times: the least) that the machine had to give, in ``unit``.
     ceiling: float | None = None
+    #: In which direction the number gets better.
+    better: Better = None
+    #: What to do where the claim is refuted or a surprise; empty: nothing.
     advice: str = ""
 
     @property
@@ -55,60 +70,93 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A number that an experiment measured in one cell, beside its claims. ``value``, ``low`` and ``high`` (its 95 %
-    interval) are in ``unit``, or ``None`` with too few rounds; ``of`` is whose number it is, where many have the same.
-    """
+    """A number that an experiment measured in one cell, beside its claims."""
 
+    #: The experiment's name.
     experiment: str
+    #: The experiment's summary, which is the title of the table.
     title: str
+    #: The cell's id.
     cell: str
+    #: What was measured: the name of the table's row, or of its column where ``of`` names the row.
     what: str
+    #: The measured number, in ``unit``; ``None``: there were too few rounds.
     value: float | None
+    #: The lower end of the number's 95 % interval.
     low: float | None
+    #: The upper end of the number's 95 % interval.
     high: float | None
+    #: The unit of the number; empty for a plain ratio.
     unit: str
+    #: The number of rounds that count.
     accepted: int
+    #: The number of rounds that were disturbed.
     rejected: int
+    #: What the number belongs to, where several things have the same numbers: each has a row of its own.
     of: str = ""
+    #: In which direction the number gets better.
+    better: Better = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildChange:
-    """A claim that came out otherwise on one build than on its neighbour; ``since`` says when that came, or nothing."""
+    """A claim with different verdicts on two neighbouring builds, under the same limit."""
 
+    #: The claim's id.
     claim: str
+    #: The label of the limit, without the build.
     limit: str
+    #: The label of the earlier build.
     before: str
+    #: The label of the later build.
     after: str
+    #: The verdict on the earlier build.
     was: Verdict
+    #: The verdict on the later build.
     now: Verdict
+    #: Which change of Python explains the difference, such as ``since 3.12``; empty: not known.
     since: str
+    #: Why the verdict on the later build is what it is.
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One run of a plan, with all that was measured and what it means."""
+    """One run of a plan: what was measured, and what the measurements mean."""
 
+    #: The name of the session, which is also the name of its folder.
     id: str
+    #: When the session began, in seconds since 1970 (UTC).
     began: float
+    #: The machine that the engine runs on.
     machine: Machine
+    #: The arguments of the command line that the session can be repeated with.
     arguments: Mapping[str, Any]
+    #: The version of the lab that measured.
     lab_version: str
+    #: The hash of the code that ran in the cells; empty: not known.
     code_sha256: str
+    #: The cells with their records, in the order in which they ran.
     results: tuple[CellResult, ...]
+    #: Every claim in every cell.
     judgements: tuple[Judgement, ...]
+    #: How long the session took.
     wall_seconds: float
+    #: The numbers that were measured beside the claims.
     quantities: tuple[Quantity, ...] = ()
+    #: The claims whose verdict changed from one build to the next.
     changes: tuple[BuildChange, ...] = ()
+    #: Lines for the reader of a report.
     notes: tuple[str, ...] = ()
+    #: Whether Ctrl-C or SIGTERM ended the session.
     interrupted: bool = False
 
     @property
     def surprises(self) -> tuple[Judgement, ...]:
-        return tuple(one for one in self.judgements if one.surprise)
+        """The judgements that are surprises."""
+        return tuple(judgement for judgement in self.judgements if judgement.surprise)
 
 
 def build_of(session: Session, result: CellResult) -> str:
-    """The label of the build that a cell is of, whether the user named it or not."""
+    """The label of the build that a cell ran on, also where the user did not name a build."""
     return result.cell.build or label_of(result.python or session.machine.python)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.judging import proofs, race_atlas, speedups
 from lab.model.cell import CellResult
-from lab.model.session import Judgement, Session
+from lab.model.session import Judgement, Quantity, Session
 
 SCHEMA = 1
 
@@ -51,7 +51,7 @@ def document(session: Session) -> dict[str, Any]:
             for one in speedups.scaling(session.results)
         ],
         "changes": [dataclasses.asdict(one) for one in session.changes],
-        "quantities": [dataclasses.asdict(one) for one in session.quantities],
+        "quantities": [_quantity(quantity) for quantity in session.quantities],
         "atlas": list(race_atlas.document(session)),
     }
 
@@ -97,6 +97,12 @@ def _cell(result: CellResult) -> dict[str, Any]:
             for row in (speedups.of_cell(result) if result.proof else ())
         ],
     }
+
+
+def _quantity(quantity: Quantity) -> dict[str, Any]:
+    fields = dataclasses.asdict(quantity)
+    del fields["better"]  # it follows from the experiment, and the published schema does not have it
+    return fields
 
 
 def _verdict(one: Judgement) -> dict[str, Any]:

@@ -110,9 +110,26 @@ def test_a_number_of_which_nobody_knows_the_better_way_is_only_changed() -> None
     assert not found.regressed
 
 
-@pytest.mark.parametrize(("name", "way"), [("gil.no-speedup", -1), ("cliff: speed-up, SHA-256 of 512 bytes", -1)])
-def test_less_speed_up_is_worse(name: str, way: int) -> None:
-    assert comparison.is_worse(name, "") == way
+def test_the_experiment_says_which_way_a_number_gets_better() -> None:
+    session = messages(1, 1)
+    better = {quantity.what: quantity.better for quantity in session.quantities}
+    assert better["round trip, Queue"] == "lower"
+    assert better["messages a second, Queue"] == "higher"
+    gil = scripts.every_kind()["expected"].judgements
+    assert {judgement.better for judgement in gil if judgement.claim == "gil.no-speedup" and judgement.value} == {
+        "higher"
+    }
+
+
+def test_less_speed_up_is_worse() -> None:
+    slower, quicker = (
+        comparison.Number(
+            name="speed-up", unit="", estimate=Estimate(value, value * 0.99, value * 1.01, 30), better="higher"
+        )
+        for value in (1.5, 1.9)
+    )
+    assert comparison.pair("2", quicker, slower, 0.05, 0.95).change is NumberChange.REGRESSION
+    assert comparison.pair("2", slower, quicker, 0.05, 0.95).change is NumberChange.IMPROVEMENT
 
 
 def test_more_numbers_make_each_interval_wider() -> None:
@@ -127,7 +144,9 @@ def test_more_numbers_make_each_interval_wider() -> None:
 def numbers(widths: list[float], worse: float = 1.0) -> list[comparison.Number]:
     """Numbers of 30 rounds each, with 95 % intervals of these half-widths."""
     return [
-        comparison.Number(name="", unit="", worse=1, found=Estimate(worse, worse * (1 - half), worse * (1 + half), 30))
+        comparison.Number(
+            name="", unit="", better="lower", estimate=Estimate(worse, worse * (1 - half), worse * (1 + half), 30)
+        )
         for half in widths
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Literal, NamedTuple, Optional, Sequence
 
 from lab.cell.claims.estimates import Estimate, estimate
 
@@ -16,6 +16,9 @@ UNTESTABLE = "untestable"
 
 #: The builds on which every experiment was run. What is expected of others rests on documents, or on these alone.
 SEEN = "measured on 3.9, 3.11, 3.13, 3.14, 3.15, 3.13t"
+
+#: In which direction a number gets better; ``None``: neither direction is better, or nobody knows.
+Better = Optional[Literal["higher", "lower"]]
 
 #: No interval is given for fewer values.
 FEWEST_VALUES = 5
@@ -59,6 +62,8 @@ class Finding(NamedTuple):
     accepted: int | None = None
     rejected: int | None = None
     ceiling: float | None = None
+    #: In which direction ``value`` gets better.
+    better: Better = None
 
 
 class Tolerance(NamedTuple):
@@ -79,6 +84,8 @@ class Figure(NamedTuple):
     accepted: int
     rejected: int
     of: str = ""
+    #: In which direction the number gets better.
+    better: Better = None
 
 
 #: One round of measurement: what each arm measured, by its name.

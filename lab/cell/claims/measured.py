@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterable, NamedTuple, Sequence
 from lab.cell.claims.claim import (
     FEWEST_VALUES,
     INCONCLUSIVE,
+    Better,
     Claim,
     Evidence,
     Facts,
@@ -46,6 +47,8 @@ class Measured(NamedTuple):
     parallel: bool = False
     placed: bool = False
     pooled: Callable[[Sequence[Round]], float] | None = None
+    #: In which direction the number gets better; a comparison of two sessions calls the other direction a regression.
+    better: Better = None
 
     def values(self, rounds: Sequence[Round]) -> list[float]:
         """One value for each round that counts, in order."""
@@ -88,7 +91,7 @@ class Measured(NamedTuple):
     def figure(self, what: str, rounds: Sequence[Round], of: str = "") -> Figure:
         """This number in its experiment's table; see :class:`Figure`."""
         found, accepted, rejected = self.weigh(rounds)
-        return Figure(what, found, self.unit, accepted, rejected, of)
+        return Figure(what, found, self.unit, accepted, rejected, of, self.better)
 
 
 def over(arm: str, base: str, key: str = "rate") -> Callable[[Round], float]:
@@ -152,6 +155,7 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
             accepted,
             rejected,
             measured.highest(rounds),
+            measured.better,
         )
 
     return predicate

@@ -45,7 +45,9 @@ def quantile_in(histograms: Sequence[Sequence[Sequence[int]]], share: float) -> 
 def quantile_times(arm: str, share: float) -> Measured:
     """A quantile of the times that the tasks of one arm took in all rounds, in seconds: a hundredth of the tasks of one
     round is less than one task."""
-    return _pooled((arm,), lambda rounds: quantile_in([blocks[arm]["times"] for blocks in rounds], share), unit="s")
+    return _pooled(
+        (arm,), lambda rounds: quantile_in([blocks[arm]["times"] for blocks in rounds], share), unit="s"
+    )._replace(better="lower")
 
 
 def quantile_ratio(slow: str, quick: str, share: float, sentence: str = "") -> Measured:

@@ -49,6 +49,7 @@ def speed_up(size: int) -> Measured:
         ceiling=DELIVERED,
         parallel=True,
         placed=True,
+        better="higher",
     )
 
 

@@ -72,6 +72,7 @@ def lateness(company: int) -> Measured:
         "a 1 ms sleeper woke %%.2f ms late beside %d CPU-bound thread%s" % (company, "" if company == 1 else "s"),
         unit="s",
         ceiling=((name_of(0),), of(name_of(0), "seconds")),
+        better="lower",
     )
 
 

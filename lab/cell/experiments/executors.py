@@ -137,18 +137,20 @@ def memory() -> dict[str, dict[str, Any]]:
 
 
 def starting(name: str) -> Measured:
-    return Measured(("start, " + name,), of("start, " + name, "seconds"), "", unit="s")
+    return Measured(("start, " + name,), of("start, " + name, "seconds"), "", unit="s", better="lower")
 
 
 def taking(name: str) -> Measured:
-    return Measured(("memory, " + name,), lambda blocks: blocks["memory, " + name]["bytes"] / 2**20, "", unit="MiB")
+    return Measured(
+        ("memory, " + name,), lambda blocks: blocks["memory, " + name]["bytes"] / 2**20, "", unit="MiB", better="lower"
+    )
 
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
     names = [name for name in ("thread", *METHODS, "interpreter") if any("work, " + name in one for one in rounds)]
     speed_ups = [
-        Measured(("work, " + name, ALONE.name), over("work, " + name, ALONE.name), "").figure(
+        Measured(("work, " + name, ALONE.name), over("work, " + name, ALONE.name), "", better="higher").figure(
             "speed-up, " + name, rounds
         )
         for name in names

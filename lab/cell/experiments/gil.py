@@ -162,6 +162,7 @@ MEASURED = {
             "threads reached a speed-up of %.2f",
             ceiling=DELIVERED,
             parallel=True,
+            better="higher",
         ),
         _NO_SPEED_UP,
     ),
@@ -172,6 +173,7 @@ MEASURED = {
             "processes reached %.2f of what the machine delivered",
             ceiling=(("probe",), lambda blocks: 1.0),
             parallel=True,
+            better="higher",
         ),
         Tolerance(
             0.85, None, "the scheduler may keep two of them on one CPU for a moment, and starting costs a little"
@@ -185,6 +187,7 @@ MEASURED = {
             ceiling=DELIVERED,
             parallel=True,
             placed=True,
+            better="higher",
         ),
         _NO_SPEED_UP,
     ),

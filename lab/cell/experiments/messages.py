@@ -101,11 +101,11 @@ def run(recorder: Recorder) -> None:
 
 
 def trip(name: str) -> Measured:
-    return Measured((name,), of(name, "seconds"), "", unit="s")
+    return Measured((name,), of(name, "seconds"), "", unit="s", better="lower")
 
 
 def stream(name: str) -> Measured:
-    return Measured((name,), lambda blocks: 1 / blocks[name]["each"], "", unit="/s")
+    return Measured((name,), lambda blocks: 1 / blocks[name]["each"], "", unit="/s", better="higher")
 
 
 def figures(evidence: Evidence) -> Sequence[Figure]:

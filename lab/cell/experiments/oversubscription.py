@@ -88,7 +88,7 @@ def settled(rounds: dict[str, list[Round]], plan: Plan) -> bool:
 
 
 def rate_of(payload: str, workers: int) -> Measured:
-    return Measured((name_of(payload, workers),), of(name_of(payload, workers), "rate"), "", unit="/s")
+    return Measured((name_of(payload, workers),), of(name_of(payload, workers), "rate"), "", unit="/s", better="higher")
 
 
 def gain(payload: str, more: int, fewer: int, sentence: str = "") -> Measured:
@@ -110,7 +110,8 @@ def no_gain(plan: Plan) -> Measured:
 
 def waiting_gain(plan: Plan) -> Measured:
     most = plan.beyond[-1]
-    return gain(WAITING, most, plan.fitting, "%d workers did %%.2f times as many tasks as %d" % (most, plan.fitting))
+    sentence = "%d workers did %%.2f times as many tasks as %d" % (most, plan.fitting)
+    return gain(WAITING, most, plan.fitting, sentence)._replace(better="higher")
 
 
 def tail_growth(plan: Plan) -> Measured:
@@ -233,10 +234,12 @@ def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure
     for percent in (50, 95, 99):
         yield quantile_times(name, percent / 100).figure("p%d" % percent, rounds, name)
     if any("throttled" in blocks.get(name, ()) for blocks in rounds):
-        yield Measured((name,), of(name, "throttled"), "", "share").figure("throttled periods", rounds, name)
-        yield Measured((name,), of(name, "stopped_cpus"), "", "CPUs").figure("throttled", rounds, name)
+        yield Measured((name,), of(name, "throttled"), "", "share", better="lower").figure(
+            "throttled periods", rounds, name
+        )
+        yield Measured((name,), of(name, "stopped_cpus"), "", "CPUs", better="lower").figure("throttled", rounds, name)
     if payload == COMPUTING:
-        yield Measured((name,), of(name, "memory"), "", "MiB").figure("memory", rounds, name)
+        yield Measured((name,), of(name, "memory"), "", "MiB", better="lower").figure("memory", rounds, name)
 
 
 EXPERIMENT = Experiment(

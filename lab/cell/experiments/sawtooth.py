@@ -317,8 +317,12 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for workers in limit["workers"]:
         name, alone = name_of(workers), apart_name(workers)
         words = "stopped, %s (rule: %.0f %%)" % (name, 100 * rule(workers, limit["rate"]))
-        found.append(Measured((alone,), of(alone, "stopped"), "", unit="share").figure(words, rounds))
-        found.append(Measured((name,), of(name, "longest"), "", unit="s").figure("longest stop, %s" % name, rounds))
+        found.append(Measured((alone,), of(alone, "stopped"), "", unit="share", better="lower").figure(words, rounds))
+        found.append(
+            Measured((name,), of(name, "longest"), "", unit="s", better="lower").figure(
+                "longest stop, %s" % name, rounds
+            )
+        )
         found.append(Measured((name,), of(name, "cores"), "", unit="CPUs").figure("cores used, %s" % name, rounds))
     return found
 

@@ -161,7 +161,7 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for name in KINDS:
         for arm in ("processes, " + name, "threads, own " + name, "threads, shared " + name):
             base = "one, " + name
-            rows.append(Measured((arm, base), over(arm, base), "").figure("speed-up, " + arm, rounds))
+            rows.append(Measured((arm, base), over(arm, base), "", better="higher").figure("speed-up, " + arm, rounds))
     return rows
 
 

@@ -30,12 +30,12 @@ def run(recorder: Recorder) -> None:
 
 
 def cost(name: str) -> Measured:
-    return Measured((name,), of(name, "seconds"), "", unit="s")
+    return Measured((name,), of(name, "seconds"), "", unit="s", better="lower")
 
 
 def worth(name: str) -> Measured:
     """The break-even length of a task on two workers, in seconds."""
-    return Measured((name,), lambda blocks: break_even(blocks[name]["seconds"], 2), "", unit="s")
+    return Measured((name,), lambda blocks: break_even(blocks[name]["seconds"], 2), "", unit="s", better="lower")
 
 
 def break_even(start: float, workers: int) -> float:

@@ -171,7 +171,7 @@ def judge_rounds(rounds: Sequence[Round], cpus: int) -> Finding:
         reason += "; on one CPU they wait for the scheduler's turn too"
     if verdict == INCONCLUSIVE:
         reason += "".join("; disturbed by " + cause for cause in disturbances(rounds, name_of(USUAL)))
-    return Finding(verdict, reason, usual.value, usual.low, usual.high, "s", good, bad, USUAL)
+    return Finding(verdict, reason, usual.value, usual.low, usual.high, "s", good, bad, USUAL, "lower")
 
 
 def counts(interval: float, rounds: Sequence[Round]) -> tuple[int, int]:
@@ -186,12 +186,14 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for interval, _ in INTERVALS:
         gaps = gaps_at(interval, rounds)
         good = counts(interval, rounds)
-        found.append(Figure("hand-over at %s, median" % name_of(interval), estimate_or_none(gaps), "s", *good))
+        found.append(
+            Figure("hand-over at %s, median" % name_of(interval), estimate_or_none(gaps), "s", *good, better="lower")
+        )
         # A share of the values has no bootstrap interval here: too few lie beyond it.
         for share in (0.05, 0.95) if gaps else ():
             value = quantile(gaps, share)
             what = "hand-over at %s, %g %%" % (name_of(interval), 100 * share)
-            found.append(Figure(what, Estimate(value, value, value, len(gaps)), "s", *good))
+            found.append(Figure(what, Estimate(value, value, value, len(gaps)), "s", *good, better="lower"))
     return found
 
 
