@@ -28,7 +28,7 @@ def changes_between_builds(
     limits: dict[str, list[CellResult]] = {}
     for result in results:
         if result.cell.build and result.python and result.proof:
-            limits.setdefault(result.cell.limit, []).append(result)
+            limits.setdefault(result.cell.limit_label, []).append(result)
     for claim in (claim for experiment in experiments for claim in experiment.claims):
         for limit, cells in limits.items():
             builds = [cell.cell.build for cell in cells]

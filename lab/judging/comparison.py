@@ -174,7 +174,7 @@ def compare(
 
     def at(confidence: float, number: tuple[Cell, Number, Number]) -> Pair:
         cell, base_number, new_number = number
-        return pair(cell.limit, base_number, new_number, tolerance, confidence, builds[cell.id])
+        return pair(cell.limit_label, base_number, new_number, tolerance, confidence, builds[cell.id])
 
     tested = [number for number in numbers if not short[number[0].id]]
     decided = iter(stepped_down(tested, at, false_alarms))
@@ -363,7 +363,7 @@ def _verdict_changes(
     return [
         VerdictChange(
             claim=claim,
-            cell=base_cell.limit,
+            cell=base_cell.limit_label,
             build=builds[base_cell.id],
             base=judgement,
             new=new_judgements[claim],

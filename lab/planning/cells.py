@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from lab.cell.cpus import cpulist
 from lab.errors import UsageError
-from lab.model import build as builds
 from lab.model import topology as hardware
-from lab.model.cell import Cell
+from lab.model.cell import Cell, Limit
 from lab.model.topology import Topology
 from lab.planning import placement
 from lab.text import units
@@ -83,26 +82,24 @@ def plan(sizes: Sequence[Size], machine: Topology | Sequence[int], *, smt: bool 
         if not isinstance(size, tuple):
             wanted.setdefault(len(topology.usable) if size == ALL else int(size), []).append(str(size))
     cells = [_cell(topology, size, wanted[size], smt) for size in sorted(wanted)]
-    cells += [_on(topology, str(len(ids)), placement.describe(topology, ids)) for ids in named]
+    cells += [_on(topology, Limit(cpus=len(ids)), placement.describe(topology, ids)) for ids in named]
     return tuple(cells)
 
 
 def _cell(topology: Topology, size: int, names: Sequence[str], smt: bool) -> Cell:
-    label = str(size)
-    if size == len(topology.usable) and ALL in names:
-        label = f"{size} = all"
+    limit = Limit(cpus=size, is_all=size == len(topology.usable) and ALL in names)
     choice = placement.choose(topology, size, smt=smt)
     if choice is None:
         mine, there = len(topology.allowed), len(topology.cpus)
         have = f"this machine has {mine}" if mine == there else f"only {mine} of this machine's {there} may be used"
-        return Cell(id=f"cpu{size}", label=label, size=size, reason=f"needs {units.cpus(size)}, {have}")
-    return _on(topology, label, choice)
+        return Cell(id=limit.id, limit=limit, size=size, reason=f"needs {units.cpus(size)}, {have}")
+    return _on(topology, limit, choice)
 
 
-def _on(topology: Topology, label: str, choice: placement.Choice) -> Cell:
+def _on(topology: Topology, limit: Limit, choice: placement.Choice) -> Cell:
     size = len(choice.cpus)
     notes = placement.notes(topology, choice)
-    return Cell(id=f"cpu{size}", label=label, size=size, cpus=choice.cpus, notes=notes)
+    return Cell(id=limit.id, limit=limit, size=size, cpus=choice.cpus, notes=notes)
 
 
 def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
@@ -125,7 +122,5 @@ def across(cells: Sequence[Cell], labels: Sequence[str]) -> tuple[Cell, ...]:
     if not labels:
         return tuple(cells)
     return tuple(
-        replace(cell, id=f"{builds.key(build)}-{cell.id}", label=f"{build}, {cell.label}", build=build)
-        for cell in cells
-        for build in labels
+        replace(cell, id=cell.limit.on(build, cell.machine), build=build) for cell in cells for build in labels
     )

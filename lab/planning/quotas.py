@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lab.errors import UsageError
-from lab.model.cell import Cell
+from lab.model.cell import Cell, Limit
 from lab.text import units
 
 #: The kernel takes no quota under a millisecond a period.
@@ -58,12 +58,13 @@ def limited(cells: Sequence[Cell], quotas: Sequence[float | None], unpinned: boo
 def _under(cell: Cell, quota: float | None, unpinned: bool, refusal: str | None) -> Cell:
     if quota is None:
         return cell
-    name = f"quota {quota:g}"
+    limit = replace(cell.limit, quota_cpus=quota)
+    if unpinned:
+        limit = Limit(quota_cpus=quota)
     under = replace(
         cell,
-        id=f"q{quota:g}" if unpinned else f"{cell.id}-q{quota:g}",
-        label=name if unpinned else f"{cell.label}, {name}",
-        quota_cpus=quota,
+        id=limit.id,
+        limit=limit,
         pinned=not unpinned,
     )
     if not cell.available:

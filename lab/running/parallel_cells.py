@@ -12,7 +12,7 @@ from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
 from lab.judging import interference
-from lab.model.cell import Cell, CellResult, Job, Record
+from lab.model.cell import Cell, CellResult, Job, Limit, Record
 from lab.model.topology import Topology
 from lab.planning import packing, placement
 from lab.running import runner
@@ -127,8 +127,14 @@ def check_interference(
         cores.setdefault(topology.by_id[cpu].core, cpu)
     first, *others = cores.values()
     cells = (
-        Cell(id=sentinel_experiment.NAME, label="sentinel", size=1, cpus=(first,), build=base.cell.build),
-        Cell(id=companion.NAME, label="companion", size=len(others), cpus=tuple(others), build=base.cell.build),
+        Cell(id=sentinel_experiment.NAME, limit=Limit(cpus=1), size=1, cpus=(first,), build=base.cell.build),
+        Cell(
+            id=companion.NAME,
+            limit=Limit(cpus=len(others)),
+            size=len(others),
+            cpus=tuple(others),
+            build=base.cell.build,
+        ),
     )
     jobs = [
         replace(base, cell=cell, experiments=(cell.id,), seconds=SENTINEL_SECONDS + extra)

@@ -17,7 +17,7 @@ from lab.judging import speedups
 from lab.judging import status as runner
 from lab.judging.assembly import assemble
 from lab.judging.records import Reader, read_records
-from lab.model.cell import Cell, CellResult, Outcome, Record, Status
+from lab.model.cell import Cell, CellResult, Limit, Outcome, Record, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
 from lab.text import units
@@ -132,9 +132,9 @@ def _result(source: CellRecords, reader: Reader, everything: int) -> CellResult:
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     size, asked = _size(source.cell), cpulist.parse(start.get("asked") or "") if start else ()
     quota = start.get("quota") if start else None
-    label = f"quota {quota:g}" if quota else "all" if size is None else str(size)
+    limit = Limit(quota_cpus=quota) if quota else Limit(cpus=size, is_all=size is None)
     seen = len(start["proof"]["affinity"]) if start else everything
-    cell = Cell(id=source.cell, label=label, size=seen if size is None else size, cpus=asked, quota_cpus=quota)
+    cell = Cell(id=source.cell, limit=limit, size=seen if size is None else size, cpus=asked)
     result = runner.conclude(cell, reader, source.outcome, wall_seconds=_seconds(reader.records))
     status, reason = result.status, result.reason
     if status is Status.MEASURED and start and seen != cell.size:

@@ -148,8 +148,7 @@ def endings(folder: Path) -> dict[str, dict[str, Any]]:
 
 def planned(manifest: Mapping[str, Any]) -> tuple[Cell, ...]:
     """The planned cells: as the manifest has them, or (of an early version) from the report."""
-    names = {one.name for one in dataclasses.fields(Cell)}
-    said = manifest.get("cells") or [
+    stored = manifest.get("cells") or [
         {
             "id": one["id"],
             "label": one["limit"]["label"],
@@ -159,10 +158,10 @@ def planned(manifest: Mapping[str, Any]) -> tuple[Cell, ...]:
         }
         for one in (manifest.get("report") or {}).get("cells", ())
     ]
-    found = tuple(Cell(**_fields(one, names)) for one in said)
-    if any(Path(cell.id).name != cell.id for cell in found):  # it names a file
+    cells = tuple(Cell.from_stored(one) for one in stored)
+    if any(Path(cell.id).name != cell.id for cell in cells):  # it names a file
         raise ValueError("a cell's id is a name, not a path")
-    return found
+    return cells
 
 
 def _fields(stored: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

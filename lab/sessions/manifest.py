@@ -35,7 +35,7 @@ def manifest(
         "arguments": dict(arguments),
         "engine": machine.engine,
         "machine": dataclasses.asdict(machine),
-        "cells": [dataclasses.asdict(cell) for cell in cells],
+        "cells": [cell.to_stored() for cell in cells],
         "versions": {"lab": __version__, "code_sha256": code_sha256},
         "host": dict(host or {}),
     }

@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from lab.cell.experiments import load
 from lab.errors import UsageError
 from lab.judging import changes, differences
-from lab.model import build as builds
 from lab.model import machine as machine_
 from lab.model import session as session_
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
-from lab.planning import cells
 from lab.text import names
 
 
@@ -63,7 +61,8 @@ def join(sessions: Sequence[Session]) -> Session:
 
 
 def _kind(result: CellResult, build: str) -> tuple[object, ...]:
-    return build, result.cell.size, result.cell.quota_cpus, result.cell.pinned
+    cell = result.cell
+    return build, cell.size, cell.quota_cpus, cell.pinned
 
 
 def _builds(sessions: Sequence[Session]) -> list[dict[str, str]]:
@@ -99,16 +98,9 @@ def _in_full(label: str, release: str) -> str:
 
 
 def _cell(cell: Cell, build: str, machine: str) -> Cell:
-    """The cell by what tells it apart in the joined session."""
-    name, limit = cell.id, cell.limit
-    if cell.build:
-        name = name.removeprefix(f"{builds.key(cell.build)}-")
-    if machine:
-        name, limit = f"{name}-{machine.replace(' ', '')}", f"{limit}, {machine}"
-    (found,) = cells.across(
-        (dataclasses.replace(cell, id=name, label=limit, machine=machine),), (build,) if build else ()
-    )
-    return found
+    """The cell by what tells it apart in the joined session; one of a joined session keeps its machine."""
+    machine = ", ".join(filter(None, (cell.machine, machine)))
+    return dataclasses.replace(cell, id=cell.limit.on(build, machine), build=build, machine=machine)
 
 
 def _machine(sessions: Sequence[Session], on: Sequence[Mapping[str, str]]) -> Machine:

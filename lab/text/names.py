@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lab.cell.cpus import cpulist
 from lab.model.cell import Cell
@@ -12,20 +12,45 @@ from lab.text import units
 def limit_words(cell: Cell) -> str:
     """What a cell may use, the same words on every machine: ``2 CPUs``, ``2 CPUs, quota 1.5``, or ``quota 1.5`` where
     that alone is the limit."""
-    return _joined(_cpus(cell), _quota(cell))
+    return _joined(_cpus(cell), cell.limit.quota_label)
 
 
 def full_words(cell: Cell) -> str:
     """All that tells a cell apart: ``Python 3.13t, 2 CPUs (0-1), quota 1.5, machine 1``."""
     where = f" ({cpulist.render(cell.cpus)})" if cell.cpus and cell.pinned else ""
     build = f"Python {cell.build}" if cell.build else ""
-    return _joined(build, _cpus(cell) + where, _quota(cell), cell.machine)
+    return _joined(build, _cpus(cell) + where, cell.limit.quota_label, cell.machine)
 
 
 def asked_words(cell: Cell) -> str:
     """A limit as it was asked for, where two that come to the same are one: ``2 CPUs``, ``2 = all, quota 1.5``."""
-    first, *others = cell.limit.split(", ")
-    return _joined(units.cpus(int(first)) if first.isdecimal() else first, *others)
+    return ", ".join(_asked_parts(cell))
+
+
+def asked_lines(cell: Cell) -> str:
+    """The words of :func:`asked_words`, each part on a line of its own, for the head of a column."""
+    return _lines(_asked_parts(cell))
+
+
+def limit_lines(cell: Cell) -> str:
+    """The label of a cell without its build, each part on a line of its own."""
+    return _lines(cell.limit_parts)
+
+
+def cell_lines(cell: Cell) -> str:
+    """The label of a cell, each part on a line of its own: ``2 = all``, and the quota below."""
+    return _lines((cell.build, *cell.limit_parts))
+
+
+def _asked_parts(cell: Cell) -> tuple[str, ...]:
+    limit = cell.limit
+    if limit.cpus is None or limit.is_all:
+        return cell.limit_parts
+    return units.cpus(limit.cpus), *cell.limit_parts[1:]
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return ",\n".join(filter(None, parts))
 
 
 def python_words(python: Mapping[str, object], *, short: bool = False) -> str:
@@ -39,10 +64,6 @@ def python_words(python: Mapping[str, object], *, short: bool = False) -> str:
 
 def _cpus(cell: Cell) -> str:
     return units.cpus(cell.size) if cell.pinned else ""
-
-
-def _quota(cell: Cell) -> str:
-    return "" if cell.quota_cpus is None else f"quota {cell.quota_cpus:g}"
 
 
 def _joined(*parts: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.model.cell import CellResult
+from lab.text import names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Table:
 
 def title_of(result: CellResult) -> str:
     """A cell's name in a table: ``2 = all``, and a quota on a line of its own."""
-    return result.cell.label.replace(", ", ",\n")
+    return names.cell_lines(result.cell)
 
 
 #: What has room in every terminal, in characters, and what stands between two columns of a table.

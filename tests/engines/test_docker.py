@@ -18,7 +18,7 @@ from lab.engines.docker import Docker
 from lab.errors import Interrupted
 from lab.judging import verdicts
 from lab.judging.records import Reader
-from lab.model.cell import Cell, Job, Status
+from lab.model.cell import Cell, Job, Limit, Status
 from lab.model.machine import Machine
 from lab.model.session import Verdict
 from tests.conftest import labelled
@@ -70,7 +70,7 @@ def docker(image: str, session: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def job(session: str, *experiments: str, cpus: tuple[int, ...] = (0,), seconds: float = 30) -> Job:
-    cell = Cell(id=f"cpu{len(cpus)}", label=str(len(cpus)), size=len(cpus), cpus=cpus)
+    cell = Cell(id=f"cpu{len(cpus)}", limit=Limit(cpus=len(cpus)), size=len(cpus), cpus=cpus)
     return cells.order(cell, *experiments, session=session, cell_deadline=seconds)
 
 

@@ -20,7 +20,7 @@ from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import CellError
 from lab.judging.records import Reader
-from lab.model.cell import Cell, CellResult, Status
+from lab.model.cell import Cell, CellResult, Limit, Status
 from tests.support import cells
 from tests.support.terminal import Lab
 
@@ -52,7 +52,7 @@ def outcome(
     docker: Docker, *experiments: str, seconds: float = 30, watch: Callable[[Reader], None] = lambda reader: None
 ) -> CellResult:
     """What becomes of a cell that runs these experiments; ``watch`` may look at what came so far."""
-    cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))
+    cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
     return cells.run_on(docker, cells.order(cell, *experiments, session=docker._session, cell_deadline=seconds), watch)
 
 

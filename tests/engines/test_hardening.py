@@ -12,7 +12,7 @@ import pytest
 from lab.containers import client
 from lab.engines import docker, make
 from lab.errors import Interrupted
-from lab.model.cell import Cell
+from lab.model.cell import Cell, Limit
 from tests.support import cells
 from tests.support.compose_project import LONG, project_with
 from tests.support.hardening import HARDENED, hardening
@@ -89,7 +89,7 @@ def with_a_cell_of_the_docker_engine(
     settings: Mapping[str, str], cpus: tuple[int, ...], engine: DockerClient, see: Visit
 ) -> None:
     session = f"test-{secrets.token_hex(4)}"
-    cell = Cell(id="cpu1", label="1", size=1, cpus=cpus[:1])
+    cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=cpus[:1])
     job = cells.order(cell, "gil", session=session, seconds=60, width=0.01, experiment_deadline=100)
 
     def sink(piece: bytes) -> None:
@@ -120,7 +120,7 @@ def test_a_running_cell_can_do_nothing_that_it_need_not(
 
     def see(container: str) -> None:
         outside, inside = engine.api.inspect_container(container), look_around(engine, container)
-        wanted = docker.settings(Cell(id="cpu1", label="1", size=1))
+        wanted = docker.settings(Cell(id="cpu1", limit=Limit(cpus=1), size=1))
         assert hardening(outside) == HARDENED
         for status in inside["status"]:
             assert (status["Uid"], status["Gid"], status["NoNewPrivs"]) == ("65534", "65534", "1")

@@ -21,7 +21,7 @@ from lab.engines import local as local_engine
 from lab.engines.local import Local
 from lab.errors import CellError, ImageError, Interrupted
 from lab.judging.records import Reader
-from lab.model.cell import Cell, Job, Status
+from lab.model.cell import Cell, Job, Limit, Status
 from lab.planning import jobs
 from tests.support import cells
 
@@ -84,7 +84,7 @@ def nothing_runs_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def job(*experiments: str, cpus: tuple[int, ...] = cells.CPUS[:1], experiment: float = 5, cell: float = 20) -> Job:
-    place = Cell(id="cpu", label="1", size=len(cpus), cpus=cpus)
+    place = Cell(id="cpu", limit=Limit(cpus=1), size=len(cpus), cpus=cpus)
     return cells.order(place, *experiments, experiment_deadline=experiment, cell_deadline=cell)
 
 
@@ -192,7 +192,7 @@ def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: 
 
 def test_a_cell_has_time_for_every_experiment_however_long_each_takes() -> None:
     names = ("gil", "switching", "convoy", "cliff")
-    found = jobs.job_of("s", Cell(id="cpu1", label="1", size=1, cpus=(0,)), names, 60.0, 0.01)
+    found = jobs.job_of("s", Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,)), names, 60.0, 0.01)
     assert found.cell_deadline > len(names) * found.experiment_deadline > len(names) * found.seconds
     assert found.experiment_deadline < found.longest_silence < found.cell_deadline
 

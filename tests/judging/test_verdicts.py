@@ -10,12 +10,12 @@ import pytest
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, Experiment, Facts, Finding, always, holds
 from lab.cell.experiments import load
 from lab.judging import verdicts
-from lab.model.cell import Cell, CellResult, Status
+from lab.model.cell import Cell, CellResult, Limit, Status
 from lab.model.session import Verdict
 from tests.support import scripts
 
-TWO = Cell(id="cpu2", label="2 = all", size=2, cpus=(0, 1))
-LACKING = Cell(id="cpu4", label="4", size=4, reason="needs 4 CPUs, this machine has 2")
+TWO = Cell(id="cpu2", limit=Limit(cpus=2, is_all=True), size=2, cpus=(0, 1))
+LACKING = Cell(id="cpu4", limit=Limit(cpus=4), size=4, reason="needs 4 CPUs, this machine has 2")
 
 
 def claim(judge: Any = None, expected: str | None = CONFIRMED, least_cpus: int = 1) -> Claim:
@@ -257,7 +257,7 @@ def test_what_pool_counts_is_said_by_version_where_the_numbers_are_the_same(
 
 @pytest.mark.parametrize("name", ["gil.one-core", "gil.no-speedup", "gil.processes-scale", "gil.always-one-core"])
 def test_parallel_speed_is_untestable_on_one_cpu_whatever_was_measured(name: str) -> None:
-    cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))
+    cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
     result = scripts.result(cell, scripts.stream("cpu1", (0,), {"gil": scripts.gil(1)}))
     (one,) = [one for one in load("gil").claims if one.id == name]
     found = verdicts.judge_one("gil", one, result)

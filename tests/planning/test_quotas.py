@@ -13,7 +13,7 @@ from lab.engines import docker, make
 from lab.errors import UsageError
 from lab.judging import proofs, status
 from lab.judging.records import Reader, read_records
-from lab.model.cell import Cell, CellResult, Outcome, Status
+from lab.model.cell import Cell, CellResult, Limit, Outcome, Status
 from lab.planning import cells as planner
 from lab.planning import quotas
 from lab.text import names
@@ -113,7 +113,7 @@ def ran(asked: float | None, said: float | None, seen: tuple[float, ...]) -> Cel
         start._replace(data={**start.data, "proof": proof}),
         end._replace(data={**end.data, "proof": proof}),
     ]
-    cell = replace(TWO, id="cell", quota_cpus=asked)
+    cell = replace(TWO, id="cell", limit=Limit(cpus=2, quota_cpus=asked))
     return status.conclude(cell, reader, Outcome(exit_code=0, outside={"cpuset": "0-1", "quota_cpus": said}))
 
 

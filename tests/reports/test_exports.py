@@ -41,7 +41,7 @@ def hostile(found: Session) -> Session:
         dataclasses.replace(
             one,
             reason=one.reason and HOSTILE,
-            cell=dataclasses.replace(one.cell, label=HOSTILE),
+            cell=dataclasses.replace(one.cell, build=HOSTILE),
             outcome=one.outcome and dataclasses.replace(one.outcome, stderr_tail=HOSTILE),
         )
         for one in found.results

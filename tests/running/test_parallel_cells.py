@@ -19,7 +19,7 @@ from lab.engines.fake import Fake
 from lab.errors import UsageError
 from lab.judging import interference
 from lab.model import topology
-from lab.model.cell import Cell, CellResult, Job, Outcome, Status
+from lab.model.cell import Cell, CellResult, Job, Limit, Outcome, Status
 from lab.planning import packing
 from lab.running import parallel_cells, runner
 from lab.sessions.folder import SessionFolder
@@ -40,7 +40,7 @@ def test_jobs_that_cannot_be_are_refused(text: str) -> None:
 
 
 def job(name: str, size: int, **changes: Any) -> Job:
-    cell = replace(Cell(id=name, label=name, size=size, cpus=tuple(range(size))), **changes)
+    cell = replace(Cell(id=name, limit=Limit(cpus=size), size=size, cpus=tuple(range(size))), **changes)
     return cells.order(cell, "pipe", seconds=1, width=0.1, experiment_deadline=5, cell_deadline=9)
 
 
@@ -71,7 +71,8 @@ def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
     said = {sentinel_experiment.NAME: rounds(speed, **options), _companion.NAME: busy}
     first, second = (
         scripts.result(
-            Cell(id=name, label=name, size=1, cpus=(number,)), scripts.stream(name, (number,), {name: said[name]})
+            Cell(id=name, limit=Limit(cpus=1), size=1, cpus=(number,)),
+            scripts.stream(name, (number,), {name: said[name]}),
         )
         for number, name in enumerate(SENTINELS)
     )

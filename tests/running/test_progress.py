@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab.model.cell import Cell, CellResult, Record, Status
+from lab.model.cell import Cell, CellResult, Limit, Record, Status
 from lab.running import progress
 from tests.support import scripts
 
@@ -133,7 +133,7 @@ def test_both_kinds_tell_why_an_experiment_failed_whatever_the_reason_says(
 def test_both_kinds_tell_of_a_cell_that_was_not_measured(
     kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cell = Cell(id="cpu1", label="1", size=1, cpus=(0,))
+    cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
     with kind(1, ("pipe",), 1) as live:
         live.cell_begins(cell)
         live.record(record("begin", experiment="pipe"))

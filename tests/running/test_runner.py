@@ -14,15 +14,15 @@ import pytest
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, EngineError, LabError
-from lab.model.cell import Cell, CellResult, Job, Outcome, Record, Status
+from lab.model.cell import Cell, CellResult, Job, Limit, Outcome, Record, Status
 from lab.running import runner
 from lab.sessions.folder import SessionFolder
 from tests.support import scripts
 from tests.support.cells import order
 
-ONE = Cell(id="cpu1", label="1", size=1, cpus=(0,))
-TWO = Cell(id="cpu2", label="2 = all", size=2, cpus=(0, 1))
-FOUR = Cell(id="cpu4", label="4", size=4, reason="needs 4 CPUs, this machine has 2")
+ONE = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
+TWO = Cell(id="cpu2", limit=Limit(cpus=2, is_all=True), size=2, cpus=(0, 1))
+FOUR = Cell(id="cpu4", limit=Limit(cpus=4), size=4, reason="needs 4 CPUs, this machine has 2")
 
 GOOD_ONE = scripts.stream("cpu1", (0,), {"pipe": scripts.pipe()})
 GOOD_TWO = scripts.stream("cpu2", (0, 1), {"pipe": scripts.pipe()})

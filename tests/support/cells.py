@@ -24,7 +24,7 @@ from lab.engines.cell_code import cell_code
 from lab.engines.worker_command import worker_arguments
 from lab.judging import status, verdicts
 from lab.judging.records import Reader, read_records
-from lab.model.cell import Cell, CellResult, Job, Outcome, Record
+from lab.model.cell import Cell, CellResult, Job, Limit, Outcome, Record
 from lab.model.session import Judgement
 
 #: The CPUs that the tests may use.
@@ -124,7 +124,7 @@ class Ran:
 
     def result(self, cpus: Sequence[int]) -> CellResult:
         """What the runner makes of it, had these CPUs been asked for."""
-        cell = Cell(id="cell", label=str(len(cpus)), size=len(cpus), cpus=tuple(cpus))
+        cell = Cell(id="cell", limit=Limit(cpus=len(cpus)), size=len(cpus), cpus=tuple(cpus))
         return status.conclude(cell, self.reader, Outcome(exit_code=self.exit_code))
 
     def judgements(self, name: str, cpus: Sequence[int]) -> tuple[Judgement, ...]:

@@ -7,26 +7,26 @@ from dataclasses import replace
 import pytest
 
 from lab import reports
-from lab.model.cell import Cell, CellResult
+from lab.model.cell import Cell, CellResult, Limit
 from lab.reports import charts
 from lab.reports.charts import drawing, handovers
 from lab.text import names
 from tests.support import scripts
 
-TWO = Cell(id="cpu2", label="2", size=2, cpus=(0, 1))
-QUOTA = replace(TWO, id="cpu2-q1.5", label="2, quota 1.5", quota_cpus=1.5)
-ALL = replace(QUOTA, label="2 = all, quota 1.5")
-ALONE = replace(QUOTA, id="q1.5", label="quota 1.5", pinned=False)
-LACKING = Cell(id="cpu4", label="4", size=4, reason="needs 4 CPUs")
-FREE = replace(TWO, id="3.13t-cpu2", label="3.13t, 2", build="3.13t")
-THERE = replace(FREE, label="3.13t, 2, machine 1", machine="machine 1")
+TWO = Cell(id="cpu2", limit=Limit(cpus=2), size=2, cpus=(0, 1))
+QUOTA = replace(TWO, id="cpu2-q1.5", limit=Limit(cpus=2, quota_cpus=1.5))
+ALL = replace(QUOTA, limit=Limit(cpus=2, is_all=True, quota_cpus=1.5))
+ALONE = replace(QUOTA, id="q1.5", limit=Limit(quota_cpus=1.5), pinned=False)
+LACKING = Cell(id="cpu4", limit=Limit(cpus=4), size=4, reason="needs 4 CPUs")
+FREE = replace(TWO, id="3.13t-cpu2", build="3.13t")
+THERE = replace(FREE, machine="machine 1")
 
 
 @pytest.mark.parametrize(
     ("cell", "limit", "asked", "full"),
     [
         pytest.param(TWO, "2 CPUs", "2 CPUs", "2 CPUs (0-1)", id="CPUs"),
-        pytest.param(replace(TWO, label="1", size=1, cpus=(3,)), "1 CPU", "1 CPU", "1 CPU (3)", id="one CPU"),
+        pytest.param(replace(TWO, limit=Limit(cpus=1), size=1, cpus=(3,)), "1 CPU", "1 CPU", "1 CPU (3)", id="one CPU"),
         pytest.param(QUOTA, "2 CPUs, quota 1.5", "2 CPUs, quota 1.5", "2 CPUs (0-1), quota 1.5", id="both"),
         pytest.param(ALL, "2 CPUs, quota 1.5", "2 = all, quota 1.5", "2 CPUs (0-1), quota 1.5", id="all there are"),
         pytest.param(ALONE, "quota 1.5", "quota 1.5", "quota 1.5", id="a quota alone"),
@@ -71,7 +71,7 @@ def test_two_builds_that_are_called_alike_have_a_panel_each() -> None:
 
 def test_a_transcript_says_which_build_and_quota_a_story_is_of() -> None:
     one = scripts.ran(2, {"pipe": scripts.pipe()})
-    session = scripts.session(one, replace(one, cell=replace(FREE, label="3.13t, 2, quota 1.5", quota_cpus=1.5)))
+    session = scripts.session(one, replace(one, cell=replace(FREE, limit=Limit(cpus=2, quota_cpus=1.5))))
     heads = [line for line in reports.render(session, "transcript").splitlines() if line.startswith("pipe")]
     assert heads == ["pipe, with 2 CPUs (0-1)", "pipe, with Python 3.13t, 2 CPUs (0-1), quota 1.5"]
 

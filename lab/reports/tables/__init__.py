@@ -35,7 +35,7 @@ def all_tables(session: Session) -> tuple[Table, ...]:
 def _across(session: Session, table: Table) -> list[Table]:
     """A table that has a row for each cell, with a column for each build instead."""
     values = {
-        (_in_a_line(figure), result.cell.limit, result.cell.build): row[number]
+        (_in_a_line(figure), names.limit_lines(result.cell), result.cell.build): row[number]
         for number, figure in enumerate(table.head)
         if number > 0
         for result, row in zip(session.results, table.rows, strict=True)

@@ -34,7 +34,7 @@ def claims(session: Session) -> list[Table]:
 
 
 def _of_cells(session: Session, abreast: Sequence[CellResult]) -> Table:
-    head = ("claim", *(naming.asked_words(one.cell).replace(", ", ",\n") for one in abreast))
+    head = ("claim", *(naming.asked_lines(one.cell) for one in abreast))
     return Table(title="Claims", head=head, rows=_claim_rows(session, abreast))
 
 
@@ -42,7 +42,7 @@ def _by_limit(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
     """Limit -> the cells of each build under it."""
     found: dict[str, list[CellResult]] = {}
     for result in results:
-        found.setdefault(result.cell.limit, []).append(result)
+        found.setdefault(result.cell.limit_label, []).append(result)
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from lab.model import machine
 from lab.model.session import Session
+from lab.text import names as naming
 from lab.text.table import GAP, WIDTH, Table
 
 #: Longer names of figures are broken, so that six builds fit beside most of them.
@@ -47,7 +48,7 @@ def labels(session: Session) -> dict[str, str]:
     """Each cell's id -> its name where it has a row: the limit, and of several builds the build above it."""
     names = heads(session) if several(session) else {}
     return {
-        result.cell.id: ", ".join(filter(None, (names.get(result.cell.build), result.cell.limit))).replace(", ", ",\n")
+        result.cell.id: ",\n".join(filter(None, (names.get(result.cell.build), naming.limit_lines(result.cell))))
         for result in session.results
     }
 
@@ -70,7 +71,7 @@ def tables(
     for figure, limit in dict.fromkeys((figure, limit) for figure, limit, _ in values):
         first = "" if figure == last else _broken(figure)
         last = figure
-        lead.append((first, limit.replace(", ", ",\n")) if corner[1] else (first,))
+        lead.append((first, limit) if corner[1] else (first,))
         rows.append([values.get((figure, limit, build), "") for build in shown])
     if not rows:
         return []

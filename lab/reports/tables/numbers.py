@@ -56,7 +56,7 @@ def _cores_across(session: Session) -> list[Table]:
     """The same with a column for each build."""
     found: dict[str, dict[tuple[str, str], str]] = {}
     for result in session.results:
-        at = (result.cell.limit, result.cell.build)
+        at = (naming.limit_lines(result.cell), result.cell.build)
         rows = speedups.of_cell(result)
         for row in rows:
             if row.arm != "one process":
@@ -103,7 +103,7 @@ def quantities(session: Session) -> list[Table]:
 
 def _quantities_across(session: Session, quantities: Sequence[Quantity]) -> list[Table]:
     """All of them with a column for each build; of what many have alike, without the intervals."""
-    cells = {result.cell.id: (result.cell.limit, result.cell.build) for result in session.results}
+    cells = {result.cell.id: (naming.limit_lines(result.cell), result.cell.build) for result in session.results}
     found: dict[str, dict[tuple[str, str], str]] = {}
     for one in quantities:
         text = _quantity(one) if one.of else _narrow(one)
@@ -180,7 +180,7 @@ def numbers(session: Session) -> list[Table]:
 
 def _numbers_across(session: Session) -> list[Table]:
     """The same with a column for each build."""
-    cells = {result.cell.id: (result.cell.limit, result.cell.build) for result in session.results}
+    cells = {result.cell.id: (naming.limit_lines(result.cell), result.cell.build) for result in session.results}
     values: dict[tuple[str, str, str], str] = {}
     group = ""
     for one in session.judgements:

@@ -28,9 +28,9 @@ def race_atlas_tables(session: Session) -> list[Table]:
     """What was lost where, a table for each limit; and in one for all of them where others can come in."""
     measured = ((result, fields(result)) for result in session.results if result.status is Status.MEASURED)
     cells = [(result, mine) for result, mine in measured if mine]
-    limits = dict.fromkeys(result.cell.limit for result, _ in cells)
+    limits = dict.fromkeys(result.cell.limit_label for result, _ in cells)
     names = build_columns.heads(session)
-    found = [_of_limit([one for one in cells if one[0].cell.limit == limit], names) for limit in limits]
+    found = [_of_limit([one for one in cells if one[0].cell.limit_label == limit], names) for limit in limits]
     return [*found, _bytecodes(cells, names)] if found else []
 
 

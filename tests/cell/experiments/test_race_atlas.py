@@ -15,7 +15,7 @@ from lab.cell.claims.recorder import Recorder
 from lab.cell.experiments import load, race, race_atlas
 from lab.cell.measuring.contention import contend_for
 from lab.cell.measuring.racing_statements import CHUNK, STATEMENTS, marked
-from lab.model.cell import Cell
+from lab.model.cell import Cell, Limit
 from lab.planning import jobs
 from tests.cell.experiments.test_extra_experiments import claim, facts, judged
 
@@ -203,7 +203,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("experiment", [race, race_atlas], ids=["race", "race-atlas"])
 @pytest.mark.parametrize("seconds", [0.5, 4.0, 10.0, 60.0])
 def test_an_unasked_race_keeps_to_the_time_it_is_given(experiment: Any, seconds: float, clock: list[float]) -> None:
-    deadline = jobs.job_of("", Cell(id="", label="", size=1), (), seconds, 0.1).experiment_deadline
+    deadline = jobs.job_of("", Cell(id="", limit=Limit(cpus=1), size=1), (), seconds, 0.1).experiment_deadline
     experiment.run(Heard(seconds))
     at_once = 14 * 0.15  # the last round, or run, begins in time
     assert clock[0] <= min(3 * seconds, deadline / 2, 15) + at_once

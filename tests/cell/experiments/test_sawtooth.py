@@ -29,7 +29,7 @@ from lab.cell.measuring.cell_limit import CellLimit
 from lab.containers.client import client_for_this_environment
 from lab.engines.docker import Docker
 from lab.judging import verdicts
-from lab.model.cell import Cell, CellResult
+from lab.model.cell import Cell, CellResult, Limit
 from lab.model.session import Judgement, Verdict
 from tests.support import cells
 
@@ -219,7 +219,7 @@ def limited(image: str) -> Iterator[Any]:
     found = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
 
     def run(experiment: str, quota_cpus: float | None) -> CellResult:
-        cell = Cell(id="cpu2", label="2", size=2, cpus=cells.CPUS[:2], quota_cpus=quota_cpus)
+        cell = Cell(id="cpu2", limit=Limit(cpus=2, quota_cpus=quota_cpus), size=2, cpus=cells.CPUS[:2])
         return cells.run_on(found, cells.order(cell, experiment, session=found._session, seconds=6, width=0.05))
 
     yield run

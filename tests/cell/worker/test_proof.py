@@ -18,7 +18,7 @@ import pytest
 from lab.cell.cpus import topology
 from lab.cell.worker import proof
 from lab.judging import proofs
-from lab.model.cell import Cell, CellResult, Outcome
+from lab.model.cell import Cell, CellResult, Limit, Outcome
 from tests.support import cells, scripts
 from tests.support.kernel_trees import quotas, tree, v2
 
@@ -143,7 +143,7 @@ def cell_result(
     """A cell that asked for these CPUs and saw those; ``start`` and ``end`` change entries of its proofs."""
     before = {**scripts.proof(saw, host_cpus=4), **(start or {})}
     raw = scripts.stream("cell", saw, host_cpus=4, pinned_by=pinned_by, end={**before, **(end or {})})
-    cell = Cell(id="cell", label="x", size=len(asked), cpus=tuple(asked))
+    cell = Cell(id="cell", limit=Limit(cpus=len(asked)), size=len(asked), cpus=tuple(asked))
     made = scripts.result(cell, raw)
     records = list(made.records)
     if start:
@@ -219,7 +219,7 @@ def test_a_cell_is_tainted_by(result: CellResult, reason: str | None) -> None:
 
 
 def test_a_cell_that_never_started_proves_nothing_either_way() -> None:
-    cell = Cell(id="cell", label="1", size=1, cpus=(0,))
+    cell = Cell(id="cell", limit=Limit(cpus=1), size=1, cpus=(0,))
     assert proofs.taints(scripts.result(cell, b"")) == ()
 
 

@@ -20,7 +20,7 @@ from lab.engines.cell_code import cell_code
 from lab.engines.worker_command import worker_arguments
 from lab.judging import proofs
 from lab.judging.records import read_records
-from lab.model.cell import Cell
+from lab.model.cell import Cell, Limit
 from tests.support import cells
 
 #: An experiment that is run after a hostile one: what it says shows that nothing of the other is left.
@@ -360,7 +360,7 @@ def test_a_record_forged_through_the_containers_first_process_is_found_out(
     monkeypatch.setattr("lab.engines.docker.cell_code", lambda *_: code)
     docker = engines.make("docker", image=image, session=f"test-{uuid.uuid4().hex[:8]}")
     try:
-        cell = Cell(id="cell", label="1", size=1, cpus=docker.probe().cpus[:1])
+        cell = Cell(id="cell", limit=Limit(cpus=1), size=1, cpus=docker.probe().cpus[:1])
         result = cells.run_on(docker, cells.order(cell, "forger", "after"))
     finally:
         docker.close()
