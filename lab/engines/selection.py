@@ -59,27 +59,27 @@ class Wanted:
 
 
 def choose(
-    wanted: Wanted, session: str, note: Note, pulling: Note, meanwhile: Callable[[], object] = nothing
+    wanted: Wanted, session: str, *, note: Note, before_slow_step: Note, meanwhile: Callable[[], object] = nothing
 ) -> tuple[Engine, Machine]:
     """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
 
-    ``pulling`` takes a line before something that may take long; ``meanwhile`` is called while the engine is waited
+    ``before_slow_step`` takes a line before something that may take long; ``meanwhile`` is called while the engine is waited
     for. Raises EngineError, ImageError or UsageError.
     """
     wanted.check()
-    engine, machine = _chosen(wanted, session, note, pulling, meanwhile)
+    engine, machine = _chosen(wanted, session, note, before_slow_step, meanwhile)
     for line in _on_debug_builds(machine):
         note(line)
     return engine, machine
 
 
 def _chosen(
-    wanted: Wanted, session: str, note: Note, pulling: Note, meanwhile: Callable[[], object]
+    wanted: Wanted, session: str, note: Note, before_slow_step: Note, meanwhile: Callable[[], object]
 ) -> tuple[Engine, Machine]:
     if wanted.engine == "local" or (wanted.engine == "auto" and wanted.paths):
         return _local(wanted, note, meanwhile)
     try:
-        engine, machine = _docker(wanted, session, pulling, meanwhile)
+        engine, machine = _docker(wanted, session, before_slow_step, meanwhile)
     except EngineError as error:
         if wanted.engine == "docker" or wanted.image:
             raise
@@ -133,9 +133,11 @@ def _local_engine(build: Build, found: Interpreter | CellError) -> Engine:
     return engines.make("local", interpreter=found.path, arguments=build.arguments)
 
 
-def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
+def _docker(
+    wanted: Wanted, session: str, before_slow_step: Note, meanwhile: Callable[[], object]
+) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        return _probed(engines.make("docker", image=wanted.image, session=session, note=pulling), meanwhile)
+        return _probed(engines.make("docker", image=wanted.image, session=session, note=before_slow_step), meanwhile)
     from lab.containers.client import client_for_this_environment
     from lab.pythons import images
 
@@ -143,13 +145,13 @@ def _docker(wanted: Wanted, session: str, pulling: Note, meanwhile: Callable[[],
         others = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
         chosen = builds.parse_many(wanted.pythons, everything={*builds.ALL, *others})
         spare = wanted.spare(chosen)
-        found = _images(client, chosen, wanted.images, spare, pulling)
-    options = {"session": session, "note": pulling}
+        found = _images(client, chosen, wanted.images, spare, before_slow_step)
+    options = {"session": session, "note": before_slow_step}
     parts = _made(
         (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
         for build, image in found.items()
     )
-    return _probed(CompositeEngine(parts, spare, pulling), meanwhile)
+    return _probed(CompositeEngine(parts, spare, before_slow_step), meanwhile)
 
 
 def _made(made: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
@@ -164,7 +166,11 @@ def _made(made: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
 
 
 def _images(
-    client: DockerClient, chosen: Sequence[Build], known: Mapping[str, str], spare: Container[str], pulling: Note
+    client: DockerClient,
+    chosen: Sequence[Build],
+    known: Mapping[str, str],
+    spare: Container[str],
+    before_slow_step: Note,
 ) -> dict[Build, str]:
     """The image of each build, the known one or one of its name; of the spare ones those that are there.
 
@@ -175,7 +181,7 @@ def _images(
     found, missing = {}, []
     for build in chosen:
         try:
-            found[build] = known.get(build.label) or image_of(client, build, pulling)
+            found[build] = known.get(build.label) or image_of(client, build, before_slow_step)
         except ImageError:
             if build.label not in spare:
                 raise
@@ -183,7 +189,9 @@ def _images(
     if not found:
         raise ImageError("this engine has no image of any Python; make them with: lab images build all")
     if missing:
-        pulling(f"without {', '.join(missing)}: this engine has no image of it; lab images build {' '.join(missing)}")
+        before_slow_step(
+            f"without {', '.join(missing)}: this engine has no image of it; lab images build {' '.join(missing)}"
+        )
     return found
 
 

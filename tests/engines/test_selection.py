@@ -156,7 +156,7 @@ def test_only_those_that_all_has_added_are_spare(pythons: tuple[str, ...], spare
 def test_where_no_python_can_run_a_cell_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "find_interpreters", Discovery)
     with pytest.raises(EngineError, match="name the path of one with --python"):
-        selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", print, print)
+        selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", note=print, before_slow_step=print)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_python_that_is_not_the_build_asked_for_is_refused(
 def test_a_path_is_run_by_the_local_engine() -> None:
     said: list[str] = []
     engine, found = selection.choose(
-        selection.Wanted(engine="auto", pythons=(sys.executable,)), "s", said.append, said.append
+        selection.Wanted(engine="auto", pythons=(sys.executable,)), "s", note=said.append, before_slow_step=said.append
     )
     engine.close()
     assert found.engine == "local"
@@ -214,14 +214,14 @@ def test_a_path_is_run_by_the_local_engine() -> None:
 
 def test_a_build_that_is_not_on_this_machine_says_what_is_and_how_to_get_it() -> None:
     with pytest.raises(EngineError, match=r"there is no Python 3\.99") as caught:
-        selection.choose(selection.Wanted(engine="local", pythons=("3.99",)), "s", print, print)
+        selection.choose(selection.Wanted(engine="local", pythons=("3.99",)), "s", note=print, before_slow_step=print)
     assert "uv python install" in str(caught.value)
 
 
 @pytest.mark.engine
 def test_a_build_without_an_image_says_what_there_is_and_how_to_get_it(engine: DockerClient) -> None:
     with pytest.raises(ImageError, match=r"lab images build 3\.99"):
-        selection.choose(selection.Wanted(engine="docker", pythons=("3.99",)), "s", print, print)
+        selection.choose(selection.Wanted(engine="docker", pythons=("3.99",)), "s", note=print, before_slow_step=print)
 
 
 def crashing(folder: Path) -> Path:
@@ -247,7 +247,9 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
     bad.write_text("#!/bin/sh\nsleep 60\n", encoding="utf-8")
     called: list[str] = []
     wanted = selection.Wanted(engine="local", pythons=(str(bad), sys.executable))
-    engine, found = selection.choose(wanted, "s", print, print, lambda: called.append("meanwhile"))
+    engine, found = selection.choose(
+        wanted, "s", note=print, before_slow_step=print, meanwhile=lambda: called.append("meanwhile")
+    )
     assert called == ["meanwhile"]
     with contextlib.closing(engine):
         assert [(one["build"], bool(one["python"])) for one in found.details["builds"]] == [
@@ -260,7 +262,12 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
 
 def test_where_every_local_interpreter_crashes_nothing_runs(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="SIGSEGV"):
-        selection.choose(selection.Wanted(engine="local", pythons=(str(crashing(tmp_path)),)), "s", print, print)
+        selection.choose(
+            selection.Wanted(engine="local", pythons=(str(crashing(tmp_path)),)),
+            "s",
+            note=print,
+            before_slow_step=print,
+        )
 
 
 def test_one_that_is_not_there_is_refused_before_anything_runs(lab: Lab, tmp_path: Path) -> None:
@@ -304,7 +311,9 @@ def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.Monk
     one = discovery.interpreter_of(builds.parse_build(sys.executable))
     monkeypatch.setattr(discovery, "interpreter_of", lambda build, there: one)
     with pytest.raises(OSError, match="no space"):
-        selection.choose(selection.Wanted(engine="local", pythons=("/a", "/b")), "s", print, print)
+        selection.choose(
+            selection.Wanted(engine="local", pythons=("/a", "/b")), "s", note=print, before_slow_step=print
+        )
     assert [one.closed for one in made] == [True]
 
 
@@ -337,7 +346,7 @@ def test_a_debug_build_is_told_of(details: dict[str, Any], lines: list[str], mon
     monkeypatch.setattr(
         engines, "make", lambda name: Fake(machine=dataclasses.replace(machine(), details=details), cells={})
     )
-    selection.choose(selection.Wanted(engine="local"), "s", said.append, said.append)
+    selection.choose(selection.Wanted(engine="local"), "s", note=said.append, before_slow_step=said.append)
     assert [line.partition(" (Py_DEBUG)")[0] for line in said] == lines
 
 
@@ -347,7 +356,9 @@ def test_all_says_in_one_line_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch
     broken = programs.Broken(path="/opt/python3.12", reason="was killed by signal 11 (SIGSEGV)")
     own = next(one for one in there.interpreters if one.path == os.path.realpath(sys.executable))
     monkeypatch.setattr(discovery, "find_interpreters", lambda: Discovery(interpreters=(own,), broken=(broken,)))
-    engine, _ = selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", said.append, print)
+    engine, _ = selection.choose(
+        selection.Wanted(engine="local", pythons=("all",)), "s", note=said.append, before_slow_step=print
+    )
     engine.close()
     assert said == ["all leaves out /opt/python3.12 was killed by signal 11 (SIGSEGV)"]
 
@@ -387,7 +398,9 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
         return Fake(machine=machine(**version), cells={})
 
     monkeypatch.setattr(engines, "make", make)
-    _, found = selection.choose(selection.Wanted(engine="docker", pythons=pythons), "s", print, print)
+    _, found = selection.choose(
+        selection.Wanted(engine="docker", pythons=pythons), "s", note=print, before_slow_step=print
+    )
     assert [one["build"] for one in found.details["builds"]] == asked_for
 
 
@@ -398,7 +411,7 @@ def test_a_stale_image_of_no_usual_build_is_looked_at_for_all_and_left_out(engin
     said: list[str] = []
     try:
         made, found = selection.choose(
-            selection.Wanted(engine="docker", pythons=("all",)), "choice", print, said.append
+            selection.Wanted(engine="docker", pythons=("all",)), "choice", note=print, before_slow_step=said.append
         )
         made.close()
     finally:
