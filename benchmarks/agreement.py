@@ -163,7 +163,7 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
     engine = engines.make("docker", image=image, session=session)
     try:
         machine = engine.probe()
-        (one,) = planner.plan([min(2, len(machine.cpus))], machine.layout)
+        (one,) = planner.plan([min(2, len(machine.cpus))], machine.cpu_topology)
         job = Job(
             session=session,
             cell=one,

@@ -159,7 +159,7 @@ def dealt(session: Session, generator: random.Random) -> tuple[Session, Session]
 
 def half(result: CellResult, side: int, seed: int) -> CellResult:
     kept: list[Record] = []
-    for records in result.of.values():
+    for records in result.by_experiment.values():
         samples = [record for record in records if record.kind == "sample"]
         length = block_length(len(samples))
         blocks = [samples[start : start + length] for start in range(0, len(samples), length)]

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         containers.translated("listing the images"),
     ):
         images = [tag for image in client.images.list() for tag in image.tags]
-    lines = [*cpuset_lines(machine.layout), *base_lines(images), *certificate_lines(os.environ)]
+    lines = [*cpuset_lines(machine.cpu_topology), *base_lines(images), *certificate_lines(os.environ)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -86,7 +86,7 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     from lab.sessions.folder import SessionFolder
     from lab.text import units
 
-    cell = cells.plan([min(2, len(machine.cpus))], machine.layout)[0]
+    cell = cells.plan([min(2, len(machine.cpus))], machine.cpu_topology)[0]
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
         result = selftest.measure_controls(
             engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, NeverStop()

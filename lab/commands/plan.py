@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
     request = _options.request_from(options)
     machine, where = _machine(options, request)
-    topology = machine.layout
+    topology = machine.cpu_topology
     cells = request.cells(machine)
     rows = [
         (cell.label, cpulist.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))

@@ -103,7 +103,7 @@ def _cell(machine: Machine, wanted: int | None) -> Cell:
     size = min(2, have) if wanted is None else wanted
     if not 1 <= size <= have:
         raise UsageError(f"--cpus {size}: this machine has {units.cpus(have)}; give a number from 1 to {have}")
-    return cells.plan([size], machine.layout)[0]
+    return cells.plan([size], machine.cpu_topology)[0]
 
 
 def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -> str:

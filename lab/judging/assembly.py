@@ -28,7 +28,7 @@ def assemble(
 ) -> Session:
     """A session with every claim of its experiments judged."""
     found = [load(name) for name in experiments]
-    judgements = verdicts.judge(found, results)
+    judgements = verdicts.judge_claims(found, results)
     return Session(
         id=id,
         began=began,

@@ -27,6 +27,7 @@ from lab.cell.claims.claim import FEWEST_VALUES, Better
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, of
 from lab.judging import differences, proofs
+from lab.judging.records import MALFORMED
 from lab.judging.verdicts import evidence_of
 from lab.model import session as session_
 from lab.model.cell import Cell, CellResult, Status
@@ -289,8 +290,8 @@ def _speed(experiment: str, result: CellResult) -> Estimate | None:
     rounds = evidence_of(experiment, result).rounds("round")
     try:
         estimate = _SPEED.estimate(rounds)
-    except (LookupError, TypeError, ValueError, ArithmeticError):
-        return None  # records that no experiment of ours wrote
+    except MALFORMED:
+        return None
     return estimate if estimate and 0 < estimate.low < estimate.high < math.inf else None
 
 

@@ -30,7 +30,7 @@ def machine_facts(machine: Machine) -> dict[str, str]:
     host, probe = details.get("host") or {}, details.get("probe") or {}
     found = {
         "engine": f"{machine.engine} {details.get('engine_version') or ''}".strip(),
-        "processor": machine.layout.model,
+        "processor": machine.cpu_topology.model,
         "microcode": ", ".join(host.get("microcode") or ()),
         "CPUs": _cpus(machine),
         "architecture": python.get("machine"),
@@ -109,7 +109,7 @@ def session_differences(base: Session, new: Session) -> tuple[Difference, ...]:
 
 def _cpus(machine: Machine) -> str:
     """How many, of what host, and how they belong together."""
-    layout = machine.layout
+    layout = machine.cpu_topology
     parts = [f"{units.cpus(len(machine.cpus))} of {len(machine.host_cpus)}"]
     if machine.topology:
         parts.append(f"{len(layout.cores)} cores")

@@ -54,7 +54,7 @@ def _verdict(claim: Claim, build: Build, cpus: int, quota: float | None) -> str:
         rate=quota or float(cpus),
         host_cpus=HOST_CPUS,
     )
-    return verdicts.expected(claim, facts) or UNKNOWN
+    return verdicts.expected_verdict(claim, facts) or UNKNOWN
 
 
 def _words(labels: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ class Field:
 def fields(result: CellResult) -> tuple[Field, ...]:
     """Every field of a cell; a record that lacks what it needs is left out."""
     found: dict[tuple[str, float], Field] = {}
-    for record in result.of.get(NAME, ()):
+    for record in result.records_of(NAME):
         if record.kind == "observation" and record.data["name"] == "atlas" and isinstance(record.data["value"], dict):
             value = renamed(record.data["value"])
             if isinstance(value.get("interval_seconds"), float | int) and all(

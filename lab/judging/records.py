@@ -14,6 +14,9 @@ import orjson
 from lab.cell.worker.record_writer import LONGEST_RECORD, SCHEMA, canonical
 from lab.model.cell import Record
 
+#: What reading records or a report raises that are whole, but not what a worker or a lab of this version writes.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
 #: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
 _HOLDS: dict[str, dict[str, Any]] = {
     "start": {"python": dict, "proof": dict},
@@ -91,7 +94,7 @@ class Reader:
                 self._fault("a record of another schema")
                 return None
             record = _record(fields, self._texts)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (*MALFORMED, RecursionError):
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
         return self._in_order(record, line)

@@ -1,35 +1,37 @@
-"""Verdicts: claims held against a cell's evidence. Pure."""
+"""Verdicts: every claim decided by the evidence of every cell. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts, Finding
 from lab.cell.cpus import cpulist
 from lab.judging import proofs
+from lab.judging.records import MALFORMED
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Quantity, Verdict
 from lab.text import units
 
 
-def judge(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Judgement, ...]:
-    """Every claim of every experiment in every cell, in that order."""
+def judge_claims(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Judgement, ...]:
+    """The judgement of every claim of every experiment in every cell, in that order."""
     cells = tuple(results)
-    found: list[Judgement] = []
+    judgements: list[Judgement] = []
     for experiment in experiments:
-        judged = [_judged(experiment, result) for result in cells]
-        found.extend(one for claim in zip(*judged, strict=True) for one in claim)
-    return tuple(found)
+        by_cell = [_judged(experiment, result) for result in cells]
+        judgements.extend(judgement for claim in zip(*by_cell, strict=True) for judgement in claim)
+    return tuple(judgements)
 
 
 def _judged(experiment: Experiment, result: CellResult) -> list[Judgement]:
-    """Every claim of an experiment in one cell: its evidence, which may be large, is made once and not kept."""
+    """Every claim of an experiment in one cell. The evidence may be large, so it is made once and not kept."""
     evidence = evidence_of(experiment.name, result)
-    return [judge_one(experiment.name, claim, result, evidence) for claim in experiment.claims]
+    return [judge_claim(experiment.name, claim, result, evidence) for claim in experiment.claims]
 
 
 def facts_of(result: CellResult) -> Facts:
-    """What is known of a cell from its own start record."""
+    """The facts of a cell, from its own start record."""
     python, proof = result.python, result.proof
     major, minor = python["version"][:2]
     return Facts(
@@ -60,24 +62,25 @@ def _ids(text: str | None) -> set[int]:
 
 def evidence_of(experiment: str, result: CellResult) -> Evidence:
     """What one experiment observed and sampled in a cell."""
-    mine = result.of.get(experiment, ())
+    records = result.records_of(experiment)
     return Evidence(
-        [(record.data["name"], record.data["value"]) for record in mine if record.kind == "observation"],
-        [(record.data["name"], record.data["values"]) for record in mine if record.kind == "sample"],
+        [(record.data["name"], record.data["value"]) for record in records if record.kind == "observation"],
+        [(record.data["name"], record.data["values"]) for record in records if record.kind == "sample"],
     )
 
 
-def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evidence | None = None) -> Judgement:
-    """One claim in one cell. ``evidence`` is what :func:`evidence_of` found, where the caller has it already."""
-    finding = _without_ground(experiment, claim, result)
-    finding = finding or _found(claim, evidence or evidence_of(experiment, result), facts_of(result))
-    known = _expected_in(experiment, claim, result)
+def judge_claim(experiment: str, claim: Claim, result: CellResult, evidence: Evidence | None = None) -> Judgement:
+    """The judgement of one claim in one cell. Give ``evidence`` if :func:`evidence_of` was called already."""
+    failure = _failure(experiment, claim, result)
+    finding = failure.finding if failure else None
+    finding = finding or _finding(claim, evidence or evidence_of(experiment, result), facts_of(result))
+    expectation = _expected_in(experiment, claim, result)
     return Judgement(
         claim=claim.id,
         statement=claim.statement,
         cell=result.cell.id,
         verdict=Verdict(finding.verdict),
-        expected=Verdict(known) if known else None,
+        expected=Verdict(expectation) if expectation else None,
         reason=finding.reason,
         value=finding.value,
         low=finding.low,
@@ -87,34 +90,44 @@ def judge_one(experiment: str, claim: Claim, result: CellResult, evidence: Evide
         rejected=finding.rejected,
         ceiling=finding.ceiling,
         better=finding.better,
+        about_cell=failure is not None and failure.about_cell,
         advice=claim.advice,
     )
 
 
-def _without_ground(experiment: str, claim: Claim, result: CellResult) -> Finding | None:
-    """The finding where the cell or the experiment gives the claim no ground for one of its own; else ``None``."""
+class _Failure(NamedTuple):
+    """Why a claim cannot be decided by evidence."""
+
+    #: What is found instead.
+    finding: Finding
+    #: Whether the reason is that of the whole cell.
+    about_cell: bool = False
+
+
+def _failure(experiment: str, claim: Claim, result: CellResult) -> _Failure | None:
+    """Why the cell or the experiment left no evidence for the claim; ``None`` where it did."""
+    is_told = result.reason is not None
     if result.status is Status.UNAVAILABLE:
-        return Finding(Verdict.UNTESTABLE, result.reason or "not available")
+        return _Failure(Finding(Verdict.UNTESTABLE, result.reason or "not available"), is_told)
     finish = finish_of(experiment, result)
     if not result.proof or finish is None:
-        return Finding(Verdict.ERROR, result.reason or "it was not run")
-    if lacking := _lacking(claim, facts_of(result)):
-        return Finding(Verdict.UNTESTABLE, lacking)
+        return _Failure(Finding(Verdict.ERROR, result.reason or "it was not run"), is_told)
+    if lack := _lack(claim, facts_of(result)):
+        return _Failure(Finding(Verdict.UNTESTABLE, lack))
     if result.status is Status.TAINTED:
-        return Finding(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}")
+        return _Failure(Finding(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}"), is_told)
     if finish["outcome"] != "ok":
-        return Finding(Verdict.ERROR, f"the experiment {finish['reason']}")
+        return _Failure(Finding(Verdict.ERROR, f"the experiment {finish['reason']}"))
     return None
 
 
-def _found(claim: Claim, evidence: Evidence, facts: Facts) -> Finding:
-    """What the claim's own predicate finds. Records that are whole but say what no experiment of ours says must not
-    cost the other claims."""
+def _finding(claim: Claim, evidence: Evidence, facts: Facts) -> Finding:
+    """What the claim's own predicate finds. Malformed records cost this claim only, not the others."""
     try:
         return claim.judge(evidence, facts)
     except LookupError as missing:
         return Finding(Verdict.ERROR, f"evidence is missing: {missing}")
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+    except MALFORMED as error:
         return Finding(Verdict.ERROR, f"evidence cannot be read: {error}")
 
 
@@ -122,19 +135,18 @@ def _expected_in(experiment: str, claim: Claim, result: CellResult) -> str | Non
     if result.status is Status.UNAVAILABLE:
         return Verdict.UNTESTABLE
     ran = result.proof and finish_of(experiment, result)
-    return expected(claim, facts_of(result)) if ran else None
+    return expected_verdict(claim, facts_of(result)) if ran else None
 
 
-def expected(claim: Claim, facts: Facts) -> str | None:
-    """The verdict that is expected of a claim in such a cell; ``None`` where it is not known, as of any Python but
-    CPython."""
-    if _lacking(claim, facts):
+def expected_verdict(claim: Claim, facts: Facts) -> str | None:
+    """The verdict that is expected of a claim in such a cell; ``None``: not known, as on any Python but CPython."""
+    if _lack(claim, facts):
         return Verdict.UNTESTABLE
     return claim.expected(facts) if facts.implementation == "CPython" else None
 
 
-def _lacking(claim: Claim, facts: Facts) -> str:
-    """Why no cell like this one can tell, whatever it measures; empty where it may."""
+def _lack(claim: Claim, facts: Facts) -> str:
+    """Why no cell like this one can test the claim, whatever it measures; empty where it can."""
     if facts.cpus < claim.least_cpus:
         return f"needs {units.cpus(claim.least_cpus)}, this cell has {facts.cpus}"
     if claim.least_cpus > 1 and facts.rate < facts.cpus:
@@ -146,8 +158,8 @@ def _lacking(claim: Claim, facts: Facts) -> str:
 
 
 def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
-    """How an experiment ended in a cell, or ``None`` when it never did."""
-    for record in result.of.get(experiment, ()):
+    """How an experiment ended in a cell; ``None``: it never ended."""
+    for record in result.records_of(experiment):
         if record.kind == "finish":
             return dict(record.data)
     return None
@@ -156,7 +168,9 @@ def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
 def quantities(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Quantity, ...]:
     """Every number of every experiment's own table, cell by cell."""
     cells = tuple(results)
-    return tuple(one for experiment in experiments for result in cells for one in _quantities(experiment, result))
+    return tuple(
+        quantity for experiment in experiments for result in cells for quantity in _quantities(experiment, result)
+    )
 
 
 def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity]:
@@ -166,21 +180,22 @@ def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity
     if not evidence.rounds("round"):
         return
     try:
-        found = experiment.figures(evidence)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
-        return  # its claims say so: the same evidence cannot be read
-    for one in found:
+        figures = experiment.figures(evidence)
+    except MALFORMED:
+        return  # the claims of the experiment say so, because their evidence cannot be read either
+    for figure in figures:
+        estimate = figure.found
         yield Quantity(
             experiment=experiment.name,
             title=experiment.summary,
             cell=result.cell.id,
-            what=one.what,
-            value=one.found.value if one.found else None,
-            low=one.found.low if one.found else None,
-            high=one.found.high if one.found else None,
-            unit=one.unit,
-            accepted=one.accepted,
-            rejected=one.rejected,
-            of=one.of,
-            better=one.better,
+            what=figure.what,
+            value=estimate.value if estimate else None,
+            low=estimate.low if estimate else None,
+            high=estimate.high if estimate else None,
+            unit=figure.unit,
+            accepted=figure.accepted,
+            rejected=figure.rejected,
+            of=figure.of,
+            better=figure.better,
         )

@@ -257,13 +257,17 @@ class CellResult:
     is_missing_records: bool = False
 
     @functools.cached_property
-    def of(self) -> Mapping[str, tuple[Record, ...]]:
+    def by_experiment(self) -> Mapping[str, tuple[Record, ...]]:
         """The records of each experiment, by its name."""
         grouped: dict[str, list[Record]] = {}
         for record in self.records:
             if "experiment" in record.data:
                 grouped.setdefault(record.data["experiment"], []).append(record)
         return {name: tuple(records) for name, records in grouped.items()}
+
+    def records_of(self, experiment: str) -> tuple[Record, ...]:
+        """The records of one experiment; empty where it left none."""
+        return self.by_experiment.get(experiment, ())
 
     @functools.cached_property
     def _first(self) -> Mapping[str, Mapping[str, Any]]:

@@ -27,8 +27,8 @@ class Machine:
     topology: Topology | None = None
 
     @property
-    def layout(self) -> Topology:
-        """The topology; where nobody has looked, of CPUs that are a core each."""
+    def cpu_topology(self) -> Topology:
+        """The topology; where it is not known, one in which each CPU is a core of its own."""
         return self.topology or flat(self.cpus)
 
 

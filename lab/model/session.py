@@ -59,6 +59,8 @@ class Judgement:
     ceiling: float | None = None
     #: In which direction the number gets better.
     better: Better = None
+    #: Whether ``reason`` is about the whole cell, and therefore the same for all of its claims.
+    about_cell: bool = False
     #: What to do where the claim is refuted or a surprise; empty: nothing.
     advice: str = ""
 

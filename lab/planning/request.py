@@ -78,7 +78,7 @@ class Request:
 
     def cells(self, machine: Machine) -> tuple[Cell, ...]:
         """The cells that are asked for, on this machine. Raises UsageError for CPU ids that cannot be used."""
-        cells = planner.plan(planner.parse_sizes(self._sizes), machine.layout, smt=self.smt)
+        cells = planner.plan(planner.parse_sizes(self._sizes), machine.cpu_topology, smt=self.smt)
         quotas = parse_quotas(self.quota or "none")
         under = limited(cells, quotas, self._quota_alone, machine.no_quota)
         return planner.across(under, [build["build"] for build in machine.details.get("builds", ())])

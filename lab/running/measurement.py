@@ -239,7 +239,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
         ]
         schedule, packing_note = parallel_cells.decide(
             prepared.engine,
-            prepared.machine.layout,
+            prepared.machine.cpu_topology,
             jobs,
             prepared.folder,
             stop,

@@ -49,7 +49,7 @@ def measure_controls(
 
 def judge_controls(neighbour: str, results: Sequence[CellResult]) -> list[Judgement]:
     """Judge every control claim of these cells. The expected verdict is the truth."""
-    return list(verdicts.judge([load(f"_control-{neighbour}")], results))
+    return list(verdicts.judge_claims([load(f"_control-{neighbour}")], results))
 
 
 def score(judgements: Sequence[Judgement]) -> Score:

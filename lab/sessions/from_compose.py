@@ -16,7 +16,7 @@ from lab.cell.cpus import cpulist
 from lab.judging import speedups
 from lab.judging import status as runner
 from lab.judging.assembly import assemble
-from lab.judging.records import Reader, read_records
+from lab.judging.records import MALFORMED, Reader, read_records
 from lab.model.cell import Cell, CellResult, Limit, Outcome, Record, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
@@ -43,7 +43,7 @@ def session(name: str, sources: Iterable[CellRecords], image: str | None, detail
     readers = [_reader(source) for source in ordered]
     try:
         return _session(name, ordered, readers, image, details)
-    except _SENSELESS:
+    except MALFORMED:
         for source, reader in zip(ordered, readers, strict=True):
             if not _legible(source.cell, reader.records):
                 reader.records, reader.faults = [], [*reader.faults, "its records do not describe a cell of this lab"]
@@ -112,10 +112,6 @@ def _reader(source: CellRecords) -> Reader:
     return reader
 
 
-#: What comes of records that are whole, and yet not what a worker of this version writes.
-_SENSELESS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-
-
 def _legible(cell: str, records: Sequence[Record]) -> bool:
     """Whether a report can be made of these records: a file may hold anything, or come from another version."""
     trial = Reader()
@@ -123,7 +119,7 @@ def _legible(cell: str, records: Sequence[Record]) -> bool:
     try:
         found = _session("trial", [CellRecords(cell=cell, stream=b"")], [trial], None, {})
         return all(speedups.of_cell(result) is not None for result in found.results if result.proof)
-    except _SENSELESS:
+    except MALFORMED:
         return False
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
+from lab.judging.records import MALFORMED
 from lab.model.cell import Status
 from lab.sessions import folder as store
 from lab.sessions import loading, seal
@@ -54,7 +55,7 @@ def _entry(folder: Path) -> Entry:
     try:
         manifest = loading.manifest(folder)
         return _described(folder, manifest, size)
-    except (LabError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LabError, *MALFORMED) as error:
         return Entry(
             id=folder.name,
             path=str(folder),
@@ -121,6 +122,6 @@ def _damage(folder: Path) -> str:
                 return f"{name} was changed"
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, *MALFORMED):
         return f"{seal.NAME} cannot be read"
     return ""

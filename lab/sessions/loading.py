@@ -18,7 +18,7 @@ from lab.cell.cpus import cpulist
 from lab.errors import StoreError, UsageError
 from lab.judging import assembly
 from lab.judging import status as runner
-from lab.judging.records import Reader
+from lab.judging.records import MALFORMED, Reader
 from lab.model import topology
 from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.model.machine import Machine
@@ -30,9 +30,6 @@ SCHEMA = 1
 
 _MANIFEST = "session.json"
 _PIECE = 1 << 20
-
-#: What comes of a manifest that is JSON, and yet not what a lab writes.
-_SENSELESS = (LookupError, TypeError, ValueError, AttributeError)
 
 
 def find_session(named: Path) -> Path:
@@ -69,7 +66,7 @@ def load_session(folder: Path) -> Session:
     try:
         with uncollected():
             return _session(folder, found)
-    except _SENSELESS as error:
+    except MALFORMED as error:
         raise UsageError(
             f"{folder / _MANIFEST} does not describe a session of this lab ({error!r}); name a folder that lab run"
             " has written"
@@ -140,7 +137,7 @@ def endings(folder: Path) -> dict[str, dict[str, Any]]:
         return {}  # of a version that kept none, or of a run that was cut short before any cell had ended
     found = {}
     for line in lines:
-        with contextlib.suppress(ValueError, LookupError, TypeError):  # the last one may be torn
+        with contextlib.suppress(*MALFORMED):  # the last one may be torn
             one = json.loads(line)
             found[str(one["id"])] = one
     return found
@@ -194,7 +191,8 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
         if not stored:
             reason = reason or "not run: the session was cut short before"
         elif status in (Status.MEASURED, Status.TAINTED):
-            status, reason = Status.ERROR, f"its records are missing: the session's folder has no {name}"
+            reason = f"its records are missing: the session's folder has no {name}"
+            return CellResult(cell=cell, status=Status.ERROR, reason=reason, is_missing_records=True)
         return CellResult(cell=cell, status=status, reason=reason)
     reader = read_records(folder / name)
     cell = _as_it_ran(cell, stored, reader)

@@ -9,6 +9,7 @@ from typing import Any
 
 from lab import __version__
 from lab.errors import StoreError
+from lab.judging.records import MALFORMED
 from lab.model.session import Session
 from lab.sessions import loading, seal
 from lab.sessions.folder import read_files
@@ -46,7 +47,7 @@ def _against_its_seal(folder: Path, manifest: dict[str, Any]) -> tuple[tuple[str
     if (folder / seal.NAME).exists():
         try:
             found += seal.differences(json.loads((folder / seal.NAME).read_bytes()), files)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, *MALFORMED) as error:
             found.append(f"{seal.NAME} cannot be read ({error!r}): nothing can be held against it")
     elif manifest.get("report") and "versions" in manifest:
         found.append(f"{seal.NAME} is missing: the session came to its end, and was sealed then")
@@ -54,7 +55,7 @@ def _against_its_seal(folder: Path, manifest: dict[str, Any]) -> tuple[tuple[str
 
 
 def _missing(session: Session, names: tuple[str, ...]) -> list[str]:
-    wanted = [f"{one.cell.id}.jsonl" for one in session.results if "its records are missing" in (one.reason or "")]
+    wanted = [f"{one.cell.id}.jsonl" for one in session.results if one.is_missing_records]
     return [f"{name} is missing" for name in wanted if name not in names]
 
 

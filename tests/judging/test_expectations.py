@@ -47,7 +47,7 @@ def test_the_page_expects_what_a_session_does(size: int, gil: bool) -> None:
     session = scripts.session(scripts.ran(size, said, python=scripts.python(gil=gil)), experiments=names)
     facts = verdicts.facts_of(session.results[0])
     for one in session.judgements:
-        assert one.expected == Verdict(str(verdicts.expected(CLAIMS[one.claim], facts)))
+        assert one.expected == Verdict(str(verdicts.expected_verdict(CLAIMS[one.claim], facts)))
 
 
 def test_nothing_expected_is_not_known() -> None:
@@ -57,7 +57,7 @@ def test_nothing_expected_is_not_known() -> None:
 
 def test_the_host_is_larger_than_every_limit() -> None:
     assert max(cpus for cpus, _ in expectations.LIMITS) < expectations.HOST_CPUS
-    assert verdicts.expected(claim({True: CONFIRMED}), Facts((3, 13), True, 1, 1.0, 8)) == CONFIRMED
+    assert verdicts.expected_verdict(claim({True: CONFIRMED}), Facts((3, 13), True, 1, 1.0, 8)) == CONFIRMED
 
 
 def test_explain_shows_the_expectations_and_their_source(lab: Lab) -> None:
@@ -88,5 +88,5 @@ def test_explain_wants_a_name_or_all(lab: Lab, words: tuple[str, ...]) -> None:
 
 def test_of_another_implementation_nothing_is_expected_but_what_no_python_can_show() -> None:
     pypy = Facts((3, 11), True, 1, 1.0, 8, implementation="PyPy")
-    assert verdicts.expected(claim({True: CONFIRMED}), pypy) is None
-    assert verdicts.expected(claim({True: CONFIRMED}, least_cpus=2), pypy) == UNTESTABLE
+    assert verdicts.expected_verdict(claim({True: CONFIRMED}), pypy) is None
+    assert verdicts.expected_verdict(claim({True: CONFIRMED}, least_cpus=2), pypy) == UNTESTABLE

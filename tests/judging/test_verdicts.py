@@ -24,7 +24,7 @@ def claim(judge: Any = None, expected: str | None = CONFIRMED, least_cpus: int =
 
 
 def judged(one: Claim, result: CellResult) -> tuple[Verdict, str, Verdict | None, bool]:
-    found = verdicts.judge_one("pipe", one, result)
+    found = verdicts.judge_claim("pipe", one, result)
     assert (found.claim, found.statement, found.cell) == (one.id, one.statement, result.cell.id)
     return found.verdict, found.reason, found.expected, found.surprise
 
@@ -130,7 +130,7 @@ def test_a_predicate_that_fails_costs_its_own_verdict_only() -> None:
 def test_every_claim_is_judged_in_every_cell_in_order() -> None:
     first = Experiment("pipe", "", "", "", lambda recorder: None, (claim(), claim()._replace(id="pipe.other")))
     lacking = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING.reason)
-    found = verdicts.judge((first,), (ran(), lacking))
+    found = verdicts.judge_claims((first,), (ran(), lacking))
     assert [(one.claim, one.cell) for one in found] == [
         ("pipe.claim", "cpu2"),
         ("pipe.claim", "cpu4"),
@@ -179,7 +179,7 @@ def test_a_parallel_claim_names_the_siblings_that_the_proof_has() -> None:
     result = scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"gil": scripts.gil(2)}))
     result = dataclasses.replace(result, records=(cell.records[0], *result.records[1:]))
     (one,) = [one for one in load("gil").claims if one.id == "gil.no-speedup"]
-    found = verdicts.judge_one("gil", one, result)
+    found = verdicts.judge_claim("gil", one, result)
     assert found.verdict is Verdict.CONFIRMED
     assert found.reason.endswith("CPUs 0, 1 are siblings on one core (SMT)")
 
@@ -260,7 +260,7 @@ def test_parallel_speed_is_untestable_on_one_cpu_whatever_was_measured(name: str
     cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
     result = scripts.result(cell, scripts.stream("cpu1", (0,), {"gil": scripts.gil(1)}))
     (one,) = [one for one in load("gil").claims if one.id == name]
-    found = verdicts.judge_one("gil", one, result)
+    found = verdicts.judge_claim("gil", one, result)
     assert (found.verdict, found.reason) == (Verdict.UNTESTABLE, "needs 2 CPUs, this cell has 1")
 
 
@@ -277,7 +277,7 @@ def test_parallel_speed_is_untestable_on_one_cpu_whatever_was_measured(name: str
 def test_threads_are_held_against_what_the_machine_delivered(script: dict[str, Any], verdict: Verdict) -> None:
     result = scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"gil": scripts.gil(2, **script)}))
     (one,) = [one for one in load("gil").claims if one.id == "gil.no-speedup"]
-    assert verdicts.judge_one("gil", one, result).verdict is verdict
+    assert verdicts.judge_claim("gil", one, result).verdict is verdict
 
 
 def test_an_expectation_may_be_the_same_for_every_cell() -> None:
@@ -297,5 +297,5 @@ def test_a_claim_about_parallel_speed_is_not_tested_under_a_quota_that_stops_and
     limited = dataclasses.replace(
         result, records=(start._replace(data={**start.data, "proof": proof}), *result.records[1:])
     )
-    found = verdicts.judge_one("a", claim, limited)
+    found = verdicts.judge_claim("a", claim, limited)
     assert (found.verdict, found.surprise) == (verdict, False)

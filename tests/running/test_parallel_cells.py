@@ -245,7 +245,7 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
 
     engine = make("local")
     try:
-        layout = engine.probe().layout
+        layout = engine.probe().cpu_topology
         with SessionFolder(tmp_path, "s") as folder:
             patient = replace(JOBS[0], experiment_deadline=60, cell_deadline=120)
             found = parallel_cells.check_interference(engine, layout, patient, folder, packed_stop())

@@ -128,7 +128,7 @@ class Ran:
         return status.conclude(cell, self.reader, Outcome(exit_code=self.exit_code))
 
     def judgements(self, name: str, cpus: Sequence[int]) -> tuple[Judgement, ...]:
-        return verdicts.judge([load(name)], [self.result(cpus)])
+        return verdicts.judge_claims([load(name)], [self.result(cpus)])
 
 
 def job(experiments: Sequence[str], **changes: object) -> dict[str, object]:

@@ -319,7 +319,7 @@ def on_builds(
 
 def said_by(found: Session, experiment: str) -> list[Said]:
     """What an experiment said in the first cell of a session, to be said again."""
-    own = [one for one in found.results[0].of[experiment] if one.kind not in ("begin", "finish")]
+    own = [one for one in found.results[0].records_of(experiment) if one.kind not in ("begin", "finish")]
     return [(one.kind, {name: value for name, value in one.data.items() if name != "experiment"}) for one in own]
 
 

@@ -64,6 +64,13 @@ class Finding(NamedTuple):
     ceiling: float | None = None
     #: In which direction ``value`` gets better.
     better: Better = None
+    #: The parts of ``reason`` where it has several: the result first, then what explains it.
+    clauses: tuple[str, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """The reason without what explains it."""
+        return self.clauses[0] if self.clauses else self.reason
 
 
 class Tolerance(NamedTuple):

@@ -133,21 +133,23 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
         if found is None:
             disturbed = ", ".join(disturbances(rounds, *measured.arms)) if rounds else "none was taken"
             reason = "too few undisturbed rounds of %d (%s)" % (accepted + rejected, disturbed or "too little time")
-            return Finding(INCONCLUSIVE, _with(reason, causes), accepted=accepted, rejected=rejected)
+            return Finding(INCONCLUSIVE, "", accepted=accepted, rejected=rejected)._replace(
+                **_reasoned(reason, *causes)
+            )
         verdict = decide(found, tolerance.low, tolerance.high)
-        reason = measured.sentence % (found.value * 1e3 if measured.unit == "s" else found.value)
+        clauses = [measured.sentence % (found.value * 1e3 if measured.unit == "s" else found.value)]
         capacity = _capacity(evidence) if measured.parallel else None
         if capacity:
-            reason += "; " + CAPACITY.sentence % capacity.value
+            clauses.append(CAPACITY.sentence % capacity.value)
         trouble = _lack(capacity, rounds, facts, measured) if measured.parallel else None
         if trouble:
-            verdict, reason = INCONCLUSIVE, trouble
+            verdict, clauses = INCONCLUSIVE, [trouble]
         elif verdict == INCONCLUSIVE:
-            reason += "; the interval reaches over the tolerance"
-            reason += "".join("; disturbed by " + cause for cause in disturbances(rounds, *measured.arms))
+            clauses.append("the interval reaches over the tolerance")
+            clauses.extend("disturbed by " + cause for cause in disturbances(rounds, *measured.arms))
         return Finding(
             verdict,
-            _with(reason, causes),
+            "",
             found.value,
             found.low,
             found.high,
@@ -156,7 +158,7 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
             rejected,
             measured.highest(rounds),
             measured.better,
-        )
+        )._replace(**_reasoned(*clauses, *causes))
 
     return predicate
 
@@ -198,8 +200,9 @@ def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measur
 _ENOUGH = Tolerance(LEAST_CAPACITY, None, "with less, one cannot tell one core from several")
 
 
-def _with(reason: str, causes: Sequence[str]) -> str:
-    return "; ".join((reason, *causes))
+def _reasoned(*clauses: str) -> dict[str, Any]:
+    """The two fields of a finding that say why."""
+    return {"reason": "; ".join(clauses), "clauses": clauses if len(clauses) > 1 else ()}
 
 
 def _lack(capacity: Estimate | None, rounds: Sequence[Round], facts: Facts, measured: Measured) -> str | None:

@@ -206,7 +206,7 @@ def both_alike(evidence: Evidence, facts: Facts) -> Finding:
     for verdict in (REFUTED, INCONCLUSIVE, CONFIRMED):
         for one in found:
             if one.verdict == verdict:
-                return one._replace(reason="; ".join(finding.reason.split(";")[0] for finding in found))
+                return one._replace(reason="; ".join(finding.result for finding in found), clauses=())
     raise AssertionError("a measured claim is confirmed, refuted or inconclusive")
 
 

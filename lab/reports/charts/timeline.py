@@ -68,7 +68,7 @@ class Event:
 
 def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
     """The story of one experiment in one cell as it is drawn: its first events, in the order of time."""
-    data = (one.data for one in result.of.get(experiment, ()) if one.kind == "event")
+    data = (one.data for one in result.records_of(experiment) if one.kind == "event")
     first = heapq.nsmallest(MOST_EVENTS, data, key=lambda one: 1e3 * one["at"])  # there may be very many
     return tuple(
         Event(

@@ -117,8 +117,7 @@ def sentences(session: Session) -> tuple[str, ...]:
     What is wrong with a whole cell stands under the limits, once, and not here for each of its claims.
     """
     lines = []
-    whole = {result.cell.id: result.reason for result in session.results if result.reason}
-    own = [one for one in session.judgements if not (one.cell in whole and str(whole[one.cell]) in one.reason)]
+    own = [judgement for judgement in session.judgements if not judgement.about_cell]
     for heading, chosen in (
         ("Surprises (marked !)", [one for one in own if one.surprise]),
         ("Refuted", [one for one in own if one.verdict is Verdict.REFUTED and not one.surprise]),

@@ -109,7 +109,7 @@ def pool(session: Session) -> Table:
         quota = proofs.quota(proof)
         started = [
             record.data["value"]
-            for record in result.of.get("pool", ())
+            for record in result.records_of("pool")
             if record.kind == "observation" and record.data["name"] == "default workers"
         ]
         numbers = [

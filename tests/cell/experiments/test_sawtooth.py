@@ -252,7 +252,7 @@ def test_a_quota_of_more_than_a_cpu_is_judged_without_a_wrong_verdict(limited: A
 
 def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
     """The judgement that workers stop and go under this quota, in a result in which nothing speaks against it."""
-    judged = {one.claim.partition(".")[2]: one for one in verdicts.judge([load("sawtooth")], [result])}
+    judged = {one.claim.partition(".")[2]: one for one in verdicts.judge_claims([load("sawtooth")], [result])}
     assert judged["stop-and-go"].verdict in (Verdict.CONFIRMED, Verdict.INCONCLUSIVE), judged["stop-and-go"].reason
     assert judged["by-the-rule"].verdict in (Verdict.CONFIRMED, Verdict.INCONCLUSIVE), judged["by-the-rule"].reason
     rounds = [record.data["values"] for record in result.records if record.kind == "sample"]
@@ -268,7 +268,7 @@ def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
 @needs_two_cpus
 def test_without_a_quota_nothing_is_stopped(limited: Any) -> None:
     result = limited("sawtooth", None)
-    assert {one.verdict for one in verdicts.judge([load("sawtooth")], [result])} == {Verdict.UNTESTABLE}
+    assert {one.verdict for one in verdicts.judge_claims([load("sawtooth")], [result])} == {Verdict.UNTESTABLE}
     assert result.proof["quotas"] == []
 
 
@@ -278,7 +278,7 @@ def test_under_a_real_quota_pools_are_judged_without_a_wrong_verdict(limited: An
     surprises: list[set[str]] = []
     while len(surprises) < 2 and (not surprises or surprises[-1]):
         result = limited("oversubscription", 0.5)
-        judged = verdicts.judge([load("oversubscription")], [result])
+        judged = verdicts.judge_claims([load("oversubscription")], [result])
         surprises.append({f"{one.claim}: {one.reason}" for one in judged if one.surprise})
     # One interval of twenty misses, so that one of these claims may be wrong once: twice it is no chance.
     assert surprises[-1] == set(), surprises
