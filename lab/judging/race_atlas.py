@@ -9,6 +9,7 @@ from typing import Any
 from lab.cell.experiments.race_atlas import EXPERIMENT, renamed
 from lab.model.cell import CellResult
 from lab.model.session import Session
+from lab.text.names import printable
 
 #: The experiment that has it.
 NAME = EXPERIMENT.name
@@ -50,13 +51,13 @@ def fields(result: CellResult) -> tuple[Field, ...]:
 
 
 def _field(value: Mapping[str, Any]) -> Field:
-    statement = _printable(str(value.get("statement")))
+    statement = printable(str(value.get("statement")))
     pairs = value.get("bytecode")
     pairs = pairs if isinstance(pairs, list) else []
     return Field(
         statement=statement,
         text=_in_a_line(str(value.get("text", ""))),
-        bytecode=tuple((_printable(str(one[0])), bool(one[1])) for one in pairs if isinstance(one, list) and one[1:]),
+        bytecode=tuple((printable(str(one[0])), bool(one[1])) for one in pairs if isinstance(one, list) and one[1:]),
         interval_seconds=value["interval_seconds"],
         **{name: value[name] for name in _COUNTS},
     )
@@ -67,11 +68,7 @@ def _in_a_line(text: str) -> str:
     found = ""
     for line in map(str.strip, text.splitlines()):
         found += ("" if not found else " " if found.endswith(":") else "; ") + line
-    return _printable(found)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable(found)
 
 
 def document(session: Session) -> Iterator[dict[str, Any]]:

@@ -164,18 +164,13 @@ class Chart:
 
 def build_of(result: CellResult) -> str:
     """The build that a cell ran on, in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
-    return printable(names.python_words(result.python, short=True))
+    return names.printable(names.python_words(result.python, short=True))
 
 
 def cell_of(result: CellResult) -> str:
     """The cell in a few words, for a session of several: ``CPython 3.13.5, 2 CPUs, quota 1.5``."""
     machine = f", {result.cell.machine}" if result.cell.machine else ""
     return f"{build_of(result)}, {names.limit_words(result.cell)}{machine}"
-
-
-def printable(text: str) -> str:
-    """The text without what no drawing can hold: records may say anything."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def measured(session: Session) -> list[CellResult]:

@@ -21,8 +21,8 @@ from lab.reports.charts.chart import (
     cell_of,
     extremes,
     measured,
-    printable,
 )
+from lab.text.names import printable
 from lab.text.table import Table
 
 #: Experiments whose story is worth drawing: title, and how to read it.

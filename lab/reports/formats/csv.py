@@ -10,6 +10,7 @@ from lab.model.cell import CellResult
 from lab.model.session import Judgement, Session
 from lab.reports.tables import cell_fields
 from lab.reports.tables.cell_fields import Value
+from lab.text import names
 
 #: A text that begins so is a formula to a spreadsheet (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -93,5 +94,5 @@ def _field(value: Value) -> Value:
     stay numbers."""
     if not isinstance(value, str):
         return value
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in value).split())
+    text = " ".join(names.printable(value, " ").split())
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -56,7 +56,7 @@ def render(session: Session) -> str:
 
 def escaped(text: str) -> str:
     """A text that GitHub shows as it is, on one line: without markup, HTML, mentions and mathematics of its own."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    line = " ".join(naming.printable(text, " ").split())
     if len(line) > LONGEST_TEXT:
         line = line[: LONGEST_TEXT - 1] + "…"
     safe = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))

@@ -29,7 +29,13 @@ def _story(result: CellResult, experiment: str) -> str:
         record.data for record in result.records if record.kind == "event" and record.data["experiment"] == experiment
     ]
     rows = [
-        (f"{event['at'] * 1e3:.1f}", str(event["pid"]), event["thread"], _cpu(event["cpu"]), _printable(event["text"]))
+        (
+            f"{event['at'] * 1e3:.1f}",
+            str(event["pid"]),
+            event["thread"],
+            _cpu(event["cpu"]),
+            names.printable(event["text"]),
+        )
         for event in sorted(events, key=lambda event: float(event["at"]))
     ]
     return tabulate(
@@ -45,10 +51,6 @@ def _text_width(rows: Sequence[tuple[str, str, str, str, str]]) -> int:
     """What the other columns leave of 80."""
     others = (max(len(row[0]) for row in rows), max(len(row[1]) for row in rows), max(len(row[3]) for row in rows))
     return 80 - sum(max(5, width) for width in others) - _THREAD - 10
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _cpu(number: int | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from lab.model.cell import CellResult
 from lab.model.session import BuildChange, Judgement, Session, Verdict
 from lab.reports.tables import columns
+from lab.reports.tables.highlights import grouped
 from lab.text import names as naming
 from lab.text.table import Table
 
@@ -135,14 +136,13 @@ def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
     cells = {result.cell.id: result for result in session.results}
     names = columns.heads(session)
     lines = []
-    for claim in dict.fromkeys(one.claim for one in chosen):
-        mine = [one for one in chosen if one.claim == claim]
-        lines.append(f"- {claim}: “{mine[0].statement}”")
-        alike: dict[tuple[str, str], list[CellResult]] = {}
-        for one in mine:  # what is expected may depend on the build and on the limit
-            expected = f" (expected: {one.expected})" if one.surprise else ""
-            alike.setdefault((one.reason, expected), []).append(cells[one.cell])
-        lines += [f"    at {_where(there, names)}{expected}: {reason}" for (reason, expected), there in alike.items()]
+    for claim, judgements in grouped(chosen, lambda judgement: judgement.claim).items():
+        lines.append(f"- {claim}: “{judgements[0].statement}”")
+        # What is expected may depend on the build and on the limit.
+        by_reason = grouped(judgements, lambda judgement: (judgement.reason, judgement.surprise and judgement.expected))
+        for (reason, expected), same in by_reason.items():
+            where = _where([cells[judgement.cell] for judgement in same], names)
+            lines.append(f"    at {where}{f' (expected: {expected})' if expected else ''}: {reason}")
     return lines
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lab.model.session import Judgement, Session, Verdict
 from lab.text.table import title_of
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +42,29 @@ def undecided(session: Session) -> tuple[Lesson, ...]:
 
 def _lessons(session: Session, chosen: Callable[[Judgement], bool]) -> tuple[Lesson, ...]:
     labels = {result.cell.id: title_of(result) for result in session.results}
-    mine = [one for one in session.judgements if chosen(one)]
-    found = []
-    kinds: dict[tuple[object, ...], list[Judgement]] = {}
-    for one in mine:
-        kinds.setdefault((one.claim, one.verdict, one.surprise and one.expected), []).append(one)
-    for alike in kinds.values():
-        reasons = dict.fromkeys(one.reason for one in alike)
-        found.append(
-            Lesson(
-                claim=alike[0].claim,
-                statement=alike[0].statement,
-                verdict=alike[0].verdict,
-                expected=alike[0].expected,
-                places=tuple(
-                    (reason, tuple(labels[one.cell] for one in alike if one.reason == reason)) for reason in reasons
-                ),
-                advice=alike[0].advice,
-            )
+    by_verdict = grouped(
+        filter(chosen, session.judgements),
+        lambda judgement: (judgement.claim, judgement.verdict, judgement.surprise and judgement.expected),
+    )
+    return tuple(
+        Lesson(
+            claim=first.claim,
+            statement=first.statement,
+            verdict=first.verdict,
+            expected=first.expected,
+            places=tuple(
+                (reason, tuple(labels[judgement.cell] for judgement in same))
+                for reason, same in grouped([first, *others], lambda judgement: judgement.reason).items()
+            ),
+            advice=first.advice,
         )
-    return tuple(found)
+        for first, *others in by_verdict.values()
+    )
+
+
+def grouped(judgements: Iterable[Judgement], key_of: Callable[[Judgement], _Key]) -> dict[_Key, list[Judgement]]:
+    """The judgements that have the same key, by that key, both in the order in which they come."""
+    groups: dict[_Key, list[Judgement]] = {}
+    for judgement in judgements:
+        groups.setdefault(key_of(judgement), []).append(judgement)
+    return groups
