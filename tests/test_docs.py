@@ -13,6 +13,7 @@ import pytest
 from lab import cli
 from lab.cell import experiments
 from lab.cell.claims.recorder import Recorder
+from tests import test_layers
 from tests.support.paths import ROOT
 from tests.support.terminal import Lab
 
@@ -74,6 +75,12 @@ def test_a_module_that_a_page_names_is_there(page: str) -> None:
 @pytest.mark.parametrize("name", ["lab.worker.service", "lab.cell.no_such_name", "lab.effective_cpu"])
 def test_a_name_that_is_gone_is_found(name: str) -> None:
     assert not is_there(name)
+
+
+def test_the_picture_of_the_packages_shows_the_rows_that_are_enforced() -> None:
+    shown = re.findall(r'\["(\d): ([^"]*)"\]', PAGES["docs/design.md"])
+    rows = {str(number): ", ".join(row) for number, row in enumerate(test_layers.ROWS, start=1)}
+    assert dict(shown) == rows
 
 
 def test_contributing_is_short() -> None:
