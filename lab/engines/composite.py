@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 from lab.engines import Engine, Sink, nothing
 from lab.errors import CellError, EngineError, ImageError
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.model.cell import Job, Outcome
-from lab.model.machine import Machine
+from lab.model.machine import BuildFacts, Machine
 
 #: Asking a Python what it is takes half a second, and nothing is measured meanwhile.
 ASKED_AT_A_TIME = 4
@@ -34,7 +33,7 @@ class CompositeEngine:
         self._failed: dict[str, EngineError] = {}
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
-        """The machine, with every build's own proof in ``details["builds"]``, nothing known of one that failed. Raises
+        """The machine, with every build's own facts in ``named_builds``, nothing known of one that failed. Raises
         as the first of them does where all do; ImageError where what answers is not the build that was named."""
         with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
             tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
@@ -47,8 +46,7 @@ class CompositeEngine:
         for label, error in self._failed.items():
             self._note(f"without {label}: {error}" if label in self._spare else f"{label} will not run: {error}")
         there = {label: one for label, one in said.items() if label not in self._failed or label not in self._spare}
-        proofs = [_proof(label, one) for label, one in there.items()]
-        return replace(machines[0], details={**machines[0].details, "builds": proofs})
+        return machines[0].with_builds(_facts(label, one) for label, one in there.items())
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         if job.cell.build in self._failed:
@@ -65,7 +63,7 @@ class CompositeEngine:
         if isinstance(said, EngineError):
             return said
         try:
-            _check(builds.parse_build(label), _proof(label, said))
+            _check(builds.parse_build(label), _facts(label, said))
         except ImageError as error:
             if label not in self._spare:
                 raise
@@ -97,28 +95,18 @@ def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineE
         return error
 
 
-def _proof(label: str, said: Machine | EngineError) -> dict[str, Any]:
-    """What a build has proven to be; of one that failed nothing is known."""
-    if isinstance(said, EngineError):
-        nothing_known = dict.fromkeys(("image", "image_id", "image_settings", "proof"))
-        return {"build": label, **nothing_known, "python": {}}
-    return {
-        "build": label,
-        "image": said.image,
-        "image_id": said.details.get("image_id"),
-        "image_settings": said.details.get("image_settings"),
-        "python": dict(said.python),
-        "proof": said.details.get("build"),
-    }
+def _facts(label: str, answer: Machine | EngineError) -> BuildFacts:
+    """What a build has proven to be; of a build that failed nothing is known."""
+    return BuildFacts(label=label) if isinstance(answer, EngineError) else answer.own_build(label)
 
 
-def _check(build: Build, said: Mapping[str, Any]) -> None:
+def _check(build: Build, facts: BuildFacts) -> None:
     """Whether the Python that answered is the build asked for. Raises ImageError."""
-    python = said["python"]
-    where = f"the image {said['image']}" if said["image"] else str(python["executable"])
+    python = facts.python
+    where = f"the image {facts.image}" if facts.image else str(python["executable"])
     found = replace(builds.build_from_python(python), gil=None, cpu_count=None)
     if build.version and found != replace(build, gil=None, cpu_count=None):
-        remedy = f"make it anew: lab images build {build.name}" if said["image"] else "name the path of another one"
+        remedy = f"make it anew: lab images build {build.name}" if facts.image else "name the path of another one"
         raise ImageError(f"{where} was to be Python {build.name}, and is {found.name}; {remedy}")
     if build.gil is not None and python["gil_enabled"] is not build.gil:
         state = "on" if python["gil_enabled"] else "off"

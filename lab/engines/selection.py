@@ -86,17 +86,16 @@ def _chosen(
         note(f"engine: local (docker: {error})")
         return _local(wanted, note, meanwhile)
     if wanted.engine == "auto":
-        images = [one["image"] for one in machine.details.get("builds", ()) if one["image"]] or [machine.image]
-        note(f"engine: docker, image{'s' * (len(images) > 1)} {', '.join(map(str, images))}")
+        images = [str(facts.image) for facts in machine.builds if facts.image]
+        note(f"engine: docker, image{'s' * (len(images) > 1)} {', '.join(images)}")
     return engine, machine
 
 
 def _on_debug_builds(machine: Machine) -> Iterable[str]:
     """A line on each Python that was compiled to find faults, which it pays for with its speed."""
-    proofs = machine.details.get("builds") or [{"build": "this Python", "proof": machine.details.get("build")}]
-    for one in proofs:
-        if (one["proof"] or {}).get("debug"):
-            yield f"{one['build']} is a debug build (Py_DEBUG): its times do not compare with those of other builds"
+    for facts in machine.named_builds or (machine.own_build("this Python"),):
+        if facts.is_debug:
+            yield f"{facts.label} is a debug build (Py_DEBUG): its times do not compare with those of other builds"
 
 
 def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:

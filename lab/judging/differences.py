@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from lab.model.machine import Machine, builds_of
+from lab.model.machine import BuildFacts, Machine, builds_of
 from lab.model.session import Session
 from lab.text import names, units
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A fact in which two sessions differ: what it is, and how each has it."""
+    """A fact in which two sessions differ."""
 
+    #: The name of the fact.
     what: str
+    #: The fact in the base session.
     base: str
+    #: The fact in the new session.
     new: str
 
     def __str__(self) -> str:
@@ -25,42 +27,44 @@ class Difference:
 
 
 def machine_facts(machine: Machine) -> dict[str, str]:
-    """What a machine is, by name; what is not known is not there."""
-    details, python = machine.details, machine.python
-    host, probe = details.get("host") or {}, details.get("probe") or {}
-    found = {
-        "engine": f"{machine.engine} {details.get('engine_version') or ''}".strip(),
+    """The facts of a machine that matter to a measurement, by name; facts that are not known are left out."""
+    engine, python = machine.engine_facts, machine.python
+    facts = {
+        "engine": machine.engine_label,
         "processor": machine.cpu_topology.model,
-        "microcode": ", ".join(host.get("microcode") or ()),
+        "microcode": ", ".join(engine.microcode),
         "CPUs": _cpus(machine),
         "architecture": python.get("machine"),
         "kernel": python.get("kernel"),
-        "kernel's build": host.get("kernel_version"),
-        "cgroup version": details.get("cgroup_version") or probe.get("cgroup_version"),
+        "kernel's build": engine.kernel_version,
+        "cgroup version": engine.cgroup_version,
     }
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: str(value) for name, value in facts.items() if value}
 
 
 def paired(base: Iterable[str], new: Iterable[str]) -> dict[str, str]:
-    """Which build to hold against which: those of the same label; where there are none, the only one of each side."""
-    mine, theirs = dict.fromkeys(base), dict.fromkeys(new)
-    if len(mine) == len(theirs) == 1:
-        return dict(zip(mine, theirs, strict=True))
-    return {label: label for label in mine if label in theirs}
+    """Which build of the new session to compare with each build of the base: the one of the same label.
+
+    Where each session has only one build, the two are compared, whatever their labels.
+    """
+    base_labels, new_labels = dict.fromkeys(base), dict.fromkeys(new)
+    if len(base_labels) == len(new_labels) == 1:
+        return dict(zip(base_labels, new_labels, strict=True))
+    return {label: label for label in base_labels if label in new_labels}
 
 
-def _facts(build: Mapping[str, Any]) -> dict[str, str]:
-    """What a build is, by name; likewise."""
-    found = {
-        "Python": names.python_words(build["python"]),
-        "image": build.get("image_id") or build["image"],
-        "compiled": _short(repr(sorted(build["proof"].items()))) if build["proof"] else None,
+def _build_facts(build: BuildFacts) -> dict[str, str]:
+    """The facts of a build, by name; facts that are not known are left out."""
+    facts = {
+        "Python": names.python_words(build.python),
+        "image": build.image_id or build.image,
+        "compiled": _short(repr(sorted(build.compiled.items()))) if build.compiled else None,
     }
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: str(value) for name, value in facts.items() if value}
 
 
 def differences(base: Mapping[str, str], new: Mapping[str, str]) -> tuple[Difference, ...]:
-    """The facts that both know, and differ in."""
+    """The differences between facts; a fact that only one side knows is no difference."""
     return tuple(
         Difference(what=what, base=base[what], new=new[what])
         for what in base
@@ -69,52 +73,52 @@ def differences(base: Mapping[str, str], new: Mapping[str, str]) -> tuple[Differ
 
 
 def of_machines(base: Machine, new: Machine) -> tuple[Difference, ...]:
-    """In what two machines differ, and the builds on them that are to be held against each other."""
+    """The differences between two machines, and between the builds on them that are compared with each other."""
     return differences(machine_facts(base), machine_facts(new)) + _of_builds(builds_of(base), builds_of(new))
 
 
 def of_code(base_sha256: str, new_sha256: str) -> tuple[Difference, ...]:
-    """Whether the cells ran other code of the lab's; unknown, an empty hash, is no difference."""
+    """The difference between the code that ran in the cells; an empty hash is not known, and no difference."""
     if not (base_sha256 and new_sha256) or base_sha256 == new_sha256:
         return ()
     return (Difference(what="code of the cells", base=_short_hash(base_sha256), new=_short_hash(new_sha256)),)
 
 
-def _of_builds(
-    mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]]
-) -> tuple[Difference, ...]:
-    if "" in mine or "" in theirs:
+def _of_builds(base: Mapping[str, BuildFacts], new: Mapping[str, BuildFacts]) -> tuple[Difference, ...]:
+    if "" in base or "" in new:
         return ()
-    found = paired(mine, theirs)
-    if not found:
-        return (Difference(what="builds", base=", ".join(mine), new=", ".join(theirs)),)
-    several = len(mine) > 1 or len(theirs) > 1
+    pairs = paired(base, new)
+    if not pairs:
+        return (Difference(what="builds", base=", ".join(base), new=", ".join(new)),)
+    is_several = len(base) > 1 or len(new) > 1
     return tuple(
-        replace(one, what=f"{one.what} of {label}") if several else one
-        for label, other in found.items()
-        for one in differences(_facts(mine[label]), _facts(theirs[other]))
+        replace(difference, what=f"{difference.what} of {base_label}") if is_several else difference
+        for base_label, new_label in pairs.items()
+        for difference in differences(_build_facts(base[base_label]), _build_facts(new[new_label]))
     )
 
 
 def session_differences(base: Session, new: Session) -> tuple[Difference, ...]:
-    """In what the machines and the software of two sessions differ, those of each cell that both have among it."""
+    """The differences between the machines and the software of two sessions, also in each cell that both have."""
     found = of_machines(base.machine, new.machine) + of_code(base.code_sha256, new.code_sha256)
-    if any(one.what.startswith("Python") for one in found):
+    if any(difference.what.startswith("Python") for difference in found):
         return found
-    theirs = {one.cell.id: names.python_words(one.python) for one in new.results if one.python}
-    mine = {one.cell.id: names.python_words(one.python) for one in base.results if one.python}
-    cells = differences(mine, theirs)
-    return found + tuple(Difference(what=f"Python in {one.what}", base=one.base, new=one.new) for one in cells)
+    base_pythons, new_pythons = (
+        {result.cell.id: names.python_words(result.python) for result in session.results if result.python}
+        for session in (base, new)
+    )
+    in_cells = differences(base_pythons, new_pythons)
+    return found + tuple(replace(difference, what=f"Python in {difference.what}") for difference in in_cells)
 
 
 def _cpus(machine: Machine) -> str:
-    """How many, of what host, and how they belong together."""
-    layout = machine.cpu_topology
+    """The number of CPUs, of how many on the host, and how they belong together."""
+    topology = machine.cpu_topology
     parts = [f"{units.cpus(len(machine.cpus))} of {len(machine.host_cpus)}"]
     if machine.topology:
-        parts.append(f"{len(layout.cores)} cores")
-        parts.append(f"{len({cpu.package for cpu in layout.cpus})} packages")
-        parts.append(f"{len({cpu.node for cpu in layout.cpus})} nodes")
+        parts.append(f"{len(topology.cores)} cores")
+        parts.append(f"{len({cpu.package for cpu in topology.cpus})} packages")
+        parts.append(f"{len({cpu.node for cpu in topology.cpus})} nodes")
     return ", ".join(parts)
 
 

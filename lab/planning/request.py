@@ -81,7 +81,7 @@ class Request:
         cells = planner.plan(planner.parse_sizes(self._sizes), machine.cpu_topology, smt=self.smt)
         quotas = parse_quotas(self.quota or "none")
         under = limited(cells, quotas, self._quota_alone, machine.no_quota)
-        return planner.across(under, [build["build"] for build in machine.details.get("builds", ())])
+        return planner.across(under, [facts.label for facts in machine.named_builds])
 
     def explicit(self, cells: Sequence[Cell]) -> frozenset[str]:
         """The ids of the cells whose CPUs the user has named."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.messages import tell
 from lab.model import build as builds
-from lab.model.machine import Machine, builds_of
+from lab.model.machine import Machine, stored_builds
 
 
 def stored_arguments(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def stored_arguments(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """
     machine = manifest.get("machine") or {}
     arguments = {"engine": manifest["engine"], "image": machine.get("image"), "seed": 1, **manifest["arguments"]}
-    labels = [build["build"] for build in (machine.get("details") or {}).get("builds") or ()]
+    labels = [facts.label for facts in stored_builds(machine)]
     named = [part for text in arguments.get("python") or () for part in builds.parts(text)]
     if labels and ("all" in named or "merged" in arguments):
         arguments |= {"python": labels, "image": None}
@@ -31,7 +31,7 @@ def with_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[str
     An image whose name means another image by now is named by its digest. An image that the engine no longer has is
     looked up again by its name. Raises EngineError.
     """
-    images_then = {label: (build["image"], build.get("image_id")) for label, build in builds_of(machine).items()}
+    images_then = {facts.label: (facts.image, facts.image_id) for facts in machine.builds}
     if arguments["engine"] != "docker" or not any(digest for _, digest in images_then.values()):
         return dict(arguments)
     from lab.containers.client import client_for_this_environment
@@ -45,6 +45,6 @@ def with_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[str
         name = images_then[label][0]
         if image and image != name:
             tell(f"the name {name} means another image by now; the session's own image is taken: {image}")
-    if machine.details.get("builds"):
+    if machine.named_builds:
         return {**arguments, "images": {label: image for label, image in images_now.items() if image}}
     return {**arguments, "image": next(iter(images_now.values()), None) or arguments["image"]}

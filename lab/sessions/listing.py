@@ -12,6 +12,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.judging.records import MALFORMED
 from lab.model.cell import Status
+from lab.model.machine import stored_builds
 from lab.sessions import folder as store
 from lab.sessions import loading, seal
 
@@ -77,10 +78,10 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
     cells = report.get("cells") or loading.endings(folder).values()
     machine = manifest.get("machine") or {}
     python = machine.get("python") or {}
-    builds = (machine.get("details") or {}).get("builds") or ()
+    builds = stored_builds(machine)
     state, reason = _state(folder, report)
     alone = f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"
-    where = [manifest["engine"], ", ".join(one["build"] for one in builds) or alone]
+    where = [manifest["engine"], ", ".join(facts.label for facts in builds) or alone]
     blocks = sum(one["blocks"] for one in manifest.get("noise", {}).values())
     disturbed = sum(sum(one["disturbed"].values()) for one in manifest.get("noise", {}).values())
     return Entry(
@@ -88,7 +89,7 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         path=str(folder),
         began=float(manifest["began"]),
         where=" ".join(filter(None, where)),
-        image=", ".join(one["image"] for one in builds if one["image"]) or machine.get("image"),
+        image=", ".join(facts.image for facts in builds if facts.image) or machine.get("image"),
         measured=sum(one["status"] == Status.MEASURED for one in cells),
         planned=sum(cell.available for cell in loading.planned(manifest)),
         surprises=sum(one["surprise"] for one in report["verdicts"]) if report else None,

@@ -13,7 +13,7 @@ from lab.judging import changes, differences
 from lab.model import machine as machine_
 from lab.model import session as session_
 from lab.model.cell import Cell, CellResult, Status
-from lab.model.machine import Machine
+from lab.model.machine import BuildFacts, Machine
 from lab.model.session import Session
 from lab.text import names
 
@@ -88,7 +88,7 @@ def _builds(sessions: Sequence[Session]) -> list[dict[str, str]]:
 def _release(session: Session, label: str) -> str:
     """The release of that build, such as ``3.13.5``."""
     pythons = [one.python for one in session.results if one.python and session_.build_of(session, one) == label]
-    pythons += [machine_.builds_of(session.machine).get(label, {}).get("python") or {}]
+    pythons += [facts.python for facts in session.machine.builds if facts.label == label] or [{}]
     return str(pythons[0].get("release", "?"))
 
 
@@ -105,15 +105,15 @@ def _cell(cell: Cell, build: str, machine: str) -> Cell:
 
 def _machine(sessions: Sequence[Session], on: Sequence[Mapping[str, str]]) -> Machine:
     """The machine of the first session, with the builds of all of them."""
-    found: dict[str, Mapping[str, object]] = {}
+    named: dict[str, BuildFacts] = {}
     for session, labels in zip(sessions, on, strict=True):
-        there = machine_.builds_of(session.machine)
-        for one in session.results:
-            build = there.get(session_.build_of(session, one))
-            if build and labels[one.cell.id]:
-                found.setdefault(labels[one.cell.id], {**build, "build": labels[one.cell.id]})
-    first = sessions[0].machine
-    return dataclasses.replace(first, details={**first.details, "builds": list(found.values())}) if found else first
+        builds = machine_.builds_of(session.machine)
+        for result in session.results:
+            build, label = builds.get(session_.build_of(session, result)), labels[result.cell.id]
+            if build and label:
+                named.setdefault(label, dataclasses.replace(build, label=label))
+    machine = sessions[0].machine
+    return machine.with_builds(named.values()) if named else machine
 
 
 def _assembled(
@@ -161,6 +161,6 @@ def _assembled(
 
 def _where(session: Session) -> str:
     machine = differences.machine_facts(session.machine)
-    pythons = [names.python_words(one["python"]) for one in machine_.builds_of(session.machine).values()]
+    pythons = [names.python_words(facts.python) for facts in session.machine.builds]
     parts = [*pythons, *(machine.get(name, "") for name in ("processor", "engine"))]
     return ", ".join(filter(None, [*parts, machine.get("CPUs")]))

@@ -23,7 +23,7 @@ from lab.errors import CellError, EngineError, ImageError, UsageError
 from lab.model import build as builds
 from lab.model import topology
 from lab.model.cell import Job, Outcome
-from lab.model.machine import Machine
+from lab.model.machine import BuildFacts, Machine
 from lab.pythons import discovery, images, programs
 from lab.pythons.discovery import Discovery
 from lab.reports import tables
@@ -193,12 +193,12 @@ def test_a_path_is_remembered_so_that_it_means_the_same_in_any_folder(
 def test_a_python_that_is_not_the_build_asked_for_is_refused(
     build: str, python: dict[str, Any], complaint: str | None
 ) -> None:
-    said = {"python": {**scripts.python(), **python}, "image": "an-image"}
+    facts = BuildFacts(label=build, python={**scripts.python(), **python}, image="an-image")
     if complaint is None:
-        several_builds._check(builds.parse_build(build), said)
+        several_builds._check(builds.parse_build(build), facts)
     else:
         with pytest.raises(ImageError, match=complaint):
-            several_builds._check(builds.parse_build(build), said)
+            several_builds._check(builds.parse_build(build), facts)
 
 
 def test_a_path_is_run_by_the_local_engine() -> None:
@@ -295,7 +295,7 @@ def test_a_stale_one_that_nobody_named_is_left_out() -> None:
 
 def test_an_interpreter_of_another_build_is_not_made_anew_as_an_image_is() -> None:
     with pytest.raises(ImageError, match=r"^/usr/bin/python3 was .* and is 3\.13; name the path of another one$"):
-        several_builds._check(builds.parse_build("3.14"), {"python": scripts.python(), "image": None})
+        several_builds._check(builds.parse_build("3.14"), BuildFacts(label="3.14", python=scripts.python()))
 
 
 def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from tabulate import tabulate
 from lab.errors import MissingExtraError
 from lab.model.session import Session
 from lab.reports.charts.chart import Chart, Panel
-from lab.text.names import printable
 from lab.reports.tables import highlights
+from lab.text.names import printable
 
 #: The narrowest terminal in which a chart still says something; in a narrower one its lines are broken.
 NARROWEST = 40

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from lab.cell.cpus import cpulist
 from lab.model.cell import CellResult
+from lab.model.machine import BuildFacts
 from lab.model.session import Session, Verdict
 from lab.reports.tables import claims, columns, limits, numbers, predictions, race_atlas
 from lab.text import names, units
@@ -70,14 +69,14 @@ def headline(session: Session) -> tuple[str, ...]:
     if not python:
         return ("no cell said which Python it runs",)
     image = f", image {machine.image}" if machine.image else ""
-    engine = f"{machine.engine} {machine.details.get('engine_version') or ''}".strip()
+    engine = machine.engine_label
     counted = {verdict: sum(one.verdict is verdict for one in session.judgements) for verdict in Verdict}
     kernel = f"kernel {python['kernel']}, {python['machine']}"
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
-    builds = machine.details.get("builds") or ()
+    builds = machine.named_builds
     on = f"{names.python_words(python)}, engine {engine}{image}"
     if builds:
-        each = ", ".join(_build(one) for one in builds)
+        each = ", ".join(map(_build_words, builds))
         on = f"engine {engine}, Python {each}"
     return (
         on,
@@ -86,9 +85,8 @@ def headline(session: Session) -> tuple[str, ...]:
     )
 
 
-def _build(one: Mapping[str, Any]) -> str:
+def _build_words(facts: BuildFacts) -> str:
     """A build and what it proved to be: ``3.13t (3.13.5 without the GIL)``."""
-    python = one["python"]
-    if not python:
-        return f"{one['build']} (it did not run)"
-    return f"{one['build']} ({names.python_words(python, short=True).removeprefix('CPython ')})"
+    if not facts.python:
+        return f"{facts.label} (it did not run)"
+    return f"{facts.label} ({names.python_words(facts.python, short=True).removeprefix('CPython ')})"

@@ -41,4 +41,4 @@ def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
 def image(session: Session, result: CellResult) -> str | None:
     """The image that a cell ran from: of several builds that of its own."""
     named = machine.builds_of(session.machine).get(result.cell.build)
-    return named["image"] if named else session.machine.image
+    return named.image if named else session.machine.image
