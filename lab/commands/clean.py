@@ -1,4 +1,4 @@
-"""``lab clean``: remove everything on the engine that carries our label."""
+"""``lab clean``: remove everything on the engine that carries the lab's label."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from lab.errors import EngineError
 HELP = "remove every container, volume and network on the engine that carries the lab's label"
 EXAMPLE = """\
 example:
-  lab clean   after a run that was killed, or after docker compose up
+  lab clean   remove what a killed run or docker compose up has left
 
-Only the label counts: nothing else is touched, and it works from any folder."""
+The command looks at the label only. It touches nothing else, and it works from
+any folder."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,15 +21,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Remove and say what was removed; returns the exit code. Raises EngineError when something could not be."""
-    from lab.containers import cleanup
-    from lab.containers import client as client_
+    """Remove what carries the label, print its names, and return the exit code.
 
-    with contextlib.closing(client_.client_for_this_environment()) as client:
+    Raises EngineError when something could not be removed.
+    """
+    from lab.containers import cleanup
+    from lab.containers.client import client_for_this_environment
+
+    with contextlib.closing(client_for_this_environment()) as client:
         removed, kept = cleanup.remove_all(client)
     for name in removed:
         print(f"removed {name}")
     if kept:
-        raise EngineError(f"could not remove {'; '.join(kept)}; try again, or see docker ps -a")
+        raise EngineError(f"could not remove {'; '.join(kept)}; run lab clean again, or look at docker ps -a")
     print("nothing is left" if removed else "there was nothing to remove")
     return 0

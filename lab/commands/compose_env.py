@@ -1,4 +1,4 @@
-"""``lab compose-env``: the environment that fits ``docker compose up`` to this engine."""
+"""``lab compose-env``: print the environment that pins Compose's services to this engine's CPUs."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lab.model.topology import Topology
 
-HELP = "print the settings that fit docker compose up to this engine"
+HELP = "print the settings that docker compose up needs on this engine"
 EXAMPLE = """\
 example:
-  lab compose-env > .env   then: docker compose up
+  lab compose-env > .env   write the settings; then run docker compose up
 
-Each service is then pinned by the engine, with a CPU set, to CPUs that are
-really there. Without such a file the worker in each container narrows its own
-affinity."""
+With these settings the engine pins each service to CPUs that really exist.
+Without such a file the worker in each container narrows its own affinity."""
 
-#: As in compose.yaml.
+#: The sizes of the services in compose.yaml.
 SIZES: tuple[int | str, ...] = (1, 2, 4, "all")
 
-#: Of our own base images the one with the official image's Python first, then the others that the lab runs on.
+#: The versions of our own base images, the best first: the official image's Python, then others that the lab runs on.
 _BASES = ("3.13", "3.14", "3.12", "3.11", "3.15")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--image", help="the image to look at the CPUs from, with Python 3.9 or later")
+    parser.add_argument("--image", help="the image in which the CPUs are counted, with Python 3.9 or later")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask the engine, print; returns the exit code. Raises EngineError when no engine answers."""
+    """Ask the engine, print the settings, and return the exit code. Raises EngineError when no engine answers."""
     from lab.containers import client as containers
     from lab.engines import make
     from lab.messages import tell
 
-    made = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
-    with contextlib.closing(made) as engine:
+    engine = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
+    with contextlib.closing(engine):
         machine = engine.probe()
     with (
         contextlib.closing(containers.client_for_this_environment()) as client,
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
-    """The CPU set of each service, from the CPUs of the engine; empty for a size that is not there."""
+    """The CPU set of each service, from the engine's CPUs. The set is empty if the engine has too few CPUs."""
     from lab.cell.cpus import cpulist
     from lab.model.topology import Topology
     from lab.planning import cells
@@ -70,17 +69,17 @@ def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
 
 
 def base_lines(images: Sequence[str]) -> list[str]:
-    """The base image, where the official one is not on the engine but one of ours is."""
+    """The base image to use: one of ours, if the engine has it and does not have the official image."""
     from lab.containers.image_config import OFFICIAL_IMAGE
 
     ours = [name for version in _BASES if (name := f"multicore-lab-base:{version}") in images]
     if OFFICIAL_IMAGE in images or not ours:
         return []
-    return [f"# {OFFICIAL_IMAGE} is not on this engine, this one is:", f"LAB_BASE={ours[0]}"]
+    return [f"# {OFFICIAL_IMAGE} is not on this engine, but this image is:", f"LAB_BASE={ours[0]}"]
 
 
 def certificate_lines(environment: Mapping[str, str]) -> list[str]:
-    """The certificates that programs here are told to trust: pip needs them when it runs in a build, too."""
+    """The certificates that programs here are told to trust. pip needs them in a build, too."""
     for name in ("PIP_CERT", "SSL_CERT_FILE"):
         path = environment.get(name, "")
         if path and Path(path).is_file():

@@ -1,6 +1,6 @@
-"""``lab cpus``: how many CPUs there really are here, and how many workers to start.
+"""``lab cpus``: say how many CPUs there really are here, and how many workers to start.
 
-Runs on Python 3.9 and later with the standard library alone, so that it can look into any container.
+This command runs on Python 3.9 and later with the standard library alone, so that it works in any container.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 HELP = "say how many CPUs there really are here, and how many workers to start"
 EXAMPLE = """\
 examples:
-  lab cpus                 on this machine, or in this container
-  lab cpus --no-measure    what the kernel's files say, at once
+  lab cpus                 look and measure on this machine or in this container
+  lab cpus --no-measure    only read the kernel's files, and answer at once
   docker run --rm --cpus 1.5 -v "$PWD/lab:/opt/lab/lab:ro" \\
       -e PYTHONPATH=/opt/lab python:3.13-slim python3 -m lab cpus"""
 
@@ -35,10 +35,13 @@ _Row = Tuple[str, ...]
 
 
 class _Belief(NamedTuple):
-    """What Python's own functions take for the number of CPUs; ``why`` there is none, or what was counted."""
+    """The number of CPUs that one of Python's own functions or classes goes by."""
 
+    #: The function or class, as it is called.
     name: str
+    #: The number; ``None`` where the function is missing or fails.
     number: Optional[int]
+    #: What was counted, or why there is no number.
     why: str = ""
 
 
@@ -48,14 +51,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         type=float,
         default=_USUAL_SECONDS,
-        help="measure D for so long (default: 0.5), and again while it is short",
+        help="how long to measure D, in seconds (default: 0.5); a D below R is measured again",
     )
-    parser.add_argument("--no-measure", action="store_true", help="do not measure D: busy no CPU")
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="json is for programs")
+    parser.add_argument("--no-measure", action="store_true", help="do not measure D, and keep no CPU busy")
+    parser.add_argument(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="what to print (default: table); json is for programs",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look, measure and print; returns 0."""
+    """Look, measure and print, and return 0."""
     from lab.cell.cpus import delivered
     from lab.cell.cpus.effective import effective_cpus
 
@@ -63,60 +71,60 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--seconds {options.seconds:g} is out of range; give more than 0, and at most 60")
     cpus = effective_cpus()
     watched = sorted(set(cpus.cpus) - set(cpus.isolated)) or cpus.cpus
-    found: Optional[Delivered] = None
-    verdict = delivered.Explanation()
+    measured: Optional[Delivered] = None
+    explanation = delivered.Explanation()
     if not options.no_measure:
         period = max([float(limit.period_us) for limit in cpus.limits], default=0.0) / 1e6
         try:
-            found = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
-            verdict = delivered.explain(found, cpus.rate)
+            measured = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
+            explanation = delivered.explain(measured, cpus.rate)
         except (OSError, AttributeError) as error:
-            verdict = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
+            explanation = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
     beliefs = _beliefs()
     if options.format == "json":
         import json
 
-        print(json.dumps(_document(cpus, found, verdict, beliefs), indent=2))
+        print(json.dumps(_document(cpus, measured, explanation, beliefs), indent=2))
     else:
         width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
-        print("\n".join(_lines(cpus, found, verdict, beliefs, width)))
+        print("\n".join(_lines(cpus, measured, explanation, beliefs, width)))
     return 0
 
 
-def _advice(cpus: EffectiveCpus, found: Optional[Delivered], verdict: Explanation) -> Tuple[str, int, int]:
-    """(what it rests on, workers for throughput, for tail latency): R, or D where a hidden limit is proven.
+def _advice(cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Explanation) -> Tuple[str, int, int]:
+    """The advice: what it rests on (R, or D where a hidden limit is proven), workers for throughput, for tail latency.
 
-    D is measured, so it counts as whole within its tolerance: 1.02 is one CPU and not two.
+    D is measured, so a D within its tolerance of a whole number counts as that number: 1.02 is one CPU, not two.
     """
-    if found is None or not verdict.hidden_limit:
+    if measured is None or not explanation.hidden_limit:
         return "R", cpus.throughput_workers, cpus.latency_workers
     from lab.cell.cpus.delivered import TOLERANCE
 
-    most = max(1, math.ceil(found.cpus * (1 - TOLERANCE)))
-    least = max(1, math.floor(found.cpus * (1 + TOLERANCE)))
+    most = max(1, math.ceil(measured.cpus * (1 - TOLERANCE)))
+    least = max(1, math.floor(measured.cpus * (1 + TOLERANCE)))
     return "D", min(cpus.parallelism, max(most, least)), min(cpus.parallelism, least)
 
 
 def _beliefs() -> List[_Belief]:
-    """What Python itself would go by here."""
+    """The numbers of CPUs that Python's own functions and classes go by here."""
     import multiprocessing
     from concurrent.futures import ThreadPoolExecutor
 
     from lab.cell.worker import proof
 
-    here = [_Belief("os.cpu_count()", os.cpu_count())]
+    beliefs = [_Belief("os.cpu_count()", os.cpu_count())]
     own, mask = getattr(os, "process_cpu_count", None), getattr(os, "sched_getaffinity", None)
-    here.append(_Belief("os.process_cpu_count()", own() if own else None, "" if own else "new in Python 3.13"))
-    here.append(
+    beliefs.append(_Belief("os.process_cpu_count()", own() if own else None, "" if own else "new in Python 3.13"))
+    beliefs.append(
         _Belief("len(os.sched_getaffinity(0))", len(mask(0)) if mask else None, "" if mask else "on Linux only")
     )
-    here.append(_Belief("multiprocessing.cpu_count()", multiprocessing.cpu_count()))
+    beliefs.append(_Belief("multiprocessing.cpu_count()", multiprocessing.cpu_count()))
     started = proof.pool_size()
-    here.append(_Belief("Pool()", started, "workers started" if started else "could not be started here"))
+    beliefs.append(_Belief("Pool()", started, "workers started" if started else "could not be started here"))
     with ThreadPoolExecutor() as threads:
-        here.append(_Belief("ThreadPoolExecutor()", threads._max_workers, "threads at most"))
-    here.append(_process_executor())
-    return here
+        beliefs.append(_Belief("ThreadPoolExecutor()", threads._max_workers, "threads at most"))
+    beliefs.append(_process_executor())
+    return beliefs
 
 
 def _process_executor() -> _Belief:
@@ -132,23 +140,23 @@ def _process_executor() -> _Belief:
 
 
 def _document(
-    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Explanation, beliefs: Sequence[_Belief]
+    cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Explanation, beliefs: Sequence[_Belief]
 ) -> Dict[str, Any]:
-    """Everything for ``--format json``."""
+    """The document for ``--format json``."""
     from dataclasses import asdict
 
     from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
 
-    basis, throughput, latency = _advice(cpus, found, verdict)
+    basis, throughput, latency = _advice(cpus, measured, explanation)
     limits = [{**asdict(limit), "cpus": limit.cpus} for limit in cpus.limits]
     return {
         "schema": 1,
         "python": sys.version.split()[0],
         "parallelism": cpus.parallelism,
         "rate": cpus.rate,
-        "delivered": None if found is None else asdict(found),
-        "explanation": verdict.sentence or None,
-        "hidden_limit": verdict.hidden_limit,
+        "delivered": None if measured is None else asdict(measured),
+        "explanation": explanation.sentence or None,
+        "hidden_limit": explanation.hidden_limit,
         "advice": {"basis": basis, "throughput_workers": throughput, "latency_workers": latency},
         "cpus": list(cpus.cpus),
         "isolated": list(cpus.isolated),
@@ -161,16 +169,16 @@ def _document(
 
 
 def _lines(
-    cpus: EffectiveCpus, found: Optional[Delivered], verdict: Explanation, beliefs: Sequence[_Belief], width: int
+    cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Explanation, beliefs: Sequence[_Belief], width: int
 ) -> List[str]:
-    """The report for people."""
+    """The lines of the report for people."""
     from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
 
-    basis, throughput, latency = _advice(cpus, found, verdict)
+    basis, throughput, latency = _advice(cpus, measured, explanation)
     by = "" if basis == "R" else ", since D is below R"
-    lines = _table(_numbers(cpus, found), width)
-    if verdict.sentence:
-        lines += ["", *textwrap.wrap(f"! {verdict.sentence}", width, subsequent_indent="  ")]
+    lines = _table(_numbers(cpus, measured), width)
+    if explanation.sentence:
+        lines += ["", *textwrap.wrap(f"! {explanation.sentence}", width, subsequent_indent="  ")]
     for sentence in cpus.contradictions:
         lines += ["", *textwrap.wrap(f"! {sentence}", width, subsequent_indent="  ")]
     lines += ["", "Workers to start"]
@@ -188,14 +196,14 @@ def _lines(
         width,
     )
     lines += ["", "What Python believes"]
-    rows = [(one.name, "-" if one.number is None else str(one.number), one.why) for one in beliefs]
+    rows = [(belief.name, "-" if belief.number is None else str(belief.number), belief.why) for belief in beliefs]
     lines += _table(rows, width)
     lines += ["", "What others would make of it"]
     rounded = [(rule.runtime, str(workers(rule, cpus.parallelism, cpus.rate)), rule.rule) for rule in ROUNDINGS]
     return lines + _table(rounded, width)
 
 
-def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
+def _numbers(cpus: EffectiveCpus, measured: Optional[Delivered]) -> List[_Row]:
     """The rows of P, R and D."""
     from lab.cell.cpus.cpulist import render
 
@@ -204,22 +212,22 @@ def _numbers(cpus: EffectiveCpus, found: Optional[Delivered]) -> List[_Row]:
         mask += f"; {render(cpus.isolated)} are isolated: unpinned work does not spread over them"
     reason = "CPU seconds per second: the least of P and every visible quota"
     rows = [("P", "parallelism", str(cpus.parallelism), mask), ("R", "rate", _decimal(cpus.rate), reason)]
-    if found is None:
+    if measured is None:
         return [*rows, ("D", "delivered", "-", "not measured")]
-    got = f"what {found.processes} busy {'process' if found.processes == 1 else 'processes'} got"
-    if found.processes < cpus.parallelism:
+    got = f"what {measured.processes} busy {'process' if measured.processes == 1 else 'processes'} got"
+    if measured.processes < cpus.parallelism:
         got += "; no more were started"
-    return [*rows, ("D", "delivered", f"{found.cpus:.2f}", got)]
+    return [*rows, ("D", "delivered", f"{measured.cpus:.2f}", got)]
 
 
 def _decimal(value: float) -> str:
-    """Without a needless point, and never rounded to another whole number."""
+    """A number without a needless point, never rounded to another whole number."""
     text = f"{value:.6g}"
     return repr(value) if float(text).is_integer() and not value.is_integer() else text
 
 
 def _table(rows: Sequence[_Row], width: int) -> List[str]:
-    """Aligned columns; the last is wrapped into what is left of the width, or goes below where that is too little."""
+    """The rows in aligned columns. The last column is wrapped; where too little width is left, it goes below."""
     columns = max(len(row) for row in rows)
     padded = [row + ("",) * (columns - len(row)) for row in rows]
     widths = [max(len(row[at]) for row in padded) for at in range(columns - 1)]

@@ -1,4 +1,4 @@
-"""``lab explain NAME``: what an experiment teaches and measures, how, and what to expect."""
+"""``lab explain NAME``: explain what an experiment teaches, how it measures, and what to expect."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ if TYPE_CHECKING:
     from lab.cell.claims.claim import Claim, Tolerance
     from lab.teaching.primers import Primer
 
-HELP = "explain an experiment: the idea, how it measures, what to ask yourself first, and what to expect"
+HELP = "explain an experiment: its idea, its method, questions to answer first, and what to expect"
 EXAMPLE = """\
 examples:
-  lab explain pool                what it teaches and does, and what to expect
-  lab explain pool --answers      the same with the answers to its questions
-  lab explain pool.default-size   one of its claims
-  lab explain --all               what is expected of every claim on which
-                                  Python, as Markdown (docs/expected.md)"""
+  lab explain pool                explain the experiment pool
+  lab explain pool --answers      explain it, and answer its questions too
+  lab explain pool.default-size   explain one of its claims
+  lab explain --all               print the verdict expected of every claim on
+                                  every Python, as Markdown (docs/expected.md)"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("name", nargs="?", metavar="NAME", help="an experiment, or one claim such as pool.default-size")
-    what.add_argument("--all", action="store_true", help="the verdicts expected of every claim, as a page in Markdown")
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("name", nargs="?", metavar="NAME", help="an experiment, or a claim such as pool.default-size")
+    subject.add_argument(
+        "--all", action="store_true", help="print the verdicts expected of every claim, as a page in Markdown"
+    )
     parser.add_argument("--answers", action="store_true", help="answer the questions too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the explanation; returns the exit code."""
+    """Print the explanation, and return the exit code."""
     import textwrap
 
     from lab.cell.experiments import in_order, load
@@ -46,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         from lab.errors import UsageError
 
         known = ", ".join(claim.id for claim in experiment.claims)
-        raise UsageError(f"there is no claim {options.name!r}; {name} has: {known}")
+        raise UsageError(f"there is no claim {options.name!r}; the claims of {name} are: {known}")
     primer = load_primer(name) if options.name == name else None
     print(experiment.summary)
     if primer:
@@ -78,16 +80,16 @@ def _section(title: str, text: str) -> None:
 
 
 def _teach(primer: Primer, name: str, *, answers: bool) -> None:
-    """The questions, with or without their answers; where the textbook is out of date; sources."""
+    """Print the questions with or without their answers, where the textbook is out of date, and the sources."""
     import textwrap
 
-    print("\nThree questions, to be answered before you run it")
+    print("\nThree questions to answer before you run it")
     for number, question in enumerate(primer.questions, 1):
         print(textwrap.fill(question.ask, 80, initial_indent=f"  {number}. ", subsequent_indent="     "))
         if answers:
             print(textwrap.fill(question.answer, 80, initial_indent="     → ", subsequent_indent="       "))
     if not answers:
-        print(f"  The answers: lab explain {name} --answers")
+        print(f"  lab explain {name} --answers answers them")
     _section("Where the textbook is out of date", primer.outdated)
     print("\nSources")
     for source in primer.sources:
@@ -95,7 +97,7 @@ def _teach(primer: Primer, name: str, *, answers: bool) -> None:
 
 
 def _bounds(tolerance: Tolerance) -> str:
-    """Where the whole 95 % interval has to lie."""
+    """The bounds of the whole 95 % interval, in words."""
     low, high = tolerance.low, tolerance.high
     if low is None:
         return f"up to {high:g}"
@@ -103,7 +105,7 @@ def _bounds(tolerance: Tolerance) -> str:
 
 
 def _whole_words(text: str) -> str:
-    """Lines in which no word is broken: an address is to be copied."""
+    """The text in lines that break no word, because a reader copies addresses."""
     import textwrap
 
     lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
@@ -111,15 +113,15 @@ def _whole_words(text: str) -> str:
 
 
 def _expectations(claim: Claim) -> str:
-    """A small table: a row for those Pythons that agree, or one line where all do under every limit."""
+    """The expected verdicts: a row for all Pythons that agree, or one line if every Python agrees under every limit."""
     import textwrap
 
     from tabulate import tabulate
 
     from lab.judging import expectations
 
-    found = expectations.expectations_of(claim)
-    if len(found) == 1 and len(set(found[0].verdicts)) == 1:
-        return f"  {found[0].verdicts[0]} on every Python"
-    rows = [(one.builds, *one.verdicts) for one in found]
+    expected = expectations.expectations_of(claim)
+    if len(expected) == 1 and len(set(expected[0].verdicts)) == 1:
+        return f"  {expected[0].verdicts[0]} on every Python"
+    rows = [(row.builds, *row.verdicts) for row in expected]
     return textwrap.indent(tabulate(rows, headers=("Python", *expectations.limits()), disable_numparse=True), "  ")

@@ -1,4 +1,4 @@
-"""``lab images``: the builds as images on the engine: make them, list them, remove them."""
+"""``lab images``: make, list and remove the images of builds on the engine."""
 
 from __future__ import annotations
 
@@ -14,50 +14,51 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from lab.pythons.images import Image
 
-HELP = "make, list and remove the images of builds, a Python each"
+HELP = "make, list and remove the images of builds; each image has one Python"
 EXAMPLE = """\
 examples:
-  lab images build 3.9 3.13t      those two; what is there and current is kept
-  lab images build all            the usual ones of lab run --python all
-  lab images list                 what there is; what each Python says of itself
-  lab images remove 3.13t         one; or --all of ours, never anybody else's
+  lab images build 3.9 3.13t      make two images; keep those that are current
+  lab images build all            make the usual images of lab run --python all
+  lab images list                 list the images, and what each Python says
+  lab images remove 3.13t         remove one image of the lab, or --all images
+                                  of the lab, but no other image
 
-Official images are pulled where a registry answers. Elsewhere they are made
-from Debian's packages, which takes root on Debian. Free-threaded builds are
-compiled, which takes some minutes.
+Official images are pulled where a registry answers. Elsewhere the lab makes
+images from Debian's packages, which takes root on Debian. It compiles
+free-threaded builds, which takes some minutes.
 
-exit codes: 0 done; 2 wrong usage; 3 one could not be made or removed (the
+exit codes: 0 done; 2 wrong usage; 3 an image could not be made or removed (the
   others were)"""
 
-#: As lab.pythons.image_build.SOURCES, which a test compares; that module is not loaded for --help.
+#: The same as lab.pythons.image_build.SOURCES, which a test compares: --help does not load that module.
 _SOURCES = ("auto", "official", "debian", "upstream")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's own commands."""
-    chosen = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    build = chosen.add_parser("build", help="make the images of these builds; keep those that are current")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    build = commands.add_parser("build", help="make the images of these builds; keep images that are current")
     build.add_argument("builds", nargs="+", metavar="BUILD", help="such as 3.9 or 3.13t, or all")
     build.add_argument(
         "--from",
         dest="source",
         choices=_SOURCES,
         default="auto",
-        help="official: pulled; debian: its packages, or its source for 3.13t; upstream: python.org's source"
-        " (default: auto, whichever can be had)",
+        help="official: pull the image; debian: use Debian's packages, or its source for 3.13t; upstream: compile"
+        " python.org's source; auto: the first of these that works (default)",
     )
-    build.add_argument("--force", action="store_true", help="make them anew even if they are current")
+    build.add_argument("--force", action="store_true", help="make the images again even if they are current")
     build.set_defaults(act=_build)
-    listing = chosen.add_parser("list", help="list the images of builds, with what each Python says of itself")
+    listing = commands.add_parser("list", help="list the images of builds, with what each Python says of itself")
     listing.set_defaults(act=_list)
-    remove = chosen.add_parser("remove", help="remove images of the lab")
+    remove = commands.add_parser("remove", help="remove images that the lab made or named")
     remove.add_argument("names", nargs="*", metavar="NAME", help="a build such as 3.13t, or an image's whole name")
     remove.add_argument("--all", action="store_true", help="every image that the lab made or named")
     remove.set_defaults(act=_remove)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked; returns the exit code. Raises EngineError, ImageError or UsageError."""
+    """Run the chosen command, and return the exit code. Raises EngineError, ImageError or UsageError."""
     from lab.containers import client as containers
 
     if options.act is _remove and bool(options.names) == options.all:
@@ -72,21 +73,21 @@ def _build(client: DockerClient, options: argparse.Namespace) -> int:
     from lab.model import build as builds
     from lab.pythons import image_build
 
-    wanted = builds.parse_many(options.builds)
-    for one in wanted:
-        image_build.check_buildable(one, options.source)
+    chosen = builds.parse_many(options.builds)
+    for build in chosen:
+        image_build.check_buildable(build, options.source)
     failures = []
-    for one in wanted:
+    for build in chosen:
         try:
-            name, made = image_build.make(client, one, options.source, force=options.force, note=tell)
+            name, made = image_build.make(client, build, options.source, force=options.force, note=tell)
         except EngineError as error:
-            tell(f"{one}: {error}")
-            failures.append(one)
+            tell(f"{build}: {error}")
+            failures.append(build)
         else:
             print(f"{name} {'made' if made else 'is current'}")
     if failures:
         raise ImageError(
-            f"{len(failures)} of {len(wanted)} images could not be made: {', '.join(map(str, failures))}; the reasons"
+            f"{len(failures)} of {len(chosen)} images could not be made: {', '.join(map(str, failures))}; the reasons"
             " are above"
         )
     return 0
@@ -96,37 +97,37 @@ def _list(client: DockerClient, options: argparse.Namespace) -> int:
     from lab.model import build as builds
     from lab.pythons import images
 
-    there = images.listed(client)
-    sys.stdout.write(table(there))
-    missing = [name for name in builds.ALL if not any(str(one.build) == name for one in there)]
+    present = images.listed(client)
+    sys.stdout.write(table(present))
+    missing = [name for name in builds.ALL if not any(str(image.build) == name for image in present)]
     if missing:
-        print(f"Of all builds not there: {', '.join(missing)}. Make them with: lab images build {' '.join(missing)}")
+        print(f"Missing from --python all: {', '.join(missing)}. Make them with: lab images build {' '.join(missing)}")
     return 0
 
 
-def table(there: Sequence[Image]) -> str:
+def table(present: Sequence[Image]) -> str:
     """The images as a table, in plain text."""
     from tabulate import tabulate
 
     rows = [
         (
-            str(one.build),
-            one.name,
-            one.problem or (one.answer.release if one.answer else ""),
-            ("on" if one.answer.gil_enabled else "off") if one.answer else "",
-            _jit(one),
-            f"{one.size / 1e6:.0f} MB",
-            one.created[:10],
-            one.origin,
+            str(image.build),
+            image.name,
+            image.problem or (image.answer.release if image.answer else ""),
+            ("on" if image.answer.gil_enabled else "off") if image.answer else "",
+            _jit(image),
+            f"{image.size / 1e6:.0f} MB",
+            image.created[:10],
+            image.origin,
         )
-        for one in there
+        for image in present
     ]
     header = ("build", "image", "says it is", "GIL", "JIT", "size", "created", "origin")
     return tabulate(rows, header, tablefmt="plain", disable_numparse=True) + "\n" if rows else "no images of builds\n"
 
 
-def _jit(one: Image) -> str:
-    jit = one.answer.jit if one.answer else None
+def _jit(image: Image) -> str:
+    jit = image.answer.jit if image.answer else None
     return "" if jit is None else "on" if jit["enabled"] else "off" if jit["available"] else "none"
 
 

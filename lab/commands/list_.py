@@ -1,4 +1,4 @@
-"""``lab list``: the experiments and their claims."""
+"""``lab list``: list the experiments and their claims."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import argparse
 HELP = "list the experiments and their claims"
 EXAMPLE = """\
 example:
-  lab list   every experiment, and under it the claims it judges"""
+  lab list   print every experiment, and below it the claims that it judges"""
 
-#: Stands behind the name of one that a bare `lab run` leaves out.
+#: Stands behind the name of an experiment that `lab run` without names leaves out.
 _EXTRA = " (extra)"
 
 
@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
         for claim in experiment.claims:
             print(textwrap.fill(f"  {claim.id}: {claim.statement}", 80, subsequent_indent="      "))
         print()
-    print("(extra): runs by its name, or with: lab run all")
-    print("More on one of them: lab explain NAME")
+    print("(extra): lab run leaves it out unless you name it, or say lab run all")
+    print("lab explain NAME says more about an experiment")
     return 0

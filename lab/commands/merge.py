@@ -1,4 +1,4 @@
-"""``lab merge``: several sessions as one, for a matrix of jobs that measured a limit or a build each."""
+"""``lab merge``: join several sessions, for a matrix of jobs that each measured one limit or one build."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lab.messages import tell
 if TYPE_CHECKING:
     from lab.model.session import Session
 
-HELP = "join sessions of several limits, builds or machines into one summary"
+HELP = "join sessions of several limits, builds or machines in one summary"
 EXAMPLE = """\
 examples:
-  lab merge DIR…                             one table of them all
-  lab merge DIR --format markdown            every session below DIR, for a page
-  lab merge DIR… --output DIR --format json  kept as a session too
+  lab merge DIR…                             print one table of all sessions
+  lab merge DIR --format markdown            join every session below DIR
+  lab merge DIR… --output DIR --format json  keep the result as a session too
 
-exit codes: 0 no surprise; 1 a surprise, or what --fail-on or --strict names;
-  2 not sessions, or a cell that is in two of them; 3 a cell failed, or nothing
-  can be written; 130 one of them was interrupted"""
+exit codes: 0 no surprise; 1 a surprise, or a verdict that --fail-on or --strict
+  names; 2 a folder is not a session, or two sessions have the same cell; 3 a
+  cell failed, or the disk cannot be written; 130 a session was interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,28 +41,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read them, join, store, print; returns the exit code."""
+    """Join the sessions, store and print the result, and return the exit code."""
     from lab import reports
     from lab.judging import exit_code
     from lab.sessions import loading, merging
 
     reports.check_libraries(options.format)
     fail_on = _options.gate(options)
-    folders = dict.fromkeys(folder.resolve() for named in options.sessions for folder in _meant(named))
-    found = merging.join([loading.load_session(folder) for folder in folders])
+    folders = dict.fromkeys(folder.resolve() for path in options.sessions for folder in _session_folders(path))
+    session = merging.join([loading.load_session(folder) for folder in folders])
     if options.output:
-        tell(f"session kept in {_store(options.output, found)}")
-    sys.stdout.write(reports.render(found, options.format))
-    return exit_code.exit_code(found, fail_on=fail_on, strict=options.strict)
+        tell(f"session kept in {_store(options.output, session)}")
+    sys.stdout.write(reports.render(session, options.format))
+    return exit_code.exit_code(session, fail_on=fail_on, strict=options.strict)
 
 
-def _meant(named: Path) -> list[Path]:
+def _session_folders(path: Path) -> list[Path]:
+    """The folder itself if it is a session, else every session below it."""
     from lab.sessions import loading
 
-    below = loading.folders(named) if named.is_dir() and not (named / "session.json").exists() else []
-    if named.is_dir() and not below and not (named / "session.json").exists():
-        raise UsageError(f"there is no session in {named}; name sessions' folders, or folders that hold some")
-    return below or [loading.find_session(named)]
+    below = loading.folders(path) if path.is_dir() and not (path / "session.json").exists() else []
+    if path.is_dir() and not below and not (path / "session.json").exists():
+        raise UsageError(f"there is no session in {path}; name the folders of sessions, or a folder that holds some")
+    return below or [loading.find_session(path)]
 
 
 def _store(parent: Path, session: Session) -> Path:

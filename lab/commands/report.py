@@ -1,4 +1,4 @@
-"""``lab report``: a stored session as a page, in the terminal, or its charts as files."""
+"""``lab report``: show a stored session as a page, in the terminal, or as files of its charts."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from lab.model.session import Session
     from lab.reports.charts import Chart
 
-HELP = "show a stored session: a page with charts, the same in the terminal, or the charts as PNG and SVG"
+HELP = "show a stored session as a page with charts, in the terminal, or as PNG and SVG files of its charts"
 EXAMPLE = """\
 examples:
-  lab report                            the newest session: report.html in its
-                                        folder
-  lab report DIR --output page.html     another one, to another place; - is
-                                        standard output
-  lab report --terminal                 in this terminal
-  lab report --png charts --svg charts  the charts as files in that folder
-  lab report DIR --fail-on surprise     and fail as lab run would have (CI)
+  lab report                            write report.html into the folder of
+                                        the newest session
+  lab report DIR --output page.html     write the page of another session;
+                                        - is standard output
+  lab report --terminal                 print findings and charts here
+  lab report --png charts --svg charts  write the charts into a folder
+  lab report DIR --fail-on surprise     also exit as lab run would have (CI)
 
-exit codes: 0 reported; 2 not a session, or no file can be written there;
-  3 a library is missing, or the system refuses to read or write. With
-  --fail-on or --strict also: 1 a verdict that they name; 3 a cell failed;
+exit codes: 0 reported; 2 the folder is not a session, or the file cannot be
+  written there; 3 a library is missing, or the system refuses to read or write.
+  With --fail-on or --strict also: 1 a verdict that they name; 3 a cell failed;
   130 the session was interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "session", nargs="?", type=Path, metavar="SESSION", help="a session's folder, or one that holds sessions"
+        "session", nargs="?", type=Path, metavar="SESSION", help="the folder of a session, or a folder of sessions"
     )
     parser.add_argument("--output", metavar="FILE", help="the page to write (default: report.html in the session)")
     parser.add_argument("--terminal", action="store_true", help="print findings and charts here instead")
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read, judge again, report; returns the exit code."""
+    """Read the session, judge it again, report it, and return the exit code."""
     from lab import reports
     from lab.judging import exit_code
     from lab.sessions import loading
@@ -54,13 +54,13 @@ def run(options: argparse.Namespace) -> int:
 
     fail_on = _options.gate(options)
     if options.output == "":
-        raise UsageError("--output names no file; name one, or - for standard output")
+        raise UsageError("--output is empty; name a file, or - for standard output")
     folder = loading.find_session(options.session or default_folder())
     elsewhere = options.terminal or options.png or options.svg
     page = None if elsewhere and not options.output else options.output or str(folder / "report.html")
     if page and page != "-":
         check_output(Path(page))
-    with loading.uncollected():  # charts have cycles, of a few megabytes, and the process ends with them
+    with loading.uncollected():  # the charts' cycles take a few megabytes, and the process ends soon
         session = loading.load_session(folder)
         if page:
             _publish(reports.render(session, "html"), page)
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_output(path: Path) -> None:
-    """Nothing is judged or drawn for a file that cannot be written. Raises UsageError or StoreError."""
+    """Raise UsageError or StoreError if the file cannot be written, before anything is judged or drawn."""
     if path.is_dir():
         raise UsageError(f"--output {path} is a folder; name a file, such as {path / 'report.html'}")
     if not path.parent.is_dir():
@@ -98,7 +98,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; name another place") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}; name another folder") from error
 
 
 def _for_terminal(session: Session) -> str:
@@ -110,27 +110,27 @@ def _for_terminal(session: Session) -> str:
     width = shutil.get_terminal_size((80, 24)).columns
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     parts = [terminal.findings(session, tables.headline(session), width)]
-    parts += [terminal.text(one, width, colour=colour) for one in charts(session)]
+    parts += [terminal.text(chart, width, colour=colour) for chart in charts(session)]
     return "\n".join(parts)
 
 
 def _write_charts(session: Session, png: Path | None, svg: Path | None) -> None:
     from lab.reports.charts import charts, drawing, needs
 
-    found = charts(session)
-    if not found:
-        raise UsageError(f"this session has nothing to draw; there are charts of {', '.join(needs())}")
-    wanted: list[tuple[Path | None, str, Callable[[Chart], bytes]]] = [
+    drawable = charts(session)
+    if not drawable:
+        raise UsageError(f"this session has nothing to draw; charts exist for {', '.join(needs())}")
+    outputs: list[tuple[Path | None, str, Callable[[Chart], bytes]]] = [
         (png, "png", drawing.png),
         (svg, "svg", drawing.svg),
     ]
-    for folder, suffix, draw in wanted:
+    for folder, suffix, draw in outputs:
         if folder is None:
             continue
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the folder {folder}: {error.strerror}; name another one") from error
-        for chart in found:
+        for chart in drawable:
             _write(folder / f"{chart.name}.{suffix}", draw(chart))
             print(folder / f"{chart.name}.{suffix}")

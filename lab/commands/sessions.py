@@ -1,4 +1,4 @@
-"""``lab sessions``: what is stored."""
+"""``lab sessions``: list the stored sessions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from lab.errors import UsageError
 
-HELP = "list the stored sessions: on what, how far they came, what surprised"
+HELP = "list the stored sessions: where they ran, how far they came, and their surprises"
 EXAMPLE = """\
 examples:
-  lab sessions                 those in the usual place
-  lab sessions --output DIR    those below DIR
-  lab sessions --format json   for programs
+  lab sessions                 list the sessions in the usual folder
+  lab sessions --output DIR    list the sessions below DIR
+  lab sessions --format json   print for programs
 
-A session that was cut short goes on with lab run --resume; lab verify reads
-every record."""
+lab run --resume goes on with a session that was cut short. lab verify checks
+every record of a session."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List them, the oldest first; returns the exit code."""
+    """List the sessions, the oldest first, and return the exit code."""
     import dataclasses
     import json
     import shutil
@@ -36,26 +36,26 @@ def run(options: argparse.Namespace) -> int:
 
     parent = options.output or default_folder()
     if parent.exists() and not parent.is_dir():
-        raise UsageError(f"--output {parent} is not a folder; name the one that sessions are kept in")
-    found = listing.entries(parent)
+        raise UsageError(f"--output {parent} is not a folder; name the folder that sessions are kept in")
+    entries = listing.entries(parent)
     if options.format == "json":
-        print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+        print(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
         return 0
-    if not found:
+    if not entries:
         print(f"there is no session in {parent}; make one with lab run")
         return 0
     head = ("session", "on", "cells", "surprises", "noise", "state", "MB")
     rows = [
         (
-            one.id,
-            one.where,
-            f"{one.measured}/{one.planned}",
-            "-" if one.surprises is None else str(one.surprises),
-            "-" if one.noise is None else f"{100 * one.noise:.0f} %",
-            one.state + (f": {one.reason}" if one.reason else ""),
-            f"{one.size_bytes / 1e6:.1f}",
+            entry.id,
+            entry.where,
+            f"{entry.measured}/{entry.planned}",
+            "-" if entry.surprises is None else str(entry.surprises),
+            "-" if entry.noise is None else f"{100 * entry.noise:.0f} %",
+            entry.state + (f": {entry.reason}" if entry.reason else ""),
+            f"{entry.size_bytes / 1e6:.1f}",
         )
-        for one in found
+        for entry in entries
     ]
     print(table.fit_table(head, rows, shutil.get_terminal_size((80, 24)).columns))
     return 0

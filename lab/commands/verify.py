@@ -1,4 +1,4 @@
-"""``lab verify``: whether a stored session is what was measured."""
+"""``lab verify``: check whether a stored session is as it was measured."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 HELP = "check stored sessions against their hashes, and name every file, record and entry that was changed"
 EXAMPLE = """\
 examples:
-  lab verify               the newest session
-  lab verify DIR…          these
+  lab verify               check the newest session
+  lab verify DIR…          check the sessions in these folders
 
-It finds accidents and edits, not forgers: who edits a record can compute the
-hashes anew.
+The check finds accidents and edits. It is no signature: a person who edits a
+record can also compute new hashes.
 
-exit codes: 0 all as it was; 1 something differs, each thing named; 2 not a
-  session"""
+exit codes: 0 everything is as it was; 1 something differs, and is named; 2 a
+  folder is not a session"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check each and say what differs; returns the exit code."""
+    """Check each session, print what differs, and return the exit code."""
     import shutil
 
     from lab.sessions import loading, verification
@@ -36,18 +36,18 @@ def run(options: argparse.Namespace) -> int:
     from lab.text import table
 
     width = shutil.get_terminal_size((80, 24)).columns
-    troubled = False
-    for named in options.sessions or [default_folder()]:
-        folder = loading.find_session(named)
-        found, sealed = verification.inspect(folder)
-        troubled = troubled or bool(found)
-        for line in _lines(folder.name, found, sealed=sealed):
+    has_faults = False
+    for path in options.sessions or [default_folder()]:
+        folder = loading.find_session(path)
+        faults, sealed = verification.inspect(folder)
+        has_faults = has_faults or bool(faults)
+        for line in _lines(folder.name, faults, sealed=sealed):
             print(table.fit_sentence(line, width))
-    return int(troubled)
+    return int(has_faults)
 
 
-def _lines(name: str, found: Sequence[str], *, sealed: bool) -> list[str]:
-    kind = "" if sealed else ", which was never sealed (it was cut short, or is of an early version)"
-    if not found:
+def _lines(name: str, faults: Sequence[str], *, sealed: bool) -> list[str]:
+    kind = "" if sealed else ", which was never sealed (it was cut short, or an early version made it)"
+    if not faults:
         return [f"{name}: {'as it was sealed' if sealed else f'nothing wrong is seen in it{kind}'}"]
-    return [f"{name}{kind}:", *(f"- {line}" for line in found)]
+    return [f"{name}{kind}:", *(f"- {line}" for line in faults)]
