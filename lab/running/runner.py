@@ -1,8 +1,9 @@
-"""Runs a plan: cells through an engine, into the store, to results.
+"""Runs a plan: sends cells through an engine, stores their records, and returns their results.
 
-Each cell has a thread of its own, which does nothing but wait for the engine. A cell holds its CPUs until its end
-record has come: while its container is taken down, the next one starts, which takes longer, so nothing is disturbed.
-Where cells run one after the other, the next container is made while the one before it starts, before that measures.
+Each cell has a thread of its own, which only waits for the engine. A cell holds its CPUs until its end record has
+come. Then the next cell starts while the container of the previous one is removed. Starting takes longer than removing,
+so the measurement is not disturbed. Where cells run one after the other, the next container is made while the previous
+one starts, before that one measures.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lab.engines import Engine
@@ -20,13 +22,13 @@ from lab.judging.status import conclude
 from lab.model.cell import Cell, CellResult, Job, Record, Status
 from lab.sessions.folder import SessionFolder
 
-#: After an exception, how long to wait for the cells that run to be ended, in seconds; they have been told to.
+#: After an exception: how many seconds to wait until the running cells, which were told to stop, have ended.
 _ENDING_SECONDS = 15.0
 _POLL_SECONDS = 0.2
 
 
 class Progress(Protocol):
-    """What the runner tells while it works, always from the thread that called it."""
+    """Receives what happens during a run. The runner calls it from the thread that called the runner."""
 
     def cell_begins(self, cell: Cell) -> None: ...
 
@@ -36,18 +38,18 @@ class Progress(Protocol):
 
 
 class StopRequest(Protocol):
-    """Whether the user asked to stop."""
+    """Knows whether the user asked to stop."""
 
     requested: bool
 
 
-#: Which of the waiting jobs may start now, beside those that hold their CPUs; ``None``: none before one of these ends.
-#: What it returns may be on other CPUs than planned.
+#: Takes the waiting jobs and the jobs that hold their CPUs. Returns the job to start now, or ``None`` to wait until a
+#: running job ends. The returned job may be on other CPUs than planned.
 Schedule = Callable[[Sequence[Job], Sequence[Job]], Job | None]
 
 
 def one_at_a_time(waiting: Sequence[Job], running: Sequence[Job]) -> Job | None:
-    """The schedule that never disturbs anything: in the order of the plan."""
+    """The schedule that runs the jobs one after the other, in the order of the plan."""
     return None if running else waiting[0]
 
 
@@ -60,61 +62,150 @@ def run(
     schedule: Schedule = one_at_a_time,
     aside: Callable[[set[int]], None] = lambda busy: None,
 ) -> tuple[CellResult, ...]:
-    """Run every job; a cell that fails costs that cell only. After a request to stop, the rest stays ``PLANNED``.
+    """The results of all jobs, in the order of the jobs. A cell that fails does not end the run.
 
-    ``aside`` is told the CPUs that are about to be measured, so that whoever runs this can keep off them.
-    The results are in the order of the jobs, whatever order they ran in.
+    After a request to stop, the cells that have not run stay ``PLANNED``. Before a cell starts, ``aside`` is called
+    with all CPUs that are measured, so that the caller can keep off them.
     """
-    results: dict[str, CellResult] = {}
-    waiting = [job for job in jobs if job.cell.available]
-    holding: dict[str, Job] = {}
-    tasks: dict[str, _Task] = {}
-    heard: _Heard = queue.SimpleQueue()
-    end = _Either(stop)
+    return _Run(engine, jobs, folder, progress, stop, schedule, aside).results()
 
-    def prepare(job: Job) -> None:
-        if job.cell.id not in tasks:  # not made ahead
-            tasks[job.cell.id] = _Task(engine, job, folder, heard, end)
 
-    try:
-        while tasks or (waiting and not stop.requested):
-            while waiting and not stop.requested and (job := schedule(waiting, tuple(holding.values()))):
-                waiting = [one for one in waiting if one.cell.id != job.cell.id]
-                holding[job.cell.id] = job
-                progress.cell_begins(job.cell)
-                prepare(job)
-                aside({cpu for one in holding.values() for cpu in one.cell.cpus})
-                tasks[job.cell.id].go.set()
-            said = heard.get()
-            if isinstance(said, BaseException):
-                raise said
-            if isinstance(said, Cell):  # it is made, and starts
-                if waiting and schedule is one_at_a_time:
-                    prepare(waiting[0])
-            elif isinstance(said, Record):
-                if said.kind == "end":
-                    holding.pop(said.cell, None)
-                progress.record(said)
-            else:
-                holding.pop(said.cell.id, None)
-                task = tasks.pop(said.cell.id)
-                task.join()
-                waiting = [one for one in waiting if one.cell.id != said.cell.id]  # it may have failed before its turn
-                if task.go.is_set() or not stop.requested:
-                    results[said.cell.id] = said
-                    folder.ended(_ending(said))
-                    progress.cell_ends(said)
-    except BaseException:  # not swallowed: whatever it is, the cells that run are ended first
-        end.now = True
-        until = time.monotonic() + _ENDING_SECONDS
-        for task in tasks.values():
-            task.join(max(0.0, until - time.monotonic()))
-        raise
-    return tuple(results.get(job.cell.id) or _not_run(job.cell) for job in jobs)
+@dataclass(frozen=True)
+class Started:
+    """Event: a cell was made, and starts."""
+
+    #: The cell that starts.
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Event: the worker of a cell wrote a record."""
+
+    #: The record, as it was read.
+    record: Record
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Event: a cell has ended, well or not."""
+
+    #: What the cell gave.
+    result: CellResult
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Event: a thread failed because of a defect or a signal. The run cannot continue."""
+
+    #: The exception, which the runner raises in its own thread.
+    error: BaseException
+
+
+_Event = Started | Recorded | Ended | Failed
+_Events = queue.SimpleQueue[_Event]
+
+
+class _Run:
+    """One run: which jobs wait, which hold their CPUs, and which have a thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        jobs: Sequence[Job],
+        folder: SessionFolder,
+        progress: Progress,
+        stop: StopRequest,
+        schedule: Schedule,
+        aside: Callable[[set[int]], None],
+    ) -> None:
+        self._engine = engine
+        self._jobs = jobs
+        self._folder = folder
+        self._progress = progress
+        self._stop = stop
+        self._schedule = schedule
+        self._aside = aside
+        self._waiting = [job for job in jobs if job.cell.available]
+        self._holding: dict[str, Job] = {}
+        self._tasks: dict[str, _Task] = {}
+        self._results: dict[str, CellResult] = {}
+        self._events: _Events = queue.SimpleQueue()
+        self._task_stop = _Either(stop)
+
+    def results(self) -> tuple[CellResult, ...]:
+        """Run all jobs, and return their results."""
+        try:
+            while self._tasks or (self._waiting and not self._stop.requested):
+                self._start_jobs()
+                self._handle(self._events.get())
+        except BaseException:  # raised again, after the running cells have ended
+            self._end_tasks()
+            raise
+        return tuple(self._results.get(job.cell.id) or _not_run(job.cell) for job in self._jobs)
+
+    def _start_jobs(self) -> None:
+        """Start every job that the schedule allows now."""
+        while self._waiting and not self._stop.requested:
+            job = self._schedule(self._waiting, tuple(self._holding.values()))
+            if job is None:
+                return
+            self._remove_waiting(job.cell)
+            self._holding[job.cell.id] = job
+            self._progress.cell_begins(job.cell)
+            self._prepare(job)
+            self._aside({cpu for holder in self._holding.values() for cpu in holder.cell.cpus})
+            self._tasks[job.cell.id].go.set()
+
+    def _handle(self, event: _Event) -> None:
+        match event:
+            case Started():
+                self._prepare_next()
+            case Recorded(record):
+                self._take_record(record)
+            case Ended(result):
+                self._take_result(result)
+            case Failed(error):
+                raise error
+
+    def _prepare_next(self) -> None:
+        """Make the next cell ahead of its turn, where it is known which cell is next."""
+        if self._waiting and self._schedule is one_at_a_time:
+            self._prepare(self._waiting[0])
+
+    def _take_record(self, record: Record) -> None:
+        if record.kind == "end":
+            self._holding.pop(record.cell, None)
+        self._progress.record(record)
+
+    def _take_result(self, result: CellResult) -> None:
+        self._holding.pop(result.cell.id, None)
+        task = self._tasks.pop(result.cell.id)
+        task.join()
+        self._remove_waiting(result.cell)  # a cell that was made ahead may have failed before its turn
+        if task.go.is_set() or not self._stop.requested:
+            self._results[result.cell.id] = result
+            self._folder.ended(_ending(result))
+            self._progress.cell_ends(result)
+
+    def _prepare(self, job: Job) -> None:
+        """Give the job a thread that makes its cell, unless it has one already."""
+        if job.cell.id not in self._tasks:
+            self._tasks[job.cell.id] = _Task(self._engine, job, self._folder, self._events, self._task_stop)
+
+    def _remove_waiting(self, cell: Cell) -> None:
+        self._waiting = [job for job in self._waiting if job.cell.id != cell.id]
+
+    def _end_tasks(self) -> None:
+        """Tell all running cells to stop, and wait some seconds for them."""
+        self._task_stop.now = True
+        deadline = time.monotonic() + _ENDING_SECONDS
+        for task in self._tasks.values():
+            task.join(max(0.0, deadline - time.monotonic()))
 
 
 def _ending(result: CellResult) -> dict[str, Any]:
-    """How a cell ended, in the form that it has in the report: with it a run that is killed can be read."""
+    """How a cell ended, in the form of the report. With it, a run that was killed can be read."""
     return {
         "id": result.cell.id,
         "cpus": list(result.cell.cpus),
@@ -132,7 +223,7 @@ def _not_run(cell: Cell) -> CellResult:
 
 
 class _Either:
-    """A request to stop, from the user or because the run itself cannot go on."""
+    """A request to stop: by the user, or because the run itself cannot continue."""
 
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
@@ -143,52 +234,51 @@ class _Either:
         return self.now or self._stop.requested
 
 
-_Heard = queue.SimpleQueue[Cell | Record | CellResult | BaseException]
-
-
 class _Task:
-    """A cell in a thread: made, held until ``go``, run. It says its cell when that starts, then its records; its last
-    word is a result or, for a defect, an exception."""
+    """A cell in a thread. The cell is made, held until ``go`` is set, and run.
 
-    def __init__(self, engine: Engine, job: Job, folder: SessionFolder, heard: _Heard, stop: _Either) -> None:
+    The thread puts ``Started``, then ``Recorded`` for each record, and at last ``Ended`` or ``Failed``.
+    """
+
+    def __init__(self, engine: Engine, job: Job, folder: SessionFolder, events: _Events, stop: _Either) -> None:
         self.go = threading.Event()
         self._engine = engine
         self._job = job
         self._folder = folder
-        self._heard = heard
+        self._events = events
         self._stop = stop
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def join(self, seconds: float | None = None) -> None:
-        """Wait for its end, or for so many seconds."""
+        """Wait until the thread has ended, at most for this many seconds."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
-            self._heard.put(self._run_cell())
+            self._events.put(Ended(self._run_cell()))
         except BaseException as error:  # the runner raises it, in its own thread
-            self._heard.put(error)
+            self._events.put(Failed(error))
 
     def _run_cell(self) -> CellResult:
         cell = self._job.cell
         reader = Reader()
-        begun, started = time.monotonic(), False
+        began, started = time.monotonic(), False
         failure, outcome = None, None
         with self._folder.cell(cell.id) as file:
 
             def sink(piece: bytes) -> None:
-                nonlocal begun, started
+                nonlocal began, started
                 while not self.go.is_set():
                     self._check()
                     self.go.wait(_POLL_SECONDS)
-                    begun = time.monotonic()
+                    began = time.monotonic()
                 if not started:
                     started = True
-                    self._heard.put(cell)
+                    self._events.put(Started(cell))
                 file.append(piece)
                 for record in reader.feed(piece):
-                    self._heard.put(record)
+                    self._events.put(Recorded(record))
                 self._check()
 
             try:
@@ -200,7 +290,7 @@ class _Task:
                     reader.finish()
             except (EngineError, Interrupted) as error:
                 failure = str(error)
-        return conclude(cell, reader, outcome, failure, time.monotonic() - begun)
+        return conclude(cell, reader, outcome, failure, time.monotonic() - began)
 
     def _check(self) -> None:
         if self._stop.requested:
