@@ -22,6 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return stored(scripts.drawn(), tmp_path / "sessions")
 
 
+@pytest.mark.slow
 def test_the_page_goes_into_the_sessions_folder_and_its_path_is_printed(lab: Lab, folder: Path) -> None:
     code, out, err = lab("report", str(folder))
     assert (code, out, err) == (0, f"{folder / 'report.html'}\n", "")
@@ -33,6 +34,7 @@ def test_without_a_name_it_takes_the_newest_session(lab: Lab, folder: Path, monk
     assert lab("report", "--terminal")[1].startswith("CPython 3.13.5")
 
 
+@pytest.mark.slow
 def test_a_dash_is_standard_output(folder: Path) -> None:
     done = run("report", str(folder), "--output", "-")
     assert done.returncode == 0
@@ -45,6 +47,7 @@ def test_a_run_can_print_the_page(tmp_path: Path) -> None:
     assert done.stdout.startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_charts_are_written_as_files_and_nothing_else_is(lab: Lab, folder: Path, tmp_path: Path) -> None:
     code, out, _ = lab("report", str(folder), "--png", str(tmp_path / "p"), "--svg", str(tmp_path / "s" / "deep"))
     assert code == 0
@@ -65,6 +68,7 @@ def test_in_a_terminal_nothing_is_wider_than_it_or_than_forty_columns(
     assert max(map(len, out.splitlines())) <= max(int(columns), 40)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
     for option in (("--terminal",), ("--output", "-")):
         command = [sys.executable, "-m", "lab", "report", str(folder), *option]
@@ -85,7 +89,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
         pytest.param(["{tmp}/file"], 2, "is not a folder", id="a file"),
         pytest.param(["{session}", "--output", "{tmp}"], 2, "is a folder; name a file", id="the output is a folder"),
         pytest.param(["{session}", "--output", "{tmp}/no/page"], 2, "there is no folder", id="no folder for it"),
-        pytest.param(["{session}", "--output", ""], 2, "names no file", id="an empty name"),
+        pytest.param(["{session}", "--output", ""], 2, "--output is empty", id="an empty name"),
         pytest.param(["{session}", "--output", "/proc/page"], 3, "cannot write /proc/page", id="cannot be written"),
         pytest.param(["{session}", "--output", "/dev/full"], 3, "No space left on device", id="a full disk"),
         pytest.param(["{session}", "--png", "{tmp}/file"], 3, "cannot make the folder", id="charts into a file"),

@@ -276,14 +276,14 @@ class TestGatherFromTheEngine:
     ) -> None:
         code, out, err = lab("gather", *arguments)
         assert (code, out) == (2, "")
-        assert err.endswith("start them: docker compose up\n")
+        assert err.endswith("start them with docker compose up\n")
         assert err.count("\n") == 1
 
     def test_of_several_projects_with_results_one_must_be_chosen(self, containers: list[Collected], lab: Lab) -> None:
         containers += [found("one", "cpu1", ONE), found("two", "cpu1", ONE)]
         code, _, err = lab("gather")
         assert code == 2
-        assert err == "lab: 2 Compose projects have results: one, two; choose with --project\n"
+        assert err == "lab: 2 Compose projects have results: one, two; choose one with --project\n"
         assert lab("gather", "--project", "two")[0] == 0
 
     def test_a_project_without_results_does_not_hide_one_that_has_some(
