@@ -26,9 +26,9 @@ def assemble(
     notes: Sequence[str] = (),
     interrupted: bool = False,
 ) -> Session:
-    """A session with every claim of its experiments judged."""
-    found = [load(name) for name in experiments]
-    judgements = verdicts.judge_claims(found, results)
+    """The session with these results, and with every claim of its experiments judged."""
+    loaded = [load(name) for name in experiments]
+    judgements = verdicts.judge_claims(loaded, results)
     return Session(
         id=id,
         began=began,
@@ -38,8 +38,8 @@ def assemble(
         code_sha256=code_sha256,
         results=tuple(results),
         judgements=judgements,
-        changes=changes.changes_between_builds(found, results, judgements),
-        quantities=verdicts.quantities(found, results),
+        changes=changes.changes_between_builds(loaded, results, judgements),
+        quantities=verdicts.quantities(loaded, results),
         wall_seconds=wall_seconds,
         notes=tuple(notes),
         interrupted=interrupted,

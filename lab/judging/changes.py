@@ -1,4 +1,4 @@
-"""What changed between two neighbouring builds, and since which version: verdicts of the same claim and limit. Pure."""
+"""Verdicts that changed between two neighbouring builds under the same limit, and since which version. Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ _OPTIONS = re.compile(r"(\+(gil|nogil|cpu_count=\d+))+$")
 def changes_between_builds(
     experiments: Sequence[Experiment], results: Sequence[CellResult], judgements: Sequence[Judgement]
 ) -> tuple[BuildChange, ...]:
-    """Every claim that came out otherwise on a build than on its neighbour under the same limit.
+    """Every claim with different verdicts on a build and on its neighbour, under the same limit.
 
-    A build with options is held against the same one without them, a free-threaded one against its own version with a
-    GIL, and any other against the one before it. Only decisive verdicts count: what noise or hardware kept undecided
-    has not changed.
+    The neighbour of a build with options is the same build without them. The neighbour of a free-threaded build is its
+    own version with a GIL. The neighbour of any other build is the version before. Only decisive verdicts count.
     """
-    found: list[BuildChange] = []
-    verdicts = {(one.claim, one.cell): one for one in judgements}
+    changes: list[BuildChange] = []
+    by_claim_and_cell = {(judgement.claim, judgement.cell): judgement for judgement in judgements}
     limits: dict[str, list[CellResult]] = {}
     for result in results:
         if result.cell.build and result.python and result.proof:
@@ -37,11 +36,11 @@ def changes_between_builds(
                 base = _neighbour(builds, facts, number)
                 if base is None:
                     continue
-                before, after = (verdicts.get((claim.id, one.cell.id)) for one in (cells[base], cell))
+                before, after = (by_claim_and_cell.get((claim.id, side.cell.id)) for side in (cells[base], cell))
                 if not (before and after and before.verdict.decisive and after.verdict.decisive):
                     continue
                 if before.verdict != after.verdict:
-                    found.append(
+                    changes.append(
                         BuildChange(
                             claim=claim.id,
                             limit=limit,
@@ -53,27 +52,29 @@ def changes_between_builds(
                             reason=after.reason,
                         )
                     )
-    return tuple(found)
+    return tuple(changes)
 
 
 def _neighbour(builds: Sequence[str], facts: Sequence[Facts], number: int) -> int | None:
-    """The place of the build to hold this one against; ``None`` for the first."""
-    mine, without = facts[number], _OPTIONS.sub("", builds[number])
+    """The place of the build to compare this one with; ``None`` for the first build."""
+    own, without = facts[number], _OPTIONS.sub("", builds[number])
     if without != builds[number] and without in builds:
         return builds.index(without)
-    # Of builds that are alike else, the one without options.
+    # Of builds that differ only in their options, the build without options comes first.
     places = sorted(range(len(builds)), key=lambda place: _OPTIONS.search(builds[place]) is not None)
-    if not mine.gil:
-        same = [place for place in places if facts[place].gil and facts[place].version == mine.version]
+    if not own.gil:
+        same = [place for place in places if facts[place].gil and facts[place].version == own.version]
         if same:
             return same[0]
-    earlier = [place for place in places if facts[place].gil == mine.gil and facts[place].version < mine.version]
+    earlier = [place for place in places if facts[place].gil == own.gil and facts[place].version < own.version]
     return max(earlier, key=lambda place: facts[place].version, default=None)
 
 
 def _since(claim: Claim, before: Facts, after: Facts, was: str, now: str) -> str:
-    """What explains it, by what is expected of either and of the versions in between: the one difference without which
-    it would have stayed as it was. Empty where there is none."""
+    """Which difference between the builds explains the change; empty: no difference explains it alone.
+
+    A difference explains the change if the expected verdict, without this difference, would not have changed.
+    """
     if (claim.expected(before), claim.expected(after)) != (was, now):
         return ""
     if claim.expected(after._replace(told_cpus=before.told_cpus)) != now:

@@ -1,4 +1,4 @@
-"""What a session means for the exit code."""
+"""The exit code that a session gives."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lab.model.session import Session, Verdict
 
 
 def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:
-    """130 interrupted, 3 a cell could not be run as asked, 1 a verdict that is to be a failure, else 0.
+    """130: interrupted. 3: a cell could not be run as asked. 1: a verdict counts as a failure. Else 0.
 
-    A surprise is one unless that is ``never``; a refuted or an inconclusive verdict only where it was asked for.
-    ``strict`` adds the inconclusive ones to whatever else is. So a noisy machine, on which nothing but inconclusive
-    verdicts can come of the noise, never fails a build by itself.
+    A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
+    ``fail_on`` names them. ``strict`` adds the inconclusive verdicts. So noise, which makes verdicts inconclusive, does
+    not fail a build by itself.
     """
     if session.interrupted:
         return 130
@@ -23,4 +23,4 @@ def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bo
     failures = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(fail_on, set())
     if strict:
         failures |= {Verdict.INCONCLUSIVE}
-    return 1 if session.surprises or any(one.verdict in failures for one in session.judgements) else 0
+    return 1 if session.surprises or any(judgement.verdict in failures for judgement in session.judgements) else 0

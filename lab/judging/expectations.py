@@ -1,4 +1,4 @@
-"""What is expected of a claim on each build under each limit, and on what grounds. Pure."""
+"""The verdict that is expected of a claim on each build under each limit, and its source. Pure."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from lab.judging import verdicts
 from lab.model.build import Build, parse_build
 from lab.text import units
 
-#: The builds to speak of: those with a GIL, and those without, each in the order of versions.
+#: The builds that the tables show: with a GIL, and without, each in the order of versions.
 WITH_GIL = ("3.9", "3.11", "3.12", "3.13", "3.14", "3.15")
 WITHOUT_GIL = ("3.13t", "3.14t", "3.15t")
 
-#: The limits to speak of: CPUs, and a quota in CPUs or ``None``; all on a host with so many CPUs.
+#: The limits that the tables show: a number of CPUs, and a quota in CPUs or ``None``.
 LIMITS: tuple[tuple[int, float | None], ...] = ((1, None), (2, None), (4, None), (2, 1.5))
+#: The number of CPUs of the host that the tables are made for.
 HOST_CPUS = 8
 
 
-#: As a table says that nothing is expected.
+#: What a table says where no verdict is expected.
 UNKNOWN = "not known"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """The builds of which the same is expected, in words, and the verdict under each of :data:`LIMITS`."""
+    """Builds of which the same verdicts are expected."""
 
+    #: The builds, in words.
     builds: str
+    #: The expected verdict under each of :data:`LIMITS`.
     verdicts: tuple[str, ...]
 
 
 def expectations_of(claim: Claim) -> tuple[Expectation, ...]:
-    """What is expected of a claim: builds that agree under every limit share a row."""
+    """The expectations of a claim; builds that agree under every limit share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for label in (*WITH_GIL, *WITHOUT_GIL):
-        found = tuple(_verdict(claim, parse_build(label), cpus, quota) for cpus, quota in LIMITS)
-        rows.setdefault(found, []).append(label)
-    return tuple(Expectation(builds=_words(labels), verdicts=found) for found, labels in rows.items())
+        row = tuple(_verdict(claim, parse_build(label), cpus, quota) for cpus, quota in LIMITS)
+        rows.setdefault(row, []).append(label)
+    return tuple(Expectation(builds=_words(labels), verdicts=row) for row, labels in rows.items())
 
 
 def limits() -> tuple[str, ...]:
@@ -65,7 +68,7 @@ def _words(labels: Sequence[str]) -> str:
 
 
 def _runs(series: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """The labels that are in the series, three or more that follow each other in it as ``first to last``."""
+    """The labels that are in the series; three or more in a row are written ``first to last``."""
     runs: list[list[str]] = [[]]
     for label in series:
         if label in labels:
@@ -77,7 +80,10 @@ def _runs(series: Sequence[str], labels: Sequence[str]) -> list[str]:
 
 def page(experiments: Sequence[Experiment]) -> str:
     """Every claim of these experiments in Markdown: what docs/expected.md holds."""
-    return "\n\n".join((_INTRODUCTION, *(f"## {one.name}\n\n{_table(one)}" for one in experiments))) + "\n"
+    return (
+        "\n\n".join((_INTRODUCTION, *(f"## {experiment.name}\n\n{_table(experiment)}" for experiment in experiments)))
+        + "\n"
+    )
 
 
 _INTRODUCTION = f"""\
@@ -95,11 +101,16 @@ interpreters of a machine 3.10 and 3.12 did what is expected of them in the usua
 
 
 def _table(experiment: Experiment) -> str:
-    head = ("claim", "Python", *(one.replace("\n", " ") for one in limits()), "source")
+    head = ("claim", "Python", *(limit.replace("\n", " ") for limit in limits()), "source")
     rows = [
-        (f"`{claim.id}`: {claim.statement}" if first else "", one.builds, *one.verdicts, claim.source if first else "")
+        (
+            f"`{claim.id}`: {claim.statement}" if number == 0 else "",
+            row.builds,
+            *row.verdicts,
+            claim.source * (number == 0),
+        )
         for claim in experiment.claims
-        for first, one in zip((True, *[False] * len(WITH_GIL + WITHOUT_GIL)), expectations_of(claim), strict=False)
+        for number, row in enumerate(expectations_of(claim))
     ]
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""Whether cells may run side by side: the sentinel's rounds, held against the most bias that is borne. Pure."""
+"""Whether cells may run side by side: the sentinel's rounds, compared with the bias that is allowed. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from lab.judging.verdicts import evidence_of
 from lab.model.cell import CellResult, Status
 from lab.text import units
 
-#: The most that a cell's speed may differ from what it is alone, as a share.
+#: The most that a cell's speed may differ from its speed alone, as a share.
 MOST_BIAS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """Whether to pack, why in a line, and the packed speed as a share of that alone (``None``: not known)."""
+    """Whether cells may run side by side."""
 
+    #: Whether they may.
     allowed: bool
+    #: Why, in a line.
     reason: str
+    #: The speed side by side, as a share of the speed alone; ``None``: not known.
     speed: Estimate | None = None
 
 
-def judge(sentinel: CellResult, companion: CellResult) -> Packing:
-    """What the two cells, run side by side, say. In doubt cells are not packed."""
+def judge_packing(sentinel: CellResult, companion: CellResult) -> Packing:
+    """Whether cells may run side by side, by two cells that did. In doubt they may not."""
     for result in (sentinel, companion):
         if result.status is not Status.MEASURED:
             return Packing(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
@@ -34,20 +37,20 @@ def judge(sentinel: CellResult, companion: CellResult) -> Packing:
     begun, ended = (max(spans.all(name), default=0.0) for name in ("busy from", "busy until"))
     rounds = evidence_of(sentinel_experiment.NAME, sentinel).rounds("round")
     good = [
-        one
-        for one in undisturbed(rounds, "alone", "packed")
-        if begun <= one["clock"]["began"] and one["clock"]["began"] + 2 * sentinel_experiment.PHASE_SECONDS <= ended
+        blocks
+        for blocks in undisturbed(rounds, "alone", "packed")
+        if begun <= blocks["clock"]["began"]
+        and blocks["clock"]["began"] + 2 * sentinel_experiment.PHASE_SECONDS <= ended
     ]
-    speed = estimate_or_none([one["packed"]["rate"] / one["alone"]["rate"] for one in good if one["alone"]["rate"]])
+    speed = estimate_or_none(
+        [blocks["packed"]["rate"] / blocks["alone"]["rate"] for blocks in good if blocks["alone"]["rate"]]
+    )
     if speed is None:
         return Packing(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
-    found = f"{_share(1 - speed.high)} to {_share(1 - speed.low)} slower side by side"
+    slowdown = f"{units.share(1 - speed.high)} to {units.share(1 - speed.low)} slower side by side"
     if speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS):
-        return Packing(allowed=True, reason=f"a sentinel is {found}, within {_share(MOST_BIAS)}", speed=speed)
-    surely = speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS)
-    verb = "is" if surely else "may be"
-    return Packing(allowed=False, reason=f"a sentinel {verb} {found}; {_share(MOST_BIAS)} is allowed", speed=speed)
-
-
-def _share(value: float) -> str:
-    return units.share(value)
+        return Packing(allowed=True, reason=f"a sentinel is {slowdown}, within {units.share(MOST_BIAS)}", speed=speed)
+    verb = "is" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may be"
+    return Packing(
+        allowed=False, reason=f"a sentinel {verb} {slowdown}; {units.share(MOST_BIAS)} is allowed", speed=speed
+    )

@@ -1,4 +1,4 @@
-"""Was the limit real? Compares what was asked for, what the engine set, and what the inside saw. Pure."""
+"""Whether a limit was real: compares what was asked for, what the engine set, and what the inside saw. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from lab.cell.cpus import cpulist
 from lab.model.cell import CellResult
 
-#: What must not change while a cell runs, as far as it was looked at again. Counters such as throttling may.
+#: The entries of a proof that must not change while a cell runs. Counters such as throttling may change.
 _CONSTANT = ("affinity", "cpuset_effective", "cpu_count", "process_cpu_count", "pool_size", "host_cpus")
 
 
 def taints(result: CellResult) -> tuple[str, ...]:
-    """Every reason not to believe that the cell's limit was what was asked for, all the time; empty when it was."""
+    """Every reason to doubt that the cell had the limit that was asked for, all the time; empty: no doubt."""
     before, after = result.proof, result.data("end").get("proof")
     if not before:
         return ()
@@ -39,25 +39,27 @@ def taints(result: CellResult) -> tuple[str, ...]:
 
 
 def _of_the_quota(result: CellResult, before: Mapping[str, Any]) -> list[str]:
-    """Whether the quota asked for is the one that the engine set and the inside saw. A tighter one further up makes
-    another cell of it. One that was not asked for is seen in R, and where it stops the cell, by the throttling."""
+    """Every reason to doubt that the cell had the quota that was asked for.
+
+    A tighter quota further up counts as another quota. A quota that was not asked for shows in R and in the throttling.
+    """
     asked = result.cell.quota_cpus
     if asked is None:
         return []
-    found = []
+    doubts = []
     if result.outcome and "quota_cpus" in result.outcome.outside:
-        said = result.outcome.outside["quota_cpus"]
-        if said is None or not _same(said, asked):
-            found.append(f"asked for a quota of {asked:g} CPUs, the engine says it set {_cpus(said)}")
+        reported = result.outcome.outside["quota_cpus"]
+        if reported is None or not _is_same(reported, asked):
+            doubts.append(f"asked for a quota of {asked:g} CPUs, the engine says it set {_cpus(reported)}")
     seen = min(_quotas(before), default=None)
-    if seen is None or not _same(seen, asked):
-        found.append(f"asked for a quota of {asked:g} CPUs, the control groups have {_cpus(seen)}")
-    return found
+    if seen is None or not _is_same(seen, asked):
+        doubts.append(f"asked for a quota of {asked:g} CPUs, the control groups have {_cpus(seen)}")
+    return doubts
 
 
-def _same(quota: float, other: float) -> bool:
-    """Equal but for a microsecond in a period."""
-    return abs(quota - other) < 2e-5
+def _is_same(quota: float, asked: float) -> bool:
+    """Whether two quotas are equal, apart from a microsecond in a period."""
+    return abs(quota - asked) < 2e-5
 
 
 def _cpus(quota: float | None) -> str:
@@ -66,10 +68,10 @@ def _cpus(quota: float | None) -> str:
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     changed = [name for name in _CONSTANT if name in after and before.get(name) != after[name]]
-    found = [f"{name} changed from {before.get(name)} to {after.get(name)} while it ran" for name in changed]
+    doubts = [f"{name} changed from {before.get(name)} to {after.get(name)} while it ran" for name in changed]
     if _quotas(before) != _quotas(after):
-        found.append(f"the quota changed from {_quotas(before)} to {_quotas(after)} while it ran")
-    return found
+        doubts.append(f"the quota changed from {_quotas(before)} to {_quotas(after)} while it ran")
+    return doubts
 
 
 def _quotas(proof: Mapping[str, Any]) -> list[float]:
@@ -82,30 +84,30 @@ def parallelism(proof: Mapping[str, Any]) -> int:
 
 
 def quota(proof: Mapping[str, Any]) -> float | None:
-    """The tightest visible quota, in CPUs; ``None`` where there is none."""
+    """The tightest visible quota, in CPUs; ``None``: no quota is visible."""
     return min(_quotas(proof), default=None)
 
 
 def rate(proof: Mapping[str, Any]) -> float:
-    """R, in CPUs: the least of the affinity mask's size and every visible quota; never rounded."""
+    """R, in CPUs: the smaller of P and the tightest visible quota; never rounded."""
     return float(min([len(proof["affinity"]), *_quotas(proof)]))
 
 
 def rate_of(result: CellResult) -> float | None:
-    """R of a cell, in CPUs; ``None`` when it never started."""
+    """R of a cell, in CPUs; ``None``: the cell never started."""
     return rate(result.proof) if result.proof else None
 
 
 def delivered(result: CellResult) -> float | None:
-    """D: CPU seconds a second that P busy processes really got at the end of the cell; ``None`` when not measured."""
-    found = result.data("end").get("delivered")
-    return float(found["cpus"]) if found else None
+    """D: the CPUs that P busy processes really received at the end of the cell; ``None``: not measured."""
+    measured = result.data("end").get("delivered")
+    return float(measured["cpus"]) if measured else None
 
 
 def stopped_periods(result: CellResult) -> int | None:
-    """In how many periods a quota stopped the cell while it ran; ``None`` without a quota, or an end."""
+    """How many periods a quota paused the cell in, while it ran; ``None``: it has no quota, or no end record."""
     after = result.data("end").get("proof")
     if not after or not after.get("quotas"):
         return None
-    counts = [sum(int(level["throttled_periods"]) for level in one["quotas"]) for one in (result.proof, after)]
+    counts = [sum(int(level["throttled_periods"]) for level in proof["quotas"]) for proof in (result.proof, after)]
     return counts[1] - counts[0]

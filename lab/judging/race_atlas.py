@@ -1,4 +1,4 @@
-"""The race atlas: what became of each statement on each build at each switch interval, and its bytecode. Pure."""
+"""The race atlas: how many updates each statement lost at each switch interval, and its bytecode. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.text.names import printable
 
-#: The experiment that has it.
+#: The experiment that records it.
 NAME = EXPERIMENT.name
 
 
@@ -20,34 +20,41 @@ _COUNTS = ("made", "lost", "hand_overs")
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One statement at one switch interval in one cell. Of so many times that it was ``made`` it ``lost`` so many,
-    in at least so many ``hand_overs``. ``bytecode``: (name, whether another thread can come in after it), in order."""
+    """One statement at one switch interval in one cell."""
 
+    #: The name of the statement.
     statement: str
+    #: The statement as Python, on one line.
     text: str
+    #: The switch interval.
     interval_seconds: float
+    #: How many updates the threads made.
     made: int
+    #: How many of these updates were lost.
     lost: int
+    #: In how many hand-overs between threads, at least.
     hand_overs: int
+    #: The bytecode in order: each name, and whether another thread can come in after it.
     bytecode: tuple[tuple[str, bool], ...]
 
     @property
     def share(self) -> float:
+        """The lost updates, as a share."""
         return self.lost / self.made if self.made else 0.0
 
 
 def fields(result: CellResult) -> tuple[Field, ...]:
-    """Every field of a cell; a record that lacks what it needs is left out."""
-    found: dict[tuple[str, float], Field] = {}
+    """Every field of a cell; incomplete records are left out."""
+    by_place: dict[tuple[str, float], Field] = {}
     for record in result.records_of(NAME):
         if record.kind == "observation" and record.data["name"] == "atlas" and isinstance(record.data["value"], dict):
             value = renamed(record.data["value"])
             if isinstance(value.get("interval_seconds"), float | int) and all(
                 isinstance(value.get(name), int) and value[name] >= 0 for name in _COUNTS
             ):
-                one = _field(value)
-                found[one.statement, one.interval_seconds] = one
-    return tuple(found.values())
+                field = _field(value)
+                by_place[field.statement, field.interval_seconds] = field
+    return tuple(by_place.values())
 
 
 def _field(value: Mapping[str, Any]) -> Field:
@@ -57,39 +64,41 @@ def _field(value: Mapping[str, Any]) -> Field:
     return Field(
         statement=statement,
         text=_in_a_line(str(value.get("text", ""))),
-        bytecode=tuple((printable(str(one[0])), bool(one[1])) for one in pairs if isinstance(one, list) and one[1:]),
+        bytecode=tuple(
+            (printable(str(pair[0])), bool(pair[1])) for pair in pairs if isinstance(pair, list) and pair[1:]
+        ),
         interval_seconds=value["interval_seconds"],
         **{name: value[name] for name in _COUNTS},
     )
 
 
 def _in_a_line(text: str) -> str:
-    """Python on one line, also where it would not run like that."""
-    found = ""
+    """Python on one line, to be read; it may not run in this form."""
+    joined = ""
     for line in map(str.strip, text.splitlines()):
-        found += ("" if not found else " " if found.endswith(":") else "; ") + line
-    return printable(found)
+        joined += ("" if not joined else " " if joined.endswith(":") else "; ") + line
+    return printable(joined)
 
 
 def document(session: Session) -> Iterator[dict[str, Any]]:
-    """The same as JSON-able data: an entry for each statement in each cell."""
+    """The race atlas of a session as JSON-able data: an entry for each statement in each cell."""
     for result in session.results:
-        found = fields(result)
-        for statement in dict.fromkeys(one.statement for one in found):
-            mine = [one for one in found if one.statement == statement]
+        all_fields = fields(result)
+        for statement in dict.fromkeys(field.statement for field in all_fields):
+            own = [field for field in all_fields if field.statement == statement]
             yield {
                 "cell": result.cell.id,
                 "statement": statement,
-                "text": mine[0].text,
-                "bytecode": [{"name": name, "hand_over": here} for name, here in mine[0].bytecode],
+                "text": own[0].text,
+                "bytecode": [{"name": name, "hand_over": here} for name, here in own[0].bytecode],
                 "intervals": [
                     {
-                        "interval_seconds": one.interval_seconds,
-                        "made": one.made,
-                        "lost": one.lost,
-                        "share": one.share,
-                        "hand_overs": one.hand_overs,
+                        "interval_seconds": field.interval_seconds,
+                        "made": field.made,
+                        "lost": field.lost,
+                        "share": field.share,
+                        "hand_overs": field.hand_overs,
                     }
-                    for one in mine
+                    for field in own
                 ],
             }

@@ -9,41 +9,48 @@ from lab.model.session import Judgement, Session, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Both:
-    """A claim in one cell, as it was judged then and now."""
+    """A claim in one cell, as it was judged in both sessions."""
 
+    #: The judgement in the earlier session.
     then: Judgement
+    #: The judgement in the repetition.
     now: Judgement
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """What came of doing it again: verdicts that are the same; that are decisive, and others; of which one decides
-    nothing; and claims in cells that only one of the two has."""
+    """The result of repeating a session."""
 
+    #: Equal verdicts.
     same: tuple[Both, ...]
+    #: Different verdicts, both decisive.
     turned: tuple[Both, ...]
+    #: Different verdicts, of which at most one is decisive.
     undecided: tuple[Both, ...]
+    #: Claims in cells that only the earlier session has.
     only_then: tuple[Judgement, ...]
+    #: Claims in cells that only the repetition has.
     only_now: tuple[Judgement, ...]
 
 
 def repeated(then: Session, now: Session) -> Repetition:
-    """Hold the second session against the first."""
-    before = {(one.claim, one.cell): one for one in then.judgements}
-    after = {(one.claim, one.cell): one for one in now.judgements}
+    """The verdicts of two sessions, compared claim by claim and cell by cell."""
+    before, after = (
+        {(judgement.claim, judgement.cell): judgement for judgement in session.judgements} for session in (then, now)
+    )
     pairs = [Both(then=before[key], now=after[key]) for key in before if key in after]
-    differing = [one for one in pairs if one.then.verdict is not one.now.verdict]
-    turned = [one for one in differing if one.then.verdict.decisive and one.now.verdict.decisive]
+    differing = [pair for pair in pairs if pair.then.verdict is not pair.now.verdict]
+    turned = [pair for pair in differing if pair.then.verdict.decisive and pair.now.verdict.decisive]
     return Repetition(
-        same=tuple(one for one in pairs if one.then.verdict is one.now.verdict),
+        same=tuple(pair for pair in pairs if pair.then.verdict is pair.now.verdict),
         turned=tuple(turned),
-        undecided=tuple(one for one in differing if one not in turned),
+        undecided=tuple(pair for pair in differing if pair not in turned),
         only_then=tuple(before[key] for key in before if key not in after),
         only_now=tuple(after[key] for key in after if key not in before),
     )
 
 
-def counted(judgements: tuple[Both, ...]) -> str:
-    """The verdicts of these in a few words: ``12 confirmed, 3 refuted``."""
-    found = {verdict: sum(one.now.verdict is verdict for one in judgements) for verdict in Verdict}
-    return ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
+def counted(pairs: tuple[Both, ...]) -> str:
+    """The new verdicts in a few words: ``12 confirmed, 3 refuted``."""
+    counts = {verdict: sum(pair.now.verdict is verdict for pair in pairs) for verdict in Verdict}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)

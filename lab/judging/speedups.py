@@ -1,4 +1,4 @@
-"""What the rounds of the gil experiment say of each way of working: speed-up, cores used, time a payload. Pure."""
+"""Speed-up, cores used and time a payload of each way of working, from the rounds of the gil experiment. Pure."""
 
 from __future__ import annotations
 
@@ -19,50 +19,62 @@ from lab.model.cell import CellResult, Status
 ARMS = ("one process", "threads", gil.CROWD.name, "processes")
 
 
-#: Tables, charts and the document show the same numbers of the same cells; sessions of more cells have them made anew.
+#: For how many cells the numbers are kept: tables, charts and documents show the same ones.
 _KEPT = 64
 
-#: Arm -> the one that does the same work in a single process, where that is not the usual one.
+#: Arm -> the arm that does the same work in a single process, where it is not ``one process``.
 _BASE = {"C code threads": "C code"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How long one way of working takes for a payload, in seconds, in each of a few blocks of neighbouring rounds;
-    ``loops`` payloads are about what fits into one block of the measurement."""
+    """How long one way of working takes for a payload."""
 
+    #: The name of the arm.
     arm: str
+    #: The number of workers.
     workers: int
+    #: About how many payloads fit into one block of the measurement.
     loops: int
+    #: Seconds for a payload, in each of a few blocks of neighbouring rounds.
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cores:
-    """One way of working in one cell: speed-up against one process, and cores used; ``None`` without enough rounds."""
+    """One way of working in one cell."""
 
+    #: The name of the arm.
     arm: str
+    #: The number of workers.
     workers: int
+    #: The speed-up compared with one process; ``None``: too few rounds.
     speed_up: Estimate | None
+    #: The cores used; ``None``: too few rounds.
     cores_used: Estimate | None
+    #: The number of rounds that count.
     accepted: int
+    #: The number of rounds in which the arm took part.
     rounds: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The speed-up model of one way of working; ``build`` and ``machine`` as the cells have them, empty where there is
-    but one."""
+    """The speed-up model of one way of working."""
 
+    #: The label of the cells' build; empty where the user named none.
     build: str
+    #: The name of the cells' machine; empty where all cells ran on the same one.
     machine: str
+    #: The name of the arm.
     arm: str
+    #: The fitted model.
     fit: Fit
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def of_cell(result: CellResult) -> tuple[Cores, ...]:
-    """A row for each way of working; empty when the cell did not run the gil experiment."""
+    """A row for each way of working; empty: the cell did not run the gil experiment."""
     rounds = evidence_of("gil", result).rounds("round")
     if not rounds:
         return ()
@@ -82,35 +94,34 @@ def of_cell(result: CellResult) -> tuple[Cores, ...]:
 
 
 def scaling(results: Iterable[CellResult]) -> tuple[Model, ...]:
-    """A speed-up model for each way of working that ran with a worker on each CPU, from all cells with several that
-    one build had on one machine.
+    """A speed-up model for each way of working that ran with a worker on each CPU, for each build on each machine.
 
-    The speed-ups are those against what the machine delivered, times the CPUs: what the probe loses too is the
-    machine's, not the work's.
+    Cells with one CPU are left out. A speed-up is the share of what the machine delivered, times the number of CPUs: a
+    loss that the probe has too is the machine's, not the work's.
     """
     points: dict[tuple[str, str, str], list[ScalingPoint]] = {}
     for result in results:
         for arm, point in _points(result).items():
             points.setdefault((result.cell.build, result.cell.machine, arm), []).append(point)
     return tuple(
-        Model(build=build, machine=machine, arm=arm, fit=fit(tuple(found)))
-        for (build, machine, arm), found in points.items()
+        Model(build=build, machine=machine, arm=arm, fit=fit(tuple(own_points)))
+        for (build, machine, arm), own_points in points.items()
     )
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _points(result: CellResult) -> dict[str, ScalingPoint]:
-    """What a cell with several CPUs says of each way of working, where enough rounds count."""
+    """The point of each way of working in a cell with several CPUs, where enough rounds count."""
     cpus = len(result.proof.get("affinity", ())) if result.status is Status.MEASURED else 0
     rounds = evidence_of("gil", result).rounds("round") if cpus > 1 else []
-    found = {}
+    points = {}
     for arm in ("threads", "processes"):
         # Records that were made elsewhere may hold anything; a model needs speeds.
         moved = [blocks for blocks in undisturbed(rounds, arm, "probe") if blocks[arm]["rate"] > 0]
         shares = Measured((arm, "probe"), over(arm, "probe"), "").values(moved)
         if len(shares) >= FEWEST_VALUES:
-            found[arm] = ScalingPoint(cpus=cpus, speed_ups=tuple(cpus * one for one in shares))
-    return found
+            points[arm] = ScalingPoint(cpus=cpus, speed_ups=tuple(cpus * share for share in shares))
+    return points
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -120,22 +131,21 @@ def capacity(result: CellResult) -> Estimate | None:
 
 
 def timings(result: CellResult) -> tuple[Timing, ...]:
-    """The time a payload of each way of working that has enough rounds which count; empty without a measurement.
+    """The time for a payload of each way of working that has enough undisturbed rounds.
 
-    The rounds are cut into as many blocks as an interval needs values, in the order of time, and a value is a block's
-    median. It is of times where one process works alone. Else it is of speed-ups, each against one process in the same
-    round, turned into time by what one process usually takes in this cell: a neighbour who slows both cancels, as in
-    every verdict.
+    The rounds are cut in the order of time into as many blocks as an interval needs values; a value is the median of a
+    block. For one process these are times. For the others they are speed-ups compared with one process in the same
+    round, turned into times by the usual time of one process. So a neighbour who slows both arms cancels out.
     """
     rounds = evidence_of("gil", result).rounds("round") if result.status is Status.MEASURED else []
-    found = []
+    measured = []
     of_gil = gil.arms_for(len(result.proof["affinity"]), result.python["gil_enabled"]) if rounds else ()
     for arm in (*of_gil, gil.CROWD):
         values = _payload_seconds(rounds, arm.name, _BASE.get(arm.name, ARMS[0]))
         if values:
             loops = max(1, round(arm.seconds / median(values)))
-            found.append(Timing(arm=arm.name, workers=arm.processes * arm.threads, loops=loops, values=values))
-    return tuple(found)
+            measured.append(Timing(arm=arm.name, workers=arm.processes * arm.threads, loops=loops, values=values))
+    return tuple(measured)
 
 
 def _payload_seconds(rounds: Sequence[Round], arm: str, base: str) -> tuple[float, ...]:
@@ -153,6 +163,6 @@ def _payload_seconds(rounds: Sequence[Round], arm: str, base: str) -> tuple[floa
 
 
 def _blocks(pairs: Sequence[tuple[float, float]]) -> list[Sequence[tuple[float, float]]]:
-    """FEWEST_VALUES blocks of neighbours, as equal as can be."""
+    """The pairs in ``FEWEST_VALUES`` blocks of neighbours, which are about equally long."""
     ends = [len(pairs) * number // FEWEST_VALUES for number in range(FEWEST_VALUES + 1)]
     return [pairs[start:end] for start, end in itertools.pairwise(ends)]

@@ -1,4 +1,4 @@
-"""What became of a cell. Pure."""
+"""The status of a cell that has ended, and why. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.model.cell import Cell, CellResult, Outcome, Status
 def conclude(
     cell: Cell, reader: Reader, outcome: Outcome | None, failure: str | None = None, wall_seconds: float = 0.0
 ) -> CellResult:
-    """What became of a cell, from its records and from how it ended."""
+    """The result of a cell, by its records and by how it ended."""
     result = CellResult(
         cell=cell,
         status=Status.MEASURED,
@@ -27,9 +27,9 @@ def conclude(
 
 
 def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None]:
-    lacking = _lacking(result)
-    if lacking:
-        return Status.UNAVAILABLE, lacking
+    lack = _lack(result)
+    if lack:
+        return Status.UNAVAILABLE, lack
     taints = proofs.taints(result)
     if taints:
         return Status.TAINTED, "; ".join(taints)
@@ -40,20 +40,19 @@ def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None
         for record in result.records
         if record.kind == "finish" and record.data["outcome"] != "ok"
     ]
-    said = [text for text in (*troubles, *failed) if text]
-    if said and outcome and not result.records and outcome.last_words:
-        said.append(f"it said: {outcome.last_words[:160]}")
-    if not said and outcome and outcome.exit_code:
-        said.append(f"the worker exited with status {outcome.exit_code}")
-    return (Status.ERROR, "; ".join(said)) if said else (Status.MEASURED, None)
+    reasons = [text for text in (*troubles, *failed) if text]
+    if reasons and outcome and not result.records and outcome.last_words:
+        reasons.append(f"it said: {outcome.last_words[:160]}")
+    if not reasons and outcome and outcome.exit_code:
+        reasons.append(f"the worker exited with status {outcome.exit_code}")
+    return (Status.ERROR, "; ".join(reasons)) if reasons else (Status.MEASURED, None)
 
 
-def _lacking(result: CellResult) -> str | None:
-    """Why a cell of Compose, which starts on every machine, found that this one is too small for it."""
+def _lack(result: CellResult) -> str | None:
+    """Why this machine is too small for a cell of Compose, which starts its cells on every machine; else ``None``."""
     affinity = result.proof.get("affinity")
     if affinity is None or len(affinity) >= result.cell.size:
         return None
-    if result.cell.cpus:  # these ids were chosen because they exist: too few of them is a taint, not a lack
+    if result.cell.cpus:  # these ids were chosen because they exist: too few ids are a taint
         return None
-    have = len(affinity)
-    return f"needs {result.cell.size} CPUs, this machine has {have}"
+    return f"needs {result.cell.size} CPUs, this machine has {len(affinity)}"

@@ -141,7 +141,7 @@ def check_interference(
         for cell, extra in zip(cells, (0, 1), strict=True)  # the companion is to outlast the sentinel
     ]
     results = runner.run(engine, jobs, folder, NoProgress(), stop, lambda waiting, running: waiting[0])
-    return interference.judge(*results)
+    return interference.judge_packing(*results)
 
 
 class NoProgress:

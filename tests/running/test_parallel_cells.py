@@ -93,7 +93,7 @@ def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
 def test_cells_are_packed_only_where_the_sentinel_shows_no_bias(
     results: tuple[CellResult, CellResult], allowed: bool, words: str
 ) -> None:
-    found = interference.judge(*results)
+    found = interference.judge_packing(*results)
     assert (found.allowed, words in found.reason) == (allowed, True), found.reason
 
 
@@ -103,13 +103,13 @@ def test_rounds_beyond_the_companions_time_do_not_count() -> None:
         one._replace(data={**one.data, "value": 10.1}) if one.data.get("name") == "busy until" else one
         for one in companion.records
     )
-    assert "too few" in interference.judge(sentinels, replace(companion, records=records)).reason
+    assert "too few" in interference.judge_packing(sentinels, replace(companion, records=records)).reason
 
 
 def test_a_sentinel_that_could_not_be_measured_packs_nothing() -> None:
     sentinels, companion = pair(1.0)
     broken = replace(sentinels, status=Status.ERROR, reason="it was killed")
-    found = interference.judge(broken, companion)
+    found = interference.judge_packing(broken, companion)
     assert not found.allowed
     assert "it was killed" in found.reason
 
@@ -239,6 +239,7 @@ def test_the_orchestrator_keeps_off_the_cpus_that_are_measured() -> None:
     assert os.sched_getaffinity(0) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="this machine has one CPU")
 def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_other(tmp_path: Path) -> None:
     from lab.engines import make
