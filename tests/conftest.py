@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -48,8 +49,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first: a mistake shows in seconds, not after the engine's minutes."""
-    items.sort(key=lambda item: item.get_closest_marker("engine") is not None)
+    """Fast tests come first: a mistake shows in seconds, not after the engine's minutes."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("engine", "browser")):
+            item.add_marker("slow")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("engine", "slow")])
+
+
+#: A part of the reason why a test was skipped -> how to get what it needs.
+_HOW_TO_GET = {
+    "Docker": "start an engine; .ci/setup-engine does it on Debian",
+    "docker compose": ".ci/setup-engine installs Compose",
+    "image": "docker/debian-base 3.13 makes a base image, lab images build all makes the others",
+    "is not on the engine": "lab images build 3.11 3.13",
+    "Chromium": ".ci/setup-browser installs it on Debian",
+    "no Python": "put that Python on the PATH",
+    "dev extra": "pip install -e '.[dev]'",
+    "CPU": "run the tests on a machine with more CPUs",
+    "root may": "run the tests as another user than root",
+    "takes root": "run the tests as root",
+    "is not there": "set MULTICORE_LAB_TOPOLOGIES to the folder with the topologies of real machines",
+}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was left out, and how to get it."""
+    skipped: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        skipped[reason.removeprefix("Skipped: ")] += 1
+    for reason, count in sorted(skipped.items()):
+        how = next((how for part, how in _HOW_TO_GET.items() if part in reason), "see CONTRIBUTING.md")
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"left out: {tests}, {reason}. To run {'it' if count == 1 else 'them'}: {how}")
+    deselected = len(terminalreporter.stats.get("deselected", ()))
+    if deselected and "not slow" in terminalreporter.config.option.markexpr:
+        terminalreporter.write_line(f"left out: {deselected} slow tests; pytest without -m runs them too")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import itertools
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +22,7 @@ from lab import cli, reports
 from lab.cli import parser
 from lab.planning.request import LEVELS
 from tests.support.paths import ROOT
+from tests.support.programs import PATH, program
 
 ACTION = ROOT / "action.yml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -247,6 +247,7 @@ def on(installed: Path, folder: Path, **inputs: str) -> Runner:
     return runner
 
 
+@pytest.mark.slow
 def test_the_action_installs_the_lab_from_its_own_folder_and_once(installed: Path, tmp_path: Path) -> None:
     program = installed / "multicore-lab" / "venv" / "bin" / "lab"
     before = program.stat().st_mtime_ns
@@ -254,6 +255,7 @@ def test_the_action_installs_the_lab_from_its_own_folder_and_once(installed: Pat
     assert program.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, experiments="pipe manager", cpus="1")
     done = runner.step("Run the lab")
@@ -282,6 +284,7 @@ def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, t
     assert "untestable" in runner.summary.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_fails_the_step_is_handed_out_first(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, experiments="manager", cpus="1", **{"fail-on": "refuted"})
     done = runner.step("Run the lab")
@@ -345,7 +348,9 @@ def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, t
 # ---- the linters
 
 
-@pytest.mark.skipif(not shutil.which("jactionlint"), reason="the dev extra is not installed")
+@pytest.mark.slow
+@pytest.mark.skipif(not program("jactionlint"), reason="the dev extra is not installed")
 def test_the_linters_find_nothing() -> None:
-    done = subprocess.run([ROOT / ".ci" / "lint-workflows"], capture_output=True, text=True, check=False)
+    world = {**os.environ, "PATH": PATH}
+    done = subprocess.run([ROOT / ".ci" / "lint-workflows"], env=world, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -32,6 +32,7 @@ ON_OLD_PYTHONS = [
 # What it prints.
 
 
+@pytest.mark.slow
 def test_it_prints_every_number_within_eighty_columns(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = lab("cpus", "--seconds", "0.1")

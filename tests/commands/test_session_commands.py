@@ -284,6 +284,7 @@ def test_a_run_notes_what_it_takes_to_do_it_again(lab: Lab) -> None:
     assert lab("verify", str(folder))[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="two cells take two CPUs")
 def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(lab: Lab) -> None:
     assert lab.run("pipe", "--engine", "local", "--cpus", "1,2", "--seed", "7", "--quick")[0] == 0

@@ -204,7 +204,9 @@ def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
     result = cells.run_on(docker, job(session, "_control-idle"))
     assert result.status is Status.MEASURED, result.reason
     (same,) = [
-        one for one in verdicts.judge_claims([load("_control-idle")], [result]) if one.claim == "_control-idle.same-is-same"
+        one
+        for one in verdicts.judge_claims([load("_control-idle")], [result])
+        if one.claim == "_control-idle.same-is-same"
     ]
     assert same.verdict is Verdict.INCONCLUSIVE
     assert "throttling" in same.reason

@@ -78,6 +78,7 @@ BEFORE_ANY_CELL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.filterwarnings(FORGOTTEN)
 @pytest.mark.parametrize(("step", "fault"), BEFORE_ANY_CELL, ids=str)
@@ -96,6 +97,7 @@ def test_an_engine_that_fails_before_the_first_cell_gets_one_line_and_exit_code_
     assert api.containers == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [500, "hang"], ids=str)
 def test_auto_goes_on_without_an_engine_that_fails(lab: Lab, api: Engine, fault: int | str) -> None:
@@ -113,6 +115,7 @@ def one_in_each_cell(api: Engine, step: str, faults: Sequence[int | str]) -> str
     return ",".join(map(str, sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.filterwarnings(FORGOTTEN)
 @pytest.mark.parametrize("step", ["create", "attach", "start", "inspect"])
@@ -132,6 +135,7 @@ def test_a_request_that_fails_costs_its_cell_and_no_other(lab: Lab, api: Engine,
     assert sorted(api.removed) == sorted(api.created)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_log_that_cannot_be_read_leaves_what_came_live(lab: Lab, api: Engine) -> None:
     sizes = one_in_each_cell(api, "logs", FAULTS)
@@ -147,6 +151,7 @@ def test_a_log_that_cannot_be_read_leaves_what_came_live(lab: Lab, api: Engine) 
     assert api.containers == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_what_cannot_be_removed_at_once_is_removed_at_the_end(lab: Lab, api: Engine) -> None:
     sizes = one_in_each_cell(api, "remove", FAULTS)
@@ -163,6 +168,7 @@ def test_what_cannot_be_removed_at_once_is_removed_at_the_end(lab: Lab, api: Eng
     assert len(api.created) == len(FAULTS) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_what_cannot_be_removed_at_all_is_named_and_the_results_are_kept(lab: Lab, api: Engine) -> None:
     faults: list[int | str] = [400, 500, "hang", "drop"]
@@ -176,6 +182,7 @@ def test_what_cannot_be_removed_at_all_is_named_and_the_results_are_kept(lab: La
         assert line.endswith("; remove it with: lab clean")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [500, "hang"], ids=str)
 def test_an_engine_that_cannot_even_list_what_is_left_takes_no_result_away(
@@ -354,6 +361,7 @@ def test_a_stream_that_came_whole_needs_no_log(lab: Lab, api: Engine) -> None:
     assert set(report(lab).values()) == {("measured", None)}
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_known_by_its_silence(lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Job, "longest_silence", 1.0)
     api.cells["cpu1"] = Play(stdout=WHOLE[:700], seconds=60)
@@ -362,6 +370,7 @@ def test_a_worker_that_hangs_is_known_by_its_silence(lab: Lab, api: Engine, monk
     assert report(lab)["cpu2"] == ("measured", None)
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_be_heard_does_not_hang(lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Job, "longest_silence", 1.0)
     api.cells["cpu1"] = Play(stdout=WHOLE, attached_bytes=300, seconds=2.5)
@@ -369,6 +378,7 @@ def test_a_worker_that_cannot_be_heard_does_not_hang(lab: Lab, api: Engine, monk
     assert report(lab)["cpu1"] == ("measured", None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "seconds", [0.1, 1.5 * IMPATIENT_SECONDS], ids=["ends soon", "ends later than the API's time limit"]
@@ -381,6 +391,7 @@ def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engi
     assert (folder / "cpu1.jsonl").read_bytes() == WHOLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("play", "reason"),
     [

@@ -122,6 +122,7 @@ def test_records_come_while_the_cell_runs(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert result.status is Status.MEASURED, result.reason
 
 
+@pytest.mark.slow
 def test_the_sink_is_called_also_when_nothing_comes(local: Local) -> None:
     silent = itertools.count()
 
@@ -161,6 +162,7 @@ def test_an_experiment_that_misbehaves_damages_no_record_and_leaves_no_process(l
     )
 
 
+@pytest.mark.slow
 def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs(local: Local) -> None:
     result = cells.run_on(local, job("hangs", "pipe", experiment=6))  # time enough for the second of them
     assert result.status is Status.ERROR
@@ -168,6 +170,7 @@ def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs
     assert result.faults == ()
 
 
+@pytest.mark.slow
 def test_a_lock_with_a_name_goes_with_the_cell_that_made_it(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = uuid.uuid4().hex
     monkeypatch.setattr(secrets, "token_hex", lambda size: mark)
@@ -182,6 +185,7 @@ def test_a_lock_with_a_name_goes_with_the_cell_that_made_it(local: Local, monkey
     assert list(Path("/dev/shm").glob(f"*{mark}*")) == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Job, "longest_silence", 5.0)
     result = cells.run_on(local, job("pipe", "hangs", experiment=60, cell=600))
@@ -197,6 +201,7 @@ def test_a_cell_has_time_for_every_experiment_however_long_each_takes() -> None:
     assert found.experiment_deadline < found.longest_silence < found.cell_deadline
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_ended_at_the_cells_deadline(local: Local) -> None:
     begun = time.monotonic()
     result = cells.run_on(local, job("pipe", "hangs", experiment=60, cell=10))  # time enough for the first of them

@@ -120,7 +120,7 @@ def test_an_interpreter_that_crashes_costs_the_cells_of_its_build() -> None:
         engine.run(job("a", 1, build="3.13"), lambda piece: None)
     assert engine.run(job("a", 1, build="3.14"), lambda piece: None).exit_code == 0
     session = dataclasses.replace(scripts.session(), machine=found)
-    assert "Python 3.13 (it did not run), 3.14 (3.14.0)" in tables.headline(session)[0]
+    assert "Python 3.13 (it did not run), 3.14 (3.14.0)" in tables.headline(session).lines[0]
     engine.close()
     assert broken.closed
 
@@ -149,7 +149,7 @@ def test_where_every_interpreter_crashes_nothing_runs() -> None:
     ],
 )
 def test_only_those_that_all_has_added_are_spare(pythons: tuple[str, ...], spare: set[str]) -> None:
-    chosen = builds.parse_many(("3.9", "3.13t"))
+    chosen = builds.parse_builds(("3.9", "3.13t"))
     assert selection.Wanted(engine="docker", pythons=pythons).spare(chosen) == spare
 
 
@@ -201,6 +201,7 @@ def test_a_python_that_is_not_the_build_asked_for_is_refused(
             several_builds._check(builds.parse_build(build), facts)
 
 
+@pytest.mark.slow
 def test_a_path_is_run_by_the_local_engine() -> None:
     said: list[str] = []
     engine, found = selection.choose(
@@ -212,6 +213,7 @@ def test_a_path_is_run_by_the_local_engine() -> None:
     assert tuple(proof["python"]["version"][:2]) == sys.version_info[:2]
 
 
+@pytest.mark.slow
 def test_a_build_that_is_not_on_this_machine_says_what_is_and_how_to_get_it() -> None:
     with pytest.raises(EngineError, match=r"there is no Python 3\.99") as caught:
         selection.choose(selection.Wanted(engine="local", pythons=("3.99",)), "s", note=print, before_slow_step=print)
@@ -232,6 +234,7 @@ def crashing(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_local_interpreter_that_crashes_costs_its_own_cells_only(lab: Lab, tmp_path: Path) -> None:
     bad = crashing(tmp_path)
     code, out, err = lab.run("pipe", "--python", f"{bad},{sys.executable}", "--cpus", "1", "--quick")
@@ -241,6 +244,7 @@ def test_a_local_interpreter_that_crashes_costs_its_own_cells_only(lab: Lab, tmp
     assert "confirmed" in out
 
 
+@pytest.mark.slow
 def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_SECONDS", 1.0)
     bad = crashing(tmp_path)
@@ -260,6 +264,7 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
             engine.run(job("a", 1, build=str(bad)), lambda piece: None)
 
 
+@pytest.mark.slow
 def test_where_every_local_interpreter_crashes_nothing_runs(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="SIGSEGV"):
         selection.choose(
@@ -270,6 +275,7 @@ def test_where_every_local_interpreter_crashes_nothing_runs(tmp_path: Path) -> N
         )
 
 
+@pytest.mark.slow
 def test_one_that_is_not_there_is_refused_before_anything_runs(lab: Lab, tmp_path: Path) -> None:
     code, _, err = lab.run("pipe", "--python", f"{tmp_path}/none,{sys.executable}", "--cpus", "1")
     assert (code, f"there is nothing at {tmp_path}/none" in err) == (3, True)

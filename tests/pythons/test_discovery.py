@@ -97,6 +97,7 @@ def test_one_that_is_in_several_places_is_found_once_in_the_preferred_one(
     assert found(world, tmp_path) == [("PATH", THIS, str(HERE))]
 
 
+@pytest.mark.slow
 def test_what_is_no_python_never_breaks_it(
     world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_path_is_asked_what_it_is(tmp_path: Path) -> None:
     assert one.path == str(tmp_path / "anything")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "text", "error", "word"),
     [
@@ -389,6 +391,7 @@ def test_the_home_of_nobody_is_refused_in_a_line() -> None:
         discovery.located("~nosuchuser/python")
 
 
+@pytest.mark.slow
 def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
     """Also by those that are too old for a cell: they are to say so."""
     for one in discovery.find_interpreters().interpreters:

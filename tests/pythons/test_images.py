@@ -122,7 +122,7 @@ def test_the_sources_on_the_command_line_are_those_of_the_builder() -> None:
 
 
 def test_every_build_of_all_has_a_recipe() -> None:
-    for build in builds.parse_many(["all"]):
+    for build in builds.parse_builds(["all"]):
         image_build.check_buildable(build, "auto")
         image_build.check_buildable(build, "debian")
 

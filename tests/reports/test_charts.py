@@ -114,6 +114,7 @@ def test_a_drawing_for_a_page_speaks_and_takes_the_pages_colours(chart: Chart, n
     assert not re.search(rf"(?<!, ){INK}", svg), "a colour that the dark scheme cannot change"
 
 
+@pytest.mark.slow
 @every_chart
 def test_a_chart_is_drawn_the_same_each_time(chart: Chart) -> None:
     assert drawing.svg(chart) == drawing.svg(chart)
@@ -149,7 +150,7 @@ def test_colour_in_a_terminal_is_there_where_it_is_wanted() -> None:
 
 def test_findings_in_a_terminal_say_what_to_do() -> None:
     session = scripts.every_kind()["old"]
-    text = terminal.findings(session, tables.headline(session), 40)
+    text = terminal.findings(session, tables.headline(session).lines, 40)
     assert "Pool(len(os.sched_getaffinity(0)))" in text.replace("\n", "")
     assert max(map(len, text.splitlines())) <= 40
 

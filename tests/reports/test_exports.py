@@ -289,6 +289,7 @@ class TestSummary:
     def test_texts_are_shown_as_they_are(self, text: str, shown: str) -> None:
         assert escaped(text) == shown
 
+    @pytest.mark.slow
     def test_many_long_surprises_stay_below_githubs_limit(self) -> None:
         found = SESSIONS["surprise"]
         (one,) = [one for one in found.judgements if one.claim == "gil.one-core"]
@@ -376,6 +377,7 @@ class TestPyperf:
         assert err == "lab: --format pyperf reports what gil measures; name that experiment too\n"
         assert not lab.sessions.exists()
 
+    @pytest.mark.slow
     def test_what_the_local_engine_measures_is_read(self, lab: Lab, tmp_path: Path) -> None:
         code, out, err = lab.run(
             "gil", "--cpus", "1", "--engine", "local", "--time-limit", "5", "--fail-on", "never", "--format", "pyperf"

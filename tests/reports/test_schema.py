@@ -87,6 +87,7 @@ def test_what_is_not_as_the_schema_says_is_refused(change: str) -> None:
         Draft202012Validator(SCHEMA).validate(document)
 
 
+@pytest.mark.slow
 def test_what_the_local_engine_measures_is_as_the_schema_says(lab: Lab) -> None:
     sizes = "1" if len(cells.CPUS) == 1 else "1,2"
     code, out, err = lab.run("pipe", "pool", "--engine", "local", "--cpus", sizes + ",999", "--format", "json")

@@ -205,6 +205,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Run
         return dict(zip(MOMENTS, pool.map(one, MOMENTS), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_local_run_keeps_what_was_measured(
     interrupted: dict[str, tuple[Run, int, str]], moment: str
@@ -213,6 +214,7 @@ def test_an_interrupted_local_run_keeps_what_was_measured(
     check(run, moment, code, out)
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_results_are_being_put_together_takes_none_of_them_away(
     start: Callable[[str], Run],
 ) -> None:
@@ -237,6 +239,7 @@ def twice(run: Run, apart: float) -> tuple[int, str]:
     return run.end()
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_wait(start: Callable[[str], Run]) -> None:
     run = start("local")
     code, _ = twice(run, LATER)

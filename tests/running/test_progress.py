@@ -99,6 +99,7 @@ def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) ->
     return done.returncode, done.stdout, b"".join(got).decode()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_one_line_changes_in_place_and_is_gone_at_the_end(tmp_path: Path) -> None:
     code, out, screen = on_a_terminal("run", "process", "--engine", "local", "--cpus", "1", "--output", str(tmp_path))
     assert code == 0

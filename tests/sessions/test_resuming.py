@@ -104,6 +104,7 @@ def resumed(lab: Lab, folder: Path) -> None:
     assert json.loads((folder / "session.json").read_text())["resumed"]
 
 
+@pytest.mark.slow
 @two_cells
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_local_run_that_was_killed_goes_on_and_loses_nothing(moment: str, lab: Lab, tmp_path: Path) -> None:
@@ -326,6 +327,7 @@ def test_what_an_attempt_left_is_kept_under_another_name_each_time(tmp_path: Pat
     }
 
 
+@pytest.mark.slow
 @two_cells
 def test_a_run_that_was_interrupted_and_then_killed_goes_on_from_both(lab: Lab, tmp_path: Path) -> None:
     folder = killed(tmp_path / "sessions", "in the second cell", "local")

@@ -75,13 +75,13 @@ def test_what_is_no_number_is_told_what_one_looks_like(text: str, whole: bool) -
 )
 def test_a_prediction_is_right_or_off_by_so_much(value: float, whole: bool, found: Estimate, words: str) -> None:
     one = Prediction(of="x.y", what="x", cell="cpu2", value=value, whole=whole)
-    assert prediction_table.judged(one, found) == words
+    assert prediction_table.judge_prediction(one, found) == words
 
 
 @given(share=st.floats(0, 1), low=st.floats(0.01, 100), width=st.floats(0, 10))
 def test_a_prediction_inside_the_interval_is_never_off(share: float, low: float, width: float) -> None:
     one = Prediction(of="x.y", what="x", cell="cpu2", value=low + share * width)
-    assert prediction_table.judged(one, Estimate(low, low, low + width, 9)) == "right"
+    assert prediction_table.judge_prediction(one, Estimate(low, low, low + width, 9)) == "right"
 
 
 def predicted(*made: Prediction) -> Session:
@@ -102,7 +102,7 @@ MADE = (
 
 
 def test_predictions_stand_beside_what_was_measured() -> None:
-    rows = prediction_table.rows(predicted(*MADE))
+    rows = prediction_table.prediction_rows(predicted(*MADE))
     assert [(one.cell, texts[0], texts[1], texts[3]) for one, texts in rows] == [
         ("cpu1", "2", "1", "off by 1"),
         ("cpu2", "2", "2", "right"),
@@ -207,6 +207,7 @@ def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
     assert [(one["of"], one["cell"], one["value"]) for one in stored] == [("pool.default-size", "cpu1", 77)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["\n", "\x04"], ids=["an empty line", "Ctrl-D"])
 def test_whoever_predicts_nothing_gets_the_measurement_all_the_same(
     tmp_path: Path, terminals: list[Terminal], typed: str

@@ -495,6 +495,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     files=st.dictionaries(st.sampled_from(NAMES), text, max_size=len(NAMES)),

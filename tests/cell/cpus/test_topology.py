@@ -327,6 +327,7 @@ REAL_MACHINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL_MACHINES)
 def test_real_machines_are_read_as_they_are(name: str, tmp_path: Path) -> None:
     if not (REAL / name).is_file():

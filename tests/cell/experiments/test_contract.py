@@ -154,6 +154,7 @@ def ran(python: str, size: str) -> cells.Ran:
         return cells.run(work, Path(folder), interpreter=pythons()[python])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("python", "size", "name"),
     [

@@ -30,8 +30,8 @@ from lab.cell.claims.estimates import estimate
 from lab.cell.claims.recorder import here
 from lab.cell.experiments import in_order, load, names, pool, race, usual
 from lab.cell.measuring import contention, overlap
-from lab.planning.request import chosen_experiments
 from lab.errors import UsageError
+from lab.planning.request import chosen_experiments
 
 
 def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2, rate: float | None = None) -> Facts:

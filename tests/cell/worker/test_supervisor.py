@@ -212,6 +212,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
 def test_an_experiment_that(hostile: Hostile, tmp_path: Path) -> None:
     code = cells.code_with({"hostile": hostile.body, "after": AFTER})
@@ -241,6 +242,7 @@ def test_an_experiment_that_cannot_be_loaded_fails_with_the_reason(tmp_path: Pat
     assert ran.data("finish", "after")["outcome"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
     [
@@ -268,6 +270,7 @@ STEADY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(20))
 def test_a_request_to_stop_at_any_moment_leaves_a_whole_stream(moment: int, tmp_path: Path) -> None:
     choice = random.Random(moment)
