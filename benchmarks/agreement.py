@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--cpython", type=Path, metavar="FILE", help="CPython's ftscalingbench.py")
     options = parser.parse_args()
     theirs = options.cpython.read_text() if options.cpython else None
-    asked = builds.parse_many(options.python or ["3.13", "3.13t"])
+    asked = builds.parse_builds(options.python or ["3.13", "3.13t"])
     runs: list[dict[str, Found]] = []
     for number in range(options.runs):
         runs.append({})

@@ -60,7 +60,7 @@ def located(build: str) -> str:
         is_path = "/" in part and not part.endswith("/")  # such a part is refused later, with a better message
         return str(discovery.located(part)) if is_path else part
 
-    return ",".join(map(whole, builds.parts(build))) if "/" in build else build
+    return ",".join(map(whole, builds.split_names(build))) if "/" in build else build
 
 
 def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:

@@ -73,7 +73,7 @@ def _build(client: DockerClient, options: argparse.Namespace) -> int:
     from lab.model import build as builds
     from lab.pythons import image_build
 
-    chosen = builds.parse_many(options.builds)
+    chosen = builds.parse_builds(options.builds)
     for build in chosen:
         image_build.check_buildable(build, options.source)
     failures = []

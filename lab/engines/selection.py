@@ -40,22 +40,22 @@ class Wanted:
             raise UsageError("--image needs an engine; leave it out, or use --engine docker")
         if self.image and self.pythons:
             raise UsageError("--image and --python both name a Python; leave one of them out")
-        builds.parse_many(self.pythons)
+        builds.parse_builds(self.pythons)
 
     def spare(self, chosen: Iterable[Build]) -> set[str]:
         """The labels of those of these builds that ``all`` has added, and nobody has named."""
-        named = builds.parse_many(self.pythons, everything=())
+        named = builds.parse_builds(self.pythons, everything=())
         return {build.label for build in chosen if build not in named}
 
     @property
     def everything(self) -> bool:
         """Whether ``all`` is among the builds."""
-        return any("all" in builds.parts(text) for text in self.pythons)
+        return any("all" in builds.split_names(text) for text in self.pythons)
 
     @property
     def paths(self) -> bool:
         """Whether a Python of this machine is named by its path, which no container has."""
-        return any(build.path for build in builds.parse_many(self.pythons))
+        return any(build.path for build in builds.parse_builds(self.pythons))
 
 
 def choose(
@@ -104,7 +104,7 @@ def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple
     from lab.pythons import discovery
 
     there = discovery.find_interpreters()
-    chosen = builds.parse_many(wanted.pythons, everything=there.usable_builds)
+    chosen = builds.parse_builds(wanted.pythons, everything=there.usable_builds)
     if not chosen:
         raise EngineError("there is no Python on this machine that can run a cell; name the path of one with --python")
     if wanted.everything and there.left_out:
@@ -142,7 +142,7 @@ def _docker(
 
     with contextlib.closing(client_for_this_environment()) as client:
         others = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
-        chosen = builds.parse_many(wanted.pythons, everything={*builds.ALL, *others})
+        chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *others})
         spare = wanted.spare(chosen)
         found = _images(client, chosen, wanted.images, spare, before_slow_step)
     options = {"session": session, "note": before_slow_step}

@@ -1,8 +1,8 @@
 """Reading a cell's stream of records: bytes in, records and faults out. Pure.
 
 The writing side is :mod:`lab.cell.worker.record_writer`. A stream is whole when its sequence numbers run from 0 without
-a gap or a repeat and its last record, of kind ``end``, carries the right count and hash; whatever came is kept either
-way."""
+a gap or a repeat, and its last record, of kind ``end``, has the right count and hash. Records of a stream that is not
+whole are kept too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.model.cell import Record
 #: What reading records or a report raises that are whole, but not what a worker or a lab of this version writes.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
-#: Kind -> what its data must hold. What an experiment sends is passed on by the worker as it is, so it may lack any.
+#: The entries that the data of each kind of record must have. An experiment may send data without them.
 _HOLDS: dict[str, dict[str, Any]] = {
     "start": {"python": dict, "proof": dict},
     "topology": {"text": str},
@@ -29,22 +29,22 @@ _HOLDS: dict[str, dict[str, Any]] = {
     "end": {"records": int, "sha256": str},
 }
 
-#: Of these entries one copy is kept of what many records have in common.
+#: Entries whose texts many records have in common: one copy of each text is kept.
 _COMMON = ("experiment", "name", "thread")
 
-#: Kind -> the same, each entry and its type, and those of the entries which are in _COMMON.
+#: For each kind: the kind, its entries with their types, and which entries are in ``_COMMON``.
 _KINDS = {
     kind: (kind, tuple(held.items()), tuple(name for name in held if name in _COMMON)) for kind, held in _HOLDS.items()
 }
 
 _FIELDS = len(Record._fields)
 
-#: A stream of noise is not worth more lines than this.
+#: At most this many faults of a stream are named.
 _MOST_FAULTS = 5
 
 
 class Reader:
-    """Takes a stream in pieces of any size; ``records`` and ``faults`` hold what was found so far."""
+    """Reads a stream in pieces of any size; ``records`` and ``faults`` hold what was read so far."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -57,19 +57,19 @@ class Reader:
         self._texts: dict[str, str] = {}
 
     def feed(self, piece: bytes) -> list[Record]:
-        """Take the next piece; returns the records that it completed."""
+        """Read the next piece, and return the records that it completed."""
         lines = (self._pending + piece).split(b"\n")
         self._pending = lines.pop()
-        found = [record for line in lines if (record := self._line(line)) is not None]
+        completed = [record for line in lines if (record := self._line(line)) is not None]
         if len(self._pending) > LONGEST_RECORD:
-            # Its rest is dropped as it comes, so that a megabyte without a newline costs no memory.
+            # The rest of the line is dropped, so that a megabyte without a newline costs no memory.
             if not self._overlong:
                 self._fault(f"a line longer than {LONGEST_RECORD} bytes")
             self._overlong, self._pending = True, b""
-        return found
+        return completed
 
     def finish(self) -> None:
-        """The stream has ended; notes what is missing."""
+        """End the stream, and note what is missing."""
         if self._pending or self._overlong:
             self._fault("a torn last line")
             self._pending = b""
@@ -127,12 +127,11 @@ class Reader:
 
 
 def _record(fields: dict[str, Any], texts: dict[str, str]) -> Record:
-    """The record that has these fields; of texts that are in ``texts`` already, with that copy.
+    """The record that has these fields. Texts that are in ``texts`` are shared and not copied.
 
-    Raises TypeError or LookupError unless each field, and each entry that its kind calls for, is there and is of the
-    right type.
+    Raises TypeError or LookupError where a field or an entry is missing, or has the wrong type.
     """
-    # Plain tests, one after the other: this runs for every record of a session, of which there may be very many.
+    # Plain tests, one after the other, because this runs for every record of a session.
     kind, held, common = _KINDS[fields["kind"]]
     session, cell, seq, time, data = fields["session"], fields["cell"], fields["seq"], fields["time"], fields["data"]
     if not (len(fields) == _FIELDS and isinstance(session, str) and isinstance(cell, str) and isinstance(data, dict)):
@@ -148,7 +147,7 @@ def _record(fields: dict[str, Any], texts: dict[str, str]) -> Record:
 
 
 def read_records(stream: bytes) -> Reader:
-    """Read a whole stream at once."""
+    """The reader of a whole stream, which has ended."""
     reader = Reader()
     reader.feed(stream)
     reader.finish()

@@ -4,7 +4,7 @@
     PYTHON  = VERSION ["t"] | "pypy" VERSION | a path with a "/" in it
     OPTION  = "gil" | "nogil" | "cpu_count=" N
 
-The options become ``-X`` arguments of the interpreter. Their environment variables exist as well, but the worker runs
+The options become ``-X`` arguments of the interpreter. Their environment variables cannot be used: the worker runs
 isolated (``-I``), which makes Python ignore every ``PYTHON…`` variable.
 """
 
@@ -20,18 +20,18 @@ from lab.errors import UsageError
 
 #: The oldest Python that a cell runs on.
 OLDEST = (3, 9)
-#: The first with ``-X cpu_count``, ``PYTHON_CPU_COUNT``, and a free-threaded build.
+#: The first version with ``-X cpu_count``, ``PYTHON_CPU_COUNT``, and a free-threaded build.
 _FIRST_WITH_OPTIONS = (3, 13)
-#: What ``all`` stands for where an engine makes images, with the others that are there; the local engine takes what it
-#: finds.
+#: What ``all`` stands for where an engine makes images, in addition to the images that exist. The local engine takes
+#: the interpreters that it finds.
 ALL = ("3.9", "3.11", "3.13", "3.13t", "3.14", "3.15")
 
 _MOST_CPUS = 2**31 - 1  # a C int
 _VERSION = re.compile(r"(pypy)?(\d+)\.(\d+)(t?)")
-#: What names no path: where it comes after a comma in one, the path has ended.
+#: A name that is no path. After a comma in a path, such a name ends the path.
 _NO_PATH = re.compile(rf"\s*(all|{_VERSION.pattern}(\+[^/]*)?)\s*")
 _BEGINS_A_PATH = re.compile(r"\s*(/|~|\.\.?/)")
-#: The implementations that a name says, and what each calls itself. Another one is run by its path.
+#: The implementations that have names, and what each calls itself. Any other implementation is named by its path.
 _NAMED = {"cpython": "CPython", "pypy": "PyPy"}
 _EXAMPLES = "3.9, 3.13t, 3.13t+gil, 3.14+cpu_count=3, pypy3.10 or /path/to/python"
 
@@ -39,24 +39,29 @@ _EXAMPLES = "3.9, 3.13t, 3.13t+gil, 3.14+cpu_count=3, pypy3.10 or /path/to/pytho
 @functools.total_ordering
 @dataclass(frozen=True, kw_only=True, eq=True)
 class Build:
-    """One Python to run cells on. ``version`` is ``None`` where only its ``path`` is known; then it has to be asked.
+    """One Python to run cells on.
 
-    ``gil`` and ``cpu_count`` are options, ``None`` where not given. The order is by version, then with a GIL before
-    free-threaded, then without options first; paths come last.
+    Builds are ordered by version, then with a GIL before free-threaded, then without options first; paths come last.
     """
 
+    #: (major, minor); ``None``: only the path is known, and the interpreter has to be asked.
     version: tuple[int, int] | None
+    #: Whether it is a free-threaded build.
     free_threaded: bool = False
+    #: What the implementation calls itself, in lower case.
     implementation: str = "cpython"
+    #: The path of the interpreter; ``None``: it is named by its version.
     path: str | None = None
+    #: The option ``+gil`` (true) or ``+nogil`` (false); ``None``: not given.
     gil: bool | None = None
+    #: The option ``+cpu_count=N``; ``None``: not given.
     cpu_count: int | None = None
 
     @property
     def name(self) -> str:
-        """The Python without its options, as the user writes it: ``3.13t``. Images are named for it.
+        """The Python without its options, as the user writes it: ``3.13t``. Images have this name.
 
-        That of an implementation which the user cannot name (``has_name``) is made alike: ``graalpy3.11``.
+        An implementation that the user cannot name (see ``has_name``) gets a name of the same form: ``graalpy3.11``.
         """
         if self.path is not None:
             return self.path
@@ -66,7 +71,7 @@ class Build:
 
     @property
     def has_name(self) -> bool:
-        """Whether the user can name it other than by its path."""
+        """Whether the user can name it without its path."""
         return self.implementation in _NAMED
 
     @property
@@ -82,7 +87,7 @@ class Build:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What goes between the interpreter and its other arguments: ``-X gil=1``, ``-X cpu_count=3``."""
+        """The interpreter's first arguments: ``-X gil=1``, ``-X cpu_count=3``."""
         return tuple(word for name, value in self._settings() for word in ("-X", f"{name}={value}"))
 
     def _settings(self) -> Iterator[tuple[str, int]]:
@@ -94,10 +99,10 @@ class Build:
     def __str__(self) -> str:
         return self.label
 
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, Build):
+    def __lt__(self, build: object) -> bool:
+        if not isinstance(build, Build):
             return NotImplemented
-        return self._order() < other._order()
+        return self._order() < build._order()
 
     def _order(self) -> tuple[Any, ...]:
         return (
@@ -111,52 +116,54 @@ class Build:
 
 
 def key(label: str) -> str:
-    """A build's label in letters, digits, dots, ``-`` and ``_`` alone, for ids and the names of files and
-    containers."""
+    """A build's label with only letters, digits, dots, ``-`` and ``_``, for ids, files and containers."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
 
 
-def parse_many(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[Build, ...]:
+def parse_builds(values: Iterable[str], everything: Iterable[str] = ALL) -> tuple[Build, ...]:
     """The builds that were asked for, in their order; ``all`` stands for ``everything``. Raises UsageError.
 
-    A value may name several, separated by commas. The same build twice is refused: it would be measured twice under one
-    name. Those that ``all`` adds are not repeated; where ``everything`` is empty, those are left that were named.
+    A value may name several builds, separated by commas. The same build twice is refused: it would be measured twice
+    under one name. ``all`` adds only builds that were not named.
     """
-    wanted = [part for value in values for part in parts(value)]
-    found: list[Build] = []
+    wanted = [name for value in values for name in split_names(value)]
+    chosen: list[Build] = []
     for text in wanted:
         if text != "all":
             build = parse_build(text)
-            if build in found:
+            if build in chosen:
                 raise UsageError(f"build {text}: {build.label} is named twice; name each build once")
-            found.append(build)
+            chosen.append(build)
     if wanted.count("all") > 1:
         raise UsageError("build all is named twice; name it once")
     if "all" in wanted:
-        found += [build for build in sorted({parse_build(text) for text in everything}) if build not in found]
+        chosen += [build for build in sorted({parse_build(text) for text in everything}) if build not in chosen]
     keys: dict[str, str] = {}
-    for build in found:
+    for build in chosen:
         if keys.setdefault(build.key, build.label) != build.label:
             raise UsageError(
                 f"build {build.label} and {keys[build.key]} cannot be told apart as {build.key}; name one of them"
             )
-    return tuple(found)
+    return tuple(chosen)
 
 
-def parts(value: str) -> list[str]:
-    """What one value names, separated by commas. A path may have commas in it: what comes after one is the path's too,
-    unless it begins as a path does (``/``, ``./``, ``../`` or ``~``), or is a whole version or ``all``."""
-    found: list[str] = []
+def split_names(value: str) -> list[str]:
+    """The names of builds in one value, separated by commas.
+
+    A path may contain commas. The text after a comma belongs to the path, unless it begins like a path (``/``, ``./``,
+    ``../`` or ``~``), or is a whole version or ``all``.
+    """
+    names: list[str] = []
     for piece in value.split(","):
-        if found and "/" in found[-1] and not (_BEGINS_A_PATH.match(piece) or _NO_PATH.fullmatch(piece)):
-            found[-1] += f",{piece}"
+        if names and "/" in names[-1] and not (_BEGINS_A_PATH.match(piece) or _NO_PATH.fullmatch(piece)):
+            names[-1] += f",{piece}"
         else:
-            found.append(piece)
-    return [one.strip() for one in found]
+            names.append(piece)
+    return [name.strip() for name in names]
 
 
 def parse_build(text: str) -> Build:
-    """One build. Raises UsageError with what is allowed."""
+    """The build that this text names. Raises UsageError with what is allowed."""
     python, *options = _split(text)
     build = _python(text, python)
     given: dict[str, Any] = {}
@@ -165,12 +172,12 @@ def parse_build(text: str) -> Build:
         if name in given:
             raise UsageError(f"build {text}: {name} is set twice; set it once")
         given[name] = value
-    _check(text, build, given)
+    _check_options(text, build, given)
     return replace(build, **given)
 
 
 def build_from_python(python: Mapping[str, Any]) -> Build:
-    """The build that a Python is by its own words, in a cell's start record: version, kind and ``-X`` options."""
+    """The build that a Python says it is, in a cell's start record: version, kind and ``-X`` options."""
     options = python.get("options") or {}
     gil, cpu_count = options.get("gil"), str(options.get("cpu_count"))
     major, minor = python["version"][:2]
@@ -183,18 +190,20 @@ def build_from_python(python: Mapping[str, Any]) -> Build:
     )
 
 
-def proven(asked: Build, found: Build) -> Build:
-    """The build that was asked for, with what its interpreter says it is. Raises UsageError where that has not the
-    options asked for."""
+def proven_build(asked: Build, answer: Build) -> Build:
+    """The build that was asked for, with the version and the kind that its interpreter answered.
+
+    Raises UsageError where the interpreter does not have the options that were asked for.
+    """
     build = replace(
-        asked, version=found.version, free_threaded=found.free_threaded, implementation=found.implementation
+        asked, version=answer.version, free_threaded=answer.free_threaded, implementation=answer.implementation
     )
-    _check(asked.label, build, dict(asked._settings()))
+    _check_options(asked.label, build, dict(asked._settings()))
     return build
 
 
 def _split(text: str) -> list[str]:
-    """The Python and its options. In a path only what looks like an option is one: ``g++/bin/python`` is a path."""
+    """The Python and its options. In a path, options are found only in the last part: ``g++/bin/python`` is a path."""
     if "/" not in text:
         return text.split("+")
     folder, slash, last = text.rpartition("/")
@@ -235,8 +244,8 @@ def _option(text: str, option: str) -> tuple[str, bool | int]:
     raise UsageError(f"build {text}: there is no option {option!r}; there are gil, nogil and cpu_count=N")
 
 
-def _check(text: str, build: Build, given: dict[str, Any]) -> None:
-    """Refuse options that this Python has not; of a path they are checked when it has been asked what it is."""
+def _check_options(text: str, build: Build, given: dict[str, Any]) -> None:
+    """Refuse options that this Python does not have. The options of a path are checked when its Python has answered."""
     if given and build.implementation != "cpython":
         kind = _NAMED.get(build.implementation, build.implementation)
         raise UsageError(f"build {text}: {kind} has none of these options; leave them out")

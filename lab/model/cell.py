@@ -1,7 +1,7 @@
-"""The lab's nouns: machine, cell, job, record, outcome, verdict, session. Frozen data that reaches out to nothing.
+"""Cells: what is planned, what an engine is asked to run, and the result. Frozen data. Pure.
 
-Words as in docs/design.md: a cell is experiments x build x limit; a plan the cells in the order they run; a session
-one run of a plan.
+The words are those of docs/design.md. A cell is one limit on one build; a plan is the cells in the order in which they
+run; a session is one run of a plan.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PERIOD_US = 100_000
 
 
 class Status(StrEnum):
-    """What became of a cell."""
+    """The state of a cell."""
 
     MEASURED = "measured"
-    UNAVAILABLE = "unavailable"  # this machine has no such cell; nothing was run
+    UNAVAILABLE = "unavailable"  # the machine has no such cell; nothing was run
     TAINTED = "tainted"  # it ran, but the limit was not what was asked for, or changed
     ERROR = "error"  # it could not be run, or did not end properly
     PLANNED = "planned"  # it has not run (yet)

@@ -1,4 +1,4 @@
-"""What makes a run a failure. Light: every command that has a gate loads it."""
+"""What makes a run a failure. It imports nothing of the lab, because many commands load it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class FailOn(StrEnum):
-    """Which verdicts make a run a failure (exit code 1); a surprise does in all of them but ``never``."""
+    """Which verdicts make a run a failure (exit code 1). A surprise does unless the value is ``never``."""
 
     SURPRISE = "surprise"
-    REFUTED = "refuted"  # also as expected
+    REFUTED = "refuted"  # also where it was expected
     INCONCLUSIVE = "inconclusive"
     NEVER = "never"

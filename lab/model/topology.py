@@ -1,7 +1,4 @@
-"""The CPUs of one machine and how they belong together, as data: what :mod:`lab.cell.cpus.topology` reads, in ids.
-
-Pure, and below the model: a machine has a topology.
-"""
+"""The CPUs of one machine and how they belong together, as :mod:`lab.cell.cpus.topology` reads them. Pure."""
 
 from __future__ import annotations
 
@@ -12,64 +9,79 @@ from typing import Any
 
 from lab.cell.cpus import cpulist
 
-#: The number of a NUMA node or a cache that the kernel does not tell of.
+#: The number of a NUMA node or a cache that the kernel says nothing about.
 UNKNOWN = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cpu:
-    """One CPU (hardware thread) that is on line. ``core`` is the lowest id of those that share its physical core;
-    ``package`` and ``node`` are the kernel's numbers; ``cache`` and ``kind`` are places in the topology's tuples."""
+    """One CPU (hardware thread) that is on line."""
 
+    #: The id by which the kernel numbers it.
     id: int
+    #: The lowest id of the CPUs that share its physical core.
     core: int
+    #: The kernel's number of its package (socket).
     package: int = 0
+    #: The kernel's number of its NUMA node.
     node: int = UNKNOWN
+    #: The place of its last-level cache in the topology's ``cache_levels``.
     cache: int = UNKNOWN
+    #: The place of its kind of core in the topology's ``kinds``.
     kind: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoreKind:
-    """A kind of core. ``speed`` compares kinds of one machine; 0 where nothing tells it."""
+    """A kind of core, such as performance or efficiency."""
 
+    #: The name of the kind.
     name: str
+    #: The relative speed among the kinds of one machine; 0: not known.
     speed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """A machine: its CPUs on line, ascending; its kinds of core, the fastest first; the level of each last-level cache;
-    ids that are there but off line, set apart from the scheduler (``isolcpus``), and allowed to us."""
+    """The CPUs of a machine, and how they belong together."""
 
+    #: The CPUs on line, ascending.
     cpus: tuple[Cpu, ...]
+    #: The kinds of core, the fastest first.
     kinds: tuple[CoreKind, ...]
+    #: The level of each last-level cache.
     cache_levels: tuple[int, ...] = ()
+    #: The ids of the CPUs that are off line.
     offline: tuple[int, ...] = ()
+    #: The ids of the CPUs that the scheduler moves nothing to (``isolcpus``).
     isolated: tuple[int, ...] = ()
+    #: The ids of the CPUs that this process may use.
     allowed: tuple[int, ...]
+    #: The model name of the processor.
     model: str = ""
 
     @functools.cached_property
     def by_id(self) -> Mapping[int, Cpu]:
+        """The CPUs by their ids."""
         return {cpu.id: cpu for cpu in self.cpus}
 
     @functools.cached_property
     def cores(self) -> Mapping[int, tuple[int, ...]]:
-        """Core -> its CPUs on line, ascending."""
-        found: dict[int, list[int]] = {}
+        """The ids of each core's CPUs on line, ascending, by the core's id."""
+        by_core: dict[int, list[int]] = {}
         for cpu in self.cpus:
-            found.setdefault(cpu.core, []).append(cpu.id)
-        return {core: tuple(cpus) for core, cpus in found.items()}
+            by_core.setdefault(cpu.core, []).append(cpu.id)
+        return {core: tuple(cpus) for core, cpus in by_core.items()}
 
     @functools.cached_property
     def usable(self) -> tuple[int, ...]:
-        """What ``all`` means: the CPUs allowed to us without the isolated ones, or these where there are no others."""
+        """The CPUs that ``all`` means: those that are allowed and not isolated, else all that are allowed."""
         isolated = {*self.isolated}
         return tuple(cpu for cpu in self.allowed if cpu not in isolated) or self.allowed
 
     @property
     def online(self) -> tuple[int, ...]:
+        """The ids of the CPUs on line."""
         return tuple(cpu.id for cpu in self.cpus)
 
     @property
@@ -79,11 +91,12 @@ class Topology:
 
     @property
     def nodes(self) -> tuple[int, ...]:
-        """The NUMA nodes that have CPUs on line; without any word of them, one."""
+        """The NUMA nodes that have CPUs on line; only ``UNKNOWN`` where the kernel names none."""
         return tuple(sorted({cpu.node for cpu in self.cpus}))
 
     @property
     def packages(self) -> tuple[int, ...]:
+        """The packages (sockets) that have CPUs on line."""
         return tuple(sorted({cpu.package for cpu in self.cpus}))
 
     def kind(self, place: int) -> tuple[int, ...]:
@@ -92,34 +105,38 @@ class Topology:
 
 
 def from_stored(stored: Mapping[str, Any]) -> Topology:
-    """A topology that ``dataclasses.asdict`` and JSON have taken apart. Raises TypeError for anything else."""
+    """The topology that a manifest has, in the form of ``dataclasses.asdict``. Raises TypeError for anything else."""
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-    cpus = tuple(Cpu(**one) for one in stored["cpus"])
-    return Topology(**plain | {"cpus": cpus, "kinds": tuple(CoreKind(**one) for one in stored["kinds"])})
+    cpus = tuple(Cpu(**cpu) for cpu in stored["cpus"])
+    return Topology(**plain | {"cpus": cpus, "kinds": tuple(CoreKind(**kind) for kind in stored["kinds"])})
 
 
 def from_reading(reading: Mapping[str, Any]) -> Topology:
-    """The topology that :func:`lab.cell.cpus.topology.read` describes. Raises ValueError, KeyError or TypeError where
-    it does not describe one."""
+    """The topology in a reading of :mod:`lab.cell.cpus.topology`.
+
+    Raises ValueError, KeyError or TypeError where the reading does not describe one.
+    """
     ids = cpulist.parse(reading["online"])
     core = _places((min(cpus), cpus) for cpus in map(cpulist.parse, reading["cores"]))
     package = _places((int(number), cpulist.parse(text)) for number, text in reading["packages"].items())
     node = _places((int(number), cpulist.parse(text)) for number, text in reading["nodes"].items())
     cache = _places((place, cpulist.parse(text)) for place, (_, text) in enumerate(reading["caches"]))
-    kind = _places((place, cpulist.parse(one["cpus"])) for place, one in enumerate(reading["kinds"]))
+    kind = _places((place, cpulist.parse(core_kind["cpus"])) for place, core_kind in enumerate(reading["kinds"]))
     return Topology(
         cpus=tuple(
             Cpu(
-                id=one,
-                core=core.get(one, one),
-                package=package.get(one, 0),
-                node=node.get(one, UNKNOWN),
-                cache=cache.get(one, UNKNOWN),
-                kind=kind.get(one, 0),
+                id=cpu,
+                core=core.get(cpu, cpu),
+                package=package.get(cpu, 0),
+                node=node.get(cpu, UNKNOWN),
+                cache=cache.get(cpu, UNKNOWN),
+                kind=kind.get(cpu, 0),
             )
-            for one in ids
+            for cpu in ids
         ),
-        kinds=tuple(CoreKind(name=str(one["name"]), speed=int(one["speed"])) for one in reading["kinds"]),
+        kinds=tuple(
+            CoreKind(name=str(core_kind["name"]), speed=int(core_kind["speed"])) for core_kind in reading["kinds"]
+        ),
         cache_levels=tuple(int(level) for level, _ in reading["caches"]),
         offline=cpulist.parse(reading["offline"]),
         isolated=cpulist.parse(reading["isolated"]),
@@ -129,11 +146,11 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
 
 
 def _places(groups: Iterable[tuple[int, tuple[int, ...]]]) -> dict[int, int]:
-    """CPU -> the number of its group."""
+    """The number of each CPU's group, by the CPU's id."""
     return {cpu: number for number, cpus in groups for cpu in cpus}
 
 
 def flat(cpus: Iterable[int]) -> Topology:
-    """A machine of which only the CPU ids are known: a core each, all alike."""
+    """The topology of a machine of which only the CPU ids are known: each CPU is a core, and all are equal."""
     ids = tuple(sorted(set(cpus)))
-    return Topology(cpus=tuple(Cpu(id=one, core=one) for one in ids), kinds=(CoreKind(name=""),), allowed=ids)
+    return Topology(cpus=tuple(Cpu(id=cpu, core=cpu) for cpu in ids), kinds=(CoreKind(name=""),), allowed=ids)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import CellError, EngineError, UsageError
-from lab.model.build import OLDEST, Build, proven
+from lab.model.build import OLDEST, Build, proven_build
 from lab.pythons.identity import Answer
 from lab.pythons.programs import NAME, Broken, ask
 
@@ -156,7 +156,7 @@ def _at(build: Build, path: str) -> Interpreter:
         raise kind(f"{path} {answer.reason}; name a Python 3.9 or later")
     if answer.problem:
         raise CellError(f"{path} cannot run a cell: {answer.problem}; name another one")
-    proven(build, answer.build)
+    proven_build(build, answer.build)
     return Interpreter(path=str(file), place="path", answer=answer)
 
 

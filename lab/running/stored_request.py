@@ -19,7 +19,7 @@ def stored_arguments(manifest: Mapping[str, Any]) -> dict[str, Any]:
     machine = manifest.get("machine") or {}
     arguments = {"engine": manifest["engine"], "image": machine.get("image"), "seed": 1, **manifest["arguments"]}
     labels = [facts.label for facts in stored_builds(machine)]
-    named = [part for text in arguments.get("python") or () for part in builds.parts(text)]
+    named = [part for text in arguments.get("python") or () for part in builds.split_names(text)]
     if labels and ("all" in named or "merged" in arguments):
         arguments |= {"python": labels, "image": None}
     return arguments

@@ -1,4 +1,4 @@
-"""A cell, and a Python, in words: the same words wherever they are spoken of. Pure."""
+"""A cell and a Python in words, the same words everywhere. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from lab.text import units
 
 
 def limit_words(cell: Cell) -> str:
-    """What a cell may use, the same words on every machine: ``2 CPUs``, ``2 CPUs, quota 1.5``, or ``quota 1.5`` where
-    that alone is the limit."""
+    """What a cell may use, the same words on every machine: ``2 CPUs``, ``2 CPUs, quota 1.5``, or ``quota 1.5``."""
     return _joined(_cpus(cell), cell.limit.quota_label)
 
 
 def full_words(cell: Cell) -> str:
-    """All that tells a cell apart: ``Python 3.13t, 2 CPUs (0-1), quota 1.5, machine 1``."""
+    """All that distinguishes a cell from others: ``Python 3.13t, 2 CPUs (0-1), quota 1.5, machine 1``."""
     where = f" ({cpulist.render(cell.cpus)})" if cell.cpus and cell.pinned else ""
     build = f"Python {cell.build}" if cell.build else ""
     return _joined(build, _cpus(cell) + where, cell.limit.quota_label, cell.machine)
 
 
 def asked_words(cell: Cell) -> str:
-    """A limit as it was asked for, where two that come to the same are one: ``2 CPUs``, ``2 = all, quota 1.5``."""
+    """The limit as it was asked for: ``2 CPUs``, or ``2 = all, quota 1.5`` where two sizes come to the same."""
     return ", ".join(_asked_parts(cell))
 
 
@@ -54,8 +53,10 @@ def _lines(parts: Iterable[str]) -> str:
 
 
 def python_words(python: Mapping[str, object], *, short: bool = False) -> str:
-    """A Python in a few words: ``CPython 3.13.5 with the GIL``; ``short`` leaves out a GIL that is there, as it usually
-    is. Empty where nobody has said."""
+    """A Python in a few words: ``CPython 3.13.5 with the GIL``; empty: nothing is known of it.
+
+    ``short`` leaves out ``with the GIL``, which is the usual case.
+    """
     if not python:
         return ""
     gil = " with the GIL" * (not short) if python["gil_enabled"] else " without the GIL"

@@ -12,33 +12,39 @@ from lab.text import names
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A titled table: column heads (``\\n`` breaks them), rows of cells, and lines to read under it."""
+    """A table with its title, and with lines to read above and below."""
 
+    #: The title.
     title: str
+    #: The heads of the columns; ``\\n`` breaks a line.
     head: tuple[str, ...]
+    #: The rows, each with as many texts as there are columns.
     rows: tuple[tuple[str, ...], ...]
+    #: Lines to read below the table.
     notes: tuple[str, ...] = ()
+    #: A line to read below the title; empty: none.
     subtitle: str = ""
 
 
 def title_of(result: CellResult) -> str:
-    """A cell's name in a table: ``2 = all``, and a quota on a line of its own."""
+    """The name of a cell in a table: ``2 = all``, with a quota on a line of its own."""
     return names.cell_lines(result.cell)
 
 
-#: What has room in every terminal, in characters, and what stands between two columns of a table.
+#: The width that fits into every terminal, in characters.
 WIDTH = 80
 
 
+#: The number of blanks between two columns of a table.
 GAP = 2
 
 
-#: In a narrower one lines are this long all the same.
+#: The shortest lines; in a narrower terminal they are not shorter.
 NARROWEST = 40
 
 
 def fit_table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """A table where it fits into that many columns; else a paragraph for each row."""
+    """The rows as a table, if it fits into this width; else as a paragraph for each row."""
     width = max(width, NARROWEST)
     text = grid(head, rows)
     if max(map(len, text.splitlines()), default=0) <= width:
@@ -47,8 +53,10 @@ def fit_table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are as wide as what is in them: with the two blanks more that tabulate gives each, that of
-    Pool() has 88 columns. Blanks that a text begins with stay."""
+    """The rows as a table whose columns are only as wide as their texts. Leading blanks of a text are kept.
+
+    Without this, tabulate makes each column two blanks wider, and the table of Pool() needs 88 columns.
+    """
     import tabulate
 
     usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
@@ -64,5 +72,5 @@ def _paragraph(head: Sequence[str], row: Sequence[str]) -> str:
 
 
 def fit_sentence(text: str, width: int) -> str:
-    """A sentence, broken into lines of at most that many columns; words that are longer are broken too."""
+    """The sentence, broken into lines of at most this width; longer words are broken too."""
     return textwrap.fill(text, max(width, NARROWEST), subsequent_indent="  ", break_on_hyphens=False)

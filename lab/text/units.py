@@ -17,7 +17,7 @@ def seconds(value: float) -> str:
 
 
 def three_figures(value: float) -> str:
-    """Three significant figures, or all those before the point: ``5.07``, ``0.31``, ``1234``."""
+    """Three significant figures, or all figures before the point: ``5.07``, ``0.31``, ``1234``."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
@@ -37,7 +37,7 @@ def cpus(count: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value with its unit; an empty unit means a plain ratio. Large counts are short: ``2.44 M``."""
+    """A value with its unit; an empty unit means a plain ratio. Large counts are shortened: ``2.44 M``."""
     if unit == "s":
         return seconds(value)
     if unit == "share":
@@ -49,7 +49,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def interval(low: float, high: float, unit: str) -> str:
-    """A 95 % interval, with the unit once where both ends have the same: ``1.81 to 1.93``, ``5.1 to 5.2 ms``."""
+    """A 95 % interval: ``1.81 to 1.93``. A unit that both ends have is written once: ``5.1 to 5.2 ms``."""
     first, last = quantity(low, unit), quantity(high, unit)
-    number, _, mine = first.partition(" ")
-    return f"{number if mine and last.endswith(' ' + mine) else first} to {last}"
+    number, _, first_unit = first.partition(" ")
+    return f"{number if first_unit and last.endswith(' ' + first_unit) else first} to {last}"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab.errors import UsageError
 from lab.model import build as builds
-from lab.model.build import Build, parse_build, parse_many
+from lab.model.build import Build, parse_build, parse_builds
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_whatever_is_typed_is_read_or_refused_and_reads_back_as_itself(text: str
     ],
 )
 def test_several_are_read_in_their_order(values: list[str], labels: list[str]) -> None:
-    assert [build.label for build in parse_many(values)] == labels
+    assert [build.label for build in parse_builds(values)] == labels
 
 
 @given(
@@ -183,19 +183,19 @@ def test_several_are_read_in_their_order(values: list[str], labels: list[str]) -
 )
 def test_what_a_value_was_split_into_is_not_split_again(pieces: list[str]) -> None:
     value = ",".join(pieces)
-    assert ",".join(builds.parts(value)) == value
-    assert [part for one in builds.parts(value) for part in builds.parts(one)] == builds.parts(value)
+    assert ",".join(builds.split_names(value)) == value
+    assert [part for one in builds.split_names(value) for part in builds.split_names(one)] == builds.split_names(value)
 
 
 def test_an_implementation_without_a_name_of_its_own_is_called_what_it_is() -> None:
     one = Build(version=(3, 11), implementation="graalpy")
     assert (one.name, one.has_name) == ("graalpy3.11", False)
     with pytest.raises(UsageError, match="graalpy has none of these options"):
-        builds.proven(parse_build("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
+        builds.proven_build(parse_build("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
 
 
 def test_all_stands_for_what_the_engine_has() -> None:
-    assert [build.label for build in parse_many(["all"], ["3.13t", "3.10"])] == ["3.10", "3.13t"]
+    assert [build.label for build in parse_builds(["all"], ["3.13t", "3.10"])] == ["3.10", "3.13t"]
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ def test_all_stands_for_what_the_engine_has() -> None:
 )
 def test_several_that_would_be_mixed_up_are_refused(values: list[str], words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError) as refused:
-        parse_many(values)
+        parse_builds(values)
     assert all(word in str(refused.value) for word in words), refused.value
 
 
 def test_what_a_path_turned_out_to_be_decides_which_options_it_has() -> None:
     threads, usual = Build(version=(3, 13), free_threaded=True), Build(version=(3, 12))
-    assert builds.proven(parse_build("/python+gil"), threads).version == (3, 13)
-    assert builds.proven(parse_build("/python+gil"), threads).label == "/python+gil"
+    assert builds.proven_build(parse_build("/python+gil"), threads).version == (3, 13)
+    assert builds.proven_build(parse_build("/python+gil"), threads).label == "/python+gil"
     for text in ("/python+gil", "/python+cpu_count=2"):
         with pytest.raises(UsageError, match=re.escape(text)):
-            builds.proven(parse_build(text), usual)
+            builds.proven_build(parse_build(text), usual)
