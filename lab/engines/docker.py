@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,11 @@ from lab.containers.client import (
     short,
     translated,
 )
-from lab.containers.container import create_container, how_it_ended, isolated_host_config, quota_of
+from lab.containers.container import create_container, isolated_host_config
 from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
+from lab.engines.container_watch import ContainerWatch
 from lab.engines.probing import alongside, machine_from
 from lab.engines.waiting import Deadline, undisturbed
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
@@ -46,12 +46,8 @@ if TYPE_CHECKING:
 #: Tried in this order, before the official one, when the user names no image.
 OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
 
-#: How often to ask the engine whether a container still runs whose stream is open. Seldom: to answer takes it some
-#: milliseconds of a CPU, perhaps a measured one. It is for a connection that broke without a word.
-_LOOK_SECONDS = 5.0
+#: How long a probe may take, in seconds.
 _PROBE_SECONDS = 60.0
-_KILL_SECONDS = 10
-_STDERR_KEPT = 4000
 
 
 def connect(
@@ -184,9 +180,9 @@ class Docker:
         return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        payload, patience = worker_job(job, None), Deadline(job.cell_deadline, job.longest_silence)
+        payload, deadline = worker_job(job, None), Deadline(job.cell_deadline, job.longest_silence)
         try:
-            return self._cell(job.cell, job.cell.id, payload, sink, patience)
+            return self._cell(job.cell, job.cell.id, payload, sink, deadline)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -206,7 +202,7 @@ class Docker:
         name: str,
         payload: dict[str, Any],
         sink: Sink,
-        patience: Deadline,
+        deadline: Deadline,
     ) -> Outcome:
         with translated(f"creating the container of {name}"), undisturbed():
             made = create_container(
@@ -221,7 +217,7 @@ class Docker:
         container = made["Id"]
         remove_it = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, list(made.get("Warnings") or []), sink, patience)
+            outcome = self._watch(container, list(made.get("Warnings") or []), sink, deadline)
         except BaseException:  # not swallowed: also at an interruption the container goes first
             with undisturbed():
                 remove_it()
@@ -235,58 +231,22 @@ class Docker:
         while self._removals:
             self._removals.pop().join()
 
-    def _watch(self, container: str, warnings: list[str], sink: Sink, patience: Deadline) -> Outcome:
+    def _watch(self, container: str, warnings: Sequence[str], sink: Sink, deadline: Deadline) -> Outcome:
+        """Start a container and watch it to its end."""
         api = self._client.api
-        tail, live, logged = b"", b"", 0
-        ended: str | None = None
+        watch = ContainerWatch(api, container, sink, deadline)
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
             stack.callback(streams.hang_up, stream)
             sink(b"")
-            look_at = time.monotonic() + _LOOK_SECONDS
-            patience.begin()
+            watch.begin()
             _start(api, container)
-            for (out, error), over in streams.frames(stream):
-                live += out or b""
-                sink(out or b"")  # also when nothing came: it may have a reason to stop
-                tail = (tail + (error or b""))[-_STDERR_KEPT:]
-                if out or over:  # once the connection is gone, nothing can be heard
-                    patience.heard()
-                if patience.left < 0 and not ended and _logged(api, container) > max(len(live), logged):
-                    logged = _logged(api, container)  # the connection broke without a word, and the worker did not
-                    patience.heard()
-                elif patience.left < 0:
-                    if ended:  # it does not even die; it will be removed by force
-                        details = api.inspect_container(container)
-                        break
-                    ended, patience = patience.why, Deadline(_KILL_SECONDS)
-                    with contextlib.suppress(Exception):  # of the SDK or of HTTP; what cannot be ended is removed
-                        api.kill(container)
-                if over or time.monotonic() > look_at:
-                    details = api.inspect_container(container)
-                    if not details["State"]["Running"]:
-                        break
-                    look_at = time.monotonic() + _LOOK_SECONDS
-            # What is whole needs no second witness, and to ask for it takes time while the next cell is started.
-            log = streams.log(api, container) if read_records(live).faults else None
-        state = details["State"]
-        return Outcome(
-            exit_code=state.get("ExitCode"),
-            reason=how_it_ended(state, ended),
-            outside={
-                "cpuset": details["HostConfig"].get("CpusetCpus"),
-                "quota_cpus": quota_of(details["HostConfig"]),
-                "warnings": warnings,
-                "oom_killed": bool(state.get("OOMKilled")),
-            },
-            stderr_tail=tail.decode(errors="replace"),
-            stream=log if log is not None and log != live else None,
-        )
-
-
-def _logged(api: Any, container: str) -> int:
-    """How many bytes the engine has logged of what a container said."""
-    return len(streams.log(api, container) or b"")
+            for (output, error), over in streams.frames(stream):
+                watch.take(output or b"", error or b"", over)
+                details = watch.look(over)
+                if details is not None:
+                    return watch.outcome(details, warnings)
+        raise AssertionError("the frames of a stream never end")
 
 
 def _began(stream: bytes) -> bool:

@@ -63,8 +63,8 @@ def choose(
 ) -> tuple[Engine, Machine]:
     """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
 
-    ``before_slow_step`` takes a line before something that may take long; ``meanwhile`` is called while the engine is waited
-    for. Raises EngineError, ImageError or UsageError.
+    ``note`` takes a line that the user should know. ``before_slow_step`` takes a line before an image is pulled, which
+    may take long. ``meanwhile`` is called while the engine is waited for. Raises EngineError, ImageError or UsageError.
     """
     wanted.check()
     engine, machine = _chosen(wanted, session, note, before_slow_step, meanwhile)

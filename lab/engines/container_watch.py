@@ -1,0 +1,113 @@
+"""Watching one container from its start to its end: its stream, its deadline, and whether it still runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.containers import streams
+from lab.containers.container import how_it_ended, quota_of
+from lab.engines import Sink
+from lab.engines.waiting import Deadline
+from lab.judging.records import read_records
+from lab.model.cell import Outcome
+
+#: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The answer takes
+#: the engine some milliseconds of a CPU, perhaps of a measured CPU. The question is for a connection that broke without
+#: a word.
+_LOOK_SECONDS = 5.0
+
+#: How long a container may take to die after it was killed, in seconds.
+_KILL_SECONDS = 10
+
+#: How much is kept of the end of standard error, in bytes.
+_STDERR_KEPT = 4000
+
+
+class ContainerWatch:
+    """The watch over one container: it takes frames of the stream, looks at the container, and kills it if need be.
+
+    The container is in one of three states. It runs within its deadline. It was killed, because its deadline passed,
+    and has :data:`_KILL_SECONDS` left to die. It is over: it has ended, or it did not even die.
+    """
+
+    def __init__(self, api: Any, container: str, sink: Sink, deadline: Deadline) -> None:
+        self._api = api
+        self._container = container
+        self._sink = sink
+        self._deadline = deadline
+        self._output = b""
+        self._error_tail = b""
+        self._logged_bytes = 0
+        self._killed_because: str | None = None
+        self._look_at = 0.0
+
+    def begin(self) -> None:
+        """Start the clock: the container is about to start."""
+        self._deadline.begin()
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+
+    def take(self, output: bytes, error: bytes, over: bool) -> None:
+        """Take a frame of the stream; an empty frame means that nothing came. ``over``: the stream has ended."""
+        self._output += output
+        self._sink(output)  # also when nothing came: the sink may have a reason to stop
+        self._error_tail = (self._error_tail + error)[-_STDERR_KEPT:]
+        if output or over:  # nothing can be heard once the connection is gone
+            self._deadline.heard()
+
+    def look(self, over: bool) -> Mapping[str, Any] | None:
+        """What the engine says of the container, once it is over; ``None`` while it may still run."""
+        if self._deadline.left < 0 and not self._still_talks():
+            if self._killed_because:  # it did not even die; it will be removed by force
+                return self._inspect()
+            self.kill()
+        if over or time.monotonic() > self._look_at:
+            details = self._inspect()
+            if not details["State"]["Running"]:
+                return details
+            self._look_at = time.monotonic() + _LOOK_SECONDS
+        return None
+
+    def kill(self) -> None:
+        """Kill the container, and give it a new deadline within which to die."""
+        self._killed_because, self._deadline = self._deadline.why, Deadline(_KILL_SECONDS)
+        with contextlib.suppress(Exception):  # of the SDK or of HTTP; a container that cannot be killed is removed
+            self._api.kill(self._container)
+
+    def outcome(self, details: Mapping[str, Any], warnings: Sequence[str]) -> Outcome:
+        """How the cell ended, from what the engine says of its container.
+
+        The engine's log is asked for only where the stream is not whole: the answer takes time while the next cell
+        starts.
+        """
+        log = streams.log(self._api, self._container) if read_records(self._output).faults else None
+        state = details["State"]
+        return Outcome(
+            exit_code=state.get("ExitCode"),
+            reason=how_it_ended(state, self._killed_because),
+            outside={
+                "cpuset": details["HostConfig"].get("CpusetCpus"),
+                "quota_cpus": quota_of(details["HostConfig"]),
+                "warnings": list(warnings),
+                "oom_killed": bool(state.get("OOMKilled")),
+            },
+            stderr_tail=self._error_tail.decode(errors="replace"),
+            stream=log if log is not None and log != self._output else None,
+        )
+
+    def _still_talks(self) -> bool:
+        """Whether the engine has logged more than was heard: only the connection is broken, and the worker goes on."""
+        if self._killed_because:
+            return False
+        logged_bytes = len(streams.log(self._api, self._container) or b"")
+        if logged_bytes <= max(len(self._output), self._logged_bytes):
+            return False
+        self._logged_bytes = logged_bytes
+        self._deadline.heard()
+        return True
+
+    def _inspect(self) -> Mapping[str, Any]:
+        details: Mapping[str, Any] = self._api.inspect_container(self._container)
+        return details
