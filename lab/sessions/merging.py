@@ -1,11 +1,10 @@
-"""Several sessions as one: the jobs of a matrix, each of which measured some limits on one build. Pure."""
+"""Merges several sessions into one: the jobs of a matrix, each of which measured some limits on one build. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lab.cell.experiments import load
 from lab.errors import UsageError
@@ -14,153 +13,198 @@ from lab.model import machine as machine_
 from lab.model import session as session_
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.machine import BuildFacts, Machine
-from lab.model.session import Session
+from lab.model.session import Judgement, Quantity, Session
 from lab.text import names
+
+#: For each cell id of a session, the label of the cell's build in the merged session.
+_Labels = Mapping[str, str]
+
+#: For each cell id of a session, the id of the same cell in the merged session.
+_NewIds = Mapping[str, str]
+
+#: What tells two cells apart, where the machine does not matter: build, CPUs, quota, and whether a CPU set limits it.
+_Kind = tuple[str, int, float | None, bool]
 
 
 def join(sessions: Sequence[Session]) -> Session:
-    """One session with every cell of these, each on its build, as one run on all of these builds would have it. Where
-    they were measured on several machines, the labels of the cells say on which. A cell that a machine lacks is left
-    out where another session has one on that build, under that limit.
+    """One session with the cells of all these sessions, each on its build, as if one run had measured them.
 
-    Raises UsageError when two cells cannot be told apart, or when the sessions are of several versions of the lab.
+    If the sessions come from several machines, the labels of the cells name the machine. A cell that a machine could
+    not run is left out, if another session has the same build under the same limit.
+
+    Raises UsageError when two cells cannot be told apart, or when several versions of the lab made the sessions.
     """
-    versions = sorted({one.lab_version for one in sessions})
+    versions = sorted({session.lab_version for session in sessions})
     if len(versions) > 1:
-        raise UsageError(f"these sessions are of several versions of the lab: {', '.join(versions)}; run some anew")
-    on = _builds(sessions)
-    machines = [tuple(differences.machine_facts(one.machine).items()) for one in sessions]
-    numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
-    results: list[CellResult] = []
-    renamed: list[dict[str, str]] = []
-    came_from: dict[str, str] = {}
-    measured = {
-        _kind(one, labels[one.cell.id])
-        for session, labels in zip(sessions, on, strict=True)
-        for one in session.results
-        if one.status is not Status.UNAVAILABLE
-    }
-    for session, labels, machine in zip(sessions, on, machines, strict=True):
-        mine: dict[str, str] = {}
-        for one in session.results:
-            kind = _kind(one, labels[one.cell.id])
-            if one.status is Status.UNAVAILABLE and kind in measured:
+        raise UsageError(
+            f"these sessions come from several versions of the lab: {', '.join(versions)}; run some of these again"
+        )
+    labels = _build_labels(sessions)
+    merger = _Merger(sessions, labels)
+    new_ids = [
+        merger.add(session, session_labels, machine)
+        for session, session_labels, machine in zip(sessions, labels, _machine_names(sessions), strict=True)
+    ]
+    return _assembled(sessions, merger.results, new_ids, _machine(sessions, labels))
+
+
+class _Merger:
+    """Collects the results of the merged session."""
+
+    def __init__(self, sessions: Sequence[Session], labels: Sequence[_Labels]) -> None:
+        self.results: list[CellResult] = []
+        self._session_ids: dict[str, str] = {}  # new cell id -> the session that the cell comes from
+        self._kinds = {
+            _kind(result, session_labels[result.cell.id])
+            for session, session_labels in zip(sessions, labels, strict=True)
+            for result in session.results
+            if result.status is not Status.UNAVAILABLE
+        }
+
+    def add(self, session: Session, labels: _Labels, machine: str) -> _NewIds:
+        """Add the results of a session. Returns the new id of each cell that was added."""
+        new_ids: dict[str, str] = {}
+        for result in session.results:
+            label = labels[result.cell.id]
+            kind = _kind(result, label)
+            if result.status is Status.UNAVAILABLE and kind in self._kinds:
                 continue
-            measured.add(kind)
-            cell = _cell(one.cell, labels[one.cell.id], f"machine {numbers[machine]}" if len(numbers) > 1 else "")
-            if cell.id in came_from:
+            self._kinds.add(kind)
+            cell = _renamed(result.cell, label, machine)
+            if cell.id in self._session_ids:
                 raise UsageError(
-                    f"{one.cell.id} is in {came_from[cell.id]} and in {session.id}, both on"
-                    f" {names.python_words(one.python) or labels[one.cell.id]}; leave one of them out"
+                    f"{result.cell.id} is in {self._session_ids[cell.id]} and in {session.id}, both on"
+                    f" {names.python_words(result.python) or label}; leave one of them out"
                 )
-            came_from[cell.id] = session.id
-            mine[one.cell.id] = cell.id
-            results.append(dataclasses.replace(one, cell=cell))
-        renamed.append(mine)
-    return _assembled(sessions, results, renamed, _machine(sessions, on))
+            self._session_ids[cell.id] = session.id
+            new_ids[result.cell.id] = cell.id
+            self.results.append(dataclasses.replace(result, cell=cell))
+        return new_ids
 
 
-def _kind(result: CellResult, build: str) -> tuple[object, ...]:
+def _kind(result: CellResult, build: str) -> _Kind:
     cell = result.cell
     return build, cell.size, cell.quota_cpus, cell.pinned
 
 
-def _builds(sessions: Sequence[Session]) -> list[dict[str, str]]:
-    """For each session the build of each of its cells, by their ids: named where the cells are of several builds, or
-    some were named before, else empty. One label stands for one release: of two, both have it in full."""
-    labels = [{one.cell.id: session_.build_of(session, one) for one in session.results} for session in sessions]
+def _machine_names(sessions: Sequence[Session]) -> list[str]:
+    """For each session the name of its machine, such as ``machine 2``; empty if all have the same machine."""
+    machines = [tuple(differences.machine_facts(session.machine).items()) for session in sessions]
+    numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
+    return [f"machine {numbers[machine]}" if len(numbers) > 1 else "" for machine in machines]
+
+
+def _build_labels(sessions: Sequence[Session]) -> list[_Labels]:
+    """For each session the label of each cell's build, by the id of the cell.
+
+    The labels are empty if all cells have the same build, and nobody named it. If one label stands for two releases,
+    both get a label with the full release.
+    """
+    labels = [
+        {result.cell.id: session_.build_of(session, result) for result in session.results} for session in sessions
+    ]
     releases: dict[str, set[str]] = {}
-    for session, mine in zip(sessions, labels, strict=True):
-        for label in mine.values():
+    for session, session_labels in zip(sessions, labels, strict=True):
+        for label in session_labels.values():
             releases.setdefault(label, set()).add(_release(session, label))
-    named = {one.cell.build for session in sessions for one in session.results}
-    if len(named) == len(releases) == 1 and all(len(found) == 1 for found in releases.values()):
-        return [dict.fromkeys(mine, next(iter(named))) for mine in labels]
+    named = {result.cell.build for session in sessions for result in session.results}
+    if len(named) == len(releases) == 1 and all(len(same_label) == 1 for same_label in releases.values()):
+        return [dict.fromkeys(session_labels, next(iter(named))) for session_labels in labels]
     return [
         {
             cell: label if len(releases[label]) == 1 else _in_full(label, _release(session, label))
-            for cell, label in mine.items()
+            for cell, label in session_labels.items()
         }
-        for session, mine in zip(sessions, labels, strict=True)
+        for session, session_labels in zip(sessions, labels, strict=True)
     ]
 
 
 def _release(session: Session, label: str) -> str:
     """The release of that build, such as ``3.13.5``."""
-    pythons = [one.python for one in session.results if one.python and session_.build_of(session, one) == label]
+    pythons = [
+        result.python for result in session.results if result.python and session_.build_of(session, result) == label
+    ]
     pythons += [facts.python for facts in session.machine.builds if facts.label == label] or [{}]
     return str(pythons[0].get("release", "?"))
 
 
 def _in_full(label: str, release: str) -> str:
-    """A build's label with its release for its version: ``3.13.5t+gil``."""
+    """The label with the release in place of the version: ``3.13.5t+gil``."""
     return label.replace(".".join(release.split(".")[:2]), release, 1)
 
 
-def _cell(cell: Cell, build: str, machine: str) -> Cell:
-    """The cell by what tells it apart in the joined session; one of a joined session keeps its machine."""
+def _renamed(cell: Cell, build: str, machine: str) -> Cell:
+    """The cell with its build, machine and id in the merged session. A merged cell keeps its earlier machine name."""
     machine = ", ".join(filter(None, (cell.machine, machine)))
     return dataclasses.replace(cell, id=cell.limit.on(build, machine), build=build, machine=machine)
 
 
-def _machine(sessions: Sequence[Session], on: Sequence[Mapping[str, str]]) -> Machine:
-    """The machine of the first session, with the builds of all of them."""
-    named: dict[str, BuildFacts] = {}
-    for session, labels in zip(sessions, on, strict=True):
-        builds = machine_.builds_of(session.machine)
+def _machine(sessions: Sequence[Session], labels: Sequence[_Labels]) -> Machine:
+    """The machine of the first session, with the builds of all sessions."""
+    builds: dict[str, BuildFacts] = {}
+    for session, session_labels in zip(sessions, labels, strict=True):
+        session_builds = machine_.builds_of(session.machine)
         for result in session.results:
-            build, label = builds.get(session_.build_of(session, result)), labels[result.cell.id]
+            build, label = session_builds.get(session_.build_of(session, result)), session_labels[result.cell.id]
             if build and label:
-                named.setdefault(label, dataclasses.replace(build, label=label))
+                builds.setdefault(label, dataclasses.replace(build, label=label))
     machine = sessions[0].machine
-    return machine.with_builds(named.values()) if named else machine
+    return machine.with_builds(builds.values()) if builds else machine
 
 
 def _assembled(
-    sessions: Sequence[Session],
-    results: Sequence[CellResult],
-    renamed: Sequence[Mapping[str, str]],
-    machine: Machine,
+    sessions: Sequence[Session], results: Sequence[CellResult], new_ids: Sequence[_NewIds], machine: Machine
 ) -> Session:
-    wanted = list(dict.fromkeys(name for one in sessions for name in one.arguments["experiments"]))
-    loaded = [load(name) for name in wanted]
-    order = {claim.id: number for number, claim in enumerate(claim for one in loaded for claim in one.claims)}
-    judgements = [
-        dataclasses.replace(one, cell=mine[one.cell])
-        for session, mine in zip(sessions, renamed, strict=True)
-        for one in session.judgements
-        if one.cell in mine
-    ]
-    quantities = [
-        dataclasses.replace(one, cell=mine[one.cell])
-        for session, mine in zip(sessions, renamed, strict=True)
-        for one in session.quantities
-        if one.cell in mine
-    ]
-    judgements.sort(key=lambda one: order.get(one.claim, len(order)))
-    experiment = {name: number for number, name in enumerate(wanted)}
-    began = min(one.began for one in sessions)
-    known = Counter(note for one in sessions for note in one.notes)
-    told = [f"note: {one.id}: {_where(one)}" for one in sessions]
+    wanted = list(dict.fromkeys(name for session in sessions for name in session.arguments["experiments"]))
+    experiments = [load(name) for name in wanted]
+    claims = [claim.id for experiment in experiments for claim in experiment.claims]
+    judgements = sorted(_judgements(sessions, new_ids), key=lambda judgement: _place(judgement.claim, claims))
+    quantities = sorted(_quantities(sessions, new_ids), key=lambda quantity: _place(quantity.experiment, wanted))
+    notes = dict.fromkeys(note for session in sessions for note in session.notes)
+    origins = [f"note: {session.id}: {_origin(session)}" for session in sessions]
     return Session(
-        id="merged-" + hashlib.sha256(" ".join(one.id for one in sessions).encode()).hexdigest()[:8],
-        began=began,
+        id="merged-" + hashlib.sha256(" ".join(session.id for session in sessions).encode()).hexdigest()[:8],
+        began=min(session.began for session in sessions),
         machine=machine,
-        arguments={**sessions[0].arguments, "experiments": wanted, "merged": [one.id for one in sessions]},
+        arguments={
+            **sessions[0].arguments,
+            "experiments": wanted,
+            "merged": [session.id for session in sessions],
+        },
         lab_version=sessions[0].lab_version,
         code_sha256=sessions[0].code_sha256,
         results=tuple(results),
         judgements=tuple(judgements),
-        changes=changes.changes_between_builds(loaded, results, judgements),
-        quantities=tuple(sorted(quantities, key=lambda one: experiment.get(one.experiment, len(experiment)))),
-        wall_seconds=sum(one.wall_seconds for one in sessions),
-        notes=(*known, *told),
-        interrupted=any(one.interrupted for one in sessions),
+        changes=changes.changes_between_builds(experiments, results, judgements),
+        quantities=tuple(quantities),
+        wall_seconds=sum(session.wall_seconds for session in sessions),
+        notes=(*notes, *origins),
+        interrupted=any(session.interrupted for session in sessions),
     )
 
 
-def _where(session: Session) -> str:
-    machine = differences.machine_facts(session.machine)
-    pythons = [names.python_words(facts.python) for facts in session.machine.builds]
-    parts = [*pythons, *(machine.get(name, "") for name in ("processor", "engine"))]
-    return ", ".join(filter(None, [*parts, machine.get("CPUs")]))
+def _place(name: str, order: Sequence[str]) -> int:
+    """Where the name stands in this order; names that are not in it come last."""
+    return order.index(name) if name in order else len(order)
+
+
+def _judgements(sessions: Sequence[Session], new_ids: Sequence[_NewIds]) -> Iterator[Judgement]:
+    for session, session_ids in zip(sessions, new_ids, strict=True):
+        for judgement in session.judgements:
+            if judgement.cell in session_ids:
+                yield dataclasses.replace(judgement, cell=session_ids[judgement.cell])
+
+
+def _quantities(sessions: Sequence[Session], new_ids: Sequence[_NewIds]) -> Iterator[Quantity]:
+    for session, session_ids in zip(sessions, new_ids, strict=True):
+        for quantity in session.quantities:
+            if quantity.cell in session_ids:
+                yield dataclasses.replace(quantity, cell=session_ids[quantity.cell])
+
+
+def _origin(session: Session) -> str:
+    """The Pythons and the machine of a session, in a few words."""
+    facts = differences.machine_facts(session.machine)
+    pythons = [names.python_words(build.python) for build in session.machine.builds]
+    parts = [*pythons, facts.get("processor", ""), facts.get("engine", ""), facts.get("CPUs")]
+    return ", ".join(filter(None, parts))
