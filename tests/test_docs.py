@@ -43,6 +43,22 @@ def test_a_page_that_is_linked_to_is_there(page: str) -> None:
     assert [target for target in local_targets if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_page
+def test_a_heading_that_is_linked_to_is_there(page: str) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", PAGES[page])
+    paths = [(ROOT / page).parent.joinpath(target) if target else ROOT / page for target, _ in links]
+    missing = [
+        anchor for path, (_, anchor) in zip(paths, links, strict=True) if anchor not in anchors(path.read_text("utf-8"))
+    ]
+    assert missing == []
+
+
 #: A path in the repository. ``NAME`` and ``NOUN`` stand for a file that a contributor makes.
 PATH = re.compile(r"(?<![\w/.:-])(?:lab|tests|docs|docker|benchmarks)/[\w./-]*\w")
 #: A module of the lab, or something in it.
