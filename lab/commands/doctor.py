@@ -136,12 +136,12 @@ def _maps(here: Topology, docker: Machine | None) -> list[str]:
     """The map of this machine, and of the engine's machine if it differs. CPUs in parentheses share a core."""
     from lab.reports.tables import machine_map
 
-    lines = ["This machine: " + machine_map.draw(here)[0], *machine_map.draw(here)[1:]]
+    lines = ["This machine: " + machine_map.draw_map(here)[0], *machine_map.draw_map(here)[1:]]
     if not here.smt:
         lines.append("  no SMT siblings seen: every CPU is a core, or a hypervisor hides it")
     engine_topology = docker.topology if docker else None
     if engine_topology and (engine_topology.cpus, engine_topology.model) != (here.cpus, here.model):
-        first, *others = machine_map.draw(engine_topology)
+        first, *others = machine_map.draw_map(engine_topology)
         lines += ["The engine's machine: " + first, *others]
     return lines
 

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         else (cell.label, "-", f"untestable: {cell.reason}")
         for cell in cells
     ]
-    print("\n".join(machine_map.draw(topology)), end="\n\n")
+    print("\n".join(machine_map.draw_map(topology)), end="\n\n")
     print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     notes = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     print("\n".join(["", *notes, ""]) if notes else "")

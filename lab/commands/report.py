@@ -109,7 +109,7 @@ def _for_terminal(session: Session) -> str:
 
     width = shutil.get_terminal_size((80, 24)).columns
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    parts = [terminal.findings(session, tables.headline(session), width)]
+    parts = [terminal.findings(session, tables.headline(session).lines, width)]
     parts += [terminal.text(chart, width, colour=colour) for chart in charts(session)]
     return "\n".join(parts)
 

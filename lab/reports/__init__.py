@@ -1,4 +1,4 @@
-"""Reports: functions from a session to text. One file each; ``render(session)`` is all that the rest knows of them."""
+"""Reports: functions from a session to text. Each format is one module with ``render(session)``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def format_names() -> tuple[str, ...]:
-    """The formats there are, found by their files."""
+    """The names of all formats, one for each module in ``formats``."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(formats_package.__path__)))
 
 
@@ -23,14 +23,14 @@ def render(session: Session, form: str) -> str:
 
 
 def check_libraries(form: str) -> None:
-    """Raises MissingExtraError when this format needs a library that is not installed: better before measuring."""
+    """Raise MissingExtraError if the format needs a library that is not installed. Call it before measuring."""
     module = importlib.import_module(f"lab.reports.formats.{form}")
-    if hasattr(module, "check"):
-        module.check()
+    if hasattr(module, "check_libraries"):
+        module.check_libraries()
 
 
 def needs(form: str) -> frozenset[str]:
-    """The experiments without which a format has nothing to say."""
+    """The experiments that a format needs: without them its report is empty."""
     return frozenset(getattr(importlib.import_module(f"lab.reports.formats.{form}"), "NEEDS", ()))
 
 

@@ -58,7 +58,7 @@ def test_the_atlas_is_as_reviewed(golden: Callable[[str, str], None], form: str,
 
 def test_there_is_a_table_for_each_limit_and_one_of_bytecode() -> None:
     titles = [table.title for table in race_atlas.race_atlas_tables(SESSION)]
-    assert titles == ["Race atlas, 1 CPU", "Race atlas, 2 CPUs", "Race atlas: where others can come in"]
+    assert titles == ["Race atlas, 1 CPU", "Race atlas, 2 CPUs", "Race atlas: where another thread can run"]
 
 
 def test_an_entry_has_the_share_and_the_hand_overs_and_its_column_the_build_the_gil_and_the_interval() -> None:
@@ -77,7 +77,7 @@ def test_builds_with_the_same_bytecode_share_a_line_and_places_are_marked() -> N
         ("read, call, write", "", "x = n; n = f(x)"),
         ("", "3.9", "LOAD_GLOBAL* LOAD_GLOBAL* CALL* STORE_GLOBAL*"),
         ("", "3.11,\n3.13", "LOAD_GLOBAL LOAD_GLOBAL CALL* STORE_GLOBAL"),
-        ("", "3.13t", "anywhere: without a GIL the others run meanwhile"),
+        ("", "3.13t", "anywhere: without a GIL the other threads run at the same time"),
     )
 
 

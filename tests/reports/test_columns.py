@@ -68,7 +68,7 @@ def test_a_figure_has_a_row_for_each_limit() -> None:
 
 def test_a_path_is_called_by_its_version_and_told_once() -> None:
     session = of(PATHS)
-    assert list(columns.heads(session).values()) == ["3.13 (1)", "3.13 (2)", "3.13t"]
+    assert list(columns.build_names(session).values()) == ["3.13 (1)", "3.13 (2)", "3.13t"]
     text = reports.render(session, "table")
     unbroken = "".join(text.partition("Limits")[2].split())
     assert all(unbroken.count(path) == 1 for path in PATHS if path != "/opt/free/python3.13t")
@@ -76,7 +76,7 @@ def test_a_path_is_called_by_its_version_and_told_once() -> None:
 
 
 def test_a_single_build_has_nothing_to_be_read_across() -> None:
-    assert not columns.several(of({"3.13": scripts.python()}))
+    assert not columns.has_builds(of({"3.13": scripts.python()}))
     assert found(of({"3.13": scripts.python()}), "Cores")[0].head[0] == "CPUs"
 
 
@@ -87,7 +87,7 @@ def test_a_single_build_that_is_a_path_stays_within_80_columns() -> None:
 
 
 def test_a_session_of_several_builds_without_a_claim_has_no_table_of_them() -> None:
-    assert columns.tables(of(SIX), "nothing", {}) == []
+    assert columns.build_tables(of(SIX), "nothing", {}) == []
 
 
 def surprised(expected: Sequence[Verdict]) -> Session:
@@ -109,7 +109,7 @@ def surprised(expected: Sequence[Verdict]) -> Session:
 
 def test_what_was_expected_is_said_where_it_was() -> None:
     session = surprised((Verdict.CONFIRMED, Verdict.UNTESTABLE, Verdict.CONFIRMED))
-    assert claims.sentences(session) == (
+    assert claims.verdict_sentences(session) == (
         "Surprises (marked !):",
         "- x.y: “it is so”",
         "    at 1 on 3.9, 3.13 (expected: confirmed): it is not",

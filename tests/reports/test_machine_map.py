@@ -14,7 +14,7 @@ from tests.support.machines import cores, machine, simulated, topology_of
 
 
 def test_cpus_in_parentheses_share_a_core_and_kinds_are_named(tmp_path: Path) -> None:
-    assert machine_map.draw(topology_of(UNITS, tmp_path)) == [
+    assert machine_map.draw_map(topology_of(UNITS, tmp_path)) == [
         "22 CPUs, 16 cores, 1 package, 1 NUMA node, 1 last-level cache",
         "  package 0, node 0, L3: performance (0,1) (2,3) (4,5) (6,7) (8,9) (10,11);",
         "    efficiency 12-19",
@@ -23,30 +23,32 @@ def test_cpus_in_parentheses_share_a_core_and_kinds_are_named(tmp_path: Path) ->
 
 
 def test_what_the_kernel_does_not_tell_is_said(tmp_path: Path) -> None:
-    assert machine_map.draw(topology_of(PHONE, tmp_path))[0].endswith("no NUMA nodes named, 1 last-level cache")
-    assert machine_map.draw(topology_of(machine(cores(2, cache=None)), tmp_path / "x"))[0].endswith("no caches named")
+    assert machine_map.draw_map(topology_of(PHONE, tmp_path))[0].endswith("NUMA nodes unknown, 1 last-level cache")
+    assert machine_map.draw_map(topology_of(machine(cores(2, cache=None)), tmp_path / "x"))[0].endswith(
+        "caches unknown"
+    )
 
 
 def test_cpus_that_are_not_for_everyone_are_marked(tmp_path: Path) -> None:
     made = machine(cores(4, 2), offline=(3,), isolated=(6, 7))
-    drawn = machine_map.draw(topology_of(made, tmp_path))
+    drawn = machine_map.draw_map(topology_of(made, tmp_path))
     assert drawn[1:] == [
         "  package 0, node 0, L3: (0,1) 2 (4,5) (6,7)",
-        "  off line: 3",
+        "  offline: 3",
         "  isolated from the scheduler: 6-7",
     ]
 
 
 def test_a_thousand_cpus_take_less_than_a_screen() -> None:
-    drawn = machine_map.draw(simulated(512, threads=2, packages=2, nodes=8))
+    drawn = machine_map.draw_map(simulated(512, threads=2, packages=2, nodes=8))
     assert drawn[0] == "1024 CPUs, 512 cores, 2 packages, 8 NUMA nodes, 64 last-level caches"
     assert drawn[1] == "  package 0, node 0, L3: (0,512) (1,513) (2,514) (3,515) (4,516) (5,517) (6,518)"
-    assert "  … 53 more like these …" in drawn
+    assert "  … 53 more such groups …" in drawn
     assert len(drawn) < 30
 
 
 @given(topologies())
 def test_no_map_is_wider_than_a_terminal_or_longer_than_two_screens(topology: Topology) -> None:
-    drawn = machine_map.draw(topology)
+    drawn = machine_map.draw_map(topology)
     assert max(map(len, drawn)) <= machine_map.WIDTH
     assert len(drawn) < 60

@@ -41,10 +41,10 @@ def test_the_page_says_first_what_surprised_what_is_refuted_and_what_to_do(text:
     surprised = scripts.every_kind()["surprise"]
     page = reports.render(surprised, "html")
     surprise = page.index("threads do not speed up CPU-bound Python code")
-    assert page.index("What surprised") < surprise < page.index('id="charts"')
+    assert page.index("Surprises<") < surprise < page.index('id="charts"')
     assert "Try threads before processes" in page
     assert "expected: confirmed" in page
-    assert text.index("What is refuted here, and what to do about it") < text.index("only get() or an error_callback")
+    assert text.index("Refuted claims, and what to do") < text.index("only get() or an error_callback")
     assert text.index("or pass an error_callback: else") < text.index('id="charts"')
 
 
@@ -71,11 +71,11 @@ def test_the_map_is_that_of_the_topology_where_the_session_has_one() -> None:
     machine = dataclasses.replace(scripts.machine(8), topology=topology)
     page = reports.render(scripts.session(scripts.ran(2, {"pipe": scripts.pipe()}, cpus=8), machine=machine), "html")
     (drawn,) = re.findall(r'<pre class="topology">(.*?)</pre>', page, re.DOTALL)
-    assert drawn.splitlines() == ["A processor &amp; more", *machine_map.draw(topology)]
+    assert drawn.splitlines() == ["A processor &amp; more", *machine_map.draw_map(topology)]
     assert "package 0, node 1, L3: (2,6) (3,7)" in drawn
     cores = re.findall(r'<span class="core">(.*?)</span></span>', page)
     assert [re.findall(r">(\d+)<", core + "<") for core in cores] == [["0", "4"], ["1", "5"], ["2", "6"], ["3", "7"]]
-    assert "4 cores show as several CPUs" in page
+    assert "4 cores have several CPUs" in page
 
 
 def test_without_a_topology_the_map_is_made_of_what_the_cells_saw(text: str) -> None:

@@ -38,7 +38,7 @@ THREADS = Predictable(of="cores.threads", what="threads: speed-up", ask="How fas
 
 def test_a_number_is_asked_for_in_each_cell_that_can_have_it() -> None:
     cells = planner.plan(planner.parse_sizes("1,2,4"), (0, 1))
-    asked = [(cell.id, one.of) for cell, one in predictions.asked((WORKERS, THREADS), cells)]
+    asked = [(cell.id, one.of) for cell, one in predictions.questions((WORKERS, THREADS), cells)]
     assert asked == [
         ("cpu1", "pool.default-size"),
         ("cpu2", "pool.default-size"),
@@ -50,7 +50,7 @@ def test_a_number_is_asked_for_in_each_cell_that_can_have_it() -> None:
     ("text", "whole", "value"), [("2\n", True, 2), (" 1.5 ", False, 1.5), ("1,5", False, 1.5), ("2", False, 2)]
 )
 def test_an_answer_is_a_number(text: str, whole: bool, value: float) -> None:
-    assert predictions.number(text, whole=whole) == value
+    assert predictions.parse_number(text, whole=whole) == value
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_answer_is_a_number(text: str, whole: bool, value: float) -> None:
 )
 def test_what_is_no_number_is_told_what_one_looks_like(text: str, whole: bool) -> None:
     with pytest.raises(UsageError, match=rf"'{text}': give .*, such as"):
-        predictions.number(text, whole=whole)
+        predictions.parse_number(text, whole=whole)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_json_document_holds_the_predictions() -> None:
 def test_without_a_terminal_there_is_nobody_to_ask(lab: Lab) -> None:
     code, out, err = lab.run("pool", "--predict", "--engine", "local")
     assert (code, out) == (2, "")
-    assert "--predict asks at a terminal" in err
+    assert "--predict needs a terminal" in err
     assert not lab.sessions.exists()
 
 

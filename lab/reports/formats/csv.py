@@ -65,7 +65,7 @@ def render(session: Session) -> str:
 
 
 def _row(session: Session, result: CellResult, one: Judgement) -> dict[str, Value]:
-    cell = cell_fields.of_the_cell(session, result)
+    cell = cell_fields.fields_of_cell(session, result)
     return {
         "session": session.id,
         "began": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",

@@ -1,4 +1,4 @@
-"""The report to look at: one HTML file that needs nothing else, no network and no JavaScript.
+"""The report for a browser: one HTML file that needs no other file, no network and no JavaScript.
 
 Its template, style and script are in the folder ``page``. Everything that comes from a session is escaped.
 """
@@ -26,16 +26,18 @@ from lab.sessions import export
 from lab.text import units
 from lab.text.table import Table, title_of
 
-#: A page with more records than this, or a larger zip, is slow to send; it says where they are instead.
+#: A session with more records than this is not put into the page; the page says where the records are.
 MOST_RECORDS = 20_000
+
+#: The same for a larger zip: such a page would be slow to send.
 MOST_BYTES = 450_000
 
-#: Rows of a chart's table; the raw data has the rest.
+#: The most rows of a chart's table; the raw data has the other rows.
 MOST_ROWS = 400
 
 
-def check() -> None:
-    """Raises MissingExtraError without the libraries that draw a page and fill it in."""
+def check_libraries() -> None:
+    """Raise MissingExtraError if a library that draws or fills the page is not installed."""
     for name in ("jinja2", "matplotlib"):
         try:
             importlib.import_module(name)
@@ -44,8 +46,8 @@ def check() -> None:
 
 
 def render(session: Session) -> str:
-    """The whole session as a page. Raises MissingExtraError without the libraries for it."""
-    check()
+    """The whole session as a page. Raises MissingExtraError if a library for pages is not installed."""
+    check_libraries()
     import jinja2
 
     parts = {path.name: path.read_text("utf-8") for path in (resources.files("lab.reports.formats") / "page").iterdir()}
@@ -63,22 +65,20 @@ def render(session: Session) -> str:
 def _context(session: Session) -> dict[str, Any]:
     """Everything that the template shows."""
     headline = summary.headline(session)
-    what, comma, engine = headline[0].partition(", engine ")
-    where = f"engine {engine}" if comma else ""
-    found = {
+    lessons = {
         "surprises": _lessons(highlights.surprises(session), surprise=True),
         "refuted": _lessons(highlights.refuted(session)),
         "undecided": _lessons(highlights.undecided(session)),
     }
-    drawn = [_chart(one) for one in charts(session)]
+    drawn = [_chart(chart) for chart in charts(session)]
     downloads, left_out = _downloads(session)
     tables = [_clear(table) for table in summary.all_tables(session)]
-    return found | {
-        "title": f"{what}, {units.cpus(len(session.machine.cpus))}",
-        "where": ". ".join(_capital(line) for line in (where, *headline[1:2]) if line),
+    return lessons | {
+        "title": f"{headline.python}, {units.cpus(len(session.machine.cpus))}",
+        "where": ". ".join(_capital(line) for line in (headline.engine, headline.machine) if line),
         "counts": _counts(session),
         "contents": [
-            ("lessons", "What was found"),
+            ("lessons", "Findings"),
             *([("charts", "Charts")] if drawn else []),
             ("machine", "Machine"),
             ("claims", "Claims"),
@@ -87,11 +87,11 @@ def _context(session: Session) -> dict[str, Any]:
             ("data", "Raw data"),
         ],
         "warnings": _warnings(session),
-        "decided": any(one.verdict.decisive for one in session.judgements),
+        "decided": any(judgement.verdict.decisive for judgement in session.judgements),
         "charts": drawn,
         "machine": _machine(session),
         "filters": _filters(session),
-        "claims": [_claim(session, name) for name in dict.fromkeys(one.claim for one in session.judgements)],
+        "claims": [_claim(session, name) for name in dict.fromkeys(each.claim for each in session.judgements)],
         "limits": tables[0],
         "proofs": [_proof(number, result) for number, result in enumerate(session.results, 1)],
         "tables": [table for table in tables[1:] if table.title != "Claims"],
@@ -106,22 +106,23 @@ def _capital(line: str) -> str:
 
 
 def _clear(table: Table) -> Table:
-    """A table without the line breaks that fit its heads into a terminal."""
+    """The table without the line breaks in its heads, which only a terminal needs."""
     head = tuple(name.replace("_\n", "_").replace("\n", " ") for name in table.head)
     return Table(title=table.title, head=head, rows=table.rows, notes=table.notes, subtitle=table.subtitle)
 
 
 def _counts(session: Session) -> list[tuple[str, int]]:
-    counted = [(one.value, sum(judgement.verdict is one for judgement in session.judgements)) for one in Verdict]
-    return [("surprises", len(session.surprises)), *(pair for pair in counted if pair[1])]
+    verdicts = [judgement.verdict for judgement in session.judgements]
+    counts = [(verdict.value, verdicts.count(verdict)) for verdict in Verdict]
+    return [("surprises", len(session.surprises)), *(pair for pair in counts if pair[1])]
 
 
 def _warnings(session: Session) -> list[str]:
-    ended = ["This session was interrupted: what had not run is missing."] if session.interrupted else []
+    ended = ["This session was interrupted. The cells that had not run are missing."] if session.interrupted else []
     cells = [
-        f"Cell {title_of(one)}: {one.status.value}: {one.reason}"
-        for one in session.results
-        if one.status in (Status.ERROR, Status.TAINTED, Status.PLANNED)
+        f"Cell {title_of(result)}: {result.status.value}: {result.reason}"
+        for result in session.results
+        if result.status in (Status.ERROR, Status.TAINTED, Status.PLANNED)
     ]
     return [*ended, *cells, *(_capital(note.removeprefix("note: ")) for note in session.notes)]
 
@@ -130,19 +131,19 @@ def _anchor(claim: str) -> str:
     return f"claim-{claim.replace('.', '-')}"
 
 
-def _lessons(found: Sequence[highlights.Lesson], *, surprise: bool = False) -> list[dict[str, Any]]:
+def _lessons(lessons: Sequence[highlights.Lesson], *, surprise: bool = False) -> list[dict[str, Any]]:
     return [
         {
-            "claim": one.claim,
-            "anchor": _anchor(one.claim),
-            "statement": one.statement,
-            "verdict": one.verdict.value,
+            "claim": lesson.claim,
+            "anchor": _anchor(lesson.claim),
+            "statement": lesson.statement,
+            "verdict": lesson.verdict.value,
             "surprise": surprise,
-            "expected": one.expected.value if surprise and one.expected else "",
-            "places": [(reason, _cells(labels)) for reason, labels in one.places],
-            "advice": one.advice if one.verdict.decisive else "",
+            "expected": lesson.expected.value if surprise and lesson.expected else "",
+            "places": [(reason, _cells(labels)) for reason, labels in lesson.places],
+            "advice": lesson.advice if lesson.verdict.decisive else "",
         }
-        for one in found
+        for lesson in lessons
     ]
 
 
@@ -152,7 +153,11 @@ def _cells(labels: Sequence[str]) -> str:
 
 def _chart(chart: Chart) -> dict[str, Any]:
     rows = chart.table.rows
-    note = (f"the first {MOST_ROWS} of {len(rows)} rows; the raw data has all",) if len(rows) > MOST_ROWS else ()
+    note = (
+        (f"These are the first {MOST_ROWS} of {len(rows)} rows. The raw data has all rows.",)
+        if len(rows) > MOST_ROWS
+        else ()
+    )
     wide, narrow = drawing.elements(chart)
     return {
         "name": chart.name,
@@ -165,108 +170,108 @@ def _chart(chart: Chart) -> dict[str, Any]:
 
 
 def _machine(session: Session) -> dict[str, Any]:
-    """The map: for each cell, every CPU of the host, core by core, and whether the cell had it.
+    """The map: for each cell, every CPU of the host, core by core, and whether the cell had that CPU.
 
-    How CPUs belong together says the topology of the machine, as ``lab doctor`` draws it; where nobody has looked, the
-    proofs of the cells, which know no more than the siblings of their own CPUs.
+    The topology of the machine says which CPUs share a core. Without a topology the proofs of the cells say so, but
+    only for the CPUs of the cells.
     """
     machine = session.machine
     host = tuple(sorted({*machine.host_cpus, *machine.cpus, *(machine.topology.online if machine.topology else ())}))
-    found = (core for one in session.results for core in one.proof.get("siblings") or ())
-    siblings = {tuple(core) for core in (machine.topology.cores.values() if machine.topology else found)}
+    proven = (core for result in session.results for core in result.proof.get("siblings") or ())
+    siblings = {tuple(core) for core in (machine.topology.cores.values() if machine.topology else proven)}
     siblings = {core for core in siblings if len(core) > 1}
-    together = {cpu: core for core in sorted(siblings, key=len) for cpu in core}
-    cores = list(dict.fromkeys(together.get(cpu, (cpu,)) for cpu in host))
+    core_of = {cpu: core for core in sorted(siblings, key=len) for cpu in core}
+    cores = list(dict.fromkeys(core_of.get(cpu, (cpu,)) for cpu in host))
     rows = []
     for result in session.results:
-        mine = set(result.proof.get("affinity") or result.cell.cpus)
-        kinds = {cpu: "used" if cpu in mine else "free" if cpu in machine.cpus else "barred" for cpu in host}
+        cell_cpus = set(result.proof.get("affinity") or result.cell.cpus)
+        kinds = {cpu: "used" if cpu in cell_cpus else "free" if cpu in machine.cpus else "barred" for cpu in host}
         rows.append(
             {
                 "label": title_of(result),
-                "words": f"CPUs {cpulist.render(mine) or 'none'} of {cpulist.render(host)}",
+                "words": f"CPUs {cpulist.render(cell_cpus) or 'none'} of {cpulist.render(host)}",
                 "cores": [[(cpu, kinds.get(cpu, "barred")) for cpu in core] for core in cores],
                 "reason": "" if result.cell.available else result.reason or "",
             }
         )
     barred = set(host) - set(machine.cpus)
     words = [f"{units.cpus(len(host))} ({cpulist.render(host)})"]
-    words += [f"of which the engine may not use {cpulist.render(barred)}"] if barred else []
-    words += [f"{len(siblings)} cores show as several CPUs"] if siblings else []
-    isolated = {str(one.proof["isolated"]) for one in session.results if one.proof.get("isolated")}
-    words += [f"set apart from the scheduler: {', '.join(sorted(isolated))}"] if isolated else []
-    drawn = [machine.topology.model, *machine_map.draw(machine.topology)] if machine.topology else []
+    words += [f"the engine may not use {cpulist.render(barred)}"] if barred else []
+    words += [f"{len(siblings)} cores have several CPUs"] if siblings else []
+    isolated = {str(result.proof["isolated"]) for result in session.results if result.proof.get("isolated")}
+    words += [f"isolated from the scheduler: {', '.join(sorted(isolated))}"] if isolated else []
+    drawn = [machine.topology.model, *machine_map.draw_map(machine.topology)] if machine.topology else []
     return {"words": "; ".join(words) + ".", "rows": rows, "map": list(filter(None, drawn))}
 
 
 def _filters(session: Session) -> list[tuple[str, list[tuple[str, str]]]]:
-    there = {one.verdict for one in session.judgements}
+    occurring = {judgement.verdict for judgement in session.judgements}
     verdicts = [("surprise", "surprise")] * bool(session.surprises)
-    verdicts += [(one.value, one.value) for one in Verdict if one in there]
-    experiments = dict.fromkeys(one.claim.partition(".")[0] for one in session.judgements)
+    verdicts += [(verdict.value, verdict.value) for verdict in Verdict if verdict in occurring]
+    experiments = dict.fromkeys(judgement.claim.partition(".")[0] for judgement in session.judgements)
     cells = [(result.cell.id, title_of(result)) for result in session.results]
-    return [("verdict", verdicts), ("experiment", [(one, one) for one in experiments]), ("cell", cells)]
+    return [("verdict", verdicts), ("experiment", [(name, name) for name in experiments]), ("cell", cells)]
 
 
 def _claim(session: Session, name: str) -> dict[str, Any]:
-    mine = [one for one in session.judgements if one.claim == name]
+    judgements = [judgement for judgement in session.judgements if judgement.claim == name]
+    reasons = dict.fromkeys(judgement.reason for judgement in judgements)
     results = {result.cell.id: (number, result) for number, result in enumerate(session.results, 1)}
     return {
         "id": name,
         "anchor": _anchor(name),
         "experiment": name.partition(".")[0],
-        "statement": mine[0].statement,
-        "text": f"{name} {mine[0].statement} {' '.join(dict.fromkeys(one.reason for one in mine))}".lower(),
-        "advice": mine[0].advice,
-        "cells": [_judged(one, *results[one.cell]) for one in mine],
+        "statement": judgements[0].statement,
+        "text": " ".join((name, judgements[0].statement, *reasons)).lower(),
+        "advice": judgements[0].advice,
+        "cells": [_evidence(judgement, *results[judgement.cell]) for judgement in judgements],
     }
 
 
-def _judged(one: Judgement, number: int, result: CellResult) -> dict[str, Any]:
+def _evidence(judgement: Judgement, number: int, result: CellResult) -> dict[str, Any]:
     return {
-        "cell": one.cell,
+        "cell": judgement.cell,
         "cell_number": number,
         "label": title_of(result),
-        "verdict": one.verdict.value,
-        "surprise": one.surprise,
-        "expected": one.expected.value if one.expected else "not known",
-        "value": "–" if one.value is None else units.quantity(one.value, one.unit),
-        "interval": _interval(one),
-        "rounds": "–" if one.accepted is None else f"{one.accepted}/{one.rejected or 0}",
-        "ceiling": "–" if one.ceiling is None else units.quantity(one.ceiling, one.unit),
-        "reason": one.reason,
+        "verdict": judgement.verdict.value,
+        "surprise": judgement.surprise,
+        "expected": judgement.expected.value if judgement.expected else "not known",
+        "value": "–" if judgement.value is None else units.quantity(judgement.value, judgement.unit),
+        "interval": _interval(judgement),
+        "rounds": "–" if judgement.accepted is None else f"{judgement.accepted}/{judgement.rejected or 0}",
+        "ceiling": "–" if judgement.ceiling is None else units.quantity(judgement.ceiling, judgement.unit),
+        "reason": judgement.reason,
         "proof": _in_short(result),
     }
 
 
-def _interval(one: Judgement) -> str:
-    if one.low is None or one.high is None:
+def _interval(judgement: Judgement) -> str:
+    if judgement.low is None or judgement.high is None:
         return "–"
-    return "exact" if one.low == one.high else units.interval(one.low, one.high, one.unit)
+    return "exact" if judgement.low == judgement.high else units.interval(judgement.low, judgement.high, judgement.unit)
 
 
 def _in_short(result: CellResult) -> str:
-    """The proof in a line."""
+    """The proof of the limit in one line."""
     if not result.proof:
-        return "none: it did not run."
-    asked = cpulist.render(result.cell.cpus) or units.cpus(result.cell.size)
-    real = "the same before and after" if result.status is not Status.TAINTED else result.reason
-    return f"asked for {asked}, inside saw {cpulist.render(result.proof['affinity'])}; {real}."
+        return "none: the cell did not run."
+    asked_cpus = cpulist.render(result.cell.cpus) or units.cpus(result.cell.size)
+    outcome = "the same before and after" if result.status is not Status.TAINTED else result.reason
+    return f"asked for {asked_cpus}, inside saw {cpulist.render(result.proof['affinity'])}; {outcome}."
 
 
 def _proof(number: int, result: CellResult) -> dict[str, Any]:
-    """Everything that the inside and the engine said, before and after."""
+    """Everything that the cell and the engine reported about the limit, before and after the experiments."""
     before, after = result.proof, result.data("end").get("proof") or {}
     rows = [(name, _text(value), _text(after.get(name))) for name, value in before.items()]
     if result.outcome:
         rows += [(f"engine: {name}", _text(value), "") for name, value in result.outcome.outside.items()]
-    rows += [("stream of records", "; ".join(result.faults) or "whole", "")] if result.records else []
-    title = f"Cell {title_of(result)}: {result.status.value}" + (f": {result.reason}" if result.reason else "")
-    table = Table(title=f"What cell {title_of(result)} saw of its limit", head=("what", "before", "after"), rows=())
+    rows += [("stream of records", "; ".join(result.faults) or "complete", "")] if result.records else []
+    table_title = f"What cell {title_of(result)} saw of its limit"
     return {
         "number": number,
-        "title": title,
-        "table": Table(title=table.title, head=table.head, rows=tuple(rows)),
+        "title": f"Cell {title_of(result)}: {result.status.value}" + (f": {result.reason}" if result.reason else ""),
+        "table": Table(title=table_title, head=("what", "before", "after"), rows=tuple(rows)),
     }
 
 
@@ -277,20 +282,20 @@ def _text(value: object) -> str:
 
 
 def _downloads(session: Session) -> tuple[list[dict[str, str]], str]:
-    """What can be saved from the page, and what was left out of it."""
+    """The files that can be saved from the page, and a sentence about what was left out of the page."""
     document = reports.document(session)
     plain = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-    found = []
+    files = []
     if len(plain) <= MOST_BYTES:
-        words = "limits, verdicts and numbers, as lab run --format json prints them"
-        found.append(_download("report.json", "application/json", plain, words))
+        words = "limits, verdicts and numbers, as printed by lab run --format json"
+        files.append(_download("report.json", "application/json", plain, words))
     records = sum(len(result.records) for result in session.results)
     packed = export.pack(session, document) if records <= MOST_RECORDS else b""
     if packed and len(packed) <= MOST_BYTES:
-        words = f"the whole session with its {records} records; unpacked, lab report reads it"
-        found.append(_download(f"{session.id}.zip", "application/zip", packed, words))
-        return found, ""
-    return found, f"The {records} records are too many for this page; they are in the session's folder."
+        words = f"the whole session with its {records} records. Unpack it to read it with lab report"
+        files.append(_download(f"{session.id}.zip", "application/zip", packed, words))
+        return files, ""
+    return files, f"The {records} records are too many for this page. They are in the session's folder."
 
 
 def _download(name: str, kind: str, content: bytes, words: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def _suite(session: Session, result: CellResult, number: int) -> Element:
         },
     )
     properties = SubElement(suite, "properties")
-    for key, value in cell_fields.of_the_cell(session, result).items():
+    for key, value in cell_fields.fields_of_cell(session, result).items():
         if value is not None:
             SubElement(properties, "property", name=key, value=_clean(f"{value}"))
     suite.extend(cases)

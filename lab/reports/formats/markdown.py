@@ -10,7 +10,7 @@ from lab.reports import tables
 
 def render(session: Session) -> str:
     """The whole session as Markdown."""
-    parts = ["# multicore-lab", "  \n".join(tables.headline(session))]
+    parts = ["# multicore-lab", "  \n".join(tables.headline(session).lines)]
     for table in tables.all_tables(session):
         parts.append("\n\n".join(filter(None, (f"## {table.title}", table.subtitle))))
         head = [name.replace("_\n", "_").replace("\n", " ") for name in table.head]

@@ -63,7 +63,7 @@ def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
             "platform": f"Linux-{result.python['kernel']}-{result.python['machine']}",
             "lab_cell": result.cell.id,
             "lab_build": likeness.build_of(session, result),
-            "lab_image": cell_fields.image(session, result),
+            "lab_image": cell_fields.image_of(session, result),
         }
         found.append({"metadata": _known(metadata), "runs": [{"values": timing.values}]})
     return found

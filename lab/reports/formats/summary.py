@@ -36,7 +36,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 def render(session: Session) -> str:
     """The session in a screenful; all of its claims are folded away below, where they do not fit in it."""
     attention, plain = _divided(session)
-    parts = [f"## multicore-lab: {_outcome(session)}", "  \n".join(map(escaped, tables.headline(session)))]
+    parts = [f"## multicore-lab: {_outcome(session)}", "  \n".join(map(escaped, tables.headline(session).lines))]
     parts += _list("Surprises", [_sentence(session, one) for one in session.judgements if one.surprise])
     parts += _list("Not measured as asked", _troubles(session))
     if attention:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TEXT = 50
 
 
-def check() -> None:
+def check_libraries() -> None:
     """Load what a report is made with: not before an engine is asked, which is waited for anyway."""
     import tabulate  # noqa: F401 - only to load it
 
@@ -30,7 +30,7 @@ def render(session: Session) -> str:
     from lab.reports import tables
     from lab.text import table as layout
 
-    parts = ["\n".join(_wrap(line) for line in tables.headline(session))]
+    parts = ["\n".join(_wrap(line) for line in tables.headline(session).lines)]
     for table in tables.all_tables(session):
         body = "\n\n".join(layout.grid(one.head, one.rows) for one in _fitting(table))
         title = "\n".join(filter(None, (_wrap(table.title), _wrap(table.subtitle))))

@@ -1,8 +1,8 @@
-"""What every report shows, as rows of text, and the sentences above and under them. Pure."""
+"""The headline and the tables of a session, as text, for every format of a report. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lab.cell.cpus import cpulist
 from lab.model.cell import CellResult
@@ -14,79 +14,100 @@ from lab.text.table import Table
 
 
 def all_tables(session: Session) -> tuple[Table, ...]:
-    """Every table that a session has something for, in the order to read them."""
-    across = columns.several(session)
-    found = _across(session, limits.limits(session)) if across else [limits.limits(session)]
-    ran = {judgement.claim.partition(".")[0] for judgement in session.judgements}
-    if "pool" in ran:
-        found += _across(session, limits.pool(session)) if across else [limits.pool(session)]
-    if "gil" in ran:
-        found += numbers.cores_used(session)
-    found.extend(numbers.quantities(session))
-    found.extend(race_atlas.race_atlas_tables(session))
-    found.extend(numbers.numbers(session))
-    found.extend(claims.claims(session))
-    found.extend(predictions.prediction_tables(session))
+    """Every table for which the session has data, in reading order."""
+    experiments = {judgement.claim.partition(".")[0] for judgement in session.judgements}
+    cell_tables = [limits.limits_table(session)]
+    if "pool" in experiments:
+        cell_tables.append(limits.pool_table(session))
+    if columns.has_builds(session):
+        cell_tables = [part for table in cell_tables for part in _table_by_build(session, table)]
+    tables = (
+        *cell_tables,
+        *(numbers.cores_tables(session) if "gil" in experiments else ()),
+        *numbers.quantity_tables(session),
+        *race_atlas.race_atlas_tables(session),
+        *numbers.number_tables(session),
+        *claims.claims_tables(session),
+        *predictions.prediction_tables(session),
+    )
     pinned = pinning(session)
-    return tuple(replace(table, subtitle=pinned) for table in found)
+    return tuple(replace(table, subtitle=pinned) for table in tables)
 
 
-def _across(session: Session, table: Table) -> list[Table]:
-    """A table that has a row for each cell, with a column for each build instead."""
+def _table_by_build(session: Session, table: Table) -> list[Table]:
+    """A table with a row for each cell, turned into tables with a column for each build."""
     values = {
-        (_in_a_line(figure), names.limit_lines(result.cell), result.cell.build): row[number]
+        (_on_one_line(figure), names.limit_lines(result.cell), result.cell.build): row[number]
         for number, figure in enumerate(table.head)
         if number > 0
         for result, row in zip(session.results, table.rows, strict=True)
     }
-    return columns.tables(session, table.title, values, notes=table.notes)
+    return columns.build_tables(session, table.title, values, notes=table.notes)
 
 
-def _in_a_line(head: str) -> str:
+def _on_one_line(head: str) -> str:
     return head.replace("_\n", "_").replace("\n", " ")
 
 
 def pinning(session: Session) -> str:
-    """Who pinned the cells, under the title of every table: a table may be read on its own."""
-    labels = columns.labels(session)
-    by = {labels[one.cell.id].replace(",\n", ", "): _pinned(one) for one in session.results if one.proof}
-    who = sorted(set(by.values()))
-    if len(who) < 2:
-        return f"pinned by: {who[0]}" if who else ""
-    parts = (f"{', '.join(cell for cell in by if by[cell] == one)}: {one}" for one in who)
+    """Who pinned the cells. It stands below the title of every table, because a table may be read alone."""
+    labels = columns.cell_labels(session)
+    pinned_by = {
+        labels[result.cell.id].replace(",\n", ", "): _pinned_by(result) for result in session.results if result.proof
+    }
+    ways = sorted(set(pinned_by.values()))
+    if len(ways) < 2:
+        return f"pinned by: {ways[0]}" if ways else ""
+    parts = (f"{', '.join(label for label in pinned_by if pinned_by[label] == way)}: {way}" for way in ways)
     return f"pinned by: {'; '.join(parts)}"
 
 
-def _pinned(result: CellResult) -> str:
-    words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody (it has all)"}
+def _pinned_by(result: CellResult) -> str:
+    words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody (the cell has all CPUs)"}
     return words.get(result.pinned_by, result.pinned_by)
 
 
-def headline(session: Session) -> tuple[str, ...]:
-    """Where this ran: engine, Python, machine, and how the claims came out, in a few lines."""
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """Where a session ran and how its claims came out."""
+
+    #: The Python; if the session has several builds, each of them with the Python that it proved to be.
+    python: str
+    #: The engine with its version, and the image if all cells ran from the same image. Empty if no cell ran.
+    engine: str = ""
+    #: The CPUs and the kernel. Empty if no cell ran.
+    machine: str = ""
+    #: How many claims have each verdict, and how many are surprises. Empty if no cell ran.
+    totals: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The headline as a few lines of text."""
+        where = ", ".join(filter(None, (self.python, self.engine)))
+        return tuple(filter(None, (where, self.machine, self.totals)))
+
+
+def headline(session: Session) -> Headline:
+    """The headline of a session."""
     machine = session.machine
     python = next((result.python for result in session.results if result.python), machine.python)
     if not python:
-        return ("no cell said which Python it runs",)
-    image = f", image {machine.image}" if machine.image else ""
-    engine = machine.engine_label
-    counted = {verdict: sum(one.verdict is verdict for one in session.judgements) for verdict in Verdict}
-    kernel = f"kernel {python['kernel']}, {python['machine']}"
-    totals = ", ".join(f"{count} {verdict}" for verdict, count in counted.items() if count)
-    builds = machine.named_builds
-    on = f"{names.python_words(python)}, engine {engine}{image}"
-    if builds:
-        each = ", ".join(map(_build_words, builds))
-        on = f"engine {engine}, Python {each}"
-    return (
-        on,
-        f"machine: {units.cpus(len(machine.cpus))} ({limits.ids(cpulist.render(machine.cpus))}), {kernel}",
-        f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
+        return Headline(python="no cell reported which Python it runs")
+    builds = ", ".join(map(_build_words, machine.named_builds))
+    image = f", image {machine.image}" if machine.image and not builds else ""
+    counts = {verdict: sum(each.verdict is verdict for each in session.judgements) for verdict in Verdict}
+    totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    cpus = f"{units.cpus(len(machine.cpus))} ({limits.short_ids(cpulist.render(machine.cpus))})"
+    return Headline(
+        python=f"Python {builds}" if builds else names.python_words(python),
+        engine=f"engine {machine.engine_label}{image}",
+        machine=f"machine: {cpus}, kernel {python['kernel']}, {python['machine']}",
+        totals=f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
     )
 
 
 def _build_words(facts: BuildFacts) -> str:
-    """A build and what it proved to be: ``3.13t (3.13.5 without the GIL)``."""
+    """A build with the Python that it proved to be: ``3.13t (3.13.5 without the GIL)``."""
     if not facts.python:
         return f"{facts.label} (it did not run)"
     return f"{facts.label} ({names.python_words(facts.python, short=True).removeprefix('CPython ')})"

@@ -1,4 +1,4 @@
-"""What is worth saying of a cell wherever its verdicts are read on their own: build, limit, proof. Pure."""
+"""The facts about a cell that a verdict needs when it is read alone: build, limit, proof. Pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from lab.model import session as session_
 from lab.model.cell import CellResult
 from lab.model.session import Session
 
-#: A number, a word, or ``None`` where there is nothing to say.
+#: A number, a word, or ``None`` if the value is not known.
 Value = str | int | float | None
 
 
-def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
-    """The particulars of a cell by name, always the same names in the same order.
+def fields_of_cell(session: Session, result: CellResult) -> dict[str, Value]:
+    """The facts about a cell by name, always the same names in the same order.
 
-    ``parallelism_cpus``, ``rate_cpus`` and ``delivered_cpus`` are P, R and D. ``cpu_ids`` are ids with blanks between
-    them: spreadsheets take ``1-2`` for a date. ``build`` is the Python as ``--python`` names it.
+    ``parallelism_cpus``, ``rate_cpus`` and ``delivered_cpus`` are P, R and D. ``cpu_ids`` has blanks between the ids,
+    because spreadsheets take ``1-2`` for a date. ``build`` is the Python as ``--python`` names it.
     """
     python, proof = result.python, result.proof
     return {
         "engine": session.machine.engine,
-        "image": image(session, result),
+        "image": image_of(session, result),
         "implementation": python.get("implementation"),
         "python": python.get("release"),
         "gil": {True: "on", False: "off", None: None}[python.get("gil_enabled")],
@@ -38,7 +38,7 @@ def of_the_cell(session: Session, result: CellResult) -> dict[str, Value]:
     }
 
 
-def image(session: Session, result: CellResult) -> str | None:
-    """The image that a cell ran from: of several builds that of its own."""
-    named = machine.builds_of(session.machine).get(result.cell.build)
-    return named.image if named else session.machine.image
+def image_of(session: Session, result: CellResult) -> str | None:
+    """The image that a cell ran from. In a session of several builds it is the image of the cell's build."""
+    facts = machine.builds_of(session.machine).get(result.cell.build)
+    return facts.image if facts else session.machine.image

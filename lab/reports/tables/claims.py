@@ -1,4 +1,4 @@
-"""The tables of claims and the sentences under them: of the cells of one build, or of several builds. Pure."""
+"""The tables of claims, and the sentences below those tables: for the cells of one build or of several builds. Pure."""
 
 from __future__ import annotations
 
@@ -9,45 +9,50 @@ from lab.model.cell import CellResult
 from lab.model.session import BuildChange, Judgement, Session, Verdict
 from lab.reports.tables import columns
 from lab.reports.tables.highlights import grouped
+from lab.reports.tables.rows import rows_by_experiment
 from lab.text import names as naming
 from lab.text.table import Table
 
-#: More cells than this do not fit beside each other in 80 columns.
-CELLS_ABREAST = 4
+#: More cells than this do not fit side by side in 80 columns.
+CELLS_SIDE_BY_SIDE = 4
 
 
-def claims(session: Session) -> list[Table]:
-    """All claims x cells, a few cells abreast; under the last, a sentence for each surprise and each refutation.
+def claims_tables(session: Session) -> list[Table]:
+    """All claims x cells, a few cells side by side; below the last table, a sentence for each surprise and refutation.
 
-    Of several builds there is a table for each limit, with a column for each build, and what changed between them.
+    Several builds have a table for each limit, with a column for each build. Below those tables stands what changed
+    between builds.
     """
     if any(result.cell.build for result in session.results):
-        found = [one for results in _by_limit(session.results).values() for one in _of_builds(session, results)]
+        tables = [table for results in _by_limit(session.results).values() for table in _build_tables(session, results)]
     else:
-        found = [
-            _of_cells(session, session.results[start : start + CELLS_ABREAST])
-            for start in range(0, len(session.results), CELLS_ABREAST)
+        tables = [
+            _cells_table(session, session.results[start : start + CELLS_SIDE_BY_SIDE])
+            for start in range(0, len(session.results), CELLS_SIDE_BY_SIDE)
         ]
-    if not found:
+    if not tables:
         return []
-    last = found[-1]
-    return [*found[:-1], replace(last, notes=(*last.notes, *changed(session), *sentences(session)))]
+    last = tables[-1]
+    return [*tables[:-1], replace(last, notes=(*last.notes, *change_sentences(session), *verdict_sentences(session)))]
 
 
-def _of_cells(session: Session, abreast: Sequence[CellResult]) -> Table:
-    head = ("claim", *(naming.asked_lines(one.cell) for one in abreast))
-    return Table(title="Claims", head=head, rows=_claim_rows(session, abreast))
+def _cells_table(session: Session, results: Sequence[CellResult]) -> Table:
+    head = ("claim", *(naming.asked_lines(result.cell) for result in results))
+    rows = (
+        (claim, *(mark(find_judgement(session, claim, result)) for result in results)) for claim in _claims_of(session)
+    )
+    return Table(title="Claims", head=head, rows=tuple(rows_by_experiment(rows)))
 
 
 def _by_limit(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
-    """Limit -> the cells of each build under it."""
-    found: dict[str, list[CellResult]] = {}
+    """Limit -> the cells of each build under that limit."""
+    groups: dict[str, list[CellResult]] = {}
     for result in results:
-        found.setdefault(result.cell.limit_label, []).append(result)
-    return found
+        groups.setdefault(result.cell.limit_label, []).append(result)
+    return groups
 
 
-#: Words short enough for a column for each build.
+#: Verdicts in words that fit a narrow column.
 _SHORT = {
     Verdict.CONFIRMED: "yes",
     Verdict.REFUTED: "no",
@@ -57,12 +62,14 @@ _SHORT = {
 }
 
 
-#: What these words mean.
-SHORT_KEY = "yes: confirmed; no: refuted; open: inconclusive; -: untestable; !: a surprise"
+#: What the short words mean.
+SHORT_LEGEND = (
+    "yes: confirmed. no: refuted. open: inconclusive. -: untestable. !: a surprise, since another verdict was expected."
+)
 
 
-def _of_builds(session: Session, results: Sequence[CellResult]) -> list[Table]:
-    """Tables of the cells of each build under one limit."""
+def _build_tables(session: Session, results: Sequence[CellResult]) -> list[Table]:
+    """Tables of one limit, with a column for each build."""
     values: dict[tuple[str, str, str], str] = {}
     group = ""
     for claim in _claims_of(session):
@@ -73,11 +80,11 @@ def _of_builds(session: Session, results: Sequence[CellResult]) -> list[Table]:
         for result in results:
             values[f"  {name}", claim, result.cell.build] = short_mark(find_judgement(session, claim, result))
     title = f"Claims, {naming.asked_words(results[0].cell)}"
-    return columns.tables(session, title, values, ("claim", ""), (SHORT_KEY,))
+    return columns.build_tables(session, title, values, ("claim", ""), (SHORT_LEGEND,))
 
 
 def short_mark(judgement: Judgement | None) -> str:
-    """A verdict in a word for a narrow column."""
+    """A verdict as a short word for a narrow column."""
     return "" if judgement is None else _SHORT[judgement.verdict] + "!" * judgement.surprise
 
 
@@ -85,45 +92,35 @@ def _claims_of(session: Session) -> Iterable[str]:
     return dict.fromkeys(judgement.claim for judgement in session.judgements)
 
 
-def _claim_rows(session: Session, results: Sequence[CellResult]) -> tuple[tuple[str, ...], ...]:
-    rows: list[tuple[str, ...]] = []
-    group = ""
-    for claim in _claims_of(session):
-        experiment, _, name = claim.partition(".")
-        if experiment != group:
-            group = experiment
-            rows.append((experiment, *[""] * len(results)))
-        rows.append((f"  {name}", *(mark(find_judgement(session, claim, result)) for result in results)))
-    return tuple(rows)
-
-
-def changed(session: Session) -> tuple[str, ...]:
-    """A sentence for each claim that came out otherwise on a build than on its neighbour."""
-    alike: dict[tuple[str, ...], list[BuildChange]] = {}
-    for one in session.changes:
-        alike.setdefault((one.claim, one.before, one.after, one.was, one.now, one.since), []).append(one)
+def change_sentences(session: Session) -> tuple[str, ...]:
+    """A sentence for each claim that has another verdict on one build than on the next build."""
+    groups: dict[tuple[str, ...], list[BuildChange]] = {}
+    for change in session.changes:
+        key = (change.claim, change.before, change.after, change.was, change.now, change.since)
+        groups.setdefault(key, []).append(change)
     lines = []
-    names = columns.heads(session)
-    for (claim, before, after, was, now, since), cells in alike.items():
-        where = ", ".join(one.limit for one in cells)
+    names = columns.build_names(session)
+    for (claim, before, after, was, now, since), changes in groups.items():
+        where = ", ".join(change.limit for change in changes)
         when = f" ({since})" if since else ""
-        change = f"{was} on {names[before]}, {now} on {names[after]}{when}"
-        lines.append(f"- {claim} at {where}: {change}: {cells[0].reason}")
+        verdicts = f"{was} on {names[before]}, {now} on {names[after]}{when}"
+        lines.append(f"- {claim} at {where}: {verdicts}: {changes[0].reason}")
     return ("What changed between builds:", *lines) if lines else ()
 
 
-def sentences(session: Session) -> tuple[str, ...]:
-    """One sentence for each claim that surprised, was refuted, stayed inconclusive or failed, saying why.
+def verdict_sentences(session: Session) -> tuple[str, ...]:
+    """A sentence with the reason for each claim that surprised, was refuted, stayed inconclusive or failed.
 
-    What is wrong with a whole cell stands under the limits, once, and not here for each of its claims.
+    A fault of a whole cell is reported once, below the table of limits, and is not repeated here for each claim.
     """
     lines = []
-    own = [judgement for judgement in session.judgements if not judgement.about_cell]
+    judgements = [judgement for judgement in session.judgements if not judgement.about_cell]
+    expected = [judgement for judgement in judgements if not judgement.surprise]
     for heading, chosen in (
-        ("Surprises (marked !)", [one for one in own if one.surprise]),
-        ("Refuted", [one for one in own if one.verdict is Verdict.REFUTED and not one.surprise]),
-        ("Inconclusive", [one for one in own if one.verdict is Verdict.INCONCLUSIVE]),
-        ("Errors", [one for one in own if one.verdict is Verdict.ERROR]),
+        ("Surprises (marked !)", [judgement for judgement in judgements if judgement.surprise]),
+        ("Refuted", [judgement for judgement in expected if judgement.verdict is Verdict.REFUTED]),
+        ("Inconclusive", [judgement for judgement in judgements if judgement.verdict is Verdict.INCONCLUSIVE]),
+        ("Errors", [judgement for judgement in judgements if judgement.verdict is Verdict.ERROR]),
     ):
         if chosen:
             lines.append(f"{heading}:")
@@ -132,9 +129,9 @@ def sentences(session: Session) -> tuple[str, ...]:
 
 
 def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
-    """A claim whose statement is the same in several cells says its statement once."""
+    """Lines for the chosen judgements; the statement of a claim stands once above the reasons of its cells."""
     cells = {result.cell.id: result for result in session.results}
-    names = columns.heads(session)
+    names = columns.build_names(session)
     lines = []
     for claim, judgements in grouped(chosen, lambda judgement: judgement.claim).items():
         lines.append(f"- {claim}: “{judgements[0].statement}”")
@@ -147,21 +144,28 @@ def _merged(session: Session, chosen: Sequence[Judgement]) -> list[str]:
 
 
 def _where(results: Sequence[CellResult], names: Mapping[str, str]) -> str:
-    """These cells in a few words: the limits, and of several builds under each limit the builds."""
-    found = []
+    """The cells in a few words: the limits and, if the session has several builds, the builds under each limit."""
+    places = []
     for limit, cells in _by_limit(results).items():
         builds = ", ".join(names[result.cell.build] for result in cells if result.cell.build)
-        found.append(f"{limit} on {builds}" if builds else limit)
-    return "; ".join(found) if any(result.cell.build for result in results) else ", ".join(found)
+        places.append(f"{limit} on {builds}" if builds else limit)
+    return "; ".join(places) if any(result.cell.build for result in results) else ", ".join(places)
 
 
 def find_judgement(session: Session, claim: str, result: CellResult) -> Judgement | None:
-    """The claim's judgement in that cell; ``None`` where it has none."""
-    return next((one for one in session.judgements if one.claim == claim and one.cell == result.cell.id), None)
+    """The judgement of a claim in a cell; ``None`` if the claim was not judged there."""
+    return next(
+        (
+            judgement
+            for judgement in session.judgements
+            if judgement.claim == claim and judgement.cell == result.cell.id
+        ),
+        None,
+    )
 
 
 def mark(judgement: Judgement | None) -> str:
-    """A verdict in a word, with ``!`` where it is a surprise."""
+    """A verdict in a word, followed by ``!`` if it is a surprise."""
     if judgement is None:
         return "-"
     return judgement.verdict.value + ("!" if judgement.surprise else "")

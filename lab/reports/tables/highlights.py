@@ -1,4 +1,4 @@
-"""What a session teaches: its surprises, refutations and open questions, each claim once, with what to do. Pure."""
+"""The lessons of a session: surprises, refutations and open questions, each claim once, with advice. Pure."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """One claim that came out alike, and for a surprise against the same expectation, in some cells. ``places`` are the
-    reasons, each with the labels of its cells."""
+    """One claim with the cells in which it has the same verdict and, for a surprise, the same expected verdict."""
 
+    #: The id of the claim: ``gil.no-speedup``.
     claim: str
+    #: What the claim states.
     statement: str
+    #: The verdict in all these cells.
     verdict: Verdict
+    #: The verdict that was expected; ``None`` if none is known.
     expected: Verdict | None
+    #: The reasons of the verdict, each with the labels of its cells.
     places: tuple[tuple[str, tuple[str, ...]], ...]
+    #: What to do about the claim; may be empty.
     advice: str
 
 
 def surprises(session: Session) -> tuple[Lesson, ...]:
-    """What came out otherwise than expected."""
-    return _lessons(session, lambda one: one.surprise)
+    """The claims whose verdict differs from the expected verdict."""
+    return _lessons(session, lambda judgement: judgement.surprise)
 
 
 def refuted(session: Session) -> tuple[Lesson, ...]:
-    """What does not hold here, as was expected."""
-    return _lessons(session, lambda one: one.verdict is Verdict.REFUTED and not one.surprise)
+    """The claims that do not hold here, as expected."""
+    return _lessons(session, lambda judgement: judgement.verdict is Verdict.REFUTED and not judgement.surprise)
 
 
 def undecided(session: Session) -> tuple[Lesson, ...]:
-    """What the noise left open, and what failed."""
-    return _lessons(session, lambda one: one.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR))
+    """The claims that noise left undecided, and those that failed with an error."""
+    return _lessons(session, lambda judgement: judgement.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR))
 
 
 def _lessons(session: Session, chosen: Callable[[Judgement], bool]) -> tuple[Lesson, ...]:

@@ -1,4 +1,4 @@
-"""The tables of limits and of Pool(): what was asked for, set and seen, and how many workers Python started. Pure."""
+"""The tables of limits and of Pool(): what was requested, set and seen, and how many workers Python started. Pure."""
 
 from __future__ import annotations
 
@@ -12,51 +12,66 @@ from lab.reports.tables import claims, columns
 from lab.text import names, units
 from lab.text.table import Table
 
-#: A list of CPU ids that is longer does not fit into a column.
+#: The most characters that a column has room for; a longer list of CPU ids is cut.
 LONGEST_LIST = 11
 
+#: Below the table of limits.
+_LIMITS_LEGEND = (
+    (
+        "asked for: the limit that was requested. engine says: the limit that the engine reports. inside saw: the limit"
+        " that Python found inside the cell."
+    ),
+    (
+        "P: number of CPUs in the affinity mask. R: the smaller of P and the tightest quota. D: CPUs that P busy"
+        " processes really received. stopped: how many scheduling periods the quota paused the cell."
+    ),
+)
+
+#: Below the table of Pool().
+_POOL_LEGEND = (
+    "host CPUs: number of CPUs of the machine. affinity: number of CPUs in the affinity mask. quota: CPU seconds per"
+    " second that the quota allows. as many as CPUs?: verdict on the claim that Pool() starts one worker per CPU."
+)
+
+#: Statuses for which a table has another word than their own.
 _WORDS = {Status.UNAVAILABLE: "untestable", Status.PLANNED: "not run"}
 
 
-def limits(session: Session) -> Table:
-    """The proof: what was asked for, what the engine says it set, what the inside saw; and P, R and D."""
+def limits_table(session: Session) -> Table:
+    """The proof of each limit: what was requested, what the engine reports, what Python found inside; P, R and D."""
     rows = []
-    labels = columns.labels(session)
+    labels = columns.cell_labels(session)
     for result in session.results:
-        asked = _limit(result.cell.cpus if result.cell.pinned else (), result.cell.quota_cpus)
-        asked = asked or units.cpus(result.cell.size)
+        asked_limit = _limit(result.cell.cpus if result.cell.pinned else (), result.cell.quota_cpus)
+        asked_limit = asked_limit or units.cpus(result.cell.size)
         if not result.proof:
-            rows.append((labels[result.cell.id], asked, *["-"] * 6, word(result)))
+            rows.append((labels[result.cell.id], asked_limit, *["-"] * 6, status_word(result)))
             continue
         outside = result.outcome.outside if result.outcome else None
         reported = "-"
         if outside is not None:
-            set_for_it = cpulist.parse(outside.get("cpuset") or outside.get("affinity") or "")
-            reported = _limit(set_for_it, outside.get("quota_cpus")) or "none"
+            engine_cpus = cpulist.parse(outside.get("cpuset") or outside.get("affinity") or "")
+            reported = _limit(engine_cpus, outside.get("quota_cpus")) or "none"
         inside = _limit(result.proof["affinity"], proofs.quota(result.proof))
-        three = (proofs.parallelism(result.proof), proofs.rate(result.proof), proofs.delivered(result))
-        said = ("-" if one is None else f"{one:.2f}".rstrip("0").rstrip(".") for one in three)
-        rows.append((labels[result.cell.id], asked, reported, inside, *said, _stopped(result), word(result)))
+        capacities = (proofs.parallelism(result.proof), proofs.rate(result.proof), proofs.delivered(result))
+        texts = ("-" if cpus is None else f"{cpus:.2f}".rstrip("0").rstrip(".") for cpus in capacities)
+        rows.append(
+            (labels[result.cell.id], asked_limit, reported, inside, *texts, _stopped(result), status_word(result))
+        )
     head = ("CPUs", "asked for", "engine\nsays", "inside saw", "P", "R", "D", "stopped", "cell")
     notes = (
-        *columns.paths(session),
-        *unavailable(session),
-        *_about_cpus(session),
-        *_hidden(session),
-        _PRD,
+        *columns.build_paths(session),
+        *unavailable_cells(session),
+        *_cpu_notes(session),
+        *_hidden_limits(session),
+        *_LIMITS_LEGEND,
     )
     return Table(title="Limits", head=head, rows=tuple(rows), notes=notes)
 
 
-_PRD = (
-    "P: CPUs in the affinity mask; R: the least of P and every quota; D: CPUs that P busy processes got; stopped:"
-    " periods in which a quota did"
-)
-
-
 def _limit(cpus: Sequence[int], quota_cpus: float | None) -> str:
-    """A limit for a column: CPU ids, a quota, or both; empty for none."""
-    parts = (ids(cpulist.render(cpus)), "" if quota_cpus is None else f"quota {quota_cpus:g}")
+    """A limit for a column: CPU ids, a quota, or both; empty without a limit."""
+    parts = (short_ids(cpulist.render(cpus)), "" if quota_cpus is None else f"quota {quota_cpus:g}")
     return ",\n".join(filter(None, parts))
 
 
@@ -65,41 +80,41 @@ def _stopped(result: CellResult) -> str:
     return "-" if periods is None else str(periods)
 
 
-def _hidden(session: Session) -> list[str]:
-    """A line for each cell that got clearly less than every limit in sight allows, and why, as far as it could tell."""
-    found = [(result, result.data("end").get("delivered") or {}) for result in session.results]
-    return [f"{result.cell.label}: {delivered['why']}" for result, delivered in found if delivered.get("why")]
+def _hidden_limits(session: Session) -> list[str]:
+    """A line for each cell that received clearly less than every visible limit allows, with the likely reason."""
+    explained = [(result, result.data("end").get("delivered") or {}) for result in session.results]
+    return [f"{result.cell.label}: {delivered['why']}" for result, delivered in explained if delivered.get("why")]
 
 
-def _about_cpus(session: Session) -> tuple[str, ...]:
-    """What is special about a cell's CPUs, a line each."""
+def _cpu_notes(session: Session) -> tuple[str, ...]:
+    """A line for each note about the CPUs of a cell."""
     return tuple(f"{result.cell.label}: {note}" for result in session.results for note in result.cell.notes)
 
 
-def ids(text: str) -> str:
-    """A CPU list that fits a column; the JSON document has all of it."""
+def short_ids(text: str) -> str:
+    """A list of CPU ids that fits a column. The JSON document has the whole list."""
     return text if len(text) <= LONGEST_LIST else text[: LONGEST_LIST - 1] + "…"
 
 
-def unavailable(session: Session) -> tuple[str, ...]:
-    """A line for each cell without a measurement, and why."""
+def unavailable_cells(session: Session) -> tuple[str, ...]:
+    """A line for each cell that was not measured, with the reason."""
     return tuple(
-        f"{names.full_words(result.cell)}: {word(result)}: {result.reason}"
+        f"{names.full_words(result.cell)}: {status_word(result)}: {result.reason}"
         for result in session.results
         if result.status is not Status.MEASURED
     )
 
 
-def word(result: CellResult) -> str:
-    """What became of a cell, in a word."""
+def status_word(result: CellResult) -> str:
+    """How a cell ended, in one or two words."""
     return _WORDS.get(result.status, result.status.value)
 
 
-def pool(session: Session) -> Table:
-    """What ``Pool()`` started, beside every number that it could have gone by."""
+def pool_table(session: Session) -> Table:
+    """How many workers ``Pool()`` started, next to every number of CPUs that it could have used."""
     rows = []
-    labels, several = columns.labels(session), columns.several(session)
-    mark = claims.short_mark if several else claims.mark
+    labels, has_builds = columns.cell_labels(session), columns.has_builds(session)
+    mark = claims.short_mark if has_builds else claims.mark
     for result in session.results:
         verdict = mark(claims.find_judgement(session, "pool.default-size", result))
         if not result.proof or result.status is Status.UNAVAILABLE:
@@ -120,7 +135,7 @@ def pool(session: Session) -> Table:
             f"{quota:g}" if quota is not None else "none",
             started[0] if started else None,
         ]
-        rows.append((labels[result.cell.id], *("-" if one is None else str(one) for one in numbers), verdict))
+        rows.append((labels[result.cell.id], *("-" if number is None else str(number) for number in numbers), verdict))
     head = (
         "CPUs",
         "host\nCPUs",
@@ -131,5 +146,5 @@ def pool(session: Session) -> Table:
         "workers\nstarted",
         "as many as\nCPUs?",
     )
-    notes = (claims.SHORT_KEY,) if several else ()
+    notes = (_POOL_LEGEND, *([claims.SHORT_LEGEND] if has_builds else []))
     return Table(title="Pool(): how many workers it starts", head=head, rows=tuple(rows), notes=notes)

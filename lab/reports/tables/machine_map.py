@@ -1,4 +1,4 @@
-"""A small map of a machine's CPUs, as lines of text: which share a core, a cache, a NUMA node, a package. Pure."""
+"""A small map of a machine's CPUs as lines of text: which CPUs share a core, cache, NUMA node or package. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from lab.text import units
 
 WIDTH = 80
 
-#: A group of more cores than this is shown as a range; more groups than that, the first and the last only.
+#: A group of more cores than this is shown as a range.
 _MOST_CORES = 8
+
+#: If a machine has more groups than this, only the first groups and the last group are shown.
 _MOST_GROUPS = 12
+
+#: The most characters of a list of CPU ids.
 _LONGEST_LIST = 44
 
 
-def draw(topology: Topology) -> list[str]:
-    """The map: a summary, a line for each group of cores that share a last-level cache, and what is not as usual.
+def draw_map(topology: Topology) -> list[str]:
+    """The map: a summary, a line for each group of cores that share a last-level cache, and the CPUs that are special.
 
     CPUs in parentheses share a core. No line is longer than 80 columns, and no machine takes more than a screen.
     """
@@ -27,7 +31,7 @@ def draw(topology: Topology) -> list[str]:
         sharing.setdefault(cpu.cache, set()).add(cpu.core)
     groups: dict[tuple[int, int, int], list[Cpu]] = {}
     for cpu in topology.cpus:
-        # Where every core has a cache of its own, a line for each would say nothing.
+        # If every core has its own cache, a line for each cache would say nothing.
         cache = cpu.cache if max(map(len, sharing.values())) > 1 else UNKNOWN
         groups.setdefault((cpu.package, cpu.node, cache), []).append(cpu)
     keys = sorted(groups, key=lambda key: (key[0], key[1], groups[key][0].id))
@@ -36,10 +40,10 @@ def draw(topology: Topology) -> list[str]:
     for place, key in enumerate(keys):
         if hidden > 0 and _MOST_GROUPS - 2 <= place < len(keys) - 1:
             if place == _MOST_GROUPS - 2:
-                lines.append(f"  … {hidden + 1} more like these …")
+                lines.append(f"  … {hidden + 1} more such groups …")
             continue
         lines += _wrapped(f"{_place(topology, key)}: {_cores(topology, groups[key])}", "  ")
-    return lines + _marks(topology)
+    return lines + _special_cpus(topology)
 
 
 def _summary(topology: Topology) -> str:
@@ -48,8 +52,8 @@ def _summary(topology: Topology) -> str:
         units.cpus(len(topology.cpus)),
         _counted(cores, "core"),
         _counted(len(topology.packages), "package"),
-        _counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "no NUMA nodes named",
-        _counted(caches, "last-level cache") if caches else "no caches named",
+        _counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "NUMA nodes unknown",
+        _counted(caches, "last-level cache") if caches else "caches unknown",
     ]
     return ", ".join(parts)
 
@@ -71,7 +75,7 @@ def _place(topology: Topology, key: tuple[int, int, int]) -> str:
 
 def _cores(topology: Topology, cpus: Sequence[Cpu]) -> str:
     """The cores of a group, by kind: ``performance (0,4) (1,5); efficiency 8 9``."""
-    found = []
+    groups = []
     for place, kind in enumerate(topology.kinds):
         cores: dict[int, list[int]] = {}
         for cpu in cpus:
@@ -79,11 +83,11 @@ def _cores(topology: Topology, cpus: Sequence[Cpu]) -> str:
                 cores.setdefault(cpu.core, []).append(cpu.id)
         if cores:
             name = f"{kind.name} " if kind.name else ""
-            found.append(name + _shown([tuple(threads) for threads in cores.values()]))
-    return "; ".join(found)
+            groups.append(name + _cores_text([tuple(threads) for threads in cores.values()]))
+    return "; ".join(groups)
 
 
-def _shown(cores: Sequence[tuple[int, ...]]) -> str:
+def _cores_text(cores: Sequence[tuple[int, ...]]) -> str:
     if all(len(core) == 1 for core in cores):
         return _ids(core[0] for core in cores)
     if len(cores) <= _MOST_CORES:
@@ -93,27 +97,27 @@ def _shown(cores: Sequence[tuple[int, ...]]) -> str:
     return f"{len(cores)} cores with {many} CPUs each: {_ids(cpu for core in cores for cpu in core)}"
 
 
-def _marks(topology: Topology) -> list[str]:
-    """CPUs that are not for everyone."""
+def _special_cpus(topology: Topology) -> list[str]:
+    """Lines about the CPUs that this process cannot use like the others."""
     foreign = {*topology.online} - {*topology.allowed}
-    found = []
-    for what, cpus in (
-        ("off line", topology.offline),
+    lines = []
+    for description, cpus in (
+        ("offline", topology.offline),
         ("isolated from the scheduler", topology.isolated),
-        ("not ours to use", tuple(foreign)),
+        ("outside this process's CPU affinity", tuple(foreign)),
     ):
         if cpus:
-            found += _wrapped(f"{what}: {_ids(cpus)}", "  ")
-    return found
+            lines += _wrapped(f"{description}: {_ids(cpus)}", "  ")
+    return lines
 
 
 def _ids(cpus: Iterable[int]) -> str:
-    """A list of CPU ids, cut after a line's worth of them."""
+    """A list of CPU ids; a list that is too long for a line is cut."""
     ids = sorted(cpus)
     text = cpulist.render(ids)
     if len(text) <= _LONGEST_LIST:
         return text
-    return f"{text[:_LONGEST_LIST].rpartition(',')[0]},… ({len(ids)} of them)"
+    return f"{text[:_LONGEST_LIST].rpartition(',')[0]},… ({len(ids)} CPUs)"
 
 
 def _wrapped(line: str, indent: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of numbers: cores used, each experiment's figures, and what the claims rest on. Pure."""
+"""The tables of numbers: cores used, each experiment's figures, and the numbers that claims rest on. Pure."""
 
 from __future__ import annotations
 
@@ -9,38 +9,55 @@ from lab.judging import race_atlas, speedups
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session
 from lab.reports.tables import columns as build_columns
-from lab.reports.tables.limits import word
+from lab.reports.tables.limits import status_word
+from lab.reports.tables.rows import grouped_rows, rows_by_experiment
 from lab.text import names as naming
 from lab.text import units
 from lab.text.table import Table
 
-#: What stands under a number in a column of its build.
-_BELOW = "below a number: its 95 % interval; rounds and ceilings are in the JSON document"
+#: Below a table that has a column for each build.
+_BUILDS_LEGEND = "Below each number stands its 95 % interval. Rounds and ceilings are in the JSON document."
 
-_CORES = "Cores: what threads and processes really use"
+#: Below the table of cores used.
+_CORES_LEGEND = (
+    "speed-up: work done per second, compared with one process. cores used: CPU time divided by elapsed time. machine"
+    " delivered: CPUs that the machine really gave to busy processes in the same rounds."
+)
 
-_NUMBERS = "Numbers that claims rest on"
+#: Below a table of numbers.
+_NUMBERS_LEGEND = (
+    (
+        "95 % interval: the range in which the true value lies; exact: the value was counted. rounds +/-: how many"
+        " rounds count, and how many were rejected because something disturbed them."
+    ),
+    (
+        "ceiling: the best value that this machine allows: the largest number, or the shortest time. -: the machine"
+        " sets no bound."
+    ),
+)
 
-_NUMBER = ("value", "95 % interval", "rounds\n+/-")
+_CORES_TITLE = "Cores: what threads and processes really use"
+
+_NUMBERS_TITLE = "Numbers that claims rest on"
+
+_NUMBER_HEAD = ("value", "95 % interval", "rounds\n+/-")
 
 
-def cores_used(session: Session) -> list[Table]:
-    """Speed-up and cores used of each way of working, beside what the machine delivered."""
-    if build_columns.several(session):
+def cores_tables(session: Session) -> list[Table]:
+    """Speed-up and cores used by threads and by processes, beside the CPUs that the machine delivered."""
+    if build_columns.has_builds(session):
         return _cores_across(session)
     rows: list[tuple[str, ...]] = []
-    labels = build_columns.labels(session)
+    labels = build_columns.cell_labels(session)
     for result in session.results:
-        found = speedups.of_cell(result)
-        if not found:
-            rows.append((labels[result.cell.id], word(result), *["-"] * 4))
-            continue
+        arms = speedups.of_cell(result)
+        if not arms:
+            rows.append((labels[result.cell.id], status_word(result), *["-"] * 4))
         delivered = _value(speedups.capacity(result))
-        for number, row in enumerate(found):
-            name = row.arm if row.workers in (1, 100) else f"{row.workers} {row.arm}"
-            first = labels[result.cell.id] if number == 0 else ""
-            speed = ("1.00", "-") if row.arm == "one process" else _speed(row.speed_up)
-            rows.append((first, name, *speed, _value(row.cores_used), delivered))
+        for arm in arms:
+            name = arm.arm if arm.workers in (1, 100) else f"{arm.workers} {arm.arm}"
+            speed = ("1.00", "-") if arm.arm == "one process" else _speed(arm.speed_up)
+            rows.append((labels[result.cell.id], name, *speed, _value(arm.cores_used), delivered))
     head = (
         "CPUs",
         "CPU-bound\nPython code",
@@ -49,195 +66,189 @@ def cores_used(session: Session) -> list[Table]:
         "cores\nused",
         "machine\ndelivered",
     )
-    return [Table(title=_CORES, head=head, rows=tuple(rows), notes=_models(session))]
+    return [Table(title=_CORES_TITLE, head=head, rows=grouped_rows(rows), notes=(*_models(session), _CORES_LEGEND))]
 
 
 def _cores_across(session: Session) -> list[Table]:
-    """The same with a column for each build."""
-    found: dict[str, dict[tuple[str, str], str]] = {}
+    """The table of cores used, with a column for each build."""
+    texts: dict[str, dict[tuple[str, str], str]] = {}
     for result in session.results:
-        at = (naming.limit_lines(result.cell), result.cell.build)
-        rows = speedups.of_cell(result)
-        for row in rows:
-            if row.arm != "one process":
-                found.setdefault(f"{row.arm}: speed-up", {})[at] = _with_interval(*_speed(row.speed_up))
-            found.setdefault(f"{row.arm}: cores used", {})[at] = _value(row.cores_used)
-        found.setdefault("machine delivered", {})[at] = _value(speedups.capacity(result)) if rows else word(result)
-    workers = "threads, processes: one on each CPU, two on a single one"
-    notes = (_BELOW, workers, *_models(session))
-    return build_columns.tables(session, _CORES, _flat(found), ("CPU-bound\nPython code", "CPUs"), notes)
+        place = (naming.limit_lines(result.cell), result.cell.build)
+        arms = speedups.of_cell(result)
+        for arm in arms:
+            if arm.arm != "one process":
+                texts.setdefault(f"{arm.arm}: speed-up", {})[place] = _with_interval(*_speed(arm.speed_up))
+            texts.setdefault(f"{arm.arm}: cores used", {})[place] = _value(arm.cores_used)
+        delivered = _value(speedups.capacity(result)) if arms else status_word(result)
+        texts.setdefault("machine delivered", {})[place] = delivered
+    workers = "threads, processes: one for each CPU, but two if the cell has a single CPU."
+    notes = (*_models(session), _BUILDS_LEGEND, _CORES_LEGEND, workers)
+    return build_columns.build_tables(session, _CORES_TITLE, _flat(texts), ("CPU-bound\nPython code", "CPUs"), notes)
 
 
 def _models(session: Session) -> tuple[str, ...]:
-    names = build_columns.heads(session)
-    return tuple(_model(one, names[one.build]) for one in speedups.scaling(session.results))
+    names = build_columns.build_names(session)
+    return tuple(_model(model, names[model.build]) for model in speedups.scaling(session.results))
 
 
 def _model(model: speedups.Model, build: str) -> str:
-    """A speed-up model in a line; ``build`` is what tables call its build."""
-    found = model.fit
-    whose = ", ".join(part for part in (build, model.machine, model.arm) if part)
+    """A speed-up model in a line; ``build`` is the name of its build in tables."""
+    fit = model.fit
+    subject = ", ".join(part for part in (build, model.machine, model.arm) if part)
 
-    def share(one: Estimate) -> str:
-        return f"{units.share(one.value)} ({units.interval(one.low, one.high, 'share')})"
+    def share(estimate: Estimate) -> str:
+        return f"{units.share(estimate.value)} ({units.interval(estimate.low, estimate.high, 'share')})"
 
-    points = f"{found.points} point" + "s" * (found.points > 1)
-    text = f"{found.model}, {whose}: serial share {share(found.serial)} from {points}"
-    if found.coherency is None:
+    points = f"{fit.points} point" + "s" * (fit.points > 1)
+    text = f"{fit.model}, {subject}: serial share {share(fit.serial)} from {points}"
+    if fit.coherency is None:
         return text + "; contention not identifiable"
-    return f"{text}; coherency {share(found.coherency)}"
+    return f"{text}; coherency {share(fit.coherency)}"
 
 
-def quantities(session: Session) -> list[Table]:
-    """The tables of each experiment that has measured more than its claims: every number, with its interval; and those
-    that many have alike, a row for each of them."""
-    found = []
-    for experiment in dict.fromkeys(one.experiment for one in session.quantities if one.experiment != race_atlas.NAME):
-        mine = [one for one in session.quantities if one.experiment == experiment]
-        if build_columns.several(session):
-            found += _quantities_across(session, mine)
+def quantity_tables(session: Session) -> list[Table]:
+    """The tables of each experiment that has measured more numbers than its claims need.
+
+    One table has every number with its interval. Another table has a row for each of many like things, such as calls,
+    and a column for each number that all of these things have.
+    """
+    tables: list[Table] = []
+    names = (quantity.experiment for quantity in session.quantities)
+    for experiment in dict.fromkeys(name for name in names if name != race_atlas.NAME):
+        quantities = [quantity for quantity in session.quantities if quantity.experiment == experiment]
+        if build_columns.has_builds(session):
+            tables += _quantities_across(session, quantities)
         else:
-            found += [table(session, mine) for table in (_numbers_of, _rows_of) if table(session, mine).rows]
-    return found
+            both = (_single_numbers(session, quantities), _one_by_one(session, quantities))
+            tables += [table for table in both if table.rows]
+    return tables
 
 
 def _quantities_across(session: Session, quantities: Sequence[Quantity]) -> list[Table]:
-    """All of them with a column for each build; of what many have alike, without the intervals."""
+    """All numbers of an experiment with a column for each build; numbers of many like things have no intervals."""
     cells = {result.cell.id: (naming.limit_lines(result.cell), result.cell.build) for result in session.results}
-    found: dict[str, dict[tuple[str, str], str]] = {}
-    for one in quantities:
-        text = _quantity(one) if one.of else _narrow(one)
-        found.setdefault(f"{one.of}: {one.what}" if one.of else one.what, {})[cells[one.cell]] = text
+    texts: dict[str, dict[tuple[str, str], str]] = {}
+    for quantity in quantities:
+        text = _value_text(quantity) if quantity.of else _narrow(quantity)
+        figure = f"{quantity.of}: {quantity.what}" if quantity.of else quantity.what
+        texts.setdefault(figure, {})[cells[quantity.cell]] = text
     for result, why in _unmeasured(session):
-        found.setdefault("cell", {})[cells[result.cell.id]] = why
+        texts.setdefault("cell", {})[cells[result.cell.id]] = why
     corner = (quantities[0].experiment, "CPUs")
-    return build_columns.tables(session, quantities[0].title, _flat(found), corner, (_BELOW,))
+    return build_columns.build_tables(session, quantities[0].title, _flat(texts), corner, (_BUILDS_LEGEND,))
 
 
-def _numbers_of(session: Session, quantities: Sequence[Quantity]) -> Table:
-    labels = build_columns.labels(session)
-    rows, last = [], ""
-    for one in quantities:
-        if not one.of:
-            row = (one.what, _quantity(one), _interval(one), _rounds(one))
-            rows.append(("" if one.cell == last else labels[one.cell], *row))
-            last = one.cell
+def _single_numbers(session: Session, quantities: Sequence[Quantity]) -> Table:
+    """The numbers that are not about one of many like things, with their intervals."""
+    labels = build_columns.cell_labels(session)
+    rows = [
+        (labels[quantity.cell], quantity.what, _value_text(quantity), _interval(quantity), _rounds(quantity))
+        for quantity in quantities
+        if not quantity.of
+    ]
     rows += [(labels[result.cell.id], why, "-", "-", "-") for result, why in _unmeasured(session)] if rows else []
-    head = ("CPUs", quantities[0].experiment, *_NUMBER)
-    return Table(title=quantities[0].title, head=head, rows=tuple(rows))
+    head = ("CPUs", quantities[0].experiment, *_NUMBER_HEAD)
+    return Table(title=quantities[0].title, head=head, rows=grouped_rows(rows))
 
 
-def _rows_of(session: Session, quantities: Sequence[Quantity]) -> Table:
-    """What many have alike, without the intervals, which the JSON document has."""
-    labels = build_columns.labels(session)
-    columns = list(dict.fromkeys(one.what for one in quantities if one.of))
+def _one_by_one(session: Session, quantities: Sequence[Quantity]) -> Table:
+    """A row for each of many like things. The intervals are left out; the JSON document has them."""
+    labels = build_columns.cell_labels(session)
+    columns = list(dict.fromkeys(quantity.what for quantity in quantities if quantity.of))
     lines: dict[tuple[str, str], dict[str, str]] = {}
-    for one in quantities:
-        if one.of:
-            lines.setdefault((one.cell, one.of), {})[one.what] = _quantity(one)
-    rows, last = [], ""
-    for (cell, name), values in lines.items():
-        rows.append(("" if cell == last else labels[cell], name, *(values.get(column, "-") for column in columns)))
-        last = cell
-    head = ("CPUs", "", *(column.replace(" ", "\n") for column in columns))
-    return Table(title=f"{quantities[0].experiment}, one by one", head=head, rows=tuple(rows))
-
-
-def numbers(session: Session) -> list[Table]:
-    """Each claim that rests on a number: value, interval, rounds, and the most that the machine had to give."""
-    if build_columns.several(session):
-        return _numbers_across(session)
-    labels = build_columns.labels(session)
-    rows: list[tuple[str, ...]] = []
-    group = last = ""
-    for one in session.judgements:
-        if one.value is None:
-            continue
-        ceiling = "-" if one.ceiling is None else units.quantity(one.ceiling, one.unit)
-        experiment, _, name = one.claim.partition(".")
-        if experiment != group:
-            group = experiment
-            rows.append((experiment, *[""] * 5))
-        rows.append(
-            (
-                "" if one.claim == last else f"  {name}",
-                labels[one.cell],
-                _quantity(one),
-                _interval(one),
-                _rounds(one),
-                ceiling,
-            )
-        )
-        last = one.claim
-    rows += [(f"{naming.asked_words(result.cell)}: {why}", *["-"] * 5) for result, why in _unmeasured(session)]
-    notes = (
-        "rounds +/-: those that count, and those rejected because something disturbed them",
-        "ceiling: the most that the machine had to give; for a time, the least it can take; -: it sets no bound",
+    for quantity in quantities:
+        if quantity.of:
+            lines.setdefault((quantity.cell, quantity.of), {})[quantity.what] = _value_text(quantity)
+    rows = grouped_rows(
+        (labels[cell], name, *(values.get(column, "-") for column in columns)) for (cell, name), values in lines.items()
     )
-    head = ("claim", "CPUs", *_NUMBER, "ceiling")
-    return [Table(title=_NUMBERS, head=head, rows=tuple(rows), notes=notes)] if rows else []
+    head = ("CPUs", "", *(column.replace(" ", "\n") for column in columns))
+    return Table(title=f"{quantities[0].experiment}, one by one", head=head, rows=rows)
+
+
+def number_tables(session: Session) -> list[Table]:
+    """Each claim that rests on a number: value, interval, rounds, and the best value that the machine allows."""
+    if build_columns.has_builds(session):
+        return _numbers_across(session)
+    labels = build_columns.cell_labels(session)
+    claim_rows = (
+        (
+            judgement.claim,
+            labels[judgement.cell],
+            _value_text(judgement),
+            _interval(judgement),
+            _rounds(judgement),
+            "-" if judgement.ceiling is None else units.quantity(judgement.ceiling, judgement.unit),
+        )
+        for judgement in session.judgements
+        if judgement.value is not None
+    )
+    rows = [*grouped_rows(rows_by_experiment(claim_rows))]
+    rows += [(f"{naming.asked_words(result.cell)}: {why}", *["-"] * 5) for result, why in _unmeasured(session)]
+    head = ("claim", "CPUs", *_NUMBER_HEAD, "ceiling")
+    return [Table(title=_NUMBERS_TITLE, head=head, rows=tuple(rows), notes=_NUMBERS_LEGEND)] if rows else []
 
 
 def _numbers_across(session: Session) -> list[Table]:
-    """The same with a column for each build."""
+    """The numbers that claims rest on, with a column for each build."""
     cells = {result.cell.id: (naming.limit_lines(result.cell), result.cell.build) for result in session.results}
     values: dict[tuple[str, str, str], str] = {}
-    group = ""
-    for one in session.judgements:
-        if one.value is None:
-            continue
-        experiment, _, name = one.claim.partition(".")
-        if experiment != group:
-            group = experiment
-            values[experiment, "", ""] = ""
-        values[f"  {name}", *cells[one.cell]] = _narrow(one)
+    for judgement in session.judgements:
+        if judgement.value is not None:
+            experiment, _, name = judgement.claim.partition(".")
+            values.setdefault((experiment, "", ""), "")
+            values[f"  {name}", *cells[judgement.cell]] = _narrow(judgement)
     if not values:
         return []
     values |= {("cell", *cells[result.cell.id]): why for result, why in _unmeasured(session)}
-    return build_columns.tables(session, _NUMBERS, values, ("claim", "CPUs"), (_BELOW,))
+    return build_columns.build_tables(session, _NUMBERS_TITLE, values, ("claim", "CPUs"), (_BUILDS_LEGEND,))
 
 
 def _unmeasured(session: Session) -> list[tuple[CellResult, str]]:
-    """The cells without a proof, which have no numbers, and what is to stand in their place."""
-    return [(result, word(result)) for result in session.results if not result.proof]
+    """The cells without a proof, which have no numbers, each with the word that a table shows instead."""
+    return [(result, status_word(result)) for result in session.results if not result.proof]
 
 
-def _flat(found: Mapping[str, Mapping[tuple[str, str], str]]) -> dict[tuple[str, str, str], str]:
-    """Figure -> (limit, build) -> text, as :mod:`lab.reports.tables.columns` takes it."""
-    return {(figure, *at): text for figure, texts in found.items() for at, text in texts.items()}
+def _flat(figures: Mapping[str, Mapping[tuple[str, str], str]]) -> dict[tuple[str, str, str], str]:
+    """The texts of all figures by (figure, limit, build), as :mod:`lab.reports.tables.columns` takes them."""
+    return {(figure, *place): text for figure, texts in figures.items() for place, text in texts.items()}
 
 
-def _narrow(one: Quantity | Judgement) -> str:
-    """A number for a narrow column: what is counted says the figure's name."""
-    counted = f" {one.unit}" if one.unit in ("workers", "tasks") else ""
-    return _with_interval(_quantity(one).removesuffix(counted), _interval(one).removesuffix(counted))
+def _narrow(number: Quantity | Judgement) -> str:
+    """A number for a narrow column, without a unit that the name of its figure says already."""
+    counted = f" {number.unit}" if number.unit in ("workers", "tasks") else ""
+    return _with_interval(_value_text(number).removesuffix(counted), _interval(number).removesuffix(counted))
 
 
 def _with_interval(value: str, interval: str) -> str:
-    """A value and under it its interval, in a narrow column."""
+    """A value with its interval below it, for a narrow column."""
     low, to, high = interval.partition(" to ")
     return f"{value}\n{low} to\n{high}" if to else value
 
 
-def _quantity(one: Quantity | Judgement) -> str:
-    return "?" if one.value is None else units.quantity(one.value, one.unit)
+def _value_text(number: Quantity | Judgement) -> str:
+    return "?" if number.value is None else units.quantity(number.value, number.unit)
 
 
-def _interval(one: Quantity | Judgement) -> str:
-    if one.low is None or one.high is None:
-        return "too few rounds" if one.value is None else "-"
-    if one.low == one.high:
-        return "exact" if isinstance(one, Judgement) else "-"
-    return units.interval(one.low, one.high, one.unit)
+def _interval(number: Quantity | Judgement) -> str:
+    if number.low is None or number.high is None:
+        return "too few rounds" if number.value is None else "-"
+    if number.low == number.high:
+        return "exact" if isinstance(number, Judgement) else "-"
+    return units.interval(number.low, number.high, number.unit)
 
 
-def _rounds(one: Quantity | Judgement) -> str:
-    return "-" if one.accepted is None else f"{one.accepted}/{one.rejected or 0}"
+def _rounds(number: Quantity | Judgement) -> str:
+    return "-" if number.accepted is None else f"{number.accepted}/{number.rejected or 0}"
 
 
-def _value(found: Estimate | None) -> str:
-    return units.ratio(found.value) if found else "?"
+def _value(estimate: Estimate | None) -> str:
+    return units.ratio(estimate.value) if estimate else "?"
 
 
-def _speed(found: Estimate | None) -> tuple[str, str]:
-    return (units.ratio(found.value), units.interval(found.low, found.high, "")) if found else ("?", "too noisy")
+def _speed(estimate: Estimate | None) -> tuple[str, str]:
+    return (
+        (units.ratio(estimate.value), units.interval(estimate.low, estimate.high, ""))
+        if estimate
+        else ("?", "too noisy")
+    )

@@ -1,4 +1,4 @@
-"""The table of predictions beside measurements."""
+"""The table that compares predictions with measurements."""
 
 from __future__ import annotations
 
@@ -7,72 +7,82 @@ from lab.judging import speedups
 from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.reports.tables import columns
+from lab.reports.tables.rows import grouped_rows
 from lab.teaching.predictions import Prediction, of_session
 from lab.text import units
 from lab.text.table import Table
 
-#: A number predicted within this share of the measured one is right, also where the interval is narrower.
+#: A predicted number within this share of the measured interval is right.
 NEAR = 0.05
 
 
-#: ``of`` with this prefix is a speed-up of the cores table: that of the arm whose name follows.
+#: A prediction whose ``of`` has this prefix is a speed-up of the cores table; the name of the arm follows.
 _CORES = "cores."
 
 
-def rows(session: Session) -> list[tuple[Prediction, tuple[str, str, str, str]]]:
+def prediction_rows(session: Session) -> list[tuple[Prediction, tuple[str, str, str, str]]]:
     """Each prediction with four texts: predicted, measured, its 95 % interval, and whether it was right."""
     results = {result.cell.id: result for result in session.results}
-    found = []
-    for one in of_session(session):
-        value = measured(session, one, results.get(one.cell))
-        if value is None:
-            texts = (_text(one, one.value), "?", "-", "not measured")
+    rows = []
+    for prediction in of_session(session):
+        estimate = measured_estimate(session, prediction, results.get(prediction.cell))
+        predicted = _text(prediction, prediction.value)
+        if estimate is None:
+            texts = (predicted, "?", "-", "not measured")
         else:
-            exact = value.low == value.high
-            interval = "exact" if exact else units.interval(value.low, value.high, "")
-            texts = (_text(one, one.value), _text(one, value.value), interval, judged(one, value))
-        found.append((one, texts))
-    return found
+            exact = estimate.low == estimate.high
+            interval = "exact" if exact else units.interval(estimate.low, estimate.high, "")
+            texts = (predicted, _text(prediction, estimate.value), interval, judge_prediction(prediction, estimate))
+        rows.append((prediction, texts))
+    return rows
 
 
 def prediction_tables(session: Session) -> list[Table]:
     """What was predicted beside what was measured, number by number; no table without a prediction."""
-    labels = columns.labels(session)
-    found, lines = rows(session), []
-    for of in dict.fromkeys(one.of for one, _ in found):
-        mine = [(one, texts) for one, texts in found if one.of == of]
-        names = (mine[0][0].what, *[""] * (len(mine) - 1))
-        lines += [
-            (name, labels.get(one.cell, one.cell), *texts) for name, (one, texts) in zip(names, mine, strict=True)
-        ]
+    labels = columns.cell_labels(session)
+    rows = prediction_rows(session)
+    if not rows:
+        return []
+    lines: list[tuple[str, ...]] = []
+    for number in dict.fromkeys(prediction.of for prediction, _ in rows):
+        same = [(prediction, texts) for prediction, texts in rows if prediction.of == number]
+        what = same[0][0].what
+        lines += grouped_rows((what, labels.get(each.cell, each.cell), *texts) for each, texts in same)
     head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "it was")
-    near = f"right: the same count; else within {NEAR * 100:.0f} % of the interval"
-    return [Table(title="Prediction beside measurement", head=head, rows=tuple(lines), notes=(near,))] if lines else []
+    legend = (
+        "right: a predicted count equals the measured count; any other predicted number lies within"
+        f" {NEAR * 100:.0f} % of the measured interval."
+    )
+    return [Table(title="Prediction beside measurement", head=head, rows=tuple(lines), notes=(legend,))]
 
 
-def measured(session: Session, one: Prediction, result: CellResult | None) -> Estimate | None:
-    """The number that was predicted, with its interval; ``None`` when the cell did not give it."""
+def measured_estimate(session: Session, prediction: Prediction, result: CellResult | None) -> Estimate | None:
+    """The measured number that was predicted, with its interval; ``None`` if the cell has no such number."""
     if result is None or not result.proof:
         return None
-    if one.of.startswith(_CORES):
-        arm = one.of.removeprefix(_CORES)
+    if prediction.of.startswith(_CORES):
+        arm = prediction.of.removeprefix(_CORES)
         return next((row.speed_up for row in speedups.of_cell(result) if row.arm == arm), None)
-    for claim in session.judgements:
-        if (claim.claim, claim.cell) == (one.of, one.cell) and claim.value is not None:
-            low, high = (claim.value if bound is None else bound for bound in (claim.low, claim.high))
-            return Estimate(claim.value, low, high, claim.accepted or 1)
+    for judgement in session.judgements:
+        is_predicted = (judgement.claim, judgement.cell) == (prediction.of, prediction.cell)
+        if is_predicted and judgement.value is not None:
+            low, high = (judgement.value if bound is None else bound for bound in (judgement.low, judgement.high))
+            return Estimate(judgement.value, low, high, judgement.accepted or 1)
     return None
 
 
-def judged(one: Prediction, found: Estimate) -> str:
-    """``right``, or by how much it is off. A count is right when it is the same; any other number when the interval
-    reaches to within :data:`NEAR` of it: a speed-up of 2 is never quite reached."""
-    if one.whole:
-        right = one.value == found.value
+def judge_prediction(prediction: Prediction, measured: Estimate) -> str:
+    """``right``, or by how much the prediction is off.
+
+    A count is right if it equals the measured count. Any other number is right if the interval reaches to within
+    :data:`NEAR` of it, since no machine quite reaches a speed-up of 2.
+    """
+    if prediction.whole:
+        right = prediction.value == measured.value
     else:
-        right = found.low <= one.value * (1 + NEAR) and one.value * (1 - NEAR) <= found.high
-    return "right" if right else f"off by {_text(one, abs(one.value - found.value))}"
+        right = measured.low <= prediction.value * (1 + NEAR) and prediction.value * (1 - NEAR) <= measured.high
+    return "right" if right else f"off by {_text(prediction, abs(prediction.value - measured.value))}"
 
 
-def _text(one: Prediction, value: float) -> str:
-    return f"{value:g}" if one.whole else units.ratio(value)
+def _text(prediction: Prediction, value: float) -> str:
+    return f"{value:g}" if prediction.whole else units.ratio(value)

@@ -1,5 +1,5 @@
 "use strict";
-// Only what a page without JavaScript can do without: the filter, and folds that open where a link or a printer goes.
+// The page also works without this script. It adds the filter, and opens folded parts for a link or for printing.
 const form = document.getElementById("filter");
 const claims = [...document.querySelectorAll("details.judged")];
 
@@ -47,6 +47,6 @@ unfold();
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];
-  for (const one of folded) one.open = true;
+  for (const part of folded) part.open = true;
 });
-addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
+addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
