@@ -39,10 +39,10 @@ class Stage:
 
     def make(self, name: str, **_: object) -> Fake:
         """Stands in for :func:`lab.engines.make`."""
-        found = self.engines[name]
-        if isinstance(found, LabError):
-            raise found
-        return found
+        engine = self.engines[name]
+        if isinstance(engine, LabError):
+            raise engine
+        return engine
 
     def plays(self, script: Script | Mapping[str, Script | LabError | bytes], machine: Machine | None = None) -> Fake:
         """The docker engine plays this script, the same in every cell or one for each; returns the fake."""
@@ -54,9 +54,9 @@ class Stage:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    found = Stage()
-    monkeypatch.setattr(engines, "make", found.make)
-    return found
+    stage = Stage()
+    monkeypatch.setattr(engines, "make", stage.make)
+    return stage
 
 
 def cell(
@@ -223,7 +223,7 @@ def test_a_session_is_stored_with_its_manifest_and_the_records_of_each_cell(lab:
     ]
     manifest = json.loads((folder / "session.json").read_text())
     assert manifest["session"] == folder.name
-    assert [one["status"] for one in manifest["report"]["cells"]] == ["measured", "measured", "unavailable"]
+    assert [entry["status"] for entry in manifest["report"]["cells"]] == ["measured", "measured", "unavailable"]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_strict_makes_an_inconclusive_verdict_a_failure(lab: Lab, stage: Stage) 
 
 
 @pytest.mark.parametrize(
-    ("said", "fail_on", "expected"),
+    ("session", "fail_on", "expected"),
     [
         ("noisy", "surprise", 0),
         ("noisy", "refuted", 0),
@@ -261,9 +261,9 @@ def test_strict_makes_an_inconclusive_verdict_a_failure(lab: Lab, stage: Stage) 
     ],
 )
 def test_fail_on_says_which_verdicts_are_a_failure(
-    lab: Lab, stage: Stage, said: str, fail_on: str, expected: int
+    lab: Lab, stage: Stage, session: str, fail_on: str, expected: int
 ) -> None:
-    experiments, sizes, script, _ = SESSIONS[said]
+    experiments, sizes, script, _ = SESSIONS[session]
     stage.plays(script)
     assert lab.run(*experiments, "--cpus", sizes, "--fail-on", fail_on)[0] == expected
 
@@ -381,7 +381,7 @@ def test_an_interruption_prints_and_stores_what_was_measured_and_exits_with_130(
     (folder,) = lab.sessions.iterdir()
     report = json.loads((folder / "session.json").read_text())["report"]
     assert report["session"]["interrupted"] is True
-    assert [one["status"] for one in report["cells"]] == ["measured", "error", "planned"]
+    assert [entry["status"] for entry in report["cells"]] == ["measured", "error", "planned"]
 
 
 def test_a_quick_run_measures_less_and_a_time_limit_has_the_last_word(lab: Lab, stage: Stage) -> None:
@@ -478,17 +478,17 @@ def test_a_reader_that_has_seen_enough_is_no_error(arguments: tuple[str, ...], t
 
 
 def test_results_are_printed_also_where_nobody_reads_the_progress(tmp_path: Path) -> None:
-    ours, theirs = os.pipe()
-    os.close(ours)
+    read_end, write_end = os.pipe()
+    os.close(read_end)
     done = subprocess.run(
         [*LAB, "run", "pipe", "--cpus", "1", "--engine", "local", "--output", tmp_path],
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=write_end,
         check=False,
         timeout=60,
         env={**os.environ, "PYTHONUNBUFFERED": ""},
     )
-    os.close(theirs)
+    os.close(write_end)
     assert done.returncode == 0
     assert b"confirmed" in done.stdout
 

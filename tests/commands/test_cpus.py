@@ -72,7 +72,7 @@ QUOTA = EffectiveCpus(parallelism=4, rate=1.5, cpus=(0, 1, 2, 3), limits=(Quota(
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict", "advice"),
+    ("delivered_cpus", "explanation", "advice"),
     [
         pytest.param(None, Explanation(), ("R", 2, 1), id="not measured"),
         pytest.param(0.6, Explanation("busy"), ("R", 2, 1), id="a busy machine changes nothing"),
@@ -83,9 +83,11 @@ QUOTA = EffectiveCpus(parallelism=4, rate=1.5, cpus=(0, 1, 2, 3), limits=(Quota(
         pytest.param(1.96, Explanation("limit", hidden_limit=True), ("D", 2, 2), id="two, measured a little below"),
     ],
 )
-def test_the_advice_rests_on(found: float | None, verdict: Explanation, advice: tuple[str, int, int]) -> None:
-    measured = None if found is None else Delivered(cpus=found, processes=4, seconds=0.5, watched=4)
-    assert cpus._advice(QUOTA, measured, verdict) == advice
+def test_the_advice_rests_on(
+    delivered_cpus: float | None, explanation: Explanation, advice: tuple[str, int, int]
+) -> None:
+    measured = None if delivered_cpus is None else Delivered(cpus=delivered_cpus, processes=4, seconds=0.5, watched=4)
+    assert cpus._advice(QUOTA, measured, explanation) == advice
 
 
 # What D tells.
@@ -94,7 +96,7 @@ HALF = Delivered(cpus=1.0, processes=2, seconds=0.5, watched=2)
 
 
 @pytest.mark.parametrize(
-    ("found", "rate", "sentence", "hidden"),
+    ("measured", "rate", "sentence", "hidden"),
     [
         pytest.param(replace(HALF, cpus=1.99), 2.0, "", False, id="all of it"),
         pytest.param(replace(HALF, cpus=1.81), 2.0, "", False, id="nearly all"),
@@ -118,17 +120,17 @@ HALF = Delivered(cpus=1.0, processes=2, seconds=0.5, watched=2)
         pytest.param(replace(HALF, cpus=0.9), 0.5, "more than R", False, id="more than the quota"),
     ],
 )
-def test_the_reason_of_d_is(found: Delivered, rate: float, sentence: str, hidden: bool) -> None:
-    verdict = explain(found, rate)
-    assert (sentence in verdict.sentence) if sentence else (verdict.sentence == "")
-    assert verdict.hidden_limit is hidden
+def test_the_reason_of_d_is(measured: Delivered, rate: float, sentence: str, hidden: bool) -> None:
+    explanation = explain(measured, rate)
+    assert (sentence in explanation.sentence) if sentence else (explanation.sentence == "")
+    assert explanation.hidden_limit is hidden
 
 
 def test_a_busy_process_gets_no_more_than_a_cpu_and_is_gone_afterwards() -> None:
-    found = delivered.measure(sorted(os.sched_getaffinity(0)), 1, 0.1)
-    assert found.processes == 1
-    assert found.seconds == pytest.approx(0.1)
-    assert 0 < found.cpus < 1.05
+    measured = delivered.measure(sorted(os.sched_getaffinity(0)), 1, 0.1)
+    assert measured.processes == 1
+    assert measured.seconds == pytest.approx(0.1)
+    assert 0 < measured.cpus < 1.05
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 

@@ -21,14 +21,16 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
 ) -> None:
     for minor in (8, 13):
         pretender(tmp_path / "bin", f"python3.{minor}", version=[3, minor, 1], release=f"3.{minor}.1")
-    found = discovery.find_interpreters({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, tmp_path)
-    there = Discovery(interpreters=found.interpreters, broken=(Broken(path="/opt/python", reason="gave no answer"),))
+    discovered = discovery.find_interpreters({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, tmp_path)
+    with_broken = Discovery(
+        interpreters=discovered.interpreters, broken=(Broken(path="/opt/python", reason="gave no answer"),)
+    )
 
     def make(name: str, **options: object) -> Engine:
         raise EngineError("no engine answers; start one")
 
     monkeypatch.setattr(engines, "make", make)
-    monkeypatch.setattr(discovery, "find_interpreters", lambda: there)
+    monkeypatch.setattr(discovery, "find_interpreters", lambda: with_broken)
     code, out, _ = lab("doctor")
     assert code == 3
     section = out.partition("Pythons of this machine, for --engine local\n")[2].partition("\n\n")[0]

@@ -82,7 +82,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         pytest.param(["{tmp}/nothing"], 2, "does not exist", id="no such folder"),
         pytest.param(["{tmp}"], 2, "there is no session in", id="a folder without sessions"),
@@ -96,16 +96,16 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
     ],
 )
 def test_bad_input_is_answered_in_one_line(
-    arguments: list[str], code: int, said: str, lab: Lab, folder: Path, tmp_path: Path
+    arguments: list[str], code: int, message: str, lab: Lab, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     names = {"tmp": tmp_path / "empty" if arguments == ["{tmp}"] else tmp_path, "session": folder}
-    ended, out, err = lab("report", *(one.format(**names) for one in arguments))
+    ended, out, err = lab("report", *(argument.format(**names) for argument in arguments))
     assert (ended, out) == (code, "")
     assert err.startswith("lab: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_bad_input_is_answered_in_one_line(
         ("interrupted", ["--fail-on", "surprise"], 130),
         ("surprise", ["--strict", "--fail-on", "never"], 2),
     ],
-    ids=lambda one: (" ".join(one) or "no gate") if isinstance(one, list) else str(one),
+    ids=lambda value: (" ".join(value) or "no gate") if isinstance(value, list) else str(value),
 )
 def test_a_stored_session_is_gated_as_a_run_is_where_that_is_asked_for(
     kind: str, options: list[str], code: int, lab: Lab, tmp_path: Path
@@ -167,7 +167,7 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
     missing: str, arguments: list[str], lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    code, out, err = lab(*(one.format(session=folder) for one in arguments))
+    code, out, err = lab(*(argument.format(session=folder) for argument in arguments))
     assert (code, out) == (3, "")
     assert missing in err
     assert "pip install 'multicore-lab[report]'" in err

@@ -92,16 +92,18 @@ def test_verdicts_are_counted_together() -> None:
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 def test_on_cores_of_its_own_every_control_is_judged_right(neighbour: str) -> None:
-    found = judge_controls(neighbour, [ran(neighbour), ran(neighbour)])
-    assert score(found) == Score(right=2 * len(CONTROLS))
-    assert {one.claim for one in found} == {one.id for one in load(f"_control-{neighbour}").claims}
-    assert all(one.expected == CONTROLS[one.claim.partition(".")[2]][3] for one in found)
+    judgements = judge_controls(neighbour, [ran(neighbour), ran(neighbour)])
+    assert score(judgements) == Score(right=2 * len(CONTROLS))
+    assert {judgement.claim for judgement in judgements} == {claim.id for claim in load(f"_control-{neighbour}").claims}
+    assert all(judgement.expected == CONTROLS[judgement.claim.partition(".")[2]][3] for judgement in judgements)
 
 
 def test_on_one_cpu_the_parallel_controls_are_untestable() -> None:
-    found = judge_controls("idle", [ran("idle", 1)])
-    assert score(found) == Score(right=len(SINGLE), other=len(PARALLEL))
-    untestable = [one.claim.partition(".")[2] for one in found if one.verdict is Verdict.UNTESTABLE]
+    judgements = judge_controls("idle", [ran("idle", 1)])
+    assert score(judgements) == Score(right=len(SINGLE), other=len(PARALLEL))
+    untestable = [
+        judgement.claim.partition(".")[2] for judgement in judgements if judgement.verdict is Verdict.UNTESTABLE
+    ]
     assert untestable == PARALLEL
 
 
@@ -133,8 +135,8 @@ def test_the_report_lists_each_wrong_verdict_with_its_reason() -> None:
     text = report(verdicts, scripts.TWO_CPUS, scripts.cell(2))
     assert "No verdict was wrong." not in text
     table, _, wrong = text.partition("\nWrong:\n")
-    said = " ".join(wrong.split())
-    assert said == "- _control-idle.same-is-same: refuted, but confirmed is true: it reached 1.200 of the first"
+    text = " ".join(wrong.split())
+    assert text == "- _control-idle.same-is-same: refuted, but confirmed is true: it reached 1.200 of the first"
     assert re.search(r"same-is-same +confirmed +1 +1 +0 +0\n", table)
     assert re.search(r"together +13 +1 +0 +0\n", table)
 
@@ -168,8 +170,8 @@ def playing(**differs: float) -> Play:
 
     def play(job: Job, sink: Sink) -> Outcome:
         (name,) = job.experiments
-        said = controls(name.removeprefix("_control-"), job.cell.size, **differs)
-        sink(scripts.stream(job.cell.id, job.cell.cpus, said))
+        script = controls(name.removeprefix("_control-"), job.cell.size, **differs)
+        sink(scripts.stream(job.cell.id, job.cell.cpus, script))
         return Outcome(exit_code=0, outside={"cpuset": cpulist.render(job.cell.cpus), "warnings": []})
 
     return play
@@ -210,8 +212,8 @@ def test_a_wrong_verdict_exits_with_1(
     code, out, _ = selftest("--cells", "1")
     assert code == 1
     assert out.count("- _control-") == 2 * len(NEIGHBOURS)
-    said = " ".join(out.split())
-    assert "- _control-half.serial-stays: refuted, but confirmed is true: processes that take turns reached" in said
+    text = " ".join(out.split())
+    assert "- _control-half.serial-stays: refuted, but confirmed is true: processes that take turns reached" in text
 
 
 def test_a_cell_that_breaks_is_told_and_exits_with_3(
@@ -298,11 +300,11 @@ def really(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of the table's body, the neighbour in every row."""
-    found: list[list[str]] = []
+    table: list[list[str]] = []
     for line in text.partition("\n---")[2].partition("\n\n")[0].splitlines()[1:]:
         words = line.split()
-        found.append(words if words[0] in NEIGHBOURS else [found[-1][0], *words])
-    return found
+        table.append(words if words[0] in NEIGHBOURS else [table[-1][0], *words])
+    return table
 
 
 @pytest.mark.slow
@@ -329,7 +331,7 @@ def test_on_one_real_cpu_the_parallel_controls_are_untestable(tmp_path: Path) ->
     assert done.stdout.splitlines()[0] == "Selftest: claims whose truth is known, engine local, 1 CPU"
     assert done.stdout.endswith("\nNo verdict was wrong.\n")
     for neighbour in NEIGHBOURS:
-        untestable = {name: row[-1] for found, name, *row in rows(done.stdout) if found == neighbour}
+        untestable = {name: row[-1] for beside, name, *row in rows(done.stdout) if beside == neighbour}
         assert untestable == {
             **dict.fromkeys(PARALLEL, "1"),
             **dict.fromkeys(SINGLE, "0"),

@@ -40,8 +40,10 @@ def sealed(parent: Path, name: str = "20260101-000000-aa", session: Session = EX
 def test_a_session_of_the_first_schema_is_read_judged_and_reported(lab: Lab) -> None:
     session = loading.load_session(OLD)
     assert [result.status for result in session.results] == [Status.MEASURED, Status.MEASURED, Status.UNAVAILABLE]
-    before = {(one["claim"], one["cell"]): one["verdict"] for one in loading.manifest(OLD)["report"]["verdicts"]}
-    after = {(one.claim, one.cell): one.verdict for one in session.judgements}
+    before = {
+        (entry["claim"], entry["cell"]): entry["verdict"] for entry in loading.manifest(OLD)["report"]["verdicts"]
+    }
+    after = {(judgement.claim, judgement.cell): judgement.verdict for judgement in session.judgements}
     assert {key: before[key] for key in after if key in before} == {key: after[key] for key in after if key in before}
     assert len(before) == 18
     code, out, _ = lab("verify", str(OLD))
@@ -56,13 +58,13 @@ def test_a_file_torn_at_any_byte_gives_every_complete_record_and_is_named(share:
     folder = tmp_path / "torn"
     if not folder.exists():
         changed(stored(EXPECTED, tmp_path, "torn"), report=None)
-    whole = next(one for one in EXPECTED.results if one.cell.id == "cpu2")
+    whole = next(result for result in EXPECTED.results if result.cell.id == "cpu2")
     (folder / "cpu2.jsonl").unlink()
     stream = read_files(stored(EXPECTED, tmp_path, "whole"))["cpu2.jsonl"] if not (tmp_path / "whole").exists() else b""
     stream = stream or (tmp_path / "whole" / "cpu2.jsonl").read_bytes()
     torn = stream[: int(share * len(stream))]
     (folder / "cpu2.jsonl").write_bytes(torn)
-    result = next(one for one in loading.load_session(folder).results if one.cell.id == "cpu2")
+    result = next(result for result in loading.load_session(folder).results if result.cell.id == "cpu2")
     assert result.records == whole.records[: torn.count(b"\n")]
     if torn.count(b"\n") < len(whole.records):
         assert result.status is Status.ERROR
@@ -81,8 +83,8 @@ def test_sessions_are_listed_with_what_became_of_them(lab: Lab, tmp_path: Path) 
     running = SessionFolder(tmp_path, "20260107-000000-aa")
     with running:
         running.write_manifest(loading.manifest(tmp_path / "20260101-000000-aa"))
-        found = listing.entries(tmp_path)
-    assert [one.state.value for one in found] == [
+        entries = listing.entries(tmp_path)
+    assert [entry.state.value for entry in entries] == [
         "complete",
         "interrupted",
         "cut short",
@@ -91,12 +93,17 @@ def test_sessions_are_listed_with_what_became_of_them(lab: Lab, tmp_path: Path) 
         "unreadable",
         "running",
     ]
-    assert (found[0].measured, found[0].planned, found[0].surprises, found[0].where) == (2, 2, 0, "docker 3.13.5")
-    assert "cpu1.jsonl is missing" in found[3].reason
-    assert "newer lab" in found[4].reason
+    assert (entries[0].measured, entries[0].planned, entries[0].surprises, entries[0].where) == (
+        2,
+        2,
+        0,
+        "docker 3.13.5",
+    )
+    assert "cpu1.jsonl is missing" in entries[3].reason
+    assert "newer lab" in entries[4].reason
     code, out, _ = lab("sessions", "--output", str(tmp_path))
     assert code == 0
-    assert all(one.id in out for one in found)
+    assert all(entry.id in out for entry in entries)
     assert len(json.loads(lab("sessions", "--output", str(tmp_path), "--format", "json")[1])) == 7
 
 
@@ -133,10 +140,10 @@ def test_verify_names_what_was_edited(lab: Lab, tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"verdict": "refuted"', '"verdict": "confirmed"', 1))
     code, out, _ = lab("verify", str(folder))
     assert code == 1
-    said = " ".join(out.split())
-    assert "cpu1.jsonl was changed: record" in said
-    assert "session.json was changed: report: verdicts" in said
-    assert "the report says pool.errors-surface at cpu1 is confirmed, its records give refuted" in said
+    text = " ".join(out.split())
+    assert "cpu1.jsonl was changed: record" in text
+    assert "session.json was changed: report: verdicts" in text
+    assert "the report says pool.errors-surface at cpu1 is confirmed, its records give refuted" in text
 
 
 def test_verify_misses_a_seal_that_was_taken_away(lab: Lab, tmp_path: Path) -> None:
@@ -164,7 +171,7 @@ def test_compare_says_what_got_worse_and_fails(lab: Lab, tmp_path: Path) -> None
     assert lab("compare", str(base), str(new), "--tolerance", "50")[0] == 0
     document = json.loads(lab("compare", str(base), str(new), "--format", "json")[1])
     assert document["regressed"] is True
-    assert {one["change"] for one in document["numbers"]} == {"regression", "alike"}
+    assert {number["change"] for number in document["numbers"]} == {"regression", "alike"}
 
 
 def test_unlike_sessions_are_compared_only_by_force(lab: Lab, tmp_path: Path) -> None:
@@ -187,8 +194,8 @@ def test_numbers_of_several_builds_have_a_column_for_the_build(
     monkeypatch.setenv("COLUMNS", "120")
     both = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
     for name, trip in (("b", 1.0), ("n", 1.2)):
-        said = {"messages": scripts.said_by(messages(trip, 1), "messages")}
-        stored(scripts.on_builds(both, (2,), said), tmp_path, name)
+        script = {"messages": scripts.said_by(messages(trip, 1), "messages")}
+        stored(scripts.on_builds(both, (2,), script), tmp_path, name)
     code, out, _ = lab("compare", str(tmp_path / "b"), str(tmp_path / "n"))
     assert code == 1
     (head,) = [line for line in out.splitlines() if line.startswith("number ")]
@@ -196,20 +203,20 @@ def test_numbers_of_several_builds_have_a_column_for_the_build(
     rows = [line for line in out.splitlines() if "round trip, Queue" in line]
     assert [row.split("Queue")[1].split()[:2] for row in rows] == [["3.13", "2"], ["3.14", "2"]]
     document = json.loads(lab("compare", str(tmp_path / "b"), str(tmp_path / "n"), "--format", "json")[1])
-    assert {(one["build"], one["cell"]) for one in document["numbers"]} == {("3.13", "2"), ("3.14", "2")}
+    assert {(number["build"], number["cell"]) for number in document["numbers"]} == {("3.13", "2"), ("3.14", "2")}
 
 
 def test_sessions_of_other_builds_are_refused_by_build(lab: Lab, tmp_path: Path) -> None:
     base = scripts.on_builds({"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}, (2,))
     new = scripts.on_builds({"3.14": scripts.python((3, 14, 1)), "3.15": scripts.python((3, 15, 0))}, (2,))
-    folders = [str(stored(one, tmp_path, name)) for one, name in ((base, "b"), (new, "n"))]
+    folders = [str(stored(session, tmp_path, name)) for session, name in ((base, "b"), (new, "n"))]
     code, out, err = lab("compare", *folders)
     assert (code, out) == (2, "")
     assert "Python of 3.14: CPython 3.14.0 with the GIL, not CPython 3.14.1 with the GIL" in err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         pytest.param(["compare", "{session}", "{tmp}/none"], 2, "does not exist", id="compare: no such folder"),
         pytest.param(["compare", "{session}", "{tmp}/file"], 2, "is not a folder", id="compare: a file"),
@@ -232,13 +239,13 @@ def test_sessions_of_other_builds_are_refused_by_build(lab: Lab, tmp_path: Path)
         pytest.param(
             ["run", "--resume", "--output", "{tmp}/empty"], 2, "was cut short", id="resume: nothing to resume"
         ),
-        pytest.param(["run", "--resume", "{old}"], 2, "did not note its seed", id="resume: of before there was a seed"),
+        pytest.param(["run", "--resume", "{old}"], 2, "did not store the seed", id="resume: of before there was a seed"),
         pytest.param(["run", "--resume", "--cpus", "2"], 2, "leave out --cpus", id="resume: on other CPUs"),
         pytest.param(["run", "--seed", "-1"], 2, "--seed -1", id="a seed that is none"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(
-    arguments: list[str], code: int, said: str, lab: Lab, tmp_path: Path
+    arguments: list[str], code: int, message: str, lab: Lab, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
@@ -249,17 +256,19 @@ def test_bad_input_is_answered_in_one_line(
         "newer": changed(stored(EXPECTED, tmp_path / "s", "n"), schema=2),
         "old": changed(stored(EXPECTED, tmp_path / "s", "o"), report=None),
     }
-    ended, out, err = lab(*(one.format(**names) for one in arguments))
+    ended, out, err = lab(*(argument.format(**names) for argument in arguments))
     assert (ended, out) == (code, ""), err
     assert err.startswith("lab: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
 
 
-@pytest.mark.parametrize("command", [["compare", "{one}", "{one}", "--all"], ["merge", "{one}"], ["verify", "{one}"]])
+@pytest.mark.parametrize(
+    "command", [["compare", "{folder}", "{folder}", "--all"], ["merge", "{folder}"], ["verify", "{folder}"]]
+)
 def test_a_reader_that_has_seen_enough_is_no_error(command: list[str], tmp_path: Path) -> None:
     folder = stored(messages(1, 1), tmp_path)
-    words = [one.format(one=folder) for one in command]
+    words = [word.format(folder=folder) for word in command]
     with subprocess.Popen(
         [sys.executable, "-m", "lab", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -301,15 +310,15 @@ def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(
 
 
 def test_a_replay_on_another_machine_says_how_they_differ_and_plans_anew(lab: Lab, tmp_path: Path) -> None:
-    there = scripts.session(
+    elsewhere = scripts.session(
         scripts.ran(64, {"pipe": [scripts.observe("answered", False)]}, cpus=64, pinned_by="worker"),
         machine=scripts.machine(64, "local"),
     )
-    folder = stored(there, tmp_path)
+    folder = stored(elsewhere, tmp_path)
     changed(folder, arguments={"experiments": ["pipe"], "cpus": "1,64", "quota": None, "level": "quick"})
     code, out, err = lab("replay", str(folder), "--output", str(tmp_path / "out"))
     assert code == 0
     assert "CPUs: 64 CPUs of 64 then" in out
-    assert "planned anew" in err
+    assert "planned again" in err
     assert "only now" in out
     assert len(reports.document(loading.load_session(next((tmp_path / "out").iterdir())))["cells"]) == 2
