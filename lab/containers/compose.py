@@ -26,13 +26,19 @@ _MOST_RECORDS = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """A cell's container that Compose started. ``stream`` is ``None`` when it has left no records (yet)."""
+    """The container of a cell that Compose started."""
 
+    #: The Compose project that the container belongs to.
     project: str
+    #: The id of the cell.
     cell: str
+    #: The image of the container, as Compose names it.
     image: str
+    #: Whether the container still runs.
     running: bool
+    #: The records that the cell has written; ``None`` where it has written none yet.
     stream: bytes | None
+    #: How the container ended, as far as it has.
     outcome: Outcome
 
 

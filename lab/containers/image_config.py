@@ -38,12 +38,17 @@ _ARCHITECTURES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """The configuration of an image; what it does not set is empty."""
+    """The configuration of an image. What the image does not set is empty."""
 
+    #: The architecture that the image says it is for.
     architecture: str = ""
+    #: The user that the image's own program runs as.
     user: str = ""
+    #: The entry point.
     entrypoint: tuple[str, ...] = ()
+    #: The command, or the arguments of the entry point.
     command: tuple[str, ...] = ()
+    #: The environment variables by their names.
     environment: Mapping[str, str]
 
     @classmethod
@@ -113,9 +118,11 @@ class ImageSettings:
 
 
 def refuse_emulation(image: str, architecture: str, machine: str) -> None:
-    """Raises ImageError for an image of another architecture than the machine's, either as an image or as a kernel
-    names it: it would run under emulation, and every time, speed and number of cores that it measured would be the
-    emulator's."""
+    """Raise ImageError for an image of another architecture than the machine's.
+
+    Such an image would run under emulation. Every time, speed and number of cores would then be the emulator's. Both
+    architectures may be named as an image or as a kernel names them.
+    """
     its = _ARCHITECTURES.get(architecture, architecture)
     native = _ARCHITECTURES.get(machine, machine)
     if its and native and its != native and (native, its) not in (("amd64", "386"), ("arm64", "arm")):

@@ -1,4 +1,4 @@
-"""Engines: what runs a cell. One file each; :class:`Engine` is all that the rest of the lab knows of them."""
+"""Engines run cells. Each engine is one file; the rest of the lab knows only the three methods of :class:`Engine`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Sink = Callable[[bytes], None]
 
 
 def nothing() -> None:
-    """What is to be done meanwhile, where nothing is."""
+    """Do nothing. This is the default for work to do while an engine is waited for."""
 
 
 class Engine(Protocol):
@@ -23,18 +23,18 @@ class Engine(Protocol):
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         """Find the CPUs and the Python of the machine that the engine runs on, from an unlimited cell.
 
-        ``meanwhile`` is called while that is waited for; see :func:`alongside`. Raises EngineError or ImageError when
+        ``meanwhile`` is called while the probe is waited for. Raises EngineError or ImageError when
         the engine cannot run a cell at all.
         """
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         """Run one cell to its end or its deadline; hand every piece of its records to ``sink``.
 
-        ``sink`` is called once before the cell's first process is started, with ``b""``: it may block, so that all that
-        can be made ahead is made by then, and the deadline counts from its return. From then on it is called at least
-        every half second, also with ``b""`` when nothing came: it may raise to end the cell.
-        Whatever happens, also an exception, nothing of the cell is left behind. Raises CellError when it could not be
-        started.
+        ``sink`` is first called with ``b""``, before the cell's first process starts. This call may block until it is
+        the cell's turn; everything else is prepared by then, and the deadline counts from its return. Afterwards
+        ``sink`` is called at least every half second, with ``b""`` where nothing came. It may raise to end the cell.
+
+        Nothing of the cell is left behind, also after an exception. Raises CellError when the cell could not start.
         """
 
     def close(self) -> None:

@@ -13,10 +13,10 @@ from lab.cell.experiments import module_of
 
 
 def cell_code(experiments: Iterable[str] | None = None) -> bytes:
-    """A zip file of what runs inside a cell; the same bytes for the same source.
+    """A zip file of what runs inside a cell. The same source gives the same bytes.
 
-    Of the experiments it holds those named and what they import, which is all that a container has to be handed
-    (in its command line, which the engine copies many times), or all, which is what a session is a record of.
+    Without ``experiments`` it holds all of ``lab/cell``, which is what a session keeps. With ``experiments`` it holds
+    these and what they import: a container gets it in its command line, which the engine copies many times.
     """
     return _zipped(None if experiments is None else tuple(experiments))
 

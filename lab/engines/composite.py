@@ -21,8 +21,9 @@ ASKED_AT_A_TIME = 4
 class CompositeEngine:
     """One engine for cells of several builds: each cell goes to the engine of its build.
 
-    A build that does not answer, or whose interpreter crashes, costs its own cells; without the ``spare`` ones, which
-    nobody has named, the run goes on, also where what answers is another build, and ``note`` takes a line on each.
+    A build that does not answer, or whose interpreter crashes, costs its own cells. The builds in ``spare`` were added
+    by ``--python all``: if one of them fails, or if another build answers, the run continues without it. ``note`` then
+    takes a line for the user.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class CompositeEngine:
 
 
 class BrokenEngine:
-    """The engine of a build whose interpreter is there and cannot run a cell, as it says when it is asked."""
+    """The engine of a build whose interpreter exists but cannot run a cell. Every method raises the reason."""
 
     def __init__(self, error: EngineError) -> None:
         self._error = error
@@ -85,7 +86,7 @@ class BrokenEngine:
         raise self._error
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Do nothing: there is nothing to remove."""
 
 
 def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineError:

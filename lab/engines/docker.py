@@ -1,8 +1,9 @@
 """The docker engine: cells as containers with a real CPU set, through the Docker SDK.
 
-Create, attach, start, wait, remove. Attach gives live progress; where frames of it were lost with the connection, which
-the numbers and the hash of the records show, the engine's log, read after the end, is the authority. Everything carries
-our labels, and whatever carries this session's label is removed at the end, also after an exception.
+A container is created, attached to, started, waited for, and removed. The attached stream gives live progress. Where
+frames were lost with the connection, the numbers and the hash of the records show it, and the engine's log is read
+after the end. Everything carries the lab's labels. What carries this session's label is removed at the end, also after
+an exception.
 """
 
 from __future__ import annotations

@@ -13,12 +13,15 @@ from lab.model.machine import Machine
 
 @dataclass(kw_only=True)
 class Fake:
-    """``cells`` maps a cell's id to what its run does: the bytes it emits, an exception to raise, or a function of
-    the job and the sink. ``jobs`` keeps what was asked for; ``closed`` whether it was cleaned up."""
+    """An engine for tests: its cells do what a script says."""
 
+    #: The machine that a probe describes.
     machine: Machine
+    #: The id of a cell -> the bytes that it emits, an exception to raise, or a function of the job and the sink.
     cells: Mapping[str, bytes | LabError | Callable[[Job, Sink], Outcome]]
+    #: The jobs that were run, in order.
     jobs: list[Job] = field(default_factory=list)
+    #: Whether the engine was closed.
     closed: bool = False
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:

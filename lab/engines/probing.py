@@ -16,8 +16,11 @@ from lab.model.machine import Machine
 
 @contextlib.contextmanager
 def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
-    """``sink``, which also begins ``task`` in a thread of its own when it is first called: a cell's process is then
-    about to be started, which an engine takes a quarter of a second for. The end waits for the task."""
+    """A sink that also starts ``task`` in a thread of its own when it is first called.
+
+    At that moment the process of a cell is about to start, which takes an engine a quarter of a second. The task uses
+    this time. The end of the context waits for the task.
+    """
     thread = threading.Thread(target=task, daemon=True)
 
     def begin(piece: bytes) -> None:

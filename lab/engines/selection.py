@@ -26,16 +26,19 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the user asked for: ``engine`` is auto, docker or local; ``pythons`` are builds as they were written;
-    ``images`` those of some builds, by their labels, where it is known which it has to be (docker)."""
+    """The engine, the image and the builds that the user asked for."""
 
+    #: auto, docker or local.
     engine: str
+    #: The image of the cells (docker).
     image: str | None = None
+    #: The builds of Python, as the user wrote them.
     pythons: tuple[str, ...] = ()
+    #: The label of a build -> the image that it has to have, where that is known (docker).
     images: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises UsageError for what cannot be, before any engine is asked."""
+        """Raise UsageError for options that contradict each other, before any engine is asked."""
         if self.engine == "local" and self.image:
             raise UsageError("--image needs an engine; leave it out, or use --engine docker")
         if self.image and self.pythons:
@@ -43,7 +46,7 @@ class Wanted:
         builds.parse_builds(self.pythons)
 
     def spare(self, chosen: Iterable[Build]) -> set[str]:
-        """The labels of those of these builds that ``all`` has added, and nobody has named."""
+        """The labels of the builds that ``all`` has added and that nobody has named."""
         named = builds.parse_builds(self.pythons, everything=())
         return {build.label for build in chosen if build not in named}
 

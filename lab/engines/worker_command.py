@@ -18,8 +18,9 @@ _LONGEST_WORD = 2**16
 def worker_arguments(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
     """The arguments after the interpreter that start the worker; see :mod:`lab.cell.worker.bootstrap`.
 
-    Without ``site``: what an image runs at the start of its Pythons (``sitecustomize``, ``.pth`` files) could
-    print before the worker has taken standard output, or trace what is measured; and it takes time in every cell.
+    The interpreter runs without ``site``. What an image runs at the start of its Pythons (``sitecustomize``, ``.pth``
+    files) could print before the worker has taken standard output, or trace what is measured. It would also take time
+    in every cell.
     """
     if isinstance(code, Path):
         return ["-I", "-S", "-c", SOURCE, str(code), json.dumps(job)]

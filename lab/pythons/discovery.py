@@ -1,7 +1,7 @@
 """The interpreters of this machine, for the local engine: looked for in the usual places, and each asked what it is.
 
-Not with the library python-discovery: of pyenv's versions it finds the active ones only, and it asks one at a time, up
-to 15 s each, running ``site`` and whatever that starts.
+The library python-discovery is not used: it finds only the active versions of pyenv, and it asks one interpreter after
+the other. Each may take up to 15 s, because it runs ``site`` and everything that ``site`` starts.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ _MOST_TOLD = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreter:
-    """One Python of this machine: where it is, the kind of place that it was found in, and what it says of itself."""
+    """One Python of this machine."""
 
+    #: The path of the program.
     path: str
+    #: The kind of place in which it was found, such as ``PATH``.
     place: str
+    #: What the program said it is.
     answer: Answer
 
     @property
@@ -42,9 +45,11 @@ class Interpreter:
 
 @dataclass(frozen=True, kw_only=True)
 class Discovery:
-    """What is on this machine, those preferred first; and what only has the name of a Python."""
+    """The Pythons of this machine."""
 
+    #: The interpreters, the preferred ones first.
     interpreters: tuple[Interpreter, ...] = ()
+    #: The programs that have the name of a Python and do not answer as one.
     broken: tuple[Broken, ...] = ()
 
     @property
@@ -72,10 +77,15 @@ class Discovery:
 def find_interpreters(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Discovery:
     """Every interpreter in the usual places, each once, in the order in which they are preferred.
 
-    The places, in this order: the active virtual environment (``VIRTUAL_ENV``) and the ``.venv`` of ``folder`` (the
-    current one), each folder of ``PATH``, pyenv's versions, uv's, and the lab's own Python, unless an ``environment``
-    is given. What does not answer as a Python is kept apart. A virtual environment stands for the Python that it was
-    made from, which is what a cell runs: it has the standard library only.
+    The places, in this order:
+
+    - the active virtual environment (``VIRTUAL_ENV``) and the ``.venv`` of ``folder`` (the current folder);
+    - each folder of ``PATH``;
+    - the versions of pyenv and of uv;
+    - the lab's own Python, unless an ``environment`` is given.
+
+    A program that does not answer as a Python is kept apart. A virtual environment stands for the Python that it was
+    made from: a cell runs that Python, with the standard library only.
     """
     where = os.environ if environment is None else environment
     own = [("the lab's own", sys.executable)] if environment is None else []
@@ -103,12 +113,11 @@ def _preferred(place: str, path: str) -> tuple[str, str]:
 
 
 def interpreter_of(build: Build, found: Discovery | None = None) -> Interpreter:
-    """The interpreter that runs a build: the one at its path, or the first of :func:`find` (in the same place the
-    newest release).
+    """The interpreter that runs a build: the program at its path, or the first that :func:`find_interpreters` finds.
 
-    Raises EngineError when there is none, with what there is and how to get it, and CellError when it is there, but
-    hangs, crashes or cannot run a cell: that costs the cells of its build only. UsageError when it has not the options
-    of the build.
+    In one place the newest release is preferred. Raises EngineError when there is no such interpreter, with the builds
+    that there are and how to get this one. Raises CellError when it hangs, crashes or cannot run a cell, which costs
+    only the cells of its build. Raises UsageError when it does not have the options of the build.
     """
     if build.path is not None:
         return _at(build, build.path)

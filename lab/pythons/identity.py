@@ -1,8 +1,8 @@
 """Which Python an interpreter is: the question that it is asked before it may run a cell, and its answer.
 
-``python -E -s -S -c SOURCE`` prints one line of JSON. It may be any Python, old ones too, or something else of that
-name: so SOURCE is valid in Python 2 as well, imports little, and says itself what a cell would miss. For the same
-reason not ``-I``, which came with Python 3.4: of all that it does, SOURCE itself keeps the current folder off the path.
+``python -E -s -S -c SOURCE`` prints one line of JSON. The program may be any Python, also an old one, or something else
+of that name. SOURCE is therefore valid in Python 2 too, imports little, and itself names what a cell would miss. The
+option ``-I`` is not used, because it came with Python 3.4; SOURCE keeps the current folder off the path instead.
 """
 
 from __future__ import annotations
@@ -56,15 +56,21 @@ _CALLED = {"pypy": "PyPy", "graalpy": "GraalPy"}
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One Python, in its own words. ``executable`` is where it really is; ``jit`` is ``None`` before 3.14; ``lacks``
-    are the functions that a cell needs and it has not; ``debug``: it was compiled to find faults (Py_DEBUG)."""
+    """What a Python says of itself."""
 
+    #: The build that it is.
     build: Build
+    #: The whole version, such as ``3.13.5`` or ``3.15.0rc1``.
     release: str
+    #: The real path of the program.
     executable: str
+    #: Whether the GIL is on.
     gil_enabled: bool
+    #: Whether a JIT compiler is available and enabled; ``None`` before Python 3.14.
     jit: Mapping[str, bool] | None
+    #: The functions that a cell needs and that this Python does not have.
     lacks: tuple[str, ...]
+    #: Whether it was compiled to find faults (Py_DEBUG).
     debug: bool = False
 
     @property

@@ -36,12 +36,15 @@ _ANSWER_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A program of an image that has a Python's name: where it is, the user that it was asked as, its answer or how it
-    ended without one."""
+    """A program of an image that has the name of a Python."""
 
+    #: The path of the program in the image.
     program: str
+    #: The user that the program was asked as.
     user: str
+    #: What the program said it is; ``None`` where it did not answer.
     answer: Answer | None
+    #: How the program ended.
     outcome: Outcome
 
     @property
@@ -117,8 +120,11 @@ def _asked_by_any(client: DockerClient, image: str, program: str, settings: Imag
 
 
 def _kept_out(outcome: Outcome) -> bool:
-    """Whether another user might start what did not answer: an init says that it may not be executed, a Python that its
-    library is not there, and the engine that the image has no such user."""
+    """Whether another user might be able to start a program that did not answer.
+
+    Three messages say so: an init that the program may not be executed, a Python that its library is missing, or the
+    engine that the image has no such user.
+    """
     said = f"{outcome.reason} {outcome.stderr_tail}"
     return outcome.exit_code == 126 or any(
         words in said for words in ("ermission denied", "Fatal Python error", "unable to find user")

@@ -41,15 +41,21 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image of a build. ``size`` is in bytes, ``created`` a time as the engine writes it; ``answer`` is what its
-    Python says of itself, ``None`` when none answered, and then ``trouble`` is why."""
+    """An image of a build."""
 
+    #: The name with its tag.
     name: str
+    #: The build that the name stands for.
     build: Build
+    #: Where the image comes from.
     origin: str
+    #: Its size in bytes.
     size: int
+    #: When it was made, as the engine writes it.
     created: str
+    #: What its Python says of itself; ``None`` where no Python answered.
     answer: Answer | None
+    #: Why no Python answered; empty where one did.
     trouble: str = ""
 
     @property
@@ -166,9 +172,11 @@ def _chosen(wanted: str, there: list[str]) -> str:
 
 
 def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
-    """Remove those of these images that are ours by label and have no name: the stages of a build, half a gigabyte
-    each, which engines without BuildKit keep, in their order; and what a newer image has taken the name of. One that
-    is in use is kept."""
+    """Remove the images among these that carry the lab's label and have no name.
+
+    These are the stages of a build, half a gigabyte each, which engines without BuildKit keep in their order. They are
+    also images whose name a newer image has taken. An image that is in use is kept.
+    """
     for image in reversed(ids):  # the last one of a stage takes those that it is made of along
         with contextlib.suppress(EngineError):
             details = image_attributes(client, image)

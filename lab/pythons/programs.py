@@ -27,11 +27,13 @@ _LONGEST_TOLD = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """What has the name of a Python, or is named as one, and does not answer as one does. ``reason`` is what was seen,
-    to be read after its path; ``ran`` is whether it was a program that could be started."""
+    """A program that has the name of a Python, or is named as a Python, and does not answer as one."""
 
+    #: The path of the program.
     path: str
+    #: What was seen, in words that follow the path.
     reason: str
+    #: Whether the program could be started.
     ran: bool = True
 
     def __str__(self) -> str:

@@ -67,6 +67,7 @@ class Start(Protocol):
 class NewRun:
     """A run that begins with a new plan."""
 
+    #: The id of the new session.
     session_id: str
     #: When the run began, in seconds since the epoch.
     began: float
@@ -125,6 +126,7 @@ class NewRun:
 class ResumedRun:
     """A run that goes on where an earlier run was cut short."""
 
+    #: What there is of the run that was cut short.
     past: Past
     #: When the run went on, in seconds since the epoch.
     resumed_at: float
@@ -162,11 +164,17 @@ class ResumedRun:
 class Prepared:
     """Everything that a run needs before its first cell."""
 
+    #: What the run is asked to do.
     request: Request
+    #: How the run begins.
     start: Start
+    #: The engine, probed.
     engine: Engine
+    #: The machine that the engine runs on.
     machine: Machine
+    #: The cells, and the manifest.
     plan: Plan
+    #: The folder of the session, open for writing.
     folder: SessionFolder
     #: When the run began, by the monotonic clock.
     begun: float
@@ -181,6 +189,7 @@ class Prepared:
 class Ran:
     """The results of the cells that ran."""
 
+    #: The results, in the order of the plan.
     results: tuple[CellResult, ...]
     #: Why cells ran side by side, or why not; empty where that is no question.
     packing_note: str

@@ -41,8 +41,11 @@ def requests_of(cells: Iterable[Cell], seconds: float, explicit: frozenset[str] 
 def side_by_side(
     topology: Topology, requests: Sequence[packing.Request], most: int | None, smt: bool
 ) -> tuple[packing.Run, ...]:
-    """When and where each cell would run, ``most`` of them at a time (what ``--jobs`` allows; ``None``: any number);
-    empty where that saves no more time than the sentinel takes, or, if the user named a number, none at all."""
+    """When and where each cell would run, at most ``most`` of them at a time (``None``: any number).
+
+    The result is empty where running side by side saves less time than the sentinel takes. If the user named a number
+    with ``--jobs``, it is empty only where no time is saved.
+    """
     runs = packing.schedule(topology, requests, jobs=most, smt=smt)
     saved = sum(one.seconds for one in requests) - packing.makespan(runs)
     return runs if saved > (CHECK_SECONDS if most is None else 0) else ()
