@@ -239,7 +239,9 @@ def test_sessions_of_other_builds_are_refused_by_build(lab: Lab, tmp_path: Path)
         pytest.param(
             ["run", "--resume", "--output", "{tmp}/empty"], 2, "was cut short", id="resume: nothing to resume"
         ),
-        pytest.param(["run", "--resume", "{old}"], 2, "did not store the seed", id="resume: of before there was a seed"),
+        pytest.param(
+            ["run", "--resume", "{old}"], 2, "did not store the seed", id="resume: of before there was a seed"
+        ),
         pytest.param(["run", "--resume", "--cpus", "2"], 2, "leave out --cpus", id="resume: on other CPUs"),
         pytest.param(["run", "--seed", "-1"], 2, "--seed -1", id="a seed that is none"),
     ],
