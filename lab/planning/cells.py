@@ -23,11 +23,10 @@ _IDS = "ids:"
 
 
 def parse_sizes(text: str) -> tuple[Size, ...]:
-    """The sizes named by ``--cpus``, such as ``1,2,4,all``, in the order given; or the one set of CPU ids.
+    """The sizes that ``--cpus`` names, such as ``1,2,4,all``, in the order given; or one set of CPU ids.
 
-    It names ids when it begins with ``ids:``, or has a range (``0-3,8``), or a 0 among several (``0,2``), since no cell
-    has 0 CPUs. Raises UsageError for an empty list, a size below 1, a repeated one, and anything that is neither a
-    number nor ``all`` nor a list of ids.
+    The text names ids if it begins with ``ids:``, or has a range (``0-3,8``), or has a 0 in a list (``0,2``): no cell
+    has 0 CPUs. Raises UsageError for an empty list, a size below 1, a repeated size, and any other text.
     """
     parts = [piece.strip().lower() for piece in text.split(",")]
     if parts[0].startswith(_IDS) or any(re.fullmatch("[0-9]+-[0-9]+", part) for part in parts):
@@ -64,16 +63,18 @@ def _size(part: str) -> int:
         )
     size = int(part)
     if size < 1:
-        raise UsageError(f"--cpus: a cell needs at least 1 CPU, not {size}; give 1, or for the CPU of that id ids:0")
+        raise UsageError(
+            f"--cpus: a cell needs at least 1 CPU, not {size}; give 1, or, for the CPU with the id 0, ids:0"
+        )
     return size
 
 
 def plan(sizes: Sequence[Size], machine: Topology | Sequence[int], *, smt: bool = False) -> tuple[Cell, ...]:
     """One cell for each different size, small cells first, on the CPUs that :mod:`lab.planning.placement` chooses.
 
-    ``machine`` is a topology, or CPU ids of which nothing more is known. Sizes that come to the same are merged into
-    one cell ("2 = all"); a size that the machine lacks becomes a cell that is not available, with the reason. Raises
-    UsageError for CPU ids that cannot be used.
+    ``machine`` is a topology, or CPU ids without a known topology. Equal sizes are merged into one cell ("2 = all"). A
+    size that the machine does not have becomes an unavailable cell, with the reason. Raises UsageError for CPU ids
+    that cannot be used.
     """
     topology = machine if isinstance(machine, Topology) else hardware.flat(machine)
     named = [_checked(size, topology) for size in sizes if isinstance(size, tuple)]
@@ -90,8 +91,10 @@ def _cell(topology: Topology, size: int, names: Sequence[str], smt: bool) -> Cel
     limit = Limit(cpus=size, is_all=size == len(topology.usable) and ALL in names)
     choice = placement.choose(topology, size, smt=smt)
     if choice is None:
-        mine, there = len(topology.allowed), len(topology.cpus)
-        have = f"this machine has {mine}" if mine == there else f"only {mine} of this machine's {there} may be used"
+        allowed, total = len(topology.allowed), len(topology.cpus)
+        have = f"this machine has {allowed}"
+        if allowed != total:
+            have = f"only {allowed} of this machine's {total} may be used"
         return Cell(id=limit.id, limit=limit, size=size, reason=f"needs {units.cpus(size)}, {have}")
     return _on(topology, limit, choice)
 
@@ -103,12 +106,12 @@ def _on(topology: Topology, limit: Limit, choice: placement.Choice) -> Cell:
 
 
 def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
-    """These ids, if a cell can use them all."""
+    """The same ids, if a cell can use all of them. Raises UsageError."""
     allowed, offline = {*topology.allowed}, {*topology.offline}
     for wrong, what in (
         ([cpu for cpu in ids if cpu in offline], "off line"),
         ([cpu for cpu in ids if cpu not in topology.by_id and cpu not in offline], "not on this machine"),
-        ([cpu for cpu in ids if cpu in topology.by_id and cpu not in allowed], "not ours to use"),
+        ([cpu for cpu in ids if cpu in topology.by_id and cpu not in allowed], "outside this process's CPU affinity"),
     ):
         if wrong:
             which = f"CPU {wrong[0]} is" if len(wrong) == 1 else f"CPUs {cpulist.render(wrong)} are"
@@ -118,7 +121,7 @@ def _checked(ids: tuple[int, ...], topology: Topology) -> tuple[int, ...]:
 
 
 def across(cells: Sequence[Cell], labels: Sequence[str]) -> tuple[Cell, ...]:
-    """Each of these cells on each build of these labels, limit by limit; with no builds the cells as they are."""
+    """Each of these cells on each build with these labels, limit by limit. Without labels, the cells are unchanged."""
     if not labels:
         return tuple(cells)
     return tuple(

@@ -1,7 +1,7 @@
 """Which cells run at the same time: on disjoint physical cores, larger cells first. Pure.
 
-Cells that run side by side never share a core, not even by its second thread, and none gets worse CPUs than it would on
-an idle machine: it waits instead, since a cell on other kinds of core, or across more caches, does not compare.
+Cells that run side by side never share a core, not even through its second thread. No cell gets worse CPUs than on an
+idle machine. It waits instead, because results from other kinds of core, or across more caches, are not comparable.
 """
 
 from __future__ import annotations
@@ -16,38 +16,46 @@ from lab.planning.placement import Choice
 
 
 def parse_jobs(text: str) -> int | None:
-    """The most cells at a time that ``--jobs`` allows; ``None`` for ``auto``. Raises UsageError."""
+    """The largest number of cells that ``--jobs`` lets run at a time; ``None`` for ``auto``. Raises UsageError."""
     if text == "auto":
         return None
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise UsageError(f"--jobs {text}: give the most cells to run at a time, such as 1 or 4, or auto")
+        raise UsageError(f"--jobs {text}: give the largest number of cells to run at a time, such as 1 or 4, or auto")
     return int(text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A cell that waits for CPUs. ``seconds`` is how long it is expected to take; ``cpus`` are the ids that it has to
-    have (empty: any ``size``); ``alone`` that it bears no other beside it, as one that no CPU set limits."""
+    """A cell that waits for CPUs."""
 
+    #: The id of the cell.
     name: str
+    #: How many CPUs it needs.
     size: int
+    #: How long it is expected to take.
     seconds: float = 1.0
+    #: The ids of the CPUs that it must have; empty if any CPUs will do.
     cpus: tuple[int, ...] = ()
+    #: Whether no other cell may run at the same time: a cell without a CPU set uses all CPUs.
     alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A cell in a schedule: where, and from when to when, in seconds."""
+    """A cell in a schedule."""
 
+    #: The cell.
     request: Request
+    #: The CPUs that it runs on.
     cpus: tuple[int, ...]
+    #: When it begins, in seconds from the start of the schedule.
     began: float
+    #: When it ends, in seconds from the start of the schedule.
     ends: float
 
 
 class Packer:
-    """Says which waiting cell may start next. ``jobs`` is the most cells at a time (``None``: as many as have room)."""
+    """Chooses the waiting cell that starts next. ``jobs`` is the largest number at a time (``None``: any number)."""
 
     def __init__(self, topology: Topology, *, jobs: int | None = None, smt: bool = False) -> None:
         self._topology = topology
@@ -58,9 +66,9 @@ class Packer:
     def next(
         self, running: Mapping[str, tuple[Request, tuple[int, ...]]], waiting: Iterable[Request]
     ) -> tuple[Request, tuple[int, ...]] | None:
-        """The next cell to start and its CPUs; ``None`` when nothing can start before another one has ended.
+        """The next cell to start and its CPUs; ``None`` when no cell can start before another cell has ended.
 
-        ``running`` are the cells under way and their CPUs. A cell that this machine can never run is left waiting.
+        ``running`` are the running cells and their CPUs. A cell that this machine can never run stays in the queue.
         """
         if self._jobs is not None and len(running) >= self._jobs:
             return None
@@ -71,10 +79,10 @@ class Packer:
         tried: set[tuple[object, ...]] = set()
         overtaking = False
         for request in self.order(waiting):
-            alike = (request.size, request.cpus, request.alone)
-            if alike in tried:
+            needs = (request.size, request.cpus, request.alone)
+            if needs in tried:
                 continue
-            tried.add(alike)
+            tried.add(needs)
             cpus = self._place(request, free, idle=not running, spread=not overtaking)
             if cpus:
                 return request, cpus
@@ -82,11 +90,11 @@ class Packer:
         return None
 
     def order(self, waiting: Iterable[Request]) -> list[Request]:
-        """The cells in the order in which they get their turn: those alone, then larger, then longer ones first."""
-        return sorted(waiting, key=lambda one: (not self._alone(one), -self._cores(one), -one.seconds))
+        """The cells in the order in which they are tried: those alone first, then larger, then longer cells."""
+        return sorted(waiting, key=lambda request: (not self._alone(request), -self._cores(request), -request.seconds))
 
     def _place(self, request: Request, free: Collection[int], *, idle: bool, spread: bool) -> tuple[int, ...]:
-        """The CPUs for a cell now, as good as on an idle machine; none where there are no such."""
+        """Free CPUs for a cell, as good as on an idle machine; empty if there are no such CPUs now."""
         ideal = self.ideal(request)
         if ideal is None:
             return ()
@@ -94,15 +102,15 @@ class Packer:
             return ideal.cpus if idle else ()
         if request.cpus:
             return request.cpus if {*request.cpus} <= {*free} else ()
-        # First where there is most room, off the others' caches, unless a larger cell still waits for room.
+        # First try where there is most room, away from the caches of other cells, unless a larger cell still waits.
         for loosely in (True, False) if spread else (False,):
-            found = placement.choose(self._topology, request.size, smt=self._smt, free=free, spread=loosely)
-            if found and found.shape == ideal.shape:
-                return found.cpus
+            choice = placement.choose(self._topology, request.size, smt=self._smt, free=free, spread=loosely)
+            if choice and choice.shape == ideal.shape:
+                return choice.cpus
         return ()
 
     def ideal(self, request: Request) -> Choice | None:
-        """What the cell would get on an idle machine."""
+        """The CPUs that the cell would get on an idle machine."""
         key = (request.size, request.cpus)
         if key not in self._ideal:
             if request.cpus:
@@ -122,20 +130,20 @@ class Packer:
 def schedule(
     topology: Topology, requests: Iterable[Request], *, jobs: int | None = None, smt: bool = False
 ) -> tuple[Run, ...]:
-    """When and where every cell would run if each took as long as expected, in the order in which they start.
+    """When and where every cell would run if each took as long as expected, in the order of their starts.
 
     Raises ValueError when a cell can never run on this machine, or two have the same name.
     """
     packer, waiting = Packer(topology, jobs=jobs, smt=smt), list(requests)
-    names = [one.name for one in waiting]
+    names = [request.name for request in waiting]
     if len(set(names)) < len(names):
         raise ValueError("two cells have the same name")
     runs: list[Run] = []
     running: dict[str, Run] = {}
     now = 0.0
     while waiting or running:
-        while found := packer.next({name: (run.request, run.cpus) for name, run in running.items()}, waiting):
-            request, cpus = found
+        while start := packer.next({name: (run.request, run.cpus) for name, run in running.items()}, waiting):
+            request, cpus = start
             waiting.remove(request)
             running[request.name] = Run(request=request, cpus=cpus, began=now, ends=now + request.seconds)
             runs.append(running[request.name])
@@ -152,26 +160,26 @@ def makespan(runs: Iterable[Run]) -> float:
 
 
 def most_at_once(runs: Iterable[Run]) -> int:
-    """How many cells of a schedule run at the same time, at most."""
+    """The largest number of cells that run at the same time in this schedule."""
     runs = tuple(runs)
-    return max((sum(other.began <= one.began < other.ends for other in runs) for one in runs), default=0)
+    return max((sum(run.began <= start < run.ends for run in runs) for start in [run.began for run in runs]), default=0)
 
 
 def lower_bound(topology: Topology, requests: Iterable[Request], *, smt: bool = False) -> float:
     """The least time that any schedule without shared cores could take, in seconds.
 
-    Cells that bear no other beside them take their time one after the other; the rest at least as long as the longest
-    of them, and as all their core-seconds on all cores.
+    The cells that run alone take their time one after the other. The other cells take at least as long as the longest
+    cell, and at least their core-seconds divided by the number of cores.
     """
     packer = Packer(topology, smt=smt)
-    alone, beside, longest = 0.0, 0.0, 0.0
+    alone, together, longest = 0.0, 0.0, 0.0
     for request in requests:
         ideal = packer.ideal(request)
         cores = {topology.by_id[cpu].core for cpu in ideal.cpus} if ideal else set()
-        mine = {topology.by_id[cpu].core for cpu in topology.usable}
-        if request.alone or mine <= cores:
+        usable_cores = {topology.by_id[cpu].core for cpu in topology.usable}
+        if request.alone or usable_cores <= cores:
             alone += request.seconds
         else:
-            beside += request.seconds * len(cores) / len(mine)
+            together += request.seconds * len(cores) / len(usable_cores)
             longest = max(longest, request.seconds)
-    return alone + max(beside, longest)
+    return alone + max(together, longest)

@@ -1,4 +1,4 @@
-"""Quotas as a limit: CPU time a second, in CPUs, whatever CPUs it is spent on. Pure.
+"""Quotas as a limit: CPU time per second, in CPUs, on any of the CPUs. Pure.
 
 Source: the kernel's Documentation/scheduler/sched-bwc.rst; ``docker run --cpus`` sets the same.
 """
@@ -13,26 +13,26 @@ from lab.errors import UsageError
 from lab.model.cell import Cell, Limit
 from lab.text import units
 
-#: The kernel takes no quota under a millisecond a period.
+#: The kernel accepts no quota below one millisecond per period.
 LEAST_CPUS = 0.01
 
 _NONE = "none"
 
 
 def parse_quotas(text: str) -> tuple[float | None, ...]:
-    """The quotas named by ``--quota``, such as ``0.5,1.5``, in CPUs and in the order given; ``none`` is no quota.
+    """The quotas that ``--quota`` names, such as ``0.5,1.5``, in CPUs and in the order given; ``None`` for ``none``.
 
-    Raises UsageError for an empty list, a quota below LEAST_CPUS, a repeated one, and anything that is no number.
+    Raises UsageError for an empty list, a quota below LEAST_CPUS, a repeated quota, and any text that is no number.
     """
-    found: list[float | None] = []
+    quotas: list[float | None] = []
     for part in (piece.strip().lower() for piece in text.split(",")):
         if not part:
             raise UsageError(f"--quota {text!r} names no quota; give CPUs, such as --quota 0.5,1.5")
         quota = None if part == _NONE else _quota(part)
-        if quota in found:
+        if quota in quotas:
             raise UsageError(f"--quota names {part} twice; name each quota once, such as --quota none,0.5,1.5")
-        found.append(quota)
-    return tuple(found)
+        quotas.append(quota)
+    return tuple(quotas)
 
 
 def _quota(part: str) -> float:
@@ -42,15 +42,17 @@ def _quota(part: str) -> float:
         )
     quota = float(part)
     if quota < LEAST_CPUS:
-        raise UsageError(f"--quota: {quota:g} CPUs is too little; the least that the kernel takes is {LEAST_CPUS:g}")
+        raise UsageError(f"--quota: {quota:g} CPUs is too little; the kernel accepts no less than {LEAST_CPUS:g}")
     return round(quota, 5)  # a microsecond in a period
 
 
-def limited(cells: Sequence[Cell], quotas: Sequence[float | None], unpinned: bool, refusal: str | None) -> list[Cell]:
-    """Each of these cells under each of these quotas; ``unpinned``: under the quota alone, without a CPU set.
+def under_quotas(
+    cells: Sequence[Cell], quotas: Sequence[float | None], unpinned: bool, refusal: str | None
+) -> list[Cell]:
+    """Each of these cells under each of these quotas. ``unpinned`` cells have the quota alone, and no CPU set.
 
-    ``refusal`` is why the engine cannot set one, or ``None``. A quota that is more than the cell has CPUs limits
-    nothing, and the cell, which could prove nothing about it, is not available.
+    ``refusal`` says why the engine cannot set a quota, or is ``None``. A quota above the number of the cell's CPUs
+    limits nothing. Such a cell could prove nothing, so it is not available.
     """
     return [_under(cell, quota, unpinned, refusal) for cell in cells for quota in quotas]
 
@@ -71,7 +73,7 @@ def _under(cell: Cell, quota: float | None, unpinned: bool, refusal: str | None)
         return under
     reason = refusal
     if refusal is None and quota > cell.size:
-        reason = f"a quota of {units.cpus(quota)} limits nothing here: there are {units.cpus(cell.size)}"
+        reason = f"a quota of {units.cpus(quota)} limits nothing here: the cell has {units.cpus(cell.size)}"
         if cell.size == 1:
             reason = f"a quota of {units.cpus(quota)} limits nothing on 1 CPU"
     return replace(under, reason=reason, cpus=() if reason else cell.cpus)

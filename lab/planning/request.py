@@ -13,7 +13,7 @@ from lab.model.cell import Cell
 from lab.model.machine import Machine
 from lab.planning import cells as planner
 from lab.planning import packing
-from lab.planning.quotas import limited, parse_quotas
+from lab.planning.quotas import parse_quotas, under_quotas
 
 #: Level -> (most seconds that one experiment measures, half-width of the interval at which it stops sooner).
 LEVELS: Mapping[str, tuple[float, float]] = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
@@ -59,7 +59,7 @@ class Request:
     pythons: tuple[str, ...] = ()
     #: The label of a build -> the image that it has to have, where that is known.
     images: Mapping[str, str] = field(default_factory=dict)
-    #: The seed of whatever is done in random order.
+    #: The seed of everything that is done in random order.
     seed: int = 1
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ class Request:
         """The cells that are asked for, on this machine. Raises UsageError for CPU ids that cannot be used."""
         cells = planner.plan(planner.parse_sizes(self._sizes), machine.cpu_topology, smt=self.smt)
         quotas = parse_quotas(self.quota or "none")
-        under = limited(cells, quotas, self._quota_alone, machine.no_quota)
+        under = under_quotas(cells, quotas, self._quota_alone, machine.no_quota)
         return planner.across(under, [facts.label for facts in machine.named_builds])
 
     def explicit(self, cells: Sequence[Cell]) -> frozenset[str]:

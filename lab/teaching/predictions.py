@@ -1,4 +1,4 @@
-"""Predictions: what a person expects before an experiment runs, beside what it then measures. Pure."""
+"""Predictions: the numbers that a person expects before an experiment measures them. Pure."""
 
 from __future__ import annotations
 
@@ -14,40 +14,49 @@ from lab.model.session import Session
 
 @dataclass(frozen=True, kw_only=True)
 class Predictable:
-    """A number that can be predicted.
+    """A number that can be predicted."""
 
-    ``of`` is the claim that rests on it, or ``cores.`` and an arm of the cores table, for its speed-up; ``what`` its
-    short name, ``ask`` the question. ``whole`` numbers are counts; in a cell with fewer than ``least_cpus`` CPUs there
-    is nothing to predict.
-    """
-
+    #: The claim that uses the number; or ``cores.ARM``, for the speed-up of that arm in the table of cores.
     of: str
+    #: The short name of the number.
     what: str
+    #: The question to the person.
     ask: str
+    #: Whether the number is a count.
     whole: bool = False
+    #: The number is not asked for in cells with fewer CPUs.
     least_cpus: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What is expected of one cell."""
+    """A number that a person expects in one cell."""
 
+    #: What the number is about, as in ``Predictable``.
     of: str
+    #: The short name of the number.
     what: str
+    #: The id of the cell.
     cell: str
+    #: The expected number.
     value: float
+    #: Whether the number is a count.
     whole: bool = False
 
 
-def asked(predictable: Sequence[Predictable], cells: Sequence[Cell]) -> tuple[tuple[Cell, Predictable], ...]:
-    """What to ask: each number in each cell that can have it, cell by cell."""
+def questions(predictable: Sequence[Predictable], cells: Sequence[Cell]) -> tuple[tuple[Cell, Predictable], ...]:
+    """The questions to ask: for each cell, every number that can be predicted in it."""
     return tuple(
-        (cell, one) for cell in cells if cell.available for one in predictable if len(cell.cpus) >= one.least_cpus
+        (cell, number)
+        for cell in cells
+        if cell.available
+        for number in predictable
+        if len(cell.cpus) >= number.least_cpus
     )
 
 
-def number(text: str, *, whole: bool) -> float:
-    """What somebody typed, as a number above zero. Raises UsageError."""
+def parse_number(text: str, *, whole: bool) -> float:
+    """The number above zero that a person typed. Raises UsageError."""
     try:
         value = float(text.strip().replace(",", "."))
     except ValueError:
@@ -59,10 +68,10 @@ def number(text: str, *, whole: bool) -> float:
 
 
 def stored(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """As they are kept among the session's arguments, under ``predictions``."""
-    return [vars(one) for one in predictions]
+    """The form that is stored in the arguments of a session, under ``predictions``."""
+    return [vars(prediction) for prediction in predictions]
 
 
 def of_session(session: Session) -> tuple[Prediction, ...]:
     """The predictions that a session was started with."""
-    return tuple(Prediction(**one) for one in session.arguments.get("predictions", ()))
+    return tuple(Prediction(**fields) for fields in session.arguments.get("predictions", ()))

@@ -1,4 +1,4 @@
-"""Asking the person at the terminal what they expect."""
+"""Asks the person at the terminal for predictions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lab.text import names
 
 
 def check_predictable(experiments: Sequence[str]) -> None:
-    """Nobody waits for an engine in order to learn that nothing can be asked. Raises UsageError."""
+    """Raise UsageError if no prediction can be asked for. Call this before an engine is started."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "--predict asks at a terminal, and standard input or standard error is not one; run it in a terminal, or"
+            "--predict needs a terminal, but standard input or standard error is none; run it in a terminal, or"
             " leave --predict out"
         )
     if not primers.predictable(experiments):
@@ -28,39 +28,43 @@ def check_predictable(experiments: Sequence[str]) -> None:
 
 
 def predicted(experiments: Sequence[str], cells: Sequence[Cell], machine: Machine) -> tuple[dict[str, Any], float]:
-    """What to keep among the session's arguments (nothing when nothing was predicted), and the seconds it took."""
+    """The predictions as arguments of the session (empty if there are no predictions), and the seconds of asking."""
     began = time.monotonic()
-    found = ask(primers.predictable(experiments), cells, machine)
-    return ({"predictions": predictions.stored(found)} if found else {}), time.monotonic() - began
+    answers = ask(primers.predictable(experiments), cells, machine)
+    return ({"predictions": predictions.stored(answers)} if answers else {}), time.monotonic() - began
 
 
 def ask(predictable: Sequence[Predictable], cells: Sequence[Cell], machine: Machine) -> tuple[Prediction, ...]:
-    """Ask for every number in every cell; an empty line predicts nothing, Ctrl-D ends the questions.
+    """The answers of the person, who is asked for every number in every cell.
+
+    An empty line predicts nothing, and Ctrl-D ends the questions.
 
     Ctrl-C is left to the caller's signal handler.
     """
-    tell(f"What do you expect{_of(machine, cells)}? An empty line predicts nothing, Ctrl-D ends the questions.")
-    found: list[Prediction] = []
-    last = None
-    for cell, one in predictions.asked(predictable, cells):
-        if cell != last:
+    tell(f"What do you expect{_of_python(machine, cells)}? An empty line predicts nothing, Ctrl-D ends the questions.")
+    answers: list[Prediction] = []
+    last_cell = None
+    for cell, number in predictions.questions(predictable, cells):
+        if cell != last_cell:
             tell(f"\nwith {names.full_words(cell)}")
-        last = cell
-        answered = _answer(one)
-        if answered is None:
+        last_cell = cell
+        value = _answer(number)
+        if value is None:
             tell("")
             break
-        if answered:
-            found.append(Prediction(of=one.of, what=one.what, cell=cell.id, value=float(answered), whole=one.whole))
+        if value:
+            answers.append(
+                Prediction(of=number.of, what=number.what, cell=cell.id, value=float(value), whole=number.whole)
+            )
     tell("")
-    return tuple(found)
+    return tuple(answers)
 
 
-def _answer(one: Predictable) -> float | None:
+def _answer(number: Predictable) -> float | None:
     """A number above 0; 0 for an empty line, ``None`` at the end of the input."""
     while True:
         # Not input(): that would write the question to standard output, among the results.
-        sys.stderr.write(f"  {one.ask} ")
+        sys.stderr.write(f"  {number.ask} ")
         sys.stderr.flush()
         line = sys.stdin.readline()
         if not line:
@@ -68,13 +72,13 @@ def _answer(one: Predictable) -> float | None:
         if not line.strip():
             return 0
         try:
-            return predictions.number(line, whole=one.whole)
+            return predictions.parse_number(line, whole=number.whole)
         except UsageError as error:
             tell(f"  {error}")
 
 
-def _of(machine: Machine, cells: Sequence[Cell]) -> str:
-    """The Python that it is about, where all cells have the same."""
+def _of_python(machine: Machine, cells: Sequence[Cell]) -> str:
+    """The words for the Python of all cells; empty if the cells have different Pythons."""
     if any(cell.build for cell in cells):
         return ""
     return f" of {names.python_words(machine.python)}"

@@ -45,7 +45,7 @@ def test_quotas_are_numbers_of_cpus(text: str, found: tuple[float | None, ...]) 
         pytest.param("nan", "'nan' is not a number of CPUs", id="not a number"),
         pytest.param("inf", "'inf' is not a number", id="no end"),
         pytest.param("1e3", "'1e3' is not a number", id="an exponent"),
-        pytest.param("0", "0 CPUs is too little; the least that the kernel takes is 0.01", id="nought"),
+        pytest.param("0", "0 CPUs is too little; the kernel accepts no less than 0.01", id="nought"),
         pytest.param("-1", "-1 CPUs is too little", id="negative"),
         pytest.param("0.001", "too little", id="less than the kernel takes"),
         pytest.param("1.5,1.50", "names 1.50 twice", id="twice"),
@@ -64,7 +64,7 @@ FOUR = planner.plan([4], (0, 1))[0]
 
 
 def test_each_size_runs_under_each_quota() -> None:
-    cells = quotas.limited([ONE, TWO], (None, 0.5), False, None)
+    cells = quotas.under_quotas([ONE, TWO], (None, 0.5), False, None)
     assert [(cell.id, cell.label, cell.quota_cpus, cell.cpus) for cell in cells] == [
         ("cpu1", "1", None, (0,)),
         ("cpu1-q0.5", "1, quota 0.5", 0.5, (0,)),
@@ -75,7 +75,7 @@ def test_each_size_runs_under_each_quota() -> None:
 
 
 def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
-    (cell,) = quotas.limited([TWO], (1.5,), True, None)
+    (cell,) = quotas.under_quotas([TWO], (1.5,), True, None)
     assert (cell.id, cell.label, cell.cpus, cell.pinned) == ("q1.5", "quota 1.5", (0, 1), False)
     assert "cpuset_cpus" not in docker.settings(cell)
     assert names.full_words(cell) == "quota 1.5"
@@ -85,7 +85,9 @@ def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
     ("cell", "quota", "refusal", "reason"),
     [
         pytest.param(ONE, 1.5, None, "a quota of 1.5 CPUs limits nothing on 1 CPU", id="more than one CPU"),
-        pytest.param(TWO, 4, None, "a quota of 4 CPUs limits nothing here: there are 2 CPUs", id="more than there are"),
+        pytest.param(
+            TWO, 4, None, "a quota of 4 CPUs limits nothing here: the cell has 2 CPUs", id="more than there are"
+        ),
         pytest.param(TWO, 0.5, "no quotas here", "no quotas here", id="an engine that cannot"),
         pytest.param(FOUR, 0.5, "no quotas here", "needs 4 CPUs, this machine has 2", id="a size that is not there"),
     ],
@@ -93,12 +95,12 @@ def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
 def test_a_cell_whose_quota_would_prove_nothing_is_not_run(
     cell: Cell, quota: float, refusal: str | None, reason: str
 ) -> None:
-    (under,) = quotas.limited([cell], (quota,), False, refusal)
+    (under,) = quotas.under_quotas([cell], (quota,), False, refusal)
     assert (under.available, under.reason, under.cpus) == (False, reason, ())
 
 
 def test_the_quota_of_every_cpu_of_a_cell_is_run_although_it_stops_little() -> None:
-    (cell,) = quotas.limited([TWO], (2,), False, None)
+    (cell,) = quotas.under_quotas([TWO], (2,), False, None)
     assert cell.available
 
 
@@ -143,7 +145,7 @@ def test_a_real_quota_is_proven_from_inside_and_from_outside(engine: DockerClien
         machine = used.probe()
         if quota > len(machine.cpus):
             pytest.skip(f"a quota of {quota} limits nothing on {len(machine.cpus)} CPU")
-        (cell,) = quotas.limited(planner.plan([planner.ALL], machine.cpus), (quota,), alone, machine.no_quota)
+        (cell,) = quotas.under_quotas(planner.plan([planner.ALL], machine.cpus), (quota,), alone, machine.no_quota)
         result = cells.run_on(used, cells.order(cell, "process", session=session))
     finally:
         used.close()

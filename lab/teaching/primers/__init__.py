@@ -1,7 +1,7 @@
-"""Primers: what an experiment teaches, a file for each beside this one, as a teacher would say it.
+"""Primers: the lesson of each experiment, in a file of its own in this folder.
 
-They stand here and not in the experiments because those travel into every cell, in the arguments of its first process,
-and are compiled there. An experiment without one works all the same.
+The lessons are not in the experiments, because the experiments travel into every cell and are compiled there. An
+experiment without a primer works too.
 """
 
 from __future__ import annotations
@@ -16,29 +16,37 @@ from lab.teaching.predictions import Predictable
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """To be answered before the experiment is run."""
+    """A question that the reader should answer before the experiment runs."""
 
+    #: The question.
     ask: str
+    #: The answer.
     answer: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where it is documented."""
+    """A page that documents the idea."""
 
+    #: The title of the page.
     title: str
+    #: The address of the page.
     url: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Primer:
-    """The idea of an experiment, three questions, where the textbook is out of date, and sources; ``predict`` are the
-    numbers that ``lab run --predict`` asks for."""
+    """The lesson of one experiment."""
 
+    #: The idea of the experiment.
     idea: str
+    #: What textbooks say that is no longer true.
     outdated: str
+    #: Three questions and their answers.
     questions: tuple[Question, ...]
+    #: Where to read more.
     sources: tuple[Source, ...]
+    #: The numbers that ``lab run --predict`` asks for.
     predict: tuple[Predictable, ...] = ()
 
 
@@ -49,26 +57,26 @@ def load(name: str) -> Primer | None:
 
 
 def parse_primer(text: str) -> Primer:
-    """A primer from its TOML. Raises KeyError or TypeError when it lacks a part or has one too many."""
-    found = tomllib.loads(text)
+    """A primer from its TOML. Raises KeyError or TypeError when a part is missing or unknown."""
+    parts = tomllib.loads(text)
     return Primer(
-        idea=_flow(found.pop("idea")),
-        outdated=_flow(found.pop("outdated")),
+        idea=_flow(parts.pop("idea")),
+        outdated=_flow(parts.pop("outdated")),
         questions=tuple(
-            Question(**{key: _flow(value) for key, value in one.items()}) for one in found.pop("questions")
+            Question(**{key: _flow(value) for key, value in question.items()}) for question in parts.pop("questions")
         ),
-        sources=tuple(Source(**one) for one in found.pop("sources")),
-        predict=tuple(Predictable(**one) for one in found.pop("predict", ())),
-        **found,
+        sources=tuple(Source(**source) for source in parts.pop("sources")),
+        predict=tuple(Predictable(**number) for number in parts.pop("predict", ())),
+        **parts,
     )
 
 
 def predictable(experiments: Iterable[str]) -> tuple[Predictable, ...]:
     """Every number of these experiments that can be predicted, in their order."""
-    found = (load(name) for name in experiments)
-    return tuple(one for primer in found if primer for one in primer.predict)
+    loaded = (load(name) for name in experiments)
+    return tuple(number for primer in loaded if primer for number in primer.predict)
 
 
 def _flow(text: str) -> str:
-    """Lines are broken in the file where they fit there; a terminal has its own width."""
+    """The text without the line breaks of the file, because a terminal has a width of its own."""
     return " ".join(text.split())
