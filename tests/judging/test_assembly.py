@@ -59,16 +59,16 @@ REFUTED_AS_EXPECTED = ran([*scripts.pool(2)], "pool")
     ],
 )
 def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tuple[int, ...]) -> None:
-    found = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
-    assert tuple(exit_code.exit_code(found, fail_on=one) for one in FailOn) == codes
+    session = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
+    assert tuple(exit_code.exit_code(session, fail_on=gate) for gate in FailOn) == codes
 
 
 @pytest.mark.parametrize("fail_on", [FailOn.SURPRISE, FailOn.REFUTED, FailOn.NEVER], ids=str)
 @pytest.mark.parametrize("disturbed", ["run delay", "lost time", "throttling"])
 def test_a_noisy_machine_never_fails_a_build_by_itself(fail_on: FailOn, disturbed: str) -> None:
-    found = scripts.session(ran(scripts.gil(2, disturbed=disturbed), "gil"), experiments=("gil",))
-    assert {one.verdict for one in found.judgements} == {Verdict.INCONCLUSIVE, Verdict.CONFIRMED}
-    assert exit_code.exit_code(found, fail_on=fail_on) == 0
+    session = scripts.session(ran(scripts.gil(2, disturbed=disturbed), "gil"), experiments=("gil",))
+    assert {judgement.verdict for judgement in session.judgements} == {Verdict.INCONCLUSIVE, Verdict.CONFIRMED}
+    assert exit_code.exit_code(session, fail_on=fail_on) == 0
 
 
 def test_strict_adds_to_what_else_is_a_failure() -> None:
@@ -89,11 +89,11 @@ def test_an_interruption_weighs_most() -> None:
 
 
 def test_a_session_judges_every_claim_of_its_experiments_in_every_cell() -> None:
-    found = scripts.session(ran(scripts.pool(2), "pool"), UNAVAILABLE, experiments=("pool", "pipe"))
-    assert len(found.judgements) == 2 * (6 + 1)
-    assert [one.claim for one in found.judgements][::2][-1] == "pipe.duplex"
+    session = scripts.session(ran(scripts.pool(2), "pool"), UNAVAILABLE, experiments=("pool", "pipe"))
+    assert len(session.judgements) == 2 * (6 + 1)
+    assert [judgement.claim for judgement in session.judgements][::2][-1] == "pipe.duplex"
 
 
 def test_surprises_are_found_in_the_judgements() -> None:
-    found = scripts.session(ran(NO))
-    assert [one.claim for one in found.surprises] == ["pipe.duplex"]
+    session = scripts.session(ran(NO))
+    assert [judgement.claim for judgement in session.surprises] == ["pipe.duplex"]

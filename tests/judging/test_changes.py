@@ -16,24 +16,26 @@ OLD, NEW, FREE = scripts.python((3, 12, 1)), scripts.python((3, 14, 0)), scripts
 
 def changed(*builds: tuple[str, dict[str, Any], int]) -> tuple[BuildChange, ...]:
     """What changed between cells with one CPU on a host with two, in each of which ``Pool()`` started so many."""
-    found: list[Session] = [
+    sessions: list[Session] = [
         scripts.on_builds({label: python}, (1,), {"pool": scripts.pool(workers)}) for label, python, workers in builds
     ]
-    return scripts.session(*(one for session in found for one in session.results), experiments=("pool",)).changes
+    return scripts.session(
+        *(result for session in sessions for result in session.results), experiments=("pool",)
+    ).changes
 
 
 def race(*, plain_loses: bool) -> list[scripts.Said]:
     """The race experiment, in which a plain ``n += 1`` lost updates or not."""
-    found = []
+    observations = []
     for name, loses in (("n += 1", plain_loses), ("read; call; write", True), ("with lock: n += 1", False)):
         share = 0.1 if loses else 0.0
         seen = {"made": 10_000, "lost": round(10_000 * share), "hand_overs": 1000, "shares": [share] * 6}
-        found.append(scripts.observe(name, seen, "updates"))
-    return found
+        observations.append(scripts.observe(name, seen, "updates"))
+    return observations
 
 
 def pairs(changes: Sequence[BuildChange]) -> list[tuple[str, str, str]]:
-    return [(one.before, one.after, one.since) for one in changes if one.claim == "pool.default-size"]
+    return [(change.before, change.after, change.since) for change in changes if change.claim == "pool.default-size"]
 
 
 def test_a_change_is_dated_by_the_version_that_made_it() -> None:
@@ -41,8 +43,8 @@ def test_a_change_is_dated_by_the_version_that_made_it() -> None:
 
 
 def test_a_build_with_options_is_held_against_the_same_one_without() -> None:
-    found = changed(("3.12", OLD, 2), ("3.14", NEW, 1), ("3.14+cpu_count=3", NEW | CPU_COUNT_3, 3))
-    assert pairs(found) == [
+    changes = changed(("3.12", OLD, 2), ("3.14", NEW, 1), ("3.14+cpu_count=3", NEW | CPU_COUNT_3, 3))
+    assert pairs(changes) == [
         ("3.12", "3.14", "since 3.13"),
         ("3.14", "3.14+cpu_count=3", "by -X cpu_count"),
     ]
@@ -74,5 +76,5 @@ def test_an_option_is_the_cause_only_of_what_it_makes(options: dict[str, Any], s
         for name, (python, loses) in builds.items()
         for result in scripts.on_builds({name: python}, (2,), {"race": race(plain_loses=loses)}).results
     ]
-    found = scripts.session(*cells, experiments=("race",)).changes
-    assert [one.since for one in found if one.claim == "race.plain-loses"] == [since]
+    changes = scripts.session(*cells, experiments=("race",)).changes
+    assert [change.since for change in changes if change.claim == "race.plain-loses"] == [since]

@@ -22,7 +22,7 @@ Round = dict[str, dict[str, Any]]
 def messages(trip: float, seed: int, *, speed: float = 1.0, spread: float = 0.01, rounds: int = 20) -> Session:
     """A session whose round trips take ``trip`` times the usual, on a machine of that speed."""
     noise = random.Random(seed)
-    said: list[scripts.Said] = []
+    messages_sent: list[scripts.Said] = []
     for _ in range(rounds):
         now: Round = {
             name: {
@@ -41,12 +41,12 @@ def messages(trip: float, seed: int, *, speed: float = 1.0, spread: float = 0.01
         for name, count in (("one process", 1), ("probe", 2)):
             rate = 10000 * count * speed * noise.gauss(1, spread)
             now[name] = {"rate": rate, "cores": float(count), "delay": 0.0, "lost": 0.0, "disturbed": None}
-        said.append(("sample", {"name": "round", "values": now}))
-    return scripts.session(scripts.ran(2, {"messages": said}), experiments=("messages",))
+        messages_sent.append(("sample", {"name": "round", "values": now}))
+    return scripts.session(scripts.ran(2, {"messages": messages_sent}), experiments=("messages",))
 
 
 def changes(base: Session, new: Session, **how: float) -> dict[str, NumberChange]:
-    return {one.name: one.change for one in comparison.compare(base, new, **how).pairs}
+    return {pair.name: pair.change for pair in comparison.compare(base, new, **how).pairs}
 
 
 def test_a_tenth_slower_is_a_regression_and_a_tenth_quicker_an_improvement() -> None:
@@ -59,29 +59,29 @@ def test_a_tenth_slower_is_a_regression_and_a_tenth_quicker_an_improvement() -> 
 
 
 def test_like_sessions_are_alike() -> None:
-    found = changes(messages(1, 1), messages(1, 2))
-    assert set(found.values()) == {NumberChange.ALIKE}
-    assert len(found) == 12
+    by_name = changes(messages(1, 1), messages(1, 2))
+    assert set(by_name.values()) == {NumberChange.ALIKE}
+    assert len(by_name) == 12
 
 
 def test_a_change_within_the_tolerance_is_none() -> None:
-    found = changes(messages(1, 1), messages(1.1, 2), tolerance=0.2)
-    assert found["messages: round trip, Queue"] is NumberChange.ALIKE
+    by_name = changes(messages(1, 1), messages(1.1, 2), tolerance=0.2)
+    assert by_name["messages: round trip, Queue"] is NumberChange.ALIKE
 
 
 def test_what_is_noisy_is_undecided() -> None:
-    found = changes(messages(1, 1, spread=0.2, rounds=6), messages(1.1, 2, spread=0.2, rounds=6))
-    assert found["messages: round trip, Queue"] is NumberChange.UNDECIDED
+    by_name = changes(messages(1, 1, spread=0.2, rounds=6), messages(1.1, 2, spread=0.2, rounds=6))
+    assert by_name["messages: round trip, Queue"] is NumberChange.UNDECIDED
 
 
 def test_a_machine_that_was_slower_just_then_is_no_regression() -> None:
-    found = changes(messages(1, 1), messages(1, 2, speed=0.6))
-    assert NumberChange.REGRESSION not in found.values()
+    by_name = changes(messages(1, 1), messages(1, 2, speed=0.6))
+    assert NumberChange.REGRESSION not in by_name.values()
 
 
 def test_slower_on_a_machine_that_was_quicker_just_then_is_not_hidden_as_alike_nor_called_sure() -> None:
-    found = comparison.compare(messages(1, 1), messages(1.3, 2, speed=1.3))
-    trip = next(one for one in found.pairs if one.name == "messages: round trip, Queue")
+    compared = comparison.compare(messages(1, 1), messages(1.3, 2, speed=1.3))
+    trip = next(pair for pair in compared.pairs if pair.name == "messages: round trip, Queue")
     assert trip.at_speed
     assert trip.at_speed.value == pytest.approx(1.3, rel=0.02)
     assert trip.change is not NumberChange.REGRESSION
@@ -97,17 +97,17 @@ def got(session: Session, cpus: float) -> Session:
 
 @pytest.mark.parametrize(("cpus", "change"), [(1.9, NumberChange.REGRESSION), (1.7, NumberChange.UNDECIDED)])
 def test_where_the_machine_was_short_nothing_is_decided(cpus: float, change: NumberChange) -> None:
-    found = comparison.compare(got(messages(1, 1), 1.95), got(messages(1.1, 2), cpus))
-    assert {one.change for one in found.pairs if "round trip" in one.name} == {change}
-    assert len(found.short) == (change is NumberChange.UNDECIDED)
+    compared = comparison.compare(got(messages(1, 1), 1.95), got(messages(1.1, 2), cpus))
+    assert {pair.change for pair in compared.pairs if "round trip" in pair.name} == {change}
+    assert len(compared.short) == (change is NumberChange.UNDECIDED)
 
 
 def test_a_number_of_which_nobody_knows_the_better_way_is_only_changed() -> None:
     base, new = messages(1, 1), messages(1, 2)
-    wider = [dataclasses.replace(one, value=9.0, low=8.9, high=9.1) for one in new.judgements]
-    found = comparison.compare(base, dataclasses.replace(new, judgements=tuple(wider)))
-    assert {one.change for one in found.pairs if one.name.startswith("messages.")} == {NumberChange.CHANGED}
-    assert not found.regressed
+    wider = [dataclasses.replace(pair, value=9.0, low=8.9, high=9.1) for pair in new.judgements]
+    compared = comparison.compare(base, dataclasses.replace(new, judgements=tuple(wider)))
+    assert {pair.change for pair in compared.pairs if pair.name.startswith("messages.")} == {NumberChange.CHANGED}
+    assert not compared.regressed
 
 
 def test_the_experiment_says_which_way_a_number_gets_better() -> None:
@@ -133,9 +133,10 @@ def test_less_speed_up_is_worse() -> None:
 
 
 def test_more_numbers_make_each_interval_wider() -> None:
-    one = Estimate(1.0, 0.98, 1.02, 20)
+    estimate = Estimate(1.0, 0.98, 1.02, 20)
     widths = [
-        found.high - found.low for found in (comparison.ratio([one], [one], each) for each in (0.95, 0.99, 0.9999))
+        ratio.high - ratio.low
+        for ratio in (comparison.ratio([estimate], [estimate], each) for each in (0.95, 0.99, 0.9999))
     ]
     assert widths == sorted(widths)
     assert widths[0] == pytest.approx(0.04 * 2**0.5, rel=0.05)
@@ -156,7 +157,7 @@ def judged(widths: list[float], worse: float) -> list[NumberChange]:
         return comparison.pair("2", *both, comparison.TOLERANCE, confidence)
 
     pairs = list(zip(numbers(widths), numbers(widths, worse), strict=True))
-    return [one.change for one in comparison.stepped_down(pairs, at)]
+    return [pair.change for pair in comparison.stepped_down(pairs, at)]
 
 
 def test_what_has_changed_leaves_the_chance_of_a_false_alarm_to_the_others() -> None:
@@ -168,8 +169,8 @@ def test_what_has_changed_leaves_the_chance_of_a_false_alarm_to_the_others() -> 
 
 def test_a_number_of_a_cell_that_was_short_costs_the_others_nothing() -> None:
     base, new = messages(1, 1), messages(1.1, 2)
-    found = comparison.compare(got(base, 1.0), got(new, 1.95))
-    assert found.confidence == 1 - comparison.FALSE_ALARMS, "nothing is tested"
+    compared = comparison.compare(got(base, 1.0), got(new, 1.95))
+    assert compared.confidence == 1 - comparison.FALSE_ALARMS, "nothing is tested"
     assert comparison.compare(base, new).confidence == 1 - comparison.FALSE_ALARMS / 12
 
 
@@ -185,8 +186,8 @@ def test_a_verdict_that_becomes_a_surprise_is_a_regression() -> None:
 def test_cells_of_other_names_are_paired_by_their_limit() -> None:
     base = messages(1, 1)
     (result,) = base.results
-    other = dataclasses.replace(result, cell=dataclasses.replace(result.cell, id="3.14-cpu2"))
-    renamed = dataclasses.replace(base, results=(other,))
+    renamed_result = dataclasses.replace(result, cell=dataclasses.replace(result.cell, id="3.14-cpu2"))
+    renamed = dataclasses.replace(base, results=(renamed_result,))
     assert len(comparison.in_common(base, renamed)) == 1
 
 
@@ -213,15 +214,17 @@ PYTHON, NEWER = scripts.python(), scripts.python((3, 14, 0))
 def test_cells_are_paired_by_build_and_limit(
     base: dict[str, Any], new: dict[str, Any], cells: list[tuple[str, str]]
 ) -> None:
-    found = comparison.in_common(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
-    assert [(mine.cell.id, other.cell.id) for mine, other in found] == cells
+    couples = comparison.in_common(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
+    assert [(base_result.cell.id, new_result.cell.id) for base_result, new_result in couples] == cells
 
 
 def test_a_cell_of_a_named_build_is_paired_with_one_of_the_same_build_that_nobody_named() -> None:
     named = scripts.on_builds({"3.13": PYTHON, "3.14": NEWER}, (2,))
     plain = scripts.session(scripts.ran(2, {"pipe": scripts.pipe()}))
-    for found in (comparison.in_common(named, plain), comparison.in_common(plain, named)):
-        assert [{mine.cell.id, other.cell.id} for mine, other in found] == [{"3.13-cpu2", "cpu2"}]
+    for couples in (comparison.in_common(named, plain), comparison.in_common(plain, named)):
+        assert [{base_result.cell.id, new_result.cell.id} for base_result, new_result in couples] == [
+            {"3.13-cpu2", "cpu2"}
+        ]
 
 
 @pytest.mark.parametrize(
@@ -237,25 +240,25 @@ def test_a_cell_of_a_named_build_is_paired_with_one_of_the_same_build_that_nobod
     ],
 )
 def test_unlike_builds_are_named(base: dict[str, Any], new: dict[str, Any], what: list[str]) -> None:
-    found = differences.session_differences(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
-    assert [one.what for one in found] == what
+    differing = differences.session_differences(scripts.on_builds(base, (2,)), scripts.on_builds(new, (2,)))
+    assert [difference.what for difference in differing] == what
 
 
 def test_an_image_that_was_made_anew_is_told_of_each_build_by_its_digest() -> None:
     both = {"3.13": PYTHON, "3.14": NEWER}
-    found = differences.session_differences(
+    differing = differences.session_differences(
         scripts.on_builds(both, (2,)), scripts.on_builds(both, (2,), images={"3.14": "sha256:other"})
     )
-    assert [str(one) for one in found] == ["image of 3.14: sha256:of-3.14, not sha256:other"]
+    assert [str(difference) for difference in differing] == ["image of 3.14: sha256:of-3.14, not sha256:other"]
 
 
 def test_numbers_and_verdicts_say_their_build() -> None:
     both = {"3.13": PYTHON, "3.14": NEWER}
     good = scripts.on_builds(both, (2,))
     bad = scripts.on_builds(both, (2,), {"pipe": [scripts.observe("answered", False)]})
-    found = comparison.compare(good, bad)
-    assert [(one.build, one.cell) for one in found.turns] == [("3.13", "2"), ("3.14", "2")]
-    assert found.builds == ("3.13", "3.14")
+    compared = comparison.compare(good, bad)
+    assert [(verdict.build, verdict.cell) for verdict in compared.turns] == [("3.13", "2"), ("3.14", "2")]
+    assert compared.builds == ("3.13", "3.14")
 
 
 def change(session: Session, **changes: Any) -> Session:
@@ -265,19 +268,21 @@ def change(session: Session, **changes: Any) -> Session:
 @pytest.mark.parametrize(
     ("edit", "what"),
     [
-        pytest.param(lambda one: one, [], id="nothing"),
-        pytest.param(lambda one: change(one, cpus=(0,)), ["CPUs"], id="fewer CPUs"),
-        pytest.param(lambda one: change(one, engine="local"), ["engine"], id="another engine"),
-        pytest.param(lambda one: change(one, python=scripts.python((3, 14, 0))), ["Python"], id="another Python"),
+        pytest.param(lambda session: session, [], id="nothing"),
+        pytest.param(lambda session: change(session, cpus=(0,)), ["CPUs"], id="fewer CPUs"),
+        pytest.param(lambda session: change(session, engine="local"), ["engine"], id="another engine"),
         pytest.param(
-            lambda one: dataclasses.replace(one, code_sha256="1" * 64), ["code of the cells"], id="other code"
+            lambda session: change(session, python=scripts.python((3, 14, 0))), ["Python"], id="another Python"
         ),
-        pytest.param(lambda one: change(one, details={}), ["engine"], id="an engine that says no version"),
+        pytest.param(
+            lambda session: dataclasses.replace(session, code_sha256="1" * 64), ["code of the cells"], id="other code"
+        ),
+        pytest.param(lambda session: change(session, details={}), ["engine"], id="an engine that says no version"),
     ],
 )
 def test_what_makes_sessions_unlike_is_named(edit: Callable[[Session], Session], what: list[str]) -> None:
     base = scripts.every_kind()["expected"]
-    assert [one.what for one in differences.session_differences(base, edit(base))] == what
+    assert [difference.what for difference in differences.session_differences(base, edit(base))] == what
 
 
 def test_what_an_older_session_does_not_know_is_no_difference() -> None:
@@ -289,5 +294,5 @@ def test_what_an_older_session_does_not_know_is_no_difference() -> None:
 def test_of_few_values_the_corrected_interval_is_as_wide_as_students_tables_say() -> None:
     """t(4) is 2.776 at 95 %, and 9.568 at what is left of 2 % for each of 30 numbers; of the other there are many."""
     few, many = Estimate(1.0, 1 / 1.1, 1.1, 5), Estimate(1.0, 1.0, 1.0, 100)
-    found = comparison.ratio([few], [many], 1 - 0.02 / 30)
-    assert math.log(found.high) / math.log(1.1) == pytest.approx(9.568 / 2.776, rel=0.001)
+    ratio = comparison.ratio([few], [many], 1 - 0.02 / 30)
+    assert math.log(ratio.high) / math.log(1.1) == pytest.approx(9.568 / 2.776, rel=0.001)

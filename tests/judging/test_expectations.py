@@ -14,8 +14,8 @@ from tests.support.terminal import Lab
 CLAIMS = {claim.id: claim for name in experiments.names() for claim in experiments.load(name).claims}
 
 
-def found(name: str) -> dict[str, tuple[str, ...]]:
-    return {one.builds: one.verdicts for one in expectations.expectations_of(CLAIMS[name])}
+def verdicts_by_build(name: str) -> dict[str, tuple[str, ...]]:
+    return {expectation.builds: expectation.verdicts for expectation in expectations.expectations_of(CLAIMS[name])}
 
 
 def claim(expected: dict[bool, str], least_cpus: int = 1) -> Claim:
@@ -23,17 +23,20 @@ def claim(expected: dict[bool, str], least_cpus: int = 1) -> Claim:
 
 
 def test_builds_that_agree_share_a_row() -> None:
-    assert found("pool.default-size") == {
+    assert verdicts_by_build("pool.default-size") == {
         "3.9 to 3.12": (REFUTED,) * 4,
         "3.13 to 3.15, 3.13t to 3.15t": (CONFIRMED, CONFIRMED, CONFIRMED, REFUTED),
     }
-    assert found("race.plain-loses") == {"3.9, 3.13t to 3.15t": (CONFIRMED,) * 4, "3.11 to 3.15": (REFUTED,) * 4}
-    assert found("process.own-pid") == {"every Python": (CONFIRMED,) * 4}
+    assert verdicts_by_build("race.plain-loses") == {
+        "3.9, 3.13t to 3.15t": (CONFIRMED,) * 4,
+        "3.11 to 3.15": (REFUTED,) * 4,
+    }
+    assert verdicts_by_build("process.own-pid") == {"every Python": (CONFIRMED,) * 4}
 
 
 def test_what_no_cell_can_tell_is_untestable_whatever_is_expected_elsewhere() -> None:
     parallel = claim({True: CONFIRMED, False: REFUTED}, least_cpus=2)
-    assert [one.verdicts for one in expectations.expectations_of(parallel)] == [
+    assert [expectation.verdicts for expectation in expectations.expectations_of(parallel)] == [
         (UNTESTABLE, CONFIRMED, CONFIRMED, UNTESTABLE),
         (UNTESTABLE, REFUTED, REFUTED, UNTESTABLE),
     ]
@@ -43,16 +46,18 @@ def test_what_no_cell_can_tell_is_untestable_whatever_is_expected_elsewhere() ->
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_page_expects_what_a_session_does(size: int, gil: bool) -> None:
     names = ("pool", "gil", "switching")
-    said = {"pool": scripts.pool(size), "gil": scripts.gil(size), "switching": scripts.switching()}
-    session = scripts.session(scripts.ran(size, said, python=scripts.python(gil=gil)), experiments=names)
+    evidence = {"pool": scripts.pool(size), "gil": scripts.gil(size), "switching": scripts.switching()}
+    session = scripts.session(scripts.ran(size, evidence, python=scripts.python(gil=gil)), experiments=names)
     facts = verdicts.facts_of(session.results[0])
-    for one in session.judgements:
-        assert one.expected == Verdict(str(verdicts.expected_verdict(CLAIMS[one.claim], facts)))
+    for expectation in session.judgements:
+        assert expectation.expected == Verdict(str(verdicts.expected_verdict(CLAIMS[expectation.claim], facts)))
 
 
 def test_nothing_expected_is_not_known() -> None:
     silent = Claim("x.y", "it is so", holds("it", "yes", "no"), lambda facts: None)
-    assert {one.verdicts for one in expectations.expectations_of(silent)} == {(expectations.UNKNOWN,) * 4}
+    assert {expectation.verdicts for expectation in expectations.expectations_of(silent)} == {
+        (expectations.UNKNOWN,) * 4
+    }
 
 
 def test_the_host_is_larger_than_every_limit() -> None:

@@ -25,22 +25,25 @@ OLD, NEW, FREE = ((3, 9, 2), True), ((3, 13, 5), True), ((3, 13, 5), False)
 def session(sizes: tuple[int, ...] = (1, 2)) -> Session:
     """An atlas on four builds, of which two have the same bytecode."""
     everywhere = ("LOAD_GLOBAL", "LOAD_CONST", "BINARY_OP", "CALL", "STORE_GLOBAL")
-    said = {
+    by_build = {
         "3.9": (OLD, scripts.atlas(("LOAD_GLOBAL", "BINARY_OP", "CALL", "STORE_GLOBAL"))),
         "3.11": (((3, 11, 2), True), scripts.atlas()),
         "3.13": (NEW, scripts.atlas(lost=3)),
         "3.13t": (FREE, scripts.atlas(everywhere)),
     }
-    pythons = {label: scripts.python(version, gil=gil) for label, ((version, gil), _) in said.items()}
+    pythons = {label: scripts.python(version, gil=gil) for label, ((version, gil), _) in by_build.items()}
     empty = scripts.on_builds(pythons, sizes, {"race-atlas": []})
     results = [
         scripts.result(
-            one.cell,
+            result.cell,
             scripts.stream(
-                one.cell.id, one.cell.cpus, {"race-atlas": said[one.cell.build][1]}, python=pythons[one.cell.build]
+                result.cell.id,
+                result.cell.cpus,
+                {"race-atlas": by_build[result.cell.build][1]},
+                python=pythons[result.cell.build],
             ),
         )
-        for one in empty.results
+        for result in empty.results
     ]
     return scripts.session(*results, experiments=("race-atlas",), machine=empty.machine)
 
@@ -106,7 +109,7 @@ def test_the_atlas_stands_in_each_report_instead_of_a_row_for_each_statement_at_
     taken = ("sample", {"name": "round", "values": {"n += 1 @ 5 ms": {"made": 1, "lost": 0, "hand_overs": 1}}})
     measured = scripts.ran(2, {"race-atlas": [*scripts.atlas(), taken]})
     session = scripts.session(measured, experiments=("race-atlas",))
-    assert any(one.what == "n += 1 @ 5 ms" for one in session.quantities)  # lab compare takes them
+    assert any(quantity.what == "n += 1 @ 5 ms" for quantity in session.quantities)  # lab compare takes them
     for form in ("table", "markdown", "html"):
         text = reports.render(session, form)
         assert "42 % in 400" in text
@@ -117,9 +120,13 @@ def test_the_atlas_stands_in_each_report_instead_of_a_row_for_each_statement_at_
 def test_the_document_has_it_all_as_the_schema_says() -> None:
     document = check(reports.render(SESSION, "json"))
     assert len(document["atlas"]) == len(SESSION.results) * 2
-    (one,) = [one for one in document["atlas"] if (one["cell"], one["statement"]) == ("3.13-cpu2", "read, call, write")]
-    assert one["bytecode"][2:] == [{"name": "CALL", "hand_over": True}, {"name": "STORE_GLOBAL", "hand_over": False}]
-    assert one["intervals"][1] == {
+    (entry,) = [
+        entry
+        for entry in document["atlas"]
+        if (entry["cell"], entry["statement"]) == ("3.13-cpu2", "read, call, write")
+    ]
+    assert entry["bytecode"][2:] == [{"name": "CALL", "hand_over": True}, {"name": "STORE_GLOBAL", "hand_over": False}]
+    assert entry["intervals"][1] == {
         "interval_seconds": 0.0002,
         "made": 1000,
         "lost": 3,
@@ -132,17 +139,19 @@ def test_the_document_has_it_all_as_the_schema_says() -> None:
 def changed(**changes: Any) -> Session:
     """The atlas in which every record was changed like that; a value of ``None`` takes it out."""
     values = ({**data["value"], **changes} for _, data in scripts.atlas())
-    said = [scripts.observe("atlas", {key: it for key, it in one.items() if it is not None}) for one in values]
-    return scripts.session(scripts.ran(2, {"race-atlas": said}), experiments=("race-atlas",))
+    observations = [
+        scripts.observe("atlas", {key: it for key, it in fields.items() if it is not None}) for fields in values
+    ]
+    return scripts.session(scripts.ran(2, {"race-atlas": observations}), experiments=("race-atlas",))
 
 
 def test_records_of_older_sessions_are_read_by_their_names() -> None:
     former = {"made": "tries", "hand_overs": "handovers"}
-    said = [
+    observations = [
         scripts.observe("atlas", {former.get(key, key): value for key, value in data["value"].items()})
         for _, data in scripts.atlas()
     ]
-    old = scripts.session(scripts.ran(2, {"race-atlas": said}), experiments=("race-atlas",))
+    old = scripts.session(scripts.ran(2, {"race-atlas": observations}), experiments=("race-atlas",))
     for form in ("table", "json"):
         assert reports.render(old, form) == reports.render(ALONE, form)
 
@@ -159,9 +168,9 @@ def test_a_record_that_cannot_be_read_is_left_out(broken: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("bytecode", [7, ["CALL"], [[]], [["CALL"]]], ids=str)
 def test_without_bytecode_that_can_be_read_the_numbers_are_there(bytecode: object) -> None:
-    found = race_atlas.race_atlas_tables(changed(bytecode=bytecode))
-    assert found[0].rows[0][1] == "0 in 400"
-    assert found[-1].rows[1] == ("", "3.13.5", "-")
+    tables = race_atlas.race_atlas_tables(changed(bytecode=bytecode))
+    assert tables[0].rows[0][1] == "0 in 400"
+    assert tables[-1].rows[1] == ("", "3.13.5", "-")
 
 
 def test_what_a_record_says_cannot_reach_the_terminal() -> None:
@@ -183,9 +192,9 @@ def test_columns_of_one_build_stay_together_where_not_all_fit() -> None:
     head = ("statement", *(f"{build},\n{'x' * 11}" for build in ("3.9", "3.13", "3.15") for _ in range(3)))
     table = Table(title="", head=head, rows=(tuple("s" * 10 if not n else str(n) for n in range(10)),))
     pieces = list(terminal._fitting(table))
-    builds = [[name.partition(",")[0] for name in one.head[1:]] for one in pieces]
+    builds = [[name.partition(",")[0] for name in table.head[1:]] for table in pieces]
     assert builds == [["3.9"] * 3, ["3.13"] * 3, ["3.15"] * 3]
-    assert [number for one in pieces for number in one.rows[0][1:]] == [str(n) for n in range(1, 10)]
+    assert [number for table in pieces for number in table.rows[0][1:]] == [str(n) for n in range(1, 10)]
 
 
 def test_a_table_that_fits_is_left_as_it_is() -> None:
@@ -195,9 +204,9 @@ def test_a_table_that_fits_is_left_as_it_is() -> None:
 
 def test_text_in_the_last_column_is_broken_where_it_is_too_wide() -> None:
     words = " ".join(["LOAD_GLOBAL*"] * 12)
-    (found,) = terminal._fitting(Table(title="", head=("a", "b"), rows=(("s" * 20, words),)))
-    assert re.sub(r"\n", " ", found.rows[0][1]) == words
-    assert max(map(len, found.rows[0][1].split("\n"))) <= 58
+    (table,) = terminal._fitting(Table(title="", head=("a", "b"), rows=(("s" * 20, words),)))
+    assert re.sub(r"\n", " ", table.rows[0][1]) == words
+    assert max(map(len, table.rows[0][1].split("\n"))) <= 58
 
 
 def test_the_document_is_that_of_the_session_which_a_report_is_made_of() -> None:

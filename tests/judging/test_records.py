@@ -26,20 +26,20 @@ def record(**changes: Any) -> bytes:
 
 
 def test_a_whole_stream_has_all_its_records_and_no_fault() -> None:
-    found = read_records(WHOLE)
-    assert found.faults == []
-    assert [one.seq for one in found.records] == list(range(len(LINES)))
-    assert found.records[0].kind == "start"
-    assert found.records[-1].kind == "end"
+    reader = read_records(WHOLE)
+    assert reader.faults == []
+    assert [record.seq for record in reader.records] == list(range(len(LINES)))
+    assert reader.records[0].kind == "start"
+    assert reader.records[-1].kind == "end"
 
 
 def test_of_what_the_records_have_in_common_there_is_one_copy() -> None:
     said = [*scripts.pool(2), scripts.tell("task 0 begins", 0.1, thread="MainThread")]
-    found = read_records(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
-    assert len({id(one.cell) for one in found}) == len({id(one.session) for one in found}) == 1
+    records = read_records(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
+    assert len({id(each.cell) for each in records}) == len({id(each.session) for each in records}) == 1
     for name in ("experiment", "name", "thread"):
-        held = [one.data[name] for one in found if name in one.data]
-        assert len({id(one) for one in held}) == len(set(held)) < len(held)
+        held = [each.data[name] for each in records if name in each.data]
+        assert len({id(text) for text in held}) == len(set(held)) < len(held)
 
 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=30))
@@ -81,23 +81,23 @@ def test_an_altered_byte_before_the_end_record_is_noticed(place: int, change: in
 def test_a_count_or_a_hash_that_is_wrong_is_noticed(field: str, value: object) -> None:
     end = json.loads(LINES[-1])
     end["data"][field] = value
-    found = read_records(b"".join(LINES[:-1]) + json.dumps(end).encode() + b"\n")
-    assert found.faults == ["the count or the hash in the end record does not match what came"]
+    reader = read_records(b"".join(LINES[:-1]) + json.dumps(end).encode() + b"\n")
+    assert reader.faults == ["the count or the hash in the end record does not match what came"]
 
 
 @given(st.integers(0, len(WHOLE) - 1))
 def test_a_stream_that_is_cut_off_is_noticed_and_what_came_is_kept(length: int) -> None:
-    found = read_records(WHOLE[:length])
-    assert found.faults
-    assert found.records == read_records(WHOLE).records[: WHOLE[:length].count(b"\n")]
+    reader = read_records(WHOLE[:length])
+    assert reader.faults
+    assert reader.records == read_records(WHOLE).records[: WHOLE[:length].count(b"\n")]
 
 
 @given(st.integers(0, len(LINES)), st.binary(min_size=1, max_size=50))
 def test_a_line_that_does_not_belong_is_noticed_and_the_others_are_kept(number: int, line: bytes) -> None:
     assume(b"\n" not in line)
-    found = read_records(b"".join([*LINES[:number], line + b"\n", *LINES[number:]]))
-    assert found.faults
-    assert found.records == read_records(WHOLE).records
+    reader = read_records(b"".join([*LINES[:number], line + b"\n", *LINES[number:]]))
+    assert reader.faults
+    assert reader.records == read_records(WHOLE).records
 
 
 @given(st.binary(max_size=2000))
@@ -126,13 +126,13 @@ JSON = st.recursive(
 def test_a_record_with_a_field_of_the_wrong_kind_is_no_record_and_makes_nothing_raise(
     field: str, value: object
 ) -> None:
-    found = read_records(record(**{field: value}))
-    assert len(found.records) <= 1
-    assert found.faults
-    for one in found.records:
-        assert isinstance(one.kind, str)
-        assert isinstance(one.time, float | int)
-        assert isinstance(one.data, dict)
+    reader = read_records(record(**{field: value}))
+    assert len(reader.records) <= 1
+    assert reader.faults
+    for each in reader.records:
+        assert isinstance(each.kind, str)
+        assert isinstance(each.time, float | int)
+        assert isinstance(each.data, dict)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_a_record_with_a_field_of_the_wrong_kind_is_no_record_and_makes_nothing_
     ],
 )
 def test_a_record_that_lacks_what_its_kind_must_say_is_no_record(kind: str, data: dict[str, Any]) -> None:
-    found = read_records(record(kind=kind, data=data))
-    assert found.records == []
-    assert any("not a record" in fault for fault in found.faults)
+    reader = read_records(record(kind=kind, data=data))
+    assert reader.records == []
+    assert any("not a record" in fault for fault in reader.faults)
 
 
 def test_a_record_of_another_schema_is_named() -> None:
@@ -180,9 +180,9 @@ def test_an_overlong_line_that_comes_in_one_piece_is_a_fault_too() -> None:
 
 
 def test_invalid_utf8_is_shown_readably() -> None:
-    found = read_records(b"\xff\xfe broken\n" + WHOLE)
-    assert found.faults == ["a line that is not a record: '\\\\xff\\\\xfe broken'"]
-    assert len(found.records) == len(LINES)
+    reader = read_records(b"\xff\xfe broken\n" + WHOLE)
+    assert reader.faults == ["a line that is not a record: '\\\\xff\\\\xfe broken'"]
+    assert len(reader.records) == len(LINES)
 
 
 def test_no_record_at_all_is_said_so() -> None:
@@ -190,9 +190,9 @@ def test_no_record_at_all_is_said_so() -> None:
 
 
 def test_a_worker_that_refuses_is_heard_and_is_not_a_torn_stream() -> None:
-    found = read_records(b'{"kind": "refused", "reason": "Python 3.6"}\n')
-    assert found.refusal == "Python 3.6"
-    assert found.faults == []
+    reader = read_records(b'{"kind": "refused", "reason": "Python 3.6"}\n')
+    assert reader.refusal == "Python 3.6"
+    assert reader.faults == []
 
 
 def test_a_fault_that_repeats_is_told_once() -> None:
@@ -200,6 +200,6 @@ def test_a_fault_that_repeats_is_told_once() -> None:
 
 
 def test_faults_of_a_thousand_kinds_are_told_in_a_few_lines() -> None:
-    found = read_records(b"".join(b"noise %d\n" % number for number in range(1000)) + WHOLE)
-    assert len(found.faults) <= 10
-    assert len(found.records) == len(LINES)
+    reader = read_records(b"".join(b"noise %d\n" % number for number in range(1000)) + WHOLE)
+    assert len(reader.faults) <= 10
+    assert len(reader.records) == len(LINES)

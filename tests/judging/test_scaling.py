@@ -33,22 +33,22 @@ def points(*cpus: int, serial: float = 0.05, coherency: float = 0.0, noise: floa
 def test_a_few_points_give_the_serial_share_and_say_that_contention_is_not_identifiable(
     cpus: tuple[int, ...], serial: float
 ) -> None:
-    found = fit(points(*cpus, serial=serial))
-    assert found.model == "Amdahl"
-    assert not found.contention_identifiable
-    assert found.points == len(cpus)
-    assert found.serial.low - 0.005 <= serial <= found.serial.high + 0.005
-    assert found.speed_up(cpus[-1]) == pytest.approx(cpus[-1] / (1 + serial * (cpus[-1] - 1)), rel=0.03)
+    model = fit(points(*cpus, serial=serial))
+    assert model.model == "Amdahl"
+    assert not model.contention_identifiable
+    assert model.points == len(cpus)
+    assert model.serial.low - 0.005 <= serial <= model.serial.high + 0.005
+    assert model.speed_up(cpus[-1]) == pytest.approx(cpus[-1] / (1 + serial * (cpus[-1] - 1)), rel=0.03)
 
 
 def test_many_points_over_many_cpus_tell_contention_from_coherency() -> None:
-    found = fit(points(2, 4, 6, 8, 12, 16, serial=0.03, coherency=0.002))
-    assert found.model == "Universal Scalability Law"
-    assert found.contention_identifiable
-    assert found.coherency is not None
-    assert found.serial.low <= 0.03 <= found.serial.high
-    assert found.coherency.low <= 0.002 <= found.coherency.high
-    assert found.speed_up(32) == pytest.approx(32 / (1 + 0.03 * 31 + 0.002 * 32 * 31), rel=0.05)
+    model = fit(points(2, 4, 6, 8, 12, 16, serial=0.03, coherency=0.002))
+    assert model.model == "Universal Scalability Law"
+    assert model.contention_identifiable
+    assert model.coherency is not None
+    assert model.serial.low <= 0.03 <= model.serial.high
+    assert model.coherency.low <= 0.002 <= model.coherency.high
+    assert model.speed_up(32) == pytest.approx(32 / (1 + 0.03 * 31 + 0.002 * 32 * 31), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_the_interval_covers_what_made_the_points() -> None:
     for seed in range(40):
         wobble = random.Random(seed)
         speed_ups = tuple(2 / 1.1 * wobble.gauss(1, 0.03) for _ in range(30))
-        found = fit((ScalingPoint(cpus=2, speed_ups=speed_ups),))
-        hits += found.serial.low <= 0.1 <= found.serial.high
+        model = fit((ScalingPoint(cpus=2, speed_ups=speed_ups),))
+        hits += model.serial.low <= 0.1 <= model.serial.high
     assert hits >= 36
 
 
@@ -87,7 +87,7 @@ def test_the_middle_ones_of_rounds_are_drawn_as_often_as_resampling_would(count:
     assert stdev(drawn) == pytest.approx(stdev(usual), rel=0.06)
     for share in (0.025, 0.5, 0.975):
         value = quantile(usual, share)
-        below, expected = (sum(one <= value for one in those) / 4000 for those in (drawn, usual))
+        below, expected = (sum(number <= value for number in those) / 4000 for those in (drawn, usual))
         assert below == pytest.approx(expected, abs=0.04)
 
 

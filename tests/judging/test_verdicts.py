@@ -23,10 +23,10 @@ def claim(judge: Any = None, expected: str | None = CONFIRMED, least_cpus: int =
     return Claim("pipe.claim", "pipes work", predicate, lambda facts: expected, least_cpus)
 
 
-def judged(one: Claim, result: CellResult) -> tuple[Verdict, str, Verdict | None, bool]:
-    found = verdicts.judge_claim("pipe", one, result)
-    assert (found.claim, found.statement, found.cell) == (one.id, one.statement, result.cell.id)
-    return found.verdict, found.reason, found.expected, found.surprise
+def judged(claim: Claim, result: CellResult) -> tuple[Verdict, str, Verdict | None, bool]:
+    judgement = verdicts.judge_claim("pipe", claim, result)
+    assert (judgement.claim, judgement.statement, judgement.cell) == (claim.id, claim.statement, result.cell.id)
+    return judgement.verdict, judgement.reason, judgement.expected, judgement.surprise
 
 
 def ran(said: Any = None, **script: Any) -> CellResult:
@@ -129,9 +129,9 @@ def test_a_predicate_that_fails_costs_its_own_verdict_only() -> None:
 
 def test_every_claim_is_judged_in_every_cell_in_order() -> None:
     first = Experiment("pipe", "", "", "", lambda recorder: None, (claim(), claim()._replace(id="pipe.other")))
-    lacking = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING.reason)
-    found = verdicts.judge_claims((first,), (ran(), lacking))
-    assert [(one.claim, one.cell) for one in found] == [
+    unavailable = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING.reason)
+    judgements = verdicts.judge_claims((first,), (ran(), unavailable))
+    assert [(judgement.claim, judgement.cell) for judgement in judgements] == [
         ("pipe.claim", "cpu2"),
         ("pipe.claim", "cpu4"),
         ("pipe.other", "cpu2"),
@@ -140,8 +140,8 @@ def test_every_claim_is_judged_in_every_cell_in_order() -> None:
 
 
 def test_the_facts_of_a_cell_come_from_its_own_start_record() -> None:
-    found = verdicts.facts_of(ran(python=scripts.python((3, 14, 2), gil=False), host_cpus=8))
-    assert found == Facts(version=(3, 14), gil=False, cpus=2, rate=2.0, host_cpus=8)
+    facts = verdicts.facts_of(ran(python=scripts.python((3, 14, 2), gil=False), host_cpus=8))
+    assert facts == Facts(version=(3, 14), gil=False, cpus=2, rate=2.0, host_cpus=8)
 
 
 def with_proof(**entries: object) -> CellResult:
@@ -155,22 +155,22 @@ def with_proof(**entries: object) -> CellResult:
 
 
 @pytest.mark.parametrize(
-    ("isolated", "mine"),
+    ("isolated", "expected"),
     [("1-3,6", (1,)), ("0-7", (0, 1)), ("2-7", ()), ("", ())],
     ids=["one of them", "all of them", "others", "none"],
 )
 def test_the_facts_carry_what_the_cells_cores_are_and_which_of_its_own_cpus_are_isolated(
-    isolated: str, mine: tuple[int, ...]
+    isolated: str, expected: tuple[int, ...]
 ) -> None:
-    found = verdicts.facts_of(with_proof(siblings=[[0, 1]], kinds=2, isolated=isolated))
-    assert (found.siblings, found.kinds, found.isolated) == (((0, 1),), 2, mine)
+    facts = verdicts.facts_of(with_proof(siblings=[[0, 1]], kinds=2, isolated=isolated))
+    assert (facts.siblings, facts.kinds, facts.isolated) == (((0, 1),), 2, expected)
 
 
 def test_a_proof_of_an_older_session_knows_nothing_of_its_cores_and_is_judged_all_the_same() -> None:
     older = with_proof(siblings=None, kinds=None, isolated=None)
     assert not {"siblings", "kinds", "isolated"} & {*older.proof}
-    found = verdicts.facts_of(older)
-    assert (found.siblings, found.kinds, found.isolated) == ((), 1, ())
+    facts = verdicts.facts_of(older)
+    assert (facts.siblings, facts.kinds, facts.isolated) == ((), 1, ())
     assert judged(claim(), older)[0] is Verdict.CONFIRMED
 
 
@@ -178,10 +178,10 @@ def test_a_parallel_claim_names_the_siblings_that_the_proof_has() -> None:
     cell = with_proof(siblings=[[0, 1]])
     result = scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"gil": scripts.gil(2)}))
     result = dataclasses.replace(result, records=(cell.records[0], *result.records[1:]))
-    (one,) = [one for one in load("gil").claims if one.id == "gil.no-speedup"]
-    found = verdicts.judge_claim("gil", one, result)
-    assert found.verdict is Verdict.CONFIRMED
-    assert found.reason.endswith("CPUs 0, 1 are siblings on one core (SMT)")
+    (claim,) = [claim for claim in load("gil").claims if claim.id == "gil.no-speedup"]
+    judgement = verdicts.judge_claim("gil", claim, result)
+    assert judgement.verdict is Verdict.CONFIRMED
+    assert judgement.reason.endswith("CPUs 0, 1 are siblings on one core (SMT)")
 
 
 #: The expected column of the claims' table: (claim, version, with the GIL, CPUs of the cell, verdict). The host has 2.
@@ -230,15 +230,15 @@ def test_the_expected_verdict_is_the_one_in_the_table_of_claims(
     name: str, version: tuple[int, int], gil: bool, cpus: int, verdict: str
 ) -> None:
     facts = Facts(version=version, gil=gil, cpus=cpus, rate=float(cpus), host_cpus=2)
-    (found,) = [one for one in load(name.partition(".")[0]).claims if one.id == name]
-    assert found.expected(facts) == verdict
+    (claim,) = [claim for claim in load(name.partition(".")[0]).claims if claim.id == name]
+    assert claim.expected(facts) == verdict
 
 
 @pytest.mark.parametrize("version", [(3, 9), (3, 13), (3, 15)], ids=str)
 def test_pool_is_expected_to_ignore_a_quota_in_every_version(version: tuple[int, int]) -> None:
     facts = Facts(version=version, gil=True, cpus=2, rate=1.5, host_cpus=2)
-    (found,) = [one for one in load("pool").claims if one.id == "pool.default-size"]
-    assert found.expected(facts) == REFUTED
+    (claim,) = [claim for claim in load("pool").claims if claim.id == "pool.default-size"]
+    assert claim.expected(facts) == REFUTED
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,8 @@ def test_what_pool_counts_is_said_by_version_where_the_numbers_are_the_same(
     version: tuple[int, int], workers: int, source: str
 ) -> None:
     facts = Facts(version=version, gil=True, cpus=2, rate=0.5, host_cpus=2)
-    (found,) = [one for one in load("pool").claims if one.id == "pool.default-size"]
-    finding = found.judge(Evidence([("default workers", workers)], []), facts)
+    (claim,) = [claim for claim in load("pool").claims if claim.id == "pool.default-size"]
+    finding = claim.judge(Evidence([("default workers", workers)], []), facts)
     assert finding.reason == f"Pool() started {workers} for 0.5 CPUs: this Python counts {source}"
 
 
@@ -259,9 +259,9 @@ def test_what_pool_counts_is_said_by_version_where_the_numbers_are_the_same(
 def test_parallel_speed_is_untestable_on_one_cpu_whatever_was_measured(name: str) -> None:
     cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
     result = scripts.result(cell, scripts.stream("cpu1", (0,), {"gil": scripts.gil(1)}))
-    (one,) = [one for one in load("gil").claims if one.id == name]
-    found = verdicts.judge_claim("gil", one, result)
-    assert (found.verdict, found.reason) == (Verdict.UNTESTABLE, "needs 2 CPUs, this cell has 1")
+    (claim,) = [claim for claim in load("gil").claims if claim.id == name]
+    judgement = verdicts.judge_claim("gil", claim, result)
+    assert (judgement.verdict, judgement.reason) == (Verdict.UNTESTABLE, "needs 2 CPUs, this cell has 1")
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_parallel_speed_is_untestable_on_one_cpu_whatever_was_measured(name: str
 )
 def test_threads_are_held_against_what_the_machine_delivered(script: dict[str, Any], verdict: Verdict) -> None:
     result = scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"gil": scripts.gil(2, **script)}))
-    (one,) = [one for one in load("gil").claims if one.id == "gil.no-speedup"]
-    assert verdicts.judge_claim("gil", one, result).verdict is verdict
+    (claim,) = [claim for claim in load("gil").claims if claim.id == "gil.no-speedup"]
+    assert verdicts.judge_claim("gil", claim, result).verdict is verdict
 
 
 def test_an_expectation_may_be_the_same_for_every_cell() -> None:
@@ -297,5 +297,5 @@ def test_a_claim_about_parallel_speed_is_not_tested_under_a_quota_that_stops_and
     limited = dataclasses.replace(
         result, records=(start._replace(data={**start.data, "proof": proof}), *result.records[1:])
     )
-    found = verdicts.judge_claim("a", claim, limited)
-    assert (found.verdict, found.surprise) == (verdict, False)
+    judgement = verdicts.judge_claim("a", claim, limited)
+    assert (judgement.verdict, judgement.surprise) == (verdict, False)

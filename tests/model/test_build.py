@@ -184,12 +184,14 @@ def test_several_are_read_in_their_order(values: list[str], labels: list[str]) -
 def test_what_a_value_was_split_into_is_not_split_again(pieces: list[str]) -> None:
     value = ",".join(pieces)
     assert ",".join(builds.split_names(value)) == value
-    assert [part for one in builds.split_names(value) for part in builds.split_names(one)] == builds.split_names(value)
+    assert [again for name in builds.split_names(value) for again in builds.split_names(name)] == builds.split_names(
+        value
+    )
 
 
 def test_an_implementation_without_a_name_of_its_own_is_called_what_it_is() -> None:
-    one = Build(version=(3, 11), implementation="graalpy")
-    assert (one.name, one.has_name) == ("graalpy3.11", False)
+    build = Build(version=(3, 11), implementation="graalpy")
+    assert (build.name, build.has_name) == ("graalpy3.11", False)
     with pytest.raises(UsageError, match="graalpy has none of these options"):
         builds.proven_build(parse_build("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
 

@@ -52,8 +52,8 @@ def test_a_python_in_words() -> None:
 
 def under(quota: float | None) -> CellResult:
     """A cell of two CPUs in which hand-overs were measured, with and without a quota."""
-    found = scripts.ran(2, {"switching": scripts.switching(), "gil": scripts.gil(2)})
-    return found if quota is None else replace(found, cell=QUOTA)
+    result = scripts.ran(2, {"switching": scripts.switching(), "gil": scripts.gil(2)})
+    return result if quota is None else replace(result, cell=QUOTA)
 
 
 def test_two_cells_that_differ_in_their_quota_have_a_panel_each() -> None:
@@ -70,8 +70,8 @@ def test_two_builds_that_are_called_alike_have_a_panel_each() -> None:
 
 
 def test_a_transcript_says_which_build_and_quota_a_story_is_of() -> None:
-    one = scripts.ran(2, {"pipe": scripts.pipe()})
-    session = scripts.session(one, replace(one, cell=replace(FREE, limit=Limit(cpus=2, quota_cpus=1.5))))
+    result = scripts.ran(2, {"pipe": scripts.pipe()})
+    session = scripts.session(result, replace(result, cell=replace(FREE, limit=Limit(cpus=2, quota_cpus=1.5))))
     heads = [line for line in reports.render(session, "transcript").splitlines() if line.startswith("pipe")]
     assert heads == ["pipe, with 2 CPUs (0-1)", "pipe, with Python 3.13t, 2 CPUs (0-1), quota 1.5"]
 
