@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         raise CellError(f"no cell has anything to report: {cells}; start the cells with docker compose up")
     sys.stdout.write(reports.render(session, options.format))
     code = exit_code.exit_code(session, fail_on=fail_on, strict=options.strict)
-    return 3 if code in (0, 1) and from_compose.incomplete(session) else code
+    return 3 if code in (0, 1) and from_compose.is_incomplete(session) else code
 
 
 def _from_files(folder: Path) -> Session:

@@ -1,13 +1,15 @@
-"""Sessions on disk: a folder each, written as the records come.
+"""Session folders: one folder for each session, written while the records arrive.
 
-<session>/session.json          the manifest: machine, software, arguments, plan; at the end also the report
-<session>/cell.zip              the code that ran in the cells
-<session>/<cell>.jsonl          the records of one cell, byte for byte as they came
-<session>/cells.log             how each cell ended, a line of JSON each, as it ended
-<session>/<cell>.1.jsonl.torn   what an attempt that was cut short left, after the cell was measured again
-<session>/seal.json             hashes of all of these (:mod:`lab.sessions.seal`), at the end
+In the folder of a session:
 
-What is appended is handed to the system at once, so that it outlives this process, whatever ends it.
+- ``session.json``: the manifest (machine, software, arguments, plan); at the end also the report
+- ``cell.zip``: the code that ran in the cells
+- ``CELL.jsonl``: the records of one cell, byte for byte as the worker wrote them
+- ``cells.log``: how each cell ended, one line of JSON for each, written at its end
+- ``CELL.1.jsonl.torn``: the records of an attempt that was cut short, if the cell was measured again
+- ``seal.json``: hashes of all these files (:mod:`lab.sessions.seal`), written at the end
+
+Everything that is appended is handed to the system at once, so it survives if this process is killed.
 """
 
 from __future__ import annotations
@@ -22,30 +24,27 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from lab.errors import StoreError
 from lab.sessions import seal as sealing
 
-if TYPE_CHECKING:
-    pass
+#: The files that a run writes. ``lab report`` may add its page.
+_PATTERNS = ("session.json", "cell.zip", "cells.log", "*.jsonl", "*.torn")
 
-#: What a run writes; ``lab report`` may put its page beside it.
-_KINDS = ("session.json", "cell.zip", "cells.log", "*.jsonl", "*.torn")
-
-#: How each cell ended.
+#: The file that says how each cell ended.
 CELLS_LOG = "cells.log"
 
 
 def default_folder() -> Path:
-    """Where sessions are kept on this system when the user names no folder."""
+    """The folder of sessions on this system, if the user names no folder."""
     from platformdirs import user_state_path
 
     return user_state_path("multicore-lab") / "sessions"
 
 
 def is_written(folder: Path) -> bool:
-    """Whether a process has this session's folder open to write it."""
+    """Whether a process is writing this session."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -58,19 +57,19 @@ def is_written(folder: Path) -> bool:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """What is in each file of a session's folder that a run writes, by its name; the seal itself apart."""
-    found = [path for kind in _KINDS for path in folder.glob(kind)]
-    return {path.name: path.read_bytes() for path in sorted(found) if path.name != sealing.NAME}
+    """The contents of the files that a run wrote, by their names. The seal itself is left out."""
+    paths = sorted(path for pattern in _PATTERNS for path in folder.glob(pattern))
+    return {path.name: path.read_bytes() for path in paths if path.name != sealing.NAME}
 
 
 class SessionFolder:
-    """One session's folder; a context manager. Raises StoreError when it cannot be made or written.
+    """The folder of one session; a context manager. Raises StoreError when it cannot be made or written.
 
-    It is locked while it is open, and no longer than this process lives (man 2 flock). ``again`` takes up one that is
-    there.
+    The folder is locked while it is open, but no longer than this process lives (man 2 flock). ``again`` opens a
+    folder that exists.
 
-    A disk that fills up during the run does not end the run: the first failure is kept in ``failure``, what was
-    measured is still judged and printed, and nothing more is written.
+    A full disk does not end the run. The first failure is kept in ``failure``, and nothing more is written. The results
+    are still judged and printed.
     """
 
     def __init__(self, parent: Path, session: str, *, again: bool = False) -> None:
@@ -91,7 +90,9 @@ class SessionFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._unlock()
-            raise StoreError(f"{self.path} is being written by another lab; wait for it, or end it first") from error
+            raise StoreError(
+                f"{self.path} is being written by another lab; wait until that run ends, or stop it"
+            ) from error
         except OSError:  # a file system that has no locks
             self._unlock()
 
@@ -111,7 +112,7 @@ class SessionFolder:
             self._lock = None
 
     def write_code(self, code: bytes) -> None:
-        """Keep the code of the cells beside their records. Raises StoreError: nothing has been measured yet."""
+        """Store the code of the cells. Raises StoreError, because nothing has been measured yet."""
         path = self.path / "cell.zip"
         try:
             path.write_bytes(code)
@@ -131,7 +132,7 @@ class SessionFolder:
         self.attempt(replace)
 
     def ended(self, cell: Mapping[str, Any]) -> None:
-        """Note how a cell ended: what its own records do not tell."""
+        """Append how a cell ended. The records of the cell do not say it."""
 
         def append() -> None:
             with (self.path / CELLS_LOG).open("ab") as stream:
@@ -140,18 +141,18 @@ class SessionFolder:
         self.attempt(append)
 
     def set_aside(self, keep: Collection[str]) -> None:
-        """Rename the records of every cell but these, which are measured again: nothing is ever written over."""
+        """Rename the records of every cell except these. The renamed cells are measured again; no file is overwritten."""
 
         def rename() -> None:
             for path in sorted(self.path.glob("*.jsonl")):
                 if path.stem not in keep:
                     path.rename(next(name for name in _torn(path) if not name.exists()))
-            (self.path / sealing.NAME).unlink(missing_ok=True)  # it is of before, and will be made anew
+            (self.path / sealing.NAME).unlink(missing_ok=True)  # the old seal; the end of the run makes a new one
 
         self.attempt(rename)
 
     def seal(self) -> None:
-        """Write the hashes of all that is there now."""
+        """Write the seal: the hashes of all files that exist now."""
 
         def write() -> None:
             files = read_files(self.path)
@@ -162,17 +163,17 @@ class SessionFolder:
         self.attempt(write)
 
     def cell(self, cell: str) -> CellFile:
-        """The file of one cell's records; several may be open at once."""
+        """The file of one cell's records. Several files may be open at once."""
         file = CellFile(self, self.path / f"{cell}.jsonl")
         self._cells.append(file)
         return file
 
     def note(self, error: OSError) -> None:
-        """Take note of the first thing that could not be written."""
+        """Remember the first failure to write."""
         self.failure = self.failure or f"the session in {self.path} is incomplete: {error.strerror}"
 
     def attempt(self, act: Callable[[], object]) -> None:
-        """Do this, unless something could not be written before."""
+        """Call ``act``, unless an earlier write has failed."""
         if self.failure:
             return
         try:
@@ -182,7 +183,7 @@ class SessionFolder:
 
 
 def _torn(path: Path) -> Iterator[Path]:
-    """Names for what a cell's attempts left."""
+    """Names for the records of attempts that were cut short."""
     return (path.with_name(f"{path.stem}.{number}.jsonl.torn") for number in itertools.count(1))
 
 
@@ -220,7 +221,7 @@ class CellFile:
             self._folder.note(error)
 
     def replace(self, stream: bytes) -> None:
-        """Put the authoritative stream in the place of what came live, whole or not at all."""
+        """Replace the live stream by the complete stream, whole or not at all."""
         self.close()
 
         def replace() -> None:
@@ -231,7 +232,7 @@ class CellFile:
         self._folder.attempt(replace)
 
     def close(self) -> None:
-        """No more records of this cell will come. The file is closed also where it could not be written."""
+        """Close the file, even if a write has failed. The cell has no more records."""
         if self._open:
             file, self._open = self._open, None
             try:
@@ -241,7 +242,7 @@ class CellFile:
 
 
 def new_session_id(began: float) -> str:
-    """A name for a session that began then (seconds since the epoch): sortable by time, and used once."""
+    """A unique name for a session that began then (seconds since the epoch). The names sort by time."""
     import secrets  # slow to load, and not needed for --help
 
     return time.strftime("%Y%m%d-%H%M%S-", time.localtime(began)) + secrets.token_hex(2)

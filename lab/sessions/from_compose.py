@@ -1,7 +1,7 @@
-"""From the records that Compose's cells left to a session. Pure.
+"""Makes a session from the records that Compose's cells left. Pure.
 
-Compose starts its cells without a plan of ours, on every machine. What each was to have is in its records: the size,
-and the CPU ids that Compose was told to set, none when the worker narrowed itself.
+Compose starts its cells without a plan of the lab. The records of each cell say what it should have: the size, and the
+CPU ids that Compose was told to set. There are no ids if the worker limited itself.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from lab.text import units
 
 @dataclass(frozen=True, kw_only=True)
 class CellRecords:
-    """What was found of one cell: its name (``cpu2``, ``cpuall``), its records as they are, and how it ended.
+    """What one cell left."""
 
-    ``stream`` is ``None`` when it left none. ``outcome`` is ``None`` where nobody knows how it ended; its exit code is
-    ``None`` while it has not ended.
-    """
-
+    #: The name of the cell: ``cpu2``, ``cpuall``.
     cell: str
+    #: Its records as they were written; ``None`` if it left no records.
     stream: bytes | None
+    #: How the cell ended; ``None`` if that is not known. Its exit code is ``None`` until the cell ends.
     outcome: Outcome | None = None
+    #: Whether the cell is still running.
     running: bool = False
 
 
 def session(name: str, sources: Iterable[CellRecords], image: str | None, details: Mapping[str, Any]) -> Session:
-    """A session of everything found; ``name`` goes into its id. A cell whose records make no sense is an error."""
+    """A session of all these cells; ``name`` becomes part of its id. A cell with malformed records is an error."""
     ordered = sorted(sources, key=_place)
     readers = [_reader(source) for source in ordered]
     try:
@@ -58,34 +58,34 @@ def _session(
     times = [record.time for result in results for record in result.records]
     began = min(times, default=0.0)
     chosen = _experiments(results)
-    seeds = {str(one.cell.id): one.data("start")["seed"] for one in results if "seed" in one.data("start")}
-    alike = len({*seeds.values()}) == 1
+    seeds = {str(result.cell.id): result.data("start")["seed"] for result in results if "seed" in result.data("start")}
+    same_seed = len({*seeds.values()}) == 1
     return assemble(
         id=f"{name}-{began:.0f}",
         began=began,
         machine=machine,
         arguments={
             "experiments": list(chosen),
-            "cpus": ",".join(one.cell.removeprefix("cpu") for one in sources),
-            "seed": next(iter(seeds.values())) if alike else None,
+            "cpus": ",".join(source.cell.removeprefix("cpu") for source in sources),
+            "seed": next(iter(seeds.values())) if same_seed else None,
         },
         experiments=chosen,
         results=results,
-        code_sha256="",  # the images brought the code, not we
+        code_sha256="",  # the code comes from the images, not from this lab
         wall_seconds=max(times, default=0.0) - began,
         notes=[f"note: the cells had different seeds: {', '.join(f'{cell} {seed}' for cell, seed in seeds.items())}"]
-        if seeds and not alike
+        if seeds and not same_seed
         else (),
     )
 
 
-def incomplete(found: Session) -> bool:
-    """Whether a cell has still to run, or is running."""
-    return any(result.status is Status.PLANNED for result in found.results)
+def is_incomplete(session: Session) -> bool:
+    """Whether a cell is running or has not run yet."""
+    return any(result.status is Status.PLANNED for result in session.results)
 
 
 def _place(source: CellRecords) -> tuple[bool, bool, float, str]:
-    """Where a cell stands among the others: by its CPUs, those with all of them after that, and quotas last."""
+    """The sort key of a cell: first by the number of CPUs, then cells with all CPUs, then quotas."""
     size, quota = _size(source.cell), _quota(source.cell)
     return quota is not None, size is None, quota or size or 0, source.cell
 
@@ -108,23 +108,23 @@ def _reader(source: CellRecords) -> Reader:
     if source.stream is not None and not source.running:
         return read_records(source.stream)
     reader = Reader()
-    reader.feed(source.stream or b"")  # its end cannot be missing yet
+    reader.feed(source.stream or b"")  # the end record may still come
     return reader
 
 
 def _legible(cell: str, records: Sequence[Record]) -> bool:
-    """Whether a report can be made of these records: a file may hold anything, or come from another version."""
+    """Whether these records can be reported. A file may have any content, or come from another version."""
     trial = Reader()
     trial.records = list(records)
     try:
-        found = _session("trial", [CellRecords(cell=cell, stream=b"")], [trial], None, {})
-        return all(speedups.of_cell(result) is not None for result in found.results if result.proof)
+        session = _session("trial", [CellRecords(cell=cell, stream=b"")], [trial], None, {})
+        return all(speedups.of_cell(result) is not None for result in session.results if result.proof)
     except MALFORMED:
         return False
 
 
 def _result(source: CellRecords, reader: Reader, everything: int) -> CellResult:
-    """What became of a cell. ``everything`` is the number of CPUs of the machine, as far as is known."""
+    """The result of a cell. ``everything`` is the number of CPUs of the machine, as far as it is known."""
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     size, asked = _size(source.cell), cpulist.parse(start.get("asked") or "") if start else ()
     quota = start.get("quota") if start else None
@@ -137,14 +137,14 @@ def _result(source: CellRecords, reader: Reader, everything: int) -> CellResult:
         status = Status.TAINTED
         reason = f"told to take {units.cpus(cell.size)}, it had {seen} ({cpulist.render(start['proof']['affinity'])})"
     if source.running:
-        status, reason = Status.PLANNED, "not to its end: it is still running"
+        status, reason = Status.PLANNED, "it is still running"
     elif source.stream is None:
         status, reason = _why_nothing(source)
     return dataclasses.replace(result, status=status, reason=reason)
 
 
 def _why_nothing(source: CellRecords) -> tuple[Status, str]:
-    """Why a cell that has ended, or has never begun, left no records."""
+    """Why a cell left no records. It has ended, or has never begun."""
     outcome = source.outcome
     if outcome is None or (outcome.exit_code is None and not outcome.reason):
         return Status.PLANNED, "it was not started"
@@ -159,14 +159,16 @@ def _seconds(records: Sequence[Record]) -> float:
 
 
 def _experiments(results: Iterable[CellResult]) -> tuple[str, ...]:
-    """The experiments that any cell has begun; when none has, those that run without being named."""
-    begun = {str(record.data["experiment"]) for one in results for record in one.records if record.kind == "begin"}
+    """The experiments that the cells have begun; if no experiment has begun, the usual experiments."""
+    begun = {
+        str(record.data["experiment"]) for result in results for record in result.records if record.kind == "begin"
+    }
     known = experiments.in_order()
     return tuple(name for name in known if name in begun) or tuple(experiments.usual())
 
 
 def _machine(readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]) -> Machine:
-    """The machine, as the cells saw it: the one that had no limit knows its CPUs, else the host's are all we know."""
+    """The machine, as the cells saw it. A cell without a limit knows the usable CPUs; else the host's CPUs are taken."""
     starts = [record.data for reader in readers for record in reader.records if record.kind == "start"]
     unlimited = [tuple(start["proof"]["affinity"]) for start in starts if start.get("wanted_cpus") is None]
     hosts = [cpulist.parse(start["proof"]["host_cpus"] or "") for start in starts]

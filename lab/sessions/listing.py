@@ -1,4 +1,4 @@
-"""The stored sessions at a glance: what their manifests say and what is in their folders, without reading records."""
+"""Lists the stored sessions, from their manifests and folders, without reading records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.sessions import loading, seal
 
 
 class State(StrEnum):
-    """How a session is."""
+    """Whether a session is complete and readable."""
 
     COMPLETE = "complete"
     INTERRUPTED = "interrupted"  # by Ctrl-C or SIGTERM
@@ -30,19 +30,31 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One session. ``noise`` is the share of blocks that something disturbed; ``None`` where nobody has counted."""
+    """One stored session, as ``lab sessions`` lists it."""
 
+    #: The name of its folder.
     id: str
+    #: Its folder.
     path: str
+    #: When it began, in seconds since the epoch; ``None`` if the manifest cannot be read.
     began: float | None
+    #: The engine and the Pythons.
     where: str
+    #: The image of the cells, or the images, separated by commas.
     image: str | None
+    #: How many cells were measured.
     measured: int
+    #: How many cells were planned and can be run on the machine.
     planned: int
+    #: How many verdicts differ from the expected verdict; ``None`` without a report.
     surprises: int | None
+    #: The share of blocks that something disturbed; ``None`` if the session has no count of blocks.
     noise: float | None
+    #: Whether the session is complete and readable.
     state: State
+    #: Why the session is damaged or unreadable; otherwise empty.
     reason: str
+    #: The size of its files.
     size_bytes: int
 
 
@@ -80,19 +92,19 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
     python = machine.get("python") or {}
     builds = stored_builds(machine)
     state, reason = _state(folder, report)
-    alone = f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"
-    where = [manifest["engine"], ", ".join(facts.label for facts in builds) or alone]
-    blocks = sum(one["blocks"] for one in manifest.get("noise", {}).values())
-    disturbed = sum(sum(one["disturbed"].values()) for one in manifest.get("noise", {}).values())
+    release = f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"
+    where = [manifest["engine"], ", ".join(facts.label for facts in builds) or release]
+    blocks = sum(cell["blocks"] for cell in manifest.get("noise", {}).values())
+    disturbed = sum(sum(cell["disturbed"].values()) for cell in manifest.get("noise", {}).values())
     return Entry(
         id=folder.name,
         path=str(folder),
         began=float(manifest["began"]),
         where=" ".join(filter(None, where)),
         image=", ".join(facts.image for facts in builds if facts.image) or machine.get("image"),
-        measured=sum(one["status"] == Status.MEASURED for one in cells),
+        measured=sum(cell["status"] == Status.MEASURED for cell in cells),
         planned=sum(cell.available for cell in loading.planned(manifest)),
-        surprises=sum(one["surprise"] for one in report["verdicts"]) if report else None,
+        surprises=sum(verdict["surprise"] for verdict in report["verdicts"]) if report else None,
         noise=disturbed / blocks if blocks else None,
         state=state,
         reason=reason,
@@ -112,7 +124,7 @@ def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:
 
 
 def _damage(folder: Path) -> str:
-    """What of the sealed files is plainly not as it was; empty where that does not show without reading them."""
+    """The first sealed file that is missing or has another size; empty if there is no such file."""
     try:
         sealed = json.loads((folder / seal.NAME).read_bytes())["files"]
         for name, file in sealed.items():

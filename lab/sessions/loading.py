@@ -1,7 +1,8 @@
-"""Stored sessions: finds them, and reads one back from its folder, judged again by the claims of this version.
+"""Finds stored sessions, and reads them from their folders. The claims of this version judge the records again.
 
-What :mod:`lab.sessions.folder` writes. A session that was cut short is read as far as it goes: what is missing is named
-in its notes, and the cell is an error. Only a folder that is no session, or one of a newer version, is refused."""
+:mod:`lab.sessions.folder` describes the files. A session that was cut short is read as far as possible: its notes name
+what is missing, and an incomplete cell is an error. A folder that is no session of this or an older version is refused.
+"""
 
 from __future__ import annotations
 
@@ -33,25 +34,25 @@ _PIECE = 1 << 20
 
 
 def find_session(named: Path) -> Path:
-    """The session's folder that somebody means by this path: itself, or the newest session below it.
+    """The session's folder that the user means by this path: the path itself, or the newest session below it.
 
-    Raises UsageError when it is neither.
+    Raises UsageError when there is no session.
     """
     if (named / _MANIFEST).exists():
         return named
     if not named.exists():
-        raise UsageError(f"{named} does not exist; name a session's folder, or the one that sessions are kept in")
+        raise UsageError(f"{named} does not exist; name the folder of a session, or a folder with sessions")
     if not named.is_dir():
-        raise UsageError(f"{named} is not a folder; name a session's folder, or the one that sessions are kept in")
+        raise UsageError(f"{named} is not a folder; name the folder of a session, or a folder with sessions")
     return newest(named)
 
 
 def newest(parent: Path) -> Path:
-    """The session's folder below ``parent`` that was begun last. Raises UsageError when there is none."""
-    found = folders(parent)
-    if not found:
+    """The folder of the newest session below ``parent``. Raises UsageError when there is no session."""
+    all_folders = folders(parent)
+    if not all_folders:
         raise UsageError(f"there is no session in {parent}; make one with lab run, or name a session's folder")
-    return found[-1]
+    return all_folders[-1]
 
 
 def folders(parent: Path) -> list[Path]:
@@ -60,12 +61,14 @@ def folders(parent: Path) -> list[Path]:
 
 
 def load_session(folder: Path) -> Session:
-    """The session in this folder. Raises UsageError when it holds none that can be read, StoreError when the system
-    refuses to read it."""
-    found = manifest(folder)
+    """The session in this folder.
+
+    Raises UsageError when the folder has no session that can be read, StoreError when the system refuses to read it.
+    """
+    content = manifest(folder)
     try:
         with uncollected():
-            return _session(folder, found)
+            return _session(folder, content)
     except MALFORMED as error:
         raise UsageError(
             f"{folder / _MANIFEST} does not describe a session of this lab ({error!r}); name a folder that lab run"
@@ -74,11 +77,13 @@ def load_session(folder: Path) -> Session:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """What a session's session.json holds. Raises UsageError when it is none, or of a newer version, StoreError when
-    the system refuses to read it."""
+    """The content of a session's session.json.
+
+    Raises UsageError when it is no manifest or a newer version wrote it, StoreError when the system refuses to read it.
+    """
     path = folder / _MANIFEST
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"{folder} is not a session: it has no {_MANIFEST}; name a folder that lab run has written"
@@ -87,7 +92,7 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON ({error}); name a folder that lab run has written") from error
-    schema = found.get("schema") if isinstance(found, dict) else None
+    schema = content.get("schema") if isinstance(content, dict) else None
     if not isinstance(schema, int):
         raise UsageError(
             f"{path} is not a session's manifest: it has no schema; name a folder that lab run has written"
@@ -97,93 +102,93 @@ def manifest(folder: Path) -> dict[str, Any]:
             f"{folder} was written by a newer lab (schema {schema}; this one reads up to {SCHEMA}); install that"
             " version to read it"
         )
-    return dict(found)
+    return dict(content)
 
 
 def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
     report = manifest.get("report") or {}
-    said = report.get("session") or {}
-    versions = said.get("versions") or manifest.get("versions") or {}
-    notes = list(said.get("notes", ()))
+    summary = report.get("session") or {}
+    versions = summary.get("versions") or manifest.get("versions") or {}
+    notes = list(summary.get("notes", ()))
     if not report:
-        notes.append("note: this session was cut short: what was stored until then is judged")
-    stored = {one["id"]: one for one in report.get("cells", ())} or endings(folder)
+        notes.append("note: this session was cut short: the records that were stored until then are judged")
+    stored = {cell["id"]: cell for cell in report.get("cells", ())} or endings(folder)
     results = tuple(_result(folder, cell, stored.get(cell.id)) for cell in planned(manifest))
     known = experiments.in_order()
     wanted = manifest["arguments"]["experiments"]
-    lacking = [name for name in wanted if name not in known]
-    if lacking:
-        notes.append(f"note: this version has no experiment {', '.join(map(repr, lacking))}: its claims are not judged")
-    found = assembly.assemble(
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        notes.append(f"note: this version has no experiment {', '.join(map(repr, unknown))}: its claims are not judged")
+    session = assembly.assemble(
         id=str(manifest["session"]),
         began=float(manifest["began"]),
-        machine=_machine(manifest, said, results),
+        machine=_machine(manifest, summary, results),
         arguments=manifest["arguments"],
         experiments=[name for name in wanted if name in known],
         results=results,
         code_sha256=versions.get("code_sha256", ""),
-        wall_seconds=float(said.get("wall_seconds") or sum(one.wall_seconds for one in results)),
+        wall_seconds=float(summary.get("wall_seconds") or sum(result.wall_seconds for result in results)),
         notes=notes,
-        interrupted=bool(said.get("interrupted", not report)),
+        interrupted=bool(summary.get("interrupted", not report)),
     )
-    return dataclasses.replace(found, lab_version=versions.get("lab", found.lab_version))
+    return dataclasses.replace(session, lab_version=versions.get("lab", session.lab_version))
 
 
 def endings(folder: Path) -> dict[str, dict[str, Any]]:
-    """How the cells of a run without a report ended, by their ids; of one that ended twice, the last time."""
+    """How the cells of a run without a report ended, by their ids. If a cell ended twice, the last end counts."""
     try:
         lines = (folder / CELLS_LOG).read_bytes().splitlines()
     except OSError:
-        return {}  # of a version that kept none, or of a run that was cut short before any cell had ended
-    found = {}
+        return {}  # an early version wrote no log, or no cell had ended
+    ends = {}
     for line in lines:
-        with contextlib.suppress(*MALFORMED):  # the last one may be torn
-            one = json.loads(line)
-            found[str(one["id"])] = one
-    return found
+        with contextlib.suppress(*MALFORMED):  # the last line may be torn
+            end = json.loads(line)
+            ends[str(end["id"])] = end
+    return ends
 
 
 def planned(manifest: Mapping[str, Any]) -> tuple[Cell, ...]:
-    """The planned cells: as the manifest has them, or (of an early version) from the report."""
+    """The planned cells, from the manifest; for a session of an early version, from the report."""
     stored = manifest.get("cells") or [
         {
-            "id": one["id"],
-            "label": one["limit"]["label"],
-            "size": one["limit"]["cpus"],
-            "cpus": one["cpus"],
-            "reason": one["reason"] if one["status"] == Status.UNAVAILABLE else None,
+            "id": cell["id"],
+            "label": cell["limit"]["label"],
+            "size": cell["limit"]["cpus"],
+            "cpus": cell["cpus"],
+            "reason": cell["reason"] if cell["status"] == Status.UNAVAILABLE else None,
         }
-        for one in (manifest.get("report") or {}).get("cells", ())
+        for cell in (manifest.get("report") or {}).get("cells", ())
     ]
-    cells = tuple(Cell.from_stored(one) for one in stored)
-    if any(Path(cell.id).name != cell.id for cell in cells):  # it names a file
+    cells = tuple(Cell.from_stored(fields) for fields in stored)
+    if any(Path(cell.id).name != cell.id for cell in cells):  # the id names a file
         raise ValueError("a cell's id is a name, not a path")
     return cells
 
 
 def _fields(stored: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    """What this version knows of it; a list in JSON was a tuple."""
+    """The fields that this version knows. A list in JSON becomes a tuple."""
     known = {name: value for name, value in stored.items() if name in names}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
 
 
-def _machine(manifest: Mapping[str, Any], said: Mapping[str, Any], results: Iterable[CellResult]) -> Machine:
-    kept = _fields(manifest.get("machine", {}), {one.name for one in dataclasses.fields(Machine)})
+def _machine(manifest: Mapping[str, Any], summary: Mapping[str, Any], results: Iterable[CellResult]) -> Machine:
+    kept = _fields(manifest.get("machine", {}), {field.name for field in dataclasses.fields(Machine)})
     kept["topology"] = topology.from_stored(kept["topology"]) if kept.get("topology") else None
-    host = said.get("host", {})
+    host = summary.get("host", {})
     fields: dict[str, Any] = {
         "engine": manifest["engine"],
         "cpus": tuple(host.get("cpus", ())),
         "host_cpus": tuple(host.get("host_cpus", ())),
-        "python": next((one.python for one in results if one.python), {}),
-        "image": said.get("image"),
-        "details": said.get("details", {}),
+        "python": next((result.python for result in results if result.python), {}),
+        "image": summary.get("image"),
+        "details": summary.get("details", {}),
     }
     return Machine(**fields | kept)
 
 
 def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellResult:
-    """What became of a cell. How it ended is known only from the report: a failure that the records do not show."""
+    """The result of a cell. Only the report, or the log of the cells, knows a failure that the records do not show."""
     status = Status(stored["status"]) if stored else Status.PLANNED if cell.available else Status.UNAVAILABLE
     reason = stored["reason"] if stored else cell.reason
     name = f"{cell.id}.jsonl"
@@ -205,14 +210,14 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
 
 
 def _as_it_ran(cell: Cell, stored: Mapping[str, Any] | None, reader: Reader) -> Cell:
-    """The cell on the CPUs that it was given: beside others it may have been on others than planned."""
+    """The cell with the CPUs that it really had. Next to other cells these may differ from the plan."""
     start = next((record.data for record in reader.records if record.kind == "start"), {})
     cpus = tuple(stored["cpus"]) if stored else cpulist.parse(start.get("asked") or "")
     return dataclasses.replace(cell, cpus=cpus) if cpus else cell
 
 
 def read_records(path: Path) -> Reader:
-    """The records in a file, in pieces: a session may be larger than what one wants in memory twice.
+    """The records in a file. The file is read in pieces, because a session may be too large to be in memory twice.
 
     Raises StoreError when the system refuses to read it.
     """
@@ -229,8 +234,10 @@ def read_records(path: Path) -> Reader:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Within this the collector of cycles rests, and what was made meanwhile it leaves alone for ever: there are no
-    cycles in a session, and to look for some takes as long as to read it. It may be nested."""
+    """Switch the collector of cycles off inside the ``with`` block. It never looks at the objects made there.
+
+    A session has no cycles, and to look for cycles takes as long as to read the session. The blocks may be nested.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""A run that was killed or interrupted, taken up again: what of it is whole, and whether it may go on here."""
+"""Resume a run that was killed or interrupted: which cells are complete, and whether it can continue here."""
 
 from __future__ import annotations
 
@@ -23,23 +23,38 @@ from lab.sessions import loading
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What there is of the run: its folder, its manifest, its plan, and the cells of it that are whole, by their ids.
-    ``wall_seconds`` is the time that these took."""
+    """A stored run that did not come to its end."""
 
+    #: The folder of the session.
     folder: Path
+    #: The content of its session.json.
     manifest: Mapping[str, Any]
+    #: The planned cells.
     cells: tuple[Cell, ...]
+    #: The complete results, by the ids of their cells. These cells are not run again.
     kept: Mapping[str, CellResult]
+    #: The machine that the run began on.
     machine: Machine
+    #: The hash of the lab's code that the run began with.
     code_sha256: str
+    #: How long the kept cells took together.
     wall_seconds: float
 
-    def manifest_at(self, time: float, unlike: Iterable[Difference] = ()) -> dict[str, Any]:
-        """The manifest to go on with: without what its end said, with the time (since the epoch) of going on, and with
-        what is not as it was."""
-        begun = {name: value for name, value in self.manifest.items() if name not in ("report", "ended", "noise")}
-        forced = [*self.manifest.get("forced", ()), *map(str, unlike)]
-        return {**begun, "resumed": [*self.manifest.get("resumed", ()), time], **({"forced": forced} if forced else {})}
+    def manifest_at(self, time: float, changes: Iterable[Difference] = ()) -> dict[str, Any]:
+        """The manifest of the resumed run.
+
+        It has no entry that only the end of a run writes. It has the time of resuming (seconds since the epoch), and
+        the differences that the user accepted with ``--force``.
+        """
+        kept_entries = {
+            name: value for name, value in self.manifest.items() if name not in ("report", "ended", "noise")
+        }
+        forced = [*self.manifest.get("forced", ()), *map(str, changes)]
+        return {
+            **kept_entries,
+            "resumed": [*self.manifest.get("resumed", ()), time],
+            **({"forced": forced} if forced else {}),
+        }
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -48,27 +63,30 @@ class Past:
 
 
 def take_up(named: Path | None, parent: Path) -> Past:
-    """The run in this folder, or the newest one below ``parent`` that did not come to its end.
+    """The run in this folder, or the newest run below ``parent`` that did not come to its end.
 
-    Raises UsageError when there is none, when nothing of it is missing, when it is still running, or when it comes
-    from a version that did not note what it takes to go on.
+    Raises UsageError when there is no such run, when no cell of the run is missing, or when it is still running. A run
+    of an early version, which did not store its seed, raises UsageError too.
     """
     folder = loading.find_session(named) if named else _newest_unfinished(parent)
     if store.is_written(folder):
-        raise UsageError(f"{folder.name} is still being written by another lab; wait for it, or end it first")
+        raise UsageError(f"{folder.name} is still being written by another lab; wait until that run ends, or stop it")
     session = loading.load_session(folder)
     manifest = loading.manifest(folder)
-    # A cell whose end nobody noted may have been limited otherwise than asked: only the engine could tell.
-    noted = {*loading.endings(folder), *(one["id"] for one in (manifest.get("report") or {}).get("cells", ()))}
+    # Without a note of its end, nobody knows what limits the engine reported for a cell: it is measured again.
+    noted = {*loading.endings(folder), *(cell["id"] for cell in (manifest.get("report") or {}).get("cells", ()))}
     kept = {
-        one.cell.id: one
-        for one in session.results
-        if one.status is Status.UNAVAILABLE or (one.status is Status.MEASURED and one.cell.id in noted)
+        result.cell.id: result
+        for result in session.results
+        if result.status is Status.UNAVAILABLE or (result.status is Status.MEASURED and result.cell.id in noted)
     }
     if len(kept) == len(session.results) and not unfinished(manifest):
-        raise UsageError(f"{folder.name} is complete, nothing of it is missing; lab report {folder} shows it")
+        raise UsageError(f"{folder.name} is complete: no cell is missing; show it with lab report {folder}")
     if "seed" not in manifest["arguments"]:
-        raise UsageError(f"{folder.name} is of a lab that did not note its seed; it can be read, but not resumed")
+        raise UsageError(
+            f"{folder.name} was made by a version of the lab that did not store the seed; it can be read, but"
+            " not resumed"
+        )
     return Past(
         folder=folder,
         manifest=manifest,
@@ -76,12 +94,12 @@ def take_up(named: Path | None, parent: Path) -> Past:
         kept=kept,
         machine=session.machine,
         code_sha256=session.code_sha256,
-        wall_seconds=sum(one.wall_seconds for one in kept.values()),
+        wall_seconds=sum(result.wall_seconds for result in kept.values()),
     )
 
 
 def unfinished(manifest: Mapping[str, Any]) -> bool:
-    """Whether the run has not come to its end."""
+    """Whether the run did not come to its end."""
     report = manifest.get("report")
     return not report or bool(report["session"]["interrupted"])
 
@@ -93,50 +111,54 @@ def _newest_unfinished(parent: Path) -> Path:
                 return folder
         except UsageError:  # not a session that this version can read
             continue
-    raise UsageError(f"no session in {parent} was cut short; lab sessions lists them")
+    raise UsageError(f"no session in {parent} was cut short; list all sessions with lab sessions")
 
 
 def clear(past: Past) -> None:
-    """Remove what the run that was killed has left on its engine: it would run beside the cells, and its containers
-    have their names. Raises EngineError when the engine does not answer, or keeps some of it."""
+    """Remove the containers that the killed run has left on its engine.
+
+    These would run beside the new cells, and occupy their names. Raises EngineError when the engine does not answer,
+    or when a container cannot be removed.
+    """
     if past.manifest["engine"] != "docker":
         return
     with contextlib.closing(client_.client_for_this_environment()) as client:
-        _, kept = cleanup.remove_all(client, past.folder.name)
-    if kept:
-        raise EngineError(f"{past.folder.name} has left {'; '.join(kept)}; remove it with lab clean, then go on")
+        _, remaining = cleanup.remove_all(client, past.folder.name)
+    if remaining:
+        raise EngineError(f"{past.folder.name} has left {'; '.join(remaining)}; remove it with lab clean, then resume")
 
 
 def check_resumable(past: Past, machine: Machine, code_sha256: str, *, force: bool = False) -> tuple[Difference, ...]:
-    """In what this is not the machine, the builds and the lab that the run was begun with, where ``force`` allows it.
+    """The differences between the machine, the builds and the lab of the stored run and those of now.
 
-    Raises UsageError where it does not, or where the CPUs or the builds of the missing cells are not there at all.
+    Raises UsageError for differences that ``force`` does not allow. If the CPUs or the builds of the missing cells do
+    not exist here, ``force`` does not help.
     """
     missing = [cell for cell in past.cells if cell.available and cell.id not in past.kept]
-    lacking = sorted({cpu for cell in missing for cpu in cell.cpus} - {*machine.cpus})
-    builds = {cell.build for cell in missing if cell.build} - {*machine_.builds_of(machine)}
-    anew = f"run it anew: lab replay {past.folder}"
-    if lacking and machine.cpus:
-        found = differences.of_machines(past.machine, machine)
+    missing_cpus = sorted({cpu for cell in missing for cpu in cell.cpus} - {*machine.cpus})
+    missing_builds = {cell.build for cell in missing if cell.build} - {*machine_.builds_of(machine)}
+    run_again = f"Run all cells again with lab replay {past.folder}"
+    machine_differences = differences.of_machines(past.machine, machine)
+    if missing_cpus and machine.cpus:
         raise UsageError(
-            f"{past.folder.name} cannot go on here, its cells need CPUs {cpulist.render(lacking)}, which are not ours:"
-            f" it had {'; '.join(map(str, found))}; {anew}"
+            f"{past.folder.name} cannot be resumed on this machine: its cells need CPUs {cpulist.render(missing_cpus)},"
+            f" which are not available. Differences: {'; '.join(map(str, machine_differences))}. {run_again}"
         )
-    if builds:
+    if missing_builds:
         raise UsageError(
-            f"{past.folder.name} cannot go on here, its cells need the builds {', '.join(sorted(builds))}; there are"
-            f" {', '.join(machine_.builds_of(machine))}; {anew}"
+            f"{past.folder.name} cannot be resumed on this machine: its cells need the builds"
+            f" {', '.join(sorted(missing_builds))}. Available: {', '.join(machine_.builds_of(machine))}. {run_again}"
         )
-    found = differences.of_machines(past.machine, machine) + differences.of_code(past.code_sha256, code_sha256)
-    if found and not force:
+    all_differences = machine_differences + differences.of_code(past.code_sha256, code_sha256)
+    if all_differences and not force:
         raise UsageError(
-            f"{past.folder.name} cannot go on here, its cells would not compare: it had {'; '.join(map(str, found))};"
-            f" {anew}, or go on all the same with --force"
+            f"{past.folder.name} cannot be resumed on this machine: its cells would not be comparable. Differences:"
+            f" {'; '.join(map(str, all_differences))}. {run_again}, or resume it in spite of this with --force"
         )
-    return found
+    return all_differences
 
 
 def joined(past: Past | None, cells: tuple[Cell, ...], ran: tuple[CellResult, ...]) -> tuple[CellResult, ...]:
-    """The results of the whole plan, in its order, those that were there before among them."""
-    found = {**(past.kept if past else {}), **{one.cell.id: one for one in ran}}
-    return tuple(found[cell.id] for cell in cells)
+    """The results of the whole plan, in the order of the plan: the kept results and the new results."""
+    results = {**(past.kept if past else {}), **{result.cell.id: result for result in ran}}
+    return tuple(results[cell.id] for cell in cells)

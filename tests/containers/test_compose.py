@@ -186,7 +186,7 @@ def test_gather_does_not_wait_for_a_cell_that_is_running(project: Project) -> No
         code, document = project.gather()
     assert code == 3
     (cell,) = document["cells"]
-    assert (cell["status"], cell["reason"]) == ("planned", "not to its end: it is still running")
+    assert (cell["status"], cell["reason"]) == ("planned", "it is still running")
     assert cell["proof"]["before"]
 
 

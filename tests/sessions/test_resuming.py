@@ -219,7 +219,7 @@ def test_a_cell_whose_end_was_not_noted_is_measured_again(tmp_path: Path) -> Non
 def test_another_machine_or_another_lab_cannot_go_on(tmp_path: Path) -> None:
     past = resuming.take_up(unfinished(tmp_path), tmp_path)
     resuming.check_resumable(past, scripts.machine(), past.code_sha256)
-    with pytest.raises(UsageError, match=r"CPUs: 2 CPUs of 2, not 3 CPUs of 3; run it anew: lab replay .* --force"):
+    with pytest.raises(UsageError, match=r"CPUs: 2 CPUs of 2, not 3 CPUs of 3\. Run all cells again with .* --force"):
         resuming.check_resumable(past, scripts.machine(3), past.code_sha256)
     with pytest.raises(UsageError, match=r"engine: docker 27\.0, not local"):
         resuming.check_resumable(past, scripts.machine(2, "local"), past.code_sha256)
@@ -253,20 +253,20 @@ def test_every_build_has_to_be_as_it_was_unless_it_is_forced(
         return
     with pytest.raises(UsageError, match=complaint) as caught:
         resuming.check_resumable(past, now.machine, past.code_sha256)
-    assert "or go on all the same with --force" in str(caught.value)
-    unlike = resuming.check_resumable(past, now.machine, past.code_sha256, force=True)
-    assert complaint in past.manifest_at(1.0, unlike)["forced"][0]
+    assert "or resume it in spite of this with --force" in str(caught.value)
+    changed = resuming.check_resumable(past, now.machine, past.code_sha256, force=True)
+    assert complaint in past.manifest_at(1.0, changed)["forced"][0]
 
 
 @pytest.mark.parametrize(
     ("now", "complaint"),
     [
         pytest.param(
-            scripts.on_builds({"3.13": scripts.python()}, (1,)), "need the builds 3.14; there are 3.13", id="a build"
+            scripts.on_builds({"3.13": scripts.python()}, (1,)), "need the builds 3.14. Available: 3.13", id="a build"
         ),
         pytest.param(
             replace(scripts.on_builds(BOTH, (1,)), machine=replace(scripts.on_builds(BOTH, (1,)).machine, cpus=(1,))),
-            "need CPUs 0, which are not ours",
+            "need CPUs 0, which are not available",
             id="a CPU",
         ),
     ],
