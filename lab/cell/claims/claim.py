@@ -25,42 +25,50 @@ FEWEST_VALUES = 5
 
 
 class Facts(NamedTuple):
-    """What is known of a cell before anything is measured; predicates and expectations may depend on it.
+    """What is known of a cell before anything is measured. Predicates and expectations may depend on it."""
 
-    ``version`` is (major, minor); ``cpus`` the size of the affinity mask (P); ``rate`` the least of P and every quota
-    (R), in CPUs; ``host_cpus`` what ``os.cpu_count()`` says, which no limit changes. ``siblings``: CPUs of the mask
-    that share a physical core, a tuple for each such core; ``kinds``: of how many kinds its cores are;
-    ``isolated``: its CPUs between which the scheduler moves nothing; ``told_cpus``: how many Python was told there are
-    (``-X cpu_count``). ``implementation`` is what calls itself so: ``CPython``, ``PyPy``.
-    """
-
+    #: (major, minor).
     version: tuple[int, int]
+    #: Whether the GIL is on.
     gil: bool
+    #: P: the size of the affinity mask.
     cpus: int
+    #: R: the smaller of P and the tightest quota, in CPUs.
     rate: float
+    #: What ``os.cpu_count()`` says, which no limit changes.
     host_cpus: int
+    #: The CPUs of the mask that share a physical core, a tuple for each such core.
     siblings: tuple[tuple[int, ...], ...] = ()
+    #: How many kinds of core the CPUs belong to.
     kinds: int = 1
+    #: The CPUs of the mask between which the scheduler moves nothing.
     isolated: tuple[int, ...] = ()
+    #: The number of CPUs that Python was told to see (``-X cpu_count``).
     told_cpus: int | None = None
+    #: The name of the implementation: ``CPython``, ``PyPy``.
     implementation: str = "CPython"
 
 
 class Finding(NamedTuple):
-    """What the evidence says of a claim: a verdict, a sentence why, and the number that it rests on, if one.
+    """What the evidence says of a claim: a verdict, a reason, and the number behind it, if there is a number."""
 
-    ``low`` and ``high`` are its 95 % interval, ``ceiling`` the most (for times: the least) that the machine had to
-    give, all in ``unit``; ``accepted`` and ``rejected`` count rounds.
-    """
-
+    #: The verdict.
     verdict: str
+    #: A sentence that says why.
     reason: str
+    #: The number that the verdict rests on, in ``unit``.
     value: float | None = None
+    #: The lower end of the 95 % interval.
     low: float | None = None
+    #: The upper end of the 95 % interval.
     high: float | None = None
+    #: The unit of the numbers; empty for a ratio.
     unit: str = ""
+    #: How many rounds count.
     accepted: int | None = None
+    #: How many rounds were disturbed and do not count.
     rejected: int | None = None
+    #: The most (for a time: the least) that the machine had to give.
     ceiling: float | None = None
     #: In which direction ``value`` gets better.
     better: Better = None
@@ -74,22 +82,30 @@ class Finding(NamedTuple):
 
 
 class Tolerance(NamedTuple):
-    """Where a claim's value has to lie, in the value's unit (``None``: no bound), and why the line is drawn there."""
+    """Where the value of a claim has to lie, in the unit of the value."""
 
+    #: The least value; ``None`` means no lower bound.
     low: float | None
+    #: The largest value; ``None`` means no upper bound.
     high: float | None
+    #: Why the line is drawn there.
     why: str
 
 
 class Figure(NamedTuple):
-    """A number that an experiment has measured, for its table: what, its estimate (``None``: too few rounds), unit, and
-    rounds accepted and rejected. ``of``: whose number it is, where many have the same ones: a row each, then."""
+    """A number that an experiment has measured, for its own table."""
 
+    #: What was measured, in a few words.
     what: str
+    #: The estimate; ``None`` where there were too few rounds.
     found: Estimate | None
+    #: The unit of the estimate.
     unit: str
+    #: How many rounds count.
     accepted: int
+    #: How many rounds were disturbed and do not count.
     rejected: int
+    #: Whose number it is, where several things have the same number; each then has a row of its own.
     of: str = ""
     #: In which direction the number gets better.
     better: Better = None
@@ -123,41 +139,46 @@ class Evidence:
 
 
 class Claim(NamedTuple):
-    """A statement and how to decide it.
+    """A statement and how to decide it."""
 
-    ``judge`` is the predicate: from the evidence and the cell's facts to a Finding. ``expected`` gives the verdict that
-    is true of this kind of cell as far as is known, or ``None`` where it is not. ``least_cpus``: with fewer the claim
-    is untestable. ``tolerance``: for a claim that rests on a number. ``advice``: what to do where the verdict is
-    *refuted*, or not the expected one; empty where that changes nothing for a program. ``source``: how that
-    expectation is known, in a few words (see :func:`seen`).
-    """
-
+    #: The experiment's name, a dot, and a name of its own.
     id: str
+    #: What is claimed, in a sentence.
     statement: str
+    #: The predicate: from the evidence and the facts of the cell to a finding.
     judge: Callable[[Evidence, Facts], Finding]
+    #: Gives the verdict that is true of such a cell, or ``None`` where nobody knows.
     expected: Callable[[Facts], str | None]
+    #: The claim is untestable in a cell with fewer CPUs.
     least_cpus: int = 1
+    #: Where the value has to lie, for a claim that rests on a number.
     tolerance: Tolerance | None = None
+    #: What to do where the claim is refuted or a surprise; empty where a program need not change.
     advice: str = ""
+    #: How the expectation is known, in a few words (see :func:`seen`).
     source: str = ""
 
 
 class Experiment(NamedTuple):
-    """What one file in this folder defines, under the name ``EXPERIMENT``.
+    """What the file of an experiment defines under the name ``EXPERIMENT``."""
 
-    ``run`` gets a Recorder (see :mod:`lab.cell.claims.recorder`); ``summary`` is one line; ``method`` says what is
-    measured and how, ``watch`` what to look at in the result. ``typical_seconds`` is about how long it takes; ``None``:
-    as long as it is given. ``figures``: the rows of its own table, from the evidence. ``extra``: not part of a bare
-    ``lab run``; it runs by its name, or with ``lab run all``."""
-
+    #: The name on the command line.
     name: str
+    #: What it is about, in one line.
     summary: str
+    #: What is measured, and how.
     method: str
+    #: What to look at in the result.
     watch: str
+    #: The experiment itself.
     run: Callable[[Recorder], None]
+    #: The claims that it decides.
     claims: Sequence[Claim]
+    #: About how long it takes, in seconds; ``None`` means as long as it is given.
     typical_seconds: float | None = None
+    #: Makes the rows of its own table from the evidence.
     figures: Callable[[Evidence], Sequence[Figure]] | None = None
+    #: Whether a bare ``lab run`` leaves it out. Its name or ``lab run all`` runs it.
     extra: bool = False
 
 

@@ -15,11 +15,15 @@ MANY = 100
 
 
 class Estimate(NamedTuple):
-    """A median with its 95 % interval, in the unit of the values, and how many values it rests on."""
+    """A median with its 95 % interval, in the unit of the values."""
 
+    #: The median.
     value: float
+    #: The lower end of the 95 % interval.
     low: float
+    #: The upper end of the 95 % interval.
     high: float
+    #: How many values it rests on.
     size: int
 
     def inside(self, low: Optional[float], high: Optional[float]) -> bool:
@@ -55,13 +59,11 @@ def quantile(values: Sequence[float], share: float) -> float:
 def estimate(values: Sequence[float]) -> Estimate:
     """The median of values in the order measured, with a 95 % interval from a bootstrap over blocks of neighbours.
 
-    Neighbouring rounds share their disturbances, so whole blocks of them are drawn (circular block bootstrap, Politis
-    and Romano 1992; block length about the cube root of the count, Hall, Horowitz and Jing 1995). Few blocks make the
-    plain percentiles too narrow; they are taken further out, as a t-interval would be (expanded percentile interval,
-    Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.2). The medians of all samples are
-    counted, not drawn: see :func:`_resampled`.
-    """
-    return _bootstrapped(tuple(values))
+    Neighbouring rounds share their disturbances, so whole blocks of rounds are drawn (circular block bootstrap, Politis
+    and Romano 1992). The length of a block is about the cube root of the count (Hall, Horowitz and Jing 1995). A few
+    blocks make the plain percentiles too narrow, so percentiles further out are taken, as for a t-interval. This is the
+    expanded percentile interval (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.2). The
+    medians of all samples are counted, not drawn: see :func:`_resampled`. """ return _bootstrapped(tuple(values))
 
 
 def ratio(new: Sequence[float], base: Sequence[float], confidence: float = 0.99, resamples: int = 1000) -> Estimate:
@@ -83,8 +85,9 @@ def ratio(new: Sequence[float], base: Sequence[float], confidence: float = 0.99,
 def over_rounds(
     rounds: Sequence[_Round], statistic: Callable[[Sequence[_Round]], float], resamples: int = 200, seed: int = 1
 ) -> Estimate:
-    """Any statistic of all rounds together, such as a quantile of what happened in them, with a 95 % interval from the
-    same bootstrap as in :func:`estimate`: whole rounds are drawn, and the statistic taken of what they hold.
+    """A statistic of all rounds together, such as a quantile, with its 95 % interval.
+
+    The bootstrap is that of :func:`estimate`: whole rounds are drawn, and the statistic is taken of what they hold.
 
     Raises ValueError for no rounds.
     """
@@ -116,14 +119,12 @@ def _bootstrapped(values: Sequence[float]) -> Estimate:
 
 
 def _resampled(values: Sequence[float], ranked: Sequence[float], tail: float) -> Tuple[float, float]:
-    """The medians below and above which a share ``tail`` of those of all samples lies, without drawing any.
+    """The medians below and above which a share ``tail`` of the medians of all samples lies, without drawing any.
 
-    A median is at most x when half of the sample's values are, and their number is a sum over its blocks, which are
-    drawn alike: its chances can be added up (Maritz and Jarrett 1978, "A Note on Estimating the Variance of the Sample
-    Median", do so for values drawn one by one). Of an even number the two in the middle are taken each, and then their
-    mean, which is nearly the same far out, where this is asked for.
-    """
-    count = len(values)
+    A median is at most x when half of the values of the sample are. Their number is a sum over blocks that are drawn
+    alike, so its probabilities can be added up. Maritz and Jarrett 1978 ("A Note on Estimating the Variance of the
+    Sample Median") do so for values drawn singly. For an even number of values, both middle values are taken, and then
+    their mean. Far out, where this function is used, the result is nearly the same. """ count = len(values)
 
     @functools.lru_cache(maxsize=None)
     def at_most(place: int) -> List[float]:
@@ -171,14 +172,11 @@ def _sums(below: Sequence[bool]) -> List[int]:
 
 
 def _spread(below: Sequence[bool]) -> float:
-    """How far the share of values below the median strays from sample to sample: its standard deviation, without
-    drawing any sample.
+    """The standard deviation, from sample to sample, of the share of values below the median; no sample is drawn.
 
-    A median lies below x when half of the values drawn do; their number is a sum over blocks drawn alike, and so normal
-    in the limit, with the variance of a block's number (Sun and Lahiri 2006, "Bootstrapping the sample quantile of a
-    weakly dependent sequence"). Seconds of resampling become milliseconds.
-    """
-    count = len(below)
+    A median lies below x when half of the values drawn do. Their number is a sum over blocks drawn alike. It is
+    therefore normal in the limit, with the variance of the number in a block (Sun and Lahiri 2006, "Bootstrapping the
+    sample quantile of a weakly dependent sequence"). Seconds of resampling become milliseconds. """ count = len(below)
     length = block_length(count)
     sums = _sums(below)
     windows = [sums[place + length] - sums[place] for place in range(count)]
@@ -188,9 +186,11 @@ def _spread(below: Sequence[bool]) -> float:
 
 
 def between(values: Sequence[float], confidence: float = 0.95) -> Tuple[float, float]:
-    """The narrowest pair of values, counted in from both ends, between which the median lies with that confidence, or
-    both ends where there is none: each value is as likely below it as above (the sign test's interval, Conover 1999,
-    section 3.2). Bootstrapped medians of ten values or fewer vary too little."""
+    """The narrowest pair of values, counted in from both ends, between which the median lies with that confidence.
+
+    Where there is no such pair, the result is both ends. Each value is as likely below the median as above it: this is
+    the interval of the sign test (Conover 1999, section 3.2). Bootstrapped medians of ten values or fewer vary too
+    little. """
     ranked = sorted(values)
     count = len(ranked)
     place = max(0, int(count / 2 - 4 * math.sqrt(count)))  # what lies further out has a chance of 1e-15

@@ -32,20 +32,23 @@ MOST_INFLATION = 1.1
 
 
 class Measured(NamedTuple):
-    """How a number is got from rounds. ``arms`` are those which must be undisturbed in a round for it to count;
-    ``value`` takes such a round. ``sentence`` states the result, with one ``%`` for the value. ``unit`` is ``s``,
-    or empty for a ratio. ``ceiling``: what the machine had to give, for comparison, from a round in which it counts.
-    ``parallel``: it tells something only where the machine delivers several CPUs. ``placed``: its workers are pinned,
-    so that it does not need the scheduler to spread them. ``pooled``: the number is one of all rounds that count
-    together, such as a quantile of many times, and not the median of one from each."""
+    """How a number is taken from rounds: the median of one value from each, unless it is pooled."""
 
+    #: The arms that must be undisturbed in a round for the round to count.
     arms: tuple[str, ...]
+    #: Takes the number from a round.
     value: Callable[[Round], float]
+    #: States the result; one ``%`` stands for the value.
     sentence: str
+    #: ``s``, or empty for a ratio.
     unit: str = ""
+    #: The arms, and the function, that tell from a round what the machine had to give.
     ceiling: tuple[tuple[str, ...], Callable[[Round], float]] | None = None
+    #: Whether the number tells something only where the machine delivers several CPUs.
     parallel: bool = False
+    #: Whether the workers are pinned, so that the scheduler need not spread them.
     placed: bool = False
+    #: Takes the number from all rounds that count together, such as a quantile of many times.
     pooled: Callable[[Sequence[Round]], float] | None = None
     #: In which direction the number gets better; a comparison of two sessions calls the other direction a regression.
     better: Better = None
@@ -185,8 +188,10 @@ def decided(found: Estimate | None, tolerance: Tolerance) -> bool:
 
 
 def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measured, Tolerance]], until: float) -> bool:
-    """Whether an experiment may stop: it has so many rounds, and either every claim is decided, and where that needs it
-    whether the capacity suffices is too, or it is ``until`` (on the monotonic clock)."""
+    """Whether an experiment may stop.
+
+    It may stop when it has at least ``fewest`` rounds and every claim is decided. A claim that needs capacity also
+    needs to know whether the capacity suffices. It must stop when it is ``until``, on the monotonic clock. """
     if len(rounds) < fewest:
         return False
     if time.monotonic() >= until:

@@ -11,11 +11,13 @@ from typing import Any, Mapping
 
 
 class Recorder:
-    """Handed to every experiment's ``run``; each call becomes one record of the cell.
+    """What every experiment's ``run`` is handed. Each call becomes one record of the cell.
 
-    ``seconds`` is the most time that the experiment may spend measuring, ``width`` the half-width of intervals, as a
-    share of the value, at which it may stop sooner; ``cpus`` the ids it may run on; ``quota`` what is under test: the
-    CPUs that the cell was asked to be held to, or ``None``; ``seed`` orders whatever is done in random order.
+    - ``seconds``: the most time that the experiment may spend measuring;
+    - ``width``: the half-width of intervals, as a share of the value, at which it may stop sooner;
+    - ``cpus``: the ids of the CPUs that it may run on;
+    - ``quota``: the quota under test, in CPUs, or ``None``;
+    - ``seed``: the seed of everything that is done in random order.
     """
 
     def __init__(

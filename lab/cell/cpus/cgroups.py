@@ -27,15 +27,19 @@ _Number = Union[int, float]
 
 
 class Level(NamedTuple):
-    """One level of control groups that sets a quota: ``quota_us`` of CPU time in every ``period_us`` of wall time,
-    above zero both, and how often and how long it has stopped the group so far; ``periods``: that have begun while
-    there was something to run."""
+    """One level of control groups that sets a quota."""
 
+    #: The folder of the group.
     folder: str
+    #: CPU time in every period, in µs, above zero.
     quota_us: _Number
+    #: The length of a period, in µs, above zero.
     period_us: _Number
+    #: In how many periods the quota has stopped the group so far.
     throttled_periods: int
+    #: How long the quota has stopped the group so far, in seconds.
     throttled_seconds: float
+    #: How many periods have begun while there was something to run.
     periods: int = 0
 
     @property
@@ -45,19 +49,19 @@ class Level(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """What the control groups allow this process.
+    """What the control groups allow this process."""
 
-    ``version`` is that of the hierarchy which limits CPU time, ``None`` where none is visible. ``levels`` are those
-    with a quota, the leaf first; ``cpuset`` is the kernel's list of CPUs (``0-3,8``), ``None`` where none is visible;
-    ``partitioned`` is whether the scheduler does not balance among these CPUs (``isolated`` partition of version 2);
-    ``folders`` are all visible levels, the leaf first; ``odd`` is what the files say that cannot be, a sentence each.
-    """
-
+    #: The version of the hierarchy that limits CPU time; ``None`` where none is visible.
     version: Optional[int]
+    #: The levels with a quota, the process's own group first.
     levels: Tuple[Level, ...]
+    #: The kernel's list of CPUs (``0-3,8``); ``None`` where none is visible.
     cpuset: Optional[str]
+    #: Whether the scheduler does not balance among these CPUs (``isolated`` partition of version 2).
     partitioned: bool
+    #: All visible levels, the process's own group first.
     folders: Tuple[str, ...]
+    #: What the files say that cannot be, a sentence each.
     odd: Tuple[str, ...]
 
 
@@ -130,8 +134,11 @@ def look(root: str = "/") -> Groups:
 
 
 def own_cpus(root: str) -> str | None:
-    """The CPUs that the process may use which a captured tree calls ``self``, as a kernel list: its affinity, else its
-    control group's; ``None`` where neither is there (man 5 proc, ``Cpus_allowed_list``; man 7 cpuset)."""
+    """The CPUs that a process may use, as a kernel list: the process that a captured tree calls ``self``.
+
+    They are its affinity, else the CPU set of its control group; ``None`` where the tree has neither (man 5 proc,
+    ``Cpus_allowed_list``; man 7 cpuset).
+    """
     status = read(os.path.join(root, "proc/self/status")) or ""
     affinity = re.search(r"^Cpus_allowed_list:\s*([0-9]\S*)$", status, re.MULTILINE)
     return affinity.group(1) if affinity else look(root).cpuset

@@ -1,9 +1,12 @@
 """Kinds of core: which cores are alike, the fastest kind first.
 
 Equal cores differ in their highest frequency by a few percent (turbo bins, preferred cores), so a frequency is the last
-thing to ask. First comes what the kernel says of the kind itself: the performance-monitoring unit that counts for a CPU
-(``cpu_core``, ``cpu_atom``, ``cpu_lowpower``; tools/perf/Documentation/intel-hybrid.txt), the part number in ARM's
-MIDR_EL1 (Arm Architecture Reference Manual), the capacity that the scheduler reckons with (``cpu_capacity``).
+thing to ask. First comes what the kernel says of the kind itself:
+
+- the performance-monitoring unit that counts for a CPU (``cpu_core``, ``cpu_atom``, ``cpu_lowpower``; see
+  tools/perf/Documentation/intel-hybrid.txt);
+- the part number in ARM's MIDR_EL1 (Arm Architecture Reference Manual);
+- the capacity that the scheduler uses (``cpu_capacity``).
 """
 
 from __future__ import annotations
@@ -32,11 +35,13 @@ _SPEEDS = ("cpufreq/cpuinfo_max_freq", "acpi_cppc/highest_perf", "cpufreq/base_f
 
 
 class CoreGroup(NamedTuple):
-    """Cores that are alike. ``speed`` is a capacity or a frequency, to compare with other kinds of the machine only;
-    0 where nothing says it."""
+    """Cores that are alike."""
 
+    #: The name of the kind.
     name: str
+    #: A capacity or a frequency, comparable only within this machine; 0 where nothing tells it.
     speed: int
+    #: The CPUs of these cores.
     cpus: Tuple[int, ...]
 
 
@@ -98,8 +103,10 @@ def _parts(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optional[List[object
 
 
 def _first_level_caches(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optional[List[object]]:
-    """The sizes of each core's own first-level caches, which differ between the kinds of a hybrid and never within one;
-    ``None`` where one does not say, or all are the same."""
+    """The sizes of each core's own first-level caches; ``None`` where a core tells none, or all cores have the same.
+
+    They differ between the kinds of a hybrid processor, and never within a kind.
+    """
     found: List[object] = []
     for core in cores:
         sizes = []

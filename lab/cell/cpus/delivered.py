@@ -1,10 +1,11 @@
-"""D, the CPU time that is really delivered: measured with busy processes, since a limit outside of the namespace, a
-neighbour or a hypervisor shows in no file that says what is allowed. Python 3.9 syntax, standard library only.
+"""D, the CPU time that is really delivered, measured with busy processes.
+
+A limit outside of the namespace, a neighbour or a hypervisor shows in no file that tells what is allowed.
 
 Sources: the kernel's Documentation/scheduler/sched-stats.rst (``/proc/<pid>/schedstat``: time on a CPU, time waiting
 for one, in ns), filesystems/proc.rst (``/proc/stat``: idle and stolen ticks of each CPU) and admin-guide/cgroup-v2.rst.
-``cpu.stat.local`` (Linux 6.5 and later) counts how long a group stood still, *whichever* level's quota had stopped it:
-of a limit that no visible file tells, it is the one trace.
+``cpu.stat.local`` (Linux 6.5 and later) counts how long a group stood still, *whichever* level's quota had stopped it.
+It is the only trace of a limit that no visible file tells.
 """
 
 from __future__ import annotations
@@ -47,21 +48,25 @@ _IDLE, _IOWAIT, _STOLEN = 3, 4, 7
 
 @dataclass(frozen=True)
 class Delivered:
-    """What ``processes`` busy processes got: ``cpus``, in CPU seconds per second.
+    """What busy processes got, and where the rest went."""
 
-    The others say where the rest went, each in CPUs: the time they waited in a run queue, the time that the ``watched``
-    CPUs were idle meanwhile, the time a hypervisor gave to others; ``None`` where the system does not tell. ``stopped``
-    is the seconds that quotas stopped this group, by visible ones and by all.
-    """
-
+    #: D: CPU seconds per second that the processes got.
     cpus: float
+    #: How many processes were busy.
     processes: int
+    #: How long they were watched, in seconds.
     seconds: float
+    #: How many CPUs were watched.
     watched: int
+    #: How long the processes waited in a run queue, in CPUs; ``None`` where the system does not tell.
     waited: Optional[float] = None
+    #: How long the watched CPUs were idle, in CPUs; ``None`` where the system does not tell.
     idle: Optional[float] = None
+    #: The time that a hypervisor gave to others, in CPUs; ``None`` where the system does not tell.
     stolen: Optional[float] = None
+    #: For how many seconds visible quotas stopped this group.
     stopped_visibly: float = 0.0
+    #: For how many seconds all quotas stopped this group; ``None`` where the system does not tell.
     stopped: Optional[float] = None
 
     @property
@@ -72,10 +77,11 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why D is what it is: one sentence, empty where there is nothing to explain; and whether it is bounded by what no
-    file shows here, so that D and not R is what to go by."""
+    """Why D is what it is."""
 
+    #: The explanation; empty where there is nothing to explain.
     sentence: str = ""
+    #: Whether a limit that no file shows here bounds D, so that D decides and not R.
     hidden_limit: bool = False
 
 
@@ -83,9 +89,8 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
     """Keep that many processes busy, not pinned, for about so long; ``cpus`` are the ids they may use.
 
     ``period_seconds`` is the longest period of the quotas that are known. The time is rounded up to whole periods, and
-    begins a period after the start: a quota is then met at the same phase at both ends, and counts as often as it
-    should. Raises OSError when no process can be started.
-    """
+    begins one period after the start. Both ends then meet a quota at the same phase. Raises OSError when no process can
+    be started. """
     period = max(period_seconds, USUAL_PERIOD_SECONDS)
     window = max(1, round(seconds / period + 0.49)) * period
     gate, opened = os.pipe()
@@ -227,8 +232,11 @@ def _ticks(cpus: Sequence[int]) -> Tuple[Optional[float], Optional[float]]:
 
 
 def _be_busy(gate: int, opened: int, answer: int, warm_up: float, window: float) -> None:
-    """A child's whole life: wait for the gate, burn, report what it got in the window, and burn until it is killed,
-    so that those which are later still have the company that they had."""
+    """A child's whole life: wait for the gate, be busy, report what it got in the window, and be busy until it is
+    killed.
+
+    It goes on after its report so that later children keep their company.
+    """
     try:
         os.close(opened)
         os.read(gate, 1)  # returns when the parent has closed the other end

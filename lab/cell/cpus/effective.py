@@ -19,10 +19,13 @@ from lab.cell.cpus.cpulist import members, render
 
 @dataclass(frozen=True)
 class Quota:
-    """A quota of one level of control groups: ``quota_us`` µs of CPU time in every ``period_us`` µs of wall time."""
+    """A quota of one level of control groups."""
 
+    #: The folder of the control group.
     folder: str
+    #: CPU time in every period, in µs.
     quota_us: Union[int, float]
+    #: The length of a period, in µs of wall time.
     period_us: Union[int, float]
 
     @property
@@ -33,25 +36,23 @@ class Quota:
 
 @dataclass(frozen=True)
 class EffectiveCpus:
-    """What bounds this process, as far as it can be seen from here.
+    """What bounds this process, as far as it can be seen from inside."""
 
-    ``parallelism`` is P, at least 1: how many CPUs it can keep busy at one moment, which is the size of its affinity
-    mask unless the kernel's files say less. ``rate`` is R, above 0, in CPU seconds per second: the least of P and every
-    quota of the visible control groups, never rounded.
-
-    ``cpus`` are the ids it may use. ``isolated`` are those among them between which the scheduler moves nothing
-    (``isolcpus``, isolated partitions): processes that are not pinned do not spread over them, so they do not count for
-    P, unless all are isolated: then P is 1. ``limits`` are the quotas, of the process's own group first; ``cgroup`` is
-    the version of the hierarchy that limits CPU time. ``contradictions`` says, a sentence each, where the kernel's
-    files disagree or say what cannot be, and what was taken.
-    """
-
+    #: P, at least 1: how many CPUs the process can keep busy at one moment. It is the size of the affinity mask, unless
+    #: the kernel's files say less.
     parallelism: int
+    #: R, above 0: CPU seconds per second, the smaller of P and the tightest visible quota, never rounded.
     rate: float
+    #: The ids of the CPUs that the process may use.
     cpus: Tuple[int, ...]
+    #: The CPUs among them between which the scheduler moves nothing (``isolcpus``, isolated partitions). Processes that
+    #: are not pinned do not spread over them, so they do not count for P. If all are isolated, P is 1.
     isolated: Tuple[int, ...] = ()
+    #: The quotas, that of the process's own group first.
     limits: Tuple[Quota, ...] = ()
+    #: The version of the hierarchy that limits CPU time.
     cgroup: Optional[int] = None
+    #: Where the kernel's files disagree or say what cannot be, and what was taken; a sentence each.
     contradictions: Tuple[str, ...] = ()
 
     @property

@@ -11,11 +11,15 @@ from typing import Callable, NamedTuple, Tuple
 
 
 class Rounding(NamedTuple):
-    """One rule. ``whole`` turns a number of CPUs (above 0) into a whole one; ``source`` is where the rule stands."""
+    """The rule by which a runtime rounds a quota."""
 
+    #: The runtime.
     runtime: str
+    #: The rule, in words.
     rule: str
+    #: Turns a number of CPUs (above 0) into a whole number.
     whole: Callable[[float], int]
+    #: Where the rule is written.
     source: str
 
 
@@ -48,6 +52,8 @@ ROUNDINGS: Tuple[Rounding, ...] = (
 
 
 def workers(rounding: Rounding, parallelism: int, rate: float) -> int:
-    """What that runtime would start with P CPUs and R of CPU time: none goes beyond the affinity mask, and where the
-    quota is no less than the mask none of them rounds anything."""
+    """How many workers that runtime would start with P CPUs and R of CPU time.
+
+    No runtime goes beyond the affinity mask. Where the quota is no less than the mask, no runtime rounds anything.
+    """
     return min(parallelism, rounding.whole(rate)) if rate < parallelism else parallelism

@@ -30,11 +30,14 @@ _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", 
 def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
     """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
 
-    ``online``, ``offline`` (there, but switched off), ``isolated`` (the scheduler moves nothing to them) and
-    ``allowed`` (what we ourselves may use: ``allowed``, or all that are on line) are lists; ``cores`` has one for each
-    physical core, ``packages`` and ``nodes`` one for each number; ``caches`` has (level, list) of each last-level
-    cache; ``kinds`` name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first. ``model`` is the
-    processor's name. Without any CPU there all are empty.
+    - ``online``, ``offline`` (switched off) and ``isolated`` (the scheduler moves nothing to them) are lists;
+    - ``allowed`` is the list of the CPUs that we may use: the argument, or all that are on line;
+    - ``cores`` has a list for each physical core, ``packages`` and ``nodes`` a list for each number;
+    - ``caches`` has (level, list) for each last-level cache;
+    - ``kinds`` has the name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first;
+    - ``model`` is the name of the processor.
+
+    Where the tree has no CPU, all of them are empty.
     """
     tree = Tree(root)
     online = online_cpus(tree)
@@ -64,8 +67,8 @@ def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str
 def online_cpus(tree: Tree) -> list[int]:
     """The CPUs that are on line, ascending.
 
-    By the list; where an old kernel has none, by the switch of each CPU, which one that cannot be switched off lacks;
-    without any of that by /proc/cpuinfo, which shows only those on line, and by /proc/stat, which does too.
+    The kernel's list tells them. Where an old kernel has no list, the switch of each CPU does; a CPU that cannot be
+    switched off has no switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line.
     """
     found = listed(tree.text(tree.cpus, "online"))
     if not found:
