@@ -265,7 +265,7 @@ class TestSummary:
         ("name", "title"),
         [
             ("expected", "no surprise"),
-            ("error", "1 cell not measured as asked, no surprise"),
+            ("error", "1 cell not measured as requested, no surprise"),
             ("interrupted", "interrupted, no surprise"),
         ],
     )

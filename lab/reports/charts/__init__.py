@@ -1,7 +1,7 @@
-"""Charts: from a session to what can be drawn on paper, on a page or in a terminal.
+"""Charts: from a session to drawings for paper, a page or a terminal.
 
-One noun per file, each with ``charts(session)``: the charts there is something for, and ``NEEDS``: the experiments of
-which it draws any that ran. All that a chart shows is also in its table, for those who cannot see it.
+Each module has one kind of chart. ``charts(session)`` gives the charts for which the session has data, and ``NEEDS``
+the experiments that have such data. A chart's table has all of its numbers, for readers who cannot see the drawing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _NOUNS = ("speedup", "timeline", "handovers", "atlas")
 
 
 def charts(session: Session) -> tuple[Chart, ...]:
-    """Every chart that a session has something for."""
-    found: list[Chart] = []
+    """Every chart for which the session has data."""
+    drawn: list[Chart] = []
     for noun in _NOUNS:
-        found.extend(importlib.import_module(f"lab.reports.charts.{noun}").charts(session))
-    return tuple(found)
+        drawn.extend(importlib.import_module(f"lab.reports.charts.{noun}").charts(session))
+    return tuple(drawn)
 
 
 def needs() -> tuple[str, ...]:
-    """The experiments that there is a chart of, each once."""
+    """The experiments that have a chart, each once."""
     modules = (importlib.import_module(f"lab.reports.charts.{noun}") for noun in _NOUNS)
     return tuple(dict.fromkeys(name for module in modules for name in module.NEEDS))

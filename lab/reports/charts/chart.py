@@ -1,4 +1,4 @@
-"""What a chart is: its words, its numbers as a table, and how it is drawn. Pure."""
+"""A chart: its words, its numbers as a table, and the function that draws it. Pure."""
 
 from __future__ import annotations
 
@@ -18,40 +18,47 @@ if TYPE_CHECKING:
 
 _Cell = TypeVar("_Cell")
 
-#: The colours that charts draw with; on a page each becomes a variable of that name, which the dark scheme sets anew.
+#: The colours of charts. On a page each colour becomes a variable of that name, which the dark scheme overrides.
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5a6472", "#d9dee4", "#ffffff"
 SERIES = ("#1f5fbf", "#b8500b", "#17794a", "#8a3fa0", "#0f7a85", "#a3324c", "#6b6a00", "#4a4fc4")
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {
     colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)
 }
 
-#: What stands above an axis, below it, and what its last label needs beside it.
+#: Room above an axis for its title, below it for its labels, and to the right for the last label.
 _TITLE_PIXELS, _FOOT_PIXELS, _RIGHT_PIXELS = 24.0, 42.0, 14.0
 
-#: Not by colour alone: each series has a marker of its own too.
+#: Each series has its own marker, so that readers need not tell colours apart.
 MARKERS = "osD^vPX*"
 
 
 @dataclass(kw_only=True)
 class Canvas:
-    """What a chart is drawn on: a figure, whether it is as narrow as a phone, and a sentence for each mark on it."""
+    """The surface that a chart is drawn on."""
 
+    #: The figure of matplotlib.
     figure: Figure
+    #: Whether the figure is as narrow as a phone.
     narrow: bool = False
+    #: Id of a mark -> the sentence that describes the mark.
     tips: dict[str, str] = field(default_factory=dict)
+    #: The axes of the panels, in reading order.
     _axes: list[Axes] = field(default_factory=list)
+    #: Room to the left of each panel, in pixels.
     _left: float = 0.0
+    #: Relative heights of the panels; empty if all are equally high.
     _weights: Sequence[float] = ()
+    #: The entries of the legend.
     _entries: Sequence[tuple[Artist, str]] = ()
 
     def mark(self, artist: Artist, tip: str) -> None:
-        """This artist stands for data, which the sentence says in words."""
+        """Mark an artist that shows data; ``tip`` describes the data in a sentence."""
         name = f"mark{len(self.tips)}"
         artist.set_gid(name)
         self.tips[name] = tip
 
     def dot(self, axes: Axes, x: float, y: float, tip: str, **style: Any) -> None:
-        """A marked point. Not by ``plot``, which takes as long as a whole axis."""
+        """Draw a marked point. ``plot`` would take as long as a whole axis."""
         from matplotlib.lines import Line2D
 
         point = Line2D([x], [y], linestyle="none", **style)
@@ -59,7 +66,7 @@ class Canvas:
         self.mark(point, tip)
 
     def bar(self, axes: Axes, corner: tuple[float, float], width: float, height: float, tip: str, **style: Any) -> None:
-        """A marked bar. Not by ``bar``, for the same reason."""
+        """Draw a marked bar. matplotlib's ``bar`` would take as long as a whole axis."""
         from matplotlib.patches import Rectangle
 
         rectangle = Rectangle(corner, width, height, **style)
@@ -69,9 +76,10 @@ class Canvas:
     def panels(
         self, count: int, *, left: float, weights: Sequence[float] = (), legend: Sequence[tuple[Artist, str]] = ()
     ) -> list[Axes]:
-        """That many axes, with room of ``left`` pixels for their labels, and a legend above them.
+        """Axes for ``count`` panels, with ``left`` pixels of room for their labels, and a legend above the panels.
 
-        Below each other, as high as these ``weights``; without, and where it is wide, beside each other.
+        With ``weights`` the panels are stacked, and these are their relative heights. Without ``weights`` the panels
+        stand side by side on a wide figure and are stacked on a narrow one.
         """
         self._axes = [self.figure.add_axes((0, 0, 1, 1)) for _ in range(count)]
         self._left, self._weights, self._entries = left, weights, legend
@@ -79,19 +87,18 @@ class Canvas:
         return self._axes
 
     def resize(self, width: float, height: float, *, narrow: bool) -> None:
-        """Make what is drawn so many pixels wide and high. To draw it anew would take as long again."""
+        """Change the size of the drawn figure, in pixels. Drawing it again would take twice as long."""
         self.figure.set_size_inches(width / 72, height / 72)
         self.narrow = narrow
         self._arrange()
 
     def _arrange(self) -> None:
-        """Put axes and legend where they belong. The room is counted out, not asked of a layout engine, which would
-        draw everything twice."""
+        """Place the axes and the legend. The room is computed here, because a layout engine would draw twice."""
         width, height = (72 * inches for inches in self.figure.get_size_inches())
         columns = 2 if self.narrow else 5
         top = 24.0 * -(-len(self._entries) // columns)
-        for former in self.figure.legends:
-            former.remove()
+        for legend in self.figure.legends:
+            legend.remove()
         if self._entries:
             self.figure.legend(
                 [handle for handle, _ in self._entries],
@@ -109,61 +116,77 @@ class Canvas:
         high = height - top - len(shares) * (_TITLE_PIXELS + _FOOT_PIXELS)
         for number, axes in enumerate(self._axes):
             row, column = (number, 0) if stacked else (0, number)
-            mine = high * shares[row] / sum(shares)
+            panel_height = high * shares[row] / sum(shares)
             above = top + (row + 1) * _TITLE_PIXELS + row * _FOOT_PIXELS + high * sum(shares[:row]) / sum(shares)
             place = (
                 (column * wide + self._left) / width,
-                1 - (above + mine) / height,
+                1 - (above + panel_height) / height,
                 (wide - self._left - _RIGHT_PIXELS) / width,
-                mine / height,
+                panel_height / height,
             )
             axes.set_position(place)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stroke:
-    """A line, or a point, made of one character; ``series`` is the number of its colour, from 0, or ``None``."""
+    """A line or a point in a terminal, made of one character."""
 
+    #: The horizontal positions.
     xs: tuple[float, ...]
+    #: The vertical positions, as many as the horizontal ones.
     ys: tuple[float, ...]
+    #: The character to draw with.
     marker: str
+    #: The number of the colour, from 0; ``None`` for no colour.
     series: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What a terminal shows of a chart: strokes between axes, so many ``rows`` high."""
+    """One diagram of a chart in a terminal: strokes between two axes."""
 
+    #: The line above the diagram.
     title: str
+    #: The lines and points, in the order to draw them.
     strokes: tuple[Stroke, ...]
+    #: The height in lines of text.
     rows: int
+    #: The label of the horizontal axis.
     x_label: str
+    #: Positions on the horizontal axis with their labels; empty to let the library choose.
     x_ticks: tuple[tuple[float, str], ...] = ()
+    #: Positions on the vertical axis with their labels; empty to let the library choose.
     y_ticks: tuple[tuple[float, str], ...] = ()
+    #: The ends of the vertical axis; ``None`` to let the library choose.
     y_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One chart. ``reading`` says how to read it, ``description`` what is to be seen, for who cannot see it.
+    """One chart, for paper, a page or a terminal."""
 
-    ``height`` gives the height in CSS pixels, of the wide form and of the narrow one. ``panels`` are for a terminal,
-    and ``key`` says what their characters mean; without panels a terminal shows the table.
-    """
-
+    #: The name of the chart's file: ``speed-up``.
     name: str
+    #: The heading.
     title: str
+    #: How to read the chart, in a sentence or two.
     reading: str
+    #: What the chart shows, for a person who cannot see it.
     description: str
+    #: All numbers that the chart shows.
     table: Table
+    #: The heights in CSS pixels: of the wide form and of the narrow form.
     height: tuple[int, int]
+    #: The function that draws the chart on a canvas.
     draw: Callable[[Canvas], None]
+    #: The diagrams for a terminal; without diagrams a terminal shows the table.
     panels: tuple[Panel, ...] = ()
+    #: What the characters of the diagrams mean.
     key: str = ""
 
 
 def build_of(result: CellResult) -> str:
-    """The build that a cell ran on, in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
+    """The build of a cell in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
     return names.printable(names.python_words(result.python, short=True))
 
 
@@ -174,10 +197,10 @@ def cell_of(result: CellResult) -> str:
 
 
 def measured(session: Session) -> list[CellResult]:
-    """The cells that a chart may show: their limits were real."""
+    """The cells that a chart may show: cells whose limits were proven."""
     return [result for result in session.results if result.status is Status.MEASURED and result.proof]
 
 
 def extremes(cells: Sequence[_Cell]) -> list[_Cell]:
-    """The first and the last of them: a chart shows how it is with the fewest CPUs and with the most."""
+    """The first and the last cell: a chart compares the fewest CPUs with the most CPUs."""
     return [*cells[:1], *cells[1:][-1:]]

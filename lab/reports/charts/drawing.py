@@ -1,7 +1,7 @@
-"""Charts as SVG and PNG. matplotlib draws; here its SVG becomes one that a page can carry.
+"""Charts as SVG and PNG. matplotlib draws; this module adapts its SVG to a page.
 
-On a page the colours are variables, the text is the page's own, ids are unlike those of any other chart, and every
-mark has a class and a title.
+On a page the colours are variables and the text has the page's font. Ids are unique to each chart, and every mark has
+a class and a title.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _COLOUR = re.compile("|".join(NAMES))
 _FAMILY = re.compile(r"font-family: [^;]*;? ?")
-_FONT = re.compile(r"font: (?:\w+ )??([\d.]+px)[^;]*")  # as releases before 3.11 write it
+_FONT = re.compile(r"font: (?:\w+ )??([\d.]+px)[^;]*")  # as written by releases before 3.11
 
-_STYLE: dict[Any, Any] = {  # its stubs know each key by its name
-    "svg.fonttype": "none",  # text stays text: to be read aloud, searched and set in the page's own font
+_STYLE: dict[Any, Any] = {  # the stubs of matplotlib list each key
+    "svg.fonttype": "none",  # text stays text: it can be read aloud, searched, and shown in the page's font
     "text.parse_math": False,  # a dollar sign in what a session holds is a dollar sign
     "font.size": 11.5,
     "text.color": INK,
@@ -46,8 +46,10 @@ _STYLE: dict[Any, Any] = {  # its stubs know each key by its name
 
 
 def elements(chart: Chart) -> tuple[str, str]:
-    """The chart as SVG elements for a page, in its wide form and in its narrow one. Raises MissingExtraError without
-    matplotlib."""
+    """The chart as SVG elements for a page: the wide form and the narrow form.
+
+    Raises MissingExtraError without matplotlib.
+    """
     with _drawn(chart) as canvas:
         wide = _svg(chart, canvas, chart.name, transparent=True)
         canvas.resize(NARROW, chart.height[1], narrow=True)
@@ -58,7 +60,7 @@ def elements(chart: Chart) -> tuple[str, str]:
 def _for_a_page(root: ElementTree.Element) -> str:
     for size in ("width", "height"):
         del root.attrib[size]
-    return _COLOUR.sub(lambda found: f"var(--{NAMES[found[0]]}, {found[0]})", _text(root))
+    return _COLOUR.sub(lambda match: f"var(--{NAMES[match[0]]}, {match[0]})", _text(root))
 
 
 def svg(chart: Chart) -> bytes:
@@ -81,10 +83,10 @@ def _svg(chart: Chart, canvas: Canvas, name: str, *, transparent: bool) -> Eleme
     memory = io.StringIO()
     paper = {"transparent": True} if transparent else {"facecolor": PAPER}
     canvas.figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None}, **paper)
-    root = ElementTree.fromstring(memory.getvalue())  # noqa: S314 - it was written the line before
+    root = ElementTree.fromstring(memory.getvalue())  # noqa: S314 - matplotlib wrote it just now
     _clean(root)
     _rename(root, name)
-    _tell(root, chart, canvas, name)
+    _describe(root, chart, canvas, name)
     return root
 
 
@@ -95,7 +97,7 @@ def _text(root: ElementTree.Element) -> str:
 
 @contextmanager
 def _drawn(chart: Chart) -> Iterator[Canvas]:
-    """A canvas with the wide form of the chart on it; a CSS pixel of it is one point of matplotlib's."""
+    """A canvas with the wide form of the chart. A CSS pixel is one point of matplotlib."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -109,9 +111,9 @@ def _drawn(chart: Chart) -> Iterator[Canvas]:
 
 
 def _clean(root: ElementTree.Element) -> None:
-    """Without metadata; text without a font of its own."""
+    """Remove the metadata, and the fonts of texts."""
     for child in [*root.findall(f"{_SVG}metadata"), *root.findall(f"{_SVG}defs")]:
-        if child.tag.endswith("metadata") or not [one for one in child if not one.tag.endswith("style")]:
+        if child.tag.endswith("metadata") or all(part.tag.endswith("style") for part in child):
             root.remove(child)
     for element in root.iter():
         style = element.get("style")
@@ -120,7 +122,7 @@ def _clean(root: ElementTree.Element) -> None:
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
-    """Ids that no other chart on the page has, and only where something points at them."""
+    """Give ids that no other chart on the page has, and only to elements that something points at."""
     pointed = set(re.findall(r"#([\w.-]+)", ElementTree.tostring(root, encoding="unicode")))
     for element in root.iter():
         for key, value in list(element.attrib.items()):
@@ -136,8 +138,8 @@ def _rename(root: ElementTree.Element, name: str) -> None:
                 element.set(key, value.replace("url(#", f"url(#{name}-"))
 
 
-def _tell(root: ElementTree.Element, chart: Chart, canvas: Canvas, name: str) -> None:
-    """The words: for the whole, and for each mark."""
+def _describe(root: ElementTree.Element, chart: Chart, canvas: Canvas, name: str) -> None:
+    """Add the words: a title and a description of the chart, and a title for each mark."""
     parts = {"title": chart.title, "desc": chart.description}
     for place, (tag, text) in enumerate(parts.items()):
         element = ElementTree.Element(_SVG + tag, {"id": f"{name}-{tag}"})

@@ -1,4 +1,4 @@
-"""How long one thread keeps the interpreter before another gets it: the distribution at each switch interval."""
+"""The chart of hand-overs: how long one thread keeps the interpreter before another thread gets it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from lab.text.table import Table
 if TYPE_CHECKING:
     from matplotlib.patches import Patch
 
-#: The experiment that measures them.
+#: The experiment that measures hand-overs.
 NEEDS = ("switching",)
 
-#: Bins a decade.
+#: Number of bins per decade.
 _BINS = 16
 
 #: Switch interval -> the character that shows it in a terminal.
@@ -32,59 +32,63 @@ _LETTERS = dict(zip((interval for interval, _ in switching.INTERVALS), "abc", st
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """The times between hand-overs in one cell at one switch interval, in seconds, ascending."""
+    """The times between hand-overs in one cell at one switch interval."""
 
+    #: The id of the cell.
     cell: str
+    #: The cell in a few words, for headings.
     where: str
+    #: The switch interval, in seconds.
     interval: float
+    #: The times between hand-overs in seconds, ascending.
     gaps: tuple[float, ...]
 
     @functools.cached_property
     def bins(self) -> dict[int, float]:
-        """The share of the gaps in each bin that holds any; bin n begins at 10 ** (n / 16) seconds."""
-        found = collections.Counter(math.floor(_BINS * math.log10(gap)) for gap in self.gaps)
-        return {place: found[place] / len(self.gaps) for place in sorted(found)}
+        """The share of the gaps in each bin that is not empty; bin n begins at 10 ** (n / 16) seconds."""
+        counts = collections.Counter(math.floor(_BINS * math.log10(gap)) for gap in self.gaps)
+        return {place: counts[place] / len(self.gaps) for place in sorted(counts)}
 
 
 def distributions(session: Session) -> tuple[Distribution, ...]:
-    """Every distribution that was measured with a GIL, with the fewest CPUs and with the most."""
-    with_gil = [one for one in measured(session) if one.python["gil_enabled"]]
-    taken = [(one, evidence_of("switching", one).rounds("round")) for one in with_gil]
-    found = []
-    for result, rounds in extremes([(one, rounds) for one, rounds in taken if rounds]):
+    """The distributions measured with a GIL, in the cell with the fewest CPUs and in the cell with the most CPUs."""
+    with_gil = [result for result in measured(session) if result.python["gil_enabled"]]
+    cells = [(result, evidence_of("switching", result).rounds("round")) for result in with_gil]
+    shown = []
+    for result, rounds in extremes([(result, rounds) for result, rounds in cells if rounds]):
         where = cell_of(result)
         for interval, _ in switching.INTERVALS:
             gaps = tuple(sorted(gap for gap in switching.gaps_at(interval, rounds) if gap > 0))
             if gaps:
-                found.append(Distribution(cell=result.cell.id, where=where, interval=interval, gaps=gaps))
-    return tuple(found)
+                shown.append(Distribution(cell=result.cell.id, where=where, interval=interval, gaps=gaps))
+    return tuple(shown)
 
 
 def charts(session: Session) -> tuple[Chart, ...]:
-    """The chart, when hand-overs were measured."""
-    found = distributions(session)
-    if not found:
+    """The chart, if hand-overs were measured."""
+    shown_gaps = distributions(session)
+    if not shown_gaps:
         return ()
     rows = tuple(
         (
-            one.where,
-            units.seconds(one.interval),
-            str(len(one.gaps)),
-            *(units.seconds(quantile(one.gaps, share)) for share in (0.05, 0.5, 0.95)),
+            each.where,
+            units.seconds(each.interval),
+            str(len(each.gaps)),
+            *(units.seconds(quantile(each.gaps, share)) for share in (0.05, 0.5, 0.95)),
         )
-        for one in found
+        for each in shown_gaps
     )
-    cells = _by_cell(found)
+    cells = _by_cell(shown_gaps)
     return (
         Chart(
             name="hand-overs",
             title="Hand-overs: how long a thread keeps the interpreter",
-            reading="Two threads contend for the GIL. The dashed lines are the switch intervals that were set; on one"
-            " CPU the thread that wakes waits for the scheduler's turn besides.",
+            reading="Two threads contend for the GIL. The dashed lines are the switch intervals that were set. On one"
+            " CPU a thread that wakes must also wait for the scheduler.",
             description=" ".join(
-                f"{one.where}: half of the hand-overs at {units.seconds(one.interval)} took less than"
-                f" {units.seconds(median(one.gaps))}."
-                for one in found
+                f"{each.where}: half of the hand-overs at {units.seconds(each.interval)} took less than"
+                f" {units.seconds(median(each.gaps))}."
+                for each in shown_gaps
             ),
             table=Table(
                 title="Times between hand-overs",
@@ -92,9 +96,9 @@ def charts(session: Session) -> tuple[Chart, ...]:
                 rows=rows,
             ),
             height=(230 * len(cells) + 24, 210 * len(cells) + 48),
-            draw=lambda canvas: _draw(canvas, found),
-            panels=tuple(_panel(mine, _range(found)) for mine in cells),
-            key=", ".join(f"{letter} at {units.seconds(one)}" for one, letter in _LETTERS.items()),
+            draw=lambda canvas: _draw(canvas, shown_gaps),
+            panels=tuple(_panel(group, _range(shown_gaps)) for group in cells),
+            key=", ".join(f"{letter} at {units.seconds(interval)}" for interval, letter in _LETTERS.items()),
         ),
     )
 
@@ -104,65 +108,67 @@ def edge(place: int) -> float:
     return 1e3 * float(10 ** (place / _BINS))
 
 
-def _by_cell(found: Sequence[Distribution]) -> list[list[Distribution]]:
-    """A list for each cell: builds may be called alike, and limits too where they are of two machines."""
-    return [[one for one in found if one.cell == cell] for cell in dict.fromkeys(one.cell for one in found)]
+def _by_cell(shown_gaps: Sequence[Distribution]) -> list[list[Distribution]]:
+    """A list of distributions for each cell. Cells are told apart by id, because two cells may have the same name."""
+    return [
+        [each for each in shown_gaps if each.cell == cell] for cell in dict.fromkeys(each.cell for each in shown_gaps)
+    ]
 
 
-def _panel(mine: Sequence[Distribution], reach: tuple[float, float]) -> Panel:
+def _panel(group: Sequence[Distribution], reach: tuple[float, float]) -> Panel:
     strokes = []
-    for number, one in enumerate(mine):
-        for place, share in one.bins.items():
+    for number, each in enumerate(group):
+        for place, share in each.bins.items():
             x = (place + 0.5) / _BINS + 3
-            stroke = Stroke(xs=(x, x), ys=(0, 100 * share), marker=_LETTERS[one.interval], series=number)
+            stroke = Stroke(xs=(x, x), ys=(0, 100 * share), marker=_LETTERS[each.interval], series=number)
             strokes.append(stroke)
     low, high = reach
-    shown = [one for one in (0.1, 1, 5, 15, 50, 200) if 1e3 * low <= one <= 1e3 * high]
+    shown = [tick for tick in (0.1, 1, 5, 15, 50, 200) if 1e3 * low <= tick <= 1e3 * high]
     return Panel(
-        title=mine[0].where,
+        title=group[0].where,
         strokes=tuple(strokes),
         rows=12,
-        x_label="ms between hand-overs; up: % of them",
-        x_ticks=tuple((math.log10(one), f"{one:g}") for one in shown),
+        x_label="ms between hand-overs; height: % of hand-overs",
+        x_ticks=tuple((math.log10(tick), f"{tick:g}") for tick in shown),
     )
 
 
-def _draw(canvas: Canvas, found: Sequence[Distribution]) -> None:
-    cells = _by_cell(found)
-    low, high = _range(found)
-    panels = canvas.panels(len(cells), left=52, weights=[1] * len(cells), legend=_legend(found))
-    for axes, mine in zip(panels, cells, strict=True):
-        for one in mine:
-            colour, name = _colour(one.interval), units.seconds(one.interval)
-            for place, share in one.bins.items():
+def _draw(canvas: Canvas, shown_gaps: Sequence[Distribution]) -> None:
+    cells = _by_cell(shown_gaps)
+    low, high = _range(shown_gaps)
+    panels = canvas.panels(len(cells), left=52, weights=[1] * len(cells), legend=_legend(shown_gaps))
+    for axes, group in zip(panels, cells, strict=True):
+        for each in group:
+            colour, name = _colour(each.interval), units.seconds(each.interval)
+            for place, share in each.bins.items():
                 left, width = edge(place), edge(place + 1) - edge(place)
                 tip = f"at {name}: {100 * share:.0f} % took {left:.2g} to {left + width:.2g} ms"
                 canvas.bar(axes, (left, 0), width, 100 * share, tip, facecolor=colour, alpha=0.8, linewidth=0)
-            axes.axvline(1e3 * one.interval, color=colour, linestyle="--", linewidth=1.4)
-        highest = max(max(one.bins.values()) for one in mine)
+            axes.axvline(1e3 * each.interval, color=colour, linestyle="--", linewidth=1.4)
+        highest = max(max(each.bins.values()) for each in group)
         axes.set_ylim(0, 105 * highest)
         axes.set_xscale("log")
         axes.set_xlim(0.8e3 * min(low, 0.001), 1.3e3 * max(high, 0.02))
-        ticks = [one for one in (0.01, 0.1, 1, 5, 15, 50, 100, 500, 1000) if 0.8e3 * low <= one <= 1.3e3 * high]
-        axes.set_xticks(ticks or [1, 5, 15], [f"{one:g}" for one in ticks or [1, 5, 15]])
+        ticks = [tick for tick in (0.01, 0.1, 1, 5, 15, 50, 100, 500, 1000) if 0.8e3 * low <= tick <= 1.3e3 * high]
+        axes.set_xticks(ticks or [1, 5, 15], [f"{tick:g}" for tick in ticks or [1, 5, 15]])
         axes.set_xticks([], minor=True)
-        axes.set_title(mine[0].where, loc="left", fontsize=12, color=INK)
+        axes.set_title(group[0].where, loc="left", fontsize=12, color=INK)
         axes.set_ylabel("% of hand-overs")
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_xlabel("ms between hand-overs")
 
 
-def _range(found: Sequence[Distribution]) -> tuple[float, float]:
+def _range(shown_gaps: Sequence[Distribution]) -> tuple[float, float]:
     """The shortest and the longest gap, in seconds."""
-    return min(one.gaps[0] for one in found), max(one.gaps[-1] for one in found)
+    return min(each.gaps[0] for each in shown_gaps), max(each.gaps[-1] for each in shown_gaps)
 
 
 def _colour(interval: float) -> str:
-    return SERIES[[one for one, _ in switching.INTERVALS].index(interval)]
+    return SERIES[[known for known, _ in switching.INTERVALS].index(interval)]
 
 
-def _legend(found: Sequence[Distribution]) -> list[tuple[Patch, str]]:
+def _legend(shown_gaps: Sequence[Distribution]) -> list[tuple[Patch, str]]:
     from matplotlib.patches import Patch
 
-    there = dict.fromkeys(one.interval for one in found)
-    return [(Patch(color=_colour(one)), f"interval {units.seconds(one)}") for one in there]
+    intervals = dict.fromkeys(each.interval for each in shown_gaps)
+    return [(Patch(color=_colour(interval)), f"interval {units.seconds(interval)}") for interval in intervals]

@@ -13,9 +13,9 @@ from lab.reports.charts.chart import Chart, Panel
 from lab.reports.tables import highlights
 from lab.text.names import printable
 
-#: The narrowest terminal in which a chart still says something; in a narrower one its lines are broken.
+#: The narrowest terminal for a chart. In a narrower terminal the lines are broken.
 NARROWEST = 40
-#: Wider than this a chart only gets longer ways for the eye.
+#: The widest chart; a wider chart would not be easier to read.
 WIDEST = 110
 
 _COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red", "gold", "violet")
@@ -27,22 +27,22 @@ def text(chart: Chart, width: int, *, colour: bool) -> str:
     head = _wrapped(chart.title, width)
     parts = [head, _wrapped(chart.reading if not chart.panels else f"{chart.key}", width)]
     if chart.panels:
-        parts += [_panel(one, width, colour=colour) for one in chart.panels]
+        parts += [_panel(panel, width, colour=colour) for panel in chart.panels]
     else:
         parts.append(_table(chart, width))
     return "\n".join(parts) + "\n"
 
 
 def findings(session: Session, headline: Sequence[str], width: int) -> str:
-    """What surprised, what is refuted, and what to do about it, in words."""
+    """The surprises and the refuted claims in words, with what to do about them."""
     width = min(max(width, NARROWEST), WIDEST)
     parts = [*(_wrapped(line, width) for line in headline)]
-    for title, found in (("Surprises", highlights.surprises(session)), ("Refuted here", highlights.refuted(session))):
-        parts += ["", f"{title}: none"] if not found else ["", title]
-        for one in found:
-            parts.append(_item(f"- {one.claim}: “{one.statement}”", width))
-            parts += [_item(f"    at {', '.join(labels)}: {reason}", width) for reason, labels in one.places]
-            parts += [_item(f"    do: {one.advice}", width)] * bool(one.advice)
+    for title, lessons in (("Surprises", highlights.surprises(session)), ("Refuted here", highlights.refuted(session))):
+        parts += ["", f"{title}: none"] if not lessons else ["", title]
+        for lesson in lessons:
+            parts.append(_item(f"- {lesson.claim}: “{lesson.statement}”", width))
+            parts += [_item(f"    at {', '.join(labels)}: {reason}", width) for reason, labels in lesson.places]
+            parts += [_item(f"    do: {lesson.advice}", width)] * bool(lesson.advice)
     return "\n".join(parts) + "\n"
 
 
@@ -56,7 +56,7 @@ def _wrapped(line: str, width: int) -> str:
 
 
 def _table(chart: Chart, width: int) -> str:
-    """The chart's table; the first column gives way where it would be too wide."""
+    """The chart's table. If it is too wide, its first column becomes narrower."""
     table = chart.table
     widths = [max(len(row[place]) for row in (table.head, *table.rows)) for place in range(len(table.head))]
     room = max(8, width - sum(widths[1:]) - 2 * len(widths))
@@ -70,7 +70,7 @@ def _panel(panel: Panel, width: int, *, colour: bool) -> str:
         import plotext
     except ModuleNotFoundError as error:
         raise MissingExtraError("charts", "report", error) from error
-    plotext.clear_figure()  # it has one figure, the module's own
+    plotext.clear_figure()  # plotext has one figure for the whole module
     plotext.theme("clear")
     plotext.limit_size(False, False)
     plotext.plotsize(width, panel.rows)

@@ -12,10 +12,10 @@ from lab.reports.tables import cell_fields
 from lab.reports.tables.cell_fields import Value
 from lab.text import names
 
-#: A text that begins so is a formula to a spreadsheet (OWASP, "CSV Injection").
+#: A spreadsheet takes a text that begins with one of these for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
-#: The names of the columns, the same for every session; docs/formats.md says what they hold.
+#: The names of the columns, the same for every session; docs/formats.md explains each column.
 COLUMNS = (
     "session",
     "began",
@@ -53,45 +53,44 @@ COLUMNS = (
 
 
 def render(session: Session) -> str:
-    """All claims of the session, one a line; the first line names the columns."""
+    """All claims of the session, a line for each; the first line names the columns."""
     lines = io.StringIO()
     writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
     results = {result.cell.id: result for result in session.results}
     writer.writeheader()
-    for one in session.judgements:
-        row = _row(session, results[one.cell], one)
+    for judgement in session.judgements:
+        row = _row(session, results[judgement.cell], judgement)
         writer.writerow({name: _field(value) for name, value in row.items()})
     return lines.getvalue()
 
 
-def _row(session: Session, result: CellResult, one: Judgement) -> dict[str, Value]:
+def _row(session: Session, result: CellResult, judgement: Judgement) -> dict[str, Value]:
     cell = cell_fields.fields_of_cell(session, result)
     return {
         "session": session.id,
         "began": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "lab": session.lab_version,
         **cell,
-        "experiment": one.claim.partition(".")[0],
-        "claim": one.claim,
-        "statement": one.statement,
-        "verdict": one.verdict.value,
-        "expected": one.expected.value if one.expected else None,
-        "surprise": "true" if one.surprise else "false",
-        "value": one.value,
-        "low": one.low,
-        "high": one.high,
-        "unit": one.unit or None,
-        "ceiling": one.ceiling,
-        "accepted": one.accepted,
-        "rejected": one.rejected,
-        "reason": one.reason,
-        "build": cell["build"] and f"Python {cell['build']}",  # a bare 3.10 is the number 3.1 to whoever reads it
+        "experiment": judgement.claim.partition(".")[0],
+        "claim": judgement.claim,
+        "statement": judgement.statement,
+        "verdict": judgement.verdict.value,
+        "expected": judgement.expected.value if judgement.expected else None,
+        "surprise": "true" if judgement.surprise else "false",
+        "value": judgement.value,
+        "low": judgement.low,
+        "high": judgement.high,
+        "unit": judgement.unit or None,
+        "ceiling": judgement.ceiling,
+        "accepted": judgement.accepted,
+        "rejected": judgement.rejected,
+        "reason": judgement.reason,
+        "build": cell["build"] and f"Python {cell['build']}",  # a bare 3.10 would be read as the number 3.1
     }
 
 
 def _field(value: Value) -> Value:
-    """Text on one line; one that a spreadsheet would run gets an apostrophe, which tells it that it is text. Numbers
-    stay numbers."""
+    """A text on one line, with an apostrophe in front if a spreadsheet would run it. Numbers stay numbers."""
     if not isinstance(value, str):
         return value
     text = " ".join(names.printable(value, " ").split())

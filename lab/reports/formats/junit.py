@@ -1,8 +1,9 @@
 """The report for CI servers: JUnit XML, a suite for each cell, a case for each claim.
 
-What the two schemas in use have in common, and no more: that of Jenkins (junit-10.xsd of its xUnit plugin) and that of
-Apache Ant (JUnit.xsd by Windy Road). tests/data/junit.xsd states it. Neither of them lets a case have properties, so
-the cell's stand in its suite."""
+The report uses only what two schemas have in common: Jenkins (junit-10.xsd of the xUnit plugin) and Apache Ant
+(JUnit.xsd by Windy Road). tests/data/junit.xsd describes that common part. In neither schema may a case have
+properties, so the properties of a cell stand in its suite.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ from lab.model.session import Judgement, Session, Verdict
 from lab.reports.tables import cell_fields
 from lab.text import names, units
 
-#: Everything that is no character of XML 1.0 (its section 2.2).
+#: Everything that is not a character of XML 1.0 (section 2.2).
 _FOREIGN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(session: Session) -> str:
-    """The whole session as one XML document."""
+    """The whole session as judgement XML document."""
     root = Element("testsuites")
     for number, result in enumerate(session.results):
         root.append(_suite(session, result, number))
@@ -32,7 +33,7 @@ def render(session: Session) -> str:
 
 
 def _suite(session: Session, result: CellResult, number: int) -> Element:
-    judgements = [one for one in session.judgements if one.cell == result.cell.id]
+    judgements = [judgement for judgement in session.judgements if judgement.cell == result.cell.id]
     cases = [_limit_case(result), *_cases(result, judgements)]
     outcomes = Counter(outcome.tag for case in cases for outcome in case)
     name = ", ".join(filter(None, (result.cell.id, names.python_words(result.python))))
@@ -62,7 +63,7 @@ def _suite(session: Session, result: CellResult, number: int) -> Element:
 
 
 def _limit_case(result: CellResult) -> Element:
-    """Whether the cell ran, and under the limit asked for: without it nothing else in the suite says anything."""
+    """A case that says whether the cell ran under the requested limit. All other cases of the suite depend on it."""
     case = _case("cell", "limit-proven", result, 0.0)
     reason = result.reason or "no reason is known"
     if result.status in (Status.ERROR, Status.TAINTED):
@@ -73,43 +74,49 @@ def _limit_case(result: CellResult) -> Element:
 
 
 def _cases(result: CellResult, judgements: list[Judgement]) -> list[Element]:
-    """A case for each claim. Its time is an equal share of its experiment's, so that they add up."""
-    claims = Counter(one.claim.partition(".")[0] for one in judgements)
+    """A case for each claim. Its time is an equal share of the time of its experiment, so that the times add up."""
+    claims = Counter(judgement.claim.partition(".")[0] for judgement in judgements)
     cases = []
-    for one in judgements:
-        experiment, _, claim = one.claim.partition(".")
+    for judgement in judgements:
+        experiment, _, claim = judgement.claim.partition(".")
         finish = finish_of(experiment, result)
         spent = float(finish["seconds"]) / claims[experiment] if finish else 0.0
         case = _case(experiment, claim, result, spent)
-        if one.surprise:
-            _outcome(case, "failure", "surprise", f"expected {one.expected}, it was {one.verdict}: {one.reason}", one)
-        elif one.verdict is Verdict.ERROR:
-            _outcome(case, "error", "error", one.reason, one)
-        elif not one.verdict.decisive:
-            _outcome(case, "skipped", one.verdict.value, f"{one.verdict}: {one.reason}")
+        if judgement.surprise:
+            _outcome(
+                case,
+                "failure",
+                "surprise",
+                f"expected {judgement.expected}, but the verdict is {judgement.verdict}: {judgement.reason}",
+                judgement,
+            )
+        elif judgement.verdict is Verdict.ERROR:
+            _outcome(case, "error", "error", judgement.reason, judgement)
+        elif not judgement.verdict.decisive:
+            _outcome(case, "skipped", judgement.verdict.value, f"{judgement.verdict}: {judgement.reason}")
         cases.append(case)
     return cases
 
 
 def _case(group: str, name: str, result: CellResult, seconds: float) -> Element:
-    # Servers follow a case by class and name from run to run, and some merge those that have both in common.
+    # Servers follow a case by class and name from run to run; some servers merge cases that share both.
     unique = f"{name} [{result.cell.id}]"
     return Element("testcase", {"classname": _clean(group), "name": _clean(unique), "time": _seconds(seconds)})
 
 
-def _outcome(case: Element, tag: str, kind: str, message: str, one: Judgement | None = None) -> None:
+def _outcome(case: Element, tag: str, kind: str, message: str, judgement: Judgement | None = None) -> None:
     outcome = SubElement(case, tag, {"type": kind, "message": _clean(message)})
-    if one:
-        outcome.text = _clean(_story(one))
+    if judgement:
+        outcome.text = _clean(_story(judgement))
 
 
-def _story(one: Judgement) -> str:
+def _story(judgement: Judgement) -> str:
     """A claim with its evidence, for a person who reads the log."""
-    lines = [f"{one.claim}: {one.verdict}: “{one.statement}”: {one.reason}"]
-    if one.value is not None:
-        measured = f"  measured {units.quantity(one.value, one.unit)}"
-        if one.low is not None and one.high is not None and one.low < one.high:
-            measured += f", 95 %: {units.interval(one.low, one.high, one.unit)}"
+    lines = [f"{judgement.claim}: {judgement.verdict}: “{judgement.statement}”: {judgement.reason}"]
+    if judgement.value is not None:
+        measured = f"  measured {units.quantity(judgement.value, judgement.unit)}"
+        if judgement.low is not None and judgement.high is not None and judgement.low < judgement.high:
+            measured += f", 95 %: {units.interval(judgement.low, judgement.high, judgement.unit)}"
         lines.append(measured)
     return "\n".join(lines)
 

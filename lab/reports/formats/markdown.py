@@ -1,4 +1,4 @@
-"""The report for a page or a job summary: GitHub's kind of Markdown."""
+"""The report for a page or a job summary, in GitHub's Markdown."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The report for pyperf: its JSON format 1.0, with a benchmark for each way of working in each cell.
 
-What a value is, :func:`lab.judging.speedups.timings` says: seconds a payload, in a block of neighbouring rounds. The
-crew lives through the whole measurement, so a cell is one run in pyperf's sense. The format is written here: it is a
-few lines, and pyperf's own classes would collect the metadata of this machine, which may be another than the cell's.
+A value is the seconds per payload in a block of neighbouring rounds, see :func:`lab.judging.speedups.timings`. The
+workers live through the whole measurement, so a cell is one run in pyperf's sense. This module writes the format
+itself, because pyperf's classes would collect the metadata of this machine, and the cell may have run on another.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from lab.model.session import Session
 from lab.reports.tables import cell_fields
 from lab.text import names
 
-#: The experiment whose rounds it is made of.
+#: The experiment whose rounds the report shows.
 NEEDS = ("gil",)
 
 
 def render(session: Session) -> str:
-    """What ``pyperf show``, ``stats``, ``check`` and ``compare_to`` read. Without a round that counts it has no
-    benchmark, and pyperf refuses it."""
-    benchmarks = [found for result in session.results for found in _benchmarks(session, result)]
-    suite = {"benchmarks": benchmarks, "metadata": _of_the_session(session), "version": "1.0"}
+    """A document for ``pyperf show``, ``stats``, ``check`` and ``compare_to``.
+
+    Without a round that counts the document has no benchmark, and pyperf refuses it.
+    """
+    benchmarks = [benchmark for result in session.results for benchmark in _benchmarks(session, result)]
+    suite = {"benchmarks": benchmarks, "metadata": _session_metadata(session), "version": "1.0"}
     return json.dumps(suite, indent=2) + "\n"
 
 
-def _of_the_session(session: Session) -> dict[str, Any]:
+def _session_metadata(session: Session) -> dict[str, Any]:
     return _known(
         {
             "unit": "second",
@@ -49,7 +51,7 @@ def _of_the_session(session: Session) -> dict[str, Any]:
 
 def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
     finish = finish_of("gil", result)
-    found = []
+    benchmarks = []
     for timing in speedups.timings(result):
         metadata = {
             "name": f"gil/{timing.arm}/{_limit(session, result)}",
@@ -65,20 +67,21 @@ def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
             "lab_build": likeness.build_of(session, result),
             "lab_image": cell_fields.image_of(session, result),
         }
-        found.append({"metadata": _known(metadata), "runs": [{"values": timing.values}]})
-    return found
+        benchmarks.append({"metadata": _known(metadata), "runs": [{"values": timing.values}]})
+    return benchmarks
 
 
 def _limit(session: Session, result: CellResult) -> str:
-    """A cell by what it may use, so that the same limit has the same name on another machine; by its id as well where
-    the session has several of that limit."""
+    """The limit of a cell in words, so that the same limit has the same name on another machine.
 
-    mine = names.limit_words(result.cell)
-    alike = sum(names.limit_words(one.cell) == mine for one in session.results)
-    return mine if alike == 1 else f"{mine} ({result.cell.id})"
+    If several cells of the session have that limit, the id of the cell follows.
+    """
+    limit = names.limit_words(result.cell)
+    uses = sum(names.limit_words(each.cell) == limit for each in session.results)
+    return limit if uses == 1 else f"{limit} ({result.cell.id})"
 
 
 def _known(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Without what nobody knows. pyperf takes no empty text, and none of several lines."""
+    """The metadata without unknown values, each text on one line: pyperf refuses empty texts and line breaks."""
     tidy = {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in metadata.items()}
     return {key: value for key, value in tidy.items() if value not in (None, "")}

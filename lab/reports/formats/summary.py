@@ -1,4 +1,4 @@
-"""The report for a CI job's summary page: short Markdown, what needs attention first, and a chart by mermaid."""
+"""The report for the summary page of a CI job: short Markdown with the urgent parts first, and a mermaid chart."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lab.reports import tables
 from lab.text import names as naming
 from lab.text import units
 
-#: GitHub shows no step's summary above 1 MiB.
+#: GitHub does not show a step's summary above 1 MiB.
 MOST_BYTES = 2**20 - 2**10
-#: Longer texts and lists are for the other reports.
+#: The most characters of a text, lines of a list and rows of a table. The other reports show all.
 LONGEST_TEXT, LONGEST_LIST, LONGEST_TABLE = 300, 15, 60
 
-#: Shapes and words, not colours alone.
+#: Verdicts as shapes and words, so that nobody has to tell colours apart.
 _MARKS = {
     Verdict.CONFIRMED: "● confirmed",
     Verdict.REFUTED: "○ refuted",
@@ -27,22 +27,22 @@ _MARKS = {
     Verdict.ERROR: "✖ error",
 }
 
-#: What no text of a chart may hold: mermaid has no escape for quotes.
+#: Characters that no text of a chart may have, because mermaid cannot escape quotes.
 _UNQUOTABLE = re.compile(r"[^\w =.,:+-]")
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 
 
 def render(session: Session) -> str:
-    """The session in a screenful; all of its claims are folded away below, where they do not fit in it."""
+    """The session in one screen, and below it all claims in a folded part, if the screen does not show them."""
     attention, plain = _divided(session)
     parts = [f"## multicore-lab: {_outcome(session)}", "  \n".join(map(escaped, tables.headline(session).lines))]
-    parts += _list("Surprises", [_sentence(session, one) for one in session.judgements if one.surprise])
-    parts += _list("Not measured as asked", _troubles(session))
+    parts += _list("Surprises", [_sentence(session, each) for each in session.judgements if each.surprise])
+    parts += _list("Cells not measured as requested", _troubles(session))
     if attention:
         parts.append(_claims(session, attention[:LONGEST_TABLE]))
     if len(attention) > LONGEST_TABLE:
-        parts.append(f"{len(attention) - LONGEST_TABLE} more that are not, or not everywhere, confirmed.")
+        parts.append(f"{len(attention) - LONGEST_TABLE} more claims are not confirmed everywhere.")
     if plain:
         parts.append(f"{len(plain)}{' more' if attention else ''}: confirmed wherever they can be tested.")
     parts += _speed_ups(session)
@@ -55,7 +55,7 @@ def render(session: Session) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text that GitHub shows as it is, on one line: without markup, HTML, mentions and mathematics of its own."""
+    """The text on one line, escaped so that GitHub reads no markup, HTML, mention or formula in it."""
     line = " ".join(naming.printable(text, " ").split())
     if len(line) > LONGEST_TEXT:
         line = line[: LONGEST_TEXT - 1] + "…"
@@ -65,38 +65,41 @@ def escaped(text: str) -> str:
 
 def _outcome(session: Session) -> str:
     broken = sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
-    said = ["interrupted"] if session.interrupted else []
+    parts = ["interrupted"] if session.interrupted else []
     if broken:
-        said.append(f"{broken} cell{'s' * (broken > 1)} not measured as asked")
+        parts.append(f"{broken} cell{'s' * (broken > 1)} not measured as requested")
     count = len(session.surprises)
-    said.append(f"{count} surprise{'s' * (count > 1)}" if count else "no surprise")
-    return ", ".join(said)
+    parts.append(f"{count} surprise{'s' * (count > 1)}" if count else "no surprise")
+    return ", ".join(parts)
 
 
 def _ordered(session: Session) -> list[str]:
-    return list(dict.fromkeys(one.claim for one in session.judgements))
+    return list(dict.fromkeys(judgement.claim for judgement in session.judgements))
 
 
 def _divided(session: Session) -> tuple[list[str], list[str]]:
-    """The claims that somebody should look at, and those that are confirmed wherever they can be tested."""
-    notable = {one.claim for one in session.judgements if one.surprise or one.verdict not in _QUIET}
+    """The claims that need attention, and the claims that are confirmed wherever they can be tested."""
+    notable = {each.claim for each in session.judgements if each.surprise or each.verdict not in _QUIET}
     ordered = _ordered(session)
-    return [one for one in ordered if one in notable], [one for one in ordered if one not in notable]
+    return [claim for claim in ordered if claim in notable], [claim for claim in ordered if claim not in notable]
 
 
 _QUIET = (Verdict.CONFIRMED, Verdict.UNTESTABLE)
 
 
 def _claims(session: Session, claims: Iterable[str]) -> str:
-    found = {(one.claim, one.cell): one for one in session.judgements}
-    rows = [(escaped(claim), *(_mark(found.get((claim, one.cell.id))) for one in session.results)) for claim in claims]
+    judgements = {(judgement.claim, judgement.cell): judgement for judgement in session.judgements}
+    cells = [result.cell.id for result in session.results]
+    rows = [(escaped(claim), *(_mark(judgements.get((claim, cell))) for cell in cells)) for claim in claims]
     return _table(("claim", *(_title(result) for result in session.results)), rows)
 
 
-def _mark(one: Judgement | None) -> str:
-    if one is None:
+def _mark(judgement: Judgement | None) -> str:
+    if judgement is None:
         return "-"
-    return f"❗ **{one.verdict}**, expected {one.expected}" if one.surprise else _MARKS[one.verdict]
+    if judgement.surprise:
+        return f"❗ **{judgement.verdict}**, expected {judgement.expected}"
+    return _MARKS[judgement.verdict]
 
 
 def _title(result: CellResult) -> str:
@@ -107,10 +110,10 @@ def _limit(result: CellResult) -> str:
     return escaped(naming.asked_words(result.cell))
 
 
-def _sentence(session: Session, one: Judgement) -> str:
-    (where,) = [result.cell.label for result in session.results if result.cell.id == one.cell]
-    said = f"“{one.statement}”: {one.verdict}, expected {one.expected}: {one.reason}"
-    return f"**{escaped(one.claim)}** at {escaped(where)}: {escaped(said)}"
+def _sentence(session: Session, judgement: Judgement) -> str:
+    (where,) = [result.cell.label for result in session.results if result.cell.id == judgement.cell]
+    story = f"“{judgement.statement}”: {judgement.verdict}, expected {judgement.expected}: {judgement.reason}"
+    return f"**{escaped(judgement.claim)}** at {escaped(where)}: {escaped(story)}"
 
 
 def _troubles(session: Session) -> list[str]:
@@ -131,7 +134,7 @@ def _list(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _speed_ups(session: Session) -> list[str]:
-    """Threads and processes by CPUs, as a table, and where there are several cells as a chart."""
+    """The speed-up of threads and processes by CPUs, as a table, and as a chart if there are several cells."""
     points = []
     for result in session.results:
         rows = {row.arm: row.speed_up for row in speedups.of_cell(result)} if result.proof else {}
@@ -146,7 +149,7 @@ def _speed_ups(session: Session) -> list[str]:
         capacity = speedups.capacity(result)
         numbers = (threads_reached, processes_reached, proofs.rate(result.proof), capacity.value if capacity else None)
         name = (escaped(result.cell.build), _limit(result)) if builds else (_limit(result),)
-        rows_of_text.append((*name, *("?" if one is None else units.ratio(one) for one in numbers)))
+        rows_of_text.append((*name, *("?" if number is None else units.ratio(number) for number in numbers)))
     head = (
         *(("build",) if builds else ()),
         "CPUs",
@@ -160,14 +163,16 @@ def _speed_ups(session: Session) -> list[str]:
         ideal = [proofs.rate(result.proof) for result, _, _ in points]
         labels = [result.cell.label for result, _, _ in points]
         if len(set(labels)) < len(labels):
-            labels = [result.cell.id for result, _, _ in points]  # mermaid makes one bar of those that are called alike
-        parts.append("Bars: processes; lower line: threads; upper line: what the limit allows.")
-        parts.append(_chart(labels, [one for _, one, _ in points], [one for _, _, one in points], ideal))
+            labels = [result.cell.id for result, _, _ in points]  # mermaid draws one bar for equal names
+        parts.append("Bars: processes. Lower line: threads. Upper line: what the limit allows.")
+        parts.append(
+            _chart(labels, [threads for _, threads, _ in points], [processes for _, _, processes in points], ideal)
+        )
     return parts
 
 
 def _chart(labels: Sequence[str], threads: Sequence[float], processes: Sequence[float], ideal: Sequence[float]) -> str:
-    """mermaid's xychart, by the name under which it has been known from 10.5 on. It has no legend."""
+    """A mermaid xychart, under the name that mermaid 10.5 and later know. The chart has no legend."""
     names = ", ".join(f'"{_UNQUOTABLE.sub(" ", label)}"' for label in labels)
     return "\n".join(
         (

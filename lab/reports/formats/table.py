@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from lab.model.session import Session
     from lab.text.table import Table
 
-#: A last column that is wider holds text, whose lines can be broken.
+#: A last column that is wider than this has text, whose lines can be broken.
 _TEXT = 50
 
 
 def check_libraries() -> None:
-    """Load what a report is made with: not before an engine is asked, which is waited for anyway."""
+    """Load the libraries of the report now, while the program waits for an engine anyway."""
     import tabulate  # noqa: F401 - only to load it
 
     from lab.reports import tables  # noqa: F401 - only to load it
@@ -32,7 +32,7 @@ def render(session: Session) -> str:
 
     parts = ["\n".join(_wrap(line) for line in tables.headline(session).lines)]
     for table in tables.all_tables(session):
-        body = "\n\n".join(layout.grid(one.head, one.rows) for one in _fitting(table))
+        body = "\n\n".join(layout.grid(part.head, part.rows) for part in _fitting(table))
         title = "\n".join(filter(None, (_wrap(table.title), _wrap(table.subtitle))))
         notes = "\n".join(_wrap(line) for line in table.notes)
         parts.append("\n\n".join(filter(None, (title, body, notes))))
@@ -41,7 +41,7 @@ def render(session: Session) -> str:
 
 
 def _fitting(table: Table) -> Iterator[Table]:
-    """The table, where it is too wide with the text in its last column broken, or in pieces of some columns each."""
+    """The table if it fits. Else its last column is broken into lines, or its columns are split into several tables."""
     widths = [
         max(len(line) for row in (table.head, *table.rows) for line in row[column].split("\n"))
         for column in range(len(table.head))
@@ -54,20 +54,22 @@ def _fitting(table: Table) -> Iterator[Table]:
         head = (*table.head[:-1], textwrap.fill(table.head[-1], room))
         yield replace(table, head=head, rows=tuple(rows))
     else:
-        for columns in _abreast(table, widths):
+        for columns in _column_groups(table, widths):
             rows = (tuple(row[column] for column in (0, *columns)) for row in table.rows)
             yield replace(table, head=tuple(table.head[column] for column in (0, *columns)), rows=tuple(rows))
 
 
-def _abreast(table: Table, widths: list[int]) -> Iterator[list[int]]:
-    """The numbers of the columns that fit beside the first one, piece by piece. Neighbours whose heads begin with the
-    same line stay together."""
+def _column_groups(table: Table, widths: list[int]) -> Iterator[list[int]]:
+    """The numbers of the columns that fit beside the first column, group by group.
+
+    Neighbours whose heads begin with the same line stay together.
+    """
     room = WIDTH - widths[0]
     columns = range(1, len(widths))
     piece: list[int] = []
     for _, group in itertools.groupby(columns, key=lambda column: table.head[column].partition("\n")[0]):
         more = list(group)
-        if piece and sum(widths[one] + GAP for one in (*piece, *more)) > room:
+        if piece and sum(widths[column] + GAP for column in (*piece, *more)) > room:
             yield piece
             piece = []
         piece += more

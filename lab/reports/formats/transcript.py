@@ -48,7 +48,7 @@ def _story(result: CellResult, experiment: str) -> str:
 
 
 def _text_width(rows: Sequence[tuple[str, str, str, str, str]]) -> int:
-    """What the other columns leave of 80."""
+    """The width that the other columns leave of 80 columns."""
     others = (max(len(row[0]) for row in rows), max(len(row[1]) for row in rows), max(len(row[3]) for row in rows))
     return 80 - sum(max(5, width) for width in others) - _THREAD - 10
 
