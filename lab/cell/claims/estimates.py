@@ -63,7 +63,9 @@ def estimate(values: Sequence[float]) -> Estimate:
     and Romano 1992). The length of a block is about the cube root of the count (Hall, Horowitz and Jing 1995). A few
     blocks make the plain percentiles too narrow, so percentiles further out are taken, as for a t-interval. This is the
     expanded percentile interval (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.2). The
-    medians of all samples are counted, not drawn: see :func:`_resampled`. """ return _bootstrapped(tuple(values))
+    medians of all samples are counted, not drawn: see :func:`_resampled`.
+    """
+    return _bootstrapped(tuple(values))
 
 
 def ratio(new: Sequence[float], base: Sequence[float], confidence: float = 0.99, resamples: int = 1000) -> Estimate:
@@ -124,7 +126,9 @@ def _resampled(values: Sequence[float], ranked: Sequence[float], tail: float) ->
     A median is at most x when half of the values of the sample are. Their number is a sum over blocks that are drawn
     alike, so its probabilities can be added up. Maritz and Jarrett 1978 ("A Note on Estimating the Variance of the
     Sample Median") do so for values drawn singly. For an even number of values, both middle values are taken, and then
-    their mean. Far out, where this function is used, the result is nearly the same. """ count = len(values)
+    their mean. Far out, where this function is used, the result is nearly the same.
+    """
+    count = len(values)
 
     @functools.lru_cache(maxsize=None)
     def at_most(place: int) -> List[float]:
@@ -176,7 +180,9 @@ def _spread(below: Sequence[bool]) -> float:
 
     A median lies below x when half of the values drawn do. Their number is a sum over blocks drawn alike. It is
     therefore normal in the limit, with the variance of the number in a block (Sun and Lahiri 2006, "Bootstrapping the
-    sample quantile of a weakly dependent sequence"). Seconds of resampling become milliseconds. """ count = len(below)
+    sample quantile of a weakly dependent sequence"). Seconds of resampling become milliseconds.
+    """
+    count = len(below)
     length = block_length(count)
     sums = _sums(below)
     windows = [sums[place + length] - sums[place] for place in range(count)]
@@ -190,7 +196,8 @@ def between(values: Sequence[float], confidence: float = 0.95) -> Tuple[float, f
 
     Where there is no such pair, the result is both ends. Each value is as likely below the median as above it: this is
     the interval of the sign test (Conover 1999, section 3.2). Bootstrapped medians of ten values or fewer vary too
-    little. """
+    little.
+    """
     ranked = sorted(values)
     count = len(ranked)
     place = max(0, int(count / 2 - 4 * math.sqrt(count)))  # what lies further out has a chance of 1e-15

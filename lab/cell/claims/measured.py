@@ -191,7 +191,8 @@ def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measur
     """Whether an experiment may stop.
 
     It may stop when it has at least ``fewest`` rounds and every claim is decided. A claim that needs capacity also
-    needs to know whether the capacity suffices. It must stop when it is ``until``, on the monotonic clock. """
+    needs to know whether the capacity suffices. It must stop when it is ``until``, on the monotonic clock.
+    """
     if len(rounds) < fewest:
         return False
     if time.monotonic() >= until:

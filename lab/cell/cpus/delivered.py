@@ -90,7 +90,8 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
 
     ``period_seconds`` is the longest period of the quotas that are known. The time is rounded up to whole periods, and
     begins one period after the start. Both ends then meet a quota at the same phase. Raises OSError when no process can
-    be started. """
+    be started.
+    """
     period = max(period_seconds, USUAL_PERIOD_SECONDS)
     window = max(1, round(seconds / period + 0.49)) * period
     gate, opened = os.pipe()
