@@ -1,5 +1,7 @@
-"""The machine that the lab itself runs on: its topology, and its facts for the manifest. The engine's may be another
-one."""
+"""The machine that the lab itself runs on: its topology, and its facts for the manifest.
+
+The engine may run on another machine.
+"""
 
 from __future__ import annotations
 
@@ -42,71 +44,72 @@ def host_facts() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def compose_asked() -> Iterator[Callable[[], str | None]]:
-    """Ask Compose's plugin for its version; yields what waits for the answer: ``None`` where there is none.
+def asking_compose() -> Iterator[Callable[[], str | None]]:
+    """Ask Compose's plugin for its version. Yields a function that waits for the answer: ``None`` without a plugin.
 
-    It is a process, which takes some hundredths of a second of a CPU: ask while nothing is measured. It is ended at
-    the end, whether anybody has waited for it or not.
+    The plugin is a process, which uses a CPU for some hundredths of a second: ask while nothing is measured. The
+    process is ended at the end of the ``with`` block.
     """
     own = os.environ.get("DOCKER_CONFIG") or os.environ.get("HOME", "") + "/.docker"
     folders = [Path(own) / "cli-plugins", *map(Path, _PLUGINS)]
     plugins = [str(folder / "docker-compose") for folder in folders if os.access(folder / "docker-compose", os.X_OK)]
     program = next(iter(plugins), None) or shutil.which("docker-compose")
-    asked = None
+    process = None
     if program:
-        with contextlib.suppress(OSError):  # it is no program after all
-            asked = subprocess.Popen(
+        with contextlib.suppress(OSError):  # the file is not a program
+            process = subprocess.Popen(
                 [program, "version", "--short"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-    if asked is None:
+    if process is None:
         yield lambda: None
         return
 
     def answer() -> str | None:
         try:
-            said, _ = asked.communicate(timeout=_COMPOSE_SECONDS)
+            output, _ = process.communicate(timeout=_COMPOSE_SECONDS)
         except subprocess.TimeoutExpired:
             return None
-        return said.strip() or None if asked.returncode == 0 else None
+        return output.strip() or None if process.returncode == 0 else None
 
-    with asked:
+    with process:
         try:
             yield answer
         finally:
-            asked.kill()
+            process.kill()
 
 
 _HERE = Path("/")
 
 
 def read_topology(root: Path = _HERE) -> Topology:
-    """The machine below ``root``. Raises UsageError when there is none.
+    """The topology of the machine whose file tree is below ``root``. Raises UsageError when there is no machine.
 
-    What we ourselves may use is, here, our affinity; in a tree of another machine what its own ``proc/self`` says, and
-    without that all that is on line.
+    The usable CPUs of this machine are this process's affinity. In the tree of another machine its ``proc/self`` says
+    it; without that file, all CPUs that are on line are usable.
     """
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
-    here = root.resolve() == _HERE
-    found = from_reading(reader.read("/" if here else str(root), _ours() if here else _theirs(root)))
-    if not found.cpus:
+    is_here = root.resolve() == _HERE
+    allowed = _own_affinity() if is_here else _stored_affinity(root)
+    topology = from_reading(reader.read("/" if is_here else str(root), allowed))
+    if not topology.cpus:
         raise UsageError(
             f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"
-            " folder that holds a machine's sys and proc, such as an unpacked archive of them"
+            " folder that holds a machine's sys and proc, such as an unpacked archive of both"
         )
-    return found
+    return topology
 
 
-def _ours() -> tuple[int, ...] | None:
+def _own_affinity() -> tuple[int, ...] | None:
     return tuple(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-def _theirs(root: Path) -> tuple[int, ...] | None:
+def _stored_affinity(root: Path) -> tuple[int, ...] | None:
     try:
         return cpulist.parse(cgroups.own_cpus(str(root)) or "") or None
     except ValueError:

@@ -273,7 +273,7 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, str]
     plan, folder, kept = prepared.plan, prepared.folder, prepared.start.kept
     on_docker = prepared.machine.engine == "docker"
     # Compose is asked only now, when nothing is measured.
-    with host.compose_asked() if on_docker else contextlib.nullcontext() as compose_version:
+    with host.asking_compose() if on_docker else contextlib.nullcontext() as compose_version:
         by_id = {**kept, **{result.cell.id: result for result in ran.results}}
         results = tuple(by_id[cell.id] for cell in plan.cells)
         spent_before = sum(result.wall_seconds for result in kept.values())

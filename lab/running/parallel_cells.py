@@ -1,4 +1,4 @@
-"""Cells side by side: which schedule a run gets, after a sentinel has shown that they do not disturb each other."""
+"""Runs cells side by side, if a sentinel has shown that they do not disturb each other."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lab.planning import packing, placement
 from lab.running import runner
 from lab.sessions.folder import SessionFolder
 
-#: How long the sentinel measures, in seconds, and about how long it takes with both its cells.
+#: How many seconds the sentinel measures, and about how many seconds it takes with both cells.
 SENTINEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
 
 
 def requests_of(cells: Iterable[Cell], seconds: float, explicit: frozenset[str] = frozenset()) -> list[packing.Request]:
-    """What the cells need: ``seconds`` each; those in ``explicit`` have to have the CPUs that they were given."""
+    """What the cells need, ``seconds`` each. The cells in ``explicit`` must have exactly the CPUs of their plan."""
     return [
         packing.Request(
             name=cell.id,
@@ -47,23 +47,23 @@ def side_by_side(
     with ``--jobs``, it is empty only where no time is saved.
     """
     runs = packing.schedule(topology, requests, jobs=most, smt=smt)
-    saved = sum(one.seconds for one in requests) - packing.makespan(runs)
+    saved = sum(request.seconds for request in requests) - packing.makespan(runs)
     return runs if saved > (CHECK_SECONDS if most is None else 0) else ()
 
 
 def schedule_of(
     topology: Topology, requests: Sequence[packing.Request], most: int | None, smt: bool
 ) -> runner.Schedule:
-    """The runner's schedule that packs these cells."""
+    """A schedule for the runner that packs these cells."""
     packer = packing.Packer(topology, jobs=most, smt=smt)
-    by_name = {one.name: one for one in requests}
+    by_name = {request.name: request for request in requests}
 
     def schedule(waiting: Sequence[Job], running: Sequence[Job]) -> Job | None:
-        under_way = {job.cell.id: (by_name[job.cell.id], job.cell.cpus) for job in running}
-        found = packer.next(under_way, [by_name[job.cell.id] for job in waiting])
-        if found is None:
+        running_requests = {job.cell.id: (by_name[job.cell.id], job.cell.cpus) for job in running}
+        start = packer.next(running_requests, [by_name[job.cell.id] for job in waiting])
+        if start is None:
             return None
-        request, cpus = found
+        request, cpus = start
         job = next(job for job in waiting if job.cell.id == request.name)
         notes = placement.notes(topology, placement.describe(topology, cpus))
         return replace(job, cell=replace(job.cell, cpus=cpus, notes=notes))
@@ -83,31 +83,31 @@ def decide(
     smt: bool,
     explicit: frozenset[str],
 ) -> tuple[runner.Schedule, str | None]:
-    """The schedule for these jobs, of about so many ``seconds`` each, and a line to tell the user, if any.
+    """The schedule for these jobs, of about ``seconds`` each, and a line for the user or ``None``.
 
-    ``most`` is what ``--jobs`` allows. Cells are packed where that saves more time than the sentinel takes (or where
-    the user asked for it) and the sentinel shows no bias.
+    ``most`` is what ``--jobs`` allows. Cells are packed if that saves more time than the sentinel takes (or the user
+    asked for it), and the sentinel shows no bias.
     """
     requests = requests_of([job.cell for job in jobs], seconds, explicit)
     if not side_by_side(topology, requests, most, smt):
         asked_for = most is not None and most > 1 and len(requests) > 1
-        no_room = "cells run one after the other: no two of them have room side by side"
+        no_room = "cells run one after the other: there is no room for two cells side by side"
         return runner.one_at_a_time, no_room if asked_for else None
-    found = check_interference(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
-    if found.allowed:
-        return schedule_of(topology, requests, most, smt), f"cells run side by side: {found.reason}"
-    return runner.one_at_a_time, f"cells run one after the other: {found.reason}"
+    verdict = check_interference(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
+    if verdict.allowed:
+        return schedule_of(topology, requests, most, smt), f"cells run side by side: {verdict.reason}"
+    return runner.one_at_a_time, f"cells run one after the other: {verdict.reason}"
 
 
 def keep_off(busy: set[int]) -> None:
-    """Move this process off the CPUs that are being measured, where it has another one; else it stays where it is.
+    """Move this process off the busy CPUs, if it may use another CPU.
 
-    Of each of its threads, since an affinity is a thread's own (man 2 sched_setaffinity). On an engine of another
-    machine this does nothing useful, and no harm.
+    Every thread is moved, because each thread has its own affinity (man 2 sched_setaffinity). If the engine is on
+    another machine, this is useless but harmless.
     """
     spare = _all_cpus() - busy
     for task in Path("/proc/self/task").iterdir() if spare else ():
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the thread has just ended
             os.sched_setaffinity(int(task.name), spare)
 
 
@@ -115,7 +115,7 @@ _ALL: set[int] = set()
 
 
 def _all_cpus() -> set[int]:
-    """The CPUs that this process had at first."""
+    """The CPUs that this process had at the first call."""
     if not _ALL:
         _ALL.update(os.sched_getaffinity(0))
     return _ALL
@@ -124,7 +124,7 @@ def _all_cpus() -> set[int]:
 def check_interference(
     engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.StopRequest
 ) -> interference.Packing:
-    """Run the sentinel on one core and its companion on all others that cells may use, and judge."""
+    """Whether cells disturb each other: run the sentinel on one core, and its companion on all other cores."""
     cores: dict[int, int] = {}
     for cpu in topology.usable:
         cores.setdefault(topology.by_id[cpu].core, cpu)
@@ -141,14 +141,14 @@ def check_interference(
     )
     jobs = [
         replace(base, cell=cell, experiments=(cell.id,), seconds=SENTINEL_SECONDS + extra)
-        for cell, extra in zip(cells, (0, 1), strict=True)  # the companion is to outlast the sentinel
+        for cell, extra in zip(cells, (0, 1), strict=True)  # the companion has to run longer than the sentinel
     ]
     results = runner.run(engine, jobs, folder, NoProgress(), stop, lambda waiting, running: waiting[0])
     return interference.judge_packing(*results)
 
 
 class NoProgress:
-    """Progress that nobody follows."""
+    """A receiver of progress that shows nothing."""
 
     def cell_begins(self, cell: Cell) -> None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Plain:
-    """One line when a cell begins, one for each experiment, one when it ends. ``experiments`` × ``cells`` are ahead."""
+    """Prints a line when an experiment begins, and a line when a cell ends."""
 
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
         self._costs = {name: cost([name], seconds) for name in experiments}
         self._left = cells * sum(self._costs.values())
-        self._cells: dict[str, str] = {}  # by id: several may be under way at once
+        self._cells: dict[str, str] = {}  # by id: several cells may run at once
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +50,7 @@ class Plain:
         self.say(f"{names.full_words(result.cell)}: {what} in {units.seconds(result.wall_seconds)}")
 
     def begins(self, cell: str, experiment: str, left: str) -> None:
-        """An experiment begins in a cell, each in words; so is how long all will take yet."""
+        """Say that an experiment begins in a cell. ``left`` is the remaining time of the run, in words."""
         self.say(f"{cell}: {experiment} ({left})")
 
     def say(self, line: str) -> None:
@@ -59,7 +58,7 @@ class Plain:
 
 
 class Live(Plain):
-    """The same as one line that changes in place, with a bar and the time left."""
+    """Shows one line that changes in place, with a bar and the remaining time."""
 
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
         super().__init__(cells, experiments, seconds)
@@ -74,7 +73,6 @@ class Live(Plain):
         )
         self._bar: RichProgress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task: TaskID = self._bar.add_task("starting", total=self._total, left="")
-        self._begun = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def document(session: Session) -> dict[str, Any]:
-    """The session as JSON-able data."""
+    """The session as data for JSON."""
     machine = session.machine
     return {
         "schema": SCHEMA,
@@ -36,21 +36,21 @@ def document(session: Session) -> dict[str, Any]:
             "notes": list(session.notes),
         },
         "cells": [_cell(result) for result in session.results],
-        "verdicts": [_verdict(one) for one in session.judgements],
+        "verdicts": [_verdict(judgement) for judgement in session.judgements],
         "scaling": [
             {
-                "python": one.build or None,
-                "on": one.machine or None,
-                "arm": one.arm,
-                "model": one.fit.model,
-                "points": one.fit.points,
-                "contention_identifiable": one.fit.contention_identifiable,
-                "serial": one.fit.serial._asdict(),
-                "coherency": one.fit.coherency._asdict() if one.fit.coherency else None,
+                "python": model.build or None,
+                "on": model.machine or None,
+                "arm": model.arm,
+                "model": model.fit.model,
+                "points": model.fit.points,
+                "contention_identifiable": model.fit.contention_identifiable,
+                "serial": model.fit.serial._asdict(),
+                "coherency": model.fit.coherency._asdict() if model.fit.coherency else None,
             }
-            for one in speedups.scaling(session.results)
+            for model in speedups.scaling(session.results)
         ],
-        "changes": [dataclasses.asdict(one) for one in session.changes],
+        "changes": [dataclasses.asdict(change) for change in session.changes],
         "quantities": [_quantity(quantity) for quantity in session.quantities],
         "atlas": list(race_atlas.document(session)),
     }
@@ -105,21 +105,21 @@ def _quantity(quantity: Quantity) -> dict[str, Any]:
     return fields
 
 
-def _verdict(one: Judgement) -> dict[str, Any]:
-    interval = None if one.low is None or one.high is None else [one.low, one.high]
+def _verdict(judgement: Judgement) -> dict[str, Any]:
+    interval = None if judgement.low is None or judgement.high is None else [judgement.low, judgement.high]
     return {
-        "claim": one.claim,
-        "statement": one.statement,
-        "cell": one.cell,
-        "verdict": one.verdict.value,
-        "expected": one.expected.value if one.expected else None,
-        "surprise": one.surprise,
-        "reason": one.reason,
+        "claim": judgement.claim,
+        "statement": judgement.statement,
+        "cell": judgement.cell,
+        "verdict": judgement.verdict.value,
+        "expected": judgement.expected.value if judgement.expected else None,
+        "surprise": judgement.surprise,
+        "reason": judgement.reason,
         "evidence": {
-            "value": one.value,
+            "value": judgement.value,
             "interval": interval,
-            "unit": one.unit,
-            "ceiling": one.ceiling,
-            "samples": {"accepted": one.accepted, "rejected": one.rejected},
+            "unit": judgement.unit,
+            "ceiling": judgement.ceiling,
+            "samples": {"accepted": judgement.accepted, "rejected": judgement.rejected},
         },
     }

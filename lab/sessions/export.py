@@ -1,4 +1,4 @@
-"""A session as one file to hand on: a zip that holds its folder, as lab run has stored it. Pure."""
+"""Packs a session into one zip file, with the same files that ``lab run`` stores in its folder. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.sessions import manifest as sessions
 
-#: The oldest time that a zip can hold: the same session makes the same bytes.
+#: The oldest time that a zip can hold. With a constant time, the same session gives the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(session: Session, document: Mapping[str, Any]) -> bytes:
-    """A zip with the session's manifest and records; ``document`` is its report. Unpacked, ``lab report`` reads it."""
+    """A zip with the manifest and the records. ``document`` is the report. ``lab report`` reads the unpacked zip."""
     manifest = sessions.manifest_of(session)
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -38,19 +38,19 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 def lines(result: CellResult) -> bytes:
     """The records of a cell, byte for byte as the worker wrote them
     (:meth:`lab.cell.worker.record_writer.Channel.emit`)."""
-    found = (
+    records = (
         {
             "schema": SCHEMA,
-            "session": one.session,
-            "cell": one.cell,
-            "seq": one.seq,
-            "kind": one.kind,
-            "time": one.time,
-            "data": one.data,
+            "session": record.session,
+            "cell": record.cell,
+            "seq": record.seq,
+            "kind": record.kind,
+            "time": record.time,
+            "data": record.data,
         }
-        for one in result.records
+        for record in result.records
     )
     return b"".join(
-        json.dumps(one, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-        for one in found
+        json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        for record in records
     )

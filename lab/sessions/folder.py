@@ -141,7 +141,7 @@ class SessionFolder:
         self.attempt(append)
 
     def set_aside(self, keep: Collection[str]) -> None:
-        """Rename the records of every cell except these. The renamed cells are measured again; no file is overwritten."""
+        """Rename the records of every cell except these, which is measured again. No file is overwritten."""
 
         def rename() -> None:
             for path in sorted(self.path.glob("*.jsonl")):

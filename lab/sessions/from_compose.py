@@ -168,7 +168,7 @@ def _experiments(results: Iterable[CellResult]) -> tuple[str, ...]:
 
 
 def _machine(readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]) -> Machine:
-    """The machine, as the cells saw it. A cell without a limit knows the usable CPUs; else the host's CPUs are taken."""
+    """The machine, as the cells saw it. A cell without a limit knows the usable CPUs; else the host's are taken."""
     starts = [record.data for reader in readers for record in reader.records if record.kind == "start"]
     unlimited = [tuple(start["proof"]["affinity"]) for start in starts if start.get("wanted_cpus") is None]
     hosts = [cpulist.parse(start["proof"]["host_cpus"] or "") for start in starts]

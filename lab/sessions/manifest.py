@@ -1,4 +1,4 @@
-"""Putting a session together, and what it means for the exit code. Pure."""
+"""The manifest of a session: the content of its session.json. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.model.session import Session
 
 def manifest(
     *,
-    id: str,  # noqa: A002 - as above
+    id: str,  # noqa: A002 - the name of the field
     began: float,
     machine: Machine,
     arguments: Mapping[str, Any],
@@ -24,9 +24,9 @@ def manifest(
     code_sha256: str = "",
     host: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What session.json says at the start. With it a session can be read also when no report was ever written.
+    """The content of session.json at the start of a run. With it, a session can be read even if it has no report.
 
-    ``host`` is the machine that the lab itself runs on; the engine's is ``machine``.
+    ``host`` is the machine that the lab itself runs on; ``machine`` is the machine of the engine.
     """
     return {
         "schema": 1,
@@ -42,7 +42,7 @@ def manifest(
 
 
 def manifest_of(session: Session) -> dict[str, Any]:
-    """What session.json would have said at the start of a session that is there already."""
+    """The content that session.json had at the start of this session."""
     return manifest(
         id=session.id,
         began=session.began,
@@ -54,8 +54,8 @@ def manifest_of(session: Session) -> dict[str, Any]:
 
 
 def noise(results: Iterable[CellResult]) -> dict[str, dict[str, Any]]:
-    """What disturbed each cell that was measured: blocks taken, those that do not count, by their causes, and D."""
-    return {one.cell.id: _noise(one) for one in results if one.status is Status.MEASURED}
+    """For each measured cell the number of its blocks, the disturbed blocks by their causes, and the delivered CPUs."""
+    return {result.cell.id: _noise(result) for result in results if result.status is Status.MEASURED}
 
 
 def _noise(result: CellResult) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""A session's seal: hashes of its files, of each of its records and of its report; and what differs from it. Pure.
+"""The seal of a session: hashes of its files, of each record and of each part of its report. Pure.
 
-It finds accidents and edits. It is no signature: who edits a file can seal it anew.
+The seal finds accidents and edits. It is not a signature: a person who edits a file can also write a new seal.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ NAME = "seal.json"
 _MANIFEST = "session.json"
 _RECORDS = ".jsonl"
 
-#: Hexadecimal digits of each record's CRC-32: enough to point at it, while the file's hash is what proves.
+#: Hexadecimal digits of each record's CRC-32. It shows which record changed; the proof is the hash of the file.
 _MARK = 8
 _NAMED = 5
 
 
 def seal(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """The seal of a session's files, by their names."""
+    """The seal of these files. ``files`` has their contents by their names."""
     return {"schema": SCHEMA, "files": {name: _sealed(name, files[name]) for name in sorted(files)}}
 
 
 def _sealed(name: str, content: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    entry: dict[str, Any] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     if name.endswith(_RECORDS):
-        found["records"] = "".join(_marks(content))
+        entry["records"] = "".join(_marks(content))
     if name == _MANIFEST:
-        found["parts"] = _parts(content)
-    return found
+        entry["parts"] = _parts(content)
+    return entry
 
 
 def _marks(content: bytes) -> Iterator[str]:
@@ -41,7 +41,7 @@ def _marks(content: bytes) -> Iterator[str]:
 
 
 def _parts(content: bytes) -> dict[str, str]:
-    """The hash of each entry of the manifest, and of each of its report; none where it is not JSON any more."""
+    """The hashes of the parts of the manifest and of its report; empty if the content is not JSON any more."""
     try:
         manifest = json.loads(content)
         parts = {name: value for name, value in manifest.items() if name != "report"}
@@ -54,13 +54,13 @@ def _parts(content: bytes) -> dict[str, str]:
 
 
 def differences(sealed: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """What is not as it was sealed, a sentence each. Files that were never sealed count where they hold records.
+    """What has changed since the session was sealed, in a sentence each. A new file counts if it has records.
 
-    Raises LookupError, TypeError or ValueError for a seal that is none.
+    Raises LookupError, TypeError or ValueError if ``sealed`` is not a seal.
     """
     known = sealed["files"]
-    found = [f"{name} is missing" for name in known if name not in files]
-    found += [f"{name} was not there when it was sealed" for name in files if name not in known and _is_records(name)]
+    changes = [f"{name} is missing" for name in known if name not in files]
+    changes += [f"{name} was not there when it was sealed" for name in files if name not in known and _is_records(name)]
     for name, before in known.items():
         content = files.get(name)
         if content is None or hashlib.sha256(content).hexdigest() == before["sha256"]:
@@ -70,8 +70,8 @@ def differences(sealed: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[
             details = _changed_records(before["records"], content)
         if "parts" in before:
             details = _changed_parts(before["parts"], content)
-        found.append(f"{name} was changed" + (f": {details}" if details else f" ({_size(before, content)})"))
-    return tuple(found)
+        changes.append(f"{name} was changed" + (f": {details}" if details else f" ({_size(before, content)})"))
+    return tuple(changes)
 
 
 def _is_records(name: str) -> bool:
@@ -83,7 +83,7 @@ def _size(before: Mapping[str, Any], content: bytes) -> str:
 
 
 def _changed_records(before: str, content: bytes) -> str:
-    """Which records are not what they were, by their numbers from 0. One put in or taken out moves all that follow."""
+    """The numbers of the records that changed, from 0. A record that was added or removed moves all later records."""
     then = [before[start : start + _MARK] for start in range(0, len(before), _MARK)]
     now = list(_marks(content))
     same = min(len(then), len(now))

@@ -1,4 +1,4 @@
-"""A stored session held against its seal, its records' own hashes, and its report against its records."""
+"""Verifies a stored session: its files against its seal, and its report against its records."""
 
 from __future__ import annotations
 
@@ -18,57 +18,58 @@ _NAMED = 5
 
 
 def inspect(folder: Path) -> tuple[tuple[str, ...], bool]:
-    """What is wrong with a session, a sentence each, and whether it was sealed.
+    """What is wrong with a session, in a sentence each, and whether the session was sealed.
 
-    Raises UsageError when it is none, StoreError when the system refuses to read it.
+    Raises UsageError when the folder is no session, StoreError when the system refuses to read it.
     """
     manifest = loading.manifest(folder)
     sealed = (folder / seal.NAME).exists()
-    names, found = _against_its_seal(folder, manifest)
+    names, problems = _against_its_seal(folder, manifest)
     session = loading.load_session(folder)
-    named = " ".join(found)
-    read = {f"{one.cell.id}.jsonl": one.faults for one in session.results if one.records or one.faults}
+    in_seal = " ".join(problems)
+    read = {f"{result.cell.id}.jsonl": result.faults for result in session.results if result.records or result.faults}
     for name in names:
         if name.endswith(".jsonl"):
             faults = read[name] if name in read else loading.read_records(folder / name).faults
-            found += [f"{name}: {'; '.join(faults)}"] if faults and f"{name} was changed" not in named else []
-    found += [] if named else _missing(session, names)
-    found += _against_its_records(session, manifest)
-    return tuple(found), sealed
+            problems += [f"{name}: {'; '.join(faults)}"] if faults and f"{name} was changed" not in in_seal else []
+    problems += [] if in_seal else _missing(session, names)
+    problems += _against_its_records(session, manifest)
+    return tuple(problems), sealed
 
 
 def _against_its_seal(folder: Path, manifest: dict[str, Any]) -> tuple[tuple[str, ...], list[str]]:
-    """The names of the session's files, and what is not as it was sealed."""
+    """The names of the session's files, and what has changed since the session was sealed."""
     try:
         files = read_files(folder)
     except OSError as error:
         raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
-    found: list[str] = []
+    problems: list[str] = []
     if (folder / seal.NAME).exists():
         try:
-            found += seal.differences(json.loads((folder / seal.NAME).read_bytes()), files)
+            problems += seal.differences(json.loads((folder / seal.NAME).read_bytes()), files)
         except (OSError, *MALFORMED) as error:
-            found.append(f"{seal.NAME} cannot be read ({error!r}): nothing can be held against it")
+            problems.append(f"{seal.NAME} cannot be read ({error!r}): nothing can be compared with it")
     elif manifest.get("report") and "versions" in manifest:
-        found.append(f"{seal.NAME} is missing: the session came to its end, and was sealed then")
-    return tuple(files), found
+        problems.append(f"{seal.NAME} is missing: the session came to its end, and was sealed then")
+    return tuple(files), problems
 
 
 def _missing(session: Session, names: tuple[str, ...]) -> list[str]:
-    wanted = [f"{one.cell.id}.jsonl" for one in session.results if one.is_missing_records]
+    wanted = [f"{result.cell.id}.jsonl" for result in session.results if result.is_missing_records]
     return [f"{name} is missing" for name in wanted if name not in names]
 
 
 def _against_its_records(session: Session, manifest: dict[str, Any]) -> Iterator[str]:
-    """Verdicts in the report that the records do not give; another version may judge otherwise, and is not asked."""
+    """Verdicts of the report that differ from those of the records. The report of another version is not checked."""
     report = manifest.get("report") or {}
-    said = {(one["claim"], one["cell"]): one["verdict"] for one in report.get("verdicts", ())}
+    reported = {(verdict["claim"], verdict["cell"]): verdict["verdict"] for verdict in report.get("verdicts", ())}
     if report.get("session", {}).get("versions", {}).get("lab") != __version__ or "versions" not in manifest:
         return
     wrong = [
-        f"{one.claim} at {one.cell} is {said[one.claim, one.cell]}, its records give {one.verdict}"
-        for one in session.judgements
-        if said.get((one.claim, one.cell), one.verdict) != one.verdict
+        f"{judgement.claim} at {judgement.cell} is {reported[judgement.claim, judgement.cell]}, its records give"
+        f" {judgement.verdict}"
+        for judgement in session.judgements
+        if reported.get((judgement.claim, judgement.cell), judgement.verdict) != judgement.verdict
     ]
     yield from (f"the report says {line}" for line in wrong[:_NAMED])
     if len(wrong) > _NAMED:

@@ -63,7 +63,7 @@ def test_compose_is_asked_for_its_version(
     script: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_compose(tmp_path, script, monkeypatch)
-    with host.compose_asked() as answer:
+    with host.asking_compose() as answer:
         assert answer() == version
 
 
@@ -71,7 +71,7 @@ def test_without_compose_there_is_no_version(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(host, "_PLUGINS", ())
-    with host.compose_asked() as answer:
+    with host.asking_compose() as answer:
         assert answer() is None
 
 
@@ -80,7 +80,7 @@ def test_compose_is_not_left_behind_where_nobody_waits_for_its_answer(
 ) -> None:
     install_compose(tmp_path, f"echo $$ > {tmp_path}/pid\nexec sleep 60", monkeypatch)
     noted = tmp_path / "pid"
-    with host.compose_asked():
+    with host.asking_compose():
         while not (noted.exists() and noted.read_text()):
             time.sleep(0.01)
     assert not Path(f"/proc/{noted.read_text().strip()}").exists()

@@ -199,7 +199,7 @@ def test_one_job_at_a_time_asks_no_sentinel(tmp_path: Path) -> None:
 
 def test_where_no_two_cells_have_room_side_by_side_it_says_so_if_asked_for(tmp_path: Path) -> None:
     machine, said = run(tmp_path, [job("a", 8), job("b", 8)], 1.0, 2)
-    assert "no two of them have room" in said
+    assert "there is no room for two cells" in said
     assert machine.overlaps == set()
 
 
