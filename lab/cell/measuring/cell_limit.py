@@ -12,11 +12,13 @@ USUAL_PERIOD_SECONDS = 0.1
 
 
 class CellLimit(NamedTuple):
-    """``cpus``: those in the affinity mask (P); ``rate``: the least of them and of every quota (R), in CPUs;
-    ``period_seconds``: how often the tightest quota is filled up again."""
+    """The limit of a cell, as its experiments see it."""
 
+    #: P: how many CPUs are in the affinity mask.
     cpus: int
+    #: R: the smaller of P and the tightest quota, in CPUs.
     rate: float
+    #: How often the tightest quota is filled up again, in seconds.
     period_seconds: float
 
     @property

@@ -20,10 +20,11 @@ MOST_SECONDS_UNASKED = 15.0
 
 
 def contend_for(update: Callable[[int], int], seconds: float, switch_seconds: float) -> tuple[int, int]:
-    """Threads repeat ``update``, which gets the number of its thread, for that long at that switch interval.
+    """Threads repeat ``update`` for that long at that switch interval. ``update`` gets the number of its thread.
 
-    Returns the sum of what it returned, and how often a thread noticed after an update, which was not its first, that
-    another one had been there since: at least so many hand-overs had the chance to do harm.
+    Returns the sum of what ``update`` returned, and how many hand-overs were noticed. A hand-over is noticed when a
+    thread, after its second or a later update, sees that another thread has run in between. At least so many hand-overs
+    had the chance to do harm.
     """
     last = [-1]
     until = [0.0]

@@ -17,24 +17,32 @@ LOOK_SECONDS = 0.0002
 
 
 class Block(NamedTuple):
-    """One block as a worker sees it: what to do, on which CPUs each of its threads, from when to when (monotonic
-    clock)."""
+    """One block of work, as a worker sees it."""
 
+    #: The name of the payload.
     payload: str
+    #: The CPUs of each of its threads.
     cpus: tuple[tuple[int, ...], ...]
+    #: When the block begins, on the monotonic clock.
     start: float
+    #: When the block ends, on the monotonic clock.
     end: float
+    #: Whether each thread works in an interpreter of its own.
     isolated: bool = False
 
 
 class Tally(NamedTuple):
-    """What a worker did in one block: payloads ended, and seconds of wall, CPU and run delay (``None``: not known).
-    Of a team CPU and ``delay`` are those of all threads, ``longest_delay`` that of the thread which waited longest."""
+    """What a worker did in one block."""
 
+    #: How many payloads ended.
     units: int
+    #: Seconds by the clock.
     wall: float
+    #: Seconds of CPU time, of all threads.
     cpu: float
+    #: Seconds that all threads waited for a CPU; ``None`` where that is not known.
     delay: float | None
+    #: Seconds that the thread waited that waited longest; ``None`` where that is not known.
     longest_delay: float | None
 
 

@@ -60,8 +60,11 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def grown_by(executor: str) -> int | None:
-    """By how many bytes the family's memory grows for a worker of that kind (``thread``, ``interpreter``, or a start
-    method) that has run something and waits; ``None`` where it cannot be read."""
+    """By how many bytes the memory of the process family grows for one worker of that kind.
+
+    The kinds are ``thread``, ``interpreter`` and the start methods. The worker has run something and waits. The result
+    is ``None`` where the memory cannot be read.
+    """
     before = family_bytes()
     with waiting(executor):
         after = family_bytes()

@@ -13,10 +13,13 @@ SHARED, COPIED, REFUSED = "shared", "copied", "refused"
 
 
 class Thing(NamedTuple):
-    """Something to hand over: how to make it, how a worker changes it, and how one sees that it has been changed."""
+    """An object to pass to a worker."""
 
+    #: Makes the object.
     make: Callable[[], Any]
+    #: Changes the object, as a worker does.
     change: Callable[[Any], object]
+    #: Tells whether the object has been changed.
     changed: Callable[[Any], bool]
 
 

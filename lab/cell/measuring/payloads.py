@@ -6,19 +6,21 @@ from typing import Any, Callable, NamedTuple
 
 
 class Tools(NamedTuple):
-    """What a payload works with: a MiB of zeros, and a lock that all workers of the crew share."""
+    """What a payload works with."""
 
+    #: A MiB of zeros.
     block: bytes
+    #: A lock that all workers of the crew share.
     turn: Any
 
 
 def counting(numbers: int) -> Callable[[Tools], object]:
     """Pure Python on objects of its own, 50 ns a number: needs the GIL all the time.
 
-    Its constants are below 257, which CPython keeps for ever and counts no references of. Any other belongs to the code
-    that all threads share, and without a GIL 3.13 makes them contend for its reference count: only what is compiled
-    after the first thread has started has constants that are immortal (Python 3.13's HOWTO on free threading,
-    "Immortalization").
+    Its constants are below 257. CPython keeps these for ever and does not count their references. Any other constant
+    belongs to the code that all threads share, and without a GIL 3.13 makes threads contend for its reference count.
+    Constants are immortal only in code that was compiled after the first thread started (Python 3.13's HOWTO on free
+    threading, "Immortalization").
     """
 
     def payload(tools: Tools) -> int:

@@ -44,9 +44,11 @@ LEAST_OF_CPUS, LEAST_OF_QUOTA, LEAST_THROTTLED = 0.6, 0.8, 0.66
 
 
 class Window(NamedTuple):
-    """When work counts, on the monotonic clock: what is done before ``start`` only gets the workers going."""
+    """When work counts, on the monotonic clock."""
 
+    #: When the window begins. Work before it only gets the workers going.
     start: float
+    #: When the window ends.
     end: float
 
 
@@ -55,10 +57,13 @@ def name_of(payload: str, workers: int) -> str:
 
 
 class Did(NamedTuple):
-    """A task that was done: the share of it within the span, the seconds that it took by the clock, and of CPU time."""
+    """A task that was done."""
 
+    #: The share of the task that lies within the window.
     share: float
+    #: How long the task took by the clock, in seconds.
     seconds: float
+    #: How much CPU time the task took, in seconds.
     cpu_seconds: float
 
 
@@ -110,10 +115,17 @@ class Pools:
         self._stack.close()
 
     def block(self, workers: int, task: Callable[[Window], Any], warm: float, seconds: float) -> dict[str, Any]:
-        """Keep that pool busy with this task for ``seconds`` after ``warm`` seconds: ``rate`` (tasks a second),
-        ``cores`` (CPU seconds of the workers a second), the ``times`` that the ``tasks`` took (a histogram),
-        ``throttled`` (share of the quota's periods in which it ran out), ``stopped_cpus`` (how many CPUs it stopped, on
-        average), ``memory`` (MiB of the workers)."""
+        """Keep that pool busy with this task for ``seconds`` after ``warm`` seconds.
+
+        The result has these keys:
+
+        - ``rate``: tasks per second;
+        - ``cores``: CPU seconds of the workers per second;
+        - ``tasks`` and ``times``: how many tasks ended, and a histogram of the times that they took;
+        - ``throttled``: the share of the quota's periods in which the quota ran out;
+        - ``stopped_cpus``: how many CPUs the quota stopped, on average;
+        - ``memory``: MiB of the workers.
+        """
         before, begun = tightest(), time.monotonic()
         span = Window(begun + warm, begun + warm + seconds)
         slots = threading.Semaphore(AHEAD * workers + AHEAD_FOR_ALL)
@@ -142,12 +154,15 @@ class Pools:
 
 
 class Plan(NamedTuple):
-    """What is run in a cell: the numbers of workers, the one that fits R, those multiples of R that are more, and the
-    one that ``Pool()`` takes."""
+    """What is run in a cell."""
 
+    #: The numbers of workers to run.
     counts: tuple[int, ...]
+    #: The number of workers that fits R.
     fitting: int
+    #: The multiples of R that are more than R.
     beyond: tuple[int, ...]
+    #: The number of workers that ``Pool()`` takes.
     default: int
 
 
@@ -169,11 +184,11 @@ def seen_plan(evidence: Evidence) -> Plan:
 def blocks_of(pools: Pools, plan: Plan, limit: CellLimit) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
     """Payload -> the blocks of a round, by name.
 
-    Under a quota progress comes all or nothing: a block shorter than its period would show either, and one of any
-    other length than whole periods more or less than R, by the part of a period that it catches. So a block there is
-    one whole period of the quota, after one more that it does not count: within that, every pool comes to start with
-    a full quota at the start of a period, whatever the pool before it has left. From then on each period is as the
-    last, and any stretch as long as one holds exactly one quota. Longer blocks would show the same, and fewer of them.
+    Under a quota a pool runs at full speed or stands still. A block shorter than the period of the quota would show
+    either, and a block of any length but whole periods would show more or less than R. So a block is one whole period,
+    after one more period that does not count. In that first period every pool comes to start with a full quota at the
+    start of a period, whatever the pool before it has left. From then on each period is like the last, and any stretch
+    as long as a period holds exactly one quota. Longer blocks would show the same, and fewer of them.
     Workers that wait hardly use the quota, so that they need no more than a rest before, except where there are very
     many of them.
     """

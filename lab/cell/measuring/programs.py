@@ -16,11 +16,13 @@ PATIENCE_SECONDS = 10.0
 
 
 class Ended(NamedTuple):
-    """What became of a program: its exit status (negative: the signal that ended it; ``None``: it had to be killed),
-    and what it printed."""
+    """What became of a program."""
 
+    #: The exit status; negative: the signal that ended it; ``None``: it had to be killed.
     status: int | None
+    #: What it printed.
     out: str
+    #: What it printed on standard error.
     err: str
 
 

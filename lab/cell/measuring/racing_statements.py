@@ -30,14 +30,17 @@ def update(me):
 
 
 class Statement(NamedTuple):
-    """Lines that race. ``text`` is what threads run, with ``before`` and ``after`` around it, which do the counting;
-    both know ``me`` (0 or 1) and ``mine`` (two counters of this thread alone). ``make`` gives the names it works on,
-    ``lost`` says from these, and from how often it was run, how often it went wrong."""
+    """Lines that race."""
 
+    #: What the threads run.
     text: str
+    #: Makes the names that the statement works on.
     make: Callable[[], Names]
+    #: Tells from these names, and from how often the statement ran, how often it went wrong.
     lost: Callable[[Names, int], int]
+    #: Lines before the statement. They may use ``me`` (0 or 1) and ``mine`` (two counters of this thread alone).
     before: str = ""
+    #: Lines after the statement, which do the counting.
     after: str = ""
 
     def compiled(self, names: Names) -> Callable[[int], int]:

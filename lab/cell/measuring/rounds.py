@@ -1,11 +1,11 @@
 """Rounds of short, interleaved blocks on persistent workers: how speed is measured on a machine that others use too.
 
 Every round runs each arm once, in random order. One arm is the capacity probe: independent processes, each pinned to
-one CPU of the cell, which is perfectly parallel by construction; what it reaches is what the machine delivered in that
-round, and all others are held against it.
+one CPU of the cell, which are perfectly parallel by construction. What the probe reaches is what the machine delivered
+in that round, and every other arm is compared with it.
 
-Blocks are laid out on a timetable that every worker gets beforehand and keeps by the clock. Nothing is said between
-blocks, so they can be a few milliseconds long, and the arms of a round meet the same machine: a neighbour on the same
+Blocks are laid out on a timetable that every worker gets beforehand and keeps by the clock. No message is sent between
+blocks, so blocks can be a few milliseconds long, and all arms of a round meet the same machine. A neighbour on the same
 physical core comes and goes within tens of milliseconds and changes the speed by half (benchmarks/blocks.py).
 """
 
@@ -46,27 +46,31 @@ WAKE_SECONDS = 0.00015
 
 
 class Arm(NamedTuple):
-    """One way of doing the work. ``processes`` × ``threads`` workers repeat ``payload`` for ``seconds``.
+    """One way of doing the work: ``processes`` × ``threads`` workers repeat ``payload`` for ``seconds``."""
 
-    ``pinned``: each of them on a CPU of its own, where the scheduler would settle them in the long run. One worker
-    alone is pinned to each CPU in turn: a neighbour may slow one of them down, and what all do together is to be held
-    against what one does on their average, not against the one where it happened to stay. ``clean``: they
-    have no reason to wait for a CPU, so that any waiting is a disturbance (not so for threads, which contend for the
-    GIL, nor for more workers than CPUs). ``every``: the arm takes part in every so many rounds only; ``repeat``: so
-    many times in such a round. ``method``: how its processes were started; ``isolated``: each of its threads works in
-    an interpreter of its own (Python 3.14 and later).
-    """
-
+    #: The name of the arm.
     name: str
+    #: The name of the payload that its workers repeat.
     payload: str
+    #: How many processes work.
     processes: int = 1
+    #: How many threads work in each process.
     threads: int = 1
+    #: Whether each worker is pinned to a CPU of its own. One worker alone is pinned to each CPU in turn, because a
+    #: neighbour may slow one CPU down.
     pinned: bool = False
+    #: Whether its workers have no reason to wait for a CPU, so that any waiting is a disturbance. Threads that contend
+    #: for the GIL are not clean, nor are more workers than CPUs.
     clean: bool = True
+    #: The length of a block, in seconds.
     seconds: float = BLOCK_SECONDS
+    #: The arm takes part only in every so many rounds.
     every: int = 1
+    #: How many blocks it has in such a round.
     repeat: int = 1
+    #: How its processes were started.
     method: str = "fork"
+    #: Whether each thread works in an interpreter of its own (Python 3.14 and later).
     isolated: bool = False
 
 
@@ -83,10 +87,9 @@ def probe(cpus: int) -> Arm:
 class Crew(Workers):
     """Persistent worker processes, one for each CPU and at least ``least``; use as a context manager.
 
-    They are forked, also where that is not the default start method: which one is used makes no difference to a worker
-    that lives through the whole measurement, and fork is the quickest. ``methods``: where that itself is to be shown,
-    as many workers are started by each of these. ``quota_under_test``: a quota that stops the crew is what is measured,
-    and no disturbance.
+    The workers are forked, also where fork is not the default start method. The method makes no difference to a worker
+    that lives through the whole measurement, and fork is the quickest. With ``methods`` as many workers are started by
+    each of these start methods. With ``quota_under_test`` a quota that stops the crew is no disturbance.
     """
 
     def __init__(
@@ -164,9 +167,11 @@ class Crew(Workers):
         return max(arm.repeat, len(self.cpus)) if alone and self._kinds > 1 else arm.repeat
 
     def _disturbed(self, stopped: int, cause: str | None) -> str | None:
-        """Why blocks must not count, when a quota stopped them in so many periods and this seems to have disturbed
-        them. A worker that a quota stops looks as one that waits for its CPU: then nothing can be said of neighbours,
-        and where the quota is what is tested, the blocks count."""
+        """Why blocks must not count, when a quota stopped them in so many periods and ``cause`` seems to disturb them.
+
+        A worker that a quota stops looks like a worker that waits for its CPU, so nothing can be said of neighbours.
+        Where the quota is under test, the blocks count.
+        """
         if not stopped:
             return cause
         return None if self._quota_under_test else "throttling"
@@ -195,9 +200,14 @@ class Crew(Workers):
 
 
 def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
-    """One block: ``rate`` (payloads per second), ``cores`` (CPU seconds per second of wall), ``delay`` and ``lost``
-    (shares of wall time, of the thread that waited longest and of the worker that lost most; ``None`` where they are
-    not known), ``disturbed`` (why it must not count, or ``None``)."""
+    """The record of one block.
+
+    - ``rate``: payloads per second;
+    - ``cores``: CPU seconds per second of wall time;
+    - ``delay``: the share of wall time for which the thread waited that waited longest; ``None`` if not known;
+    - ``lost``: the share of wall time of the worker that lost most; ``None`` if not known;
+    - ``disturbed``: why the block must not count, or ``None``.
+    """
     delays = [tally.longest_delay / tally.wall for tally in tallies if tally.longest_delay is not None]
     # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
     told = tallies if arm.threads == 1 or arm.clean else ()
@@ -221,8 +231,11 @@ def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
-    """Why a block must not count: a worker of a clean arm waited for a CPU or lost time, or those of any arm came too
-    late to do anything; ``None`` when it may."""
+    """Why a block must not count; ``None`` when it may.
+
+    It must not count where a worker of a clean arm waited for a CPU or lost time. It must not count either where the
+    workers of any arm came too late to do anything.
+    """
     if not block["rate"]:
         return "run delay"
     if not arm.clean:

@@ -1,14 +1,14 @@
 """The first lines that run in a cell: ``python3 -I -c SOURCE CODE... JOB``.
 
 CODE is the zip file of the cell's code, as a path or, in a container with a /tmp of its own, as base64 in pieces. The
-image only supplies Python, the orchestrator supplies the code: so every image can be a cell, none can hold a stale
-copy, and nothing has to be mounted or copied, which works with a read-only root and with an engine on another machine
-alike.
-SOURCE has to be valid in any Python 3, so that an old one can still say what it is; and imports little, since all that
-is imported here and in the worker is waited for in every cell.
+image supplies only Python, and the orchestrator supplies the code. So every image can be a cell, and no image can hold
+a stale copy. Nothing has to be mounted or copied, so a read-only root and an engine on another machine work too.
 
-It leaves by ``os._exit``: while Python shuts down it has no signal handlers any more, and a request to stop that comes
-just then would make a cell that has ended well look as if it had been killed.
+SOURCE has to be valid in any Python 3, so that an old Python can still say what it is. It imports little, because every
+cell waits for what is imported here and in the worker.
+
+It leaves by ``os._exit``: while Python shuts down it no longer has signal handlers. A request to stop that comes just
+then would make a cell that has ended well look as if it had been killed.
 """
 
 SOURCE = r"""

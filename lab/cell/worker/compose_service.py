@@ -1,11 +1,13 @@
-"""The worker as a Compose service: its job comes from the environment, its records go to a file, and what it prints is
-for people.
+"""The worker as a Compose service.
 
-``LAB_SIZE`` is the number of CPUs or ``all``; ``LAB_CPUSET`` the CPU ids that Compose was told to set, empty when it
-was told none (the worker then narrows its own affinity); ``LAB_QUOTA`` the quota that Compose was told to set, in CPUs,
-empty for none; ``LAB_RECORDS`` the file for the records; ``LAB_CLEAR``, when
-not empty, has the records of an earlier run removed first. ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED`` (of
-what is done in random order, the same for all services) may be empty.
+Its job comes from the environment, its records go to a file, and what it prints is for people. The variables:
+
+- ``LAB_SIZE``: the number of CPUs, or ``all``;
+- ``LAB_CPUSET``: the CPU ids that Compose was told to set; if empty, the worker narrows its own affinity;
+- ``LAB_QUOTA``: the quota that Compose was told to set, in CPUs; empty means no quota;
+- ``LAB_RECORDS``: the file for the records;
+- ``LAB_CLEAR``: if not empty, the records of an earlier run are removed first;
+- ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED``: as the options of ``lab run``; they may be empty.
 """
 
 from __future__ import annotations
@@ -122,8 +124,11 @@ def _positive(name: str, text: str, unit: str) -> float:
 
 
 def main() -> int:
-    """Run the job. Returns 0 also when an experiment or the worker failed: that stands in the records, and the services
-    after this one are to go on; something else when there is no point in that."""
+    """Run the job and return the exit status.
+
+    The status is 0 also when an experiment or the worker failed: the records say so, and the services after this one
+    have to go on. Any other status means that going on makes no sense.
+    """
     try:
         work = job(os.environ, sorted(os.sched_getaffinity(0)))
     except ValueError as error:

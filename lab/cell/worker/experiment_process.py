@@ -1,8 +1,8 @@
 """One experiment of a cell: run in a forked child, heard through a pipe, ended whatever it does.
 
-The child is of its own session and gives up the record channel before any experiment code runs. So an experiment that
-prints, closes descriptors, forks, exits, hangs or crashes costs that experiment and nothing else: it can neither damage
-a record nor forge a proof or an end.
+The child has a session of its own and gives up the record channel before any experiment code runs. An experiment that
+prints, closes descriptors, forks, exits, hangs or crashes therefore costs only itself. It can neither damage a record
+nor forge a proof or an end.
 """
 
 from __future__ import annotations
@@ -90,8 +90,11 @@ def _in_a_child(
 def _be_the_experiment(
     channel: Channel, name: str, job: Mapping[str, Any], writer: int, folder: str, others: tuple[int, ...]
 ) -> NoReturn:
-    """The child's whole life. ``folder`` takes its temporary files, which are to go even if it is killed; ``others``
-    are descriptors of the worker: what is written to them would be taken for its own word."""
+    """The child's whole life.
+
+    ``folder`` takes its temporary files, which are removed even if the child is killed. ``others`` are descriptors of
+    the worker: what the child writes to them would be taken for the worker's own records.
+    """
     status = 1
     try:
         os.setsid()

@@ -27,8 +27,10 @@ _PIECE = 65536
 class Listener:
     """Takes what an experiment sends through its pipe, and turns it into records of ``channel``.
 
-    ``fault`` is the first thing it sent that is not a message; ``raised`` the exception that ended it, in words;
-    ``done`` whether it said that it had come to its end; ``overfull`` whether it has said more than ``most`` bytes.
+    - ``fault``: the first thing that the experiment sent and that is not a message;
+    - ``raised``: the exception that ended the experiment, in words;
+    - ``done``: whether the experiment said that it had come to its end;
+    - ``overfull``: whether the experiment has sent more than ``most`` bytes.
     """
 
     def __init__(self, channel: Channel, experiment: str, most: float) -> None:

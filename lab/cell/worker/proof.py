@@ -24,9 +24,9 @@ _IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 def take(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
     """Everything that bounds this process now, as a JSON-able dict. ``root`` stands in for ``/`` in tests.
 
-    ``affinity`` is a list of CPU ids; quotas are in CPUs (quota / period), with the cgroup folder they were read from,
-    the leaf first; ``pool_size`` is the number of workers that ``Pool()`` really started. Without ``pool`` that is left
-    out: it follows from the rest, and takes longer than all of it.
+    ``affinity`` is a list of CPU ids. Quotas are in CPUs (quota / period), each with the folder of its control group,
+    the process's own group first. ``pool_size`` is the number of workers that ``Pool()`` really started. Without
+    ``pool`` it is left out: it follows from the rest, and takes longer than all the rest.
     """
     found = cgroups(root)
     affinity = sorted(os.sched_getaffinity(0))

@@ -30,12 +30,19 @@ def main(job: Mapping[str, Any]) -> int:
 def work(job: Mapping[str, Any], channel: Channel) -> int:
     """Run a job and return the exit status: 0 when every experiment ended, 1 when one failed, 3 when stopped.
 
-    ``job`` is a dict: ``session``, ``cell``, ``experiments`` (names), ``seconds`` (most time to measure, each
-    experiment), ``width`` (half-width at which to stop sooner, a share), ``deadline_seconds`` (each experiment),
-    ``cpus`` (how many CPUs the cell is to have, or ``None`` for all), ``quota`` (the CPUs that it is to be held to, or
-    ``None``), ``pin`` (ids to narrow the affinity to, or ``None``), ``pinned_by`` (who is to have limited the cell:
-    ``engine``, ``worker`` or ``none``), ``seed`` (of what is done in random order), ``look`` (whether to describe the
-    build, the machine and its CPUs too).
+    ``job`` is a dict:
+
+    - ``session`` and ``cell``: their ids;
+    - ``experiments``: the names of the experiments;
+    - ``seconds``: the most time to measure, for each experiment;
+    - ``width``: the half-width, as a share of the value, at which measuring stops sooner;
+    - ``deadline_seconds``: when an experiment is ended;
+    - ``cpus``: how many CPUs the cell has to have, or ``None`` for all;
+    - ``quota``: the quota of the cell in CPUs, or ``None``;
+    - ``pin``: the ids to narrow the affinity to, or ``None``;
+    - ``pinned_by``: who has limited the cell: ``engine``, ``worker`` or ``none``;
+    - ``seed``: the seed of everything that is done in random order;
+    - ``look``: whether to describe the build, the machine and its CPUs too.
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
