@@ -195,8 +195,11 @@ MEASURED = {
 
 
 def judge_one_core(evidence: Evidence, facts: Facts) -> Finding:
-    """By the long blocks of the crowd, unless the short ones of few threads contradict them: then the machine gives its
-    CPUs for moments only, which undisturbed blocks find, and long ones do not."""
+    """Judge by the long blocks of the crowd, unless the short blocks of few threads contradict them.
+
+    Where they do, the machine gives its CPUs for moments only. Undisturbed short blocks find such moments; long ones do
+    not.
+    """
     finding = judge(*MEASURED["gil.one-core"])(evidence, facts)
     measured, tolerance = MEASURED["gil.no-speedup"]
     short = measured.estimate(evidence.rounds("round"))

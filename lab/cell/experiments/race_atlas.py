@@ -139,8 +139,12 @@ def runs_of(rounds: Sequence[Round], name: str, *intervals: float) -> list[dict[
 
 
 def total(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """All runs of a statement at one interval: how often it was made, how often it went wrong, the share of that with
-    its 95 % interval over runs, and the hand-overs noticed. None lost among k: up to 3/k of them may do harm."""
+    """All runs of a statement at one interval, together.
+
+    The result has how often the statement was made, how often it went wrong, and the hand-overs noticed. It also has
+    the share that went wrong, with its 95 % interval over runs. If nothing was lost in k hand-overs, up to 3/k of them
+    may do harm.
+    """
     made, lost, hand_overs = (sum(one[key] for one in runs) for key in ("made", "lost", "hand_overs"))
     found = estimate_or_none([one["lost"] / max(one["made"], 1) for one in runs])
     share = {"share": lost / max(made, 1), "low": None, "high": None}

@@ -58,11 +58,15 @@ def apart_name(workers: int) -> str:
 
 
 class CurveSpan(NamedTuple):
-    """What the workers of a block keep to: when the curve begins (monotonic clock), and its bins."""
+    """What the workers of a block keep to."""
 
+    #: When the curve begins, on the monotonic clock.
     start: float
+    #: The length of a bin, in seconds.
     bin_seconds: float
+    #: How many bins the curve has.
     bins: int
+    #: How long the workers work before the curve begins, in seconds.
     warm_seconds: float
 
 
@@ -147,9 +151,15 @@ def stopping_periods(curve: Sequence[int], bin_seconds: float, period_seconds: f
 def block_of(
     workers: int, curve: Sequence[int], bin_seconds: float, limit: CellLimit, cores: float, stopped_periods: int
 ) -> dict[str, Any]:
-    """One block: ``stopped`` (share of the time in which no worker got on), ``longest`` stop (seconds), ``periods`` and
-    those of them ``with_stop``, ``every`` (the latter's share), ``cores`` (CPU seconds per second), ``stopped_periods``
-    (the kernel's own count, the period before the curve included), ``disturbed`` (why it must not count, or ``None``).
+    """The record of one block.
+
+    - ``stopped``: the share of the time in which no worker made progress;
+    - ``longest``: the longest stop, in seconds;
+    - ``periods`` and ``with_stop``: how many periods there were, and how many of them had a stop;
+    - ``every``: the share of the periods that had a stop;
+    - ``cores``: CPU seconds per second;
+    - ``stopped_periods``: the kernel's own count, including the period before the curve;
+    - ``disturbed``: why the block must not count, or ``None``.
     """
     found = stops(curve, bin_seconds)
     stopped = sum(end - first for first, end in found) / len(curve)
@@ -168,9 +178,12 @@ def block_of(
 
 
 def disturbance(least: float, block: dict[str, Any]) -> str | None:
-    """Why a block does not show what the quota does: its workers stood where the kernel counted no stop by a quota, or
-    had less than the ``least`` CPUs while they ran. A quota that did not stop them held them to less than that too:
-    then nothing can be told, unless they used more."""
+    """Why a block does not show what the quota does; ``None`` where it shows it.
+
+    Either its workers stood still where the kernel counted no stop by a quota, or they had less than ``least`` CPUs
+    while they ran. A quota that did not stop them also held them to less than that. Then nothing can be told, unless
+    they used more.
+    """
     if block["stopped"] and not block["stopped_periods"]:
         return "lost time"
     if not block["periods"] or block["cores"] < least * (1 - block["stopped"]):
@@ -241,8 +254,10 @@ def drawn(curve: Sequence[int], most: int) -> str:
 
 
 def rule(workers: int, rate: float) -> float:
-    """The share of time for which a quota of ``rate`` CPUs stops that many workers, which each have a CPU: they use up
-    R·T of CPU time in R·T/N, and stand for the rest of the period T: 1 - R/N (sched-bwc.rst)."""
+    """The share of time for which a quota of ``rate`` CPUs stops that many workers, each of which has a CPU.
+
+    In a period T they use up R·T of CPU time within R·T/N, and stand still for the rest: 1 - R/N (sched-bwc.rst).
+    """
     return max(0.0, 1 - rate / workers)
 
 

@@ -60,9 +60,12 @@ def another() -> Callable[[], None]:
 
 
 class ObjectKind:
-    """One kind of object: how to make one, and the code that uses it. ``common`` is the one that all threads of a
-    process share; each also has one of its own, made once: to make one costs more than a use, and 3.13 without a GIL
-    never frees a function that was made beside threads."""
+    """One kind of object: how to make it, and the code that uses it.
+
+    ``common`` is the object that all threads of a process share. Each thread also has an object of its own, which is
+    made once: making it costs more than using it. And 3.13 without a GIL never frees a function that was made beside
+    threads.
+    """
 
     def __init__(self, make: Callable[[], Any], use: Callable[[Any], None]) -> None:
         self.make = make
@@ -110,8 +113,11 @@ for _name, _kind in KINDS.items():
 
 
 def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
-    """The arms of a round in a cell with that many CPUs. Without a GIL there is nothing to be handed over, so that
-    blocks of threads can be as short as all others, and threads on objects of their own have no reason to wait."""
+    """The arms of a round in a cell with that many CPUs.
+
+    Without a GIL there is nothing to hand over. Blocks of threads can then be as short as all other blocks, and threads
+    on objects of their own have no reason to wait.
+    """
     workers = max(2, cpus)
     free = workers <= cpus
     waiting = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS)
@@ -198,8 +204,10 @@ MEASURED = {
 
 
 def without_gil(facts: Facts) -> str | None:
-    """PEP 703: without the GIL threads run in parallel; a list has a lock of its own, and the references to an object
-    that are counted by a thread other than its owner are counted atomically (biased reference counting)."""
+    """The expectation of PEP 703: without the GIL threads run in parallel, and a list has a lock of its own.
+
+    A thread that does not own an object counts its references to the object atomically (biased reference counting).
+    """
     return REFUTED if facts.gil else CONFIRMED
 
 

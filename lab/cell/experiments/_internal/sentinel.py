@@ -1,8 +1,8 @@
 """The sentinel: the same work over and over on one CPU, while a companion elsewhere is busy every other moment.
 
-Whether cells may run side by side is measured here, not assumed: caches, memory, power and heat are shared by cores
-that look apart. Both cells go by the same clock, so that alone and packed alternate within tens of milliseconds, and
-what comes and goes more slowly on a shared machine falls out of the ratio.
+Whether cells may run side by side is measured here, not assumed: cores that look apart share caches, memory, power and
+heat. Both cells go by the same clock, so alone and packed alternate within tens of milliseconds. What comes and goes
+more slowly on a shared machine falls out of the ratio.
 """
 
 from __future__ import annotations
