@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
 EXAMPLE = """\
 examples:
-  lab run                                all but the extra experiments (lab list)
+  lab run                                all but the extra experiments
   lab run all                            the extra experiments too
   lab run pool --transcript              one experiment, with its story
   lab run gil --cpus 2 --engine local    without an engine
@@ -30,11 +30,14 @@ examples:
   lab run gil pool --predict             first say what you expect
   lab run --format json > session.json   for programs; also junit, csv, pyperf
   lab run --fail-on never                only a run that failed is a failure
-  lab run --resume                       the missing cells of a run that was killed
+  lab run --resume                       the missing cells of a killed run
   lab run --resume --force               the same, on another engine or image
 
-exit codes: 0 the run had no surprise; 1 a surprise, or a verdict that --fail-on
-  or --strict names; 2 wrong usage; 3 a cell or the engine failed; 130 interrupted"""
+lab list names the experiments.
+
+exit codes: 0 the run had no surprise; 1 a surprise, or a verdict that
+  --fail-on or --strict names; 2 wrong usage; 3 a cell or the engine failed;
+  130 interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

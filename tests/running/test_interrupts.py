@@ -320,7 +320,7 @@ def test_the_containers_of_a_run_that_was_killed_are_found_and_removed_by_their_
 def test_a_python_that_a_ctrl_c_has_ended_while_it_was_asked_is_not_at_fault(
     monkeypatch: pytest.MonkeyPatch, requested: bool, raised: type[LabError]
 ) -> None:
-    def killed(*_: object) -> NoReturn:
+    def killed(*_: object, **__: object) -> NoReturn:
         raise ImageError("python3 did not run the probe: it was killed by signal 2")
 
     monkeypatch.setattr(selection, "choose", killed)

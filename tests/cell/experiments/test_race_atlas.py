@@ -13,6 +13,7 @@ import pytest
 from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Round
 from lab.cell.claims.recorder import Recorder
 from lab.cell.experiments import load, race, race_atlas
+from lab.cell.measuring import contention
 from lab.cell.measuring.contention import contend_for
 from lab.cell.measuring.racing_statements import CHUNK, STATEMENTS, marked
 from lab.model.cell import Cell, Limit
@@ -193,9 +194,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += seconds
         return 0, 4
 
-    for module in (race, race_atlas):
+    for module in (contention, race_atlas):
         monkeypatch.setattr(module, "gil_enabled", lambda: False)
-        monkeypatch.setattr(module, "take_turns", take_turns)
+    for module in (race, race_atlas):
+        monkeypatch.setattr(module, "contend_for", take_turns)
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     return now
 
