@@ -16,9 +16,17 @@ from __future__ import annotations
 
 
 class LabError(Exception):
-    """The lab could not do what was asked; the message is one line for the user."""
+    """The lab could not do what was asked. The message is one line for the user.
+
+    ``fix`` is what to do next. It ends the message, and can also be read alone.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str = "", fix: str = "") -> None:
+        super().__init__(f"{message}; {fix}" if fix else message)
+        self.what = message
+        self.fix = fix
 
 
 class UsageError(LabError):

@@ -119,7 +119,8 @@ def request_from(options: argparse.Namespace) -> Request:
     """The request that the options make. Raises UsageError where one of them cannot be used."""
     import random
 
-    from lab.planning.request import LEVELS, SEEDS, Request, chosen_experiments
+    from lab.cell.worker.job import SEEDS
+    from lab.planning.request import LEVELS, Request, chosen_experiments
 
     values = vars(options)
     level = values.get("level", "default")

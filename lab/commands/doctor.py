@@ -38,14 +38,14 @@ def run(options: argparse.Namespace) -> int:
     from lab.running import host
 
     here = host.read_topology()
-    docker, quiet, trouble = _docker(options.image)
+    docker, quiet, error = _docker(options.image)
     rows = [*_machine_rows(here), *_engine_rows(docker)]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
     print("\n".join(["", *_maps(here, docker)]))
     print("\nPythons of this machine, for --engine local")
     print(tabulate(_pythons(discovery.find_interpreters()), tablefmt="plain", disable_numparse=True))
     print("\nWhat can be measured")
-    advice = [*_abilities(docker, trouble), *_disturbances(here, docker), *quiet]
+    advice = [*_abilities(docker, error), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
         rows = [(f"{mark:2}", line), *([("", f"fix: {fix}")] if fix else [])]
         print(tabulate(rows, tablefmt="plain", maxcolwidths=[None, 72], preserve_whitespace=True))
@@ -56,22 +56,22 @@ def run(options: argparse.Namespace) -> int:
 _Advice = tuple[str, str, str]
 
 
-def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], str]:
-    """The engine's machine, how quiet it is, and no trouble; without an engine ``None``, this machine, and why."""
+def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], LabError | None]:
+    """The engine's machine and how quiet it is; without an engine how quiet this machine is, and the error."""
     from lab.engines import make
 
     try:
         made = make("docker", image=image, session=f"doctor-{os.getpid()}", note=lambda line: None)
         with contextlib.closing(made) as engine:
             machine = engine.probe()
-            return machine, _quiet(engine, machine), ""
+            return machine, _quiet(engine, machine), None
     except LabError as error:
-        trouble = str(error)
+        no_engine = error
     try:
         with contextlib.closing(make("local")) as engine:
-            return None, _quiet(engine, engine.probe()), trouble
+            return None, _quiet(engine, engine.probe()), no_engine
     except LabError:
-        return None, [], trouble
+        return None, [], no_engine
 
 
 def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
@@ -177,14 +177,14 @@ def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
     ]
 
 
-def _abilities(docker: Machine | None, trouble: str) -> list[_Advice]:
+def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
     """The advice for each way to run a cell."""
     advice = []
     if docker:
         advice.append(("ok", "cells in containers, with a CPU set that the engine sets and the inside proves", ""))
     else:
-        why, _, fix = trouble.rpartition("; ")
-        advice.append(("no", f"cells in containers: {why or trouble}", fix if why else "start an engine"))
+        why, fix = (error.what, error.fix) if error else ("there is no engine", "")
+        advice.append(("no", f"cells in containers: {why}", fix or "start an engine"))
     if hasattr(os, "sched_setaffinity"):
         advice.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
     else:

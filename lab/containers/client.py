@@ -26,8 +26,8 @@ def client_for_this_environment() -> DockerClient:
         from docker import DockerClient
     except ImportError as error:
         raise EngineError(
-            "the Docker SDK is not installed (a folder named docker/ can hide that); pip install docker, or use"
-            " --engine local"
+            "the Docker SDK is not installed (a folder named docker/ can hide that)",
+            "pip install docker, or use --engine local",
         ) from error
     import requests
     from docker.errors import DockerException
@@ -35,13 +35,13 @@ def client_for_this_environment() -> DockerClient:
     try:
         client = DockerClient.from_env(timeout=_API_SECONDS)
     except DockerException as error:
-        raise EngineError(f"no Docker engine can be reached: {short(error)}; {_START_ONE}") from error
+        raise EngineError(f"no Docker engine can be reached: {short(error)}", _START_ONE) from error
     try:
         client.ping()
     except (DockerException, requests.RequestException) as error:
         where = client.api.base_url.replace("http+docker://localhost", "the local socket")
         client.close()
-        raise EngineError(f"no Docker engine answers at {where}: {short(error)}; {_START_ONE}") from error
+        raise EngineError(f"no Docker engine answers at {where}: {short(error)}", _START_ONE) from error
     return client
 
 
@@ -84,7 +84,7 @@ def translated(doing: str) -> Iterator[None]:
     except APIError as error:
         raise CellError(f"{doing}: the engine answered {error.status_code}: {short(error)}") from error
     except (DockerException, requests.RequestException, ConnectionError) as error:
-        raise EngineError(f"{doing}: {short(error)}; is the engine still running? (docker info)") from error
+        raise EngineError(f"{doing}: {short(error)}", "is the engine still running? (docker info)") from error
 
 
 def short(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.cpus import cpulist
+from lab.cell.worker.job import WorkerJob
 from lab.containers import streams
 from lab.containers.cleanup import remove_all, remove_container
 from lab.containers.client import (
@@ -84,8 +85,9 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
     trouble = pull_image(client, name, note)
     if trouble is not None:
         raise ImageError(
-            f"the image {name} is not on this engine and cannot be pulled: {trouble}; name one that is there with"
-            " --image (docker image ls), make one with lab images build 3.13, or use --engine local"
+            f"the image {name} is not on this engine and cannot be pulled: {trouble}",
+            "name an image that is there with --image (docker image ls), make one with lab images build 3.13, or use"
+            " --engine local",
         )
     return name
 
@@ -167,7 +169,7 @@ class Docker:
         there = f"the image {self._image} " + (
             f"cannot run a cell: {'; '.join(tried)}" if tried else f"has none of {image_pythons.NAMED} on its PATH"
         )
-        raise ImageError(f"{there}; name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
+        raise ImageError(there, f"name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
 
     def _probed(self, meanwhile: Callable[[], object] = nothing) -> tuple[bytes, Outcome]:
         """What a probe says through the program and as the user of now, and how it ended."""
@@ -201,7 +203,7 @@ class Docker:
         self,
         cell: Cell | None,
         name: str,
-        payload: dict[str, Any],
+        payload: WorkerJob,
         sink: Sink,
         deadline: Deadline,
     ) -> Outcome:
@@ -209,7 +211,7 @@ class Docker:
             made = create_container(
                 self._client,
                 self._image,
-                [self._program, *self._arguments, *worker_arguments(cell_code(payload["experiments"]), payload)],
+                [self._program, *self._arguments, *worker_arguments(cell_code(payload.experiments), payload)],
                 settings(cell),
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name},

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lab.cell.cpus import cpulist
+from lab.cell.worker.job import WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import alongside, machine_from, unanswered
@@ -87,12 +88,12 @@ class Local:
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _cell(self, payload: Mapping[str, object], sink: Sink, patience: Deadline) -> Outcome:
+    def _cell(self, payload: WorkerJob, sink: Sink, patience: Deadline) -> Outcome:
         mark = secrets.token_hex(8)
         sink(b"")
         try:
             worker = subprocess.Popen(
-                [self._interpreter, *self._arguments, *worker_arguments(self._code, {**payload, "mark": mark})],
+                [self._interpreter, *self._arguments, *worker_arguments(self._code, payload._replace(mark=mark))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

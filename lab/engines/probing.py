@@ -36,8 +36,8 @@ def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
 
 
 def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
-    """The error for a probe of which no record came: how it ended, and its last words; ``what`` to name instead."""
-    return ImageError(f"{where} did not run the probe: {outcome.ending}; {what}")
+    """The error for a probe that sent no record: how it ended, and its last words. ``what`` is to be done instead."""
+    return ImageError(f"{where} did not run the probe: {outcome.ending}", what)
 
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
@@ -48,10 +48,10 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
     reader = read_records(stream)
     where = f"the image {image}" if image else details.get("interpreter", "this interpreter")
     if reader.refusal:
-        raise ImageError(f"{where} has {reader.refusal}; a cell needs Python 3.9 or later: name another one")
+        raise ImageError(f"{where} has {reader.refusal}", "a cell needs Python 3.9 or later: name another one")
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     if start is None:
-        raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}; try another one")
+        raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}", "try another one")
     proof = start["proof"]
     allowed = tuple(proof["affinity"])
     seen = "".join(record.data["text"] for record in reader.records if record.kind == "topology")

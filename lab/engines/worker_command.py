@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from lab.cell.cpus import cpulist
 from lab.cell.worker.bootstrap import SOURCE
+from lab.cell.worker.job import WorkerJob
 from lab.model.cell import Job
 
 #: No argument may be longer than 128 KiB (MAX_ARG_STRLEN, man 2 execve); all of them together may be 2 MiB.
 _LONGEST_WORD = 2**16
 
 
-def worker_arguments(code: bytes | Path, job: Mapping[str, object]) -> list[str]:
+def worker_arguments(code: bytes | Path, job: WorkerJob) -> list[str]:
     """The arguments after the interpreter that start the worker; see :mod:`lab.cell.worker.bootstrap`.
 
     The interpreter runs without ``site``. What an image runs at the start of its Pythons (``sitecustomize``, ``.pth``
@@ -23,31 +22,30 @@ def worker_arguments(code: bytes | Path, job: Mapping[str, object]) -> list[str]
     in every cell.
     """
     if isinstance(code, Path):
-        return ["-I", "-S", "-c", SOURCE, str(code), json.dumps(job)]
+        return ["-I", "-S", "-c", SOURCE, str(code), job.to_json()]
     text = base64.b64encode(code).decode()
     pieces = [text[start : start + _LONGEST_WORD] for start in range(0, len(text), _LONGEST_WORD)]
-    return ["-I", "-S", "-c", SOURCE, *pieces, json.dumps(job)]
+    return ["-I", "-S", "-c", SOURCE, *pieces, job.to_json()]
 
 
-def worker_job(job: Job, pin: list[int] | None) -> dict[str, object]:
-    """A job as the worker reads it; see :func:`lab.cell.worker.supervisor.work`. With ``pin`` the worker pins
-    itself."""
-    return {
-        "session": job.session,
-        "cell": job.cell.id,
-        "experiments": job.experiments,
-        "seconds": job.seconds,
-        "width": job.width,
-        "seed": job.seed,
-        "deadline_seconds": job.experiment_deadline,
-        "cpus": job.cell.size,
-        "asked": cpulist.render(job.cell.cpus) if job.cell.pinned else None,
-        "quota": job.cell.quota_cpus,
-        "pin": pin,
-        "pinned_by": "worker" if pin else "engine" if job.cell.pinned else "none",
-    }
+def worker_job(job: Job, pin: list[int] | None) -> WorkerJob:
+    """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids."""
+    return WorkerJob(
+        session=job.session,
+        cell=job.cell.id,
+        experiments=job.experiments,
+        seconds=job.seconds,
+        width=job.width,
+        seed=job.seed,
+        deadline_seconds=job.experiment_deadline,
+        cpus=job.cell.size,
+        asked=cpulist.render(job.cell.cpus) if job.cell.pinned else None,
+        quota=job.cell.quota_cpus,
+        pin=pin,
+        pinned_by="worker" if pin else "engine" if job.cell.pinned else "none",
+    )
 
 
-def probe_job(session: str) -> dict[str, object]:
+def probe_job(session: str) -> WorkerJob:
     """The job of a probe: no experiment, no limit, only the proof, and a look at the machine's CPUs."""
-    return {"session": session, "cell": "probe", "experiments": [], "cpus": None, "pin": None, "look": True}
+    return WorkerJob(session=session, cell="probe", look=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.cell.cpus import cpulist
+from lab.cell.cpus import rate as rates
 from lab.model.cell import CellResult
 
 #: The entries of a proof that must not change while a cell runs. Counters such as throttling may change.
@@ -90,7 +91,7 @@ def quota(proof: Mapping[str, Any]) -> float | None:
 
 def rate(proof: Mapping[str, Any]) -> float:
     """R, in CPUs: the smaller of P and the tightest visible quota; never rounded."""
-    return float(min([len(proof["affinity"]), *_quotas(proof)]))
+    return rates.rate_of(parallelism(proof), _quotas(proof))
 
 
 def rate_of(result: CellResult) -> float | None:

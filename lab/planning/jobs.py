@@ -1,18 +1,14 @@
-"""What an engine is asked to run: jobs with their deadlines."""
+"""What an engine is asked to run: jobs with their deadlines. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from lab.model.cell import Cell, Job
+from lab.cell.worker.job import deadline_for
+from lab.model.cell import GRACE_SECONDS, Cell, Job
 
 
 def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
-    """What an engine is asked to run, with its deadlines."""
-    from lab.model.cell import GRACE_SECONDS, Job
-
-    each = 20 + 2 * seconds  # more than any takes: it ends one that hangs, and no other
+    """The job of a cell, with its deadlines."""
+    each = deadline_for(seconds)
     return Job(
         session=session,
         cell=cell,

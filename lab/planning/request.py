@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.cell import experiments
+from lab.cell.worker.job import SEEDS
 from lab.errors import UsageError
 from lab.model.cell import Cell
 from lab.model.machine import Machine
@@ -26,9 +27,6 @@ EVERY = "all"
 
 #: The narrowest half-width that can be asked for. No interval gets narrower on a machine that does anything else.
 NARROWEST = 0.001
-
-#: Every seed is below this number.
-SEEDS = 2**32
 
 
 @dataclass(frozen=True, kw_only=True)

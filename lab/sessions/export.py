@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from lab.cell.worker.record_writer import SCHEMA
+from lab.cell.worker.record_writer import record_line
 from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.sessions import manifest as sessions
@@ -36,21 +36,16 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def lines(result: CellResult) -> bytes:
-    """The records of a cell, byte for byte as the worker wrote them
-    (:meth:`lab.cell.worker.record_writer.Channel.emit`)."""
-    records = (
-        {
-            "schema": SCHEMA,
-            "session": record.session,
-            "cell": record.cell,
-            "seq": record.seq,
-            "kind": record.kind,
-            "time": record.time,
-            "data": record.data,
-        }
-        for record in result.records
-    )
+    """The records of a cell, byte for byte as the worker wrote them."""
     return b"".join(
-        json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-        for record in records
+        record_line(
+            record.session,
+            record.cell,
+            record.seq,
+            record.kind,
+            record.time,
+            record.data,
+            errors="surrogatepass",
+        )
+        for record in result.records
     )

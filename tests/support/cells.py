@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cell.experiments import load
+from lab.cell.worker.job import WorkerJob
 from lab.engines import Engine
 from lab.engines.cell_code import cell_code
 from lab.engines.worker_command import worker_arguments
@@ -131,25 +132,23 @@ class Ran:
         return verdicts.judge_claims([load(name)], [self.result(cpus)])
 
 
-def job(experiments: Sequence[str], **changes: object) -> dict[str, object]:
+def job(experiments: Sequence[str], **changes: Any) -> WorkerJob:
     """A job as an engine orders it, with little time; ``changes`` are entries that differ."""
-    usual: dict[str, object] = {
-        "session": "test",
-        "cell": "cell",
-        "experiments": list(experiments),
-        "seconds": 0.5,
-        "width": 0.2,
-        "deadline_seconds": 20,
-        "cpus": None,
-        "pin": None,
-        "pinned_by": "worker",
-    }
-    return usual | changes
+    usual = WorkerJob(
+        session="test",
+        cell="cell",
+        experiments=list(experiments),
+        seconds=0.5,
+        width=0.2,
+        deadline_seconds=20,
+        pinned_by="worker",
+    )
+    return usual._replace(**changes)
 
 
 @contextmanager
 def worker(
-    work: Mapping[str, object],
+    work: WorkerJob,
     folder: Path,
     code: bytes | None = None,
     interpreter: str = sys.executable,
@@ -184,7 +183,7 @@ def worker(
         shutil.rmtree(temporary)
 
 
-def run(work: Mapping[str, object], folder: Path, code: bytes | None = None, **options: str) -> Ran:
+def run(work: WorkerJob, folder: Path, code: bytes | None = None, **options: str) -> Ran:
     """A worker, run to its end; checks that no process and no file of it is left."""
     with worker(work, folder, code, **options) as started:
         stream, stderr = started.process.communicate(timeout=240)  # a machine that others keep busy is slow

@@ -15,6 +15,7 @@ from typing import List, Optional, Set, Tuple, Union
 
 from lab.cell.cpus.cgroups import look, read
 from lab.cell.cpus.cpulist import members, render
+from lab.cell.cpus.rate import rate_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def effective_cpus(root: str = "/") -> EffectiveCpus:
     limits = tuple(Quota(level.folder, level.quota_us, level.period_us) for level in groups.levels)
     return EffectiveCpus(
         parallelism=parallelism,
-        rate=float(min([parallelism, *(limit.cpus for limit in limits)])),
+        rate=rate_of(parallelism, [limit.cpus for limit in limits]),
         cpus=tuple(sorted(cpus)),
         isolated=tuple(sorted(isolated)),
         limits=limits,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lab.cell.claims.recorder import Recorder
 from lab.cell.cpus.cgroups import tightest
+from lab.cell.cpus.rate import rate_of
 
 #: The period where no quota says another (the kernel's Documentation/scheduler/sched-bwc.rst).
 USUAL_PERIOD_SECONDS = 0.1
@@ -28,10 +29,9 @@ class CellLimit(NamedTuple):
 
 
 def limit_of(recorder: Recorder) -> CellLimit:
-    """The limit of the cell that this recorder speaks from: of the quotas that show here, and the one that was asked
-    for (which the proof holds against them)."""
+    """The limit of the cell: of the quotas that are visible here, and of the quota that was asked for."""
     cpus, tight = len(recorder.cpus), tightest()
     quotas = [tight.quota_cpus] if tight else []
     if recorder.quota is not None:
         quotas.append(recorder.quota)
-    return CellLimit(cpus, float(min([cpus, *quotas])), tight.period_us / 1e6 if tight else USUAL_PERIOD_SECONDS)
+    return CellLimit(cpus, rate_of(cpus, quotas), tight.period_us / 1e6 if tight else USUAL_PERIOD_SECONDS)

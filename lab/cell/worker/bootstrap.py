@@ -16,7 +16,7 @@ import sys
 if sys.version_info < (3, 9):
     sys.stdout.write('{"kind": "refused", "reason": "Python %d.%d"}\n' % sys.version_info[:2])
     sys.exit(64)
-import binascii, json, os
+import binascii, os
 code, job = "".join(sys.argv[1:-1]), sys.argv[-1]
 if not code.endswith(".zip"):
     path = "/tmp/multicore-lab-%d.zip" % os.getpid()
@@ -25,5 +25,5 @@ if not code.endswith(".zip"):
     code = path
 sys.path.append(code)
 from lab.cell.worker.supervisor import main
-os._exit(main(json.loads(job)))
+os._exit(main(job))
 """

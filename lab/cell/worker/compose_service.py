@@ -22,14 +22,13 @@ from typing import Any, Callable, Mapping, Sequence
 
 from lab.cell import experiments
 from lab.cell.worker import supervisor
+from lab.cell.worker.job import SEEDS, WorkerJob, deadline_for
 from lab.cell.worker.record_writer import Channel
 
 SECONDS = 9.0
 WIDTH = 0.05
 SEED = 1
 
-#: Seeds are below this, as those of ``lab run`` are.
-SEEDS = 2**32
 
 #: Exit statuses. Compose starts no further service after any but 0, so a cell that fails has to end with 0 as well.
 WRONG_SETTINGS = 2
@@ -71,7 +70,7 @@ def _named(cpus: Sequence[int]) -> str:
     return "%s (%s)" % (_count(len(cpus)), ", ".join(shown if len(cpus) <= 8 else [shown[0], "...", shown[-1]]))
 
 
-def job(environment: Mapping[str, str], allowed: Sequence[int]) -> dict[str, Any]:
+def job(environment: Mapping[str, str], allowed: Sequence[int]) -> WorkerJob:
     """The job that the environment asks for; ``allowed`` are the CPU ids this process may use.
 
     Raises ValueError, with a sentence for the user, when a setting cannot be used.
@@ -83,20 +82,20 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> dict[str, Any
     seconds = _positive("LAB_SECONDS", environment.get("LAB_SECONDS") or str(SECONDS), "seconds")
     quota = _positive("LAB_QUOTA", environment["LAB_QUOTA"], "CPUs") if environment.get("LAB_QUOTA") else None
     narrow = not cpuset and wanted is not None and len(allowed) > wanted
-    return {
-        "session": environment.get("LAB_SESSION", "compose"),
-        "cell": "cpu" + size if quota is None else "q%g" % quota,
-        "experiments": _experiments(environment.get("LAB_EXPERIMENTS", "")),
-        "seconds": seconds,
-        "width": WIDTH,
-        "seed": _seed(environment.get("LAB_SEED") or str(SEED)),
-        "deadline_seconds": 20 + 2 * seconds,  # as `lab run` has it
-        "cpus": wanted,
-        "asked": cpuset,
-        "quota": quota,
-        "pin": list(allowed[:wanted]) if narrow else None,
-        "pinned_by": "engine" if cpuset else "worker" if narrow else "none",
-    }
+    return WorkerJob(
+        session=environment.get("LAB_SESSION", "compose"),
+        cell="cpu" + size if quota is None else "q%g" % quota,
+        experiments=_experiments(environment.get("LAB_EXPERIMENTS", "")),
+        seconds=seconds,
+        width=WIDTH,
+        seed=_seed(environment.get("LAB_SEED") or str(SEED)),
+        deadline_seconds=deadline_for(seconds),
+        cpus=wanted,
+        asked=cpuset,
+        quota=quota,
+        pin=list(allowed[:wanted]) if narrow else None,
+        pinned_by="engine" if cpuset else "worker" if narrow else "none",
+    )
 
 
 def _experiments(text: str) -> list[str]:
@@ -142,7 +141,7 @@ def main() -> int:
     except OSError as error:
         _say("cannot write %s: %s; make the volume anew: docker compose down -v" % (path, error.strerror))
         return NO_RECORDS
-    return watched(lambda: supervisor.work(work, Narrator(descriptor, work["session"], work["cell"])))
+    return watched(lambda: supervisor.work(work, Narrator(descriptor, work.session, work.cell)))
 
 
 def clear(folder: str) -> None:

@@ -13,11 +13,12 @@ import select
 import signal
 import sys
 import time
-from typing import Any, Mapping, NoReturn
+from typing import NoReturn
 
 from lab.cell.claims.recorder import Recorder
 from lab.cell.experiments import load
 from lab.cell.worker import reaper
+from lab.cell.worker.job import WorkerJob
 from lab.cell.worker.message_reader import Listener
 from lab.cell.worker.record_writer import Channel
 
@@ -28,7 +29,7 @@ _POLL_SECONDS = 0.05
 _MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
 
 
-def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int]) -> str:
+def run_experiment(channel: Channel, name: str, job: WorkerJob, stop: tuple[int, int]) -> str:
     """Run one experiment in a child; emit what it says and how it ended.
 
     ``stop`` is a pipe that becomes readable when the cell is asked to stop. Returns the outcome: ``ok``, ``failed``,
@@ -36,20 +37,20 @@ def run_experiment(channel: Channel, name: str, job: Mapping[str, Any], stop: tu
     """
     begun = time.monotonic()
     channel.emit("begin", {"experiment": name})
-    outcome, reason = _in_a_child(channel, name, job, stop, begun + job["deadline_seconds"])
+    outcome, reason = _in_a_child(channel, name, job, stop, begun + job.deadline_seconds)
     seconds = time.monotonic() - begun
     channel.emit("finish", {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds})
     return outcome
 
 
 def _in_a_child(
-    channel: Channel, name: str, job: Mapping[str, Any], stop: tuple[int, int], deadline: float
+    channel: Channel, name: str, job: WorkerJob, stop: tuple[int, int], deadline: float
 ) -> tuple[str, str | None]:
     """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``)."""
     import shutil
     import tempfile
 
-    listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job["seconds"])
+    listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job.seconds)
     reader, writer = os.pipe()
     folder = None
     try:
@@ -74,7 +75,7 @@ def _in_a_child(
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
     if cut == "timeout":
-        return cut, "did not end within %g s" % job["deadline_seconds"]
+        return cut, "did not end within %g s" % job.deadline_seconds
     if cut == "stopped":
         return cut, "the cell was asked to stop"
     reason = (
@@ -88,7 +89,7 @@ def _in_a_child(
 
 
 def _be_the_experiment(
-    channel: Channel, name: str, job: Mapping[str, Any], writer: int, folder: str, others: tuple[int, ...]
+    channel: Channel, name: str, job: WorkerJob, writer: int, folder: str, others: tuple[int, ...]
 ) -> NoReturn:
     """The child's whole life.
 
@@ -105,9 +106,9 @@ def _be_the_experiment(
         for descriptor in others:
             os.close(descriptor)
         _use_for_temporary_files(folder)
-        if job.get("mark"):
-            _mark_semaphores(job["mark"])
-        status = _perform(name, Recorder(writer, job["seconds"], job["width"], job.get("quota"), job.get("seed", 1)))
+        if job.mark:
+            _mark_semaphores(job.mark)
+        status = _perform(name, Recorder(writer, job.seconds, job.width, job.quota, job.seed))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.

@@ -41,16 +41,7 @@ class Channel:
     def emit(self, kind: str, data: Mapping[str, Any]) -> None:
         """Write one record. Raises ValueError when it would be longer than LONGEST_RECORD, or cannot be written at all:
         a number that is none, a text that no encoding has (half a surrogate pair)."""
-        record = {
-            "schema": SCHEMA,
-            "session": self._session,
-            "cell": self._cell,
-            "seq": self._count,
-            "kind": kind,
-            "time": time.time(),
-            "data": data,
-        }
-        line = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        line = record_line(self._session, self._cell, self._count, kind, time.time(), data)
         if len(line) > LONGEST_RECORD:
             raise ValueError("a record of %d bytes is longer than %d" % (len(line), LONGEST_RECORD))
         left = line
@@ -67,6 +58,27 @@ class Channel:
     def close(self) -> None:
         """Close the private descriptor; a forked child calls this so that it cannot write a record."""
         os.close(self._descriptor)
+
+
+def record_line(
+    session: str, cell: str, seq: int, kind: str, at: float, data: Mapping[str, Any], *, errors: str = "strict"
+) -> bytes:
+    """One record as the line that stands in the stream. ``at`` is in seconds since the epoch.
+
+    ``errors`` says what happens to a text that no encoding has, as for :meth:`str.encode`. Raises ValueError for such a
+    text, and for a number that is none.
+    """
+    record = {
+        "schema": SCHEMA,
+        "session": session,
+        "cell": cell,
+        "seq": seq,
+        "kind": kind,
+        "time": at,
+        "data": data,
+    }
+    text = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", errors) + b"\n"
 
 
 def canonical(data: Mapping[str, Any]) -> bytes:

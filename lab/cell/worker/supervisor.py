@@ -13,6 +13,7 @@ import signal
 from typing import Any, Mapping
 
 from lab.cell.worker import proof, reaper
+from lab.cell.worker.job import WorkerJob, from_json
 from lab.cell.worker.record_writer import Channel
 
 #: How long D is measured, in seconds: two periods of nearly every quota there is.
@@ -22,55 +23,42 @@ _DELIVERED_SECONDS = 0.2
 _PIECE = 3500
 
 
-def main(job: Mapping[str, Any]) -> int:
-    """Run a job with its records on standard output; see :func:`work`."""
-    return work(job, Channel.take_standard_output(job["session"], job["cell"]))
+def main(text: str) -> int:
+    """Run a job, written as JSON, with its records on standard output; see :func:`work`."""
+    job = from_json(text)
+    return work(job, Channel.take_standard_output(job.session, job.cell))
 
 
-def work(job: Mapping[str, Any], channel: Channel) -> int:
+def work(job: WorkerJob, channel: Channel) -> int:
     """Run a job and return the exit status: 0 when every experiment ended, 1 when one failed, 3 when stopped.
-
-    ``job`` is a dict:
-
-    - ``session`` and ``cell``: their ids;
-    - ``experiments``: the names of the experiments;
-    - ``seconds``: the most time to measure, for each experiment;
-    - ``width``: the half-width, as a share of the value, at which measuring stops sooner;
-    - ``deadline_seconds``: when an experiment is ended;
-    - ``cpus``: how many CPUs the cell has to have, or ``None`` for all;
-    - ``quota``: the quota of the cell in CPUs, or ``None``;
-    - ``pin``: the ids to narrow the affinity to, or ``None``;
-    - ``pinned_by``: who has limited the cell: ``engine``, ``worker`` or ``none``;
-    - ``seed``: the seed of everything that is done in random order;
-    - ``look``: whether to describe the build, the machine and its CPUs too.
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
     stop = _stop_signals()
     reaper.adopt_orphans()
-    if job.get("pin"):
-        os.sched_setaffinity(0, job["pin"])
-    before = proof.take(pool=not job.get("look"))
+    if job.pin:
+        os.sched_setaffinity(0, job.pin)
+    before = proof.take(pool=not job.look)
     reaper.end_all()
     data = {
         "python": proof.python(),
         "proof": before,
-        "pinned_by": job.get("pinned_by", "none"),
-        "wanted_cpus": job.get("cpus"),
-        "asked": job.get("asked"),
-        "quota": job.get("quota"),
-        "seed": job.get("seed", 1),
+        "pinned_by": job.pinned_by,
+        "wanted_cpus": job.cpus,
+        "asked": job.asked,
+        "quota": job.quota,
+        "seed": job.seed,
     }
-    if job.get("look"):  # how a build was compiled is slow to find out, and the same in every cell
+    if job.look:  # how a build was compiled is slow to find out, and the same in every cell
         from lab.cell.cpus import host, topology
         from lab.cell.worker import build_info
 
         data["build"] = build_info.describe()
         data["host"] = host.describe()
     channel.emit("start", data)
-    if job.get("look"):
+    if job.look:
         describe(channel, topology.read(allowed=before["affinity"]))
-    outcomes = _run(channel, job, stop) if len(before["affinity"]) >= (job.get("cpus") or 0) else set()
+    outcomes = _run(channel, job, stop) if len(before["affinity"]) >= (job.cpus or 0) else set()
     last = {"proof": proof.take(pool=False), "stopped": "stopped" in outcomes}
     if outcomes and "stopped" not in outcomes:
         last["delivered"] = _delivered(before)
@@ -78,13 +66,13 @@ def work(job: Mapping[str, Any], channel: Channel) -> int:
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
 
 
-def _run(channel: Channel, job: Mapping[str, Any], stop: tuple[int, int]) -> set[str]:
+def _run(channel: Channel, job: WorkerJob, stop: tuple[int, int]) -> set[str]:
     """Run the experiments of a job, to the end or until the cell is asked to stop. Returns their outcomes."""
     outcomes: set[str] = set()
-    if job["experiments"]:
+    if job.experiments:
         from lab.cell.worker import experiment_process  # only here: a probe runs nothing
 
-        for name in job["experiments"]:
+        for name in job.experiments:
             outcomes.add(experiment_process.run_experiment(channel, name, job, stop))
             if "stopped" in outcomes:
                 break
@@ -101,9 +89,10 @@ def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
 def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
     """D: what a busy process for each CPU got, in CPU seconds a second, and a sentence why where that is little."""
     from lab.cell.cpus import delivered  # only here, as above
+    from lab.cell.cpus.rate import rate_of
 
     cpus, periods = seen["affinity"], [level["period_us"] / 1e6 for level in seen["quotas"]]
-    rate = min([len(cpus), *(level["quota_cpus"] for level in seen["quotas"])])
+    rate = rate_of(len(cpus), [level["quota_cpus"] for level in seen["quotas"]])
     try:
         found = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
     except OSError:  # no room for another process

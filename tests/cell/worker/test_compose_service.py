@@ -43,8 +43,8 @@ class TestTheServicesJob:
         self, size: str, cpuset: str, allowed: tuple[int, ...], pin: list[int] | None, pinned_by: str
     ) -> None:
         job = compose_service.job({"LAB_SIZE": size, "LAB_CPUSET": cpuset}, allowed)
-        assert (job["pin"], job["pinned_by"], job["asked"]) == (pin, pinned_by, cpuset)
-        assert job["cell"] == f"cpu{size}"
+        assert (job.pin, job.pinned_by, job.asked) == (pin, pinned_by, cpuset)
+        assert job.cell == f"cpu{size}"
 
     def test_settings_that_are_there_but_empty_are_as_good_as_none(self) -> None:
         empty = dict.fromkeys(("LAB_CPUSET", "LAB_EXPERIMENTS", "LAB_SECONDS", "LAB_SEED"), "")
@@ -52,10 +52,10 @@ class TestTheServicesJob:
 
     def test_experiments_run_in_the_tutorials_order_and_each_once(self) -> None:
         job = compose_service.job({"LAB_EXPERIMENTS": "gil, pool pool"}, (0,))
-        assert job["experiments"] == ["pool", "gil"]
+        assert job.experiments == ["pool", "gil"]
 
     def test_without_names_no_extra_experiment_runs(self) -> None:
-        wanted = compose_service.job({}, (0,))["experiments"]
+        wanted = compose_service.job({}, (0,)).experiments
         assert wanted == [name for name in experiments.in_order() if not experiments.load(name).extra]
         assert len(wanted) < len(experiments.names())
 
