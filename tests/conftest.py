@@ -45,7 +45,7 @@ _SECONDS_TO_VANISH = 60
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the golden files anew; review the diff")
+    parser.addoption("--update-golden", action="store_true", help="write the golden files again; review the diff")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,16 +60,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 _HOW_TO_GET = {
     "Docker": "start an engine; .ci/setup-engine does it on Debian",
     "docker compose": ".ci/setup-engine installs Compose",
-    "image": "docker/debian-base 3.13 makes a base image, lab images build all makes the others",
-    "is not on the engine": "lab images build 3.11 3.13",
-    "Chromium": ".ci/setup-browser installs it on Debian",
     "no Python": "put that Python on the PATH",
+    "3.11": "lab images build 3.11 3.13",
+    "3.13t": "lab images build 3.13t",
+    "image": "docker/debian-base 3.13 makes a base image, lab images build all makes the others",
+    "Chromium": ".ci/setup-browser installs it on Debian",
     "dev extra": "pip install -e '.[dev]'",
     "CPU": "run the tests on a machine with more CPUs",
     "root may": "run the tests as another user than root",
     "takes root": "run the tests as root",
     "is not there": "set MULTICORE_LAB_TOPOLOGIES to the folder with the topologies of real machines",
 }
+
+
+#: How many tests each worker of pytest-xdist deselected. Every worker collects all tests, so the numbers are the same.
+_deselected_by_workers: list[int] = []
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Tell the process that writes the summary how many tests a worker of pytest-xdist deselected."""
+    if items and (output := getattr(items[0].config, "workeroutput", None)) is not None:
+        output["deselected"] = output.get("deselected", 0) + len(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Keep what a worker of pytest-xdist told at its end."""
+    _deselected_by_workers.append(getattr(node, "workeroutput", {}).get("deselected", 0))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -82,9 +99,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         how = next((how for part, how in _HOW_TO_GET.items() if part in reason), "see CONTRIBUTING.md")
         tests = "1 test" if count == 1 else f"{count} tests"
         terminalreporter.write_line(f"left out: {tests}, {reason}. To run {'it' if count == 1 else 'them'}: {how}")
-    deselected = len(terminalreporter.stats.get("deselected", ()))
+    deselected = max(len(terminalreporter.stats.get("deselected", ())), *_deselected_by_workers, 0)
     if deselected and "not slow" in terminalreporter.config.option.markexpr:
-        terminalreporter.write_line(f"left out: {deselected} slow tests; pytest without -m runs them too")
+        tests = "1 slow test" if deselected == 1 else f"{deselected} slow tests"
+        terminalreporter.write_line(f"left out: {tests}; pytest without -m runs all")
 
 
 @pytest.fixture(scope="session")
@@ -106,20 +124,20 @@ def engine() -> Iterator[DockerClient]:
 @pytest.fixture(scope="session")
 def image(engine: DockerClient) -> str:
     """An image of ours that is on the engine."""
-    there = {tag for one in engine.images.list() for tag in one.tags}
-    found = next((name for name in OWN_IMAGES if name in there), None)
-    if found is None:
+    tags = {tag for image in engine.images.list() for tag in image.tags}
+    own_image = next((name for name in OWN_IMAGES if name in tags), None)
+    if own_image is None:
         names = ", ".join(OWN_IMAGES)
         skip_or_fail(f"none of the images {names} is on the engine; make one with docker/debian-base 3.13")
-    return found
+    return own_image
 
 
 @pytest.fixture(scope="session")
 def two_builds(engine: DockerClient) -> tuple[str, str]:
     """Two builds that the engine has images of."""
-    there = {tag for one in engine.images.list() for tag in one.tags}
-    if lacking := {"multicore-lab-base:3.11", "multicore-lab-base:3.13"} - there:
-        skip_or_fail(f"{', '.join(sorted(lacking))} is not on the engine; make it with lab images build 3.11 3.13")
+    tags = {tag for image in engine.images.list() for tag in image.tags}
+    if missing := {"multicore-lab-base:3.11", "multicore-lab-base:3.13"} - tags:
+        skip_or_fail(f"{', '.join(sorted(missing))} is not on the engine; make it with lab images build 3.11 3.13")
     return "3.11", "3.13"
 
 
@@ -131,11 +149,11 @@ def compose_settings(engine: DockerClient) -> dict[str, str]:
     done = compose_project.lab("compose-env")
     assert done.returncode == 0, done.stderr
     lines = [line.partition("=") for line in done.stdout.splitlines() if not line.startswith("#")]
-    found = {name: value.strip("'") for name, _, value in lines}
+    settings = {name: value.strip("'") for name, _, value in lines}
     # Under the usual name, which becomes a label of the images: so that they stay the same images.
-    built = compose_project.Project(name="multicore-lab", settings=found).compose("build", "--quiet")
+    built = compose_project.Project(name="multicore-lab", settings=settings).compose("build", "--quiet")
     assert built.returncode == 0, built.stdout
-    return found
+    return settings
 
 
 @pytest.fixture(scope="session")
@@ -168,13 +186,13 @@ def browser() -> Iterator[Browser]:
     """The system's Chromium, headless, with a new and empty profile."""
     from playwright.sync_api import sync_playwright
 
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
         skip_or_fail("there is no Chromium on the PATH; install it with .ci/setup-browser")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, headless=True, args=list(_QUIET))
-        yield started
-        started.close()
+        running_browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=list(_QUIET))
+        yield running_browser
+        running_browser.close()
 
 
 @pytest.fixture(autouse=True)
@@ -196,9 +214,12 @@ def labelled(client: DockerClient, session: str | None = None) -> set[str]:
     """Everything on the engine that carries our label, of one session or of any."""
     label = {"label": SESSION_LABEL if session is None else f"{SESSION_LABEL}={session}"}
     return {
-        *(f"container {one['Names'][0]} {one['Id'][:12]}" for one in client.api.containers(all=True, filters=label)),
-        *(f"volume {one['Name']}" for one in client.api.volumes(filters=label)["Volumes"] or ()),
-        *(f"network {one['Name']}" for one in client.api.networks(filters=label)),
+        *(
+            f"container {container['Names'][0]} {container['Id'][:12]}"
+            for container in client.api.containers(all=True, filters=label)
+        ),
+        *(f"volume {volume['Name']}" for volume in client.api.volumes(filters=label)["Volumes"] or ()),
+        *(f"network {network['Name']}" for network in client.api.networks(filters=label)),
     }
 
 
