@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from lab.cell.claims.wording import shortened
 from lab.errors import CellError, EngineError
 
 if TYPE_CHECKING:
@@ -92,4 +93,4 @@ def short(error: BaseException) -> str:
     text = getattr(error, "explanation", None) or str(error)
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
-    return " ".join(str(text).split())[:200]
+    return shortened(" ".join(str(text).split()), 200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from lab.cell.claims.wording import shortened
 from lab.judging import proofs
 from lab.judging.records import Reader
 from lab.model.cell import Cell, CellResult, Outcome, Status
@@ -42,7 +43,7 @@ def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None
     ]
     reasons = [text for text in (*troubles, *failed) if text]
     if reasons and outcome and not result.records and outcome.last_words:
-        reasons.append(f"it said: {outcome.last_words[:160]}")
+        reasons.append(f"it said: {shortened(outcome.last_words, 160)}")
     if not reasons and outcome and outcome.exit_code:
         reasons.append(f"the worker exited with status {outcome.exit_code}")
     return (Status.ERROR, "; ".join(reasons)) if reasons else (Status.MEASURED, None)

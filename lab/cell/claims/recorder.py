@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any, Mapping
 
+from lab.cell.claims.wording import shortened
+
 
 class Recorder:
     """What every experiment's ``run`` is handed. Each call becomes one record of the cell.
@@ -66,7 +68,7 @@ class Recorder:
 
 def _in_words(error: BaseException) -> str:
     """An exception in one line, as the last line of its traceback has it, and not too long for a message."""
-    return ("%s: %s" % (type(error).__name__, error)).rstrip(": ")[:500]
+    return shortened(("%s: %s" % (type(error).__name__, error)).rstrip(": "), 500)
 
 
 def here() -> dict[str, Any]:

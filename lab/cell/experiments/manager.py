@@ -20,6 +20,7 @@ from lab.cell.claims.claim import (
     seen,
 )
 from lab.cell.claims.recorder import Recorder, here
+from lab.cell.claims.wording import shortened
 
 ITEMS = ("A", "B", "C", "D")
 
@@ -61,7 +62,7 @@ def plain_fails(recorder: Recorder) -> None:
                 result.get(10)
             except RuntimeError as error:
                 recorder.observe("plain failed", True)
-                recorder.tell("a plain %s: get() raises %s" % (type(thing).__name__, str(error)[:60]))
+                recorder.tell("a plain %s: get() raises %s" % (type(thing).__name__, shortened(str(error), 60)))
             else:
                 recorder.observe("plain failed", False)
 

@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 from lab.cell.claims.claim import CONFIRMED, Claim, Experiment, always, docs, holds, seen
 from lab.cell.claims.recorder import Recorder
+from lab.cell.claims.wording import shortened
 from lab.cell.measuring.programs import PATIENCE_SECONDS, came, program
 
 #: The least that is waited for what is said never to happen.
@@ -100,7 +101,9 @@ def worker_dies(recorder: Recorder) -> None:
             future.result(20)
         except BrokenProcessPool as error:
             told = True
-            recorder.tell("a ProcessPoolExecutor's worker died: %s: %s" % (type(error).__name__, str(error)[:60]))
+            recorder.tell(
+                "a ProcessPoolExecutor's worker died: %s: %s" % (type(error).__name__, shortened(str(error), 60))
+            )
     recorder.observe("executor tells", told)
 
 

@@ -46,38 +46,38 @@ class Tally(NamedTuple):
     longest_delay: float | None
 
 
-def begin(turn: Any) -> Callable[[Sequence[Block]], list[Tally]]:
+def begin(lock: Any) -> Callable[[Sequence[Block]], list[Tally]]:
     """What a worker does, with tools of its own: keep a timetable, and report."""
-    tools = Tools(bytes(2**20), turn)
+    tools = Tools(bytes(2**20), lock)
 
-    def keep(turns: Sequence[Block]) -> list[Tally]:
+    def keep(blocks: Sequence[Block]) -> list[Tally]:
         tallies = []
-        for one in turns:
-            alone = len(one.cpus) == 1 and not one.isolated
-            tallies.append(_alone(one, 0, tools) if alone else _team(one, tools))
+        for block in blocks:
+            alone = len(block.cpus) == 1 and not block.isolated
+            tallies.append(_alone(block, 0, tools) if alone else _team(block, tools))
         return tallies
 
     return keep
 
 
-def _alone(turn: Block, number: int, tools: Tools) -> Tally:
+def _alone(block: Block, number: int, tools: Tools) -> Tally:
     """One thread's block; ``number`` is its place in the team."""
-    payload = PAYLOADS[turn.payload]
-    if os.sched_getaffinity(0) != set(turn.cpus[number]):
-        os.sched_setaffinity(0, turn.cpus[number])  # of this thread alone
+    payload = PAYLOADS[block.payload]
+    if os.sched_getaffinity(0) != set(block.cpus[number]):
+        os.sched_setaffinity(0, block.cpus[number])  # of this thread alone
     # At work already when the block begins, where no other thread needs the GIL for that: a worker that has just woken
     # up is slow until its caches are filled again, which is more of a short block than of a long one.
-    at_work = len(turn.cpus) == 1 or turn.isolated or not gil_enabled()
-    time.sleep(max(0.0, turn.start - (RUN_UP_SECONDS if at_work else LOOK_SECONDS) - time.monotonic()))
-    while at_work and time.monotonic() < turn.start - LOOK_SECONDS:
+    at_work = len(block.cpus) == 1 or block.isolated or not gil_enabled()
+    time.sleep(max(0.0, block.start - (RUN_UP_SECONDS if at_work else LOOK_SECONDS) - time.monotonic()))
+    while at_work and time.monotonic() < block.start - LOOK_SECONDS:
         PAYLOADS["count"](tools)
     delay = run_delay()  # reading it takes longer than a payload: before the block, and after it
-    while time.monotonic() < turn.start:
+    while time.monotonic() < block.start:
         pass
     cpu = time.thread_time()
     units = 0
     now = time.monotonic()
-    while now < turn.end:
+    while now < block.end:
         payload(tools)
         units += 1
         now = time.monotonic()
@@ -85,23 +85,23 @@ def _alone(turn: Block, number: int, tools: Tools) -> Tally:
     after = run_delay()
     # Wall time counts from the timetable's start, so that a worker which came late to its CPU shows it.
     waited = None if delay is None or after is None else after - delay
-    return Tally(units, now - turn.start, cpu, waited, waited)
+    return Tally(units, now - block.start, cpu, waited, waited)
 
 
-def _team(turn: Block, tools: Tools) -> Tally:
+def _team(block: Block, tools: Tools) -> Tally:
     tallies: list[Tally] = []
-    numbers = range(len(turn.cpus))
-    if turn.isolated:
+    numbers = range(len(block.cpus))
+    if block.isolated:
         _isolated.extend(interpreters(len(numbers) - len(_isolated)))
 
     def work(number: int) -> None:
-        if turn.isolated:
-            tallies.append(_isolated[number].call(_inside, turn, number))
+        if block.isolated:
+            tallies.append(_isolated[number].call(_inside, block, number))
         else:
-            tallies.append(_alone(turn, number, tools))
+            tallies.append(_alone(block, number, tools))
 
     # A new thread inherits the CPUs that this one may use: where that is one, the team would have to spread first.
-    os.sched_setaffinity(0, set().union(*turn.cpus))
+    os.sched_setaffinity(0, set().union(*block.cpus))
     team = [threading.Thread(target=work, args=(number,)) for number in numbers]
     for thread in team:
         thread.start()
@@ -133,8 +133,8 @@ def interpreters(count: int) -> list[Any]:
 _isolated: list[Any] = []
 
 
-def _inside(turn: Block, number: int) -> Tally:
-    return _alone(turn, number, Tools(b"", None))
+def _inside(block: Block, number: int) -> Tally:
+    return _alone(block, number, Tools(b"", None))
 
 
 def gil_enabled() -> bool:

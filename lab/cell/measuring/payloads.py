@@ -11,7 +11,7 @@ class Tools(NamedTuple):
     #: A MiB of zeros.
     block: bytes
     #: A lock that all workers of the crew share.
-    turn: Any
+    lock: Any
 
 
 def counting(numbers: int) -> Callable[[Tools], object]:
@@ -37,7 +37,7 @@ count = counting(1000)
 
 def in_turn(tools: Tools) -> None:
     """The same under one lock for all: serial by construction."""
-    with tools.turn:
+    with tools.lock:
         count(tools)
 
 

@@ -104,14 +104,14 @@ class Crew(Workers):
         self._kinds = kinds(self.cpus)
         self._quota_under_test = quota_under_test
         self._taken: dict[str, int] = collections.Counter()  # arm -> blocks
-        self._turns: list[Any] = []  # a lock that nobody here refers to is gone before a spawned worker has found it
+        self._locks: list[Any] = []  # a lock without a reference here is gone before a spawned worker has found it
         self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
         for method in methods:
             context: Any = multiprocessing.get_context(method)
-            turn = context.Lock()
-            self._turns.append(turn)
+            lock = context.Lock()
+            self._locks.append(lock)
             for _ in range(max(least, len(self.cpus))):
-                self.start(context, begin, turn)
+                self.start(context, begin, lock)
 
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
@@ -119,13 +119,13 @@ class Crew(Workers):
         for number in range(first, first + count):
             present = [arm for arm in arms if number % arm.every == 0 for _ in range(self._repeat(arm))]
             plan.append(order.sample(present, len(present)))
-        turns = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
+        timetables = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         throttled = throttled_periods()
-        for pipe, mine in zip(self.pipes, turns):
-            pipe.send([turn for _, turn in mine])
+        for pipe, timetable in zip(self.pipes, timetables):
+            pipe.send([block for _, block in timetable])
         tallies: dict[int, list[Tally]] = {}
-        for pipe, mine in zip(self.pipes, turns):
-            for (place, _), tally in zip(mine, pipe.recv()):
+        for pipe, timetable in zip(self.pipes, timetables):
+            for (place, _), tally in zip(timetable, pipe.recv()):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
         stopped = throttled_periods() - throttled
@@ -177,8 +177,8 @@ class Crew(Workers):
         return None if self._quota_under_test else "throttling"
 
     def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Block]]]:
-        """For each worker its turns, each with the place of its block in the whole sequence."""
-        turns: list[list[tuple[int, Block]]] = [[] for _ in self.pipes]
+        """For each worker its blocks, each with the place of its arm in the whole sequence."""
+        blocks: list[list[tuple[int, Block]]] = [[] for _ in self.pipes]
         start = time.monotonic() + LEAD_SECONDS
         for place, arm in enumerate(arms):
             each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
@@ -188,10 +188,10 @@ class Crew(Workers):
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
-                turn = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
-                turns[self._first[arm.method] + process].append((place, turn))
+                block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
+                blocks[self._first[arm.method] + process].append((place, block))
             start += arm.seconds
-        return turns
+        return blocks
 
     def _cpus_of(self, arm: Arm, number: int, taken: int) -> tuple[int, ...]:
         if arm.pinned:

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any, Mapping
 
+from lab.cell.claims.wording import shortened
 from lab.cell.worker.record_writer import Channel
 
 #: Longer messages, in bytes, are refused (the record around them needs room).
@@ -114,5 +115,5 @@ def _is_flat(value: object, levels: int) -> bool:
 
 def _plain(text: str) -> str:
     """One short line of characters that can be shown, and cannot steer a terminal; others as their escapes."""
-    line = " ".join(text.split())[:200]
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+    line = shortened(" ".join(text.split()), 200)
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)

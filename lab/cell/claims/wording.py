@@ -1,0 +1,11 @@
+"""Texts that have to be short."""
+
+from __future__ import annotations
+
+
+def shortened(text: str, most: int) -> str:
+    """The text if it has at most ``most`` characters; else its beginning, cut between two words, and an ellipsis."""
+    if len(text) <= most:
+        return text
+    words, _, _ = text[:most].rpartition(" ")
+    return (words or text[: most - 1]).rstrip() + "…"
