@@ -56,24 +56,26 @@ def connect(
     image: str | None = None,
     session: str = "probe",
     note: Callable[[str], None] = lambda line: None,
+    before_slow_step: Callable[[str], None] = lambda line: None,
     arguments: Sequence[str] = (),
     key: str = "",
     **_: object,
 ) -> Docker:
-    """A docker engine with an image that is at hand. ``note`` takes what the user should know, a line each;
-    ``arguments`` come before all others of the interpreter; ``key`` keeps the names of several engines apart.
+    """A docker engine with an image that is on it.
 
-    Raises EngineError when no engine answers, ImageError when no image can be had.
+    ``note`` takes lines that the user should know, ``before_slow_step`` a line before an image is pulled. ``arguments``
+    come before all other arguments of the interpreter. ``key`` keeps the names of several engines apart. Raises
+    EngineError when no engine answers, ImageError when no image can be had.
     """
     client = client_for_this_environment()
     try:
-        return Docker(client, find_image(client, image, note), session, note, arguments, key)
+        return Docker(client, find_image(client, image, before_slow_step), session, note, arguments, key)
     except BaseException:  # not swallowed: whatever it is, the connection is not to stay open
         client.close()
         raise
 
 
-def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], None]) -> str:
+def find_image(client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None]) -> str:
     """The image to run cells from: the one named, or the first of ours that is there, or the official one, pulled.
 
     Raises ImageError when it is not there and cannot be pulled.
@@ -82,7 +84,7 @@ def find_image(client: DockerClient, wanted: str | None, note: Callable[[str], N
         if image_attributes(client, name):
             return name
     name = wanted or OFFICIAL_IMAGE
-    trouble = pull_image(client, name, note)
+    trouble = pull_image(client, name, before_slow_step)
     if trouble is not None:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {trouble}",

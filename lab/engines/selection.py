@@ -82,7 +82,7 @@ def _chosen(
     if wanted.engine == "local" or (wanted.engine == "auto" and wanted.paths):
         return _local(wanted, note, meanwhile)
     try:
-        engine, machine = _docker(wanted, session, before_slow_step, meanwhile)
+        engine, machine = _docker(wanted, session, note, before_slow_step, meanwhile)
     except EngineError as error:
         if wanted.engine == "docker" or wanted.image:
             raise
@@ -136,10 +136,11 @@ def _local_engine(build: Build, found: Interpreter | CellError) -> Engine:
 
 
 def _docker(
-    wanted: Wanted, session: str, before_slow_step: Note, meanwhile: Callable[[], object]
+    wanted: Wanted, session: str, note: Note, before_slow_step: Note, meanwhile: Callable[[], object]
 ) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        return _probed(engines.make("docker", image=wanted.image, session=session, note=before_slow_step), meanwhile)
+        options = {"image": wanted.image, "session": session, "note": note, "before_slow_step": before_slow_step}
+        return _probed(engines.make("docker", **options), meanwhile)
     from lab.containers.client import client_for_this_environment
     from lab.pythons import images
 
@@ -147,13 +148,13 @@ def _docker(
         others = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
         chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *others})
         spare = wanted.spare(chosen)
-        found = _images(client, chosen, wanted.images, spare, before_slow_step)
-    options = {"session": session, "note": before_slow_step}
+        found = _images(client, chosen, wanted.images, spare, note, before_slow_step)
+    options = {"session": session, "note": note}
     parts = _made(
         (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
         for build, image in found.items()
     )
-    return _probed(CompositeEngine(parts, spare, before_slow_step), meanwhile)
+    return _probed(CompositeEngine(parts, spare, note), meanwhile)
 
 
 def _made(made: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
@@ -172,6 +173,7 @@ def _images(
     chosen: Sequence[Build],
     known: Mapping[str, str],
     spare: Container[str],
+    note: Note,
     before_slow_step: Note,
 ) -> dict[Build, str]:
     """The image of each build, the known one or one of its name; of the spare ones those that are there.
@@ -191,9 +193,7 @@ def _images(
     if not found:
         raise ImageError("this engine has no image of any Python; make them with: lab images build all")
     if missing:
-        before_slow_step(
-            f"without {', '.join(missing)}: this engine has no image of it; lab images build {' '.join(missing)}"
-        )
+        note(f"without {', '.join(missing)}: this engine has no image of it; lab images build {' '.join(missing)}")
     return found
 
 

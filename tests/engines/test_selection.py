@@ -417,7 +417,7 @@ def test_a_stale_image_of_no_usual_build_is_looked_at_for_all_and_left_out(engin
     said: list[str] = []
     try:
         made, found = selection.choose(
-            selection.Wanted(engine="docker", pythons=("all",)), "choice", note=print, before_slow_step=said.append
+            selection.Wanted(engine="docker", pythons=("all",)), "choice", note=said.append, before_slow_step=print
         )
         made.close()
     finally:
