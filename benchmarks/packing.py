@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 
 from lab.model.topology import Topology
-from lab.planning.packing import Request, lower_bound, makespan, schedule
+from lab.planning.packing import WaitingCell, lower_bound, makespan, schedule
 from tests.support.machines import simulated
 
 DRAWS = 50
@@ -32,7 +32,9 @@ def main() -> None:
 def ratio(topology: Topology, cpus: int, seconds: Callable[[], float]) -> float:
     """Makespan over lower bound of one plan, whose cells take as long as ``seconds()`` says."""
     asked = [
-        Request(name=f"{size}-{turn}", size=size, seconds=seconds()) for size in (1, 2, 4, cpus) for turn in range(8)
+        WaitingCell(name=f"{size}-{copy}", size=size, seconds=seconds())
+        for size in (1, 2, 4, cpus)
+        for copy in range(8)
     ]
     return makespan(schedule(topology, asked)) / lower_bound(topology, asked)
 

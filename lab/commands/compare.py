@@ -120,7 +120,7 @@ def _document(base: Session, new: Session, unlike: Sequence[Difference], compari
                 "new": change.new.verdict.value,
                 "regression": change.regression,
             }
-            for change in comparison.turns
+            for change in comparison.verdict_changes
         ],
     }
 
@@ -146,7 +146,7 @@ def _print(
     lines = [f"{new.id} against {base.id}, cells {('; ' if several else ', ').join(comparison.cells)}"]
     lines += [f"forced: {difference}" for difference in unlike]
     lines += [f"the machine gave too few CPUs, so nothing is decided there: {cell}" for cell in comparison.short]
-    lines.append(f"numbers: {totals or 'none in both'}; verdicts that changed: {len(comparison.turns)}")
+    lines.append(f"numbers: {totals or 'none in both'}; verdicts that changed: {len(comparison.verdict_changes)}")
     parts = ["\n".join(table.fit_sentence(line, width) for line in lines)]
     if shown:
         head = ("number", *(("build",) if several else ()), "CPUs", "base", "new", "change", "interval", "")
@@ -167,7 +167,7 @@ def _print(
             f"{' (a surprise)' if change.new.surprise else ''}: {change.new.reason}",
             width,
         )
-        for change in comparison.turns
+        for change in comparison.verdict_changes
     ]
     sys.stdout.write("\n\n".join(parts) + "\n")
 

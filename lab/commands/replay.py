@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         code = 130 if stop.requested else exit_code(now)
     if code in (130, 3):
         return code
-    return int(bool(repeated.turned or (options.strict and repeated.undecided)))
+    return int(bool(repeated.changed or (options.strict and repeated.undecided)))
 
 
 def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Machine) -> dict[str, Any]:
@@ -133,10 +133,10 @@ def _machines(differences: Sequence[Difference]) -> list[str]:
 def _verdicts(repetition: Repetition) -> list[str]:
     from lab.judging.repetition import counted
 
-    same, turned, undecided = repetition.same, repetition.turned, repetition.undecided
-    total = len(same) + len(turned) + len(undecided)
+    same, changed, undecided = repetition.same, repetition.changed, repetition.undecided
+    total = len(same) + len(changed) + len(undecided)
     lines = [f"verdicts: {len(same)} of {total} the same ({counted(same) or 'none'})"]
-    for title, pairs in (("other verdicts", turned), ("decided in one of the two sessions only", undecided)):
+    for title, pairs in (("other verdicts", changed), ("decided in one of the two sessions only", undecided)):
         if pairs:
             lines += [f"{title}:", *map(_line, pairs)]
     for title, judgements in (("only then", repetition.only_then), ("only now", repetition.only_now)):

@@ -29,12 +29,12 @@ from lab.containers.client import (
     translated,
 )
 from lab.containers.container import create_container, isolated_host_config
-from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
+from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
 from lab.engines.probing import alongside, machine_from
-from lab.engines.waiting import Deadline, undisturbed
+from lab.engines.waiting import Deadline, signals_held
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
 from lab.judging.records import read_records
@@ -45,8 +45,8 @@ from lab.pythons import image_pythons
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Tried in this order, before the official one, when the user names no image.
-OWN_IMAGES = ("multicore-lab-cell:latest", "multicore-lab-base:3.13")
+#: The images that are tried, in this order and before the official image, when the user names no image.
+OWN_IMAGES = ("multicore-lab-cell:latest", f"{BASE_REPOSITORY}:3.13")
 
 #: How long a probe may take, in seconds.
 _PROBE_SECONDS = 60.0
@@ -70,7 +70,7 @@ def connect(
     client = client_for_this_environment()
     try:
         return Docker(client, find_image(client, image, before_slow_step), session, note, arguments, key)
-    except BaseException:  # not swallowed: whatever it is, the connection is not to stay open
+    except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
 
@@ -95,8 +95,10 @@ def find_image(client: DockerClient, wanted: str | None, before_slow_step: Calla
 
 
 def settings(cell: Cell | None) -> dict[str, Any]:
-    """The host configuration of a cell's container: its limit, and what keeps it apart. ``cell`` is ``None`` for the
-    probe, which no CPU set limits."""
+    """The host configuration of a cell's container: its limit, and what isolates the container.
+
+    ``cell`` is ``None`` for the probe, which no CPU set limits.
+    """
     limit: dict[str, Any] = {"cpuset_cpus": cpulist.render(cell.cpus)} if cell and cell.pinned else {}
     if cell and cell.quota_cpus:
         limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
@@ -122,7 +124,7 @@ class Docker:
         self._image = image
         self._session = session
         self._program, self._user = "python3", NOBODY
-        #: Under way while the next container is made; close() waits for them.
+        #: Threads that remove containers while the next container is made. close() waits for these threads.
         self._removals: list[threading.Thread] = []
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
@@ -132,9 +134,9 @@ class Docker:
             image = self._client.images.get(self._image)
         settings, machine = ImageSettings.of(image.attrs), str(info.get("Architecture") or "")
         refuse_emulation(self._image, settings.architecture, machine)
-        found = machine_from("docker", self._ask(meanwhile), self._image, {})
-        # An image that was imported is said to be for this machine, whatever is in it.
-        refuse_emulation(self._image, str(found.python.get("machine") or ""), machine)
+        described = machine_from("docker", self._ask(meanwhile), self._image, {})
+        # The engine says of an imported image that it is for this machine, whatever the image contains.
+        refuse_emulation(self._image, str(described.python.get("machine") or ""), machine)
         line = settings.note(self._image, self._program, self._user)
         if line:
             self._note(line)
@@ -149,33 +151,35 @@ class Docker:
             "image_id": image.id,
             "image_settings": settings.details(self._program, self._user),
         }
-        return replace(found, details={**details, **found.details}, no_quota=no_quota)
+        return replace(described, details={**details, **described.details}, no_quota=no_quota)
 
     def _ask(self, meanwhile: Callable[[], object]) -> bytes:
-        """What a probe says, through ``python3`` as nobody, else through whatever Python of the image can run a cell;
-        its path and its user are kept. Raises ImageError with what was tried."""
+        """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.
+
+        The path and the user of that Python are kept. Raises ImageError with what was tried.
+        """
         stream, _ = self._probed(meanwhile)
         if _began(stream):
             return stream
         tried = []
         with contextlib.closing(image_pythons.look(self._client, self._image, self._session)) as pythons:
-            for one in pythons:
-                problem = one.problem
+            for candidate in pythons:
+                problem = candidate.problem
                 if problem is None:
-                    self._program, self._user = one.program, one.user
+                    self._program, self._user = candidate.program, candidate.user
                     stream, outcome = self._probed()
                     if _began(stream):
                         return stream
                     problem = f"no probe: {outcome.ending}"
-                tried.append(f"{one.program}: {problem}")
-        there = f"the image {self._image} " + (
+                tried.append(f"{candidate.program}: {problem}")
+        message = f"the image {self._image} " + (
             f"cannot run a cell: {'; '.join(tried)}" if tried else f"has none of {image_pythons.NAMED} on its PATH"
         )
-        raise ImageError(there, f"name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
+        raise ImageError(message, f"name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
 
     def _probed(self, meanwhile: Callable[[], object] = nothing) -> tuple[bytes, Outcome]:
-        """What a probe says through the program and as the user of now, and how it ended."""
-        self._await_removals()  # an earlier try has the same name
+        """The records of a probe with the current program and user, and how the probe ended."""
+        self._await_removals()  # the container of an earlier try has the same name
         pieces: list[bytes] = []
         try:
             with alongside(meanwhile, pieces.append) as sink:
@@ -193,7 +197,7 @@ class Docker:
 
     def close(self) -> None:
         try:
-            with contextlib.suppress(EngineError), undisturbed():
+            with contextlib.suppress(EngineError), signals_held():
                 self._await_removals()
                 _, kept = remove_all(self._client, self._session)
                 for line in kept:
@@ -209,7 +213,7 @@ class Docker:
         sink: Sink,
         deadline: Deadline,
     ) -> Outcome:
-        with translated(f"creating the container of {name}"), undisturbed():
+        with translated(f"creating the container of {name}"), signals_held():
             made = create_container(
                 self._client,
                 self._image,
@@ -223,8 +227,8 @@ class Docker:
         remove_it = functools.partial(remove_container, self._client, container)
         try:
             outcome = self._watch(container, list(made.get("Warnings") or []), sink, deadline)
-        except BaseException:  # not swallowed: also at an interruption the container goes first
-            with undisturbed():
+        except BaseException:  # not swallowed: the container is removed first, also at an interruption
+            with signals_held():
                 remove_it()
             raise
         removal = threading.Thread(target=remove_it)
@@ -255,7 +259,7 @@ class Docker:
 
 
 def _began(stream: bytes) -> bool:
-    """Whether a worker has said what it runs on."""
+    """Whether a worker has recorded what it runs on."""
     return any(record.kind == "start" for record in read_records(stream).records)
 
 
@@ -269,6 +273,6 @@ def _start(api: Any, container: str) -> None:
     try:
         api.start(container)
     except APIError as error:
-        if "executable file not found" in str(error) and "init" not in str(error):  # which an engine may lack
+        if "executable file not found" in str(error) and "init" not in str(error):  # an engine may have no init
             raise _NoInterpreterError(short(error)) from error
         raise

@@ -20,7 +20,7 @@ from lab.cell.worker.job import WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import alongside, machine_from, unanswered
-from lab.engines.waiting import Deadline, undisturbed
+from lab.engines.waiting import Deadline, signals_held
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.model.cell import Job, Outcome
@@ -115,7 +115,7 @@ class Local:
         try:
             tail, reason = _pump(worker, look, patience)
         finally:
-            with undisturbed():
+            with signals_held():
                 _end(worker, mark)
         code = worker.returncode
         if reason is None and code < 0:

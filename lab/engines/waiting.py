@@ -41,7 +41,7 @@ class Deadline:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Within this, SIGINT and SIGTERM wait for the end: a second Ctrl-C must not cut short what the first one began.
 
     Not done by blocking them: another thread would take them, and the handler would run in this one all the same.

@@ -135,7 +135,7 @@ class Comparison:
     #: The numbers.
     pairs: tuple[Pair, ...]
     #: The verdicts that differ.
-    turns: tuple[VerdictChange, ...]
+    verdict_changes: tuple[VerdictChange, ...]
     #: The labels of the cells that were compared.
     cells: tuple[str, ...]
     #: The builds that were compared.
@@ -151,7 +151,7 @@ class Comparison:
     def regressed(self) -> bool:
         """Whether any number or verdict is a regression."""
         return any(number.change is NumberChange.REGRESSION for number in self.pairs) or any(
-            verdict.regression for verdict in self.turns
+            verdict.regression for verdict in self.verdict_changes
         )
 
 
@@ -186,7 +186,7 @@ def compare(
             for number in numbers
         ),
         short=tuple(line for lines in short.values() for line in lines),
-        turns=tuple(
+        verdict_changes=tuple(
             change
             for base_result, new_result in couples
             for change in _verdict_changes(base, new, base_result.cell, new_result.cell, builds)

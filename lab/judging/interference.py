@@ -17,7 +17,7 @@ MOST_BIAS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packing:
+class SideBySide:
     """Whether cells may run side by side."""
 
     #: Whether they may.
@@ -28,11 +28,11 @@ class Packing:
     speed: Estimate | None = None
 
 
-def judge_packing(sentinel: CellResult, companion: CellResult) -> Packing:
+def judge_interference(sentinel: CellResult, companion: CellResult) -> SideBySide:
     """Whether cells may run side by side, by two cells that did. In doubt they may not."""
     for result in (sentinel, companion):
         if result.status is not Status.MEASURED:
-            return Packing(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
+            return SideBySide(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
     spans = evidence_of(COMPANION, companion)
     begun, ended = (max(spans.all(name), default=0.0) for name in ("busy from", "busy until"))
     rounds = evidence_of(sentinel_experiment.NAME, sentinel).rounds("round")
@@ -46,11 +46,13 @@ def judge_packing(sentinel: CellResult, companion: CellResult) -> Packing:
         [blocks["packed"]["rate"] / blocks["alone"]["rate"] for blocks in good if blocks["alone"]["rate"]]
     )
     if speed is None:
-        return Packing(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
+        return SideBySide(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
     slowdown = f"{units.share(1 - speed.high)} to {units.share(1 - speed.low)} slower side by side"
     if speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS):
-        return Packing(allowed=True, reason=f"a sentinel is {slowdown}, within {units.share(MOST_BIAS)}", speed=speed)
+        return SideBySide(
+            allowed=True, reason=f"a sentinel is {slowdown}, within {units.share(MOST_BIAS)}", speed=speed
+        )
     verb = "is" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may be"
-    return Packing(
+    return SideBySide(
         allowed=False, reason=f"a sentinel {verb} {slowdown}; {units.share(MOST_BIAS)} is allowed", speed=speed
     )

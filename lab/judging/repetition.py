@@ -24,7 +24,7 @@ class Repetition:
     #: Equal verdicts.
     same: tuple[Both, ...]
     #: Different verdicts, both decisive.
-    turned: tuple[Both, ...]
+    changed: tuple[Both, ...]
     #: Different verdicts, of which at most one is decisive.
     undecided: tuple[Both, ...]
     #: Claims in cells that only the earlier session has.
@@ -40,11 +40,11 @@ def repeated(then: Session, now: Session) -> Repetition:
     )
     pairs = [Both(then=before[key], now=after[key]) for key in before if key in after]
     differing = [pair for pair in pairs if pair.then.verdict is not pair.now.verdict]
-    turned = [pair for pair in differing if pair.then.verdict.decisive and pair.now.verdict.decisive]
+    changed = [pair for pair in differing if pair.then.verdict.decisive and pair.now.verdict.decisive]
     return Repetition(
         same=tuple(pair for pair in pairs if pair.then.verdict is pair.now.verdict),
-        turned=tuple(turned),
-        undecided=tuple(pair for pair in differing if pair not in turned),
+        changed=tuple(changed),
+        undecided=tuple(pair for pair in differing if pair not in changed),
         only_then=tuple(before[key] for key in before if key not in after),
         only_now=tuple(after[key] for key in after if key not in before),
     )

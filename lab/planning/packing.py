@@ -15,7 +15,7 @@ from lab.planning import placement
 from lab.planning.placement import Choice
 
 
-def parse_jobs(text: str) -> int | None:
+def parse_most_at_once(text: str) -> int | None:
     """The largest number of cells that ``--jobs`` lets run at a time; ``None`` for ``auto``. Raises UsageError."""
     if text == "auto":
         return None
@@ -25,7 +25,7 @@ def parse_jobs(text: str) -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class WaitingCell:
     """A cell that waits for CPUs."""
 
     #: The id of the cell.
@@ -45,7 +45,7 @@ class Run:
     """A cell in a schedule."""
 
     #: The cell.
-    request: Request
+    request: WaitingCell
     #: The CPUs that it runs on.
     cpus: tuple[int, ...]
     #: When it begins, in seconds from the start of the schedule.
@@ -64,8 +64,8 @@ class Packer:
         self._ideal: dict[tuple[int, tuple[int, ...]], Choice | None] = {}
 
     def next(
-        self, running: Mapping[str, tuple[Request, tuple[int, ...]]], waiting: Iterable[Request]
-    ) -> tuple[Request, tuple[int, ...]] | None:
+        self, running: Mapping[str, tuple[WaitingCell, tuple[int, ...]]], waiting: Iterable[WaitingCell]
+    ) -> tuple[WaitingCell, tuple[int, ...]] | None:
         """The next cell to start and its CPUs; ``None`` when no cell can start before another cell has ended.
 
         ``running`` are the running cells and their CPUs. A cell that this machine can never run stays in the queue.
@@ -89,11 +89,11 @@ class Packer:
             overtaking = True
         return None
 
-    def order(self, waiting: Iterable[Request]) -> list[Request]:
+    def order(self, waiting: Iterable[WaitingCell]) -> list[WaitingCell]:
         """The cells in the order in which they are tried: those alone first, then larger, then longer cells."""
         return sorted(waiting, key=lambda request: (not self._alone(request), -self._cores(request), -request.seconds))
 
-    def _place(self, request: Request, free: Collection[int], *, idle: bool, spread: bool) -> tuple[int, ...]:
+    def _place(self, request: WaitingCell, free: Collection[int], *, idle: bool, spread: bool) -> tuple[int, ...]:
         """Free CPUs for a cell, as good as on an idle machine; empty if there are no such CPUs now."""
         ideal = self.ideal(request)
         if ideal is None:
@@ -109,7 +109,7 @@ class Packer:
                 return choice.cpus
         return ()
 
-    def ideal(self, request: Request) -> Choice | None:
+    def ideal(self, request: WaitingCell) -> Choice | None:
         """The CPUs that the cell would get on an idle machine."""
         key = (request.size, request.cpus)
         if key not in self._ideal:
@@ -119,16 +119,16 @@ class Packer:
                 self._ideal[key] = placement.choose(self._topology, request.size, smt=self._smt)
         return self._ideal[key]
 
-    def _cores(self, request: Request) -> int:
+    def _cores(self, request: WaitingCell) -> int:
         ideal = self.ideal(request)
         return len({self._topology.by_id[cpu].core for cpu in ideal.cpus}) if ideal else 0
 
-    def _alone(self, request: Request) -> bool:
+    def _alone(self, request: WaitingCell) -> bool:
         return request.alone or request.size >= len(self._topology.usable)
 
 
 def schedule(
-    topology: Topology, requests: Iterable[Request], *, jobs: int | None = None, smt: bool = False
+    topology: Topology, requests: Iterable[WaitingCell], *, jobs: int | None = None, smt: bool = False
 ) -> tuple[Run, ...]:
     """When and where every cell would run if each took as long as expected, in the order of their starts.
 
@@ -165,7 +165,7 @@ def most_at_once(runs: Iterable[Run]) -> int:
     return max((sum(run.began <= start < run.ends for run in runs) for start in [run.began for run in runs]), default=0)
 
 
-def lower_bound(topology: Topology, requests: Iterable[Request], *, smt: bool = False) -> float:
+def lower_bound(topology: Topology, requests: Iterable[WaitingCell], *, smt: bool = False) -> float:
     """The least time that any schedule without shared cores could take, in seconds.
 
     The cells that run alone take their time one after the other. The other cells take at least as long as the longest

@@ -64,7 +64,7 @@ class Request:
         """Raise UsageError for a value that cannot be used, before any engine is asked."""
         planner.parse_sizes(self._sizes)
         parse_quotas(self.quota if self.quota is not None else "none")
-        packing.parse_jobs(self.jobs)
+        packing.parse_most_at_once(self.jobs)
         check_seconds(self.seconds)
         check_width(self.width)
         check_seed(self.seed)
@@ -72,7 +72,7 @@ class Request:
     @property
     def most_at_once(self) -> int | None:
         """The largest number of cells that may run at the same time; ``None`` means any number."""
-        return packing.parse_jobs(self.jobs)
+        return packing.parse_most_at_once(self.jobs)
 
     def cells(self, machine: Machine) -> tuple[Cell, ...]:
         """The cells that are asked for, on this machine. Raises UsageError for CPU ids that cannot be used."""

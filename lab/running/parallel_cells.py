@@ -23,10 +23,12 @@ SENTINEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
 
 
-def requests_of(cells: Iterable[Cell], seconds: float, explicit: frozenset[str] = frozenset()) -> list[packing.Request]:
+def requests_of(
+    cells: Iterable[Cell], seconds: float, explicit: frozenset[str] = frozenset()
+) -> list[packing.WaitingCell]:
     """What the cells need, ``seconds`` each. The cells in ``explicit`` must have exactly the CPUs of their plan."""
     return [
-        packing.Request(
+        packing.WaitingCell(
             name=cell.id,
             size=cell.size,
             seconds=seconds,
@@ -39,7 +41,7 @@ def requests_of(cells: Iterable[Cell], seconds: float, explicit: frozenset[str] 
 
 
 def side_by_side(
-    topology: Topology, requests: Sequence[packing.Request], most: int | None, smt: bool
+    topology: Topology, requests: Sequence[packing.WaitingCell], most: int | None, smt: bool
 ) -> tuple[packing.Run, ...]:
     """When and where each cell would run, at most ``most`` of them at a time (``None``: any number).
 
@@ -52,7 +54,7 @@ def side_by_side(
 
 
 def schedule_of(
-    topology: Topology, requests: Sequence[packing.Request], most: int | None, smt: bool
+    topology: Topology, requests: Sequence[packing.WaitingCell], most: int | None, smt: bool
 ) -> runner.Schedule:
     """A schedule for the runner that packs these cells."""
     packer = packing.Packer(topology, jobs=most, smt=smt)
@@ -123,7 +125,7 @@ def _all_cpus() -> set[int]:
 
 def check_interference(
     engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.StopRequest
-) -> interference.Packing:
+) -> interference.SideBySide:
     """Whether cells disturb each other: run the sentinel on one core, and its companion on all other cores."""
     cores: dict[int, int] = {}
     for cpu in topology.usable:
@@ -144,7 +146,7 @@ def check_interference(
         for cell, extra in zip(cells, (0, 1), strict=True)  # the companion has to run longer than the sentinel
     ]
     results = runner.run(engine, jobs, folder, NoProgress(), stop, lambda waiting, running: waiting[0])
-    return interference.judge_packing(*results)
+    return interference.judge_interference(*results)
 
 
 class NoProgress:

@@ -179,7 +179,7 @@ def test_a_verdict_that_becomes_a_surprise_is_a_regression() -> None:
     bad = scripts.session(scripts.ran(2, {"pipe": [scripts.observe("answered", False)]}))
     assert comparison.compare(good, bad).regressed
     assert not comparison.compare(bad, good).regressed
-    (turn,) = comparison.compare(good, bad).turns
+    (turn,) = comparison.compare(good, bad).verdict_changes
     assert (turn.claim, turn.base.verdict, turn.new.verdict) == ("pipe.duplex", "confirmed", "refuted")
 
 
@@ -257,7 +257,7 @@ def test_numbers_and_verdicts_say_their_build() -> None:
     good = scripts.on_builds(both, (2,))
     bad = scripts.on_builds(both, (2,), {"pipe": [scripts.observe("answered", False)]})
     compared = comparison.compare(good, bad)
-    assert [(verdict.build, verdict.cell) for verdict in compared.turns] == [("3.13", "2"), ("3.14", "2")]
+    assert [(verdict.build, verdict.cell) for verdict in compared.verdict_changes] == [("3.13", "2"), ("3.14", "2")]
     assert compared.builds == ("3.13", "3.14")
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.model.topology import Topology
-from lab.planning.packing import Packer, Request, Run, lower_bound, makespan, schedule
+from lab.planning.packing import Packer, Run, WaitingCell, lower_bound, makespan, schedule
 from tests.cell.cpus.test_topology import HYBRID
 from tests.planning.test_placement import topologies
 from tests.support.machines import simulated, topology_of
 
 
-def requests(*sizes: int, seconds: float = 1.0) -> list[Request]:
-    return [Request(name=f"{place}", size=size, seconds=seconds) for place, size in enumerate(sizes)]
+def requests(*sizes: int, seconds: float = 1.0) -> list[WaitingCell]:
+    return [WaitingCell(name=f"{place}", size=size, seconds=seconds) for place, size in enumerate(sizes)]
 
 
 def overlaps(topology: Topology, runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -54,9 +54,9 @@ def test_no_more_run_at_a_time_than_jobs() -> None:
 
 def test_larger_cells_begin_first_and_longer_ones_of_the_same_size() -> None:
     asked = [
-        Request(name="a", size=1, seconds=5),
-        Request(name="b", size=2, seconds=1),
-        Request(name="c", size=2, seconds=3),
+        WaitingCell(name="a", size=1, seconds=5),
+        WaitingCell(name="b", size=2, seconds=1),
+        WaitingCell(name="c", size=2, seconds=3),
     ]
     assert [run.request.name for run in schedule(simulated(4), asked)] == ["c", "b", "a"]
 
@@ -76,13 +76,13 @@ def test_a_cell_waits_rather_than_take_slower_or_more_distant_cores_than_it_woul
 
 
 def test_a_cell_that_no_cpu_set_limits_runs_alone() -> None:
-    asked = [*requests(1, 1), Request(name="quota", size=1, alone=True)]
+    asked = [*requests(1, 1), WaitingCell(name="quota", size=1, alone=True)]
     runs = schedule(simulated(8), asked)
     assert [(run.request.name, run.began) for run in runs] == [("quota", 0), ("0", 1), ("1", 1)]
 
 
 def test_a_cell_on_explicit_ids_waits_for_just_these() -> None:
-    asked = [Request(name="mine", size=2, cpus=(0, 4)), *requests(3)]
+    asked = [WaitingCell(name="mine", size=2, cpus=(0, 4)), *requests(3)]
     assert shown(schedule(simulated(4, threads=2), asked)) == [(3, (0, 1, 2), 0), (2, (0, 4), 1)]
 
 
@@ -90,15 +90,15 @@ def test_smaller_cells_use_what_room_a_larger_one_leaves() -> None:
     assert [run.began for run in schedule(simulated(4), requests(3, 3, 1, 1))] == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("asked", [requests(5), [Request(name="a", size=1), Request(name="a", size=1)]])
-def test_what_can_never_run_is_refused(asked: list[Request]) -> None:
+@pytest.mark.parametrize("asked", [requests(5), [WaitingCell(name="a", size=1), WaitingCell(name="a", size=1)]])
+def test_what_can_never_run_is_refused(asked: list[WaitingCell]) -> None:
     with pytest.raises(ValueError, match=r"can never run|the same name"):
         schedule(simulated(4), asked)
 
 
 def test_the_packer_serves_a_runner_that_asks_again_whenever_a_cell_has_ended() -> None:
     packer = Packer(simulated(4))
-    big, small = Request(name="big", size=3), Request(name="small", size=2)
+    big, small = WaitingCell(name="big", size=3), WaitingCell(name="small", size=2)
     assert packer.next({}, [small, big]) == (big, (0, 1, 2))
     assert packer.next({"big": (big, (0, 1, 2))}, [small]) is None
     assert packer.next({}, [small]) == (small, (0, 1))
@@ -108,7 +108,7 @@ def test_the_packer_serves_a_runner_that_asks_again_whenever_a_cell_has_ended() 
 def test_no_plan_ever_shares_a_core_on_any_machine(topology: Topology, data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(1, len(topology.allowed)), min_size=1, max_size=12))
     asked = [
-        Request(name=f"{place}", size=size, seconds=data.draw(st.integers(1, 4)), alone=data.draw(st.booleans()))
+        WaitingCell(name=f"{place}", size=size, seconds=data.draw(st.integers(1, 4)), alone=data.draw(st.booleans()))
         for place, size in enumerate(sizes)
     ]
     smt = data.draw(st.booleans())

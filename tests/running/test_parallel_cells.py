@@ -30,13 +30,13 @@ CPUS = 8
 
 @pytest.mark.parametrize(("text", "most"), [("auto", None), ("1", 1), ("16", 16)])
 def test_jobs_are_a_number_or_auto(text: str, most: int | None) -> None:
-    assert packing.parse_jobs(text) == most
+    assert packing.parse_most_at_once(text) == most
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5", "100000"])
 def test_jobs_that_cannot_be_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--jobs"):
-        packing.parse_jobs(text)
+        packing.parse_most_at_once(text)
 
 
 def job(name: str, size: int, **changes: Any) -> Job:
@@ -93,7 +93,7 @@ def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
 def test_cells_are_packed_only_where_the_sentinel_shows_no_bias(
     results: tuple[CellResult, CellResult], allowed: bool, words: str
 ) -> None:
-    found = interference.judge_packing(*results)
+    found = interference.judge_interference(*results)
     assert (found.allowed, words in found.reason) == (allowed, True), found.reason
 
 
@@ -103,13 +103,13 @@ def test_rounds_beyond_the_companions_time_do_not_count() -> None:
         one._replace(data={**one.data, "value": 10.1}) if one.data.get("name") == "busy until" else one
         for one in companion.records
     )
-    assert "too few" in interference.judge_packing(sentinels, replace(companion, records=records)).reason
+    assert "too few" in interference.judge_interference(sentinels, replace(companion, records=records)).reason
 
 
 def test_a_sentinel_that_could_not_be_measured_packs_nothing() -> None:
     sentinels, companion = pair(1.0)
     broken = replace(sentinels, status=Status.ERROR, reason="it was killed")
-    found = interference.judge_packing(broken, companion)
+    found = interference.judge_interference(broken, companion)
     assert not found.allowed
     assert "it was killed" in found.reason
 

@@ -234,7 +234,7 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
     return Finding(verdict, reason, ratio.value, ratio.low, ratio.high, "")
 
 
-def _turns(blocks: Round, number: int) -> float:
+def _hand_overs_per_second(blocks: Round, number: int) -> float:
     """Hand-overs a second, of all statements at that interval."""
     interval, seconds = INTERVALS[number]
     noticed: int = sum(blocks[arm(name, interval)]["hand_overs"] for name in STATEMENTS)
@@ -244,7 +244,7 @@ def _turns(blocks: Round, number: int) -> float:
 #: Of the rounds in which all took part.
 MORE = Measured(
     tuple(arm(name, interval) for name in STATEMENTS for interval, _ in INTERVALS),
-    lambda blocks: _turns(blocks, 1) / max(_turns(blocks, 0), 1.0),
+    lambda blocks: _hand_overs_per_second(blocks, 1) / max(_hand_overs_per_second(blocks, 0), 1.0),
     "",
 )
 

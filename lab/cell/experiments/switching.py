@@ -47,9 +47,9 @@ USUAL = INTERVALS[1][0]
 #: A hand-over takes the interval plus the waking of a thread: tenths of a millisecond.
 SLACK_SECONDS = 0.0005
 SLACK_SHARE = 0.25
-#: On one CPU the thread that wakes waits for the scheduler's turn besides: one tick or two (4 ms each at 250 Hz).
+#: On one CPU the thread that wakes waits for the scheduler as well: one tick or two (4 ms each at 250 Hz).
 #: An interval of about a tick or less cannot show there, and is not judged.
-TURN_SECONDS = 0.008
+SCHEDULER_SECONDS = 0.008
 SHORTEST_ON_ONE_CPU = 0.005
 
 
@@ -140,29 +140,31 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
 def judge_rounds(rounds: Sequence[Round], cpus: int) -> Finding:
     """What rounds in a cell with a GIL and so many CPUs say of the interval."""
     good, bad = counts(USUAL, rounds)
-    turn = TURN_SECONDS if cpus == 1 else 0
+    scheduler_wait = SCHEDULER_SECONDS if cpus == 1 else 0
     found: dict[float, Estimate] = {}
     parts = []
     for interval, _ in INTERVALS:
         gaps = gaps_at(interval, rounds)
         one = estimate_or_none(gaps)
-        if one is None and turn and interval < SHORTEST_ON_ONE_CPU:
+        if one is None and scheduler_wait and interval < SHORTEST_ON_ONE_CPU:
             continue
         if one is None:
             rare = "at %s there were only %d hand-overs in %d rounds" % (name_of(interval), len(gaps), good)
-            sure = good >= FEWEST_ROUNDS and not turn  # on one CPU it may be the scheduler that makes them rare
+            sure = (
+                good >= FEWEST_ROUNDS and not scheduler_wait
+            )  # on one CPU it may be the scheduler that makes them rare
             return Finding(REFUTED if sure else INCONCLUSIVE, rare, accepted=good, rejected=bad)
         found[interval] = one
         middle = (1e3 * one.value, name_of(interval), 1e3 * quantile(gaps, 0.05), 1e3 * quantile(gaps, 0.95))
         parts.append("%.2f ms at %s (nine in ten: %.2f to %.2f)" % middle)
     verdicts = set()
     for interval, one in found.items():
-        if turn and interval < SHORTEST_ON_ONE_CPU:
+        if scheduler_wait and interval < SHORTEST_ON_ONE_CPU:
             continue
         slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
-        seen = decide(one, interval - slack, interval + slack + turn)
-        # The scheduler's turn is longer where it has more CPUs to care for, and no two kernels agree on it.
-        late = seen == REFUTED and turn and one.low > interval
+        seen = decide(one, interval - slack, interval + slack + scheduler_wait)
+        # The scheduler's slice is longer where it has more CPUs to care for, and no two kernels agree on it.
+        late = seen == REFUTED and scheduler_wait and one.low > interval
         verdicts.add(INCONCLUSIVE if late else seen)
     verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
     usual = found[USUAL]
