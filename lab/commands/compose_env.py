@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     from lab.engines import make
     from lab.messages import tell
 
-    engine = make("docker", image=options.image, session=f"compose-env-{os.getpid()}", note=tell)
+    session = f"compose-env-{os.getpid()}"
+    engine = make("docker", image=options.image, session=session, note=tell, before_slow_step=tell)
     with contextlib.closing(engine):
         machine = engine.probe()
     with (
@@ -70,9 +71,9 @@ def cpuset_lines(machine: Topology | Sequence[int]) -> list[str]:
 
 def base_lines(images: Sequence[str]) -> list[str]:
     """The base image to use: one of ours, if the engine has it and does not have the official image."""
-    from lab.containers.image_config import OFFICIAL_IMAGE
+    from lab.containers.image_config import BASE_REPOSITORY, OFFICIAL_IMAGE
 
-    ours = [name for version in _BASES if (name := f"multicore-lab-base:{version}") in images]
+    ours = [name for version in _BASES if (name := f"{BASE_REPOSITORY}:{version}") in images]
     if OFFICIAL_IMAGE in images or not ours:
         return []
     return [f"# {OFFICIAL_IMAGE} is not on this engine, but this image is:", f"LAB_BASE={ours[0]}"]

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
+from lab.containers.container import COMPOSE_LABEL, how_it_ended, quota_of
 from lab.errors import CellError
 from lab.model.cell import Outcome
 
 if TYPE_CHECKING:
     from docker import DockerClient
-from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
-from lab.containers.container import COMPOSE_LABEL, how_it_ended, quota_of
 
-#: Where in a container that Compose started the records are.
+
+#: The label with the path of the records in a container that Compose started.
 RECORDS_LABEL = "org.multicore-lab.records"
 
-
+#: The largest file of records that is read, in bytes.
 _MOST_RECORDS = 64 * 2**20
 
 
@@ -43,26 +44,26 @@ class Collected:
 
 
 def collect(client: DockerClient, project: str | None = None) -> Iterator[Collected]:
-    """The cells that Compose started for us, running or ended, of one Compose project or of all; by label only.
+    """The cells that Compose has started, running or ended, of one Compose project or of all projects.
 
-    Raises EngineError when the engine cannot list them; what cannot be read of one container is the reason in its
-    outcome.
+    They are found by their labels. Raises EngineError when the engine cannot list them. If the records of a container
+    cannot be read, its outcome says why.
     """
     filters = [SESSION_LABEL, CELL_LABEL, RECORDS_LABEL, f"{COMPOSE_LABEL}.oneoff=False"]
     if project:
         filters.append(f"{COMPOSE_LABEL}.project={project}")
     with translated("listing the containers"):
-        found = client.api.containers(all=True, filters={"label": filters})
-    for one in found:
-        labels, stream, failure = one["Labels"], None, None
+        containers = client.api.containers(all=True, filters={"label": filters})
+    for container in containers:
+        labels, stream, failure = container["Labels"], None, None
         with translated("looking at a container"):
-            details = client.api.inspect_container(one["Id"])
+            details = client.api.inspect_container(container["Id"])
         state = details["State"]
         running, started = bool(state["Running"]), state["Status"] != "created"
         ended = started and not running
-        if started:  # else the file there is of an earlier container
+        if started:  # before its start, the file is of an earlier container
             try:
-                stream = _records(client, one["Id"], labels[RECORDS_LABEL], state["StartedAt"])
+                stream = _records(client, container["Id"], labels[RECORDS_LABEL], state["StartedAt"])
             except CellError as error:
                 failure = str(error)
         yield Collected(
@@ -86,9 +87,9 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
 
 
 def _records(client: DockerClient, container: str, path: str, started: str) -> bytes | None:
-    """The file that a container writes its records to; ``None`` when it has not written any since it started.
+    """The content of the file of records of a container; ``None`` when nothing was written since its start.
 
-    Works for an ended container too, and for a volume. Raises CellError.
+    This also works for a container that has ended, and for a file in a volume. Raises CellError.
     """
     from docker.errors import NotFound
 
@@ -98,7 +99,7 @@ def _records(client: DockerClient, container: str, path: str, started: str) -> b
         except NotFound:
             return None
         if about["size"] > _MOST_RECORDS:
-            raise CellError(f"its records take {about['size'] // 2**20} MiB; that is no cell of ours")
+            raise CellError(f"its records take {about['size'] // 2**20} MiB; that is not a cell of the lab")
         archive = b"".join(pieces)
     # The engine's clock made both times, that of the file system in ticks of a few milliseconds.
     if datetime.fromisoformat(about["mtime"]) < datetime.fromisoformat(started) - timedelta(seconds=0.1):
@@ -108,5 +109,5 @@ def _records(client: DockerClient, container: str, path: str, started: str) -> b
             first = members.next()
             file = members.extractfile(first) if first and first.isreg() else None
             return file.read() if file else None
-    except tarfile.TarError as error:  # it was being written to
+    except tarfile.TarError as error:  # the container was writing to the file
         raise CellError(f"its records could not be read whole ({error}); gather again") from error

@@ -12,23 +12,24 @@ from lab.model.cell import PERIOD_US
 if TYPE_CHECKING:
     from docker import DockerClient
 
-
+#: The prefix of the labels of Docker Compose.
 COMPOSE_LABEL = "com.docker.compose"
 
-
-#: Compose puts its labels on the images that it builds, and a container inherits them: `docker compose up` would then
-#: follow our cells, and `docker compose down` remove them.
+#: Compose puts its labels on the images that it builds, and a container inherits the labels of its image. Then
+#: ``docker compose up`` would follow our cells, and ``docker compose down`` would remove them. Empty
+#: labels prevent that.
 _NOT_OF_COMPOSE = {f"{COMPOSE_LABEL}.{name}": "" for name in ("project", "service", "version")}
-
 
 _MEBIBYTE = 2**20
 
 
 def isolated_host_config(cpus: int) -> dict[str, Any]:
-    """The host configuration of a container in which code for that many CPUs runs: nothing that it does not need.
+    """The host configuration of an isolated container that runs code for that many CPUs.
 
-    pids count threads, so there is room for the hundred of them and a pool for each CPU; memory for a small Python
-    each. Its log is where the records are read again, so it does not depend on the engine's default.
+    The container gets nothing that a cell does not need: no network, no capability, no file to write but in ``/tmp``.
+    The limit of pids also counts threads: it has room for some hundred threads, and for a pool of one worker for each
+    CPU. Each worker has memory for a small Python. The records are read from the log when the stream broke, so the
+    driver of the log does not depend on the engine's default.
     """
     return {
         "network_mode": "none",
@@ -54,17 +55,19 @@ def create_container(
     name: str | None = None,
     user: str = NOBODY,
 ) -> dict[str, Any]:
-    """Make a container that runs ``command`` in the place of the image's own entry point, as nobody unless another
-    ``user`` is given; what the engine answers. ``host`` is its host configuration. What the SDK raises passes
-    through."""
+    """Create a container, and return the engine's answer. The container is not started.
+
+    It runs ``command`` instead of the image's own entry point, as ``user``. ``host`` is its host configuration. Raises
+    what the SDK raises.
+    """
     api = client.api
     made: dict[str, Any] = api.create_container(
         image,
         entrypoint=list(command[:1]),
         command=list(command[1:]),
         user=user,
-        working_dir="/",  # nobody may not enter the image's own
-        healthcheck={"test": ["NONE"]},  # it would run beside what is measured, on the same CPUs
+        working_dir="/",  # nobody may not enter the image's own folder
+        healthcheck={"test": ["NONE"]},  # a health check would run beside the measurement, on the same CPUs
         name=name,
         labels={**_NOT_OF_COMPOSE, **labels},
         host_config=api.create_host_config(**host),
@@ -73,7 +76,7 @@ def create_container(
 
 
 def quota_of(host_config: Mapping[str, Any]) -> float | None:
-    """The quota that the engine says it set, in CPUs; ``None`` for none."""
+    """The quota that the engine says it has set, in CPUs; ``None``: it has set no quota."""
     if host_config.get("NanoCpus"):
         return float(host_config["NanoCpus"] / 1e9)
     quota, period = host_config.get("CpuQuota") or 0, host_config.get("CpuPeriod") or PERIOD_US
@@ -81,12 +84,12 @@ def quota_of(host_config: Mapping[str, Any]) -> float | None:
 
 
 def how_it_ended(state: dict[str, Any], ended: str | None = None) -> str | None:
-    """What ended a container, where it did not end by itself; ``ended`` is why we did, where we did."""
-    number = (state.get("ExitCode") or 0) - 128  # as an init and a shell pass a signal on
+    """Why a container ended; ``None`` if it ended by itself. ``ended`` is the reason if the lab ended it."""
+    number = (state.get("ExitCode") or 0) - 128  # an init and a shell report a signal this way
     if ended:
         return ended
     if state.get("OOMKilled"):
-        return "it was killed for want of memory (OOM)"
+        return "killed: out of memory (OOM)"
     if state.get("Error"):
         return str(state["Error"])
     if number not in signal.valid_signals():

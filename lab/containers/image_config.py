@@ -1,4 +1,4 @@
-"""What an image sets for whatever runs in it, and what of that a cell keeps. Pure."""
+"""What an image sets for the programs that run in it, and which of these settings a cell keeps. Pure."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import Any
 
 from lab.errors import ImageError
 
-#: Who runs in a cell: nobody, unless only another user may start the image's Python.
+#: The user that a cell runs as: nobody, unless only another user may start the image's Python.
 NOBODY = "65534:65534"
-#: What an engine with a registry pulls where no image is named.
+#: The image that is pulled when the user names none and the engine has none of the lab's.
 OFFICIAL_IMAGE = "python:3.13-slim"
+#: The repository of the lab's own images: a tag for each build.
+BASE_REPOSITORY = "multicore-lab-base"
 
-#: The engine's own, for an image that sets none.
+#: The engine's default for PATH, for an image that does not set PATH.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-#: With these an official image describes itself; no Python reads them.
+#: Variables with which an official image describes itself. No Python reads them.
 _DESCRIBE = {
     *(f"PYTHON_{name}" for name in ("VERSION", "SHA256", "PIP_VERSION", "SETUPTOOLS_VERSION")),
     *(f"PYTHON_GET_PIP_{name}" for name in ("URL", "SHA256")),
 }
-#: Nearly every image sets these, and nothing that is measured depends on them.
+#: Nearly every image sets these variables, and no measurement depends on them.
 _USUAL = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
-#: Read by the loader and the C library (man 8 ld.so, man 3 mallopt), isolated or not: other code, another allocator.
+#: Variables that the loader and the C library read (man 8 ld.so, man 3 mallopt), even if Python runs isolated. They
+#: load other code or choose another allocator.
 _FOR_EVERY_PROGRAM = ("LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "MALLOC_")
 
-#: How kernels call the architectures of images (GOARCH), where they call them otherwise.
+#: Kernel name -> image name (GOARCH) of each architecture that has two names.
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "aarch64": "arm64",
@@ -53,9 +56,9 @@ class ImageSettings:
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> ImageSettings:
-        """What the engine says of an image, as :func:`lab.containers.client.image_attributes` returns it."""
+        """The settings in what the engine says of an image; see :func:`lab.containers.client.image_attributes`."""
         config = attributes.get("Config") or {}
-        pairs = (one.partition("=") for one in config.get("Env") or ())
+        pairs = (variable.partition("=") for variable in config.get("Env") or ())
         return cls(
             architecture=str(attributes.get("Architecture") or ""),
             user=str(config.get("User") or ""),
@@ -66,29 +69,29 @@ class ImageSettings:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Where a program is looked for by its name."""
+        """The folders in which a program is looked for by its name."""
         return tuple(folder for folder in (self.environment.get("PATH") or _PATH).split(":") if folder)
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Who may run in it, the one with the least rights first."""
+        """The users to try, the user with the least rights first."""
         return tuple(dict.fromkeys(user for user in (NOBODY, self.user, "0:0") if user))
 
     @property
     def ignored(self) -> Mapping[str, str]:
-        """The variables that a Python would read, were it not isolated (``-I``)."""
+        """The variables that Python would read if it did not run isolated (``-I``)."""
         return self._variables(lambda name: name.startswith("PYTHON") and name not in _DESCRIBE)
 
     @property
     def kept(self) -> Mapping[str, str]:
-        """The variables that act on a cell all the same, and may change times or memory."""
+        """The variables that act on a cell although Python runs isolated. They may change times or memory."""
         return self._variables(lambda name: name.startswith(_FOR_EVERY_PROGRAM))
 
     def _variables(self, wanted: Callable[[str], bool]) -> Mapping[str, str]:
         return {name: value for name, value in sorted(self.environment.items()) if wanted(name)}
 
     def details(self, program: str, user: str) -> dict[str, Any]:
-        """What a session remembers of them, with the program and the user of its cells."""
+        """What a session stores of these settings, with the program and the user of its cells."""
         return {
             "interpreter": program,
             "user": user,
@@ -99,22 +102,24 @@ class ImageSettings:
         }
 
     def note(self, image: str, program: str, user: str) -> str | None:
-        """A line on what is replaced, ignored and kept in the cells that this program runs in as this user; ``None``
-        where there is nothing to say."""
-        replaced, said = [], []
+        """A line on what a cell replaces, ignores and keeps of these settings; ``None`` if nothing is worth a line.
+
+        ``program`` and ``user`` are those of the cells.
+        """
+        replaced, remarks = [], []
         if self.entrypoint and self.entrypoint[0] != program:
             replaced.append(f"entry point {self.entrypoint[0]} by {program}")
         if user == NOBODY and self.user not in ("", "65534", NOBODY):
             replaced.append(f"user {self.user} by {NOBODY}")
         if user != NOBODY:
-            said.append(f"cells run as user {user}, since {NOBODY} may not start its Python")
+            remarks.append(f"cells run as user {user}, since {NOBODY} may not start its Python")
         if replaced:
-            said.append(f"replaced: {', '.join(replaced)}")
+            remarks.append(f"replaced: {', '.join(replaced)}")
         if unusual := [name for name in self.ignored if name not in _USUAL]:
-            said.append(f"ignored, since Python runs isolated (-I): {', '.join(unusual)}")
+            remarks.append(f"ignored, since Python runs isolated (-I): {', '.join(unusual)}")
         if self.kept:
-            said.append(f"kept, and may change times or memory: {', '.join(self.kept)}")
-        return f"the image {image}: {'; '.join(said)}" if said else None
+            remarks.append(f"kept, and may change times or memory: {', '.join(self.kept)}")
+        return f"the image {image}: {'; '.join(remarks)}" if remarks else None
 
 
 def refuse_emulation(image: str, architecture: str, machine: str) -> None:
@@ -123,10 +128,11 @@ def refuse_emulation(image: str, architecture: str, machine: str) -> None:
     Such an image would run under emulation. Every time, speed and number of cores would then be the emulator's. Both
     architectures may be named as an image or as a kernel names them.
     """
-    its = _ARCHITECTURES.get(architecture, architecture)
+    required = _ARCHITECTURES.get(architecture, architecture)
     native = _ARCHITECTURES.get(machine, machine)
-    if its and native and its != native and (native, its) not in (("amd64", "386"), ("arm64", "arm")):
+    if required and native and required != native and (native, required) not in (("amd64", "386"), ("arm64", "arm")):
         raise ImageError(
-            f"the image {image} is for {its}, and the engine's machine is {native}: emulated, its timings would say"
-            f" nothing; name an image for {native}, such as --image {OFFICIAL_IMAGE}"
+            f"the image {image} is for {required}, and the engine's machine is {native}: emulated, its timings would"
+            " say nothing",
+            f"name an image for {native}, such as --image {OFFICIAL_IMAGE}",
         )

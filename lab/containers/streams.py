@@ -1,4 +1,4 @@
-"""What a container says: its attached stream as it comes, and the engine's log of it after the end."""
+"""The output of a container: its attached stream while it runs, and the engine's log after its end."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ _POLL_SECONDS = 0.2
 #: A piece of an attached stream: (standard output, standard error).
 _Frame = tuple[bytes | None, bytes | None]
 
-
-#: No piece.
+#: An empty frame.
 _NOTHING: _Frame = (None, None)
 
 
 def frames(stream: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
-    """The pieces of an attached stream, each with whether the stream is over; an empty one whenever none came for a
-    while, and for ever after its end.
+    """The frames of an attached stream, each with whether the stream is over.
 
-    A daemon thread reads them: the socket has no timeout, so nothing else may wait for it.
+    A frame is empty if nothing came for a while, or if the stream is over. The iterator itself never ends. A daemon
+    thread reads the stream, because its socket has no timeout.
     """
-    found: queue.Queue[_Frame | None] = queue.Queue()
+    received: queue.Queue[_Frame | None] = queue.Queue()
 
     def read() -> None:
         try:
             for frame in stream:
-                found.put(frame)
-        except Exception as error:  # whatever ends the stream: the engine's log is the authority
-            found.put((None, f"\n(the attached stream broke: {error})\n".encode()))
-        found.put(None)
+                received.put(frame)
+        except Exception as error:  # whatever ended the stream: the engine's log is complete
+            received.put((None, f"\n(the attached stream broke: {error})\n".encode()))
+        received.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     while True:
         try:
-            frame = found.get(timeout=_POLL_SECONDS)
+            frame = received.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             yield _NOTHING, False
         else:
@@ -46,7 +45,7 @@ def frames(stream: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
                 break
             yield frame, False
     pause = 0.0
-    while True:  # it ends very soon now, unless only the connection broke
+    while True:  # the container ends very soon now, unless only the connection broke
         yield _NOTHING, True
         pause = min(2 * pause + 0.005, _POLL_SECONDS)
         time.sleep(pause)
@@ -54,17 +53,17 @@ def frames(stream: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
 
 def hang_up(stream: Any) -> None:
     """Close an attached stream's connection, which also ends the thread that reads it."""
-    with contextlib.suppress(Exception):  # ssh's cannot be closed, and a broken one need not be
+    with contextlib.suppress(Exception):  # a stream over ssh cannot be closed, and a broken stream need not be
         stream.close()
         stream._response.close()
 
 
 def log(api: Any, container: str) -> bytes | None:
-    """What the engine logged of standard output; ``None`` when it cannot say."""
+    """What the engine has logged of standard output; ``None`` when it does not answer."""
     import requests
 
     try:
-        found: bytes = api.logs(container, stdout=True, stderr=False)
-    except requests.RequestException:  # APIError is one too
+        output: bytes = api.logs(container, stdout=True, stderr=False)
+    except requests.RequestException:  # APIError is a RequestException too
         return None
-    return found
+    return output

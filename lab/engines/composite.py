@@ -1,4 +1,4 @@
-"""One engine for cells of several builds, made of an engine for each; and what is proven of every build."""
+"""One engine for cells of several builds, made of one engine for each build."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.model.build import Build
 from lab.model.cell import Job, Outcome
 from lab.model.machine import BuildFacts, Machine
 
-#: Asking a Python what it is takes half a second, and nothing is measured meanwhile.
+#: How many Pythons are probed at a time. A probe takes half a second, and nothing is measured during the probes.
 ASKED_AT_A_TIME = 4
 
 
@@ -34,20 +34,22 @@ class CompositeEngine:
         self._failed: dict[str, EngineError] = {}
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
-        """The machine, with every build's own facts in ``named_builds``, nothing known of one that failed. Raises
-        as the first of them does where all do; ImageError where what answers is not the build that was named."""
+        """The machine, with the facts of every build in ``named_builds``. A build that failed has a label only.
+
+        Raises the first error if every build fails. Raises ImageError if another build answers than the named one.
+        """
         with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
             tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
             answers = dict(zip(self.parts, pool.map(_asked, self.parts.values(), tasks), strict=True))
-        said = {label: self._checked(label, one) for label, one in answers.items()}
-        self._failed = {label: one for label, one in said.items() if isinstance(one, EngineError)}
-        machines = [one for one in said.values() if isinstance(one, Machine)]
+        checked = {label: self._checked(label, answer) for label, answer in answers.items()}
+        self._failed = {label: answer for label, answer in checked.items() if isinstance(answer, EngineError)}
+        machines = [answer for answer in checked.values() if isinstance(answer, Machine)]
         if not machines:
             raise next(iter(self._failed.values()))
         for label, error in self._failed.items():
             self._note(f"without {label}: {error}" if label in self._spare else f"{label} will not run: {error}")
-        there = {label: one for label, one in said.items() if label not in self._failed or label not in self._spare}
-        return machines[0].with_builds(_facts(label, one) for label, one in there.items())
+        kept = [label for label in checked if label not in self._failed or label not in self._spare]
+        return machines[0].with_builds(_facts(label, checked[label]) for label in kept)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         if job.cell.build in self._failed:
@@ -55,21 +57,21 @@ class CompositeEngine:
         return self.parts[job.cell.build].run(job, sink)
 
     def close(self) -> None:
-        with contextlib.ExitStack() as stack:  # one that cannot be closed leaves none of the others open
-            for one in self.parts.values():
-                stack.callback(one.close)
+        with contextlib.ExitStack() as stack:  # if one engine cannot be closed, the others still are
+            for part in self.parts.values():
+                stack.callback(part.close)
 
-    def _checked(self, label: str, said: Machine | EngineError) -> Machine | EngineError:
-        """What a build has said, or that it is another one, where nobody has named it. Raises ImageError."""
-        if isinstance(said, EngineError):
-            return said
+    def _checked(self, label: str, answer: Machine | EngineError) -> Machine | EngineError:
+        """The answer of a build, or the error that another build answered. Raises that error if the user named it."""
+        if isinstance(answer, EngineError):
+            return answer
         try:
-            _check(builds.parse_build(label), _facts(label, said))
+            _check(builds.parse_build(label), _facts(label, answer))
         except ImageError as error:
             if label not in self._spare:
                 raise
             return error
-        return said
+        return answer
 
 
 class BrokenEngine:
@@ -97,18 +99,19 @@ def _asked(engine: Engine, meanwhile: Callable[[], object]) -> Machine | EngineE
 
 
 def _facts(label: str, answer: Machine | EngineError) -> BuildFacts:
-    """What a build has proven to be; of a build that failed nothing is known."""
+    """What a build has proven to be. If the build failed, only its label is known."""
     return BuildFacts(label=label) if isinstance(answer, EngineError) else answer.own_build(label)
 
 
 def _check(build: Build, facts: BuildFacts) -> None:
-    """Whether the Python that answered is the build asked for. Raises ImageError."""
+    """Raise ImageError if the Python that answered is not the build that the user named."""
     python = facts.python
     where = f"the image {facts.image}" if facts.image else str(python["executable"])
-    found = replace(builds.build_from_python(python), gil=None, cpu_count=None)
-    if build.version and found != replace(build, gil=None, cpu_count=None):
-        remedy = f"make it anew: lab images build {build.name}" if facts.image else "name the path of another one"
-        raise ImageError(f"{where} was to be Python {build.name}, and is {found.name}; {remedy}")
+    answered = replace(builds.build_from_python(python), gil=None, cpu_count=None)
+    if build.version and answered != replace(build, gil=None, cpu_count=None):
+        remedy = f"build it again: lab images build {build.name}" if facts.image else "name the path of another Python"
+        raise ImageError(f"{where} should be Python {build.name}, but is {answered.name}", remedy)
     if build.gil is not None and python["gil_enabled"] is not build.gil:
         state = "on" if python["gil_enabled"] else "off"
-        raise ImageError(f"--python {build.label}: {where} has its GIL {state} all the same; leave the option out")
+        option = "+gil" if build.gil else "+nogil"
+        raise ImageError(f"--python {build.label}: {where} ignored the option: its GIL is {state}", f"remove {option}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab.containers import client as containers
 from lab.containers.client import translated
+from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import ImageError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
@@ -55,13 +56,13 @@ def make(
     name = images.name_of(build)
     if not force and _is_current(client, build, source):
         return name, False
-    # One that is there and not current has to go, whatever its maker would say.
+    # An old image that is not current is replaced, even if its recipe would keep it.
     old = containers.image_attributes(client, name)
-    anew = force or old is not None
+    replaces = force or old is not None
     if build.free_threaded:
-        _compile(client, build, source, anew, note)
+        _compile(client, build, source, replaces, note)
     elif source == "debian" or not _take_official(client, build, source, force, note):
-        _run_debian_base(build.name, name, note, anew)
+        _run_debian_base(build.name, name, note, replaces)
     _prove(client, name, build)
     if old:
         images.remove_unnamed(client, [old["Id"]])
@@ -97,7 +98,7 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
     )
     if trouble is None:
         with translated(f"naming {name}"):
-            client.images.get(name).tag(images.REPOSITORY, build.name)
+            client.images.get(name).tag(BASE_REPOSITORY, build.name)
         return True
     if source == "official":
         raise ImageError(f"{name} cannot be pulled: {trouble}; is its registry in reach? --from debian does without")
@@ -152,7 +153,7 @@ def _compile(client: DockerClient, build: Build, source: str, force: bool, note:
         trouble = (
             None if containers.image_attributes(client, _TOOLCHAIN) else containers.pull_image(client, _TOOLCHAIN, note)
         )
-    origin, base = ("upstream", _TOOLCHAIN) if trouble is None else (source, f"{images.REPOSITORY}:{suite}")
+    origin, base = ("upstream", _TOOLCHAIN) if trouble is None else (source, f"{BASE_REPOSITORY}:{suite}")
     if trouble is not None:
         if source == "auto":
             note(f"{_TOOLCHAIN} cannot be pulled ({trouble}); taking Debian's source package")
@@ -238,6 +239,6 @@ def _prove(client: DockerClient, name: str, build: Build) -> None:
     if answer is None:
         raise ImageError(f"{name} was made, but its Python does not answer; try: docker run --rm {name} python3 -V")
     if answer.build != build:
-        raise ImageError(f"{name} was made, but its Python says that it is {answer.build}; make it anew with --force")
+        raise ImageError(f"{name} was made, but its Python says that it is {answer.build}; build it again with --force")
     if answer.problem:
         raise ImageError(f"{name} cannot run a cell: {answer.problem}; name another build")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.containers.client import image_attributes, pull_image, short, translated
+from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
@@ -23,7 +24,6 @@ from lab.pythons.identity import Answer
 if TYPE_CHECKING:
     from docker import DockerClient
 
-REPOSITORY = "multicore-lab-base"
 #: Every image that a recipe of ours made carries this label.
 BASE_LABEL = "org.multicore-lab.base"
 #: What the stages of a recipe leave behind while it runs.
@@ -70,7 +70,7 @@ class Image:
 
 def name_of(build: Build) -> str:
     """Our name for the image of a build: ``multicore-lab-base:3.13t``."""
-    return f"{REPOSITORY}:{build.name}"
+    return f"{BASE_REPOSITORY}:{build.name}"
 
 
 def official_name_of(build: Build) -> str | None:
@@ -162,9 +162,11 @@ def remove_images(client: DockerClient, names: Iterable[str] | None) -> tuple[li
 
 
 def _chosen(wanted: str, there: list[str]) -> str:
-    name = wanted if ":" in wanted else f"{REPOSITORY}:{wanted}"
-    if not name.startswith(f"{REPOSITORY}:"):
-        raise UsageError(f"{wanted} is not an image of the lab, which removes only {REPOSITORY}:…; docker image rm can")
+    name = wanted if ":" in wanted else f"{BASE_REPOSITORY}:{wanted}"
+    if not name.startswith(f"{BASE_REPOSITORY}:"):
+        raise UsageError(
+            f"{wanted} is not an image of the lab, which removes only {BASE_REPOSITORY}:…; docker image rm can"
+        )
     if name not in there:
         have = ", ".join(one.partition(":")[2] for one in there) or "none"
         raise UsageError(f"there is no image {name}; of ours there are: {have}")
@@ -195,8 +197,8 @@ def _remove_what_was_left(client: DockerClient) -> None:
 
 def _ours(client: DockerClient) -> list[str]:
     with translated("listing the images"):
-        there = client.api.images(name=REPOSITORY)
-    return sorted(tag for one in there for tag in one.get("RepoTags") or () if tag.startswith(f"{REPOSITORY}:"))
+        there = client.api.images(name=BASE_REPOSITORY)
+    return sorted(tag for one in there for tag in one.get("RepoTags") or () if tag.startswith(f"{BASE_REPOSITORY}:"))
 
 
 def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
@@ -204,7 +206,9 @@ def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
     with translated("listing the images"):
         there = [(tag, one["Id"]) for one in client.api.images() for tag in one.get("RepoTags") or ()]
     for name, image in there:
-        match = re.fullmatch(rf"(?:{REPOSITORY}:(?P<ours>.+)|(?P<kind>python|pypy):(?P<version>\d\.\d+)-slim)", name)
+        match = re.fullmatch(
+            rf"(?:{BASE_REPOSITORY}:(?P<ours>.+)|(?P<kind>python|pypy):(?P<version>\d\.\d+)-slim)", name
+        )
         if not match:
             continue
         text = match["ours"] or f"{'pypy' if match['kind'] == 'pypy' else ''}{match['version']}"

@@ -18,7 +18,7 @@ def find_recipe(name: str, package: Path | None = None) -> Path:
     for folder in (inside / "recipes", inside.parent / "docker"):
         if (folder / name).is_file():
             return folder / name
-    raise ImageError(f"the recipe {name} is not in {inside / 'recipes'}; install multicore-lab anew")
+    raise ImageError(f"the recipe {name} is not in {inside / 'recipes'}; reinstall multicore-lab")
 
 
 def fingerprint(recipe: bytes, arguments: Mapping[str, str]) -> str:

@@ -398,7 +398,7 @@ def test_an_attached_stream_that_breaks_midway_costs_nothing(lab: Lab, api: Engi
         (Play(stdout=WHOLE[:700], exit_code=1), "a torn last line; the end record is missing"),
         (Play(stdout=WHOLE[:700], exit_code=137), "the worker was killed by signal 9 (Killed)"),
         (Play(stdout=WHOLE[:700], exit_code=132), "the worker was killed by signal 4 (Illegal instruction)"),
-        (Play(stdout=WHOLE[:700], exit_code=137, out_of_memory=True), "it was killed for want of memory (OOM)"),
+        (Play(stdout=WHOLE[:700], exit_code=137, out_of_memory=True), "killed: out of memory (OOM)"),
         (
             Play(stderr=b"Traceback\nImportError: no _posixsubprocess\n", exit_code=1),
             "no record came; it said: ImportError",

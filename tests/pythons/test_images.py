@@ -14,6 +14,7 @@ import pytest
 
 from lab.commands import images as command
 from lab.containers import client as containers
+from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import ImageError, UsageError
 from lab.model import build as builds
 from lab.pythons import image_build, images, recipes
@@ -35,8 +36,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 @pytest.fixture
 def spare(engine: DockerClient, image: str) -> Iterator[str]:
     """A name of ours for an image that is there anyway."""
-    name = f"{images.REPOSITORY}:{NOBODYS}"
-    engine.images.get(image).tag(images.REPOSITORY, NOBODYS)
+    name = f"{BASE_REPOSITORY}:{NOBODYS}"
+    engine.images.get(image).tag(BASE_REPOSITORY, NOBODYS)
     yield name
     if name in tags(engine):
         engine.images.remove(name)
@@ -45,7 +46,7 @@ def spare(engine: DockerClient, image: str) -> Iterator[str]:
 @pytest.fixture
 def free_threaded(engine: DockerClient) -> str:
     """The image of 3.13t. It takes minutes to compile, so .ci/run does it, and no test."""
-    name = f"{images.REPOSITORY}:3.13t"
+    name = f"{BASE_REPOSITORY}:3.13t"
     if name not in tags(engine):
         skip_or_fail(f"there is no {name}; make it with: lab images build 3.13t")
     return name
@@ -170,18 +171,18 @@ def test_what_is_there_is_listed_with_what_its_python_says(lab: Lab, image: str,
     (line,) = [line for line in out.splitlines() if line.startswith(f"{NOBODYS} ")]
     assert spare in line
     assert "its Python is 3.1" in line  # and not the one that it is named for
-    plain = [line for line in out.splitlines() if f"{images.REPOSITORY}:3." in line and NOBODYS not in line]
+    plain = [line for line in out.splitlines() if f"{BASE_REPOSITORY}:3." in line and NOBODYS not in line]
     for line in plain:
         build, name, release, gil = line.split()[:4]
-        assert name == f"{images.REPOSITORY}:{build}"
+        assert name == f"{BASE_REPOSITORY}:{build}"
         assert release.startswith(build.removesuffix("t") + ".")
         assert gil == ("off" if build.endswith("t") else "on")
 
 
 @pytest.mark.engine
 def test_an_image_without_python_is_listed_as_such(lab: Lab, engine: DockerClient) -> None:
-    name = f"{images.REPOSITORY}:{NOBODYS}"
-    engine.api.import_image_from_data(b"\0" * 10240, repository=images.REPOSITORY, tag=NOBODYS)
+    name = f"{BASE_REPOSITORY}:{NOBODYS}"
+    engine.api.import_image_from_data(b"\0" * 10240, repository=BASE_REPOSITORY, tag=NOBODYS)
     try:
         out = lab("images", "list")[1]
     finally:
@@ -194,7 +195,7 @@ def test_a_build_that_is_there_and_current_is_kept_at_once(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = next(
-        (one for one in images.listed(engine) if one.name.startswith(images.REPOSITORY) and not one.problem), None
+        (one for one in images.listed(engine) if one.name.startswith(BASE_REPOSITORY) and not one.problem), None
     )
     if there is None:
         skip_or_fail("no image of a build is on the engine; make one with: lab images build 3.13")
@@ -235,7 +236,7 @@ def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
     before = tags(engine)
     code, out, err = lab("images", "build", "3.12", "3.13")
     assert code == 3
-    assert out == f"{images.REPOSITORY}:3.13 is current\n"
+    assert out == f"{BASE_REPOSITORY}:3.13 is current\n"
     assert "3.12: python:3.12-slim cannot be pulled: no such host" in err
     assert "1 of 2 images could not be made: 3.12" in err
     assert tags(engine) >= before
@@ -264,9 +265,9 @@ def test_a_recipe_that_fails_shows_the_end_of_its_output(engine: DockerClient, i
     text = f"FROM {image}\nRUN echo all is lost && exit 3\n".encode()
     said: list[str] = []
     with pytest.raises(ImageError, match=r"could not be built.*3"):
-        image_build._build_image(engine, text, {}, f"{images.REPOSITORY}:{NOBODYS}", False, said.append)
+        image_build._build_image(engine, text, {}, f"{BASE_REPOSITORY}:{NOBODYS}", False, said.append)
     assert any("all is lost" in line for line in said)
-    assert f"{images.REPOSITORY}:{NOBODYS}" not in tags(engine)
+    assert f"{BASE_REPOSITORY}:{NOBODYS}" not in tags(engine)
 
 
 @pytest.mark.engine
@@ -298,8 +299,8 @@ def test_what_is_not_ours_or_not_there_is_not_removed(lab: Lab, engine: DockerCl
 
 @pytest.mark.engine
 def test_an_image_that_a_container_runs_from_is_kept_and_said(lab: Lab, engine: DockerClient) -> None:
-    engine.api.import_image_from_data(b"\0" * 10240, repository=images.REPOSITORY, tag=NOBODYS)
-    name = f"{images.REPOSITORY}:{NOBODYS}"
+    engine.api.import_image_from_data(b"\0" * 10240, repository=BASE_REPOSITORY, tag=NOBODYS)
+    name = f"{BASE_REPOSITORY}:{NOBODYS}"
     container = engine.api.create_container(name, "nothing")
     try:
         code, _, err = lab("images", "remove", NOBODYS)
