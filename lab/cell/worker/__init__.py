@@ -1,4 +1,5 @@
-"""What runs inside a cell: takes proof, runs the experiments, emits records.
+"""The process that every engine starts in a cell: it takes the proof, runs the experiments and writes the records.
 
-Everything below this package, :mod:`lab.cell.experiments` and :mod:`lab.cell.claims.estimates` is shipped into the cell
-and runs there on whatever Python the cell has: the standard library only, in Python 3.9's syntax."""
+All of :mod:`lab.cell` travels into the cell. It runs there on the cell's own Python, so it uses the standard library
+only, and Python 3.9's syntax.
+"""

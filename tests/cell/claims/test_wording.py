@@ -14,6 +14,7 @@ from lab.cell.claims.wording import shortened
         ("cannot pickle a weakref object", 20, "cannot pickle a…"),
         ("two words", 5, "two…"),
         ("onelongword", 5, "onel…"),
+        ("error: onelongword", 15, "error: onelong…"),
         ("", 5, ""),
     ],
 )
