@@ -188,7 +188,7 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
 
 def speed_up(arm: str) -> Measured:
     """How the lab gets it from a round."""
-    return Measured((arm, ALONE.name), over(arm, ALONE.name), "")
+    return Measured((arm, ALONE.name), over(arm, ALONE.name))
 
 
 def of_cpython(image: str, cpus: Sequence[int], source: str) -> dict[str, list[float]]:

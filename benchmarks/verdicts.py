@@ -106,11 +106,9 @@ def precision(options: argparse.Namespace) -> None:
             with neighbour(NEIGHBOURS[name]):
                 rounds = rounds_of(arms, MEASURING_SECONDS, turn)
             speed_up.append(
-                half_width(Measured(("processes", ALONE.name), over("processes", ALONE.name), "").estimate(rounds))
+                half_width(Measured(("processes", ALONE.name), over("processes", ALONE.name)).estimate(rounds))
             )
-            normalised.append(
-                half_width(Measured(("processes", "probe"), over("processes", "probe"), "").estimate(rounds))
-            )
+            normalised.append(half_width(Measured(("processes", "probe"), over("processes", "probe")).estimate(rounds)))
         print(f"precision, neighbour {name}, {MEASURING_SECONDS:g} s, {TURNS} turns: half-width of processes' speed-up")
         print(f"  over one process: {spread(speed_up)}")
         print(f"  over what the machine delivered: {spread(normalised)}")
@@ -153,7 +151,7 @@ def _covers(result: CellResult, experiment: str) -> tuple[bool | None, bool | No
     """Whether the intervals of two ratios that are truly 1 hold it; ``None`` without an interval."""
     rounds = evidence_of(load(experiment).name, result).rounds("round")
     found = [
-        Measured((arm, base), over(arm, base), "").estimate(rounds)
+        Measured((arm, base), over(arm, base)).estimate(rounds)
         for arm, base in (("same", ALONE.name), ("parallel", "probe"))
     ]
     first, second = (None if one is None else one.low <= 1 <= one.high for one in found)
@@ -184,8 +182,8 @@ def pairs(options: argparse.Namespace) -> None:
     same, slower = [], []
     for run in range(options.runs):
         rounds = rounds_of(arms, SIDE_SECONDS, run)
-        same.append(Measured(("same", ALONE.name), over("same", ALONE.name), "").values(rounds))
-        slower.append(Measured(("slower", ALONE.name), over("slower", ALONE.name), "").values(rounds))
+        same.append(Measured(("same", ALONE.name), over("same", ALONE.name)).values(rounds))
+        slower.append(Measured(("slower", ALONE.name), over("slower", ALONE.name)).values(rounds))
     differs = functools.partial(_count, options.runs)
     alarms, like = differs(same, same)
     caught, unlike = differs(slower, same)

@@ -48,7 +48,7 @@ SHORT = 0.9
 _GIVEN = 0.95
 
 #: What a process on one CPU does, by the capacity probe's rounds.
-_SPEED = Measured(("one process",), of("one process", "rate"), "")
+_SPEED = Measured(("one process",), of("one process", "rate"))
 
 
 #: A number in both sessions, in the form that the caller has.

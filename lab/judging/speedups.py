@@ -118,7 +118,7 @@ def _points(result: CellResult) -> dict[str, ScalingPoint]:
     for arm in ("threads", "processes"):
         # Records that were made elsewhere may hold anything; a model needs speeds.
         moved = [blocks for blocks in undisturbed(rounds, arm, "probe") if blocks[arm]["rate"] > 0]
-        shares = Measured((arm, "probe"), over(arm, "probe"), "").values(moved)
+        shares = Measured((arm, "probe"), over(arm, "probe")).values(moved)
         if len(shares) >= FEWEST_VALUES:
             points[arm] = ScalingPoint(cpus=cpus, speed_ups=tuple(cpus * share for share in shares))
     return points

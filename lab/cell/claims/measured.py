@@ -31,6 +31,11 @@ LEAST_CAPACITY = 1.4
 MOST_INFLATION = 1.1
 
 
+def unsaid(value: float) -> str:
+    """No sentence: for a number that stands in a table only."""
+    return ""
+
+
 class Measured(NamedTuple):
     """How a number is taken from rounds: the median of one value from each, unless it is pooled."""
 
@@ -38,8 +43,8 @@ class Measured(NamedTuple):
     arms: tuple[str, ...]
     #: Takes the number from a round.
     value: Callable[[Round], float]
-    #: States the result; one ``%`` stands for the value.
-    sentence: str
+    #: Makes a sentence of the result; its argument is the value, in ``unit``.
+    describe: Callable[[float], str] = unsaid
     #: ``s``, or empty for a ratio.
     unit: str = ""
     #: The arms, and the function, that tell from a round what the machine had to give.
@@ -108,7 +113,9 @@ def of(arm: str, key: str) -> Callable[[Round], float]:
 
 
 #: The machine's capacity, in CPUs: what pinned, independent processes reach, over what one does.
-CAPACITY = Measured(("probe", "one process"), over("probe", "one process"), "the machine delivered %.2f CPUs")
+CAPACITY = Measured(
+    ("probe", "one process"), over("probe", "one process"), lambda cpus: f"the machine delivered {cpus:.2f} CPUs"
+)
 DELIVERED = (CAPACITY.arms, CAPACITY.value)
 
 
@@ -140,10 +147,10 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
                 **_reasoned(reason, *causes)
             )
         verdict = decide(found, tolerance.low, tolerance.high)
-        clauses = [measured.sentence % (found.value * 1e3 if measured.unit == "s" else found.value)]
+        clauses = [measured.describe(found.value)]
         capacity = _capacity(evidence) if measured.parallel else None
         if capacity:
-            clauses.append(CAPACITY.sentence % capacity.value)
+            clauses.append(CAPACITY.describe(capacity.value))
         trouble = _lack(capacity, rounds, facts, measured) if measured.parallel else None
         if trouble:
             verdict, clauses = INCONCLUSIVE, [trouble]

@@ -7,7 +7,7 @@ import math
 from typing import Callable, Sequence
 
 from lab.cell.claims.claim import Round
-from lab.cell.claims.measured import Measured
+from lab.cell.claims.measured import Measured, unsaid
 
 #: Each bin of a histogram is longer than the last by this factor: a quantile is known to half of it.
 _FACTOR = 1.05
@@ -50,17 +50,20 @@ def quantile_times(arm: str, share: float) -> Measured:
     )._replace(better="lower")
 
 
-def quantile_ratio(slow: str, quick: str, share: float, sentence: str = "") -> Measured:
+def quantile_ratio(slow: str, quick: str, share: float, describe: Callable[[float], str] = unsaid) -> Measured:
     """The ratio of that quantile of two arms."""
 
     def ratio(rounds: Sequence[Round]) -> float:
         first, last = ([blocks[arm]["times"] for blocks in rounds] for arm in (slow, quick))
         return quantile_in(first, share) / quantile_in(last, share)
 
-    return _pooled((slow, quick), ratio, sentence)
+    return _pooled((slow, quick), ratio, describe)
 
 
 def _pooled(
-    arms: tuple[str, ...], of: Callable[[Sequence[Round]], float], sentence: str = "", unit: str = ""
+    arms: tuple[str, ...],
+    of: Callable[[Sequence[Round]], float],
+    describe: Callable[[float], str] = unsaid,
+    unit: str = "",
 ) -> Measured:
-    return Measured(arms, lambda blocks: of([blocks]), sentence, unit, pooled=of)
+    return Measured(arms, lambda blocks: of([blocks]), describe, unit, pooled=of)

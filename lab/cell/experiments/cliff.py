@@ -45,7 +45,7 @@ def speed_up(size: int) -> Measured:
     return Measured(
         (team, one),
         over(team, one),
-        "hashing blocks of %d bytes, threads reached a speed-up of %%.2f" % size,
+        lambda times: f"hashing blocks of {size} bytes, threads reached a speed-up of {times:.2f}",
         ceiling=DELIVERED,
         parallel=True,
         placed=True,

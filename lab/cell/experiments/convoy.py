@@ -66,10 +66,11 @@ def run(recorder: Recorder) -> None:
 
 
 def lateness(company: int) -> Measured:
+    beside = "1 CPU-bound thread" if company == 1 else f"{company} CPU-bound threads"
     return Measured(
         (name_of(company),),
         of(name_of(company), "seconds"),
-        "a 1 ms sleeper woke %%.2f ms late beside %d CPU-bound thread%s" % (company, "" if company == 1 else "s"),
+        lambda seconds: f"a 1 ms sleeper woke {1e3 * seconds:.2f} ms late beside {beside}",
         unit="s",
         ceiling=((name_of(0),), of(name_of(0), "seconds")),
         better="lower",
@@ -90,7 +91,7 @@ MEASURED = {
         Measured(
             (name_of(4), name_of(1)),
             over(name_of(4), name_of(1), "seconds"),
-            "beside four CPU-bound threads a sleeper woke %.1f times as late as beside one",
+            lambda times: f"beside four CPU-bound threads a sleeper woke {times:.1f} times as late as beside one",
         ),
         Tolerance(1.2, None, "a fifth later is more than one round differs from the next"),
     ),

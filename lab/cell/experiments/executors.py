@@ -137,12 +137,12 @@ def memory() -> dict[str, dict[str, Any]]:
 
 
 def starting(name: str) -> Measured:
-    return Measured(("start, " + name,), of("start, " + name, "seconds"), "", unit="s", better="lower")
+    return Measured(("start, " + name,), of("start, " + name, "seconds"), unit="s", better="lower")
 
 
 def taking(name: str) -> Measured:
     return Measured(
-        ("memory, " + name,), lambda blocks: blocks["memory, " + name]["bytes"] / 2**20, "", unit="MiB", better="lower"
+        ("memory, " + name,), lambda blocks: blocks["memory, " + name]["bytes"] / 2**20, unit="MiB", better="lower"
     )
 
 
@@ -150,7 +150,7 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
     names = [name for name in ("thread", *METHODS, "interpreter") if any("work, " + name in one for one in rounds)]
     speed_ups = [
-        Measured(("work, " + name, ALONE.name), over("work, " + name, ALONE.name), "", better="higher").figure(
+        Measured(("work, " + name, ALONE.name), over("work, " + name, ALONE.name), better="higher").figure(
             "speed-up, " + name, rounds
         )
         for name in names
@@ -167,17 +167,17 @@ def alike(name: str, base: str) -> Measured:
     return Measured(
         (arm, other),
         over(arm, other),
-        "%s reached %%.2f times the speed of %s" % (name, base),
+        lambda times: f"{name} reached {times:.2f} times the speed of {base}",
         ceiling=DELIVERED,
         parallel=True,
     )
 
 
-def ratio(key: str, what: str, sentence: str, slow: str, quick: str) -> Measured:
+def ratio(key: str, what: str, describe: Callable[[float], str], slow: str, quick: str) -> Measured:
     return Measured(
         ("%s, %s" % (what, slow), "%s, %s" % (what, quick)),
         over("%s, %s" % (what, slow), "%s, %s" % (what, quick), key),
-        sentence,
+        describe,
     )
 
 
@@ -189,11 +189,23 @@ MEASURED = {
     "spawn": (alike("spawn", "fork"), _EQUAL),
     "forkserver": (alike("forkserver", "fork"), _EQUAL),
     "threads start": (
-        ratio("seconds", "start", "starting a forked process took %.1f times as long as a thread", "fork", "thread"),
+        ratio(
+            "seconds",
+            "start",
+            lambda times: f"starting a forked process took {times:.1f} times as long as a thread",
+            "fork",
+            "thread",
+        ),
         _TWICE,
     ),
     "spawn takes more": (
-        ratio("bytes", "memory", "a spawned worker took %.1f times the memory of a forked one", "spawn", "fork"),
+        ratio(
+            "bytes",
+            "memory",
+            lambda times: f"a spawned worker took {times:.1f} times the memory of a forked one",
+            "spawn",
+            "fork",
+        ),
         _TWICE,
     ),
 }

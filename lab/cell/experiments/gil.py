@@ -123,12 +123,12 @@ def waiting(recorder: Recorder) -> None:
 
 def speed_up(rounds: Sequence[Round], arm: str, base: str = "one process") -> Estimate | None:
     """The estimate of a speed-up, from ratios paired within each round that counts; or ``None``."""
-    return Measured((arm, base), over(arm, base), "").estimate(rounds)
+    return Measured((arm, base), over(arm, base)).estimate(rounds)
 
 
 def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
     """The estimate of the cores used by an arm, in CPU seconds per second of wall time; or ``None``."""
-    return Measured((arm,), of(arm, "cores"), "").estimate(rounds)
+    return Measured((arm,), of(arm, "cores")).estimate(rounds)
 
 
 _NO_SPEED_UP = Tolerance(
@@ -144,7 +144,7 @@ MEASURED = {
         Measured(
             (CROWD.name,),
             of(CROWD.name, "cores"),
-            "%d threads used %%.2f cores" % CROWD.threads,
+            lambda cores: f"{CROWD.threads} threads used {cores:.2f} cores",
             ceiling=DELIVERED,
             parallel=True,
         ),
@@ -159,7 +159,7 @@ MEASURED = {
         Measured(
             ("threads", "one process"),
             over("threads", "one process"),
-            "threads reached a speed-up of %.2f",
+            lambda times: f"threads reached a speed-up of {times:.2f}",
             ceiling=DELIVERED,
             parallel=True,
             better="higher",
@@ -170,7 +170,7 @@ MEASURED = {
         Measured(
             ("processes", "probe"),
             over("processes", "probe"),
-            "processes reached %.2f of what the machine delivered",
+            lambda share: f"processes reached {share:.2f} of what the machine delivered",
             ceiling=(("probe",), lambda blocks: 1.0),
             parallel=True,
             better="higher",
@@ -183,7 +183,7 @@ MEASURED = {
         Measured(
             ("C code threads", "C code"),
             over("C code threads", "C code"),
-            "threads in C code that drops the GIL reached a speed-up of %.2f",
+            lambda times: f"threads in C code that drops the GIL reached a speed-up of {times:.2f}",
             ceiling=DELIVERED,
             parallel=True,
             placed=True,

@@ -101,11 +101,11 @@ def run(recorder: Recorder) -> None:
 
 
 def trip(name: str) -> Measured:
-    return Measured((name,), of(name, "seconds"), "", unit="s", better="lower")
+    return Measured((name,), of(name, "seconds"), unit="s", better="lower")
 
 
 def stream(name: str) -> Measured:
-    return Measured((name,), lambda blocks: 1 / blocks[name]["each"], "", unit="/s", better="higher")
+    return Measured((name,), lambda blocks: 1 / blocks[name]["each"], unit="/s", better="higher")
 
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
@@ -120,7 +120,7 @@ def compare(slow: str, quick: str) -> Measured:
     return Measured(
         (slow, quick),
         over(slow, quick, "seconds"),
-        "a %s's round trip took %%.1f times a %s's" % (slow, quick),
+        lambda times: f"a {slow}'s round trip took {times:.1f} times a {quick}'s",
         ceiling=((slow, FLOOR), over(slow, FLOOR, "seconds")),  # nothing is quicker than the bare pipe
     )
 

@@ -25,7 +25,7 @@ from lab.cell.claims.claim import (
 )
 from lab.cell.claims.cpython import pool_size
 from lab.cell.claims.estimates import Estimate, median, over_rounds
-from lab.cell.claims.measured import Measured, decided, judge, of, over
+from lab.cell.claims.measured import Measured, decided, judge, of, over, unsaid
 from lab.cell.claims.quantiles import quantile_ratio, quantile_times
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.cell_limit import limit_of
@@ -88,37 +88,48 @@ def settled(rounds: dict[str, list[Round]], plan: Plan) -> bool:
 
 
 def rate_of(payload: str, workers: int) -> Measured:
-    return Measured((name_of(payload, workers),), of(name_of(payload, workers), "rate"), "", unit="/s", better="higher")
+    return Measured((name_of(payload, workers),), of(name_of(payload, workers), "rate"), unit="/s", better="higher")
 
 
-def gain(payload: str, more: int, fewer: int, sentence: str = "") -> Measured:
+def gain(payload: str, more: int, fewer: int, describe: Callable[[float], str] = unsaid) -> Measured:
     """The throughput of a pool over that of another."""
     names = name_of(payload, more), name_of(payload, fewer)
-    return Measured(names, over(*names), sentence)
+    return Measured(names, over(*names), describe)
 
 
 def no_gain(plan: Plan) -> Measured:
     """The mean throughput of the pools that are larger than R, over that of the one that fits."""
     base, more = name_of(COMPUTING, plan.fitting), [name_of(COMPUTING, workers) for workers in plan.beyond]
+    larger = " and ".join(map(str, plan.beyond))
     return Measured(
         (base, *more),
         lambda blocks: sum(blocks[name]["rate"] for name in more) / len(more) / blocks[base]["rate"],
-        "pools of %s workers did %%.2f times as many CPU-bound tasks as %d, on average"
-        % (" and ".join(map(str, plan.beyond)), plan.fitting),
+        lambda times: (
+            f"pools of {larger} workers did {times:.2f} times as many CPU-bound tasks as {plan.fitting}, on average"
+        ),
     )
 
 
 def waiting_gain(plan: Plan) -> Measured:
     most = plan.beyond[-1]
-    sentence = "%d workers did %%.2f times as many tasks as %d" % (most, plan.fitting)
-    return gain(WAITING, most, plan.fitting, sentence)._replace(better="higher")
+    return gain(
+        WAITING,
+        most,
+        plan.fitting,
+        lambda times: f"{most} workers did {times:.2f} times as many tasks as {plan.fitting}",
+    )._replace(better="higher")
 
 
 def tail_growth(plan: Plan) -> Measured:
     most = plan.beyond[-1]
     names = name_of(COMPUTING, most), name_of(COMPUTING, plan.fitting)
-    sentence = "of %d workers the slowest hundredth of the tasks took %%.2f times as long as of %d"
-    return quantile_ratio(*names, 0.99, sentence % (most, plan.fitting))
+    return quantile_ratio(
+        *names,
+        0.99,
+        lambda times: (
+            f"of {most} workers the slowest hundredth of the tasks took {times:.2f} times as long as of {plan.fitting}"
+        ),
+    )
 
 
 def best_of(rounds: Sequence[Round], payload: str, plan: Plan) -> Estimate | None:
@@ -210,7 +221,7 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     found = []
     for payload in (COMPUTING, WAITING):
         best = best_of(rounds, payload, plan)
-        counted = Measured(tuple(name_of(payload, one) for one in plan.counts), lambda blocks: 0.0, "").counts(rounds)
+        counted = Measured(tuple(name_of(payload, one) for one in plan.counts), lambda blocks: 0.0).counts(rounds)
         found.append(Figure("best for %s tasks" % payload, best, "workers", *counted))
         if best:
             found.extend(_cost(rounds, payload, plan, round(best.value)))
@@ -234,12 +245,12 @@ def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure
     for percent in (50, 95, 99):
         yield quantile_times(name, percent / 100).figure("p%d" % percent, rounds, name)
     if any("throttled" in blocks.get(name, ()) for blocks in rounds):
-        yield Measured((name,), of(name, "throttled"), "", "share", better="lower").figure(
+        yield Measured((name,), of(name, "throttled"), unit="share", better="lower").figure(
             "throttled periods", rounds, name
         )
-        yield Measured((name,), of(name, "stopped_cpus"), "", "CPUs", better="lower").figure("throttled", rounds, name)
+        yield Measured((name,), of(name, "stopped_cpus"), unit="CPUs", better="lower").figure("throttled", rounds, name)
     if payload == COMPUTING:
-        yield Measured((name,), of(name, "memory"), "", "MiB", better="lower").figure("memory", rounds, name)
+        yield Measured((name,), of(name, "memory"), unit="MiB", better="lower").figure("memory", rounds, name)
 
 
 EXPERIMENT = Experiment(

@@ -245,7 +245,6 @@ def _hand_overs_per_second(blocks: Round, number: int) -> float:
 MORE = Measured(
     tuple(arm(name, interval) for name in STATEMENTS for interval, _ in INTERVALS),
     lambda blocks: _hand_overs_per_second(blocks, 1) / max(_hand_overs_per_second(blocks, 0), 1.0),
-    "",
 )
 
 

@@ -284,15 +284,23 @@ def _too_short(cpus: int, rate: float, period_seconds: float) -> str | None:
 
 def stop_and_go(cpus: int, rate: float, period_seconds: float) -> tuple[Measured, Tolerance, str | None]:
     name = name_of(cpus)
-    sentence = "with %s on %d CPUs all of them stood in %%.2f of the periods" % (name, cpus)
-    return Measured((name,), of(name, "every"), sentence), _EVERY, _too_short(cpus, rate, period_seconds)
+    measured = Measured(
+        (name,),
+        of(name, "every"),
+        lambda share: f"with {name} on {cpus} CPUs all of them stood in {share:.2f} of the periods",
+    )
+    return measured, _EVERY, _too_short(cpus, rate, period_seconds)
 
 
 def smooth(cpus: int, rate: float, period_seconds: float) -> tuple[Measured, Tolerance, str | None]:
     name = name_of(1)
     lacking = NEEDS if rate >= cpus else "one worker needs more than a quota of %g CPUs" % rate if rate < 1 else None
-    sentence = "one worker with a quota of %g CPUs stood for %%.3f of the time" % rate
-    return Measured((name,), of(name, "stopped"), sentence), _SMOOTH, lacking
+    measured = Measured(
+        (name,),
+        of(name, "stopped"),
+        lambda share: f"one worker with a quota of {rate:g} CPUs stood for {share:.3f} of the time",
+    )
+    return measured, _SMOOTH, lacking
 
 
 def by_the_rule(cpus: int, rate: float, period_seconds: float) -> tuple[Measured, Tolerance, str | None]:
@@ -300,7 +308,10 @@ def by_the_rule(cpus: int, rate: float, period_seconds: float) -> tuple[Measured
     measured = Measured(
         (name,),
         lambda blocks: float(blocks[name]["stopped"]) - expected,
-        "with %s the share of time that all of them stood is %%+.3f off 1 - R/N = %.3f" % (name_of(cpus), expected),
+        lambda share: (
+            f"with {name_of(cpus)} the share of time that all of them stood is {share:+.3f} off"
+            f" 1 - R/N = {expected:.3f}"
+        ),
     )
     return measured, _RULE, _too_short(cpus, rate, period_seconds)
 
@@ -332,13 +343,11 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for workers in limit["workers"]:
         name, alone = name_of(workers), apart_name(workers)
         words = "stopped, %s (rule: %.0f %%)" % (name, 100 * rule(workers, limit["rate"]))
-        found.append(Measured((alone,), of(alone, "stopped"), "", unit="share", better="lower").figure(words, rounds))
+        found.append(Measured((alone,), of(alone, "stopped"), unit="share", better="lower").figure(words, rounds))
         found.append(
-            Measured((name,), of(name, "longest"), "", unit="s", better="lower").figure(
-                "longest stop, %s" % name, rounds
-            )
+            Measured((name,), of(name, "longest"), unit="s", better="lower").figure("longest stop, %s" % name, rounds)
         )
-        found.append(Measured((name,), of(name, "cores"), "", unit="CPUs").figure("cores used, %s" % name, rounds))
+        found.append(Measured((name,), of(name, "cores"), unit="CPUs").figure("cores used, %s" % name, rounds))
     return found
 
 

@@ -167,7 +167,7 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for name in KINDS:
         for arm in ("processes, " + name, "threads, own " + name, "threads, shared " + name):
             base = "one, " + name
-            rows.append(Measured((arm, base), over(arm, base), "", better="higher").figure("speed-up, " + arm, rounds))
+            rows.append(Measured((arm, base), over(arm, base), better="higher").figure("speed-up, " + arm, rounds))
     return rows
 
 
@@ -177,7 +177,7 @@ def reached(whose: str, what: str) -> Measured:
     return Measured(
         (arm, base),
         over(arm, base),
-        "threads on " + what + " reached %.2f of the processes' speed-up",
+        lambda share: f"threads on {what} reached {share:.2f} of the processes' speed-up",
         ceiling=DELIVERED,
         parallel=True,
     )
@@ -186,7 +186,9 @@ def reached(whose: str, what: str) -> Measured:
 def cost(name: str, what: str) -> Measured:
     """The rate on a shared object over that on private ones."""
     shared, own = "threads, shared " + name, "threads, own " + name
-    return Measured((shared, own), over(shared, own), what + " went at %.2f of the speed", parallel=True)
+    return Measured(
+        (shared, own), over(shared, own), lambda share: f"{what} went at {share:.2f} of the speed", parallel=True
+    )
 
 
 _NINE_TENTHS = Tolerance(0.9, None, "what is left to threads of the processes' speed-up when they share an interpreter")

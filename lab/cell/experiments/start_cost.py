@@ -30,12 +30,12 @@ def run(recorder: Recorder) -> None:
 
 
 def cost(name: str) -> Measured:
-    return Measured((name,), of(name, "seconds"), "", unit="s", better="lower")
+    return Measured((name,), of(name, "seconds"), unit="s", better="lower")
 
 
 def worth(name: str) -> Measured:
     """The break-even length of a task on two workers, in seconds."""
-    return Measured((name,), lambda blocks: break_even(blocks[name]["seconds"], 2), "", unit="s", better="lower")
+    return Measured((name,), lambda blocks: break_even(blocks[name]["seconds"], 2), unit="s", better="lower")
 
 
 def break_even(start: float, workers: int) -> float:
@@ -64,7 +64,7 @@ def compare(slow: str, quick: str) -> Measured:
     return Measured(
         (slow, quick),
         over(slow, quick, "seconds"),
-        "starting by %s took %%.1f times as long as by %s" % (slow, quick),
+        lambda times: f"starting by {slow} took {times:.1f} times as long as by {quick}",
         # No new process is quicker than a bare fork; a thread is.
         ceiling=((slow, FLOOR), over(slow, FLOOR, "seconds")) if quick != "thread" else None,
     )

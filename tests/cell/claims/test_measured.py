@@ -15,11 +15,11 @@ from lab.cell.experiments.gil import CROWD
 from tests.support.gil_rounds import PLAIN, changed, gil_rounds
 
 #: How much faster ``new`` was than ``old``.
-GAIN = Measured(("new", "old"), over("new", "old"), "it was %.2f times as fast")
+GAIN = Measured(("new", "old"), over("new", "old"), lambda times: f"it was {times:.2f} times as fast")
 LITTLE = Tolerance(None, 1.25, "a quarter")
 
 #: How long ``new`` took.
-DURATION = Measured(("new",), of("new", "seconds"), "it took %.1f ms", unit="s")
+DURATION = Measured(("new",), of("new", "seconds"), lambda seconds: f"it took {1e3 * seconds:.1f} ms", unit="s")
 
 
 def made(rate: float, disturbed: str | None = None, **more: float) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def test_rounds_that_were_disturbed_count_among_the_fewest_but_decide_nothing() 
 def test_it_is_not_enough_while_a_parallel_claim_waits_for_the_capacity(
     disturbed: str | None, parallel: bool, stops: bool
 ) -> None:
-    measured = Measured((CROWD.name,), of(CROWD.name, "cores"), "", parallel=parallel)
+    measured = Measured((CROWD.name,), of(CROWD.name, "cores"), parallel=parallel)
     rounds = changed(gil_rounds(), ["probe"], disturbed=disturbed)
     assert enough(rounds, 10, [(measured, LITTLE)], EVER) is stops
     assert enough(rounds, 10, [(measured, LITTLE)], BY_NOW)

@@ -45,7 +45,7 @@ def test_a_block_counts_unless_something_disturbed_it(arm: Arm, tally: Tally, ca
 def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
     with Crew((0, 1)) as crew:
         laid = [crew._timetable([ALONE, probe(2), Arm("both", "count", processes=2), ALONE]) for _ in range(2)]
-    cpus = [[turn.cpus for _, turn in mine] for turns in laid for mine in turns]
+    cpus = [[block.cpus for _, block in timetable] for timetables in laid for timetable in timetables]
     assert cpus[0] == [((0,),), ((0,),), ((0, 1),), ((1,),)]
     assert cpus[1] == [((1,),), ((0, 1),)]
     assert cpus[2:] == cpus[:2]
@@ -54,10 +54,10 @@ def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_in_a_round_one_worker_alone_has_as_many_blocks_on_each_cpu(count: int) -> None:
     with Crew(range(count)) as crew:
-        turns, *_ = crew._timetable(
+        timetable, *_ = crew._timetable(
             [arm for arm in gil.arms_for(count) if arm.name == ALONE.name for _ in range(arm.repeat)]
         )
-    had = collections.Counter(turn.cpus for _, turn in turns)
+    had = collections.Counter(block.cpus for _, block in timetable)
     assert len(had) == count
     assert len(set(had.values())) == 1
 

@@ -75,15 +75,23 @@ def run_beside(share: float) -> Callable[[Recorder], None]:
     return run
 
 
-def _ratio(arm: str, base: str, sentence: str, **more: Any) -> Measured:
-    return Measured((arm, base), over(arm, base), sentence, ceiling=DELIVERED, **more)
+def _ratio(arm: str, base: str, describe: Callable[[float], str], **more: Any) -> Measured:
+    return Measured((arm, base), over(arm, base), describe, ceiling=DELIVERED, **more)
 
 
 _PARALLEL = _ratio(
-    "parallel", ALONE.name, "independent processes reached a speed-up of %.2f", parallel=True, placed=True
+    "parallel",
+    ALONE.name,
+    lambda times: f"independent processes reached a speed-up of {times:.2f}",
+    parallel=True,
+    placed=True,
 )
 _SERIAL = _ratio(
-    "serial", ALONE.name, "processes that take turns reached a speed-up of %.2f", parallel=True, placed=True
+    "serial",
+    ALONE.name,
+    lambda times: f"processes that take turns reached a speed-up of {times:.2f}",
+    parallel=True,
+    placed=True,
 )
 _QUARTER = "a quarter of a second CPU"
 _TWENTIETH = "a twentieth is less than the tenth that the slower payload has more to do, and more than nothing"
@@ -92,7 +100,7 @@ _TWENTIETH = "a twentieth is less than the tenth that the slower payload has mor
 CONTROLS: Mapping[str, tuple[str, Measured, Tolerance, str, int]] = {
     "parallel-delivers": (
         "independent processes get what the machine delivers",
-        _ratio("parallel", PROBE, "they reached %.2f of it", parallel=True, placed=True),
+        _ratio("parallel", PROBE, lambda share: f"they reached {share:.2f} of it", parallel=True, placed=True),
         Tolerance(0.9, 1.1, "a tenth"),
         CONFIRMED,
         2,
@@ -121,14 +129,14 @@ CONTROLS: Mapping[str, tuple[str, Measured, Tolerance, str, int]] = {
     "serial-scales": ("processes that take turns speed up", _SERIAL, Tolerance(1.25, None, _QUARTER), REFUTED, 2),
     "same-is-same": (
         "the same work is as quick the second time",
-        _ratio("same", ALONE.name, "it reached %.3f of the first"),
+        _ratio("same", ALONE.name, lambda share: f"it reached {share:.3f} of the first"),
         Tolerance(0.95, 1.05, _TWENTIETH),
         CONFIRMED,
         1,
     ),
     "slower-is-same": (
         "a tenth more work is as quick",
-        _ratio("slower", ALONE.name, "it reached %.3f of the rate"),
+        _ratio("slower", ALONE.name, lambda share: f"it reached {share:.3f} of the rate"),
         Tolerance(0.95, 1.05, _TWENTIETH),
         REFUTED,
         1,
