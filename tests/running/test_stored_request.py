@@ -94,7 +94,7 @@ def test_a_replay_takes_the_image_that_each_build_had(
     code, out, err = lab("replay", str(first), "--output", str(lab.sessions))
     assert code == 0, err
     assert "machine, image and code: the same" in out
-    assert f"taking the one that it was, {builds[1]['image_id']}" in err
+    assert f"the session's own image is taken: {builds[1]['image_id']}" in err
     assert "verdicts: 4 of 4 the same (4 confirmed)" in out
     (second,) = set(lab.sessions.iterdir()) - {first}
     now = loading.manifest(second)

@@ -174,7 +174,7 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
         shutil.copytree(folder, kept / folder.name)
         code, _, err = lab("run", "--resume", "--output", str(kept))
         assert code == 0, err
-        assert f"taking the one that it was, {first}" in err
+        assert f"the session's own image is taken: {first}" in err
         engine.images.remove(first)
         code, _, err = lab("run", *folders)
         assert code == 2
@@ -183,7 +183,7 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
         assert "--force" in err
         code, out, err = lab("run", *folders, "--force")
         assert code == 0, err
-        assert "gone on with by force" in out
+        assert "resumed by force" in out
         assert any(first in note for note in loading.load_session(folder).notes)
     finally:
         engine.images.remove(name, force=True)
