@@ -41,13 +41,13 @@ def costs(count: int) -> dict[str, float]:
     requests = [Request(name=f"{size}-{turn}", size=size) for size in (1, 2, 4, count) for turn in range(8)]
     with tempfile.TemporaryDirectory() as folder:
         root = str(build(machine(*groups), Path(folder)))
-        reading = reader.read(root)
+        reading = reader.read_topology(root)
 
         def read_back() -> topology.Topology:
             return topology.from_reading(reading)
 
         return {
-            "read": fastest(lambda: reader.read(root)),
+            "read": fastest(lambda: reader.read_topology(root)),
             f"plan of {len(sizes)} cells": fastest(lambda: cells.plan(sizes, read_back())),
             "first of 32 cells to pack": fastest(lambda: Packer(read_back()).next({}, requests)),
             "packing of 32 cells": fastest(lambda: schedule(read_back(), requests)),

@@ -48,7 +48,7 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
             chosen.add_parser(name, help=f"(needs Python {_version(_ORCHESTRATOR)} or later)", add_help=False)
         else:
             module = importlib.import_module(f"lab.commands.{module_name}")
-            one = chosen.add_parser(
+            command = chosen.add_parser(
                 name,
                 help=module.HELP,
                 description=textwrap.fill(module.HELP[0].upper() + module.HELP[1:] + ".", 80),
@@ -56,8 +56,8 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
             if only != "":
-                module.configure(one)
-                one.set_defaults(run=module.run)
+                module.configure(command)
+                command.set_defaults(run=module.run)
     return top
 
 
@@ -87,8 +87,8 @@ def _names() -> Dict[str, str]:
     """The commands by their names, and their modules: ``list`` is ``list_``."""
     # Not by pkgutil, which loads inspect: a quarter of the time that help takes.
     files = sorted(file for file in os.listdir(commands.__path__[0]) if file.endswith(".py"))
-    found = (file[:-3] for file in files if not file.startswith("_"))
-    return {name.strip("_").replace("_", "-"): name for name in found}
+    modules = (file[:-3] for file in files if not file.startswith("_"))
+    return {name.strip("_").replace("_", "-"): name for name in modules}
 
 
 def _too_old(command: str) -> bool:

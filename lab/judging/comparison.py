@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from lab.cell.claims.claim import FEWEST_VALUES, Better
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import Measured, of
+from lab.cell.claims.measured import Measured, value_of
 from lab.judging import differences, proofs
 from lab.judging.records import MALFORMED
 from lab.judging.verdicts import evidence_of
@@ -48,7 +48,7 @@ SHORT = 0.9
 _GIVEN = 0.95
 
 #: What a process on one CPU does, by the capacity probe's rounds.
-_SPEED = Measured(("one process",), of("one process", "rate"))
+_SPEED = Measured(("one process",), value_of("one process", "rate"))
 
 
 #: A number in both sessions, in the form that the caller has.

@@ -96,7 +96,7 @@ def read_topology(root: Path = _HERE) -> Topology:
         raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
     is_here = root.resolve() == _HERE
     allowed = _own_affinity() if is_here else _stored_affinity(root)
-    topology = from_reading(reader.read("/" if is_here else str(root), allowed))
+    topology = from_reading(reader.read_topology("/" if is_here else str(root), allowed))
     if not topology.cpus:
         raise UsageError(
             f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"

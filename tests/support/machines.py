@@ -149,7 +149,7 @@ def mask(cpus: Collection[int]) -> str:
 
 def topology_of(made: Machine, root: Path) -> Topology:
     """The machine's topology, read from its tree below ``root``."""
-    return hardware.from_reading(reader.read(str(build(made, root))))
+    return hardware.from_reading(reader.read_topology(str(build(made, root))))
 
 
 def simulated(

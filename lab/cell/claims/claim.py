@@ -215,11 +215,11 @@ def holds(name: str, confirmed: str, refuted: str) -> Callable[[Evidence, Facts]
     return judge
 
 
-def decide(found: Estimate, low: float | None, high: float | None) -> str:
+def decide(interval: Estimate, low: float | None, high: float | None) -> str:
     """Equivalence: confirmed when the whole interval is inside the tolerance, refuted when it is wholly outside."""
-    if found.inside(low, high):
+    if interval.inside(low, high):
         return CONFIRMED
-    return REFUTED if found.outside(low, high) else INCONCLUSIVE
+    return REFUTED if interval.outside(low, high) else INCONCLUSIVE
 
 
 def undisturbed(rounds: Sequence[Round], *arms: str) -> list[Round]:

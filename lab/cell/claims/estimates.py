@@ -52,8 +52,8 @@ def quantile(values: Sequence[float], share: float) -> float:
     place = share * (len(ranked) - 1)
     below = int(place)
     above = min(below + 1, len(ranked) - 1)
-    found = ranked[below] + (place - below) * (ranked[above] - ranked[below])
-    return min(found, ranked[above])  # which rounding may miss
+    value = ranked[below] + (place - below) * (ranked[above] - ranked[below])
+    return min(value, ranked[above])  # which rounding may miss
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -78,7 +78,7 @@ def ratio(new: Sequence[float], base: Sequence[float], confidence: float = 0.99,
     if min(len(new), len(base)) == 1:
         return Estimate(value, float("-inf"), float("inf"), 1)
     above, below = _medians(tuple(new), resamples, 1), _medians(tuple(base), resamples, 2)
-    ratios = [one / other for one, other in zip(above, below)]
+    ratios = [numerator / denominator for numerator, denominator in zip(above, below)]
     size = min(len(new), len(base))
     tail = expanded_tail(size / block_length(size), confidence)
     return Estimate(value, quantile(ratios, tail), quantile(ratios, 1 - tail), size)
@@ -98,9 +98,9 @@ def over_rounds(
     value, count = statistic(rounds), len(rounds)
     if count == 1:
         return Estimate(value, float("-inf"), float("inf"), 1)
-    found = sorted(statistic(drawn) for drawn in _drawn(rounds, resamples, seed))
+    results = sorted(statistic(drawn) for drawn in _drawn(rounds, resamples, seed))
     tail = expanded_tail(count / block_length(count))
-    return Estimate(value, min(value, quantile(found, tail)), max(value, quantile(found, 1 - tail)), count)
+    return Estimate(value, min(value, quantile(results, tail)), max(value, quantile(results, 1 - tail)), count)
 
 
 @functools.lru_cache(maxsize=256)  # claims, tables and documents rest on the same values
@@ -111,7 +111,7 @@ def _bootstrapped(values: Sequence[float]) -> Estimate:
     if count == 1:
         return Estimate(centre, float("-inf"), float("inf"), 1)
     tail = expanded_tail(count / block_length(count))
-    low, high = between(ranked)
+    low, high = median_interval(ranked)
     if count > MANY:
         away = -statistics.NormalDist().inv_cdf(tail) * _spread([value <= centre for value in values])
         least, most = quantile(ranked, max(0.5 - away, 0)), quantile(ranked, min(0.5 + away, 1))
@@ -146,7 +146,7 @@ def _resampled(values: Sequence[float], ranked: Sequence[float], tail: float) ->
         return ranked[low]
 
     middles = {(count + 1) // 2, count // 2 + 1}
-    least, most = (sum(where(one, share) for one in middles) / len(middles) for share in (tail, 1 - tail))
+    least, most = (sum(where(middle, share) for middle in middles) / len(middles) for share in (tail, 1 - tail))
     return least, most
 
 
@@ -160,14 +160,14 @@ def _chances(below: Sequence[bool]) -> List[float]:
         held = collections.Counter(sums[place + size] - sums[place] for place in range(count))
         return [(number, times / count) for number, times in held.items()]
 
-    found = [1.0]
+    chances = [1.0]
     for block in [of_a_block(block_length(count))] * blocks + [of_a_block(rest)]:  # the last one is cut to fit
-        more = [0.0] * (len(found) + max(block)[0])
+        more = [0.0] * (len(chances) + max(block)[0])
         for number, share in block:
-            for place, chance in enumerate(found, number):
+            for place, chance in enumerate(chances, number):
                 more[place] += share * chance
-        found = more
-    return found
+        chances = more
+    return chances
 
 
 def _sums(below: Sequence[bool]) -> List[int]:
@@ -186,12 +186,12 @@ def _spread(below: Sequence[bool]) -> float:
     length = block_length(count)
     sums = _sums(below)
     windows = [sums[place + length] - sums[place] for place in range(count)]
-    total, squares = sum(windows), sum(one * one for one in windows)
+    total, squares = sum(windows), sum(window * window for window in windows)
     variance = (count * squares - total * total) / count**2
     return math.sqrt(variance * count / length) / count
 
 
-def between(values: Sequence[float], confidence: float = 0.95) -> Tuple[float, float]:
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> Tuple[float, float]:
     """The narrowest pair of values, counted in from both ends, between which the median lies with that confidence.
 
     Where there is no such pair, the result is both ends. Each value is as likely below the median as above it: this is

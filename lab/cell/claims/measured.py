@@ -63,7 +63,7 @@ class Measured(NamedTuple):
         return [self.value(blocks) for blocks in undisturbed(rounds, *self.arms)]
 
     def estimate(self, rounds: Sequence[Round]) -> Estimate | None:
-        """The median of those values, or what they are together, with its interval; ``None`` when there are too few."""
+        """The median of the values, or the pooled number, with its interval; ``None`` when there are too few rounds."""
         return self._estimate(undisturbed(rounds, *self.arms))
 
     def _estimate(self, good: Sequence[Round]) -> Estimate | None:
@@ -98,8 +98,8 @@ class Measured(NamedTuple):
 
     def figure(self, what: str, rounds: Sequence[Round], of: str = "") -> Figure:
         """This number in its experiment's table; see :class:`Figure`."""
-        found, accepted, rejected = self.weigh(rounds)
-        return Figure(what, found, self.unit, accepted, rejected, of, self.better)
+        estimate, accepted, rejected = self.weigh(rounds)
+        return Figure(what, estimate, self.unit, accepted, rejected, of, self.better)
 
 
 def over(arm: str, base: str, key: str = "rate") -> Callable[[Round], float]:
@@ -107,7 +107,7 @@ def over(arm: str, base: str, key: str = "rate") -> Callable[[Round], float]:
     return lambda blocks: float(blocks[arm][key] / blocks[base][key])
 
 
-def of(arm: str, key: str) -> Callable[[Round], float]:
+def value_of(arm: str, key: str) -> Callable[[Round], float]:
     """What one arm measured."""
     return lambda blocks: float(blocks[arm][key])
 
@@ -138,16 +138,16 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
 
     def predicate(evidence: Evidence, facts: Facts) -> Finding:
         rounds = evidence.rounds("round")
-        found, accepted, rejected = measured.weigh(rounds)
+        estimate, accepted, rejected = measured.weigh(rounds)
         causes = _causes(_inflation(evidence), facts) if measured.parallel else []
-        if found is None:
+        if estimate is None:
             disturbed = ", ".join(disturbances(rounds, *measured.arms)) if rounds else "none was taken"
             reason = "too few undisturbed rounds of %d (%s)" % (accepted + rejected, disturbed or "too little time")
             return Finding(INCONCLUSIVE, "", accepted=accepted, rejected=rejected)._replace(
                 **_reasoned(reason, *causes)
             )
-        verdict = decide(found, tolerance.low, tolerance.high)
-        clauses = [measured.describe(found.value)]
+        verdict = decide(estimate, tolerance.low, tolerance.high)
+        clauses = [measured.describe(estimate.value)]
         capacity = _capacity(evidence) if measured.parallel else None
         if capacity:
             clauses.append(CAPACITY.describe(capacity.value))
@@ -160,9 +160,9 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
         return Finding(
             verdict,
             "",
-            found.value,
-            found.low,
-            found.high,
+            estimate.value,
+            estimate.low,
+            estimate.high,
             measured.unit,
             accepted,
             rejected,
@@ -173,7 +173,7 @@ def judge(measured: Measured, tolerance: Tolerance) -> Callable[[Evidence, Facts
     return predicate
 
 
-# The claims of an experiment ask the same of the same evidence, one after the other.
+# All claims of an experiment need the capacity and the inflation of the same evidence, so each is computed once.
 @functools.lru_cache(maxsize=1)
 def _capacity(evidence: Evidence) -> Estimate | None:
     return CAPACITY.estimate(evidence.rounds("round"))
@@ -184,14 +184,14 @@ def _inflation(evidence: Evidence) -> Estimate | None:
     return inflation(evidence.rounds("round"))
 
 
-def narrow(found: Estimate | None, width: float) -> bool:
+def narrow(estimate: Estimate | None, width: float) -> bool:
     """Whether the interval's half-width is at most this share of the value."""
-    return found is not None and found.high - found.low <= 2 * width * found.value
+    return estimate is not None and estimate.high - estimate.low <= 2 * width * estimate.value
 
 
-def decided(found: Estimate | None, tolerance: Tolerance) -> bool:
+def decided(estimate: Estimate | None, tolerance: Tolerance) -> bool:
     """Whether the interval lies wholly inside or wholly outside."""
-    return found is not None and decide(found, tolerance.low, tolerance.high) != INCONCLUSIVE
+    return estimate is not None and decide(estimate, tolerance.low, tolerance.high) != INCONCLUSIVE
 
 
 def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measured, Tolerance]], until: float) -> bool:
@@ -206,7 +206,8 @@ def enough(rounds: Sequence[Round], fewest: int, measured: Iterable[tuple[Measur
         return True
     capacity_known = decided(CAPACITY.estimate(rounds), _ENOUGH)
     return all(
-        decided(one.estimate(rounds), tolerance) and (capacity_known or not one.parallel) for one, tolerance in measured
+        decided(number.estimate(rounds), tolerance) and (capacity_known or not number.parallel)
+        for number, tolerance in measured
     )
 
 
@@ -238,23 +239,23 @@ def causes_of(rounds: Sequence[Round], facts: Facts) -> list[str]:
 
 
 def _causes(inflated: Estimate | None, facts: Facts) -> list[str]:
-    found = []
+    causes = []
     if inflated and inflated.low > MOST_INFLATION:
-        found.append(
+        causes.append(
             "a CPU second did %.2f times less work with all CPUs busy (CPU-second inflation: siblings or a neighbour"
             " share the cores)" % inflated.value
         )
     for core in facts.siblings:
-        found.append("CPUs %s are siblings on one core (SMT)" % ", ".join(map(str, core)))
+        causes.append("CPUs %s are siblings on one core (SMT)" % ", ".join(map(str, core)))
     if facts.kinds > 1:
-        found.append("its cores are of %d kinds (hybrid)" % facts.kinds)
+        causes.append("its cores are of %d kinds (hybrid)" % facts.kinds)
     if facts.isolated:
         which = ", ".join(map(str, facts.isolated))
-        said = "CPUs %s are isolated (isolcpus): the scheduler moves nothing to them"
+        sentence = "CPUs %s are isolated (isolcpus): the scheduler moves nothing to them"
         if len(facts.isolated) == 1:
-            said = "CPU %s is isolated (isolcpus): the scheduler moves nothing to it"
-        found.append(said % which)
-    return found
+            sentence = "CPU %s is isolated (isolcpus): the scheduler moves nothing to it"
+        causes.append(sentence % which)
+    return causes
 
 
 def inflation(rounds: Sequence[Round]) -> Estimate | None:

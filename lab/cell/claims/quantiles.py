@@ -17,7 +17,7 @@ _FIRST_SECONDS = 1e-6
 def histogram(times: Sequence[float]) -> list[list[int]]:
     """Times in seconds as pairs of a bin's number and how many lie in it, in order."""
     bins = collections.Counter(
-        max(0, math.floor(math.log(max(one, _FIRST_SECONDS) / _FIRST_SECONDS, _FACTOR))) for one in times
+        max(0, math.floor(math.log(max(seconds, _FIRST_SECONDS) / _FIRST_SECONDS, _FACTOR))) for seconds in times
     )
     return [[place, bins[place]] for place in sorted(bins)]
 
@@ -28,11 +28,14 @@ def seconds_of(place: int) -> float:
 
 
 def quantile_in(histograms: Sequence[Sequence[Sequence[int]]], share: float) -> float:
-    """The time, in seconds, below which this share of all that these histograms hold lies: the smallest that at least
-    so many do not exceed (Hyndman and Fan, type 1). Raises ValueError when they hold nothing."""
+    """A quantile of all times in these histograms, in seconds.
+
+    It is the smallest time that at least this share of the times do not exceed (Hyndman and Fan, type 1). Raises
+    ValueError when the histograms are empty.
+    """
     bins: collections.Counter[int] = collections.Counter()
-    for one in histograms:
-        for place, number in one:
+    for pairs in histograms:
+        for place, number in pairs:
             bins[place] += number
     left = math.ceil(share * sum(bins.values()))
     for place in sorted(bins):
@@ -43,15 +46,17 @@ def quantile_in(histograms: Sequence[Sequence[Sequence[int]]], share: float) -> 
 
 
 def quantile_times(arm: str, share: float) -> Measured:
-    """A quantile of the times that the tasks of one arm took in all rounds, in seconds: a hundredth of the tasks of one
-    round is less than one task."""
+    """A quantile of the times that the tasks of one arm took, in seconds.
+
+    The rounds are taken together, because one round has too few tasks for a quantile near 1.
+    """
     return _pooled(
         (arm,), lambda rounds: quantile_in([blocks[arm]["times"] for blocks in rounds], share), unit="s"
     )._replace(better="lower")
 
 
 def quantile_ratio(slow: str, quick: str, share: float, describe: Callable[[float], str] = unsaid) -> Measured:
-    """The ratio of that quantile of two arms."""
+    """The ratio of the same quantile of two arms."""
 
     def ratio(rounds: Sequence[Round]) -> float:
         first, last = ([blocks[arm]["times"] for blocks in rounds] for arm in (slow, quick))
@@ -62,8 +67,8 @@ def quantile_ratio(slow: str, quick: str, share: float, describe: Callable[[floa
 
 def _pooled(
     arms: tuple[str, ...],
-    of: Callable[[Sequence[Round]], float],
+    statistic: Callable[[Sequence[Round]], float],
     describe: Callable[[float], str] = unsaid,
     unit: str = "",
 ) -> Measured:
-    return Measured(arms, lambda blocks: of([blocks]), describe, unit, pooled=of)
+    return Measured(arms, lambda blocks: statistic([blocks]), describe, unit, pooled=statistic)

@@ -45,7 +45,8 @@ class Recorder:
     def tell(self, text: str, who: Mapping[str, Any] | None = None, since: Mapping[str, Any] | None = None) -> None:
         """Add an event to the story. ``who`` is what :func:`here` returned where it happened; by default, here.
 
-        ``since`` is what it returned where that began whose end this is: a timeline then shows how long it took.
+        For the end of something, ``since`` is what :func:`here` returned at its beginning. A timeline then shows how
+        long it took.
         """
         event = dict(who or here(), kind="event", text=text)
         if since is not None:
@@ -54,7 +55,10 @@ class Recorder:
         self._say(event)
 
     def end(self, error: BaseException | None = None) -> None:
-        """The worker's to call: ``run`` has returned, or this ended it. Without it the experiment counts as failed."""
+        """Say that ``run`` has returned, or that ``error`` ended it. Only the worker calls this.
+
+        An experiment that ends without this call counts as failed.
+        """
         last = {"kind": "done"} if error is None else {"kind": "raised", "error": _in_words(error)}
         with contextlib.suppress(OSError):  # the experiment has closed what it speaks through
             self._say(last)

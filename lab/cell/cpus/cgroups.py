@@ -78,7 +78,7 @@ def cgroups(root: str = "/") -> dict[str, Any]:
     Quotas are in CPUs (quota / period), with the folder they were read from, the leaf first. ``root`` stands in for
     ``/`` in tests.
     """
-    found = look(root)
+    groups = look(root)
     quotas = [
         {
             "quota_cpus": level.quota_cpus,
@@ -88,9 +88,9 @@ def cgroups(root: str = "/") -> dict[str, Any]:
             "throttled_seconds": level.throttled_seconds,
             "folder": level.folder,
         }
-        for level in found.levels
+        for level in groups.levels
     ]
-    return {"version": found.version, "cpuset": found.cpuset, "quotas": quotas}
+    return {"version": groups.version, "cpuset": groups.cpuset, "quotas": quotas}
 
 
 def throttled_periods(root: str = "/") -> int:
@@ -118,14 +118,14 @@ def look(root: str = "/") -> Groups:
         return list(_levels(root, mounts[controller], groups[controller], odd))
 
     v1, v2, sets = folders("cpu"), folders(""), folders("cpuset")
-    found = _quotas(v1, _v1_quota, odd) if v1 else _quotas(v2, _v2_quota, odd)
+    levels = _quotas(v1, _v1_quota, odd) if v1 else _quotas(v2, _v2_quota, odd)
     if v1:
         _compare_versions(v2, odd)
-        _compare_levels(found, odd)
+        _compare_levels(levels, odd)
     cpuset = _first_list(sets, ("cpuset.effective_cpus", "cpuset.cpus", "cpus"), odd)
     return Groups(
         version=1 if v1 else 2 if v2 else None,
-        levels=tuple(found),
+        levels=tuple(levels),
         cpuset=cpuset or _first_list(v2, ("cpuset.cpus.effective",), odd),
         partitioned=_partitioned(v2),
         folders=tuple(v1 or v2),
@@ -139,12 +139,12 @@ def own_cpus(root: str) -> str | None:
     They are its affinity, else the CPU set of its control group; ``None`` where the tree has neither (man 5 proc,
     ``Cpus_allowed_list``; man 7 cpuset).
     """
-    status = read(os.path.join(root, "proc/self/status")) or ""
+    status = read_text(os.path.join(root, "proc/self/status")) or ""
     affinity = re.search(r"^Cpus_allowed_list:\s*([0-9]\S*)$", status, re.MULTILINE)
     return affinity.group(1) if affinity else look(root).cpuset
 
 
-def read(path: str) -> str | None:
+def read_text(path: str) -> str | None:
     """The text of a file, without blanks around it; ``None`` where it cannot be read, whatever the reason."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
@@ -155,15 +155,15 @@ def read(path: str) -> str | None:
 
 def _groups(root: str) -> dict[str, str]:
     """Controller name -> this process's group; the v2 hierarchy has the name ``""``. See man 7 cgroups."""
-    found = {}
-    for line in (read(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
+    groups = {}
+    for line in (read_text(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
         fields = line.split(":", 2)
         if len(fields) == 3:
-            found.update(dict.fromkeys(fields[1].split(","), fields[2]))
-    if not found:  # a captured tree may have only what man 7 cpuset describes
-        group = read(os.path.join(root, "proc/self/cpuset"))
+            groups.update(dict.fromkeys(fields[1].split(","), fields[2]))
+    if not groups:  # a captured tree may have only what man 7 cpuset describes
+        group = read_text(os.path.join(root, "proc/self/cpuset"))
         return dict.fromkeys(("cpuset", ""), group) if group else {}
-    return found
+    return groups
 
 
 def _mounts(root: str) -> dict[str, List[_Mount]]:
@@ -172,7 +172,7 @@ def _mounts(root: str) -> dict[str, List[_Mount]]:
     What is mounted later on the same point covers what was there, and is alone visible.
     """
     visible: dict[str, tuple[List[str], _Mount]] = {}
-    for line in (read(os.path.join(root, "proc/self/mountinfo")) or "").splitlines():
+    for line in (read_text(os.path.join(root, "proc/self/mountinfo")) or "").splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(" "), right.split(" ")
         if len(fields) < 5 or len(kind) < 3:
@@ -183,23 +183,23 @@ def _mounts(root: str) -> dict[str, List[_Mount]]:
             # The controllers may be named in any order: "cpu,cpuacct" and "cpuacct,cpu" are both seen.
             names = [""] if kind[0] == "cgroup2" else kind[2].split(",")
             visible[point] = (names, _Mount(_unescaped(fields[3]), point))
-    found: dict[str, List[_Mount]] = {}
+    mounts: dict[str, List[_Mount]] = {}
     for names, mount in reversed(list(visible.values())):
         for name in names:
-            found.setdefault(name, []).append(mount)
-    return found or _old_mounts(root)
+            mounts.setdefault(name, []).append(mount)
+    return mounts or _old_mounts(root)
 
 
 def _old_mounts(root: str) -> dict[str, List[_Mount]]:
     """The same from /proc/mounts (man 5 fstab), where there is no mountinfo; each is taken to show its top."""
-    found: dict[str, List[_Mount]] = {}
-    for line in (read(os.path.join(root, "proc/mounts")) or "").splitlines():
+    mounts: dict[str, List[_Mount]] = {}
+    for line in (read_text(os.path.join(root, "proc/mounts")) or "").splitlines():
         fields = line.split(" ")
         if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2", "cpuset"):
             names = {"cgroup": fields[3].split(","), "cgroup2": [""], "cpuset": ["cpuset"]}[fields[2]]
             for name in names:
-                found.setdefault(name, []).append(_Mount("/", _unescaped(fields[1])))
-    return found
+                mounts.setdefault(name, []).append(_Mount("/", _unescaped(fields[1])))
+    return mounts
 
 
 def _unescaped(text: str) -> str:
@@ -214,7 +214,7 @@ def _levels(root: str, mounts: List[_Mount], group: str, odd: List[str]) -> Iter
     the group's name is from another namespace: then the top of the mount is all that is ours to see.
     """
     holding = [mount for mount in mounts if _inside(mount, group) is not None]
-    mount = min(holding, key=lambda one: len(one.top)) if holding else mounts[0]
+    mount = min(holding, key=lambda candidate: len(candidate.top)) if holding else mounts[0]
     inside = _inside(mount, group)
     if inside is None:
         odd.append(
@@ -251,11 +251,14 @@ def _is_folder(path: str) -> bool:
 
 
 def _first_list(folders: List[str], names: tuple[str, ...], odd: List[str]) -> str | None:
-    """The list of CPUs in the first of these files, the leaf's first, that is there, not empty and a list."""
+    """The first list of CPUs in these files; the files of the process's own group are read first.
+
+    A file that is missing, empty or holds no list is passed over.
+    """
     for folder in folders:
         for name in names:
             path = os.path.join(folder, name)
-            text = read(path)
+            text = read_text(path)
             if text and members(text):
                 return text
             if text:
@@ -266,7 +269,7 @@ def _first_list(folders: List[str], names: tuple[str, ...], odd: List[str]) -> s
 def _partitioned(folders: List[str]) -> bool:
     """Whether the nearest partition (``member`` is none of its own) is one without load balancing."""
     for folder in folders:
-        kind = read(os.path.join(folder, "cpuset.cpus.partition"))
+        kind = read_text(os.path.join(folder, "cpuset.cpus.partition"))
         if kind and not kind.startswith("member"):
             return kind == "isolated"  # not "isolated invalid (...)"
     return False
@@ -276,7 +279,7 @@ _Quota = Optional[Tuple[_Number, _Number, str, float]]
 
 
 def _quotas(folders: List[str], quota_of: Callable[[str, List[str]], _Quota], odd: List[str]) -> List[Level]:
-    found = []
+    levels = []
     for folder in folders:
         quota = quota_of(folder, odd)
         if quota:
@@ -284,27 +287,27 @@ def _quotas(folders: List[str], quota_of: Callable[[str, List[str]], _Quota], od
             stat = statistics(os.path.join(folder, "cpu.stat"))
             seconds = stat.get(throttled, 0) / per_second
             stopped, periods = int(stat.get("nr_throttled", 0)), int(stat.get("nr_periods", 0))
-            found.append(Level(folder, quota_us, period_us, stopped, seconds, periods))
-    return found
+            levels.append(Level(folder, quota_us, period_us, stopped, seconds, periods))
+    return levels
 
 
 def statistics(path: str) -> dict[str, _Number]:
     """The counters of a flat-keyed file such as ``cpu.stat``; none where it cannot be read."""
-    found = {}
-    for line in (read(path) or "").splitlines():
+    counters = {}
+    for line in (read_text(path) or "").splitlines():
         key, _, value = line.partition(" ")
-        found[key] = _number(value) or 0
-    return found
+        counters[key] = _number(value) or 0
+    return counters
 
 
 def _v1_quota(folder: str, odd: List[str]) -> _Quota:
     quota, period = (os.path.join(folder, name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
-    return _quota((quota, read(quota)), (period, read(period)), ("throttled_time", 1e9), odd)
+    return _quota((quota, read_text(quota)), (period, read_text(period)), ("throttled_time", 1e9), odd)
 
 
 def _v2_quota(folder: str, odd: List[str]) -> _Quota:
     path = os.path.join(folder, "cpu.max")
-    fields = (read(path) or "").split()
+    fields = (read_text(path) or "").split()
     if len(fields) > 2:
         odd.append("%s says %s, where two words should stand" % (path, _short(" ".join(fields))))
     quota, period = [*fields, "", ""][:2]

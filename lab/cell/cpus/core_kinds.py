@@ -50,20 +50,20 @@ def kinds_of(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> List[CoreGroup]:
     if not cores:
         return []
     units = _units(tree, cores)
-    told = units or _parts(tree, cores) or _first_level_caches(tree, cores)
+    marks = units or _parts(tree, cores) or _first_level_caches(tree, cores)
     groups: Dict[object, List[Tuple[int, ...]]] = {}
     for number, core in enumerate(cores):
-        groups.setdefault(told[number] if told else None, []).append(core)
+        groups.setdefault(marks[number] if marks else None, []).append(core)
     capacities = _numbers(tree, cores, "cpu_capacity")
     speeds = capacities or next(filter(None, (_numbers(tree, cores, name) for name in _SPEEDS)), {})
-    apart = _CAPACITIES_APART if capacities else _ALIKE_APART if told else _FREQUENCIES_APART
+    apart = _CAPACITIES_APART if capacities else _ALIKE_APART if marks else _FREQUENCIES_APART
     split = [
         (unit if units else "", part) for unit, group in groups.items() for part in _clusters(group, speeds, apart)
     ]
     order = list(_UNITS)
 
-    def rank(one: Tuple[object, List[Tuple[int, ...]]]) -> Tuple[int, int, int, int]:
-        unit, group = one
+    def rank(entry: Tuple[object, List[Tuple[int, ...]]]) -> Tuple[int, int, int, int]:
+        unit, group = entry
         fastest = max(speeds.get(core, 0) for core in group)
         place = order.index(str(unit)) if unit in order else len(order)
         return (place, -fastest, -max(map(len, group)), group[0][0])
@@ -81,25 +81,26 @@ def kinds_of(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> List[CoreGroup]:
 def _units(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optional[List[object]]:
     """The monitoring unit of each core; ``None`` unless there are two kinds of them here."""
     lists = {unit: listed(tree.text("sys/devices", unit, "cpus")) for unit in _UNITS}
-    found: List[object] = [next((unit for unit in lists if core[0] in lists[unit]), "") for core in cores]
-    return found if len(set(found) - {""}) > 1 else None
+    units: List[object] = [next((unit for unit in lists if core[0] in lists[unit]), "") for core in cores]
+    return units if len(set(units) - {""}) > 1 else None
 
 
 def _parts(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optional[List[object]]:
     """(implementer, part) of each core on ARM, without variant and revision; ``None`` where one does not say."""
-    found: List[object] = []
+    parts: List[object] = []
     for core in cores:
         register = tree.cpu(core[0], "regs/identification/midr_el1")
         if re.fullmatch("(0x)?[0-9a-fA-F]{1,16}", register):
             value = int(register, 16)
-            found.append((value >> 24 & 0xFF, value >> 4 & 0xFFF))
+            parts.append((value >> 24 & 0xFF, value >> 4 & 0xFFF))
             continue
-        # Before Linux 4.8 only here, and elsewhere not at all: so it is not read for this alone.
-        said = tree.cpuinfo.get(core[0], {}) if tree.knows_cpuinfo or tree.cpu(core[0], "cpu_capacity") else {}
-        if not said.get("CPU part"):
+        # Before Linux 4.8 ARM has the part only in /proc/cpuinfo, and other processors never do.
+        # Reading that file is slow, so it is read only where it was read before or the cores have capacities.
+        fields = tree.cpuinfo.get(core[0], {}) if tree.knows_cpuinfo or tree.cpu(core[0], "cpu_capacity") else {}
+        if not fields.get("CPU part"):
             return None
-        found.append((said.get("CPU implementer"), said["CPU part"]))
-    return found
+        parts.append((fields.get("CPU implementer"), fields["CPU part"]))
+    return parts
 
 
 def _first_level_caches(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optional[List[object]]:
@@ -107,7 +108,7 @@ def _first_level_caches(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optiona
 
     They differ between the kinds of a hybrid processor, and never within a kind.
     """
-    found: List[object] = []
+    caches: List[object] = []
     for core in cores:
         sizes = []
         for name in ("index0", "index1"):
@@ -115,14 +116,14 @@ def _first_level_caches(tree: Tree, cores: Sequence[Tuple[int, ...]]) -> Optiona
                 sizes.append((tree.cpu(core[0], "cache/%s/type" % name), tree.cpu(core[0], "cache/%s/size" % name)))
         if not sizes or not all(size for _, size in sizes):
             return None
-        found.append(tuple(sorted(sizes)))
-    return found if len(set(found)) > 1 else None
+        caches.append(tuple(sorted(sizes)))
+    return caches if len(set(caches)) > 1 else None
 
 
 def _numbers(tree: Tree, cores: Sequence[Tuple[int, ...]], name: str) -> Dict[Tuple[int, ...], int]:
     """Core -> the number in that file; empty unless every core has one above 0."""
-    found = {core: tree.number(core[0], name) or 0 for core in cores}
-    return found if all(found.values()) else {}
+    numbers = {core: tree.number(core[0], name) or 0 for core in cores}
+    return numbers if all(numbers.values()) else {}
 
 
 def _clusters(

@@ -20,10 +20,10 @@ def parse(text: str) -> tuple[int, ...]:
     """
     ids: set[int] = set()
     for part in filter(None, (piece.strip() for piece in text.strip().split(","))):
-        found = _PART.fullmatch(part)
-        if not found:
+        match = _PART.fullmatch(part)
+        if not match:
             raise ValueError(f"{part!r} is not a CPU id or a range such as 0-3")
-        low, high = int(found[1]), int(found[2] or found[1])
+        low, high = int(match[1]), int(match[2] or match[1])
         if high < low:
             raise ValueError(f"the range {part!r} runs backwards")
         ids.update(range(low, high + 1))

@@ -135,45 +135,44 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
 
 
 def settle(cpus: Sequence[int], parallelism: int, rate: float, seconds: float, period_seconds: float) -> Delivered:
-    """Measure, and measure again while it is short and no hidden quota has shown itself: at least once more, and for
-    up to AGAIN_SECONDS in all.
+    """Measure D, and repeat the measurement while D is short and no hidden quota has shown itself.
 
-    Disturbance only ever takes away, so the most counts; and beside busy neighbours a quota is not always reached, and
-    what is not reached cannot be seen.
+    A short D is measured at least twice, and for up to AGAIN_SECONDS in all. Disturbances only make D smaller, so the
+    largest D counts. Beside busy neighbours a process may not reach its quota, and then the quota cannot be seen.
     """
-    found: List[Delivered] = []
-    while len(found) < 2 or len(found) * seconds < AGAIN_SECONDS:
-        found.append(measure(cpus, parallelism, seconds, period_seconds))
-        if found[-1].stopped_unseen or found[-1].cpus >= SHORT * min(rate, found[-1].processes):
-            return found[-1]
-    return max(found, key=lambda one: one.cpus)
+    measurements: List[Delivered] = []
+    while len(measurements) < 2 or len(measurements) * seconds < AGAIN_SECONDS:
+        measurements.append(measure(cpus, parallelism, seconds, period_seconds))
+        if measurements[-1].stopped_unseen or measurements[-1].cpus >= SHORT * min(rate, measurements[-1].processes):
+            return measurements[-1]
+    return max(measurements, key=lambda measurement: measurement.cpus)
 
 
-def explain(found: Delivered, rate: float) -> Explanation:
+def explain(delivered: Delivered, rate: float) -> Explanation:
     """Why what was delivered is not what is allowed, R."""
-    allowed = min(rate, found.processes)
-    missing = allowed - found.cpus
-    if found.cpus > allowed * (1 + 2 * TOLERANCE) + 0.02 and allowed < found.processes:
+    allowed = min(rate, delivered.processes)
+    missing = allowed - delivered.cpus
+    if delivered.cpus > allowed * (1 + 2 * TOLERANCE) + 0.02 and allowed < delivered.processes:
         return Explanation("more than R: a quota with a burst (cpu.max.burst), or one that is not enforced")
-    if found.cpus >= SHORT * allowed:
+    if delivered.cpus >= SHORT * allowed:
         return Explanation()
-    short = "%.2f of %.4g %s delivered" % (found.cpus, allowed, "CPU" if allowed == 1 else "CPUs")
+    short = "%.2f of %.4g %s delivered" % (delivered.cpus, allowed, "CPU" if allowed == 1 else "CPUs")
     # Where a quota allows less than there is, CPUs are idle and processes wait in any case: only what is more counts.
-    idle = None if found.idle is None else found.idle - (found.watched - allowed)
-    waited = None if found.waited is None else found.waited - (found.processes - allowed)
-    if found.stopped is not None and found.stopped_unseen:
+    idle = None if delivered.idle is None else delivered.idle - (delivered.watched - allowed)
+    waited = None if delivered.waited is None else delivered.waited - (delivered.processes - allowed)
+    if delivered.stopped is not None and delivered.stopped_unseen:
         sentence = (
             "%s: a limit hidden outside of this namespace; the kernel stopped this group for %.2f s, and no quota that"
-            " is visible here did" % (short, found.stopped - found.stopped_visibly)
+            " is visible here did" % (short, delivered.stopped - delivered.stopped_visibly)
         )
         if idle is not None and idle < _MOST_OF_IT * missing:
             sentence += "; other work ran as well, so that the limit may be above D"
         return Explanation(sentence, hidden_limit=True)
     asleep = "a limit hidden outside of this namespace; CPUs were idle while processes wanted them"
-    if found.stopped is not None:  # and it has not grown: no quota at any level has stopped this group
+    if delivered.stopped is not None:  # and it has not grown: no quota at any level has stopped this group
         asleep = "the scheduler does not spread processes over these CPUs; some were idle while processes waited"
     causes = (
-        (found.stolen, "the hypervisor gave the CPUs to others", False),
+        (delivered.stolen, "the hypervisor gave the CPUs to others", False),
         (idle, asleep, True),
         (waited, "a busy machine; the processes waited for a CPU", False),
     )
@@ -220,7 +219,7 @@ def _ticks(cpus: Sequence[int]) -> Tuple[Optional[float], Optional[float]]:
     wanted = {"cpu%d" % cpu for cpu in cpus}
     idle = stolen = 0.0
     seen = 0
-    for line in (cgroups.read("/proc/stat") or "").splitlines():
+    for line in (cgroups.read_text("/proc/stat") or "").splitlines():
         name, *words = line.split()
         if name in wanted and len(words) > _STOLEN and all(word.isdigit() for word in words):
             idle += int(words[_IDLE]) + int(words[_IOWAIT])
@@ -262,7 +261,7 @@ def _burn(seconds: float) -> None:
 
 def _waited() -> Optional[float]:
     """Seconds that this process has waited for a CPU."""
-    words = (cgroups.read("/proc/self/schedstat") or "").split()
+    words = (cgroups.read_text("/proc/self/schedstat") or "").split()
     return int(words[1]) / 1e9 if len(words) == 3 and words[1].isdigit() else None
 
 

@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional, Set, Tuple, Union
 
-from lab.cell.cpus.cgroups import look, read
+from lab.cell.cpus.cgroups import look, read_text
 from lab.cell.cpus.cpulist import members, render
 from lab.cell.cpus.rate import rate_of
 
@@ -59,13 +59,13 @@ class EffectiveCpus:
     @property
     def throughput_workers(self) -> int:
         """⌈R⌉: with fewer busy workers, CPU time that is paid for stays unused."""
-        return max(1, min([self.parallelism, *(int(-(-one.quota_us // one.period_us)) for one in self.limits)]))
+        return max(1, min([self.parallelism, *(int(-(-limit.quota_us // limit.period_us)) for limit in self.limits)]))
 
     @property
     def latency_workers(self) -> int:
         """⌊R⌋, at least 1: with more busy workers the quota is used up before the period ends, and all of them stand
         still until the next (the kernel's Documentation/scheduler/sched-bwc.rst)."""
-        return max(1, min([self.parallelism, *(int(one.quota_us // one.period_us) for one in self.limits)]))
+        return max(1, min([self.parallelism, *(int(limit.quota_us // limit.period_us) for limit in self.limits)]))
 
 
 def effective_cpus(root: str = "/") -> EffectiveCpus:
@@ -75,9 +75,9 @@ def effective_cpus(root: str = "/") -> EffectiveCpus:
     tests; below another root the affinity mask is read from ``proc/self/status``.
     """
     groups = look(root)
-    said = list(groups.odd)
-    cpus = _usable(root, groups.cpuset, said)
-    isolated = _isolated(root, cpus, groups.partitioned, said)
+    contradictions = list(groups.odd)
+    cpus = _usable(root, groups.cpuset, contradictions)
+    isolated = _isolated(root, cpus, groups.partitioned, contradictions)
     parallelism = max(1, len(cpus) - len(isolated))
     limits = tuple(Quota(level.folder, level.quota_us, level.period_us) for level in groups.levels)
     return EffectiveCpus(
@@ -87,26 +87,26 @@ def effective_cpus(root: str = "/") -> EffectiveCpus:
         isolated=tuple(sorted(isolated)),
         limits=limits,
         cgroup=groups.version,
-        contradictions=tuple(said),
+        contradictions=tuple(contradictions),
     )
 
 
-def _usable(root: str, cpuset: str | None, said: List[str]) -> Set[int]:
+def _usable(root: str, cpuset: str | None, contradictions: List[str]) -> Set[int]:
     """The ids in the affinity mask, less those that another file denies.
 
     The mask is the authority: the kernel keeps it within the CPU set and the CPUs on line. A file that allows less is
     believed, since too few workers harm less than too many; one that would leave nothing is about something else.
     """
-    online = _listed(root, "sys/devices/system/cpu/online", said)
+    online = _listed(root, "sys/devices/system/cpu/online", contradictions)
     cpus = _affinity(root)
     if not cpus:
         cpus = online or set(range((root == "/" and os.cpu_count()) or 1))
-        said.append("this system does not tell the affinity mask: CPUs %s taken for it" % render(cpus))
+        contradictions.append("this system does not tell the affinity mask: CPUs %s taken for it" % render(cpus))
     for name, allowed in (("control group's CPU set", members(cpuset)), ("list of CPUs on line", online)):
         if not allowed or cpus <= allowed:
             continue
         both = cpus & allowed
-        said.append(
+        contradictions.append(
             "the affinity mask is %s, the %s is %s: %s"
             % (
                 render(cpus),
@@ -122,7 +122,7 @@ def _usable(root: str, cpuset: str | None, said: List[str]) -> Set[int]:
 def _affinity(root: str) -> Set[int] | None:
     """The calling thread's mask, of which the kernel leaves out what is off line; ``None`` where there is no such."""
     if root != "/":
-        for line in (read(os.path.join(root, "proc/self/status")) or "").splitlines():
+        for line in (read_text(os.path.join(root, "proc/self/status")) or "").splitlines():
             key, _, value = line.partition(":")
             if key == "Cpus_allowed_list":
                 return members(value)
@@ -133,18 +133,18 @@ def _affinity(root: str) -> Set[int] | None:
         return None
 
 
-def _isolated(root: str, cpus: Set[int], partitioned: bool, said: List[str]) -> Set[int]:
+def _isolated(root: str, cpus: Set[int], partitioned: bool, contradictions: List[str]) -> Set[int]:
     """Those of the CPUs between which the scheduler does not balance."""
-    found = cpus & (_listed(root, "sys/devices/system/cpu/isolated", said) or set())
+    isolated = cpus & (_listed(root, "sys/devices/system/cpu/isolated", contradictions) or set())
     if partitioned:
-        found = cpus
-    return found if len(cpus) > 1 else set()  # with one CPU there is nothing to balance
+        isolated = cpus
+    return isolated if len(cpus) > 1 else set()  # with one CPU there is nothing to balance
 
 
-def _listed(root: str, name: str, said: List[str]) -> Set[int] | None:
+def _listed(root: str, name: str, contradictions: List[str]) -> Set[int] | None:
     path = os.path.join(root, name)
-    text = read(path)
-    found = members(text)
-    if found is None and text != "(null)":  # which old kernels write for an empty mask
-        said.append("%s says %s, which is no list of CPUs" % (path, ascii((text or "")[:40])))
-    return found
+    text = read_text(path)
+    cpus = members(text)
+    if cpus is None and text != "(null)":  # which old kernels write for an empty mask
+        contradictions.append("%s says %s, which is no list of CPUs" % (path, ascii((text or "")[:40])))
+    return cpus

@@ -15,5 +15,5 @@ def describe(root: str = "/") -> dict[str, Any]:
     """Kernel (release and version) and the revisions of the processors' microcode, as a JSON-able dict; there are
     none where the kernel does not tell."""
     system = os.uname()
-    revisions = {said["microcode"] for said in Tree(root).cpuinfo.values() if said.get("microcode")}
+    revisions = {fields["microcode"] for fields in Tree(root).cpuinfo.values() if fields.get("microcode")}
     return {"kernel": system.release, "kernel_version": system.version, "microcode": sorted(revisions)}

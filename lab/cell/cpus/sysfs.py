@@ -14,7 +14,7 @@ class Tree:
 
     def __init__(self, root: str = "/") -> None:
         self._root = root
-        # The second is where newer kernels link the first; of a captured tree either may be left.
+        # Newer kernels link the first folder at the second path. A captured tree may have only one of the two.
         folders = ("sys/devices/system/cpu", "sys/bus/cpu/devices")
         self.cpus = next((folder for folder in folders if self.names(folder)), folders[0])
         self._texts: Dict[str, str] = {}
@@ -48,20 +48,25 @@ class Tree:
         return self._texts[path]
 
     def number(self, cpu: int, name: str, otherwise: Optional[str] = None) -> Optional[int]:
-        """The number in a file of a CPU, else ``otherwise``; ``None`` where neither is one, or is below 0, which is how
-        the kernel says that it does not know."""
+        """The number in a file of a CPU, else in the text ``otherwise``; ``None`` where neither holds a number.
+
+        A number below 0 does not count: with it the kernel says that it does not know.
+        """
         for text in (self.cpu(cpu, name), otherwise):
             if text and re.fullmatch("[0-9]{1,18}", text):
                 return int(text)
         return None
 
     def cpus_in(self, cpu: int, *names: str) -> Set[int]:
-        """The CPUs in the first of these files of a CPU that names any; one whose name ends in ``_list`` has a list."""
+        """The CPUs in the first of these files that names any.
+
+        A file whose name ends in ``_list`` holds a list; any other file holds a mask.
+        """
         for name in names:
             text = self.cpu(cpu, name)
-            found = listed(text) if name.endswith("_list") else masked(text)
-            if found:
-                return found
+            cpus = listed(text) if name.endswith("_list") else masked(text)
+            if cpus:
+                return cpus
         return set()
 
     def masked(self, *parts: str) -> Set[int]:
@@ -95,24 +100,24 @@ class Tree:
 
     def cpuinfo_line(self, name: str) -> str:
         """The first value of that name in /proc/cpuinfo, of whichever CPU; empty when there is none."""
-        first = next((said[name] for said in self.cpuinfo.values() if said.get(name)), "")
+        first = next((fields[name] for fields in self.cpuinfo.values() if fields.get(name)), "")
         return " ".join((first or self._common.get(name, "")).split())
 
     def _read_cpuinfo(self) -> Dict[int, Dict[str, str]]:
-        found: Dict[int, Dict[str, str]] = {}
-        said = self._common
+        cpus: Dict[int, Dict[str, str]] = {}
+        fields = self._common
         for line in self.text("proc/cpuinfo").splitlines():
             # "processor : 0" on most; "processor 0: version = FF" on s390; "CPU0: online" on SPARC.
             start = re.match(r"(?:processor\s*:?\s*|CPU)(\d{1,6})\s*(?::|$)", line)
             if start:
-                said = found.setdefault(int(start.group(1)), {})
+                fields = cpus.setdefault(int(start.group(1)), {})
                 continue
             name, colon, value = line.partition(":")
             if colon:
-                said.setdefault(name.strip(), value.strip())
+                fields.setdefault(name.strip(), value.strip())
             elif not line.strip():
-                said = self._common  # what follows the last CPU's lines is of the whole machine
-        return found
+                fields = self._common  # lines after the last CPU describe the whole machine
+        return cpus
 
 
 def listed(text: str) -> Set[int]:
@@ -123,10 +128,10 @@ def listed(text: str) -> Set[int]:
 def masked(text: str) -> Set[int]:
     """The ids in a kernel mask such as ``00000001,0000000f``: 32 bits in each group of hexadecimal digits, the highest
     first. None where it is no mask."""
-    found: Set[int] = set()
+    ids: Set[int] = set()
     if not re.fullmatch("[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8})*", text):
-        return found
+        return ids
     for position, group in enumerate(reversed(text.split(","))):
         bits = int(group, 16)
-        found.update(32 * position + bit for bit in range(bits.bit_length()) if bits >> bit & 1)
-    return found
+        ids.update(32 * position + bit for bit in range(bits.bit_length()) if bits >> bit & 1)
+    return ids

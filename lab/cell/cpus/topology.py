@@ -27,7 +27,7 @@ _SIBLINGS = tuple(
 _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", "vendor_id", "Processor")
 
 
-def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
+def read_topology(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
     """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
 
     - ``online``, ``offline`` (switched off) and ``isolated`` (the scheduler moves nothing to them) are lists;
@@ -45,14 +45,14 @@ def read(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str
         # What the scheduler lets us run on is on line, whatever a container's view of /sys makes of it.
         online = sorted({*online, *allowed})
     cores = cores_of(tree, online)
-    there = listed(tree.text(tree.cpus, "present")) | tree.cpu_folders()
-    mine = set(online) if allowed is None else set(allowed) & set(online)
+    present = listed(tree.text(tree.cpus, "present")) | tree.cpu_folders()
+    usable = set(online) if allowed is None else set(allowed) & set(online)
     return {
         "model": next((tree.cpuinfo_line(name) for name in _MODEL_NAMES if tree.cpuinfo_line(name)), ""),
         "online": cpulist.render(online),
-        "offline": cpulist.render(there - set(online)),
+        "offline": cpulist.render(present - set(online)),
         "isolated": cpulist.render(listed(tree.text(tree.cpus, "isolated")) & set(online)),
-        "allowed": cpulist.render(mine),
+        "allowed": cpulist.render(usable),
         "cores": [cpulist.render(core) for core in cores],
         "packages": _written(_packages(tree, cores)),
         "nodes": _written(_nodes(tree, online)),
@@ -70,14 +70,14 @@ def online_cpus(tree: Tree) -> list[int]:
     The kernel's list tells them. Where an old kernel has no list, the switch of each CPU does; a CPU that cannot be
     switched off has no switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line.
     """
-    found = listed(tree.text(tree.cpus, "online"))
-    if not found:
-        found = {cpu for cpu in tree.cpu_folders() if tree.cpu(cpu, "online") != "0"}
-    if not found:
-        found = set(tree.cpuinfo)
-    if not found:
-        found = {int(cpu) for cpu in re.findall(r"^cpu(\d{1,6})\s", tree.text("proc/stat"), re.MULTILINE)}
-    return sorted(found)
+    cpus = listed(tree.text(tree.cpus, "online"))
+    if not cpus:
+        cpus = {cpu for cpu in tree.cpu_folders() if tree.cpu(cpu, "online") != "0"}
+    if not cpus:
+        cpus = set(tree.cpuinfo)
+    if not cpus:
+        cpus = {int(cpu) for cpu in re.findall(r"^cpu(\d{1,6})\s", tree.text("proc/stat"), re.MULTILINE)}
+    return sorted(cpus)
 
 
 def cores_of(tree: Tree, cpus: Sequence[int]) -> list[Core]:
@@ -104,13 +104,16 @@ def cores_of(tree: Tree, cpus: Sequence[int]) -> list[Core]:
 
 
 def _core_number(tree: Tree, cpu: int) -> Optional[Tuple[int, ...]]:
-    """What tells a CPU's core apart where no siblings are named. The core's own number is not enough: each package, and
-    each die in it, may count from 0 anew; so it is believed only where /proc/cpuinfo does not deny siblings."""
-    said = tree.cpuinfo.get(cpu, {})
-    if said.get("siblings") and said.get("siblings") == said.get("cpu cores"):
+    """The numbers that identify a CPU's core, where the kernel does not list its siblings; ``None`` if unknown.
+
+    A core's own number is not enough, because each package and each die may number its cores from 0.
+    The numbers are used only where /proc/cpuinfo does not say that cores have one thread each.
+    """
+    fields = tree.cpuinfo.get(cpu, {})
+    if fields.get("siblings") and fields.get("siblings") == fields.get("cpu cores"):
         return None
-    core = tree.number(cpu, "topology/core_id", said.get("core id"))
-    package = tree.number(cpu, "topology/physical_package_id", said.get("physical id"))
+    core = tree.number(cpu, "topology/core_id", fields.get("core id"))
+    package = tree.number(cpu, "topology/physical_package_id", fields.get("physical id"))
     if core is None or package is None:
         return None
     return (package, tree.number(cpu, "topology/die_id") or 0, core)
@@ -118,35 +121,37 @@ def _core_number(tree: Tree, cpu: int) -> Optional[Tuple[int, ...]]:
 
 def _packages(tree: Tree, cores: Sequence[Core]) -> dict[int, list[int]]:
     """Package number -> CPUs. On s390, where every book counts its sockets from 0 anew, the numbers are ours."""
-    found: dict[tuple[int, ...], list[int]] = {}
+    packages: dict[tuple[int, ...], list[int]] = {}
     for core in cores:
         package = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))
         book, drawer = (tree.number(core[0], "topology/%s_id" % name) or 0 for name in ("book", "drawer"))
-        found.setdefault((drawer, book, package or 0), []).extend(core)
-    if any(drawer or book for drawer, book, _ in found):
-        return {number: found[key] for number, key in enumerate(sorted(found))}
-    return {key[2]: cpus for key, cpus in found.items()}
+        packages.setdefault((drawer, book, package or 0), []).extend(core)
+    if any(drawer or book for drawer, book, _ in packages):
+        return {number: packages[key] for number, key in enumerate(sorted(packages))}
+    return {key[2]: cpus for key, cpus in packages.items()}
 
 
 def _nodes(tree: Tree, online: Sequence[int]) -> dict[int, list[int]]:
     """NUMA node -> CPUs; empty where the kernel names none. A node may have memory only: it is left out."""
-    unseen, found = set(online), {}
+    unseen, nodes = set(online), {}
     for node, folder in tree.node_folders():
         cpus = (listed(tree.text(folder, "cpulist")) or tree.masked(folder, "cpumap")) & unseen
         if cpus:
             unseen -= cpus
-            found[node] = sorted(cpus)
-    for cpu in sorted(unseen) if not found else ():
+            nodes[node] = sorted(cpus)
+    for cpu in sorted(unseen) if not nodes else ():
         numbers = [int(name[4:]) for name in tree.names(tree.cpu_folder(cpu)) if re.fullmatch(r"node\d{1,6}", name)]
         if numbers:
-            found.setdefault(min(numbers), []).append(cpu)
-    return found
+            nodes.setdefault(min(numbers), []).append(cpu)
+    return nodes
 
 
 def _caches(tree: Tree, online: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """Each last-level cache, as (level, the CPUs that share it). The highest level counts, whatever its index; not the
-    first, which is a core's own: where no other is named, nothing is known of what cores share."""
-    unseen, found = set(online), []
+    """Each last-level cache, as (level, the CPUs that share it).
+
+    The last level is the highest one, whatever its index. Level 1 does not count, because each core has its own.
+    """
+    unseen, caches = set(online), []
     for cpu in online:
         if cpu not in unseen:
             continue
@@ -160,8 +165,8 @@ def _caches(tree: Tree, online: Sequence[int]) -> list[tuple[int, list[int]]]:
         if last[1]:
             group = sorted((last[1] & unseen) | {cpu})
             unseen.difference_update(group)
-            found.append((last[0], group))
-    return found
+            caches.append((last[0], group))
+    return caches
 
 
 def _written(groups: Mapping[int, Sequence[int]]) -> dict[str, str]:

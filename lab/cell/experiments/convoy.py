@@ -9,7 +9,7 @@ from typing import Any, Sequence
 
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Evidence, Experiment, Figure, Round, Tolerance, seen
 from lab.cell.claims.estimates import median
-from lab.cell.claims.measured import Measured, claim, enough, of, over
+from lab.cell.claims.measured import Measured, claim, enough, over, value_of
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.payloads import Tools, count
 from lab.cell.measuring.rounds import Crew, shuffler
@@ -69,10 +69,10 @@ def lateness(company: int) -> Measured:
     beside = "1 CPU-bound thread" if company == 1 else f"{company} CPU-bound threads"
     return Measured(
         (name_of(company),),
-        of(name_of(company), "seconds"),
+        value_of(name_of(company), "seconds"),
         lambda seconds: f"a 1 ms sleeper woke {1e3 * seconds:.2f} ms late beside {beside}",
         unit="s",
-        ceiling=((name_of(0),), of(name_of(0), "seconds")),
+        ceiling=((name_of(0),), value_of(name_of(0), "seconds")),
         better="lower",
     )
 

@@ -23,7 +23,7 @@ from lab.cell.claims.claim import (
     docs,
     seen,
 )
-from lab.cell.claims.measured import DELIVERED, Measured, claim, enough, judge, of, over
+from lab.cell.claims.measured import DELIVERED, Measured, claim, enough, judge, over, value_of
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring import starting as start_cost
 from lab.cell.measuring.crew_worker import gil_enabled
@@ -105,7 +105,7 @@ def run(recorder: Recorder) -> None:
                 recorder.sample("round", blocks)
                 rounds.append(blocks)
     for name in executors():
-        grown = of("memory, " + name, "bytes")(others)
+        grown = value_of("memory, " + name, "bytes")(others)
         recorder.tell(
             "%s: started in %.2f ms, %.2f MiB each" % (name, 1e3 * others["start, " + name]["seconds"], grown / 2**20)
         )
@@ -137,7 +137,7 @@ def memory() -> dict[str, dict[str, Any]]:
 
 
 def starting(name: str) -> Measured:
-    return Measured(("start, " + name,), of("start, " + name, "seconds"), unit="s", better="lower")
+    return Measured(("start, " + name,), value_of("start, " + name, "seconds"), unit="s", better="lower")
 
 
 def taking(name: str) -> Measured:

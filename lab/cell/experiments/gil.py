@@ -23,7 +23,7 @@ from lab.cell.claims.claim import (
     seen,
 )
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, decided, judge, narrow, of, over
+from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, decided, judge, narrow, over, value_of
 from lab.cell.claims.recorder import Recorder, here
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.overlap import most_at_once
@@ -128,7 +128,7 @@ def speed_up(rounds: Sequence[Round], arm: str, base: str = "one process") -> Es
 
 def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
     """The estimate of the cores used by an arm, in CPU seconds per second of wall time; or ``None``."""
-    return Measured((arm,), of(arm, "cores")).estimate(rounds)
+    return Measured((arm,), value_of(arm, "cores")).estimate(rounds)
 
 
 _NO_SPEED_UP = Tolerance(
@@ -143,7 +143,7 @@ MEASURED = {
     "gil.one-core": (
         Measured(
             (CROWD.name,),
-            of(CROWD.name, "cores"),
+            value_of(CROWD.name, "cores"),
             lambda cores: f"{CROWD.threads} threads used {cores:.2f} cores",
             ceiling=DELIVERED,
             parallel=True,

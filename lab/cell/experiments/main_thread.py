@@ -10,7 +10,7 @@ from types import FrameType
 
 from lab.cell.claims.claim import CONFIRMED, REFUTED, Claim, Experiment, always, docs, holds, seen
 from lab.cell.claims.recorder import Recorder
-from lab.cell.measuring.programs import Ended, came, program
+from lab.cell.measuring.programs import Ended, program, wait_until
 
 TRIES = 3
 
@@ -83,7 +83,7 @@ def handled(recorder: Recorder) -> None:
             sender = threading.Thread(target=send, name="sender")
             sender.start()
             sender.join()
-            came(lambda: bool(seen))
+            wait_until(lambda: bool(seen))
             recorder.observe("handled in main", seen == ["MainThread"] if seen else None)
     finally:
         signal.signal(signal.SIGUSR1, usual)
@@ -128,13 +128,13 @@ def interrupted(recorder: Recorder) -> None:
     worker = threading.Thread(target=work)
     try:
         worker.start()
-        came(done.is_set)  # in short steps: what comes just before a wait does not end it
+        wait_until(done.is_set)  # in short steps: what comes just before a wait does not end it
     except KeyboardInterrupt:
         raised.append("MainThread")
     finally:
         signal.signal(signal.SIGINT, usual)
     before = steps[0]
-    went_on = came(lambda: steps[0] > before)
+    went_on = wait_until(lambda: steps[0] > before)
     done.set()
     worker.join()
     recorder.observe("interrupt in main", (raised == ["MainThread"] and went_on) if raised else None)

@@ -10,7 +10,7 @@ import time
 from typing import Any, Callable, Sequence
 
 from lab.cell.claims.claim import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always, docs, seen
-from lab.cell.claims.measured import Measured, claim, enough, of, over
+from lab.cell.claims.measured import Measured, claim, enough, over, value_of
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.rounds import Crew, shuffler
 
@@ -101,7 +101,7 @@ def run(recorder: Recorder) -> None:
 
 
 def trip(name: str) -> Measured:
-    return Measured((name,), of(name, "seconds"), unit="s", better="lower")
+    return Measured((name,), value_of(name, "seconds"), unit="s", better="lower")
 
 
 def stream(name: str) -> Measured:

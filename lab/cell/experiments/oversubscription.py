@@ -25,7 +25,7 @@ from lab.cell.claims.claim import (
 )
 from lab.cell.claims.cpython import pool_size
 from lab.cell.claims.estimates import Estimate, median, over_rounds
-from lab.cell.claims.measured import Measured, decided, judge, of, over, unsaid
+from lab.cell.claims.measured import Measured, decided, judge, over, unsaid, value_of
 from lab.cell.claims.quantiles import quantile_ratio, quantile_times
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.cell_limit import limit_of
@@ -88,7 +88,9 @@ def settled(rounds: dict[str, list[Round]], plan: Plan) -> bool:
 
 
 def rate_of(payload: str, workers: int) -> Measured:
-    return Measured((name_of(payload, workers),), of(name_of(payload, workers), "rate"), unit="/s", better="higher")
+    return Measured(
+        (name_of(payload, workers),), value_of(name_of(payload, workers), "rate"), unit="/s", better="higher"
+    )
 
 
 def gain(payload: str, more: int, fewer: int, describe: Callable[[float], str] = unsaid) -> Measured:
@@ -245,12 +247,14 @@ def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure
     for percent in (50, 95, 99):
         yield quantile_times(name, percent / 100).figure("p%d" % percent, rounds, name)
     if any("throttled" in blocks.get(name, ()) for blocks in rounds):
-        yield Measured((name,), of(name, "throttled"), unit="share", better="lower").figure(
+        yield Measured((name,), value_of(name, "throttled"), unit="share", better="lower").figure(
             "throttled periods", rounds, name
         )
-        yield Measured((name,), of(name, "stopped_cpus"), unit="CPUs", better="lower").figure("throttled", rounds, name)
+        yield Measured((name,), value_of(name, "stopped_cpus"), unit="CPUs", better="lower").figure(
+            "throttled", rounds, name
+        )
     if payload == COMPUTING:
-        yield Measured((name,), of(name, "memory"), unit="MiB", better="lower").figure("memory", rounds, name)
+        yield Measured((name,), value_of(name, "memory"), unit="MiB", better="lower").figure("memory", rounds, name)
 
 
 EXPERIMENT = Experiment(

@@ -19,7 +19,7 @@ from lab.cell.claims.claim import (
     Round,
     Tolerance,
 )
-from lab.cell.claims.measured import Measured, enough, judge, of
+from lab.cell.claims.measured import Measured, enough, judge, value_of
 from lab.cell.claims.recorder import Recorder
 from lab.cell.cpus.cgroups import throttled_periods
 from lab.cell.measuring.cell_limit import CellLimit, limit_of
@@ -286,7 +286,7 @@ def stop_and_go(cpus: int, rate: float, period_seconds: float) -> tuple[Measured
     name = name_of(cpus)
     measured = Measured(
         (name,),
-        of(name, "every"),
+        value_of(name, "every"),
         lambda share: f"with {name} on {cpus} CPUs all of them stood in {share:.2f} of the periods",
     )
     return measured, _EVERY, _too_short(cpus, rate, period_seconds)
@@ -297,7 +297,7 @@ def smooth(cpus: int, rate: float, period_seconds: float) -> tuple[Measured, Tol
     lacking = NEEDS if rate >= cpus else "one worker needs more than a quota of %g CPUs" % rate if rate < 1 else None
     measured = Measured(
         (name,),
-        of(name, "stopped"),
+        value_of(name, "stopped"),
         lambda share: f"one worker with a quota of {rate:g} CPUs stood for {share:.3f} of the time",
     )
     return measured, _SMOOTH, lacking
@@ -343,11 +343,13 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for workers in limit["workers"]:
         name, alone = name_of(workers), apart_name(workers)
         words = "stopped, %s (rule: %.0f %%)" % (name, 100 * rule(workers, limit["rate"]))
-        found.append(Measured((alone,), of(alone, "stopped"), unit="share", better="lower").figure(words, rounds))
+        found.append(Measured((alone,), value_of(alone, "stopped"), unit="share", better="lower").figure(words, rounds))
         found.append(
-            Measured((name,), of(name, "longest"), unit="s", better="lower").figure("longest stop, %s" % name, rounds)
+            Measured((name,), value_of(name, "longest"), unit="s", better="lower").figure(
+                "longest stop, %s" % name, rounds
+            )
         )
-        found.append(Measured((name,), of(name, "cores"), unit="CPUs").figure("cores used, %s" % name, rounds))
+        found.append(Measured((name,), value_of(name, "cores"), unit="CPUs").figure("cores used, %s" % name, rounds))
     return found
 
 

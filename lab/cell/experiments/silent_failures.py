@@ -12,7 +12,7 @@ from typing import Any, Callable
 from lab.cell.claims.claim import CONFIRMED, Claim, Experiment, always, docs, holds, seen
 from lab.cell.claims.recorder import Recorder
 from lab.cell.claims.wording import shortened
-from lab.cell.measuring.programs import PATIENCE_SECONDS, came, program
+from lab.cell.measuring.programs import PATIENCE_SECONDS, program, wait_until
 
 #: The least that is waited for what is said never to happen.
 NEVER_SECONDS = 0.25
@@ -112,7 +112,7 @@ def joined_too_soon(recorder: Recorder) -> None:
     queue: Any = _context.Queue()
     writer = _context.Process(target=put_large, args=(queue,))
     writer.start()
-    came(lambda: not queue.empty())  # from here on it waits for somebody to read the rest
+    wait_until(lambda: not queue.empty())  # from here on it waits for somebody to read the rest
     writer.join(patience)
     stuck = writer.is_alive()
     got = queue.get(timeout=20)
@@ -128,7 +128,7 @@ def terminated_while_putting(recorder: Recorder) -> None:
     victim = _context.Process(target=put_large, args=(queue,))
     victim.start()
     # Its length has been written; for all of the message itself there is no room.
-    began = came(lambda: not queue.empty())
+    began = wait_until(lambda: not queue.empty())
     victim.terminate()
     victim.join()
     writer_stuck, reader_stuck = stuck_after(patience, queue, put_small, get_one)

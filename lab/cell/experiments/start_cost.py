@@ -6,7 +6,7 @@ import time
 from typing import Sequence
 
 from lab.cell.claims.claim import CONFIRMED, Evidence, Experiment, Figure, Round, Tolerance, always, docs, seen
-from lab.cell.claims.measured import Measured, claim, enough, of, over
+from lab.cell.claims.measured import Measured, claim, enough, over, value_of
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.rounds import Crew, shuffler
 from lab.cell.measuring.starting import FLOOR, FORKSERVER_FIRST, first_forkserver, start_process, ways_to_start
@@ -30,7 +30,7 @@ def run(recorder: Recorder) -> None:
 
 
 def cost(name: str) -> Measured:
-    return Measured((name,), of(name, "seconds"), unit="s", better="lower")
+    return Measured((name,), value_of(name, "seconds"), unit="s", better="lower")
 
 
 def worth(name: str) -> Measured:

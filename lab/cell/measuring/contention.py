@@ -12,7 +12,8 @@ from lab.cell.measuring.crew_worker import gil_enabled
 THREADS = 2
 
 
-#: So it may go on for several times as long, but not beyond half of its deadline (which is 20 s + twice as long).
+#: Where nobody asks for the GIL, a race may last this many times its seconds, but not more than half of its deadline.
+#: The deadline is 20 s and twice its seconds.
 PATIENCE = 3
 
 

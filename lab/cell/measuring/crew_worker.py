@@ -124,12 +124,12 @@ def interpreters(count: int) -> list[Any]:
     from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
 
     made = [create() for _ in range(count)]
-    for one in made:
-        one.exec("import sys; sys.path[:] = %r" % sys.path)
+    for interpreter in made:
+        interpreter.exec("import sys; sys.path[:] = %r" % sys.path)
     return made
 
 
-#: Those of this process which an arm has used; they live as long as it does.
+#: The interpreters of this process that arms have used. They live as long as the process.
 _isolated: list[Any] = []
 
 

@@ -78,24 +78,24 @@ def waiting(executor: str) -> Iterator[None]:
         # Older Pythons, and the stubs for them, do not have it.
         from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
 
-        with contextlib.closing(create()) as one:
-            one.exec("pass")
+        with contextlib.closing(create()) as interpreter:
+            interpreter.exec("pass")
             yield
         return
     # The stubs do not know the Process of a context that is chosen by its name.
     context: Any = multiprocessing.get_context(None if executor == "thread" else executor)
     kind: Callable[..., Any] = threading.Thread if executor == "thread" else context.Process
-    ours, theirs = context.Pipe()
-    worker = kind(target=_wait, args=(theirs,))
+    own_end, workers_end = context.Pipe()
+    worker = kind(target=_wait, args=(workers_end,))
     worker.start()
     try:
-        ours.recv()
+        own_end.recv()
         yield
     finally:
-        ours.send(None)
+        own_end.send(None)
         worker.join()
-        ours.close()
-        theirs.close()
+        own_end.close()
+        workers_end.close()
 
 
 def _wait(end: Any) -> None:

@@ -74,7 +74,7 @@ def _process(method: str, name: str, thing: Any) -> None:
 
 
 def _interpreter(name: str, thing: Any) -> None:
-    # Not one that stays: a process that is forked beside it would take it for its own.
+    # The interpreter is closed after use: a process forked later would inherit it.
     (inside,) = interpreters(1)
     try:
         inside.call(use, name, thing)

@@ -46,8 +46,11 @@ DIGEST_SIZES = (512, 2047, 2048, 2**14, 2**17, 2**20)
 
 
 def digest_of(size: int) -> Callable[[Tools], object]:
-    """SHA-256 of so many bytes, in C code; of few of them several times, so that looking at the clock costs little. Of
-    1 MiB it takes 0.5 to 4 ms, so that taking the GIL back costs little beside it."""
+    """A payload in C code: SHA-256 of ``size`` bytes.
+
+    A small size is hashed several times, so that reading the clock costs little in comparison. 1 MiB takes 0.5 to
+    4 ms, so that taking the GIL back costs little too.
+    """
 
     def payload(tools: Tools) -> None:
         import hashlib

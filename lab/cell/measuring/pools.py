@@ -135,16 +135,16 @@ class Pools:
                 slots.acquire()
                 yield span
 
-        told: list[Did] = []
+        tasks: list[Did] = []
         for did in self._pools[workers].imap_unordered(task, feed()):
             slots.release()
-            told.extend([did] if did else [])
+            tasks.extend([did] if did else [])
         wall, after = time.monotonic() - begun, tightest()
         block: dict[str, Any] = {
-            "rate": round(sum(did.share for did in told) / seconds, 3),
-            "cores": round(sum(did.share * did.cpu_seconds for did in told) / seconds, 5),
-            "times": histogram([did.seconds for did in told]),
-            "tasks": len(told),
+            "rate": round(sum(did.share for did in tasks) / seconds, 3),
+            "cores": round(sum(did.share * did.cpu_seconds for did in tasks) / seconds, 5),
+            "times": histogram([did.seconds for did in tasks]),
+            "tasks": len(tasks),
         }
         if before and after:
             periods = max(after.periods - before.periods, 1)
@@ -171,14 +171,14 @@ def plan_of(rate: float, default: int) -> Plan:
     rate so small that all of these are one worker, two are more than it too."""
     fitting = math.ceil(rate)
     multiples = {max(1, round(rate / 2)) if factor < 1 else math.ceil(factor * rate) for factor in FACTORS}
-    beyond = tuple(sorted(one for one in multiples if one > fitting)) or (2 * fitting,)
+    beyond = tuple(sorted(multiple for multiple in multiples if multiple > fitting)) or (2 * fitting,)
     return Plan(tuple(sorted(multiples | {default, *beyond})), fitting, beyond, default)
 
 
 def seen_plan(evidence: Evidence) -> Plan:
     """The plan that was run. Raises LookupError when the experiment did not say."""
-    found = evidence.last("plan")
-    return Plan(tuple(found["counts"]), found["fitting"], tuple(found["beyond"]), found["default"])
+    plan = evidence.last("plan")
+    return Plan(tuple(plan["counts"]), plan["fitting"], tuple(plan["beyond"]), plan["default"])
 
 
 def blocks_of(pools: Pools, plan: Plan, limit: CellLimit) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
@@ -196,7 +196,7 @@ def blocks_of(pools: Pools, plan: Plan, limit: CellLimit) -> dict[str, dict[str,
     steps = round(task_seconds / STEP_SECONDS)
     sleep_seconds = max(SLEEP_SECONDS, plan.counts[-1] * PARENT_SECONDS_A_TASK)
     usual = (sleep_seconds, max(SPAN_SECONDS, 3 * sleep_seconds))
-    found: dict[str, dict[str, Callable[[], dict[str, Any]]]] = {COMPUTING: {}, WAITING: {}}
+    blocks: dict[str, dict[str, Callable[[], dict[str, Any]]]] = {COMPUTING: {}, WAITING: {}}
     for workers in plan.counts:
         whole = (limit.period_seconds, limit.period_seconds)
         short = (WARM_SECONDS, SPAN_SECONDS)
@@ -206,8 +206,8 @@ def blocks_of(pools: Pools, plan: Plan, limit: CellLimit) -> dict[str, dict[str,
             (WAITING, functools.partial(wait, sleep_seconds), whole if many else usual),
         ):
             block = functools.partial(pools.block, workers, task, warm, seconds)
-            found[payload][name_of(payload, workers)] = block
-    return found
+            blocks[payload][name_of(payload, workers)] = block
+    return blocks
 
 
 def computing_round(
@@ -215,11 +215,11 @@ def computing_round(
 ) -> Round:
     """A round of tasks that compute. They keep the CPUs busy themselves, so that what each block got of them tells more
     of its disturbances than a probe before it would."""
-    found: Round = {}
+    results: Round = {}
     for workers in order.sample(plan.counts, len(plan.counts)):
         block = blocks[name_of(COMPUTING, workers)]()
-        found[name_of(COMPUTING, workers)] = dict(block, disturbed=disturbance(block, min(workers, limit.rate)))
-    return found
+        results[name_of(COMPUTING, workers)] = dict(block, disturbed=disturbance(block, min(workers, limit.rate)))
+    return results
 
 
 def disturbance(block: Mapping[str, Any], most: float) -> str | None:

@@ -16,11 +16,11 @@ class Workers:
 
     def start(self, context: Any, begin: Callable[..., Callable[[Any], Any]], *arguments: object) -> None:
         """Start one more, of a multiprocessing context: there ``begin(*arguments)`` returns what makes an answer."""
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, ours, begin, arguments), daemon=True)
+        own_end, workers_end = context.Pipe()
+        process = context.Process(target=_serve, args=(workers_end, own_end, begin, arguments), daemon=True)
         process.start()
-        theirs.close()
-        self.pipes.append(ours)
+        workers_end.close()
+        self.pipes.append(own_end)
         self._processes.append(process)
 
     def __enter__(self: _Own) -> _Own:

@@ -11,7 +11,7 @@ import textwrap
 import time
 from typing import Callable, NamedTuple
 
-#: A program or a child that has not ended by then never will: each takes a fraction of it.
+#: A program or a child that has not ended after this time counts as hanging. Each one needs a fraction of it.
 PATIENCE_SECONDS = 10.0
 
 
@@ -69,8 +69,8 @@ def forked(body: Callable[[], bool]) -> bool | None:
     return {b"yes": True, b"no": False}.get(answer)
 
 
-def came(happened: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
-    """Whether this happens within so many seconds, looked at every millisecond."""
+def wait_until(happened: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait until ``happened`` returns true, asking every millisecond. Returns whether it did within ``seconds``."""
     until = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > until:

@@ -57,13 +57,13 @@ class Statement(NamedTuple):
         wanted = range(first, first + len(self.text.splitlines()))
         assert lines[wanted[0] - 1].strip() == self.text.splitlines()[0].strip()
         module = compile(self.source(), "<statement>", "exec")
-        (function,) = [one for one in module.co_consts if isinstance(one, CodeType)]
+        (function,) = [constant for constant in module.co_consts if isinstance(constant, CodeType)]
         starts = dict(dis.findlinestarts(function))
         line = None
-        for one in dis.get_instructions(function):
-            line = starts.get(one.offset, line)
-            if line in wanted and one.opname not in ("CACHE", "EXTENDED_ARG"):
-                yield one.opname
+        for instruction in dis.get_instructions(function):
+            line = starts.get(instruction.offset, line)
+            if line in wanted and instruction.opname not in ("CACHE", "EXTENDED_ARG"):
+                yield instruction.opname
 
     def source(self) -> str:
         """The function as text."""
@@ -84,7 +84,7 @@ class Holder:
 
 def _created_and_not_popped(names: Names, made: int) -> int:
     """Each creation is popped once, or is still there: what is missing was overwritten by another."""
-    return int(sum(one[0] - one[1] for one in names["counts"]) - len(names["d"]))
+    return int(sum(counters[0] - counters[1] for counters in names["counts"]) - len(names["d"]))
 
 
 #: A call before it, so that others can find what was created.
@@ -126,7 +126,7 @@ STATEMENTS = {
     "dict iteration": Statement(
         "    for _ in d:\n        pass",
         lambda: {"d": {"key %d" % number: number for number in range(KEYS)}},
-        lambda names, made: sum(one[0] for one in names["counts"]),
+        lambda names, made: sum(counters[0] for counters in names["counts"]),
         before="try:",
         after="except RuntimeError:\n    mine[0] += 1\n" + _TOGGLE,
     ),

@@ -153,12 +153,12 @@ class Crew(Workers):
             if not left or not (measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]):
                 break
         names = order.sample(sorted(blocks), len(blocks))
-        found = {name: blocks[name]() for name in names}
+        results = {name: blocks[name]() for name in names}
         probed = measured["one process"]["disturbed"] or measured[PROBE]["disturbed"]
         # Whether the quota stopped the probe itself is known already, and it may not say so of what came after.
         stopped = 0 if self._quota_under_test else throttled_periods() - throttled
         cause = self._disturbed(stopped, probed)
-        return dict(measured, **{name: dict(block, disturbed=cause) for name, block in found.items()})
+        return dict(measured, **{name: dict(block, disturbed=cause) for name, block in results.items()})
 
     def _repeat(self, arm: Arm) -> int:
         """How many blocks an arm has in a round. Where cores are of several kinds, one worker alone has a block on each
@@ -210,8 +210,8 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     """
     delays = [tally.longest_delay / tally.wall for tally in tallies if tally.longest_delay is not None]
     # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
-    told = tallies if arm.threads == 1 or arm.clean else ()
-    lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in told]
+    telling_tallies = tallies if arm.threads == 1 or arm.clean else ()
+    lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in telling_tallies]
     block = {
         "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
         "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),

@@ -51,9 +51,9 @@ def _interpreter() -> None:
     # Older Pythons, and the stubs for them, do not have it.
     import concurrent.interpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
 
-    one = interpreters.create()
-    one.exec("pass")
-    one.close()
+    interpreter = interpreters.create()
+    interpreter.exec("pass")
+    interpreter.close()
 
 
 def first_forkserver() -> float:
@@ -83,13 +83,13 @@ def ways_to_start() -> dict[str, Callable[[], dict[str, Any]]]:
     def block(act: Callable[[], float]) -> Callable[[], dict[str, Any]]:
         return lambda: {"seconds": round(act(), 8)}
 
-    found = {
+    ways = {
         "thread": block(lambda: _timed(_threads) / THREADS),
         FLOOR: block(lambda: _timed(_bare_fork)),
         FORKSERVER_FIRST: block(first_forkserver),
     }
     for method in ("fork", "forkserver", "spawn"):
-        found[method] = block(functools.partial(_timed, functools.partial(start_process, method)))
+        ways[method] = block(functools.partial(_timed, functools.partial(start_process, method)))
     if sys.version_info >= (3, 14):
-        found["interpreter"] = block(lambda: _timed(_interpreter))
-    return found
+        ways["interpreter"] = block(lambda: _timed(_interpreter))
+    return ways

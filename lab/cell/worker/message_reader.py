@@ -57,7 +57,7 @@ class Listener:
             self._blame("sent more than %d KiB" % (self._most / 1024))
             return False
         lines = (self._pending + piece).split(b"\n")
-        # Of a line without end only so much is kept as shows that it is too long.
+        # Of a line that does not end, only the part is kept that shows that it is too long.
         self._pending = lines.pop()[: LONGEST_MESSAGE + 1]
         for line in lines:
             self._relay(line)
@@ -102,7 +102,7 @@ def _message(line: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _integer(digits: str) -> int:
-    """Not every Python reads a number of thousands of digits, and the one outside must."""
+    """The number that these digits write. Not every Python reads thousands of digits, and the orchestrator must."""
     if len(digits) > _MOST_DIGITS:
         raise ValueError("it has too many digits")
     return int(digits)
@@ -110,7 +110,7 @@ def _integer(digits: str) -> int:
 
 def _is_flat(value: object, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_is_flat(one, levels - 1) for one in inner)
+    return levels > 0 and all(_is_flat(part, levels - 1) for part in inner)
 
 
 def _plain(text: str) -> str:

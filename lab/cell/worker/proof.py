@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any
 
-from lab.cell.cpus.cgroups import cgroups, read
+from lab.cell.cpus.cgroups import cgroups, read_text
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _POOL_SECONDS = 30.0
@@ -21,14 +21,14 @@ _POOL_SECONDS = 30.0
 _IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
-def take(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
+def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
     """Everything that bounds this process now, as a JSON-able dict. ``root`` stands in for ``/`` in tests.
 
     ``affinity`` is a list of CPU ids. Quotas are in CPUs (quota / period), each with the folder of its control group,
     the process's own group first. ``pool_size`` is the number of workers that ``Pool()`` really started. Without
     ``pool`` it is left out: it follows from the rest, and takes longer than all the rest.
     """
-    found = cgroups(root)
+    groups = cgroups(root)
     affinity = sorted(os.sched_getaffinity(0))
     shared, kinds = _cores(affinity, root)
     counted = {"pool_size": pool_size()} if pool else {}
@@ -37,20 +37,20 @@ def take(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "process_cpu_count": getattr(os, "process_cpu_count", lambda: None)(),
         "affinity": affinity,
-        "cpuset_effective": found["cpuset"],
-        "cgroup_version": found["version"],
-        "quotas": found["quotas"],
+        "cpuset_effective": groups["cpuset"],
+        "cgroup_version": groups["version"],
+        "quotas": groups["quotas"],
         **counted,
-        "isolated": read(os.path.join(root, "sys/devices/system/cpu/isolated")),
+        "isolated": read_text(os.path.join(root, "sys/devices/system/cpu/isolated")),
         "siblings": shared,
         "kinds": kinds,
     }
 
 
 def _cores(affinity: list[int], root: str) -> tuple[list[list[int]], int]:
-    """Those of these CPUs that share a physical core, a list for each such core; and of how many kinds the cores are.
+    """The CPUs that share a physical core, as a list for each such core, and the number of kinds of core.
 
-    One CPU shares with no other of them, and is of one kind: there is nothing to look up, nor to load for it.
+    A single CPU shares no core and is of one kind, so nothing is read and no module is loaded for it.
     """
     if len(affinity) < 2:
         return [], 1
@@ -82,7 +82,7 @@ def python() -> dict[str, Any]:
 
 def online_cpus(root: str = "/") -> str | None:
     """CPUs that the kernel has on line, as its list (``0-3``); ``None`` where /sys does not say."""
-    return read(os.path.join(root, "sys/devices/system/cpu/online"))
+    return read_text(os.path.join(root, "sys/devices/system/cpu/online"))
 
 
 def pool_size() -> int | None:

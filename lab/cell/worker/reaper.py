@@ -26,7 +26,7 @@ def adopt_orphans() -> None:
 
 
 def die_with_parent() -> None:
-    """This process is killed when its parent ends, however that comes about."""
+    """Have the kernel kill this process when its parent ends, for whatever reason."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -38,7 +38,7 @@ def work(job: WorkerJob, channel: Channel) -> int:
     reaper.adopt_orphans()
     if job.pin:
         os.sched_setaffinity(0, job.pin)
-    before = proof.take(pool=not job.look)
+    before = proof.take_proof(pool=not job.look)
     reaper.end_all()
     data = {
         "python": proof.python(),
@@ -57,9 +57,9 @@ def work(job: WorkerJob, channel: Channel) -> int:
         data["host"] = host.describe()
     channel.emit("start", data)
     if job.look:
-        describe(channel, topology.read(allowed=before["affinity"]))
+        describe(channel, topology.read_topology(allowed=before["affinity"]))
     outcomes = _run(channel, job, stop) if len(before["affinity"]) >= (job.cpus or 0) else set()
-    last = {"proof": proof.take(pool=False), "stopped": "stopped" in outcomes}
+    last = {"proof": proof.take_proof(pool=False), "stopped": "stopped" in outcomes}
     if outcomes and "stopped" not in outcomes:
         last["delivered"] = _delivered(before)
     channel.end(last)
@@ -87,18 +87,26 @@ def describe(channel: Channel, reading: Mapping[str, Any]) -> None:
 
 
 def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
-    """D: what a busy process for each CPU got, in CPU seconds a second, and a sentence why where that is little."""
+    """D, measured with a busy process for each CPU, in CPU seconds per second, with a sentence that explains a small D.
+
+    Returns ``None`` where the processes cannot be started.
+    """
     from lab.cell.cpus import delivered  # only here, as above
     from lab.cell.cpus.rate import rate_of
 
     cpus, periods = seen["affinity"], [level["period_us"] / 1e6 for level in seen["quotas"]]
     rate = rate_of(len(cpus), [level["quota_cpus"] for level in seen["quotas"]])
     try:
-        found = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
+        measurement = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
     except OSError:  # no room for another process
         return None
-    why = delivered.explain(found, rate).sentence
-    return {"cpus": round(found.cpus, 4), "processes": found.processes, "seconds": found.seconds, "why": why}
+    why = delivered.explain(measurement, rate).sentence
+    return {
+        "cpus": round(measurement.cpus, 4),
+        "processes": measurement.processes,
+        "seconds": measurement.seconds,
+        "why": why,
+    }
 
 
 def _stop_signals() -> tuple[int, int]:

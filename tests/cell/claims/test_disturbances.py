@@ -113,19 +113,19 @@ def shared(factor: float) -> list[Round]:
 
 def inflated(rounds: Sequence[Round]) -> str:
     """The clause that names the inflation in these rounds."""
-    found = inflation(rounds)
-    assert found
+    estimate = inflation(rounds)
+    assert estimate
     return (
-        f"a CPU second did {found.value:.2f} times less work with all CPUs busy (CPU-second inflation: siblings or a"
+        f"a CPU second did {estimate.value:.2f} times less work with all CPUs busy (CPU-second inflation: siblings or a"
         " neighbour share the cores)"
     )
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.25, 1.8])
 def test_inflation_is_how_much_less_a_cpu_second_does_with_all_cpus_busy(factor: float) -> None:
-    found = inflation(shared(factor))
-    assert found
-    assert found.value == pytest.approx(factor, rel=0.02)
+    estimate = inflation(shared(factor))
+    assert estimate
+    assert estimate.value == pytest.approx(factor, rel=0.02)
 
 
 @pytest.mark.parametrize("name", PARALLEL)
@@ -146,17 +146,17 @@ def test_inflation_that_leaves_enough_is_named_beside_the_verdict(name: str) -> 
 
 def test_cpu_seconds_that_were_not_given_are_no_inflation() -> None:
     rounds = gil_rounds(delivered=1.2)  # as few CPU seconds as work
-    found = inflation(rounds)
-    assert found
-    assert found.high < MOST_INFLATION
+    estimate = inflation(rounds)
+    assert estimate
+    assert estimate.high < MOST_INFLATION
     assert causes_of(rounds, PLAIN) == []
 
 
 def test_inflation_counts_only_when_its_whole_interval_is_beyond_the_bound() -> None:
     rounds = shared(1.01 * MOST_INFLATION)
-    found = inflation(rounds)
-    assert found
-    assert found.low < MOST_INFLATION < found.value
+    estimate = inflation(rounds)
+    assert estimate
+    assert estimate.low < MOST_INFLATION < estimate.value
     assert causes_of(rounds, PLAIN) == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.cell.claims import estimates
-from lab.cell.claims.estimates import Estimate, between, estimate, median, over_rounds, quantile, ratio
+from lab.cell.claims.estimates import Estimate, estimate, median, median_interval, over_rounds, quantile, ratio
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 
@@ -45,10 +45,10 @@ def test_without_values_there_is_nothing_to_say(act: object) -> None:
 
 @given(st.lists(st.floats(0.1, 100), min_size=2, max_size=30))
 def test_the_interval_holds_the_median(values: list[float]) -> None:
-    found = estimate(values)
-    assert found.value == median(values)
-    assert found.low <= found.value <= found.high
-    assert found.size == len(values)
+    interval = estimate(values)
+    assert interval.value == median(values)
+    assert interval.low <= interval.value <= interval.high
+    assert interval.size == len(values)
 
 
 def test_the_same_values_give_the_same_interval() -> None:
@@ -57,10 +57,10 @@ def test_the_same_values_give_the_same_interval() -> None:
 
 
 def test_a_single_value_decides_nothing() -> None:
-    found = estimate([1.0])
-    assert not found.inside(0, 2)
-    assert not found.outside(2, 3)
-    assert found.inside(None, None)
+    interval = estimate([1.0])
+    assert not interval.inside(0, 2)
+    assert not interval.outside(2, 3)
+    assert interval.inside(None, None)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_a_single_value_decides_nothing() -> None:
     ],
 )
 def test_an_interval_against_bounds(low: float | None, high: float | None, inside: bool, outside: bool) -> None:
-    found = Estimate(1.0, 0.9, 1.1, 10)
-    assert found.inside(low, high) is inside
-    assert found.outside(low, high) is outside
+    interval = Estimate(1.0, 0.9, 1.1, 10)
+    assert interval.inside(low, high) is inside
+    assert interval.outside(low, high) is outside
 
 
 @pytest.mark.parametrize("count", [5, 6, 8, 10, 20, 30])
@@ -86,15 +86,15 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(count: int) -> None:
     trials = 400
     covered = 0
     for _ in range(trials):
-        found = estimate([generator.gauss(2.0, 0.1) for _ in range(count)])
-        covered += found.low <= 2.0 <= found.high
+        interval = estimate([generator.gauss(2.0, 0.1) for _ in range(count)])
+        covered += interval.low <= 2.0 <= interval.high
     assert covered / trials >= 0.93
 
 
 def test_a_statistic_of_all_rounds_together_varies_by_whole_rounds() -> None:
     rounds = [[1.0] * 5] * 10 + [[9.0] * 5] * 2
-    found = over_rounds(rounds, lambda drawn: max(max(one) for one in drawn))
-    assert (found.value, found.low, found.high, found.size) == (9, 1, 9, 12)
+    interval = over_rounds(rounds, lambda drawn: max(max(values) for values in drawn))
+    assert (interval.value, interval.low, interval.high, interval.size) == (9, 1, 9, 12)
     assert over_rounds([[3.0]], lambda drawn: drawn[0][0]) == Estimate(3, float("-inf"), float("inf"), 1)
     with pytest.raises(ValueError, match="no rounds"):
         over_rounds([], lambda drawn: 0.0)
@@ -119,7 +119,7 @@ def test_of_rounds_with_one_value_each_it_is_the_bootstrap_of_their_median() -> 
     ],
 )
 def test_the_sign_tests_interval_is_that_of_the_tables(count: int, ends: tuple[int, int]) -> None:
-    assert between(list(range(1, count + 1))) == ends
+    assert median_interval(list(range(1, count + 1))) == ends
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 300, 1001])
@@ -127,7 +127,7 @@ def test_the_sign_tests_interval_is_that_of_the_tables(count: int, ends: tuple[i
 def test_the_sign_tests_interval_is_the_narrowest_that_holds_the_median_often_enough(
     count: int, confidence: float
 ) -> None:
-    low, _ = between(list(range(count)), confidence)
+    low, _ = median_interval(list(range(count)), confidence)
 
     def outside(place: float) -> float:
         """How often the median lies beyond this pair of places, to the last of 2 ** count cases."""
@@ -149,8 +149,8 @@ def test_like_runs_seldom_differ_and_a_twentieth_is_seen() -> None:
 
 
 def test_a_ratio_of_runs_is_that_of_their_medians() -> None:
-    found = ratio([2.0] * 8, [4.0] * 9)
-    assert found == Estimate(0.5, 0.5, 0.5, 8)
+    interval = ratio([2.0] * 8, [4.0] * 9)
+    assert interval == Estimate(0.5, 0.5, 0.5, 8)
     assert not ratio([1.0], [2.0, 2.1]).outside(1, 1)
     with pytest.raises(ValueError, match="no values"):
         ratio([], [1.0])
@@ -165,10 +165,10 @@ def test_the_medians_of_all_samples_are_counted_as_drawing_very_many_finds_them(
     for tail in (0.025, 0.1, 0.25) if count % 2 else (0.025,):  # of an even number it is nearly right far out only
         low, high = estimates._resampled(values, sorted(values), tail)
         # As many below it as there should be, at least, and no more than that beyond it: but for the luck of the draw.
-        assert sum(one <= low for one in drawn) / len(drawn) >= tail - 0.02
-        assert sum(one < low for one in drawn) / len(drawn) <= tail + 0.02
-        assert sum(one <= high for one in drawn) / len(drawn) >= 1 - tail - 0.02
-        assert sum(one < high for one in drawn) / len(drawn) <= 1 - tail + 0.02
+        assert sum(middle <= low for middle in drawn) / len(drawn) >= tail - 0.02
+        assert sum(middle < low for middle in drawn) / len(drawn) <= tail + 0.02
+        assert sum(middle <= high for middle in drawn) / len(drawn) >= 1 - tail - 0.02
+        assert sum(middle < high for middle in drawn) / len(drawn) <= 1 - tail + 0.02
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6], ids=["independent", "neighbours alike"])

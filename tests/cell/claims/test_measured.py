@@ -10,7 +10,18 @@ import pytest
 
 from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Figure, Finding, Round, Tolerance
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, decided, enough, judge, narrow, of, over
+from lab.cell.claims.measured import (
+    CAPACITY,
+    DELIVERED,
+    Measured,
+    claim,
+    decided,
+    enough,
+    judge,
+    narrow,
+    over,
+    value_of,
+)
 from lab.cell.experiments.gil import CROWD
 from tests.support.gil_rounds import PLAIN, changed, gil_rounds
 
@@ -19,7 +30,7 @@ GAIN = Measured(("new", "old"), over("new", "old"), lambda times: f"it was {time
 LITTLE = Tolerance(None, 1.25, "a quarter")
 
 #: How long ``new`` took.
-DURATION = Measured(("new",), of("new", "seconds"), lambda seconds: f"it took {1e3 * seconds:.1f} ms", unit="s")
+DURATION = Measured(("new",), value_of("new", "seconds"), lambda seconds: f"it took {1e3 * seconds:.1f} ms", unit="s")
 
 
 def made(rate: float, disturbed: str | None = None, **more: float) -> dict[str, Any]:
@@ -54,8 +65,8 @@ def test_a_disturbed_arm_that_a_number_does_not_rest_on_costs_no_round() -> None
 
 @pytest.mark.parametrize(("count", "known"), [(0, False), (4, False), (5, True)], ids=["none", "four", "five"])
 def test_an_estimate_takes_five_values(count: int, known: bool) -> None:
-    found = GAIN.estimate(gains([1.5] * count))
-    assert (found == Estimate(1.5, 1.5, 1.5, count)) if known else (found is None)
+    estimate = GAIN.estimate(gains([1.5] * count))
+    assert (estimate == Estimate(1.5, 1.5, 1.5, count)) if known else (estimate is None)
 
 
 def test_rounds_are_counted_only_where_all_arms_took_part() -> None:
@@ -65,7 +76,7 @@ def test_rounds_are_counted_only_where_all_arms_took_part() -> None:
 
 
 def test_the_ceiling_is_the_median_over_the_rounds_in_which_it_counts_itself() -> None:
-    capped = GAIN._replace(ceiling=(("top",), of("top", "rate")))
+    capped = GAIN._replace(ceiling=(("top",), value_of("top", "rate")))
     rounds = [
         {**blocks, "top": made(top, disturbed)}
         for blocks, top, disturbed in zip(
@@ -167,7 +178,7 @@ def test_too_few_rounds_decide_nothing_and_say_why(rounds: list[Round], reason: 
 
 
 def test_the_finding_has_the_ceiling() -> None:
-    capped = GAIN._replace(ceiling=(("old",), of("old", "rate")))
+    capped = GAIN._replace(ceiling=(("old",), value_of("old", "rate")))
     assert found_in(gains([1.0] * 9), capped).ceiling == 100
 
 
@@ -179,10 +190,15 @@ def test_seconds_are_told_in_milliseconds_and_kept_in_seconds() -> None:
 
 
 def test_a_claim_is_made_with_its_tolerance_and_judged_by_it() -> None:
-    one = claim("gain.little", "it gains little", GAIN, LITTLE, lambda facts: CONFIRMED, least_cpus=2)
-    assert (one.id, one.statement, one.tolerance, one.least_cpus) == ("gain.little", "it gains little", LITTLE, 2)
-    assert one.expected(PLAIN) == CONFIRMED
-    assert one.judge(Evidence([], [("round", blocks) for blocks in gains([2.0] * 9)]), PLAIN).verdict == REFUTED
+    gain_claim = claim("gain.little", "it gains little", GAIN, LITTLE, lambda facts: CONFIRMED, least_cpus=2)
+    assert (gain_claim.id, gain_claim.statement, gain_claim.tolerance, gain_claim.least_cpus) == (
+        "gain.little",
+        "it gains little",
+        LITTLE,
+        2,
+    )
+    assert gain_claim.expected(PLAIN) == CONFIRMED
+    assert gain_claim.judge(Evidence([], [("round", blocks) for blocks in gains([2.0] * 9)]), PLAIN).verdict == REFUTED
 
 
 def test_rounds_sampled_under_another_name_are_not_evidence() -> None:
@@ -200,7 +216,7 @@ def test_a_claim_about_one_cpu_at_a_time_is_judged_whatever_the_cores_are() -> N
 
 
 @pytest.mark.parametrize(
-    ("found", "width", "expected"),
+    ("estimate", "width", "expected"),
     [
         pytest.param(Estimate(2.0, 1.9, 2.1, 9), 0.06, True, id="narrower"),
         pytest.param(Estimate(2.0, 1.5, 2.5, 9), 0.25, True, id="just as wide"),
@@ -212,13 +228,13 @@ def test_a_claim_about_one_cpu_at_a_time_is_judged_whatever_the_cores_are() -> N
     ],
 )
 def test_an_interval_is_narrow_by_its_half_width_as_a_share(
-    found: Estimate | None, width: float, expected: bool
+    estimate: Estimate | None, width: float, expected: bool
 ) -> None:
-    assert narrow(found, width) is expected
+    assert narrow(estimate, width) is expected
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("estimate", "expected"),
     [
         pytest.param(Estimate(1.0, 0.9, 1.1, 9), True, id="inside"),
         pytest.param(Estimate(2.0, 1.9, 2.1, 9), True, id="outside"),
@@ -226,8 +242,8 @@ def test_an_interval_is_narrow_by_its_half_width_as_a_share(
         pytest.param(None, False, id="not known"),
     ],
 )
-def test_decided_is_wholly_inside_or_wholly_outside(found: Estimate | None, expected: bool) -> None:
-    assert decided(found, LITTLE) is expected
+def test_decided_is_wholly_inside_or_wholly_outside(estimate: Estimate | None, expected: bool) -> None:
+    assert decided(estimate, LITTLE) is expected
 
 
 EVER, BY_NOW = math.inf, 0.0
@@ -277,7 +293,7 @@ def test_rounds_that_were_disturbed_count_among_the_fewest_but_decide_nothing() 
 def test_it_is_not_enough_while_a_parallel_claim_waits_for_the_capacity(
     disturbed: str | None, parallel: bool, stops: bool
 ) -> None:
-    measured = Measured((CROWD.name,), of(CROWD.name, "cores"), parallel=parallel)
+    measured = Measured((CROWD.name,), value_of(CROWD.name, "cores"), parallel=parallel)
     rounds = changed(gil_rounds(), ["probe"], disturbed=disturbed)
     assert enough(rounds, 10, [(measured, LITTLE)], EVER) is stops
     assert enough(rounds, 10, [(measured, LITTLE)], BY_NOW)

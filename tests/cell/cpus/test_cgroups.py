@@ -13,9 +13,9 @@ from lab.judging import proofs
 from tests.support.kernel_trees import V1_CPUSET, V2, hybrid, mounts, quotas, tree, v2
 
 
-def rate(cpus: int, found: Mapping[str, Any]) -> float:
+def rate(cpus: int, groups: Mapping[str, Any]) -> float:
     """R of a cell with that many CPUs in its mask."""
-    return proofs.rate({"affinity": list(range(cpus)), "quotas": found["quotas"]})
+    return proofs.rate({"affinity": list(range(cpus)), "quotas": groups["quotas"]})
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_a_quota_of_version_2(text: str | None, expected: list[float], tmp_path:
     files = v2("/leaf", leaf__cpu_stat="nr_throttled 3\nthrottled_usec 250000\n")
     if text is not None:
         files["sys/fs/cgroup/leaf/cpu.max"] = text
-    found = cgroups.cgroups(tree(tmp_path, files))
-    assert found["version"] == 2
-    assert quotas(found) == pytest.approx(expected)
-    for level in found["quotas"]:
+    groups = cgroups.cgroups(tree(tmp_path, files))
+    assert groups["version"] == 2
+    assert quotas(groups) == pytest.approx(expected)
+    for level in groups["quotas"]:
         assert (level["throttled_periods"], level["throttled_seconds"]) == (3, 0.25)
         assert level["folder"].endswith("sys/fs/cgroup/leaf")
 
@@ -78,10 +78,10 @@ def test_a_quota_of_version_1(
         files[f"{point}/docker/abc/cpu.cfs_quota_us"] = quota + "\n"
     if period is not None:
         files[f"{point}/docker/abc/cpu.cfs_period_us"] = period + "\n"
-    found = cgroups.cgroups(tree(tmp_path, files))
-    assert found["version"] == 1
-    assert quotas(found) == expected
-    for level in found["quotas"]:
+    groups = cgroups.cgroups(tree(tmp_path, files))
+    assert groups["version"] == 1
+    assert quotas(groups) == expected
+    for level in groups["quotas"]:
         assert (level["throttled_periods"], level["throttled_seconds"]) == (2, 1.5)
 
 
@@ -93,20 +93,20 @@ def test_the_least_of_all_visible_ancestors_is_the_rate(tmp_path: Path) -> None:
         pod__box__cpu_max="400000 100000",
         pod__box__leaf__cpu_max="250000 100000",
     )
-    found = cgroups.cgroups(tree(tmp_path, files))
-    assert quotas(found) == [2.5, 4.0, 1.2]  # the leaf first
-    assert rate(4, found) == 1.2
-    assert rate(1, found) == 1.0
+    groups = cgroups.cgroups(tree(tmp_path, files))
+    assert quotas(groups) == [2.5, 4.0, 1.2]  # the leaf first
+    assert rate(4, groups) == 1.2
+    assert rate(1, groups) == 1.0
 
 
 def test_a_level_without_a_quota_does_not_hide_those_above_it(tmp_path: Path) -> None:
-    found = cgroups.cgroups(tree(tmp_path, v2("/pod/leaf", pod__cpu_max="50000 100000", pod__leaf__cpu_max="")))
-    assert quotas(found) == [0.5]
+    groups = cgroups.cgroups(tree(tmp_path, v2("/pod/leaf", pod__cpu_max="50000 100000", pod__leaf__cpu_max="")))
+    assert quotas(groups) == [0.5]
 
 
 def test_without_any_quota_the_rate_is_the_affinity_mask(tmp_path: Path) -> None:
-    found = cgroups.cgroups(tree(tmp_path, v2("/", cpu_stat="usage_usec 1")))
-    assert (found["version"], found["quotas"], rate(3, found)) == (2, [], 3.0)
+    groups = cgroups.cgroups(tree(tmp_path, v2("/", cpu_stat="usage_usec 1")))
+    assert (groups["version"], groups["quotas"], rate(3, groups)) == (2, [], 3.0)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_where_a_groups_own_folder_is(group: str, mounted: str, folder: str, tmp
     files = v2(
         group, mounted=mounted, cpu_max="300000 100000", x__cpu_max="100000 100000", half__cpu_max="200000 100000"
     )
-    found = cgroups.cgroups(tree(tmp_path, files))
+    groups = cgroups.cgroups(tree(tmp_path, files))
     expected = {"": [3.0], "x": [1.0, 3.0], "half": [2.0, 3.0]}[folder]
-    assert quotas(found) == expected
+    assert quotas(groups) == expected
 
 
 def test_a_mount_point_with_blanks_in_its_name_is_found(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_a_hybrid_machine_has_its_limits_in_version_1(tmp_path: Path) -> None:
         "sys/fs/cgroup/cpuset/box/cpuset.cpus": "0-1\n",
         "sys/fs/cgroup/unified/box/cpu.max": "100 100000",
     }
-    found = cgroups.cgroups(tree(tmp_path, files))
-    assert (found["version"], quotas(found), found["cpuset"]) == (1, [0.5], "0-1")
+    groups = cgroups.cgroups(tree(tmp_path, files))
+    assert (groups["version"], quotas(groups), groups["cpuset"]) == (1, [0.5], "0-1")
 
 
 def test_a_machine_with_the_cpuset_in_version_1_and_time_in_version_2_is_read_from_both(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_a_machine_with_the_cpuset_in_version_1_and_time_in_version_2_is_read_fr
         "sys/fs/cgroup/cpuset/box/cpuset.cpus": "3",
         "sys/fs/cgroup/unified/box/cpu.max": "100000 100000",
     }
-    found = cgroups.cgroups(tree(tmp_path, files))
-    assert (found["version"], quotas(found), found["cpuset"]) == (2, [1.0], "3")
+    groups = cgroups.cgroups(tree(tmp_path, files))
+    assert (groups["version"], quotas(groups), groups["cpuset"]) == (2, [1.0], "3")
 
 
 @pytest.mark.parametrize(

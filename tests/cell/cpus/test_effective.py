@@ -48,8 +48,8 @@ def v2(group: str, files: Mapping[str, str], top: str = "/", *also: str) -> File
 def v1(group: str, files: Mapping[str, str], top: str = "/", names: str = "cpu,cpuacct", *also: str) -> Files:
     """Version 1; ``files`` are named below the folder of cgroups, where the CPU controller is ``cpu`` in any case."""
     shown = group.removeprefix(top.rstrip("/")).rstrip("/")
-    there = {f"{folder}{shown}/tasks": "1" for folder in ("cpu", "cpuset")}
-    named = {f"{CGROUP}/{name}": text for name, text in {**there, **files}.items()}
+    tasks = {f"{folder}{shown}/tasks": "1" for folder in ("cpu", "cpuset")}
+    named = {f"{CGROUP}/{name}": text for name, text in {**tasks, **files}.items()}
     lines = (f"{top} /{CGROUP}/cpu cgroup rw,{names}", f"{top} /{CGROUP}/cpuset cgroup rw,cpuset", *also)
     groups = f"3:memory:/elsewhere\n2:{names}:{group}\n1:cpuset:{group}\n0::{group}\n"
     return {"proc/self/cgroup": groups, "proc/self/mountinfo": mounts(*lines), **named}
@@ -57,8 +57,8 @@ def v1(group: str, files: Mapping[str, str], top: str = "/", names: str = "cpu,c
 
 def cfs(folder: str, quota: str, period: str | None = "100000") -> Files:
     """The two files of a quota of version 1, below the CPU controller's folder."""
-    found = {f"cpu{folder}/cpu.cfs_quota_us": quota + "\n"}
-    return found if period is None else {**found, f"cpu{folder}/cpu.cfs_period_us": period + "\n"}
+    files = {f"cpu{folder}/cpu.cfs_quota_us": quota + "\n"}
+    return files if period is None else {**files, f"cpu{folder}/cpu.cfs_period_us": period + "\n"}
 
 
 def leaf(cpu_max: str) -> Files:
@@ -401,13 +401,13 @@ def test_the_table_has_at_least_sixty_states() -> None:
 
 @pytest.mark.parametrize("sentence", STATES)
 def test_effective_cpus_where(sentence: str, tmp_path: Path) -> None:
-    files, parallelism, rate, version, said = STATES[sentence]
-    found = effective_cpus(tree(tmp_path, files if {STATUS, ONLINE} & set(files) else {**machine(), **files}))
-    assert (found.parallelism, found.rate, found.cgroup) == (parallelism, rate, version)
-    assert isinstance(found.rate, float)
-    assert len(found.contradictions) == (said is not None), found.contradictions
-    if said is not None:
-        assert said in found.contradictions[0]
+    files, parallelism, rate, version, contradiction = STATES[sentence]
+    effective = effective_cpus(tree(tmp_path, files if {STATUS, ONLINE} & set(files) else {**machine(), **files}))
+    assert (effective.parallelism, effective.rate, effective.cgroup) == (parallelism, rate, version)
+    assert isinstance(effective.rate, float)
+    assert len(effective.contradictions) == (contradiction is not None), effective.contradictions
+    if contradiction is not None:
+        assert contradiction in effective.contradictions[0]
 
 
 @pytest.mark.parametrize(
@@ -430,41 +430,41 @@ def test_effective_cpus_where(sentence: str, tmp_path: Path) -> None:
     ],
 )
 def test_the_advice_rounds_exactly(cpu_max: str, throughput: int, latency: int, tmp_path: Path) -> None:
-    found = effective_cpus(tree(tmp_path, {**machine(), **leaf(cpu_max)}))
-    assert (found.throughput_workers, found.latency_workers) == (throughput, latency)
+    effective = effective_cpus(tree(tmp_path, {**machine(), **leaf(cpu_max)}))
+    assert (effective.throughput_workers, effective.latency_workers) == (throughput, latency)
 
 
 def test_where_nothing_is_known_there_is_one_cpu(tmp_path: Path) -> None:
-    found = effective_cpus(str(tmp_path))
-    assert (found.parallelism, found.rate, found.cpus) == (1, 1.0, (0,))
-    assert "does not tell the affinity mask" in found.contradictions[0]
+    effective = effective_cpus(str(tmp_path))
+    assert (effective.parallelism, effective.rate, effective.cpus) == (1, 1.0, (0,))
+    assert "does not tell the affinity mask" in effective.contradictions[0]
 
 
 def test_limits_name_every_level_the_leaf_first(tmp_path: Path) -> None:
     files = v2("/p/l", {"p/cpu.max": "15000 10000", "p/l/cpu.max": "300000 100000"})
-    found = effective_cpus(tree(tmp_path, {**machine(), **files}))
+    effective = effective_cpus(tree(tmp_path, {**machine(), **files}))
     folders = [str(tmp_path / CGROUP / name) for name in ("p/l", "p")]
-    assert found.limits == (Quota(folders[0], 300000, 100000), Quota(folders[1], 15000, 10000))
-    assert [limit.cpus for limit in found.limits] == [3.0, 1.5]
+    assert effective.limits == (Quota(folders[0], 300000, 100000), Quota(folders[1], 15000, 10000))
+    assert [limit.cpus for limit in effective.limits] == [3.0, 1.5]
 
 
 def test_isolated_cpus_are_named_though_they_do_not_count(tmp_path: Path) -> None:
-    found = effective_cpus(tree(tmp_path, machine("0-7", "0-7", isolated="4-7,9")))
-    assert (found.cpus, found.isolated) == (tuple(range(8)), (4, 5, 6, 7))
+    effective = effective_cpus(tree(tmp_path, machine("0-7", "0-7", isolated="4-7,9")))
+    assert (effective.cpus, effective.isolated) == (tuple(range(8)), (4, 5, 6, 7))
 
 
 def test_a_folder_in_the_place_of_a_file_is_no_limit(tmp_path: Path) -> None:
     (tmp_path / CGROUP / "a/cpu.max").mkdir(parents=True)
-    found = effective_cpus(tree(tmp_path, {**machine(), **v2("/a", {})}))
-    assert (found.rate, found.contradictions) == (4.0, ())
+    effective = effective_cpus(tree(tmp_path, {**machine(), **v2("/a", {})}))
+    assert (effective.rate, effective.contradictions) == (4.0, ())
 
 
 def test_bytes_that_are_no_text_are_no_limit(tmp_path: Path) -> None:
     root = tree(tmp_path, {**machine(), **leaf("")})
     (tmp_path / CGROUP / "a/cpu.max").write_bytes(b"\xff\xfe150000 100000\n")
-    found = effective_cpus(root)
-    assert found.rate == 4.0
-    assert "no quota" in found.contradictions[0]
+    effective = effective_cpus(root)
+    assert effective.rate == 4.0
+    assert "no quota" in effective.contradictions[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -499,7 +499,7 @@ NAMES = [
 @settings(max_examples=300, deadline=None)
 @given(
     files=st.dictionaries(st.sampled_from(NAMES), text, max_size=len(NAMES)),
-    mask=st.one_of(text.map(lambda one: f"Cpus_allowed_list:\t{one}"), st.just("Cpus_allowed_list:\t0-3")),
+    mask=st.one_of(text.map(lambda cpus: f"Cpus_allowed_list:\t{cpus}"), st.just("Cpus_allowed_list:\t0-3")),
     kernel=st.sampled_from([v2("/a", {}), v1("/a", {}), v1("/", {}), v2("/a/b", {}, "/x"), {}]),
     damage=st.tuples(st.sampled_from(["proc/self/cgroup", "proc/self/mountinfo", "proc/none"]), text),
 )
@@ -508,12 +508,12 @@ def test_whatever_stands_in_the_files_there_is_an_answer(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        found = effective_cpus(write(root, {STATUS: mask, **kernel, **dict([damage]), **files}))
-    assert found.parallelism >= 1
-    assert 0 < found.rate <= found.parallelism
-    assert 1 <= found.latency_workers <= found.throughput_workers <= found.parallelism
-    assert set(found.isolated) <= set(found.cpus)
-    assert all(sentence.isprintable() for sentence in found.contradictions)
+        effective = effective_cpus(write(root, {STATUS: mask, **kernel, **dict([damage]), **files}))
+    assert effective.parallelism >= 1
+    assert 0 < effective.rate <= effective.parallelism
+    assert 1 <= effective.latency_workers <= effective.throughput_workers <= effective.parallelism
+    assert set(effective.isolated) <= set(effective.cpus)
+    assert all(sentence.isprintable() for sentence in effective.contradictions)
 
 
 def write(root: Path, files: Files) -> str:
@@ -531,17 +531,17 @@ def test_cpus_are_written_as_the_kernel_does(cpus: tuple[int, ...], written: str
 
 
 def test_this_very_process_has_what_its_mask_says() -> None:
-    found = lab.effective_cpus()
-    assert isinstance(found, EffectiveCpus)
-    assert set(found.cpus) <= os.sched_getaffinity(0)
-    assert 0 < found.rate <= found.parallelism <= len(os.sched_getaffinity(0))
+    effective = lab.effective_cpus()
+    assert isinstance(effective, EffectiveCpus)
+    assert set(effective.cpus) <= os.sched_getaffinity(0)
+    assert 0 < effective.rate <= effective.parallelism <= len(os.sched_getaffinity(0))
 
 
 def test_a_narrowed_mask_is_seen_at_once() -> None:
-    one = min(os.sched_getaffinity(0))
-    source = f"import os, lab; os.sched_setaffinity(0, [{one}]); print(lab.effective_cpus().cpus)"
+    cpu = min(os.sched_getaffinity(0))
+    source = f"import os, lab; os.sched_setaffinity(0, [{cpu}]); print(lab.effective_cpus().cpus)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert done.stdout == f"({one},)\n"
+    assert done.stdout == f"({cpu},)\n"
 
 
 def test_the_library_is_typed_and_loads_nothing_before_it_is_used() -> None:

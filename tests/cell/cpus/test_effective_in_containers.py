@@ -24,8 +24,8 @@ def test_there_are_at_least_twelve_settings() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.words)
 def test_effective_cpus_are_right_in_a_container(engine: DockerClient, setting: Setting) -> None:
-    there = {tag for one in engine.images.list() for tag in one.tags}
-    if setting.image not in there:
+    tags = {tag for image in engine.images.list() for tag in image.tags}
+    if setting.image not in tags:
         skip_or_fail(f"there is no image {setting.image}; make it with docker/debian-base {setting.version}")
     if setting.parent and (why := no_limited_parent(engine)):
         pytest.skip(why)

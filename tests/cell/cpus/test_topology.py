@@ -46,12 +46,12 @@ PHONE = machine(
 )
 
 
-def read(made: Machine, root: Path) -> dict[str, Any]:
-    return reader.read(str(build(made, root)))
+def reading_of(made: Machine, root: Path) -> dict[str, Any]:
+    return reader.read_topology(str(build(made, root)))
 
 
 @pytest.mark.parametrize(
-    ("made", "found"),
+    ("made", "expected"),
     [
         pytest.param(cores(4, 2), ["0-1", "2-3", "4-5", "6-7"], id="neighbours"),
         pytest.param(cores(4, 2, apart=4), ["0,4", "1,5", "2,6", "3,7"], id="halves"),
@@ -63,15 +63,15 @@ def read(made: Machine, root: Path) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("masks", [False, True], ids=["lists", "masks"])
 def test_cores_are_told_by_lists_and_by_masks_alike(
-    made: list[Core], found: list[str], masks: bool, tmp_path: Path
+    made: list[Core], expected: list[str], masks: bool, tmp_path: Path
 ) -> None:
-    assert read(machine(made, masks=masks), tmp_path)["cores"] == found
+    assert reading_of(machine(made, masks=masks), tmp_path)["cores"] == expected
 
 
 def test_lists_and_masks_of_a_machine_with_everything_say_the_same(tmp_path: Path) -> None:
     groups = [cores(4, 2, first=8 * node, package=node // 2, node=node, cache=node) for node in range(8)]
-    as_lists = read(machine(*groups, offline=(9, 30, 31)), tmp_path / "lists")
-    as_masks = read(machine(*groups, offline=(9, 30, 31), masks=True), tmp_path / "masks")
+    as_lists = reading_of(machine(*groups, offline=(9, 30, 31)), tmp_path / "lists")
+    as_masks = reading_of(machine(*groups, offline=(9, 30, 31), masks=True), tmp_path / "masks")
     assert as_lists == as_masks
     assert as_lists["offline"] == "9,30-31"
     assert as_lists["packages"] == {"0": "0-8,10-15", "1": "16-29", "2": "32-47", "3": "48-63"}
@@ -82,7 +82,7 @@ def test_lists_and_masks_of_a_machine_with_everything_say_the_same(tmp_path: Pat
 
 def test_a_core_number_that_each_node_of_a_package_counts_anew_makes_no_siblings(tmp_path: Path) -> None:
     groups = [cores(4, first=4 * node, package=node // 2, node=node, cache=node) for node in range(4)]
-    assert len(read(machine(*groups), tmp_path)["cores"]) == 16
+    assert len(reading_of(machine(*groups), tmp_path)["cores"]) == 16
 
 
 def test_without_files_of_siblings_package_and_core_number_tell_a_core(tmp_path: Path) -> None:
@@ -94,16 +94,16 @@ def test_without_files_of_siblings_package_and_core_number_tell_a_core(tmp_path:
     for name, text in tree.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert reader.read(str(tmp_path))["cores"] == ["0-1", "2-3", "4-5", "6-7"]
+    assert reader.read_topology(str(tmp_path))["cores"] == ["0-1", "2-3", "4-5", "6-7"]
 
 
-@pytest.mark.parametrize(("siblings", "found"), [("2", ["0", "1"]), ("4", ["0-1"])], ids=["denied", "not denied"])
-def test_cpuinfo_alone_makes_siblings_unless_it_denies_them(siblings: str, found: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("siblings", "expected"), [("2", ["0", "1"]), ("4", ["0-1"])], ids=["denied", "not denied"])
+def test_cpuinfo_alone_makes_siblings_unless_it_denies_them(siblings: str, expected: list[str], tmp_path: Path) -> None:
     lines = f"physical id : 0\nsiblings : {siblings}\ncore id : 0\ncpu cores : 2\nmodel name :  An   Old One\n"
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(f"processor : 0\n{lines}\nprocessor : 1\n{lines}\n")
-    seen = reader.read(str(tmp_path))
-    assert (seen["online"], seen["cores"], seen["model"]) == ("0-1", found, "An Old One")
+    seen = reader.read_topology(str(tmp_path))
+    assert (seen["online"], seen["cores"], seen["model"]) == ("0-1", expected, "An Old One")
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_cpuinfo_alone_makes_siblings_unless_it_denies_them(siblings: str, found
 def test_cpuinfo_of_other_architectures_names_the_cpus(text: str, online: str, model: str, tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(text)
-    seen = reader.read(str(tmp_path))
+    seen = reader.read_topology(str(tmp_path))
     assert (seen["online"], seen["model"]) == (online, model)
 
 
 def test_the_highest_level_is_the_last_cache_whatever_its_index(tmp_path: Path) -> None:
     made = machine(cores(4, cache=0), cores(4, first=4, cache=1))
-    assert read(made, tmp_path)["caches"] == [[3, "0-3"], [3, "4-7"]]
+    assert reading_of(made, tmp_path)["caches"] == [[3, "0-3"], [3, "4-7"]]
 
 
 def test_an_instruction_cache_is_nobodys_last_level(tmp_path: Path) -> None:
@@ -137,33 +137,33 @@ def test_an_instruction_cache_is_nobodys_last_level(tmp_path: Path) -> None:
         "sys/devices/system/cpu/cpu0/cache/index9/type": "Instruction",
         "sys/devices/system/cpu/cpu0/cache/index9/shared_cpu_list": "0-1",
     }
-    assert read(machine(cores(2), extra=extra), tmp_path)["caches"] == [[3, "0-1"]]
+    assert reading_of(machine(cores(2), extra=extra), tmp_path)["caches"] == [[3, "0-1"]]
 
 
 def test_a_node_with_memory_only_is_left_out(tmp_path: Path) -> None:
     made = machine(cores(2, node=0), cores(2, first=2, node=4), extra={"sys/devices/system/node/node2/cpulist": ""})
-    assert read(made, tmp_path)["nodes"] == {"0": "0-1", "4": "2-3"}
+    assert reading_of(made, tmp_path)["nodes"] == {"0": "0-1", "4": "2-3"}
 
 
 def test_a_cpus_own_link_tells_its_node_where_the_nodes_do_not(tmp_path: Path) -> None:
     build(machine(cores(2, node=None)), tmp_path)
     for cpu, node in ((0, 1), (1, 3)):
         (tmp_path / f"sys/devices/system/cpu/cpu{cpu}/node{node}").mkdir()
-    assert reader.read(str(tmp_path))["nodes"] == {"1": "0", "3": "1"}
+    assert reader.read_topology(str(tmp_path))["nodes"] == {"1": "0", "3": "1"}
 
 
 def test_without_nodes_caches_or_frequencies_the_cores_are_all_alike(tmp_path: Path) -> None:
-    found = topology_of(machine(cores(4, 2, node=None, cache=None)), tmp_path)
-    assert (len(found.cores), found.smt, found.packages, found.nodes) == (4, True, (0,), (UNKNOWN,))
-    assert [kind.name for kind in found.kinds] == [""]
+    topology = topology_of(machine(cores(4, 2, node=None, cache=None)), tmp_path)
+    assert (len(topology.cores), topology.smt, topology.packages, topology.nodes) == (4, True, (0,), (UNKNOWN,))
+    assert [kind.name for kind in topology.kinds] == [""]
 
 
 def kinds(made: Machine, root: Path) -> list[tuple[str, str]]:
-    return [(one["name"], one["cpus"]) for one in read(made, root)["kinds"]]
+    return [(kind["name"], kind["cpus"]) for kind in reading_of(made, root)["kinds"]]
 
 
 @pytest.mark.parametrize(
-    ("made", "found"),
+    ("made", "expected"),
     [
         pytest.param(HYBRID, [("performance", "0-11"), ("efficiency", "12-19")], id="by frequency"),
         pytest.param(
@@ -216,9 +216,9 @@ def kinds(made: Machine, root: Path) -> list[tuple[str, str]]:
     ],
 )
 def test_kinds_of_core_are_what_the_kernel_says_first_and_frequencies_last(
-    made: Machine, found: list[tuple[str, str]], tmp_path: Path
+    made: Machine, expected: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    assert kinds(made, tmp_path) == found
+    assert kinds(made, tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,9 @@ def test_here_our_own_affinity_is_what_we_may_use() -> None:
 
 
 def test_what_we_may_run_on_is_on_line_whatever_the_files_say() -> None:
-    found = from_reading(reader.read(allowed=(0, 70000)))
-    assert found.allowed == (0, 70000)
-    assert found.cores[70000] == (70000,)
+    topology = from_reading(reader.read_topology(allowed=(0, 70000)))
+    assert topology.allowed == (0, 70000)
+    assert topology.cores[70000] == (70000,)
 
 
 @pytest.mark.parametrize("name", ["missing", "file", "empty"])
@@ -287,12 +287,12 @@ def test_no_file_that_is_empty_or_garbage_makes_the_reader_fail(
     for name in data.draw(st.lists(st.sampled_from(sorted(tree)), max_size=20)):
         tree[name] = data.draw(GARBAGE)
     build(machine(extra=tree), root)
-    seen = reader.read(str(root))
-    found = from_reading(seen)
-    ids = [cpu.id for cpu in found.cpus]
+    seen = reader.read_topology(str(root))
+    topology = from_reading(seen)
+    ids = [cpu.id for cpu in topology.cpus]
     assert ids == sorted({*ids})
-    assert sorted(cpu for core in found.cores.values() for cpu in core) == ids
-    assert all(cpu.kind < max(len(found.kinds), 1) for cpu in found.cpus)
+    assert sorted(cpu for core in topology.cores.values() for cpu in core) == ids
+    assert all(cpu.kind < max(len(topology.kinds), 1) for cpu in topology.cpus)
 
 
 def test_a_large_machine_fits_into_records_and_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_large_machine_fits_into_records_and_comes_back_as_it_was(tmp_path: Pa
         for cache in range(64)
     ]
     build(machine(*groups), tmp_path / "tree")
-    seen = reader.read(str(tmp_path / "tree"))
+    seen = reader.read_topology(str(tmp_path / "tree"))
     path = tmp_path / "records"
     with path.open("wb") as stream:
         channel = Channel(stream.fileno(), "s", "probe")
@@ -311,10 +311,15 @@ def test_a_large_machine_fits_into_records_and_comes_back_as_it_was(tmp_path: Pa
     lines = path.read_bytes().splitlines()
     assert max(map(len, lines)) < LONGEST_RECORD
     assert len(lines) > 3
-    found = machine_from("docker", path.read_bytes(), None, {}).topology
-    assert found == from_reading(json.loads(json.dumps(seen)))
-    assert (len(found.cpus), len(found.cores), len(found.nodes), len(found.cache_levels)) == (1024, 512, 4, 64)
-    assert found.cores[511] == (511, 1023)
+    topology = machine_from("docker", path.read_bytes(), None, {}).topology
+    assert topology == from_reading(json.loads(json.dumps(seen)))
+    assert (len(topology.cpus), len(topology.cores), len(topology.nodes), len(topology.cache_levels)) == (
+        1024,
+        512,
+        4,
+        64,
+    )
+    assert topology.cores[511] == (511, 1023)
 
 
 #: Archive -> cores, packages, nodes, last-level caches, kinds, CPUs off line, CPUs that may be used.
@@ -335,9 +340,15 @@ def test_real_machines_are_read_as_they_are(name: str, tmp_path: Path) -> None:
     with tarfile.open(REAL / name) as archive:
         archive.extractall(tmp_path, filter="tar")
     (root,) = tmp_path.iterdir()
-    found = host.read_topology(root)
-    counts = (len(found.cores), len(found.packages), len(found.nodes), len(found.cache_levels), len(found.kinds))
-    assert (*counts, len(found.offline), len(found.allowed)) == REAL_MACHINES[name]
+    topology = host.read_topology(root)
+    counts = (
+        len(topology.cores),
+        len(topology.packages),
+        len(topology.nodes),
+        len(topology.cache_levels),
+        len(topology.kinds),
+    )
+    assert (*counts, len(topology.offline), len(topology.allowed)) == REAL_MACHINES[name]
 
 
 def test_masks_are_read_as_they_are_written() -> None:
@@ -349,5 +360,5 @@ def test_masks_are_read_as_they_are_written() -> None:
 
 @pytest.mark.parametrize("cpus", [1, 2, 16])
 def test_a_topology_survives_being_stored(cpus: int) -> None:
-    found = flat(range(cpus))
-    assert from_stored(json.loads(json.dumps(dataclasses.asdict(found)))) == found
+    topology = flat(range(cpus))
+    assert from_stored(json.loads(json.dumps(dataclasses.asdict(topology)))) == topology

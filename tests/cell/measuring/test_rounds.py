@@ -74,10 +74,10 @@ def test_of_several_kinds_of_cores_one_worker_alone_is_on_each_cpu_in_a_round(mo
 
 
 def test_a_round_in_which_a_team_did_nothing_does_not_end_the_report() -> None:
-    said = scripts.gil(2)
-    said[3][1]["values"]["threads"]["rate"] = 0.0
-    found = {one.arm: one.fit for one in speedups.scaling([scripts.ran(2, {"gil": said})])}
-    assert found["threads"].serial.value == pytest.approx(1.0, abs=0.05)
+    records = scripts.gil(2)
+    records[3][1]["values"]["threads"]["rate"] = 0.0
+    fits = {curve.arm: curve.fit for curve in speedups.scaling([scripts.ran(2, {"gil": records})])}
+    assert fits["threads"].serial.value == pytest.approx(1.0, abs=0.05)
 
 
 def test_each_build_has_a_speed_up_model_of_its_own() -> None:
@@ -87,10 +87,10 @@ def test_each_build_has_a_speed_up_model_of_its_own() -> None:
         scripts.on_builds({label: python}, (2,), {"gil": scripts.gil(2, threads=threads[label])})
         for label, python in pythons.items()
     )
-    found = {(one.build, one.arm): one.fit for one in speedups.scaling([*locked.results, *free.results])}
-    assert [one.points for one in found.values()] == [1, 1, 1, 1]
-    assert found["3.13", "threads"].serial.value == pytest.approx(1.0, abs=0.05)
-    assert found["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
+    fits = {(curve.build, curve.arm): curve.fit for curve in speedups.scaling([*locked.results, *free.results])}
+    assert [curve.points for curve in fits.values()] == [1, 1, 1, 1]
+    assert fits["3.13", "threads"].serial.value == pytest.approx(1.0, abs=0.05)
+    assert fits["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
     both = dataclasses.replace(locked, results=(*locked.results, *free.results))
     (table,) = [table for table in tables.all_tables(both) if table.title.startswith("Cores")]
     assert [note.partition(": ")[0] for note in table.notes if note.startswith("Amdahl")] == [
@@ -133,8 +133,8 @@ def test_a_probe_may_try_again_for_a_quiet_moment(
     left = list(causes)
 
     def rounds(*_: object) -> list[dict[str, dict[str, str | None]]]:
-        found = left.pop(0)
-        return [{ALONE.name: {"disturbed": found}, PROBE: {"disturbed": found}}]
+        cause = left.pop(0)
+        return [{ALONE.name: {"disturbed": cause}, PROBE: {"disturbed": cause}}]
 
     with Crew(cells.CPUS[:1]) as crew:
         monkeypatch.setattr(crew, "rounds", rounds)

@@ -39,13 +39,13 @@ KNOWN: dict[str, Any] = {
     ids=["usual", "no GIL", "debug", "the last -O counts", "-Og", "not a level", "LTO", "PGO", "nothing recorded"],
 )
 def test_what_the_makefile_says_is_read(changed: dict[str, Any], expected: dict[str, Any]) -> None:
-    found = build_info._from({**KNOWN, **changed})
-    assert {name: found[name] for name in expected} == expected
+    build = build_info._from({**KNOWN, **changed})
+    assert {name: build[name] for name in expected} == expected
 
 
 def test_long_flags_leave_room_in_the_record() -> None:
-    found = build_info._from({**KNOWN, "CONFIG_ARGS": "'-x' " * 5000, "PY_CFLAGS": "-g " * 5000})
-    assert len(json.dumps(found)) < 4096
+    build = build_info._from({**KNOWN, "CONFIG_ARGS": "'-x' " * 5000, "PY_CFLAGS": "-g " * 5000})
+    assert len(json.dumps(build)) < 4096
 
 
 def test_without_its_makefile_a_python_still_says_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,27 +53,27 @@ def test_without_its_makefile_a_python_still_says_the_rest(monkeypatch: pytest.M
         raise ModuleNotFoundError("No module named '_sysconfigdata__linux_'")
 
     monkeypatch.setattr(sysconfig, "get_config_vars", missing)
-    found = build_info.describe()
-    assert found["gil_at_build"] is ("t" not in sys.abiflags)
-    assert found["optimisation"] is None
+    build = build_info.describe()
+    assert build["gil_at_build"] is ("t" not in sys.abiflags)
+    assert build["optimisation"] is None
 
 
 def test_the_probe_of_the_local_engine_says_how_this_python_was_compiled() -> None:
     engine = engines.make("local")
     try:
-        found = engine.probe().details["build"]
+        build = engine.probe().details["build"]
     finally:
         engine.close()
-    assert isinstance(found, dict)
-    assert found == build_info.describe()
+    assert isinstance(build, dict)
+    assert build == build_info.describe()
 
 
 @pytest.mark.engine
 def test_the_probe_of_the_docker_engine_says_how_the_image_was_compiled(image: str) -> None:
     engine = connect(image=image)
     try:
-        found = engine.probe().details["build"]
+        build = engine.probe().details["build"]
     finally:
         engine.close()
-    assert found["gil_at_build"] is True
-    assert found["optimisation"]
+    assert build["gil_at_build"] is True
+    assert build["optimisation"]

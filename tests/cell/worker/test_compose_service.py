@@ -115,9 +115,9 @@ class TestTheService:
         assert (code, lacking in out) == (0, True)
 
     def test_the_first_one_clears_what_an_earlier_up_left_and_the_others_do_not(self, tmp_path: Path) -> None:
-        old, other = tmp_path / "cpu4.jsonl", tmp_path / "notes.txt"
+        old, notes = tmp_path / "cpu4.jsonl", tmp_path / "notes.txt"
         old.write_bytes(ONE)
-        other.write_text("not ours")
+        notes.write_text("not ours")
         serve(tmp_path, LAB_SIZE="1")
         assert old.exists()
         serve(tmp_path, LAB_SIZE="1", LAB_CLEAR="1")

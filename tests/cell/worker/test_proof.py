@@ -24,12 +24,12 @@ from tests.support.kernel_trees import quotas, tree, v2
 
 
 def test_the_proof_of_this_very_process_is_what_the_system_says(tmp_path: Path) -> None:
-    found = proof.take()
-    assert found["affinity"] == sorted(os.sched_getaffinity(0))
-    assert found["cpu_count"] == os.cpu_count()
-    assert found["pool_size"] in (os.cpu_count(), len(found["affinity"]))
-    assert json.loads(json.dumps(found)) == found
-    assert 0 < proofs.rate(found) <= len(found["affinity"])
+    reading = proof.take_proof()
+    assert reading["affinity"] == sorted(os.sched_getaffinity(0))
+    assert reading["cpu_count"] == os.cpu_count()
+    assert reading["pool_size"] in (os.cpu_count(), len(reading["affinity"]))
+    assert json.loads(json.dumps(reading)) == reading
+    assert 0 < proofs.rate(reading) <= len(reading["affinity"])
 
 
 def test_the_root_stands_in_for_every_file_that_is_read(tmp_path: Path) -> None:
@@ -38,8 +38,8 @@ def test_the_root_stands_in_for_every_file_that_is_read(tmp_path: Path) -> None:
         tmp_path,
         {**files, "sys/devices/system/cpu/online": "0-63\n", "sys/devices/system/cpu/isolated": "8-9\n"},
     )
-    found = proof.take(root)
-    assert (found["host_cpus"], found["isolated"], quotas(found)) == ("0-63", "8-9", [0.5])
+    reading = proof.take_proof(root)
+    assert (reading["host_cpus"], reading["isolated"], quotas(reading)) == ("0-63", "8-9", [0.5])
 
 
 # What its cores are, and how often a quota has stopped it.
@@ -121,12 +121,12 @@ def test_the_kinds_of_cores_are_those_of_its_own_cpus(
 
 
 def test_the_proof_has_the_cores_of_the_affinity_mask_only(tmp_path: Path) -> None:
-    mine = sorted(os.sched_getaffinity(0))
-    masks = {f"cpu{cpu}__topology__thread_siblings_list": f"0-{mine[-1] + 1}" for cpu in range(mine[-1] + 2)}
-    values = {f"cpu{cpu}__cpu_capacity": str(2**cpu) for cpu in range(mine[-1] + 2)}
-    assert proof.take(tree(tmp_path / "siblings", cpu_files(**masks)))["siblings"] == ([mine] if mine[1:] else [])
+    cpus = sorted(os.sched_getaffinity(0))
+    masks = {f"cpu{cpu}__topology__thread_siblings_list": f"0-{cpus[-1] + 1}" for cpu in range(cpus[-1] + 2)}
+    values = {f"cpu{cpu}__cpu_capacity": str(2**cpu) for cpu in range(cpus[-1] + 2)}
+    assert proof.take_proof(tree(tmp_path / "siblings", cpu_files(**masks)))["siblings"] == ([cpus] if cpus[1:] else [])
     # Each has another capacity, and the CPU after them does not count.
-    assert proof.take(tree(tmp_path / "kinds", cpu_files(**values)))["kinds"] == len(mine)
+    assert proof.take_proof(tree(tmp_path / "kinds", cpu_files(**values)))["kinds"] == len(cpus)
 
 
 # What taints a cell.
