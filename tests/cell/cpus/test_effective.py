@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ CGROUP = "sys/fs/cgroup"
 STATUS = "proc/self/status"
 ISOLATED = "sys/devices/system/cpu/isolated"
 ONLINE = "sys/devices/system/cpu/online"
+#: The user that has no rights of its own on any Linux.
+NOBODY = 65534
 
 Files = dict[str, str]
 
@@ -467,11 +470,31 @@ def test_bytes_that_are_no_text_are_no_limit(tmp_path: Path) -> None:
     assert "no quota" in effective.contradictions[0]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_no_limit(tmp_path: Path) -> None:
-    root = tree(tmp_path, {**machine(), **leaf("50000 100000")})
-    (tmp_path / CGROUP / "a/cpu.max").chmod(0)
-    assert effective_cpus(root).rate == 4.0
+@pytest.fixture
+def readable_by_nobody() -> Iterator[Path]:
+    """A folder for a process without root's rights. pytest's own folders are closed to such a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def without_roots_rights() -> Iterator[None]:
+    """Root may read every file, so it becomes another user for a while."""
+    user = os.geteuid()
+    os.seteuid(user or NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_file_that_may_not_be_read_is_no_limit(readable_by_nobody: Path) -> None:
+    root = tree(readable_by_nobody, {**machine(), **leaf("50000 100000")})
+    assert effective_cpus(root).rate == 0.5
+    (readable_by_nobody / CGROUP / "a/cpu.max").chmod(0)
+    with without_roots_rights():
+        assert effective_cpus(root).rate == 4.0
 
 
 text = st.one_of(
