@@ -120,7 +120,10 @@ def _core_number(tree: Tree, cpu: int) -> Optional[Tuple[int, ...]]:
 
 
 def _packages(tree: Tree, cores: Sequence[Core]) -> dict[int, list[int]]:
-    """Package number -> CPUs. On s390, where every book counts its sockets from 0 anew, the numbers are ours."""
+    """Package number -> CPUs.
+
+    On s390 every book counts its sockets from 0, so there this function numbers the packages itself.
+    """
     packages: dict[tuple[int, ...], list[int]] = {}
     for core in cores:
         package = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))

@@ -1,7 +1,7 @@
 """The experiments: one standard-library-only file each, in Python 3.9's syntax, that runs inside a cell.
 
-A module here whose name has no leading underscore is an experiment and must define ``EXPERIMENT``. Nothing else has
-to be registered anywhere: dropping in a file is all it takes.
+A module here whose name has no leading underscore is an experiment and must define ``EXPERIMENT``. The lab finds it by
+its file name, so no list has to name it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def names() -> list[str]:
     )
 
 
-#: The tutorial's order, and what follows from it; an experiment that is not named here comes after, by its name.
+#: The order of the tutorial, then the experiments that build on it. Experiments that are not named here come last, in
+#: alphabetical order.
 _TUTORIAL = (
     *("process", "pool", "queue", "pipe", "manager", "threads", "race", "gil", "switching", "convoy", "cliff"),
     *("messages", "start-cost", "oversubscription", "sawtooth", "executors", "shared-object", "race-atlas"),
@@ -36,19 +37,19 @@ def in_order() -> list[str]:
 
 
 def usual() -> list[str]:
-    """The names of those that run when none is named, in that order: all that are not ``extra``."""
+    """The names of the experiments that run when the user names none: all that are not ``extra``, in the same order."""
     return [name for name in in_order() if not load(name).extra]
 
 
 def load(name: str) -> Experiment:
-    """The experiment of that name. Raises ModuleNotFoundError when there is none."""
+    """Load an experiment by its name. Raises ModuleNotFoundError when there is no module for it."""
     module = importlib.import_module(module_of(name))
     experiment: Experiment = module.EXPERIMENTS[name.partition("-")[2]] if name.startswith("_") else module.EXPERIMENT
     return experiment
 
 
 def module_of(name: str) -> str:
-    """The module that holds the experiment of that name: ``_control-idle`` is one of those in ``_internal/control``."""
+    """The module that holds an experiment. ``_internal/control`` holds ``_control-idle``, for example."""
     if name.startswith("_"):
         return "lab.cell.experiments._internal." + name[1:].partition("-")[0]
     return "lab.cell.experiments." + name.replace("-", "_")

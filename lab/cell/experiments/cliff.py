@@ -1,4 +1,4 @@
-"""The cliff: from which block size on C code gives the GIL up, seen in the speed-up of threads that hash."""
+"""The cliff: the block size above which C code releases the GIL, as the speed-up of threads that hash shows it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FEWEST_ROUNDS = 5
 
 
 def arms_for(cpus: int) -> tuple[Arm, ...]:
-    """For each block size one thread, and a thread pinned to each CPU."""
-    found = [ALONE, probe(cpus)]
+    """The arms of a round: for each block size a single thread, and a thread pinned to each CPU."""
+    arms = [ALONE, probe(cpus)]
     for size in DIGEST_SIZES:
         payload = "digest %d" % size
-        found.append(Arm("one, %d" % size, payload, seconds=TEAM_SECONDS))
+        arms.append(Arm("one, %d" % size, payload, seconds=TEAM_SECONDS))
         team = Arm("threads, %d" % size, payload, threads=cpus, pinned=True, clean=False, seconds=TEAM_SECONDS)
-        found.append(team)
-    return tuple(found)
+        arms.append(team)
+    return tuple(arms)
 
 
 def run(recorder: Recorder) -> None:
@@ -41,10 +41,10 @@ def run(recorder: Recorder) -> None:
 
 
 def speed_up(size: int) -> Measured:
-    team, one = "threads, %d" % size, "one, %d" % size
+    team, base = "threads, %d" % size, "one, %d" % size
     return Measured(
-        (team, one),
-        over(team, one),
+        (team, base),
+        over(team, base),
         lambda times: f"hashing blocks of {size} bytes, threads reached a speed-up of {times:.2f}",
         ceiling=DELIVERED,
         parallel=True,
@@ -71,10 +71,10 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
 EXPERIMENT = Experiment(
     name="cliff",
     summary="Cliff: threads' speed-up against the size of the blocks that they hash in C",
-    method="Rounds of blocks of 25 ms in random order, at six block sizes from 512 bytes to 1 MiB: one thread, and a"
-    " thread pinned to each CPU, repeat SHA-256 of as many bytes; and the capacity probe.",
-    watch="hashlib keeps the GIL below 2048 bytes and gives it up above. Just above, giving it up and taking it back"
-    " costs as much as the hash; only long blocks reach what the machine delivers.",
+    method="Rounds of blocks of 25 ms in random order, at six block sizes from 512 bytes to 1 MiB. One thread, and"
+    " then a thread pinned to each CPU, repeat SHA-256 of as many bytes. Each round has a capacity probe too.",
+    watch="hashlib keeps the GIL below 2048 bytes and releases it above. Just above, releasing and taking the GIL"
+    " costs as much as the hash. Only long blocks reach what the machine delivers.",
     run=run,
     typical_seconds=2.2,
     figures=figures,
@@ -85,7 +85,8 @@ EXPERIMENT = Experiment(
             *MEASURED["cliff.small-blocks"],
             lambda facts: CONFIRMED if facts.gil else REFUTED,
             least_cpus=2,
-            advice="Small blocks scale with threads on this build: no need to collect larger ones for the GIL's sake.",
+            advice="Small blocks scale with threads on this build. You need not collect larger blocks because of the"
+            " GIL.",
             source=seen(docs("library/hashlib.html"), "PEP 703"),
         ),
         claim(

@@ -16,7 +16,7 @@ from lab.cell.measuring.rounds import Crew, shuffler
 
 SLEEP_SECONDS = 0.001
 SLEEPS = 3
-#: CPU-bound threads beside the sleeper.
+#: The numbers of CPU-bound threads beside the sleeper.
 COMPANIES = (0, 1, 4)
 FEWEST_ROUNDS = 6
 
@@ -28,28 +28,28 @@ def name_of(company: int) -> str:
 
 
 def late_beside(company: int) -> dict[str, Any]:
-    """One block: how late, in seconds, the median of a few sleeps ends beside that many CPU-bound threads."""
-    ended = threading.Event()
+    """One block: a few sleeps beside ``company`` CPU-bound threads, and the median and the most of their delays."""
+    stop = threading.Event()
     tools = Tools(b"", None)
 
     def compute() -> None:
-        while not ended.is_set():
+        while not stop.is_set():
             count(tools)
 
     team = [threading.Thread(target=compute) for _ in range(company)]
     for thread in team:
         thread.start()
     try:
-        late = []
+        delays = []
         for _ in range(SLEEPS):
-            begun = time.monotonic()
+            start = time.monotonic()
             time.sleep(SLEEP_SECONDS)
-            late.append(time.monotonic() - begun - SLEEP_SECONDS)
+            delays.append(time.monotonic() - start - SLEEP_SECONDS)
     finally:
-        ended.set()
+        stop.set()
         for thread in team:
             thread.join()
-    return {"seconds": round(median(late), 7), "most": round(max(late), 7)}
+    return {"seconds": round(median(delays), 7), "most": round(max(delays), 7)}
 
 
 def run(recorder: Recorder) -> None:
@@ -61,16 +61,16 @@ def run(recorder: Recorder) -> None:
         while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until):
             rounds.append(crew.gated(blocks, len(rounds), order))
             recorder.sample("round", rounds[-1])
-            late = ", ".join("%.2f ms %s" % (1e3 * rounds[-1][name]["seconds"], name) for name in blocks)
-            recorder.tell("a sleeper woke late by " + late)
+            delays = ", ".join("%.2f ms %s" % (1e3 * rounds[-1][name]["seconds"], name) for name in blocks)
+            recorder.tell("a sleeper woke late by " + delays)
 
 
 def lateness(company: int) -> Measured:
-    beside = "1 CPU-bound thread" if company == 1 else f"{company} CPU-bound threads"
+    neighbours = "1 CPU-bound thread" if company == 1 else f"{company} CPU-bound threads"
     return Measured(
         (name_of(company),),
         value_of(name_of(company), "seconds"),
-        lambda seconds: f"a 1 ms sleeper woke {1e3 * seconds:.2f} ms late beside {beside}",
+        lambda seconds: f"a 1 ms sleeper woke {1e3 * seconds:.2f} ms late beside {neighbours}",
         unit="s",
         ceiling=((name_of(0),), value_of(name_of(0), "seconds")),
         better="lower",
@@ -107,10 +107,10 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
 EXPERIMENT = Experiment(
     name="convoy",
     summary="Convoy: how late a 1 ms sleeper wakes beside 0, 1 and 4 CPU-bound threads",
-    method="Rounds of three blocks in random order: a thread sleeps 1 ms, three times, alone and beside one and four"
-    " threads that compute; the median of how late it wakes counts.",
-    watch="A thread that wakes has to ask for the GIL and waits a switch interval (5 ms) for it, whatever it wanted to"
-    " do: this is why one busy thread makes a server slow to answer.",
+    method="Rounds of three blocks in random order. A thread sleeps 1 ms three times: alone, beside one thread that"
+    " computes, and beside four. The median delay of its wake-ups counts.",
+    watch="A thread that wakes has to ask for the GIL and waits a switch interval (5 ms) for it, whatever its task is."
+    " For this reason one busy thread makes a server slow to answer.",
     run=run,
     typical_seconds=1.5,
     figures=figures,
@@ -120,8 +120,8 @@ EXPERIMENT = Experiment(
             "one CPU-bound thread makes every other thread wait a switch interval when it wakes",
             *MEASURED["convoy.sleeper-late"],
             lambda facts: CONFIRMED if facts.gil else REFUTED if facts.cpus > 1 else None,
-            advice="CPU-bound threads need not leave a process that has to answer quickly on this build: here they"
-            " do not hold the others up.",
+            advice="On this build CPU-bound threads may stay in a process that has to answer quickly: they do not"
+            " delay its other threads.",
             source=seen("https://github.com/python/cpython/issues/90204", "PEP 703"),
         ),
         claim(

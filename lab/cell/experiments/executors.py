@@ -36,11 +36,11 @@ HAS_INTERPRETERS = sys.version_info >= (3, 14)
 NEEDS = "needs Python 3.14: concurrent.interpreters"
 
 FEWEST_ROUNDS = 20
-#: Rounds of starting, and of memory: an estimate needs five.
-FEWEST_OTHERS = 5
-#: When the machine is disturbed, so many are tried.
-MOST_OTHERS = 10
-#: Rounds of work for each of these.
+#: Rounds that measure starts and memory. An estimate needs five.
+FEWEST_START_ROUNDS = 5
+#: A disturbed machine gets up to so many of these rounds.
+MOST_START_ROUNDS = 10
+#: Rounds of work after each of these rounds.
 BATCH = 3
 
 
@@ -50,7 +50,7 @@ def executors() -> tuple[str, ...]:
 
 
 def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
-    """The arms of a round in a cell with that many CPUs; as many workers, at least two."""
+    """The arms of a round in a cell with that many CPUs. Each arm has as many workers as CPUs, but at least two."""
     workers = max(2, cpus)
     free = workers <= cpus
     threads = Arm("work, thread", "count", threads=workers, clean=False, seconds=TEAM_SECONDS)
@@ -81,59 +81,60 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
 
 
 def run(recorder: Recorder) -> None:
-    handed(recorder)
+    pass_things(recorder)
     arms = arms_for(len(recorder.cpus), gil_enabled())
     order = shuffler(recorder.seed)
     starts = {"start, " + name: block for name, block in start_cost.ways_to_start().items() if name in executors()}
     start_cost.ways_to_start()["forkserver"]()  # from here on its server is warm
-    wanted = [*MEASURED.values()] + ([INTERPRETERS] if HAS_INTERPRETERS else [])
+    measurements = [*MEASURED.values()] + ([INTERPRETERS] if HAS_INTERPRETERS else [])
     rounds: list[Round] = []
-    taken = 0
+    start_rounds = 0
     until = time.monotonic() + recorder.seconds
     with Crew(recorder.cpus, methods=METHODS) as crew:
         crew.rounds(arms, 1, 2, order)  # warms up: interpreters are made, code is imported
-        # Starting workers takes so long on a busy machine that the time can be up before there are enough rounds.
-        while not rounds or (time.monotonic() < until and not enough(rounds, FEWEST_ROUNDS, wanted, until)):
+        # Starting workers takes long on a busy machine, so the time can be up before there are enough rounds.
+        while not rounds or (time.monotonic() < until and not enough(rounds, FEWEST_ROUNDS, measurements, until)):
             number = len(rounds)
-            # What is started and what it takes is not held against the work: it has rounds of its own.
-            if taken < FEWEST_OTHERS or (taken < MOST_OTHERS and not _known(rounds)):
-                others: Round = dict(crew.gated(starts, number, order), **memory())
-                taken += 1
-                recorder.sample("round", others)
-                rounds.append(others)
+            # Starts have their own rounds, so that they do not disturb the rounds of work.
+            if start_rounds < FEWEST_START_ROUNDS or (start_rounds < MOST_START_ROUNDS and not _known(rounds)):
+                start_round: Round = dict(crew.gated(starts, number, order), **memory())
+                start_rounds += 1
+                recorder.sample("round", start_round)
+                rounds.append(start_round)
             for blocks in crew.rounds(arms, number, BATCH, order):
                 recorder.sample("round", blocks)
                 rounds.append(blocks)
     for name in executors():
-        grown = value_of("memory, " + name, "bytes")(others)
-        recorder.tell(
-            "%s: started in %.2f ms, %.2f MiB each" % (name, 1e3 * others["start, " + name]["seconds"], grown / 2**20)
-        )
+        growth = value_of("memory, " + name, "bytes")(start_round)
+        milliseconds = 1e3 * start_round["start, " + name]["seconds"]
+        recorder.tell("%s: started in %.2f ms, %.2f MiB each" % (name, milliseconds, growth / 2**20))
 
 
 def _known(rounds: Sequence[Round]) -> bool:
-    """Whether enough starts were measured undisturbed."""
-    return starting("thread").counts(rounds)[0] >= FEWEST_OTHERS
+    """Whether there are enough undisturbed measurements of starts."""
+    return starting("thread").counts(rounds)[0] >= FEWEST_START_ROUNDS
 
 
-def handed(recorder: Recorder) -> None:
-    """Hands each thing to a worker of each kind, and observes what came of it."""
+def pass_things(recorder: Recorder) -> None:
+    """Pass each thing to a worker of each kind, and record the outcomes."""
     for executor in executors():
         outcomes = {name: hand(executor, name) for name in THINGS}
         for name, (outcome, error) in outcomes.items():
             recorder.observe("handed", {"executor": executor, "thing": name, "outcome": outcome, "error": error})
-        told = ["%s %s%s" % (name, what, " (%s)" % error if error else "") for name, (what, error) in outcomes.items()]
-        recorder.tell("handed to a worker by %s: %s" % (executor, ", ".join(told)))
+        phrases = [
+            "%s %s%s" % (name, outcome, " (%s)" % error if error else "") for name, (outcome, error) in outcomes.items()
+        ]
+        recorder.tell("handed to a worker by %s: %s" % (executor, ", ".join(phrases)))
 
 
 def memory() -> dict[str, dict[str, Any]]:
-    """By how much the memory of the whole family grows for each worker that waits to be used, in bytes."""
-    found: dict[str, dict[str, Any]] = {}
+    """The bytes by which the memory of the whole process family grows for each idle worker."""
+    blocks: dict[str, dict[str, Any]] = {}
     for name in executors():
-        grown = grown_by(name)
-        disturbed = "unreadable memory" if grown is None else None
-        found["memory, " + name] = {"bytes": grown or 0, "disturbed": disturbed}
-    return found
+        growth = grown_by(name)
+        disturbance = "unreadable memory" if growth is None else None
+        blocks["memory, " + name] = {"bytes": growth or 0, "disturbed": disturbance}
+    return blocks
 
 
 def starting(name: str) -> Measured:
@@ -148,7 +149,9 @@ def taking(name: str) -> Measured:
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
-    names = [name for name in ("thread", *METHODS, "interpreter") if any("work, " + name in one for one in rounds)]
+    names = [
+        name for name in ("thread", *METHODS, "interpreter") if any("work, " + name in blocks for blocks in rounds)
+    ]
     speed_ups = [
         Measured(("work, " + name, ALONE.name), over("work, " + name, ALONE.name), better="higher").figure(
             "speed-up, " + name, rounds
@@ -163,28 +166,25 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
 
 
 def alike(name: str, base: str) -> Measured:
-    arm, other = "work, " + name, "work, " + base
+    arm, base_arm = "work, " + name, "work, " + base
     return Measured(
-        (arm, other),
-        over(arm, other),
+        (arm, base_arm),
+        over(arm, base_arm),
         lambda times: f"{name} reached {times:.2f} times the speed of {base}",
         ceiling=DELIVERED,
         parallel=True,
     )
 
 
-def ratio(key: str, what: str, describe: Callable[[float], str], slow: str, quick: str) -> Measured:
-    return Measured(
-        ("%s, %s" % (what, slow), "%s, %s" % (what, quick)),
-        over("%s, %s" % (what, slow), "%s, %s" % (what, quick), key),
-        describe,
-    )
+def ratio(key: str, quantity: str, describe: Callable[[float], str], arm: str, base: str) -> Measured:
+    arms = "%s, %s" % (quantity, arm), "%s, %s" % (quantity, base)
+    return Measured(arms, over(*arms, key), describe)
 
 
 _EQUAL = Tolerance(0.85, 1.15, "the scheduler may keep two of them on one CPU for a moment")
 _TWICE = Tolerance(2, None, "twice is more than the spread of either")
 
-#: Name -> how it is measured, and the tolerance that confirms it.
+#: Name -> the measurement, and the tolerance that confirms the claim.
 MEASURED = {
     "spawn": (alike("spawn", "fork"), _EQUAL),
     "forkserver": (alike("forkserver", "fork"), _EQUAL),
@@ -213,12 +213,13 @@ INTERPRETERS = (alike("interpreter", "fork"), _EQUAL)
 
 
 def both_alike(evidence: Evidence, facts: Facts) -> Finding:
-    """Forkserver and spawn against fork: the worse of the two findings."""
-    found = [judge(*MEASURED[name])(evidence, facts) for name in ("forkserver", "spawn")]
+    """Compare forkserver and spawn with fork, and return the worse of the two findings."""
+    findings = [judge(*MEASURED[name])(evidence, facts) for name in ("forkserver", "spawn")]
+    reason = "; ".join(finding.result for finding in findings)
     for verdict in (REFUTED, INCONCLUSIVE, CONFIRMED):
-        for one in found:
-            if one.verdict == verdict:
-                return one._replace(reason="; ".join(finding.result for finding in found), clauses=())
+        for finding in findings:
+            if finding.verdict == verdict:
+                return finding._replace(reason=reason, clauses=())
     raise AssertionError("a measured claim is confirmed, refuted or inconclusive")
 
 
@@ -229,48 +230,53 @@ def from_3_14(verdict: str) -> Callable[[Facts], str | None]:
 def with_interpreters(
     predicate: Callable[[Evidence, Facts], Finding],
 ) -> Callable[[Evidence, Facts], Finding]:
-    """The same predicate, where there are interpreters."""
+    """The same predicate, but untestable before Python 3.14, which has no interpreters."""
 
-    def judged(evidence: Evidence, facts: Facts) -> Finding:
+    def judge_by_version(evidence: Evidence, facts: Facts) -> Finding:
         return predicate(evidence, facts) if facts.version >= (3, 14) else Finding(UNTESTABLE, NEEDS)
 
-    return judged
+    return judge_by_version
 
 
 def judge_handing(executors: Sequence[str], things: Sequence[str], outcome: str) -> Callable[..., Finding]:
-    """Whether these executors do that with each of these things; the reason names every exception to it."""
+    """Judge whether each thing has this outcome with each of these executors. The reason names every exception."""
 
-    def judged(evidence: Evidence, facts: Facts) -> Finding:
-        seen = [one for one in evidence.all("handed") if one["executor"] in executors and one["thing"] in things]
-        if not seen:
+    def judge_outcomes(evidence: Evidence, facts: Facts) -> Finding:
+        trials = [
+            trial for trial in evidence.all("handed") if trial["executor"] in executors and trial["thing"] in things
+        ]
+        if not trials:
             return Finding(INCONCLUSIVE, "nothing was handed over")
-        others = [one for one in seen if one["outcome"] != outcome]
-        named = ", ".join("%s %s (%s)" % (one["thing"], one["outcome"], one["executor"]) for one in others)
-        if not others:
-            return Finding(CONFIRMED, "%s: %s" % (", ".join(things), outcome))
-        return Finding(REFUTED, "but: " + named)
+        exceptions = [
+            "%s %s (%s)" % (trial["thing"], trial["outcome"], trial["executor"])
+            for trial in trials
+            if trial["outcome"] != outcome
+        ]
+        if exceptions:
+            return Finding(REFUTED, "but: " + ", ".join(exceptions))
+        return Finding(CONFIRMED, "%s: %s" % (", ".join(things), outcome))
 
-    return judged
+    return judge_outcomes
 
 
 def judge_nothing_shared(evidence: Evidence, facts: Facts) -> Finding:
-    seen = [one for one in evidence.all("handed") if one["executor"] == "interpreter"]
-    shared = [one["thing"] for one in seen if one["outcome"] == SHARED]
-    refused = ["%s (%s)" % (one["thing"], one["error"]) for one in seen if one["outcome"] == REFUSED]
-    if shared:
-        return Finding(REFUTED, "shared: " + ", ".join(shared))
-    return Finding(CONFIRMED if seen else INCONCLUSIVE, "refused: %s; the others copied" % ", ".join(refused))
+    trials = [trial for trial in evidence.all("handed") if trial["executor"] == "interpreter"]
+    things = [trial["thing"] for trial in trials if trial["outcome"] == SHARED]
+    refusals = ["%s (%s)" % (trial["thing"], trial["error"]) for trial in trials if trial["outcome"] == REFUSED]
+    if things:
+        return Finding(REFUTED, "shared: " + ", ".join(things))
+    return Finding(CONFIRMED if trials else INCONCLUSIVE, "refused: %s; the others copied" % ", ".join(refusals))
 
 
 EXPERIMENT = Experiment(
     name="executors",
     summary="Executors: threads, processes by fork, forkserver and spawn, and interpreters compared",
-    method="The same pure Python code in as many workers of each kind as there are CPUs, in rounds of short blocks in"
-    " random order beside the capacity probe; between them rounds in which a worker of each kind is started, and in"
-    " which one is kept to see by how much the memory of the whole family grows (PSS). Six things are handed to a"
+    method="As many workers of each kind as there are CPUs run the same pure Python code, in rounds of short blocks in"
+    " random order beside the capacity probe. Between them come rounds that start a worker of each kind and measure by"
+    " how much an idle worker makes the memory (PSS) of the whole process family grow. Six things are handed to a"
     " worker of each kind, which changes them: shared, copied or refused.",
-    watch="What one worker costs to start and to keep, beside what it gains; and the list of what cannot be handed"
-    " over. Interpreters scale like processes and start like none of the others.",
+    watch="Compare what a worker costs in start time and in memory with its speed-up. Then look at the things that"
+    " cannot be handed over. Interpreters scale like processes, but their start cost is like that of no other kind.",
     run=run,
     typical_seconds=4.0,
     figures=figures,

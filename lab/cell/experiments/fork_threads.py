@@ -1,4 +1,4 @@
-"""Fork with threads: what a child gets of locks and threads that were alive in its parent."""
+"""Fork with threads: what becomes in the child of the locks and threads of its parent."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lab.cell.measuring.programs import forked
 
 TRIES = 3
 
-#: How long a child waits for a lock that nobody in it can release. The parent's is free long before.
+#: A child waits so long for a lock that none of its threads can release. The parent's lock is free long before.
 LOCK_SECONDS = 0.2
 
-#: What a library might have: a lock of its module.
+#: A lock of a module, as a library may have it.
 _lock = threading.Lock()
 
 
@@ -27,26 +27,26 @@ class Holder:
 
     def __init__(self, lock: Any) -> None:
         self._lock = lock
-        self._held = threading.Event()
-        self._enough = threading.Event()
+        self._acquisition = threading.Event()
+        self._release = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="holder")
 
     def _hold(self) -> None:
         with self._lock:
-            self._held.set()
-            self._enough.wait()
+            self._acquisition.set()
+            self._release.wait()
 
     def __enter__(self) -> None:
         self._thread.start()
-        self._held.wait()
+        self._acquisition.wait()
 
     def __exit__(self, *exception: object) -> None:
-        self._enough.set()
+        self._release.set()
         self._thread.join()
 
 
 def free(seconds: float = LOCK_SECONDS) -> bool:
-    """Whether the module's lock can be had within so many seconds; gives it back."""
+    """Whether this process can acquire the module's lock within so many seconds. The lock is released again."""
     if not _lock.acquire(timeout=seconds):
         return False
     _lock.release()
@@ -54,7 +54,7 @@ def free(seconds: float = LOCK_SECONDS) -> bool:
 
 
 def take_lock(answers: Any) -> None:
-    """A worker's task: uses the module, and thereby its lock."""
+    """A worker's task: use the module, and so its lock."""
     answers.send(free())
 
 
@@ -65,39 +65,42 @@ def threads_here() -> int:
 
 def run(recorder: Recorder) -> None:
     with warnings.catch_warnings():
-        # Forking while a thread runs is what these are about; whether Python warns of it is looked at apart.
+        # These functions fork while a thread runs. Whether Python warns of it is a question of its own, below.
         warnings.simplefilter("ignore", DeprecationWarning)
-        locked(recorder)
-        alone(recorder)
-        logs(recorder)
-    warned(recorder)
+        check_lock(recorder)
+        check_threads(recorder)
+        check_logging(recorder)
+    check_warning(recorder)
     for method in sorted(multiprocessing.get_all_start_methods()):
         if method != "fork":
-            afresh(recorder, method)
+            check_start_method(recorder, method)
 
 
-def locked(recorder: Recorder) -> None:
-    """In the child nobody is there to release the lock; without a holder the same child gets it at once."""
+def check_lock(recorder: Recorder) -> None:
+    """Fork while a thread holds the lock. No thread of the child can release it.
+
+    As a control, a child that is forked without a holder acquires the lock at once.
+    """
     for _ in range(TRIES):
         control = forked(free)
         with Holder(_lock):
             child = forked(free)
         parent = free()
-        told = control and parent and child is not None
-        recorder.observe("locked in the child", not child if told else None)
+        valid = control and parent and child is not None
+        recorder.observe("locked in the child", not child if valid else None)
     recorder.tell("forked while a thread held a lock: the parent's is free again, the child's is not")
 
 
-def alone(recorder: Recorder) -> None:
+def check_threads(recorder: Recorder) -> None:
     with Holder(threading.Lock()):
-        here = threads_here()
+        threads = threads_here()
         child = forked(lambda: threads_here() == 1 and threading.active_count() == 1)
-    recorder.observe("alone in the child", child if here > 1 else None)
-    recorder.tell("%d threads in the parent, %s in the child" % (here, "one" if child else "not one"))
+    recorder.observe("alone in the child", child if threads > 1 else None)
+    recorder.tell("%d threads in the parent, %s in the child" % (threads, "one" if child else "not one"))
 
 
-def logs(recorder: Recorder) -> None:
-    """The same with a lock that is made anew: a handler's, of the module logging."""
+def check_logging(recorder: Recorder) -> None:
+    """Fork while a thread holds the lock of a log handler. The module logging creates this lock again in the child."""
     handler = logging.StreamHandler(open(os.devnull, "w"))  # noqa: SIM115 - closed below, in this process only
     record = logging.LogRecord("lab", logging.ERROR, "", 0, "a line", None, None)
 
@@ -113,28 +116,28 @@ def logs(recorder: Recorder) -> None:
     handler.close()
 
 
-def warned(recorder: Recorder) -> None:
-    with warnings.catch_warnings(record=True) as caught, Holder(threading.Lock()):
+def check_warning(recorder: Recorder) -> None:
+    with warnings.catch_warnings(record=True) as entries, Holder(threading.Lock()):
         warnings.simplefilter("always")
         forked(lambda: True)
-    said = [str(one.message) for one in caught if issubclass(one.category, DeprecationWarning)]
-    recorder.observe("warned", bool(said))
-    recorder.tell("fork() with a thread alive: %s" % (said[0] if said else "not a word"))
+    messages = [str(entry.message) for entry in entries if issubclass(entry.category, DeprecationWarning)]
+    recorder.observe("warned", bool(messages))
+    recorder.tell("fork() with a thread alive: %s" % (messages[0] if messages else "not a word"))
 
 
-def afresh(recorder: Recorder, method: str) -> None:
-    """A worker that is not a copy of this process has imported the module, and its lock, anew."""
+def check_start_method(recorder: Recorder, method: str) -> None:
+    """Start a worker that is not a copy of this process. It imports the module itself, so its lock is a new lock."""
     # The stubs do not know the Process of a context that is chosen by its name.
     context: Any = multiprocessing.get_context(method)
     receiver, sender = context.Pipe(duplex=False)
     with Holder(_lock):
         worker = context.Process(target=take_lock, args=(sender,))
         worker.start()
-        got = receiver.recv() if receiver.poll(20) else None
+        success = receiver.recv() if receiver.poll(20) else None
         worker.join()
-    recorder.observe("free in others", got)
+    recorder.observe("free in others", success)
     recorder.tell(
-        "%s: a worker started while a thread held the lock %s" % (method, "has its own" if got else "is stuck")
+        "%s: a worker started while a thread held the lock %s" % (method, "has its own" if success else "is stuck")
     )
 
 
@@ -146,11 +149,11 @@ def expect_warning(facts: Facts) -> str | None:
 EXPERIMENT = Experiment(
     name="fork-threads",
     summary="Fork with threads: locks that stay locked, and threads that are gone",
-    method="A thread holds a lock while the main thread forks; the child tries to take it for 0.2 s, and so does one"
-    " that was forked without a holder. The same with a log handler's lock, and with workers started by spawn and"
-    " forkserver. Threads are counted by the kernel.",
-    watch="The parent's lock is free again a moment later; the child's never will be, since the thread that would"
-    " release it is not there. Workers that are no copies have no such lock.",
+    method="A thread holds a lock while the main thread forks. The child tries to take the lock for 0.2 s, and so does"
+    " a child that was forked without a holder. The same test runs with a log handler's lock, and with workers started"
+    " by spawn and forkserver. The kernel counts the threads.",
+    watch="The parent's lock is free again a moment later. The child's lock never is, because the thread that would"
+    " release it does not exist in the child. Workers that are no copies have no such lock.",
     run=run,
     typical_seconds=1.0,
     extra=True,
@@ -159,21 +162,21 @@ EXPERIMENT = Experiment(
         Claim(
             "fork-threads.stays-locked",
             "a lock that another thread held at the fork stays locked in the child for ever",
-            holds("locked in the child", "the child could not have it, the parent could", "the child got it"),
+            holds("locked in the child", "the child could not take it, the parent could", "the child took it"),
             always(CONFIRMED),
             source=seen("man 2 fork"),
         ),
         Claim(
             "fork-threads.only-caller-lives",
             "of all threads only the one that forked lives in the child",
-            holds("alone in the child", "one thread, for the kernel and for threading", "others were there"),
+            holds("alone in the child", "one thread, for the kernel and for threading", "the child had more threads"),
             always(CONFIRMED),
             source=seen("man 2 fork"),
         ),
-        # Lib/logging/__init__.py makes the locks of handlers anew by os.register_at_fork.
+        # Lib/logging/__init__.py creates the locks of handlers again in the child (os.register_at_fork).
         Claim(
             "fork-threads.logging-survives",
-            "the lock of a log handler is made anew in the child",
+            "the lock of a log handler is created again in the child",
             holds("logging goes on", "the child logged", "the child was stuck in logging"),
             always(CONFIRMED),
             source=seen("Lib/logging/__init__.py"),
@@ -181,14 +184,14 @@ EXPERIMENT = Experiment(
         Claim(
             "fork-threads.warns",
             "Python warns of a fork while threads are alive",
-            holds("warned", "DeprecationWarning", "not a word"),
+            holds("warned", "DeprecationWarning", "no warning"),
             expect_warning,
             source=seen(docs("library/os.html#os.fork")),
         ),
         Claim(
             "fork-threads.others-start-afresh",
             "workers started by spawn or forkserver have no such lock",
-            holds("free in others", "the lock was free in both", "the lock was held there too"),
+            holds("free in others", "the lock was free in both", "the lock was held in the worker too"),
             always(CONFIRMED),
             source=seen(docs("library/multiprocessing.html#contexts-and-start-methods")),
         ),

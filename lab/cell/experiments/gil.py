@@ -1,4 +1,4 @@
-"""The GIL: how many cores threads and processes really use, and when threads run in parallel after all."""
+"""The GIL: how many cores threads and processes use, and when threads run in parallel."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from lab.cell.measuring.overlap import most_at_once
 from lab.cell.measuring.payloads import DIGEST_SIZES
 from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 
-#: Cores used are read over blocks of at least 0.3 s: shorter ones hold too few hand-overs.
+#: The cores used are measured over blocks of at least 0.3 s, because shorter blocks hold too few hand-overs.
 CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=3)
 
-#: Threads that contend for the GIL cannot be at work when their block begins: of a longer one waking up is less.
+#: Threads that contend for the GIL wake up inside their block. In a longer block waking up takes a smaller share.
 THREADS_SECONDS = 0.05
 
-#: C code that gives the GIL up for long enough.
+#: C code that releases the GIL for long enough.
 LARGE = "digest %d" % max(DIGEST_SIZES)
 
-#: Seven batches, each with one block of the crowd: an interval of it needs five, and some are disturbed.
+#: Seven batches, each with a block of the crowd. An interval needs five such blocks, and disturbed blocks do not count.
 FEWEST_ROUNDS = 7 * CROWD.every
-FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU there is nothing to decide, only to show
+FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU the rounds decide no claim, and are only shown
 
 
 def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
-    """The arms of a round in a cell with that many CPUs; with one CPU two workers still share it, to show it.
+    """The arms of a round in a cell with that many CPUs. On a single CPU two workers share it.
 
-    Without a GIL threads have no reason to wait where each has a CPU, and no hand-over that a block has to hold.
+    Without a GIL, threads that have a CPU each do not wait, and a block need not be long enough for hand-overs.
     """
     workers = max(2, cpus)
     threads = Arm("threads", "count", threads=workers, clean=False, seconds=THREADS_SECONDS)
@@ -59,7 +59,7 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
         Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
         threads,
     )
-    if cpus == 1:  # nothing can be told of C code there
+    if cpus == 1:  # a single CPU shows nothing about C code
         return arms
     return (
         *arms,
@@ -69,16 +69,16 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
 
 
 def run(recorder: Recorder) -> None:
-    waiting(recorder)
+    observe_waiting(recorder)
     arms = arms_for(len(recorder.cpus), gil_enabled())
     order = shuffler(recorder.seed)
     rounds: list[Round] = []
-    fewest = FEWEST_ROUNDS if len(recorder.cpus) > 1 else FEWEST_ROUNDS_ALONE
+    minimum = FEWEST_ROUNDS if len(recorder.cpus) > 1 else FEWEST_ROUNDS_ALONE
     until = time.monotonic() + recorder.seconds
     recorder.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, CROWD)))
     with Crew(recorder.cpus) as crew:
         crew.rounds(arms, 1, 2, order)  # warms up: the first blocks fault in pages and start threads
-        while not rounds or (time.monotonic() < until and not (len(rounds) >= fewest and settled(rounds, recorder))):
+        while not rounds or (time.monotonic() < until and not (len(rounds) >= minimum and settled(rounds, recorder))):
             batch = crew.rounds((*arms, CROWD), len(rounds), CROWD.every, order)
             for blocks in batch:
                 recorder.sample("round", blocks)
@@ -87,23 +87,23 @@ def run(recorder: Recorder) -> None:
 
 
 def settled(rounds: Sequence[Round], recorder: Recorder) -> bool:
-    """Whether every estimate is as narrow as asked for, and no claim would be decided otherwise by more rounds."""
+    """Whether every estimate is as narrow as the recorder asks for, and decides its claim."""
     if len(recorder.cpus) == 1:
         return True
-    found = [(measured.estimate(rounds), tolerance) for measured, tolerance in MEASURED.values()]
+    estimates = [(measured.estimate(rounds), tolerance) for measured, tolerance in MEASURED.values()]
     return narrow(CAPACITY.estimate(rounds), recorder.width) and all(
-        narrow(one, recorder.width) and decided(one, tolerance) for one, tolerance in found
+        narrow(estimate, recorder.width) and decided(estimate, tolerance) for estimate, tolerance in estimates
     )
 
 
-def waiting(recorder: Recorder) -> None:
-    """Ten threads wait at the same time, GIL or not."""
+def observe_waiting(recorder: Recorder) -> None:
+    """Let ten threads wait at the same time, which the GIL does not prevent."""
     spans: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def wait() -> None:
-        began = here()
+        start = here()
         time.sleep(0.1)
-        spans.append((began, here()))
+        spans.append((start, here()))
 
     for _ in range(3):
         spans.clear()
@@ -112,33 +112,33 @@ def waiting(recorder: Recorder) -> None:
             thread.start()
         for thread in team:
             thread.join()
-        most = most_at_once([(began["at"], ended["at"]) for began, ended in spans])
+        most = most_at_once([(start["at"], end["at"]) for start, end in spans])
         if most == 10:
             break
-    for began, ended in spans:
-        recorder.tell("begins to wait", began)
-        recorder.tell("has waited", ended, began)
+    for start, end in spans:
+        recorder.tell("begins to wait", start)
+        recorder.tell("has waited", end, start)
     recorder.observe("waited at once", True if most == 10 else (False if most == 1 else None))
 
 
 def speed_up(rounds: Sequence[Round], arm: str, base: str = "one process") -> Estimate | None:
-    """The estimate of a speed-up, from ratios paired within each round that counts; or ``None``."""
+    """The estimate of a speed-up, from the ratios within each undisturbed round, or ``None`` if there are too few."""
     return Measured((arm, base), over(arm, base)).estimate(rounds)
 
 
 def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
-    """The estimate of the cores used by an arm, in CPU seconds per second of wall time; or ``None``."""
+    """The estimate of the cores that an arm used (CPU seconds per second of wall time), or ``None``."""
     return Measured((arm,), value_of(arm, "cores")).estimate(rounds)
 
 
 _NO_SPEED_UP = Tolerance(
     None,
     1.25,
-    "a second CPU that is really used shows as a speed-up near 2, scheduling noise as one near 1; 1.25 is what a second"
-    " CPU that gives a quarter of itself would reach",
+    "two CPUs in full use give a speed-up near 2, and scheduling noise alone gives a speed-up near 1; at 1.25 a"
+    " quarter of a second CPU is in use",
 )
 
-#: Claim -> how it is measured, and the tolerance that confirms it.
+#: Claim -> its measurement, and the tolerance that confirms it.
 MEASURED = {
     "gil.one-core": (
         Measured(
@@ -151,8 +151,8 @@ MEASURED = {
         Tolerance(
             0.5,
             1.5,
-            "nearer to one core than to none or to two; it is a little over one where another core is free, since every"
-            " waiting thread wakes once in a switch interval to ask for the GIL",
+            "nearer to one core than to none or to two; it is a little over one where another core is free, because"
+            " every waiting thread wakes once in a switch interval to ask for the GIL",
         ),
     ),
     "gil.no-speedup": (
@@ -197,15 +197,15 @@ MEASURED = {
 def judge_one_core(evidence: Evidence, facts: Facts) -> Finding:
     """Judge by the long blocks of the crowd, unless the short blocks of few threads contradict them.
 
-    Where they do, the machine gives its CPUs for moments only. Undisturbed short blocks find such moments; long ones do
-    not.
+    A contradiction means that the machine gives its CPUs for moments only. Short blocks can fall into such a moment,
+    but long blocks cannot.
     """
     finding = judge(*MEASURED["gil.one-core"])(evidence, facts)
     measured, tolerance = MEASURED["gil.no-speedup"]
-    short = measured.estimate(evidence.rounds("round"))
-    if finding.verdict == CONFIRMED and short and tolerance.high is not None and short.low > tolerance.high:
-        but = "; yet for moments threads reached a speed-up of %.2f: a neighbour or a hidden quota takes the rest"
-        return finding._replace(verdict=INCONCLUSIVE, reason=finding.reason + but % short.value)
+    estimate = measured.estimate(evidence.rounds("round"))
+    if finding.verdict == CONFIRMED and estimate and tolerance.high is not None and estimate.low > tolerance.high:
+        clause = "; yet for moments threads reached a speed-up of %.2f: a neighbour or a hidden quota takes the rest"
+        return finding._replace(verdict=INCONCLUSIVE, reason=finding.reason + clause % estimate.value)
     return finding
 
 
@@ -213,11 +213,11 @@ EXPERIMENT = Experiment(
     name="gil",
     summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
     method="Rounds of blocks of 5 to 50 ms in random order: one process; as many threads and processes as CPUs (at"
-    " least two); threads in C code that drops the GIL (SHA-256 of 1 MiB); and the capacity probe, one process pinned"
-    " to each CPU, which shows what the machine delivered in that round. 100 threads run for 300 ms in every third."
-    " Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a"
-    " round.",
-    watch="Threads beside processes beside the probe. Where the probe itself gives little, nothing can be told.",
+    " least two); threads in C code that releases the GIL (SHA-256 of 1 MiB); and the capacity probe. The probe is a"
+    " process pinned to each CPU, and shows what the machine delivered in the round. In every third round 100 threads"
+    " run for 300 ms. Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of"
+    " ratios within a round.",
+    watch="Compare threads, processes and the probe. Where the probe itself reaches little, the round shows nothing.",
     run=run,
     claims=(
         Claim(
@@ -247,8 +247,8 @@ EXPERIMENT = Experiment(
             *MEASURED["gil.processes-scale"],
             always(CONFIRMED),
             least_cpus=2,
-            advice="Measure before you add workers: something beside the GIL (a shared core, a quota, memory) takes"
-            " what further processes would give.",
+            advice="Measure before you add workers: something other than the GIL (a shared core, a quota, memory)"
+            " limits what more processes would give.",
             source=seen(docs("library/multiprocessing.html")),
         ),
         claim(
@@ -257,7 +257,7 @@ EXPERIMENT = Experiment(
             *MEASURED["gil.always-one-core"],
             always(REFUTED),
             least_cpus=2,
-            advice="Look at what the threads run: C code that gives the GIL up for long enough (hashing,"
+            advice="Look at what the threads run: C code that releases the GIL for long enough (hashing,"
             " compression) scales with threads, without the cost of processes.",
             source=seen(docs("library/hashlib.html"), "PEP 703"),
         ),

@@ -1,4 +1,4 @@
-"""The main thread: what only it can do, and what happens to the others when it ends."""
+"""The main thread: what only this thread can do, and what happens to the other threads when it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.cell.measuring.programs import Ended, program, wait_until
 
 TRIES = 3
 
-#: The daemon has begun when the main thread ends, and would go on for ever.
+#: The daemon runs when the main thread ends, and would never end by itself.
 DAEMON = """
     import threading
     begun = threading.Event()
@@ -31,7 +31,7 @@ DAEMON = """
     print("main ends")
 """
 
-#: The thread cannot end before the main thread has: it waits for that.
+#: The thread waits for the end of the main thread, so it cannot end before.
 AWAITED = """
     import threading
 
@@ -53,45 +53,45 @@ EXIT = """
 
 
 def run(recorder: Recorder) -> None:
-    handled(recorder)
-    refused(recorder)
-    interrupted(recorder)
-    for name, source, wanted in (
+    observe_handling(recorder)
+    observe_refusal(recorder)
+    observe_interrupt(recorder)
+    for name, source, expectation in (
         ("daemon cut", DAEMON, Ended(0, "main ends\n", "")),
         ("others awaited", AWAITED, Ended(0, "main ends\nthread ends\n", "")),
         ("exit is local", EXIT, Ended(0, "main goes on\n", "")),
     ):
-        ended = program(source)
-        recorder.observe(name, None if ended.status is None else ended == wanted)
-        recorder.tell("%s: status %s, it printed: %s" % (name, ended.status, ", ".join(ended.out.splitlines())))
+        end = program(source)
+        recorder.observe(name, None if end.status is None else end == expectation)
+        recorder.tell("%s: status %s, it printed: %s" % (name, end.status, ", ".join(end.out.splitlines())))
 
 
-def handled(recorder: Recorder) -> None:
-    """Another thread sends a signal to itself, and nothing else runs that could take it."""
-    seen: list[str] = []
+def observe_handling(recorder: Recorder) -> None:
+    """Let a thread send a signal to itself, and record the thread that runs the handler."""
+    names: list[str] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        seen.append(threading.current_thread().name)
+        names.append(threading.current_thread().name)
 
     def send() -> None:
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
 
-    usual = signal.signal(signal.SIGUSR1, note)
+    previous_handler = signal.signal(signal.SIGUSR1, note)
     try:
         for _ in range(TRIES):
-            seen.clear()
+            names.clear()
             sender = threading.Thread(target=send, name="sender")
             sender.start()
             sender.join()
-            wait_until(lambda: bool(seen))
-            recorder.observe("handled in main", seen == ["MainThread"] if seen else None)
+            wait_until(lambda: bool(names))
+            recorder.observe("handled in main", names == ["MainThread"] if names else None)
     finally:
-        signal.signal(signal.SIGUSR1, usual)
-    recorder.tell("the thread 'sender' got a signal; the handler ran in %s" % ", ".join(seen))
+        signal.signal(signal.SIGUSR1, previous_handler)
+    recorder.tell("the thread 'sender' got a signal; the handler ran in %s" % ", ".join(names))
 
 
-def refused(recorder: Recorder) -> None:
-    """Another thread tries to set a handler."""
+def observe_refusal(recorder: Recorder) -> None:
+    """Let a thread other than the main thread try to set a handler."""
 
     def attempt() -> None:
         try:
@@ -102,54 +102,54 @@ def refused(recorder: Recorder) -> None:
         else:
             recorder.observe("handler set elsewhere", True)
 
-    usual = signal.getsignal(signal.SIGUSR1)
+    previous_handler = signal.getsignal(signal.SIGUSR1)
     thread = threading.Thread(target=attempt)
     thread.start()
     thread.join()
-    signal.signal(signal.SIGUSR1, usual)
+    signal.signal(signal.SIGUSR1, previous_handler)
 
 
-def interrupted(recorder: Recorder) -> None:
-    """SIGINT comes while the main thread waits and another computes."""
-    done = threading.Event()
-    raised: list[str] = []
+def observe_interrupt(recorder: Recorder) -> None:
+    """Send SIGINT while the main thread waits and another thread works."""
+    stop = threading.Event()
+    names: list[str] = []
     steps = [0]
 
     def work() -> None:
         try:
             os.kill(os.getpid(), signal.SIGINT)
-            while not done.is_set():
+            while not stop.is_set():
                 time.sleep(0.001)
                 steps[0] += 1
         except KeyboardInterrupt:
-            raised.append("worker")
+            names.append("worker")
 
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    previous_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = threading.Thread(target=work)
     try:
         worker.start()
-        wait_until(done.is_set)  # in short steps: what comes just before a wait does not end it
+        wait_until(stop.is_set)  # in short steps, because a signal just before a wait does not end the wait
     except KeyboardInterrupt:
-        raised.append("MainThread")
+        names.append("MainThread")
     finally:
-        signal.signal(signal.SIGINT, usual)
-    before = steps[0]
-    went_on = wait_until(lambda: steps[0] > before)
-    done.set()
+        signal.signal(signal.SIGINT, previous_handler)
+    steps_before = steps[0]
+    worked_on = wait_until(lambda: steps[0] > steps_before)
+    stop.set()
     worker.join()
-    recorder.observe("interrupt in main", (raised == ["MainThread"] and went_on) if raised else None)
-    on = "worked on" if went_on else "did not"
-    recorder.tell("SIGINT: KeyboardInterrupt in %s; the other thread %s" % (", ".join(raised), on))
+    recorder.observe("interrupt in main", (names == ["MainThread"] and worked_on) if names else None)
+    phrase = "worked on" if worked_on else "did not"
+    recorder.tell("SIGINT: KeyboardInterrupt in %s; the other thread %s" % (", ".join(names), phrase))
 
 
 EXPERIMENT = Experiment(
     name="main-thread",
     summary="The main thread: signals, Ctrl-C, daemons, and the end of a program",
-    method="A thread sends itself a signal, another tries to set a handler, a third sends SIGINT while the main thread"
-    " waits. Small programs end with a daemon thread alive, with a plain thread alive, and after sys.exit() in a"
-    " thread.",
-    watch="Whoever gets the signal, the main thread handles it. A daemon is cut in the middle of a statement: not even"
-    " its finally runs.",
+    method="A thread sends itself a signal, a second thread tries to set a handler, and a third thread sends SIGINT"
+    " while the main thread waits. Small programs end with a daemon thread alive, with a plain thread alive, and after"
+    " sys.exit() in a thread.",
+    watch="The main thread handles every signal, whichever thread got it. A daemon ends in the middle of a statement:"
+    " not even its finally block runs.",
     run=run,
     typical_seconds=0.3,
     extra=True,

@@ -1,4 +1,4 @@
-"""``Manager``: how tasks of a pool can share a queue and a lock, and whether they need it for that."""
+"""``Manager``: how tasks of a pool can share a queue and a lock, and whether they need a manager for that."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def put_locked(queue: Any, lock: Any, item: str) -> None:
 
 
 def use(thing: object) -> None:
-    """A task that is handed something which cannot be pickled; it never runs."""
+    """A task whose argument cannot be pickled, so it never runs."""
 
 
 def inherit(queue: Any) -> None:
-    """The initializer: a plain queue reaches a worker this way, since workers inherit it as they start."""
+    """The initializer: it passes a plain queue to a worker, which inherits the queue as it starts."""
     global _inherited
     _inherited = queue
 
@@ -57,7 +57,7 @@ def plain_fails(recorder: Recorder) -> None:
     with multiprocessing.Pool(1) as pool:
         things: tuple[Any, ...] = (multiprocessing.Queue(), multiprocessing.Lock())
         for thing in things:
-            result = pool.apply_async(use, (thing,))  # says nothing yet
+            result = pool.apply_async(use, (thing,))  # raises nothing yet
             try:
                 result.get(10)
             except RuntimeError as error:
@@ -72,10 +72,10 @@ def managed_works(recorder: Recorder) -> None:
         queue, lock = manager.Queue(), manager.Lock()
         for result in [pool.apply_async(put_locked, (queue, lock, item)) for item in ITEMS]:
             result.get(10)
-        got = [queue.get(timeout=10) for _ in ITEMS]
-    for item, who in got:
-        recorder.tell("put %s into the manager's queue, holding the manager's lock" % item, who)
-    recorder.observe("managed worked", sorted(item for item, _ in got) == list(ITEMS))
+        arrivals = [queue.get(timeout=10) for _ in ITEMS]
+    for item, place in arrivals:
+        recorder.tell("put %s into the manager's queue, holding the manager's lock" % item, place)
+    recorder.observe("managed worked", sorted(item for item, _ in arrivals) == list(ITEMS))
 
 
 def inherited_works(recorder: Recorder, method: str) -> None:
@@ -84,18 +84,18 @@ def inherited_works(recorder: Recorder, method: str) -> None:
     with context.Pool(1, inherit, (queue,)) as pool:
         for item in ITEMS:
             pool.apply_async(put_inherited, (item,)).get(20)
-        got = [queue.get(timeout=10)[0] for _ in ITEMS]
-    recorder.observe("inherited worked", got == list(ITEMS))
+        items = [queue.get(timeout=10)[0] for _ in ITEMS]
+    recorder.observe("inherited worked", items == list(ITEMS))
     recorder.observe("start method tried", method)
-    recorder.tell("%s: a plain queue passed through initializer carried %d items" % (method, len(got)))
+    recorder.tell("%s: a plain queue passed through initializer carried %d items" % (method, len(items)))
 
 
 def judge_needed(evidence: Evidence, facts: Facts) -> Finding:
-    tried = ", ".join(evidence.all("start method tried"))
-    if not tried:
+    methods = ", ".join(evidence.all("start method tried"))
+    if not methods:
         return Finding(INCONCLUSIVE, "no start method was tried")
     if all(evidence.all("inherited worked")):
-        return Finding(REFUTED, "a plain queue passed through initializer works under " + tried)
+        return Finding(REFUTED, "a plain queue passed through initializer works under " + methods)
     if any(evidence.all("inherited worked")):
         return Finding(REFUTED, "a plain queue passed through initializer works under some start methods")
     return Finding(CONFIRMED, "no plain queue reached a worker")
@@ -104,9 +104,9 @@ def judge_needed(evidence: Evidence, facts: Facts) -> Finding:
 EXPERIMENT = Experiment(
     name="manager",
     summary="Manager: sharing a queue and a lock among the tasks of a pool",
-    method="Hands a plain Queue and a plain Lock to a pool's task and looks at what get() says; does the same with a"
-    " Manager's; then passes a plain queue through the pool's initializer, under every start method there is.",
-    watch="The failure shows only at get(): a program that never calls it loses its items without a word.",
+    method="Hands a plain Queue and a plain Lock to a pool's task and calls get() on the result. Does the same with a"
+    " Manager's queue and lock. Then passes a plain queue through the pool's initializer, under every start method.",
+    watch="The failure shows only at get(): a program that never calls get() loses its items without a message.",
     run=run,
     typical_seconds=0.5,
     claims=(
@@ -130,7 +130,7 @@ EXPERIMENT = Experiment(
             judge_needed,
             always(REFUTED),
             advice="Pass a plain Queue or Lock through Pool(initializer=..., initargs=...): a Manager is one more"
-            " process, which every put and get has to ask.",
+            " process, to which every put and get sends a request.",
             source=seen(docs("library/multiprocessing.html#programming-guidelines")),
         ),
     ),

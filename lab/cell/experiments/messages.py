@@ -1,4 +1,4 @@
-"""Messages: what a round trip and a stream cost through each of the ways that processes talk."""
+"""Messages: what a round trip and a stream cost in each means of communication between processes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.rounds import Crew, shuffler
 
 FEWEST_ROUNDS = 6
-#: Messages in a block: round trips, and in one direction without waiting.
+#: Messages in a block: round trips, then a stream in one direction without waiting.
 TRIPS, STREAM = 15, 60
 
-#: What is sent: about what a small task or result takes.
+#: The message is about as long as a small task or result.
 MESSAGE = b"x" * 100
 
-#: The least that any way can take: bytes through the kernel's pipes, without Python's pickling and locks.
+#: The lower bound for all means: bytes through the kernel's pipes, without Python's pickling and locks.
 FLOOR = "bare pipe"
 
 
 class _BarePipe:
-    """The kernel's pipe, with a queue's two methods. Whole messages only: they are shorter than PIPE_BUF."""
+    """The kernel's pipe, with a queue's two methods. Messages arrive whole, because they are shorter than PIPE_BUF."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -47,28 +47,28 @@ class _Pipe:
         self.get: Callable[[], bytes] = reader.recv
 
 
-def echo(there: Any, back: Any) -> None:
-    """The other process: answers each message of a round trip; of a stream only the last."""
+def echo(requests: Any, answers: Any) -> None:
+    """The partner process: it answers each message of a round trip, but only the last message of a stream."""
     while True:
         for _ in range(TRIPS):
-            back.put(there.get())
+            answers.put(requests.get())
         for _ in range(STREAM - 1):
-            there.get()
-        back.put(there.get())
+            requests.get()
+        answers.put(requests.get())
 
 
-def exchange(there: Any, back: Any) -> dict[str, Any]:
-    """One block: seconds of a round trip, and of one message in a stream."""
-    begun = time.monotonic()
+def exchange(requests: Any, answers: Any) -> dict[str, Any]:
+    """One block: the seconds of a round trip, and of a message in a stream."""
+    start = time.monotonic()
     for _ in range(TRIPS):
-        there.put(MESSAGE)
-        back.get()
+        requests.put(MESSAGE)
+        answers.get()
     middle = time.monotonic()
     for _ in range(STREAM):
-        there.put(MESSAGE)
-    back.get()
-    ended = time.monotonic()
-    return {"seconds": round((middle - begun) / TRIPS, 8), "each": round((ended - middle) / STREAM, 8)}
+        requests.put(MESSAGE)
+    answers.get()
+    end = time.monotonic()
+    return {"seconds": round((middle - start) / TRIPS, 8), "each": round((end - middle) / STREAM, 8)}
 
 
 def run(recorder: Recorder) -> None:
@@ -82,20 +82,20 @@ def run(recorder: Recorder) -> None:
             "Queue": (context.Queue(), context.Queue()),
             "Manager queue": (manager.Queue(), manager.Queue()),
         }
-        others = [context.Process(target=echo, args=ends, daemon=True) for ends in ways.values()]
-        for other in others:
-            other.start()
+        partners = [context.Process(target=echo, args=ends, daemon=True) for ends in ways.values()]
+        for partner in partners:
+            partner.start()
         blocks = {name: functools.partial(exchange, *ends) for name, ends in ways.items()}
-        for way in blocks.values():
-            way()  # warms up: a Queue starts its thread at the first put
+        for block in blocks.values():
+            block()  # warms up: a Queue starts its thread at the first put
         rounds: list[Round] = []
         until = time.monotonic() + recorder.seconds
         while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until):
             rounds.append(crew.gated(blocks, len(rounds), order))
             recorder.sample("round", rounds[-1])
-        for other in others:
-            other.terminate()
-            other.join()
+        for partner in partners:
+            partner.terminate()
+            partner.join()
     for name in blocks:
         recorder.tell("%s: a round trip in %.0f µs" % (name, 1e6 * rounds[-1][name]["seconds"]))
 
@@ -125,7 +125,7 @@ def compare(slow: str, quick: str) -> Measured:
     )
 
 
-#: Claim -> how it is measured, and the tolerance that confirms it.
+#: Claim -> its measurement, and the tolerance that confirms it.
 MEASURED = {
     "messages.pipe-quicker": (
         compare("Queue", "Pipe"),
@@ -140,10 +140,10 @@ MEASURED = {
 EXPERIMENT = Experiment(
     name="messages",
     summary="Messages: round trip and throughput of pipe, queues and a Manager's queue",
-    method="Two processes exchange 100 bytes: fifteen round trips, then sixty messages one way, through each means in"
-    " random order, six rounds; beside them the kernel's bare pipe, which nothing can be quicker than.",
-    watch="A Queue is a Pipe with two locks and a thread that feeds it; a Manager's queue is a third process that every"
-    " put and every get has to ask.",
+    method="Two processes exchange 100 bytes: fifteen round trips, then sixty messages one way. Six rounds use each"
+    " means in random order. The kernel's bare pipe is measured too, because no means can be quicker.",
+    watch="A Queue is a Pipe with two locks and a thread that feeds it. A Manager's queue is in a third process, to"
+    " which every put and every get sends a request.",
     run=run,
     typical_seconds=1.2,
     figures=figures,

@@ -1,4 +1,4 @@
-"""``Pipe``: two ends, both of which send and receive."""
+"""``Pipe``: both of its ends send and receive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORDS = ("ping", "still there?", "bye")
 
 
 def echo(end: Any) -> None:
-    """The other end: answers every word until it hears the last one."""
+    """The child's end: answer every word, and stop after the last word."""
     while True:
         word = end.recv()
         end.send((word.upper(), here()))
@@ -21,15 +21,15 @@ def echo(end: Any) -> None:
 
 
 def run(recorder: Recorder) -> None:
-    ours, theirs = multiprocessing.Pipe()
-    child = multiprocessing.Process(target=echo, args=(theirs,))
+    end, child_end = multiprocessing.Pipe()
+    child = multiprocessing.Process(target=echo, args=(child_end,))
     child.start()
-    theirs.close()
+    child_end.close()
     for word in WORDS:
         recorder.tell("the parent sends %r" % word)
-        ours.send(word)
-        answer, who = ours.recv()
-        recorder.tell("the child answers %r" % answer, who)
+        end.send(word)
+        answer, place = end.recv()
+        recorder.tell("the child answers %r" % answer, place)
         recorder.observe("answered", answer == word.upper())
     child.join()
 
@@ -39,7 +39,8 @@ EXPERIMENT = Experiment(
     summary="Pipe: both ends send and receive",
     method="The parent sends three words through one end of a Pipe, the child sends each back in capitals through the"
     " other end.",
-    watch="One object a side carries both directions; with duplex=False each end can do only one.",
+    watch="A single object on each side carries both directions. With duplex=False one end only sends and the other"
+    " end only receives.",
     run=run,
     typical_seconds=0.1,
     claims=(

@@ -1,4 +1,4 @@
-"""``Pool``: its default size, its waves of tasks, ``close()``, ``join()`` and what becomes of errors."""
+"""``Pool``: its default size, its waves of tasks, ``close()``, ``join()`` and the errors of its tasks."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ TASKS = 10
 
 
 def task(number: int, seconds: float) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """One task of the tutorial: wait a random time, then say who did it and when."""
-    began = here()
+    """A task of the tutorial: wait for a random time. Returns where and when the task began and ended."""
+    start = here()
     time.sleep(seconds)
-    return number, began, here()
+    return number, start, here()
 
 
 def gather_at(barrier: Any) -> None:
-    """The initializer: no worker takes a task before all of them are up, so that a slow start decides nothing."""
+    """The initializer: no worker takes a task before all workers have started, so a slow start decides nothing."""
     barrier.wait(30)
 
 
@@ -77,17 +77,17 @@ def waves(recorder: Recorder) -> None:
     else:
         recorder.observe("close refused", False)
     pool.join()
-    joined = time.monotonic()
+    return_time = time.monotonic()
     recorder.observe("all ready at join", all(result.ready() for result in results))
-    done = [result.get(0) for result in results]
-    recorder.observe("all ended before join", all(ended["at"] <= joined for _, _, ended in done))
-    for number, began, ended in sorted(done, key=lambda entry: entry[1]["at"]):
-        recorder.tell("task %d begins" % number, began)
-        recorder.tell("task %d ends after %.0f ms" % (number, 1e3 * (ended["at"] - began["at"])), ended, began)
+    entries = [result.get(0) for result in results]
+    recorder.observe("all ended before join", all(end["at"] <= return_time for _, _, end in entries))
+    for number, start, end in sorted(entries, key=lambda entry: entry[1]["at"]):
+        recorder.tell("task %d begins" % number, start)
+        recorder.tell("task %d ends after %.0f ms" % (number, 1e3 * (end["at"] - start["at"])), end, start)
     recorder.observe(
-        "most tasks at once", most_at_once([(began["at"], ended["at"]) for _, began, ended in done]), "tasks"
+        "most tasks at once", most_at_once([(start["at"], end["at"]) for _, start, end in entries]), "tasks"
     )
-    recorder.observe("workers that worked", len({began["pid"] for _, began, _ in done}), "workers")
+    recorder.observe("workers that worked", len({start["pid"] for _, start, _ in entries}), "workers")
 
 
 def errors(recorder: Recorder) -> None:
@@ -108,16 +108,16 @@ def errors(recorder: Recorder) -> None:
 
 def judge_default_size(evidence: Evidence, facts: Facts) -> Finding:
     workers = evidence.last("default workers")
-    same = workers == facts.rate
-    have = "%g CPU%s" % (facts.rate, "" if facts.rate == 1 else "s")
-    if same:
-        reason = "Pool() started %d for %s" % (workers, have)
+    equal = workers == facts.rate
+    budget = "%g CPU%s" % (facts.rate, "" if facts.rate == 1 else "s")
+    if equal:
+        reason = "Pool() started %d for %s" % (workers, budget)
     else:
         number, source = pool_size(facts)
-        others = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
-        counts = source if workers == number else others.get(workers, "something else")
-        reason = "Pool() started %d for %s: this Python counts %s" % (workers, have, counts)
-    return Finding(CONFIRMED if same else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
+        sources = {facts.host_cpus: "the host's CPUs", facts.cpus: "the CPUs in the affinity mask"}
+        count = source if workers == number else sources.get(workers, "something else")
+        reason = "Pool() started %d for %s: this Python counts %s" % (workers, budget, count)
+    return Finding(CONFIRMED if equal else REFUTED, reason, workers, workers, workers, "workers", 1, 0, facts.rate)
 
 
 def expect_default_size(facts: Facts) -> str | None:
@@ -131,25 +131,27 @@ def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:
 
 
 def judge_waves(evidence: Evidence, facts: Facts) -> Finding:
-    most, worked = evidence.last("most tasks at once"), evidence.last("workers that worked")
-    reason = "at most %d of %d tasks at once; %d of %d workers got work" % (most, TASKS, worked, WORKERS)
-    # A worker that a busy machine has kept from its CPU until the tasks were gone is not the pool's doing.
-    verdict = REFUTED if most > WORKERS else CONFIRMED if worked == WORKERS else INCONCLUSIVE
+    most, active_workers = evidence.last("most tasks at once"), evidence.last("workers that worked")
+    reason = "at most %d of %d tasks at once; %d of %d workers got work" % (most, TASKS, active_workers, WORKERS)
+    # On a busy machine a worker can get its CPU too late for any task. The pool is not the cause of that.
+    verdict = REFUTED if most > WORKERS else CONFIRMED if active_workers == WORKERS else INCONCLUSIVE
     return Finding(verdict, reason, most, most, most, "tasks", 1, 0)
 
 
 def judge_join(evidence: Evidence, facts: Facts) -> Finding:
-    good = evidence.last("all ready at join") and evidence.last("all ended before join")
-    reason = "all %d tasks had ended" % TASKS if good else "a task was still running after join()"
-    return Finding(CONFIRMED if good else REFUTED, reason)
+    complete = evidence.last("all ready at join") and evidence.last("all ended before join")
+    reason = "all %d tasks had ended" % TASKS if complete else "a task was still running after join()"
+    return Finding(CONFIRMED if complete else REFUTED, reason)
 
 
 EXPERIMENT = Experiment(
     name="pool",
     summary="Pool: how many workers it starts, and what it does with tasks and errors",
-    method="Starts Pool() and counts its children. Then Pool(3) takes ten tasks that wait 20 to 60 ms; each reports its"
-    " pid and times, from which the largest number at once follows. A last task raises, and nobody calls get().",
-    watch="The workers that Pool() started against the CPUs that the cell has: up to Python 3.12 it counts the host's.",
+    method="Starts Pool() and counts its children. Then Pool(3) takes ten tasks that wait 20 to 60 ms. Each task"
+    " reports its pid and its times, which show how many tasks ran at once. A last task raises, and nobody calls"
+    " get().",
+    watch="Compare the workers that Pool() started with the CPUs of the cell. Up to Python 3.12 Pool() counts the"
+    " host's CPUs.",
     run=run,
     typical_seconds=0.4,
     claims=(
@@ -158,8 +160,8 @@ EXPERIMENT = Experiment(
             "Pool() starts as many workers as the cell has CPUs",
             judge_default_size,
             expect_default_size,
-            advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))); under a quota take the quota,"
-            " rounded up, since no release of Python looks at it.",
+            advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))). Under a quota take the quota,"
+            " rounded up, because no release of Python reads it.",
             source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
         Claim(
@@ -195,8 +197,8 @@ EXPERIMENT = Experiment(
             "a task's exception reaches the parent by itself",
             holds("error surfaced", "it was raised by join()", "only get() or an error_callback shows it"),
             always(REFUTED),
-            advice="Keep what apply_async() returns and call get() on each, or pass an error_callback: else a task"
-            " that failed looks like one that worked.",
+            advice="Keep the results that apply_async() returns and call get() on each, or pass an error_callback."
+            " Otherwise a task that failed looks like a task that worked.",
             source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
     ),

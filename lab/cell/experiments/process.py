@@ -17,32 +17,32 @@ TRIES = 3
 
 
 def nap(name: str, seconds: float, answers: Any) -> None:
-    """The child: wait, and say who waited and when."""
-    began = here()
+    """The child: wait, then report its pid, its parent and its times."""
+    start = here()
     time.sleep(seconds)
     parent = multiprocessing.parent_process()
-    answers.send((name, began, here(), parent.pid if parent else 0))
+    answers.send((name, start, here(), parent.pid if parent else 0))
     answers.close()
-    time.sleep(LINGER)  # join() has something left to wait for after the answer has come
+    time.sleep(LINGER)  # so that join() still has to wait after the answer has arrived
 
 
 def run(recorder: Recorder) -> None:
     recorder.tell("the parent starts %d children and joins them" % len(NAPS))
     for _ in range(TRIES):
-        visits = one_try(recorder)
-        most = most_at_once([(began["at"], ended["at"]) for _, began, ended, _ in visits])
+        visits = start_and_join(recorder)
+        most = most_at_once([(start["at"], end["at"]) for _, start, end, _ in visits])
         if most == len(NAPS):
-            break  # seen once is proof that they can; a try that a busy machine spoiled proves nothing
+            break  # one such try is proof, while a try on a busy machine can fail without any meaning
     recorder.observe("all at once", most == len(NAPS) if most in (1, len(NAPS)) else None)
     recorder.observe("most at once", most, "children")
-    pids = {began["pid"] for _, began, _, _ in visits}
+    pids = {start["pid"] for _, start, _, _ in visits}
     recorder.observe("own pid", len(pids) == len(NAPS) and os.getpid() not in pids)
     recorder.observe("knows its parent", all(parent == os.getpid() for _, _, _, parent in visits))
 
 
-def one_try(recorder: Recorder) -> list[Any]:
+def start_and_join(recorder: Recorder) -> list[Any]:
     children = []
-    begun = time.monotonic()
+    start_time = time.monotonic()
     for number, seconds in enumerate(NAPS):
         receiver, sender = multiprocessing.Pipe(duplex=False)
         child = multiprocessing.Process(target=nap, args=("child-%d" % number, seconds, sender))
@@ -54,10 +54,10 @@ def one_try(recorder: Recorder) -> list[Any]:
         visits.append(receiver.recv())
         child.join()
         recorder.observe("join waited", not child.is_alive() and time.monotonic() - visits[-1][2]["at"] >= LINGER)
-    wall = time.monotonic() - begun
-    for name, began, ended, parent in visits:
-        recorder.tell("%s (child of %d) begins to wait" % (name, parent), began)
-        recorder.tell("%s has waited" % name, ended, began)
+    wall = time.monotonic() - start_time
+    for name, start, end, parent in visits:
+        recorder.tell("%s (child of %d) begins to wait" % (name, parent), start)
+        recorder.tell("%s has waited" % name, end, start)
     recorder.tell("all joined after %.2f s; one after the other they would need %.2f s" % (wall, sum(NAPS)))
     recorder.observe("wall", wall, "s")
     return visits
@@ -67,9 +67,9 @@ EXPERIMENT = Experiment(
     name="process",
     summary="Process: children run side by side, each with a pid of its own",
     method="Three children each wait a little (0.15 to 0.25 s) and report their pid, their parent and the times at"
-    " which they began and ended. They run at the same time when there is a moment at which all three wait; up to three"
-    " tries, since a busy machine can start a child late.",
-    watch="The times in the story: all have begun before the first has ended, also on a single CPU.",
+    " which they began and ended. They run at the same time if there is a moment at which all three wait. There are up"
+    " to three tries, because a busy machine can start a child late.",
+    watch="Look at the times in the story: all children begin before the first child ends, also on a single CPU.",
     run=run,
     typical_seconds=0.4,
     claims=(

@@ -1,4 +1,4 @@
-"""``Queue`` and ``Lock``: a writer puts letters while it holds a lock, an endless reader has to be terminated."""
+"""``Queue`` and ``Lock``: a writer puts letters while it holds a lock, and an endless reader has to be terminated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VISITS = 5
 
 
 def write(letters: Sequence[str], queue: Any, lock: Any) -> None:
-    """The tutorial's writer: puts each letter while it holds the lock."""
+    """The tutorial's writer: put each letter while it holds the lock."""
     for letter in letters:
         with lock:
             queue.put((letter, here()))
@@ -38,16 +38,16 @@ def write(letters: Sequence[str], queue: Any, lock: Any) -> None:
 
 
 def read_for_ever(queue: Any, answers: Any) -> None:
-    """The tutorial's reader: a loop without an end."""
+    """The tutorial's reader: get letters in an endless loop."""
     while True:
-        letter, sent = queue.get()
-        answers.send((letter, sent, here()))
+        letter, origin = queue.get()
+        answers.send((letter, origin, here()))
 
 
 def read_until_none(queue: Any, answers: Any) -> None:
-    """A reader that a sentinel ends."""
-    for letter, sent in iter(queue.get, None):
-        answers.send((letter, sent, here()))
+    """A reader that ends when it gets the sentinel ``None``."""
+    for letter, origin in iter(queue.get, None):
+        answers.send((letter, origin, here()))
 
 
 def count_up(queue: Any) -> None:
@@ -56,7 +56,10 @@ def count_up(queue: Any) -> None:
 
 
 def enter(lock: Any, inside: Any, gate: Any, answers: Any) -> None:
-    """Enter the critical section a few times, all at once; report whether anyone else was ever in it."""
+    """Enter the critical section a few times, at the same time as the other visitors.
+
+    Sends whether this process was always alone inside.
+    """
     alone = True
     gate.wait(30)
     for _ in range(VISITS):
@@ -70,29 +73,29 @@ def enter(lock: Any, inside: Any, gate: Any, answers: Any) -> None:
 
 
 def run(recorder: Recorder) -> None:
-    delivers(recorder)
-    excludes(recorder)
+    observe_delivery(recorder)
+    observe_exclusion(recorder)
     for target in (read_for_ever, read_until_none):
         read_letters(recorder, target)
 
 
-def delivers(recorder: Recorder) -> None:
+def observe_delivery(recorder: Recorder) -> None:
     queue: Any = multiprocessing.Queue()
     writer = multiprocessing.Process(target=count_up, args=(queue,))
     writer.start()
-    got = [queue.get(timeout=10) for _ in range(ITEMS)]
+    numbers = [queue.get(timeout=10) for _ in range(ITEMS)]
     writer.join()
-    recorder.observe("delivered in order", got == list(range(ITEMS)) and queue.empty())
+    recorder.observe("delivered in order", numbers == list(range(ITEMS)) and queue.empty())
 
 
-def excludes(recorder: Recorder) -> None:
+def observe_exclusion(recorder: Recorder) -> None:
     recorder.observe("alone without a lock", all(visitors_alone(contextlib.nullcontext())))
     recorder.observe("alone inside", all(visitors_alone(multiprocessing.Lock())))
     recorder.tell("%d processes entered the locked section %d times each" % (VISITORS, VISITS))
 
 
 def visitors_alone(lock: Any) -> list[bool]:
-    """What each of the processes that enter under this lock says: was it always alone inside?"""
+    """Let processes enter under this lock. Returns whether each process was always alone inside."""
     inside, gate = multiprocessing.Value("i", 0, lock=False), multiprocessing.Barrier(VISITORS)
     receiver, sender = multiprocessing.Pipe(duplex=False)
     children = [multiprocessing.Process(target=enter, args=(lock, inside, gate, sender)) for _ in range(VISITORS)]
@@ -115,9 +118,9 @@ def read_letters(recorder: Recorder, target: Callable[[Any, Any], None]) -> None
     writer.join()
     recorder.tell("the writer has ended, and was joined")
     for _ in LETTERS:
-        letter, sent, received = receiver.recv()
-        recorder.tell("put %s" % letter, sent)
-        recorder.tell("got %s" % letter, received, sent)
+        letter, origin, arrival = receiver.recv()
+        recorder.tell("put %s" % letter, origin)
+        recorder.tell("got %s" % letter, arrival, origin)
     if target is read_for_ever:
         reader.join(0.1)
         recorder.observe("outlived the writer", reader.is_alive())
@@ -134,27 +137,28 @@ def read_letters(recorder: Recorder, target: Callable[[Any, Any], None]) -> None
 
 def judge_lock(evidence: Evidence, facts: Facts) -> Finding:
     if evidence.last("alone without a lock"):
-        return Finding(INCONCLUSIVE, "no process met another even without the lock, so this could not tell")
+        return Finding(INCONCLUSIVE, "no process met another even without the lock, so the experiment decides nothing")
     return holds("alone inside", "no process met another inside", "two processes were inside at once")(evidence, facts)
 
 
 def judge_reader(evidence: Evidence, facts: Facts) -> Finding:
-    outlived = holds("outlived the writer", "", "the endless reader ended by itself")(evidence, facts)
-    if outlived.verdict != CONFIRMED:
-        return outlived
-    also = "; a sentinel ends one too" if all(evidence.all("sentinel ended it")) else ""
-    return holds("terminated", "it waited on until terminate() ended it" + also, "terminate() did not end it")(
+    finding = holds("outlived the writer", "", "the endless reader ended by itself")(evidence, facts)
+    if finding.verdict != CONFIRMED:
+        return finding
+    clause = "; a sentinel ends a reader too" if all(evidence.all("sentinel ended it")) else ""
+    return holds("terminated", "it waited on until terminate() ended it" + clause, "terminate() did not end it")(
         evidence, facts
     )
 
 
 EXPERIMENT = Experiment(
     name="queue",
-    summary="Queue and Lock: what is put is got, a lock keeps others out, an endless reader stays",
-    method="One process puts 200 numbers, another gets them. Three processes enter a locked section five times each and"
-    " look for each other inside; without the lock they must meet, or this could not tell. Then the tutorial's writer"
-    " and reader, once with an endless loop and once with a sentinel.",
-    watch="The reader lives on after the writer has ended and the queue is empty: nothing tells it that no more comes.",
+    summary="Queue and Lock: a queue delivers its items, a lock keeps others out, an endless reader stays",
+    method="One process puts 200 numbers, and another process gets them. Three processes enter a locked section five"
+    " times each and look for each other inside. Without the lock they must meet, or the experiment decides nothing."
+    " Then the tutorial's writer and reader run, once with an endless loop and once with a sentinel.",
+    watch="The reader lives on after the writer has ended and the queue is empty: nothing tells it that no letter"
+    " follows.",
     run=run,
     typical_seconds=0.4,
     claims=(

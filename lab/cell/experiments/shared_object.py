@@ -1,4 +1,4 @@
-"""Shared objects: the same code in threads, on one object for all and on an object for each."""
+"""Shared objects: threads run the same code on an object that they share, and on objects of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS
 
 FEWEST_ROUNDS = 12
 
-#: Uses of the object in a payload: long beside what surrounds it, and what that shares.
+#: A payload uses its object so many times. The code around these uses, which also shares objects, takes little time.
 USES = 600
 
 
@@ -40,7 +40,7 @@ def use_attribute(cell: Counter) -> None:
 
 
 def use_reference(cell: object) -> None:
-    """Nothing of the object is read or changed; only its references are counted."""
+    """Only refer to the object. Nothing in it is read or changed, but its references are counted."""
     for _ in range(USES):
         (cell, cell)  # noqa: B018 - the tuple is the point: it holds two references for a moment
 
@@ -55,34 +55,34 @@ def nothing() -> None:
 
 
 def another() -> Callable[[], None]:
-    """A function of one's own, with code of its own."""
+    """A new function, with code of its own."""
     return types.FunctionType(nothing.__code__.replace(), {})
 
 
 class ObjectKind:
     """One kind of object: how to make it, and the code that uses it.
 
-    ``common`` is the object that all threads of a process share. Each thread also has an object of its own, which is
-    made once: making it costs more than using it. And 3.13 without a GIL never frees a function that was made beside
-    threads.
+    ``common`` is the object that all threads of a process share. Each thread also has an object of its own. It is made
+    once, because making it costs more than using it. Python 3.13 without a GIL also never frees a function that was
+    made while threads ran.
     """
 
     def __init__(self, make: Callable[[], Any], use: Callable[[Any], None]) -> None:
         self.make = make
         self.use = use
         self.common = make()
-        self._mine = threading.local()
+        self._local = threading.local()
 
     def own(self, tools: Tools) -> None:
-        """A payload: on an object that no other thread has ever seen."""
+        """A payload: use an object that no other thread can reach."""
         try:
-            mine = self._mine.one
-        except AttributeError:  # this thread's first
-            mine = self._mine.one = self.make()
-        self.use(mine)
+            cell = self._local.cell
+        except AttributeError:  # this thread has no object yet
+            cell = self._local.cell = self.make()
+        self.use(cell)
 
     def shared(self, tools: Tools) -> None:
-        """A payload: the same on the common one."""
+        """A payload: use the common object."""
         self.use(self.common)
 
 
@@ -93,20 +93,21 @@ KINDS = {
     "function": ObjectKind(another, use_function),
 }
 
-#: Threads that use one of these wait for its lock, by their nature; for the others they have no reason to wait.
+#: Every use of these objects takes their lock, so threads wait for it. A use of the other objects takes no lock.
 LOCKED = ("list", "attribute")
 
-#: What one claim holds to within a tenth, all others to within a quarter: these have three times as many blocks.
+#: The arms of a claim with a tolerance of a tenth. They have three times as many blocks as the other arms, whose claims
+#: have a tolerance of a quarter.
 CLOSE = ("processes, list", "threads, own list")
 
-#: What no claim rests on is shown from every second round.
+#: The arms that no claim uses. They run in every second round only, and are only shown.
 SHOWN = (
     *("one, attribute", "processes, attribute", "threads, own attribute", "threads, shared attribute"),
     *("one, reference", "processes, reference", "one, function", "processes, function"),
 )
 SHOWN_EVERY = 2
 
-# The crew's workers are forked, so they find what is put here.
+# The crew's workers are forked, so they inherit these payloads.
 for _name, _kind in KINDS.items():
     PAYLOADS["own " + _name] = _kind.own
     PAYLOADS["shared " + _name] = _kind.shared
@@ -116,17 +117,17 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
     """The arms of a round in a cell with that many CPUs.
 
     Without a GIL there is nothing to hand over. Blocks of threads can then be as short as all other blocks, and threads
-    on objects of their own have no reason to wait.
+    on objects of their own do not wait.
     """
     workers = max(2, cpus)
     free = workers <= cpus
-    waiting = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS)
+    team = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS)
     if not gil:
-        waiting = waiting._replace(seconds=BLOCK_SECONDS, repeat=REPEAT)
-    own = waiting if gil else waiting._replace(clean=free)
+        team = team._replace(seconds=BLOCK_SECONDS, repeat=REPEAT)
+    own = team if gil else team._replace(clean=free)
     arms = [ALONE._replace(repeat=REPEAT), probe(cpus)._replace(repeat=REPEAT)]
     for name in KINDS:
-        shared = waiting if name in LOCKED else own
+        shared = team if name in LOCKED else own
         arms += [
             Arm("one, " + name, "own " + name, repeat=2),  # on two CPUs in turn
             Arm("processes, " + name, "own " + name, processes=workers, clean=free, repeat=REPEAT),
@@ -149,7 +150,7 @@ def run(recorder: Recorder) -> None:
     until = time.monotonic() + recorder.seconds
     with Crew(recorder.cpus) as crew:
         crew.rounds(arms, 1, 1, order)  # warms up
-        # On one CPU there is nothing to decide, only to show.
+        # On one CPU the rounds decide no claim, and are only shown.
         while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until) and not (rounds and len(recorder.cpus) == 1):
             rounds.extend(crew.rounds(arms, len(rounds), 1, order))
             recorder.sample("round", rounds[-1])
@@ -171,34 +172,34 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     return rows
 
 
-def reached(whose: str, what: str) -> Measured:
-    """Threads against as many processes, which share nothing: what sharing an interpreter and an object leaves."""
-    arm, base = "threads, %s list" % whose, "processes, list"
+def scaling(owner: str, place: str) -> Measured:
+    """The rate of threads over that of as many processes, which share neither an interpreter nor an object."""
+    arm, base = "threads, %s list" % owner, "processes, list"
     return Measured(
         (arm, base),
         over(arm, base),
-        lambda share: f"threads on {what} reached {share:.2f} of the processes' speed-up",
+        lambda share: f"threads on {place} reached {share:.2f} of the processes' speed-up",
         ceiling=DELIVERED,
         parallel=True,
     )
 
 
-def cost(name: str, what: str) -> Measured:
-    """The rate on a shared object over that on private ones."""
+def cost(name: str, activity: str) -> Measured:
+    """The rate on a shared object over the rate on private objects."""
     shared, own = "threads, shared " + name, "threads, own " + name
     return Measured(
-        (shared, own), over(shared, own), lambda share: f"{what} went at {share:.2f} of the speed", parallel=True
+        (shared, own), over(shared, own), lambda share: f"{activity} went at {share:.2f} of the speed", parallel=True
     )
 
 
-_NINE_TENTHS = Tolerance(0.9, None, "what is left to threads of the processes' speed-up when they share an interpreter")
+_NINE_TENTHS = Tolerance(0.9, None, "threads that share an interpreter may lose a tenth of the processes' speed-up")
 _SLOWER = Tolerance(None, 0.75, "a quarter less is more than any two arms of equal speed differ")
 _EQUAL = Tolerance(0.75, None, "a quarter less is more than any two arms of equal speed differ")
 
-#: Claim -> how it is measured, and the tolerance that confirms it.
+#: Claim -> its measurement, and the tolerance that confirms it.
 MEASURED = {
-    "shared-object.own-scales": (reached("own", "lists of their own"), _NINE_TENTHS),
-    "shared-object.shared-scales": (reached("shared", "one list"), _NINE_TENTHS),
+    "shared-object.own-scales": (scaling("own", "lists of their own"), _NINE_TENTHS),
+    "shared-object.shared-scales": (scaling("shared", "one list"), _NINE_TENTHS),
     "shared-object.sharing-costs": (cost("list", "the same code on one list"), _SLOWER),
     "shared-object.reference-costs": (cost("reference", "code that only refers to one object"), _SLOWER),
     "shared-object.function-free": (cost("function", "calling one function"), _EQUAL),
@@ -216,12 +217,12 @@ def without_gil(facts: Facts) -> str | None:
 EXPERIMENT = Experiment(
     name="shared-object",
     summary="Shared objects: the same threads on one object and on an object for each",
-    method="Rounds of blocks of 5 to 25 ms in random order, beside the capacity probe: threads and processes change an"
-    " item of a list, an attribute; hold a reference to an object; call a function. Each of them on an"
-    " object of the worker's own, and the threads also on one object for all. The code is the same.",
-    watch="Without a GIL, threads on objects of their own do as well as processes, and on one object worse than one"
-    " thread alone: they wait for its lock and for its reference count. A function is the exception: the references to"
-    " it are not counted one by one.",
+    method="Rounds of blocks of 5 to 25 ms in random order, beside the capacity probe. Threads and processes change an"
+    " item of a list, change an attribute, hold a reference to an object, or call a function. Each worker uses an"
+    " object of its own, and threads also use one object for all. The code is the same.",
+    watch="Without a GIL, threads on objects of their own are as quick as processes. On a shared object they are"
+    " slower than a single thread, because they wait for its lock and for its reference count. A function is the"
+    " exception: the references to it are not counted one by one.",
     run=run,
     typical_seconds=6.0,
     figures=figures,

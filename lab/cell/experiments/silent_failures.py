@@ -1,4 +1,4 @@
-"""Silent failures: what goes wrong in a worker without anybody being told."""
+"""Silent failures: what goes wrong in a worker without a message."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lab.cell.claims.recorder import Recorder
 from lab.cell.claims.wording import shortened
 from lab.cell.measuring.programs import PATIENCE_SECONDS, program, wait_until
 
-#: The least that is waited for what is said never to happen.
+#: The shortest wait, in seconds, before an event counts as never happening.
 NEVER_SECONDS = 0.25
 
-#: More than a pipe holds (64 KiB, man 7 pipe): whoever writes it waits until somebody reads.
+#: More than a pipe holds (64 KiB, man 7 pipe), so that its writer waits for a reader.
 LARGE = b"x" * 2**20
 
 TRIES = 2
 
-#: Queues break alike under every start method; this one is the quickest.
+#: Queues break in the same way under every start method. Fork is the quickest.
 _context = multiprocessing.get_context("fork")
 
-#: The task is of the language itself, so that workers of every start method can find it.
+#: The task is a built-in, so that workers of every start method can import it.
 NOBODY_ASKS_A_POOL = """
     import multiprocessing
     if __name__ == "__main__":
@@ -58,81 +58,81 @@ def put_small(queue: Any) -> None:
     queue.put(b"small")
 
 
-def get_one(queue: Any) -> None:
+def get_message(queue: Any) -> None:
     queue.get()
 
 
 def run(recorder: Recorder) -> None:
-    unasked(recorder)
-    thread_raises(recorder)
-    worker_dies(recorder)
-    joined_too_soon(recorder)
+    observe_tasks_that_raise(recorder)
+    observe_thread_that_raises(recorder)
+    observe_worker_that_dies(recorder)
+    observe_early_join(recorder)
     for _ in range(TRIES):
-        terminated_while_putting(recorder)
+        observe_termination_while_putting(recorder)
 
 
-def unasked(recorder: Recorder) -> None:
+def observe_tasks_that_raise(recorder: Recorder) -> None:
     for name, source in (("pool", NOBODY_ASKS_A_POOL), ("executor", NOBODY_ASKS_A_FUTURE)):
-        ended = program(source)
-        recorder.observe("unasked, " + name, None if ended.status is None else ended == (0, "", ""))
-        recorder.tell("%s: a task raised, nobody asked: status %s, %r" % (name, ended.status, ended.err[-40:]))
+        end = program(source)
+        recorder.observe("unasked, " + name, None if end.status is None else end == (0, "", ""))
+        recorder.tell("%s: a task raised, nobody asked: status %s, %r" % (name, end.status, end.err[-40:]))
 
 
-def thread_raises(recorder: Recorder) -> None:
-    ended = program(A_THREAD_RAISES)
-    printed = "ValueError" in ended.err
-    recorder.observe("thread only printed", ended.status == 0 and ended.out == "went on\n" and printed)
-    recorder.tell("a thread raised: printed %s; join() returned, status %s" % (printed, ended.status))
+def observe_thread_that_raises(recorder: Recorder) -> None:
+    end = program(A_THREAD_RAISES)
+    has_printed = "ValueError" in end.err
+    recorder.observe("thread only printed", end.status == 0 and end.out == "went on\n" and has_printed)
+    recorder.tell("a thread raised: printed %s; join() returned, status %s" % (has_printed, end.status))
 
 
-def worker_dies(recorder: Recorder) -> None:
-    """The same death in a Pool, which says nothing, and in a ProcessPoolExecutor, which does."""
+def observe_worker_that_dies(recorder: Recorder) -> None:
+    """Let a worker die in a Pool, which reports nothing, and in a ProcessPoolExecutor, which raises."""
     with multiprocessing.Pool(1) as pool:
-        lost = pool.apply_async(os._exit, (1,))
+        result = pool.apply_async(os._exit, (1,))
         # The only worker took the first task first, so this answer comes from its successor.
         pool.apply_async(int, ("1",)).get(20)
         time.sleep(NEVER_SECONDS)
-        recorder.observe("pool says nothing", not lost.ready())
+        recorder.observe("pool says nothing", not result.ready())
         recorder.tell("a Pool's worker died: its successor answered, its own result never came")
     with ProcessPoolExecutor(1) as executor:
-        told = False
+        has_raised = False
         future: Any = executor.submit(os._exit, 1)
         try:
             future.result(20)
         except BrokenProcessPool as error:
-            told = True
+            has_raised = True
             recorder.tell(
                 "a ProcessPoolExecutor's worker died: %s: %s" % (type(error).__name__, shortened(str(error), 60))
             )
-    recorder.observe("executor tells", told)
+    recorder.observe("executor tells", has_raised)
 
 
-def joined_too_soon(recorder: Recorder) -> None:
+def observe_early_join(recorder: Recorder) -> None:
     patience = seconds_of(put_small)
     queue: Any = _context.Queue()
     writer = _context.Process(target=put_large, args=(queue,))
     writer.start()
-    wait_until(lambda: not queue.empty())  # from here on it waits for somebody to read the rest
+    wait_until(lambda: not queue.empty())  # from now on the writer waits for a reader of the rest
     writer.join(patience)
     stuck = writer.is_alive()
-    got = queue.get(timeout=20)
+    message = queue.get(timeout=20)
     writer.join(20)
-    recorder.observe("stuck until drained", stuck and got == LARGE and writer.exitcode == 0)
+    recorder.observe("stuck until drained", stuck and message == LARGE and writer.exitcode == 0)
     recorder.tell("join() before get(): %s; after get() the writer ended" % ("stuck" if stuck else "returned"))
 
 
-def terminated_while_putting(recorder: Recorder) -> None:
-    """A writer is terminated in the middle of a message, then a writer and a reader come that know nothing of it."""
-    patience = seconds_of(put_small, get_one)
+def observe_termination_while_putting(recorder: Recorder) -> None:
+    """Terminate a writer in the middle of a message, then start another writer and a reader on the same queue."""
+    patience = seconds_of(put_small, get_message)
     queue: Any = _context.Queue()
     victim = _context.Process(target=put_large, args=(queue,))
     victim.start()
-    # Its length has been written; for all of the message itself there is no room.
-    began = wait_until(lambda: not queue.empty())
+    # The pipe now holds the length of the message, but has no room for the whole message.
+    has_begun = wait_until(lambda: not queue.empty())
     victim.terminate()
     victim.join()
-    writer_stuck, reader_stuck = stuck_after(patience, queue, put_small, get_one)
-    recorder.observe("queue broken", (writer_stuck or reader_stuck) if began else None)
+    writer_stuck, reader_stuck = stuck_after(patience, queue, put_small, get_message)
+    recorder.observe("queue broken", (writer_stuck or reader_stuck) if has_begun else None)
     recorder.tell(
         "terminate() during put(): the next writer %s, the reader %s"
         % tuple("waits for ever" if stuck else "ended" for stuck in (writer_stuck, reader_stuck))
@@ -140,16 +140,18 @@ def terminated_while_putting(recorder: Recorder) -> None:
 
 
 def seconds_of(*targets: Callable[[Any], None]) -> float:
-    """How long to wait before one may say that these processes never end: a multiple of what they take on a queue that
-    works."""
-    begun = time.monotonic()
+    """The wait, in seconds, after which these processes count as never ending.
+
+    It is a multiple of the time that they take on a queue that works.
+    """
+    start = time.monotonic()
     if any(stuck_after(PATIENCE_SECONDS, _context.Queue(), *targets)):
         raise RuntimeError("a process that only puts or gets something small did not end")
-    return NEVER_SECONDS + 4 * (time.monotonic() - begun)
+    return NEVER_SECONDS + 4 * (time.monotonic() - start)
 
 
 def stuck_after(seconds: float, queue: Any, *targets: Callable[[Any], None]) -> list[bool]:
-    """Start a process for each target and say which of them are still there after so many seconds; they are killed."""
+    """Start a process for each target. Returns which processes still live after so many seconds, and kills them."""
     processes = [_context.Process(target=target, args=(queue,)) for target in targets]
     for process in processes:
         process.start()
@@ -166,12 +168,12 @@ def stuck_after(seconds: float, queue: Any, *targets: Callable[[Any], None]) -> 
 EXPERIMENT = Experiment(
     name="silent-failures",
     summary="Silent failures: lost exceptions, dead workers, joins that wait for ever, a broken queue",
-    method="Small programs in which a task raises and nobody asks for its result; a worker that ends in the middle of"
-    " its task, in a Pool and in a ProcessPoolExecutor; a writer that is joined before its queue is drained; and one"
-    " that is terminated while it puts 1 MiB. What is said never to come is waited for several times as long"
-    " as it takes where nothing is wrong.",
-    watch="What tells of it, if anything does: where nobody asks, not even the exit status. A ProcessPoolExecutor tells"
-    " of a dead worker, a Pool does not; after terminate() a queue is no longer one.",
+    method="In small programs a task raises and nobody asks for its result. A worker ends in the middle of its task,"
+    " in a Pool and in a ProcessPoolExecutor. A writer is joined before its queue is drained. Another writer is"
+    " terminated while it puts 1 MiB. An event counts as never happening after several times as long as it takes when"
+    " nothing is wrong.",
+    watch="Look for any sign of a failure. Where nobody asks for a result, not even the exit status shows one. A"
+    " ProcessPoolExecutor reports a dead worker, but a Pool does not. After terminate() a queue no longer works.",
     run=run,
     typical_seconds=2.5,
     extra=True,

@@ -1,4 +1,4 @@
-"""Start cost: what it takes to start a worker of each kind, and how long a task has to be for that to pay."""
+"""Start cost: the time to start a worker of each kind, and the length from which a task is worth that time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FEWEST_ROUNDS = 6
 def run(recorder: Recorder) -> None:
     order = shuffler(recorder.seed)
     blocks = ways_to_start()
-    first_forkserver()  # the first time, files have to be read
-    start_process("forkserver")  # from here on its server is warm
+    first_forkserver()  # the first start has to read files
+    start_process("forkserver")  # from now on its server is warm
     with Crew(recorder.cpus) as crew:
         rounds: list[Round] = []
         until = time.monotonic() + recorder.seconds
@@ -39,8 +39,10 @@ def worth(name: str) -> Measured:
 
 
 def break_even(start: float, workers: int) -> float:
-    """How long a task has to be, in seconds, for that many workers, started one after the other, to end sooner than
-    doing as many tasks in a row: P·t = P·s + t, so t = P·s / (P - 1)."""
+    """The length of a task, in seconds, from which parallel workers are quicker than as many tasks in a row.
+
+    P workers start one after the other, so P·t = P·s + t. It follows that t = P·s / (P - 1).
+    """
     return workers * start / (workers - 1)
 
 
@@ -48,15 +50,15 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
     ways = [name for name in WAYS if rounds and name in rounds[0]]
     starts = [cost(name).figure("start, " + name, rounds) for name in ways]
-    pays = [
+    break_evens = [
         worth(name).figure("2 workers pay from, " + name, rounds)
         for name in ways
         if name not in ("thread", FLOOR, FORKSERVER_FIRST)
     ]
-    return starts + pays
+    return starts + break_evens
 
 
-#: In the order of a table.
+#: All ways to start a worker, in the order of the table.
 WAYS = ("thread", FLOOR, "fork", FORKSERVER_FIRST, "forkserver", "spawn", "interpreter")
 
 
@@ -65,7 +67,7 @@ def compare(slow: str, quick: str) -> Measured:
         (slow, quick),
         over(slow, quick, "seconds"),
         lambda times: f"starting by {slow} took {times:.1f} times as long as by {quick}",
-        # No new process is quicker than a bare fork; a thread is.
+        # A bare fork is the lower bound for processes, but not for threads.
         ceiling=((slow, FLOOR), over(slow, FLOOR, "seconds")) if quick != "thread" else None,
     )
 
@@ -73,7 +75,7 @@ def compare(slow: str, quick: str) -> Measured:
 _TWICE = Tolerance(2, None, "twice is more than the spread of either")
 _A_TENTH = Tolerance(1.1, None, "a tenth more is more than one start differs from the next")
 
-#: Claim -> how it is measured, and the tolerance that confirms it.
+#: Claim -> its measurement, and the tolerance that confirms it.
 MEASURED = {
     "start-cost.thread-cheapest": (compare("fork", "thread"), _TWICE),
     "start-cost.spawn-dearest": (compare("spawn", "fork"), _TWICE),
@@ -83,11 +85,11 @@ MEASURED = {
 EXPERIMENT = Experiment(
     name="start-cost",
     summary="Start cost of each kind of worker, and how long a task must be to pay",
-    method="A worker that does nothing is started and waited for, by each way that this Python has, in random order,"
-    " six rounds; a fork server once new and once warm. From the start cost s follows from which task length t on P"
-    " workers, started one after the other, pay: t = P s / (P - 1).",
-    watch="Between a thread and a spawned process lie two to three orders of magnitude. A task much shorter than its"
-    " worker's start is done sooner without one.",
+    method="Six rounds start a worker that does nothing and wait for it, in each way that this Python has, in random"
+    " order. A fork server is measured when it is new and when it is warm. P workers, started one after the other, pay"
+    " from the task length t = P s / (P - 1) on, where s is the start cost.",
+    watch="Between a thread and a spawned process lie two to three orders of magnitude. A task that is much shorter"
+    " than the start of a worker ends sooner without a worker.",
     run=run,
     typical_seconds=2.0,
     figures=figures,
@@ -112,7 +114,7 @@ EXPERIMENT = Experiment(
             "a warm fork server starts workers sooner than spawn does",
             *MEASURED["start-cost.warm-server"],
             always(CONFIRMED),
-            advice="Take spawn rather than forkserver here: a fork server that runs already gains nothing.",
+            advice="Take spawn rather than forkserver here: even a warm fork server gains nothing.",
             source=seen(docs("library/multiprocessing.html#contexts-and-start-methods")),
         ),
     ),

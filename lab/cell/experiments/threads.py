@@ -25,12 +25,12 @@ from lab.cell.claims.claim import (
 from lab.cell.claims.recorder import Recorder, here
 
 
-def count_to_five(recorder: Recorder, seen: list[threading.Thread]) -> None:
-    """The tutorial's thread: counts to five (it waits a second each time, this one far less)."""
+def count_to_five(recorder: Recorder, threads: list[threading.Thread]) -> None:
+    """The tutorial's thread: count to five. The tutorial waits a second after each number, this function far less."""
     for number in range(1, 6):
         recorder.tell("%s counts %d" % (threading.current_thread().name, number))
         time.sleep(0.01)
-    seen.append(threading.current_thread())
+    threads.append(threading.current_thread())
 
 
 def name_here(answers: Any) -> None:
@@ -38,42 +38,42 @@ def name_here(answers: Any) -> None:
 
 
 def run(recorder: Recorder) -> None:
-    seen: list[threading.Thread] = []
-    thread = threading.Thread(target=count_to_five, args=(recorder, seen), name="counter")
+    threads: list[threading.Thread] = []
+    thread = threading.Thread(target=count_to_five, args=(recorder, threads), name="counter")
     thread.start()
     thread.join()
-    recorder.observe("current is running", seen == [thread] and seen[0].name == "counter")
+    recorder.observe("current is running", threads == [thread] and threads[0].name == "counter")
 
     receiver, sender = multiprocessing.Pipe(duplex=False)
     child = multiprocessing.Process(target=name_here, args=(sender,))
     child.start()
-    name, is_main, who = receiver.recv()
+    name, is_main, place = receiver.recv()
     child.join()
-    recorder.tell("a child process starts in %s" % name, who)
+    recorder.tell("a child process starts in %s" % name, place)
     recorder.observe("child in MainThread", is_main and name == "MainThread")
     recorder.observe("parent in MainThread", threading.current_thread().name == "MainThread")
 
-    low_level(recorder)
+    start_raw_thread(recorder)
     fork_from_thread(recorder)
 
 
-def low_level(recorder: Recorder) -> None:
-    seen: list[threading.Thread] = []
-    done = _thread.allocate_lock()
-    done.acquire()
+def start_raw_thread(recorder: Recorder) -> None:
+    threads: list[threading.Thread] = []
+    end = _thread.allocate_lock()
+    end.acquire()
 
-    def raw() -> None:
-        seen.append(threading.current_thread())
-        done.release()
+    def work() -> None:
+        threads.append(threading.current_thread())
+        end.release()
 
-    _thread.start_new_thread(raw, ())
-    done.acquire()
-    recorder.tell("a raw _thread thread is known as %s (%s)" % (seen[0].name, type(seen[0]).__name__))
-    recorder.observe("dummy", type(seen[0]).__name__ == "_DummyThread")
+    _thread.start_new_thread(work, ())
+    end.acquire()
+    recorder.tell("a raw _thread thread is known as %s (%s)" % (threads[0].name, type(threads[0]).__name__))
+    recorder.observe("dummy", type(threads[0]).__name__ == "_DummyThread")
 
 
 def fork_from_thread(recorder: Recorder) -> None:
-    """Fork, as a program that mixes threads and processes does; the child's only thread is the forking one's copy."""
+    """Fork in a thread, as some programs do. The only thread of the child is a copy of the forking thread."""
     answers: list[str] = []
 
     def fork() -> None:
@@ -105,9 +105,9 @@ def judge_after_fork(evidence: Evidence, facts: Facts) -> Finding:
 
 EXPERIMENT = Experiment(
     name="threads",
-    summary="threading: which thread is running, and what the first one is called",
-    method="A named thread reports who it is; a child process does; a thread made with the low-level _thread module"
-    " does; and a child that is forked from a thread other than the main one does.",
+    summary="threading: which thread is running, and the name of the first thread",
+    method="Four threads report their name: a named thread, the first thread of a child process, a thread of the"
+    " low-level _thread module, and the thread of a child that was forked from a thread other than the main thread.",
     watch="The child of a fork carries on as the thread that forked, so the main thread's name depends on who forks.",
     run=run,
     typical_seconds=0.1,
@@ -115,7 +115,7 @@ EXPERIMENT = Experiment(
         Claim(
             "threads.current",
             "current_thread() is the running thread, with its name",
-            holds("current is running", "the thread saw itself, by its name", "the thread saw another one"),
+            holds("current is running", "the thread saw itself, by its name", "the thread saw another thread"),
             always(CONFIRMED),
             source=seen(docs("library/threading.html")),
         ),

@@ -156,11 +156,15 @@ STATEMENTS = {
 def marked(opname: str, version: tuple[int, int], gil: bool) -> bool:
     """Whether the interpreter can hand over to another thread just after this bytecode.
 
-    With the GIL it does so where it looks at its "eval breaker". 3.9: before the next bytecode, except after those
-    that end in FAST_DISPATCH (Python/ceval.c); 3.10: CHECK_EVAL_BREAKER, where a jump backwards or a call ends
-    (Python/ceval.c; a conditional jump only if it jumps); 3.11 on: likewise (CHECK_EVAL_BREAKER in Python/ceval.c and
-    Python/bytecodes.c, from 3.14 _CHECK_PERIODIC). What a called function does comes on top. Without the GIL others
-    run all the time.
+    With the GIL it does so where it checks its "eval breaker":
+
+    - 3.9 (Python/ceval.c): before the next bytecode, except after the bytecodes that end in FAST_DISPATCH.
+    - 3.10 (CHECK_EVAL_BREAKER in Python/ceval.c): where a backward jump or a call ends. A conditional jump counts only
+      if it jumps.
+    - 3.11 on (CHECK_EVAL_BREAKER in Python/ceval.c and Python/bytecodes.c, from 3.14 _CHECK_PERIODIC): where a
+      backward jump or a call ends, and at RESUME, where a function begins.
+
+    A called function has such places of its own. Without the GIL other threads run all the time.
     """
     if not gil:
         return True
@@ -171,7 +175,7 @@ def marked(opname: str, version: tuple[int, int], gil: bool) -> bool:
     return opname in _SLOW or "JUMP_BACKWARD" in opname
 
 
-#: Those that end in FAST_DISPATCH in 3.9's Python/ceval.c.
+#: The bytecodes that end in FAST_DISPATCH in 3.9's Python/ceval.c.
 _QUICK_3_9 = frozenset(
     (
         *("NOP", "LOAD_FAST", "LOAD_CONST", "STORE_FAST", "POP_TOP", "DUP_TOP", "DUP_TOP_TWO"),

@@ -139,13 +139,13 @@ def main() -> int:
             clear(os.path.dirname(path))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        _say("cannot write %s: %s; make the volume anew: docker compose down -v" % (path, error.strerror))
+        _say("cannot write %s: %s; remove the volume (docker compose down -v) and start again" % (path, error.strerror))
         return NO_RECORDS
     return watched(lambda: supervisor.work(work, Narrator(descriptor, work.session, work.cell)))
 
 
 def clear(folder: str) -> None:
-    """Remove every cell's records from ``folder``, so that what is found there afterwards is of this run."""
+    """Remove every cell's records from ``folder``, so that all records in it afterwards are of this run."""
     for path in glob.glob(os.path.join(glob.escape(folder), "*.jsonl")):
         os.unlink(path)
 

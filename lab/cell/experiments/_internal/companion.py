@@ -1,5 +1,7 @@
-"""The sentinel's companion: busy on each of its CPUs in every other phase; see
-:mod:`lab.cell.experiments._internal.sentinel`."""
+"""The sentinel's companion: it is busy on each of its CPUs in every other phase.
+
+See :mod:`lab.cell.experiments._internal.sentinel`.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,15 @@ NAME = "_companion"
 
 
 def run(recorder: Recorder) -> None:
-    """Be busy in every other phase until the time is up, and say from when to when."""
+    """Be busy in every other phase until the time is up, and record the interval."""
     context = multiprocessing.get_context("fork")
     until = time.monotonic() + recorder.seconds
-    busy = [context.Process(target=_keep_busy, args=(cpu, until), daemon=True) for cpu in recorder.cpus]
-    for process in busy:
+    processes = [context.Process(target=_keep_busy, args=(cpu, until), daemon=True) for cpu in recorder.cpus]
+    for process in processes:
         process.start()
     recorder.observe("busy from", time.monotonic() + 2 * PHASE_SECONDS, "s")
     recorder.observe("busy until", until, "s")
-    for process in busy:
+    for process in processes:
         process.join()
 
 
@@ -43,8 +45,8 @@ def _keep_busy(cpu: int, until: float) -> None:
 EXPERIMENTS = {
     "": Experiment(
         name=NAME,
-        summary="Busy on each of its CPUs every other moment",
-        method="A process on each CPU, which works in every other phase of 20 ms.",
+        summary="Busy on each of its CPUs in every other phase",
+        method="A process on each CPU works in every other phase of 20 ms.",
         watch="Nothing: the sentinel measures.",
         run=run,
         claims=(),

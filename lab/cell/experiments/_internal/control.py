@@ -1,7 +1,7 @@
 """Controls: claims whose truth is known beforehand, judged like any other, beside a neighbour of known strength.
 
-``lab selftest`` runs them to count how often the lab is right, wrong or undecided on this machine. They are no
-experiments of the tutorial's, hence the underscore.
+``lab selftest`` runs them to count how often the lab is right, wrong or undecided on this machine. They do not belong
+to the tutorial, so their names begin with an underscore.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lab.cell.measuring.rounds import ALONE, PROBE, REPEAT, Arm, Crew, probe, sh
 
 FEWEST_ROUNDS = 10
 
-#: A neighbour's bursts, in seconds: of the order of another machine's work on the same host.
+#: The least and the longest burst of a neighbour, in seconds. Work of another machine on the same host is as long.
 BURSTS = (0.005, 0.05)
 
 #: Neighbour -> the share of its time for which it is busy.
@@ -27,7 +27,7 @@ NEIGHBOURS: Mapping[str, float] = {"idle": 0.0, "half": 0.5, "full": 1.0}
 
 
 def arms_for(cpus: int) -> tuple[Arm, ...]:
-    """The arms of a round: parallel, serial, the same twice, and the same with a tenth more work."""
+    """The arms of a round: parallel work, serial work, the same work twice, and a tenth more work."""
     parallel = probe(cpus)._replace(name="parallel")
     serial = Arm("serial", "count in turn", processes=max(2, cpus), pinned=True, clean=False)
     slower = Arm("slower", "count 10 % more")
@@ -36,7 +36,7 @@ def arms_for(cpus: int) -> tuple[Arm, ...]:
 
 
 def disturb(cpu: int, share: float) -> None:
-    """The neighbour: keeps a CPU busy for that share of the time, in bursts of random length, for ever."""
+    """The neighbour: keep a CPU busy for a share of the time, in bursts of random length, without end."""
     os.sched_setaffinity(0, {cpu})
     order = random.Random(cpu)
     while True:
@@ -49,7 +49,7 @@ def disturb(cpu: int, share: float) -> None:
 
 
 def run_beside(share: float) -> Callable[[Recorder], None]:
-    """The controls' ``run``, beside a neighbour on the cell's last CPU that is busy for that share of the time."""
+    """The controls' ``run``. A neighbour on the cell's last CPU is busy for ``share`` of the time."""
 
     def run(recorder: Recorder) -> None:
         context = multiprocessing.get_context("fork")
@@ -75,8 +75,8 @@ def run_beside(share: float) -> Callable[[Recorder], None]:
     return run
 
 
-def _ratio(arm: str, base: str, describe: Callable[[float], str], **more: Any) -> Measured:
-    return Measured((arm, base), over(arm, base), describe, ceiling=DELIVERED, **more)
+def _ratio(arm: str, base: str, describe: Callable[[float], str], **options: Any) -> Measured:
+    return Measured((arm, base), over(arm, base), describe, ceiling=DELIVERED, **options)
 
 
 _PARALLEL = _ratio(
@@ -96,7 +96,7 @@ _SERIAL = _ratio(
 _QUARTER = "a quarter of a second CPU"
 _TWENTIETH = "a twentieth is less than the tenth that the slower payload has more to do, and more than nothing"
 
-#: Claim -> statement, how it is measured, the tolerance, what is true, and how many CPUs it takes.
+#: Claim -> its statement, its measurement, its tolerance, the true verdict, and the fewest CPUs that it needs.
 CONTROLS: Mapping[str, tuple[str, Measured, Tolerance, str, int]] = {
     "parallel-delivers": (
         "independent processes get what the machine delivers",
@@ -149,7 +149,7 @@ def _measured_with(cpus: int) -> Sequence[tuple[Measured, Tolerance]]:
 
 
 def controls(neighbour: str) -> Experiment:
-    """The controls beside one of :data:`NEIGHBOURS`, as an experiment named ``_control-<neighbour>``."""
+    """The experiment ``_control-<neighbour>``: the controls beside one of :data:`NEIGHBOURS`."""
     return Experiment(
         name="_control-" + neighbour,
         summary="Controls beside a neighbour that is " + neighbour,

@@ -1,8 +1,8 @@
-"""Plain scripts beside the rounds of ``gil``: whether they and the lab agree on what a speed-up is.
+"""Plain scripts beside the rounds of ``gil``: they show whether a plain script and the lab measure the same speed-up.
 
-No experiment of the tutorial's, hence the underscore: ``benchmarks/agreement.py`` runs it. The scripts know nothing of
-the lab's measuring; they take turns of a fraction of a second with it in the same cell, so that all meet the same
-machine.
+``benchmarks/agreement.py`` runs this experiment, which does not belong to the tutorial. The scripts use none of the
+lab's measuring code. Scripts and lab take turns of a fraction of a second in the same cell, so all of them meet the
+same machine.
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ from lab.cell.measuring.rounds import ALONE, Crew, shuffler
 
 NAME = "_plain_scripts"
 
-#: What is compared.
+#: The arms that are compared.
 ARMS = ("threads", "processes")
 
 #: Rounds of the lab in a turn.
 ROUNDS = 3
 
-#: The plain scripts' workers begin so long after their starting began, in seconds: all are there then.
+#: The time, in seconds, from the creation of a plain script's workers to the start of their work. By then all workers
+#: wait for it.
 LEAD_SECONDS = 0.03
-#: How long one counts, in seconds, and how many pieces of work the other gives to each worker: about as long.
+#: For so many seconds :func:`count` counts.
 COUNTED_SECONDS = 0.1
+#: So many pieces of work :func:`finish` gives to each worker; they take about as long.
 PIECES = 1500
 
 
-#: What a worker does from a start on (monotonic clock): how many pieces it has done, and when it ended.
+#: What a worker runs. It takes a start time (monotonic clock) and returns the number of pieces done and the end time.
 Target = Callable[[float], Tuple[int, float]]
 
 
 def piece() -> None:
-    """Some 50 microseconds of pure Python on objects of its own."""
+    """Run pure Python code for about 50 microseconds, on objects that no other worker uses."""
     total = 0
     for number in range(1000):
         total = (total * 31 + number) & 255
 
 
 def count(start: float) -> tuple[int, float]:
-    """How many pieces are done in a given time, and when it ended."""
+    """Count the pieces that fit into a fixed time. Returns their number and the end time."""
     pieces = 0
     while time.monotonic() < start + COUNTED_SECONDS:
         piece()
@@ -56,47 +58,47 @@ def count(start: float) -> tuple[int, float]:
 
 
 def finish(start: float) -> tuple[int, float]:
-    """As many pieces as there are to do, and when that ended."""
+    """Do a fixed number of pieces. Returns their number and the end time."""
     for _ in range(PIECES):
         piece()
     return PIECES, time.monotonic()
 
 
 def work(target: Target, start: float, cpu: int, answers: Any) -> None:
-    """What a worker does, on a CPU of its own: where the scheduler puts one that is new costs some milliseconds."""
+    """Run a worker on its own CPU. The scheduler would need some milliseconds to find a CPU for a new worker."""
     os.sched_setaffinity(0, {cpu})
     time.sleep(max(0.0, start - time.monotonic()))
     answers.put(target(start))
 
 
 def rate(target: Target, kind: str, cpus: Sequence[int]) -> float:
-    """Pieces a second of a worker on each of these CPUs, together."""
+    """The pieces per second of all workers together, with a worker on each of these CPUs."""
     context: Any = multiprocessing.get_context("fork")
     threads = kind == "threads"
     answers: Any = queue.Queue() if threads else context.SimpleQueue()
     make: Any = threading.Thread if threads else context.Process
     start = time.monotonic() + LEAD_SECONDS
     team = [make(target=work, args=(target, start, cpu, answers)) for cpu in cpus]
-    for one in team:
-        one.start()
-    found = [answers.get() for _ in team]
-    for one in team:
-        one.join()
-    ended: float = max(end for _, end in found)
-    done: int = sum(pieces for pieces, _ in found)
-    return done / (ended - start)
+    for worker in team:
+        worker.start()
+    results = [answers.get() for _ in team]
+    for worker in team:
+        worker.join()
+    end: float = max(end for _, end in results)
+    total: int = sum(pieces for pieces, _ in results)
+    return total / (end - start)
 
 
 def speed_up(target: Target, kind: str, cpus: Sequence[int]) -> float:
-    """What a worker on each CPU does together with the others, over what one does alone, on the first and the last."""
-    before, together, after = (rate(target, kind, some) for some in (cpus[:1], cpus, cpus[-1:]))
-    return round(2 * together / (before + after), 5)
+    """The rate of all workers together, over the mean rate of a single worker on the first and on the last CPU."""
+    first, together, last = (rate(target, kind, group) for group in (cpus[:1], cpus, cpus[-1:]))
+    return round(2 * together / (first + last), 5)
 
 
 def run(recorder: Recorder) -> None:
-    """A turn of the lab and one of each script, until the time is up."""
-    wanted = (ALONE.name, *ARMS)
-    arms = [arm for arm in gil.arms_for(len(recorder.cpus), gil_enabled()) if arm.name in wanted]
+    """Let the lab and each script take turns until the time is up."""
+    names = (ALONE.name, *ARMS)
+    arms = [arm for arm in gil.arms_for(len(recorder.cpus), gil_enabled()) if arm.name in names]
     order = shuffler(recorder.seed)
     until = time.monotonic() + recorder.seconds
     with Crew(recorder.cpus) as crew:
@@ -104,19 +106,19 @@ def run(recorder: Recorder) -> None:
         while time.monotonic() < until:
             for blocks in crew.rounds(arms, 0, ROUNDS, order):
                 recorder.sample("round", blocks)
-            found = {}
+            speed_ups = {}
             for arm in ARMS:
-                found[arm] = {target.__name__: speed_up(target, arm, recorder.cpus) for target in (count, finish)}
-            recorder.sample("plain", found)
+                speed_ups[arm] = {target.__name__: speed_up(target, arm, recorder.cpus) for target in (count, finish)}
+            recorder.sample("plain", speed_ups)
 
 
 EXPERIMENTS = {
     "": Experiment(
         name=NAME,
         summary="Speed-ups of plain scripts beside those of the lab",
-        method="In turn: three rounds of gil; what one worker and one for each CPU count in 100 ms; how long the"
-        " same work for each takes them.",
-        watch="The medians of each.",
+        method="Three measurements take turns: three rounds of gil; the work that one worker, and one worker on each"
+        " CPU, do in 100 ms; and the time that they take for a fixed amount of work.",
+        watch="Compare the medians of the three.",
         run=run,
         claims=(),
     )

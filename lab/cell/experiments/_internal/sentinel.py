@@ -1,8 +1,8 @@
-"""The sentinel: the same work over and over on one CPU, while a companion elsewhere is busy every other moment.
+"""The sentinel: it repeats the same work on one CPU, while a companion on other CPUs is busy in every other phase.
 
-Whether cells may run side by side is measured here, not assumed: cores that look apart share caches, memory, power and
-heat. Both cells go by the same clock, so alone and packed alternate within tens of milliseconds. What comes and goes
-more slowly on a shared machine falls out of the ratio.
+The lab measures here whether cells may run side by side, because separate cores share caches, memory, power and heat.
+Both cells use the same clock, so phases alone and packed alternate within tens of milliseconds. A disturbance that
+changes more slowly affects both kinds of phase, and cancels in their ratio.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lab.cell.measuring.rounds import MOST_RUN_DELAY, WAKE_SECONDS
 
 #: The companion is busy in every other phase of the monotonic clock, which all containers of a machine share.
 PHASE_SECONDS = 0.02
-#: The beginning of a phase is left out: the companion's processes have to wake up, or to stop.
+#: The beginning of a phase is not measured, because the companion's processes wake up or stop in it.
 GUARD_SECONDS = 0.004
 
 NAME = "_sentinel"
@@ -35,18 +35,18 @@ def run(recorder: Recorder) -> None:
     os.sched_setaffinity(0, recorder.cpus[:1])
     until = time.monotonic() + recorder.seconds
     while time.monotonic() < until:
-        first = int((time.monotonic() - GUARD_SECONDS) / PHASE_SECONDS) + 1  # this one, if it has only begun
-        first += packed(first)  # begin alone
+        first = int((time.monotonic() - GUARD_SECONDS) / PHASE_SECONDS) + 1  # the current phase, if it has just begun
+        first += packed(first)  # the first phase of a pair is alone
         blocks = {"alone": _block(first), "packed": _block(first + 1)}
         recorder.sample("round", dict(blocks, clock={"began": first * PHASE_SECONDS}))
 
 
 def _block(phase: int) -> dict[str, Any]:
-    """The rate in one phase, in payloads a second, and what disturbed it, if anything."""
+    """The rate in one phase, in payloads per second, and the disturbance, if there was one."""
     begin, end = phase * PHASE_SECONDS + GUARD_SECONDS, (phase + 1) * PHASE_SECONDS
-    came = time.monotonic()
-    while came < begin:
-        came = time.monotonic()  # asleep it would give up its speed
+    arrival = time.monotonic()
+    while arrival < begin:
+        arrival = time.monotonic()  # a CPU that sleeps would lower its clock rate
     delay, units = run_delay(), 0
     tools = Tools(b"", None)
     start = now = time.monotonic()
@@ -54,19 +54,19 @@ def _block(phase: int) -> dict[str, Any]:
         count(tools)
         units += 1
         now = time.monotonic()
-    waited = (run_delay() or 0.0) - (delay or 0.0)
-    if not units:  # it came when the phase was over
+    waiting_time = (run_delay() or 0.0) - (delay or 0.0)
+    if not units:  # the process got its CPU only after the phase
         return {"rate": 0.0, "disturbed": "run delay"}
-    late = came - begin > WAKE_SECONDS or waited > MOST_RUN_DELAY * (end - begin)
+    late = arrival - begin > WAKE_SECONDS or waiting_time > MOST_RUN_DELAY * (end - begin)
     return {"rate": round(units / (now - start), 2), "disturbed": "run delay" if late else None}
 
 
 EXPERIMENTS = {
     "": Experiment(
         name=NAME,
-        summary="The same work on one CPU, beside a companion that is busy every other moment",
-        method="Pairs of phases of 20 ms by a clock that both share, one with the companion busy, one without.",
-        watch="The ratio of the two.",
+        summary="The same work on one CPU, beside a companion that is busy in every other phase",
+        method="Pairs of phases of 20 ms by a clock that both share. The companion is busy in one phase of each pair.",
+        watch="Compare the rates of the two phases.",
         run=run,
         claims=(),
     )
