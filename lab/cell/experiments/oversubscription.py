@@ -45,10 +45,10 @@ from lab.cell.measuring.rounds import Crew, shuffler
 
 FEWEST_ROUNDS = 5
 
-#: Times that the capacity probe may try for a quiet moment.
+#: How often the capacity probe may try to find a quiet moment.
 TRIES = 5
 
-#: The best number of workers is the smallest with so much of the highest throughput.
+#: The best number of workers is the smallest number that reaches this share of the highest throughput.
 AS_GOOD = 0.95
 
 
@@ -60,31 +60,31 @@ def run(recorder: Recorder) -> None:
     order = shuffler(recorder.seed)
     rounds: dict[str, list[Round]] = {COMPUTING: [], WAITING: []}
     until = time.monotonic() + recorder.seconds
-    # The crew first: a process is best forked while there are no threads, which the pools have.
+    # The crew starts before the pools, because a fork is safest while there are no threads, and pools have threads.
     with Crew(recorder.cpus, quota_under_test=limit.quota) as crew, Pools(plan.counts) as pools:
         blocks = blocks_of(pools, plan, limit)
         while len(rounds[WAITING]) < FEWEST_ROUNDS or (time.monotonic() < until and not settled(rounds, plan)):
             if limit.quota:
-                time.sleep(limit.period_seconds)  # whatever computed has used the quota up
+                time.sleep(limit.period_seconds)  # the last computing block has used the quota up
             rounds[WAITING].append(crew.gated(blocks[WAITING], len(rounds[WAITING]), order, TRIES))
             rounds[COMPUTING].append(computing_round(blocks[COMPUTING], plan, limit, order))
-            for mine in rounds.values():
-                recorder.sample("round", mine[-1])
+            for payload_rounds in rounds.values():
+                recorder.sample("round", payload_rounds[-1])
     for payload in (COMPUTING, WAITING):
-        found = best_of(rounds[payload], payload, plan)
-        if found:
-            recorder.tell("%s: %d workers are the fewest that do as much as any" % (payload, found.value))
+        best = best_of(rounds[payload], payload, plan)
+        if best:
+            recorder.tell("%s tasks: %d workers are the fewest with the full throughput" % (payload, best.value))
 
 
 def settled(rounds: dict[str, list[Round]], plan: Plan) -> bool:
-    """Whether more rounds would decide nothing more."""
-    needed = (
+    """Whether the rounds decide every claim."""
+    criteria = (
         (COMPUTING, no_gain(plan), _NO_GAIN),
         (WAITING, waiting_gain(plan), _GAINS),
         (COMPUTING, tail_growth(plan), _TAIL),
     )
-    known = (decided(measured.estimate(rounds[payload]), tolerance) for payload, measured, tolerance in needed)
-    return all(known) and own_choice(rounds[COMPUTING], plan).verdict != INCONCLUSIVE
+    decisions = (decided(measured.estimate(rounds[payload]), tolerance) for payload, measured, tolerance in criteria)
+    return all(decisions) and own_choice(rounds[COMPUTING], plan).verdict != INCONCLUSIVE
 
 
 def rate_of(payload: str, workers: int) -> Measured:
@@ -94,13 +94,13 @@ def rate_of(payload: str, workers: int) -> Measured:
 
 
 def gain(payload: str, more: int, fewer: int, describe: Callable[[float], str] = unsaid) -> Measured:
-    """The throughput of a pool over that of another."""
+    """The throughput of a pool over the throughput of another pool."""
     names = name_of(payload, more), name_of(payload, fewer)
     return Measured(names, over(*names), describe)
 
 
 def no_gain(plan: Plan) -> Measured:
-    """The mean throughput of the pools that are larger than R, over that of the one that fits."""
+    """The mean throughput of the pools larger than R, over the throughput of the pool that fits R."""
     base, more = name_of(COMPUTING, plan.fitting), [name_of(COMPUTING, workers) for workers in plan.beyond]
     larger = " and ".join(map(str, plan.beyond))
     return Measured(
@@ -135,13 +135,15 @@ def tail_growth(plan: Plan) -> Measured:
 
 
 def best_of(rounds: Sequence[Round], payload: str, plan: Plan) -> Estimate | None:
-    """The best number of workers: the smallest with :data:`AS_GOOD` of the highest throughput, and between which ones
-    it lies; ``None`` when there are too few rounds."""
+    """The best number of workers: the smallest number with :data:`AS_GOOD` of the highest throughput, and its interval.
+
+    It is ``None`` when there are too few rounds.
+    """
     names = {workers: name_of(payload, workers) for workers in plan.counts}
     good = undisturbed(rounds, *names.values())
 
-    def best(drawn: Sequence[Round]) -> float:
-        rates = {workers: median([blocks[name]["rate"] for blocks in drawn]) for workers, name in names.items()}
+    def best(sample: Sequence[Round]) -> float:
+        rates = {workers: median([blocks[name]["rate"] for blocks in sample]) for workers, name in names.items()}
         return float(min(workers for workers in rates if rates[workers] >= AS_GOOD * max(rates.values())))
 
     return over_rounds(good, best) if len(good) >= FEWEST_ROUNDS else None
@@ -151,56 +153,60 @@ _NO_GAIN = Tolerance(None, 1.15, "less than half of what a third worker beside t
 _TAIL = Tolerance(1.25, None, "a quarter longer is more than one round differs from the next")
 _GAINS = Tolerance(1.5, None, "half as much again; four times as many workers that only wait can do four times as much")
 
-#: Pool()'s own number costs something where another does so many times as many tasks, or no fewer than this many while
-#: its slowest hundredth is so many times as quick.
+#: Another number of workers is better than Pool()'s number if it does :data:`MORE_TASKS` times as many tasks.
+#: With :data:`AS_MANY_TASKS` times as many, it must have a slowest hundredth :data:`QUICKER_TAIL` times as quick.
 MORE_TASKS, AS_MANY_TASKS, QUICKER_TAIL = 1.15, 0.9, 1.25
 
 
 def own_choice(rounds: Sequence[Round], plan: Plan) -> Finding:
-    """Whether any other number of workers is better than the one that ``Pool()`` takes: does more, or as much with a
-    shorter tail. All must be known not to be, or one to be."""
-    mine = plan.default
-    verdict, said = CONFIRMED, "Pool() started %d workers; no other number did better" % mine
-    for other in plan.counts:
-        if other == mine:
+    """Whether Pool()'s own number of workers is the best.
+
+    Another number is better if it does more tasks, or as many tasks with a shorter tail. A single better number refutes
+    the claim. It is confirmed when every other number is known to be no better.
+    """
+    default = plan.default
+    verdict, summary = CONFIRMED, "Pool() started %d workers; no other number did better" % default
+    for workers in plan.counts:
+        if workers == default:
             continue
-        throughput = gain(COMPUTING, other, mine).estimate(rounds)
-        tail = quantile_ratio(name_of(COMPUTING, mine), name_of(COMPUTING, other), 0.99).estimate(rounds)
+        throughput = gain(COMPUTING, workers, default).estimate(rounds)
+        tail = quantile_ratio(name_of(COMPUTING, default), name_of(COMPUTING, workers), 0.99).estimate(rounds)
         if throughput is None or tail is None:
-            arms = name_of(COMPUTING, mine), name_of(COMPUTING, other)
+            arms = name_of(COMPUTING, default), name_of(COMPUTING, workers)
             disturbed = ", ".join(disturbances(rounds, *arms)) or "too little time"
             return Finding(INCONCLUSIVE, "too few undisturbed rounds (%s)" % disturbed)
         if throughput.low > MORE_TASKS:
-            reason = "Pool() started %d workers; %d did %.2f times as many tasks" % (mine, other, throughput.value)
+            reason = "Pool() started %d workers; %d did %.2f times as many tasks" % (default, workers, throughput.value)
             return Finding(REFUTED, reason, throughput.value, throughput.low, throughput.high, "", throughput.size)
         if throughput.low >= AS_MANY_TASKS and tail.low > QUICKER_TAIL:
             reason = (
                 "Pool() started %d workers; %d did %.2f times as many tasks, and with Pool()'s the slowest hundredth"
-                " took %.2f times as long" % (mine, other, throughput.value, tail.value)
+                " took %.2f times as long" % (default, workers, throughput.value, tail.value)
             )
             return Finding(REFUTED, reason, tail.value, tail.low, tail.high, "", tail.size)
         short = tail.high <= QUICKER_TAIL or throughput.high < AS_MANY_TASKS
         if throughput.high > MORE_TASKS or not short:
-            verdict, said = INCONCLUSIVE, "Pool() started %d workers; whether %d do better is not clear" % (mine, other)
-    return Finding(verdict, said)
+            verdict = INCONCLUSIVE
+            summary = "Pool() started %d workers; whether %d do better is not clear" % (default, workers)
+    return Finding(verdict, summary)
 
 
 def expect_own_choice(facts: Facts) -> str | None:
-    mine, _ = pool_size(facts)
+    default, _ = pool_size(facts)
     fitting = math.ceil(facts.rate)
-    if mine == fitting:
-        # Of a rate just above a whole number, one worker fewer makes nearly as much use, and is never stopped.
+    if default == fitting:
+        # At a rate just above a whole number, one worker fewer uses nearly as much, and the quota never stops it.
         return CONFIRMED if fitting == 1 or facts.rate / (fitting - 1) > 1.2 else None
-    return REFUTED if mine >= 2 * fitting or facts.rate >= 2 * mine else None
+    return REFUTED if default >= 2 * fitting or facts.rate >= 2 * default else None
 
 
 def expect_tail(facts: Facts) -> str | None:
-    """Workers that fit, but use a quota up early in its period, have a long tail already."""
+    """A pool that fits, but uses its quota up early in the period, already has a long tail."""
     return CONFIRMED if facts.rate >= 0.75 * math.ceil(facts.rate) else None
 
 
 def expect_waiting(facts: Facts) -> str | None:
-    """Of much less than a CPU, eight times as many workers are hardly more."""
+    """Eight times a rate of much less than a CPU gives hardly more workers."""
     return CONFIRMED if facts.rate >= 0.5 else None
 
 
@@ -220,25 +226,26 @@ def _claim(
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds, plan = evidence.rounds("round"), seen_plan(evidence)
-    found = []
+    rows = []
     for payload in (COMPUTING, WAITING):
         best = best_of(rounds, payload, plan)
-        counted = Measured(tuple(name_of(payload, one) for one in plan.counts), lambda blocks: 0.0).counts(rounds)
-        found.append(Figure("best for %s tasks" % payload, best, "workers", *counted))
+        names = tuple(name_of(payload, workers) for workers in plan.counts)
+        accepted, rejected = Measured(names, lambda blocks: 0.0).counts(rounds)
+        rows.append(Figure("best for %s tasks" % payload, best, "workers", accepted, rejected))
         if best:
-            found.extend(_cost(rounds, payload, plan, round(best.value)))
+            rows.extend(_cost(rounds, payload, plan, round(best.value)))
         for workers in plan.counts:
-            found.extend(_row(rounds, payload, workers))
-    return found
+            rows.extend(_row(rounds, payload, workers))
+    return rows
 
 
 def _cost(rounds: Sequence[Round], payload: str, plan: Plan, best: int) -> Iterator[Figure]:
-    """What Pool()'s own choice costs beside the best."""
-    mine = "%s, Pool()'s %d beside %d" % (payload, plan.default, best)
+    """What Pool()'s own number of workers costs, compared with the best number."""
+    comparison = "%s, Pool()'s %d beside %d" % (payload, plan.default, best)
     if plan.default != best:
         names = name_of(payload, plan.default), name_of(payload, best)
-        yield gain(payload, plan.default, best).figure("tasks, %s" % mine, rounds)
-        yield quantile_ratio(*names, 0.99).figure("p99, %s" % mine, rounds)
+        yield gain(payload, plan.default, best).figure("tasks, %s" % comparison, rounds)
+        yield quantile_ratio(*names, 0.99).figure("p99, %s" % comparison, rounds)
 
 
 def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure]:
@@ -260,13 +267,12 @@ def _row(rounds: Sequence[Round], payload: str, workers: int) -> Iterator[Figure
 EXPERIMENT = Experiment(
     name="oversubscription",
     summary="Oversubscription: pools of ½ to 8 times as many workers as there are CPUs to use",
-    method="Persistent pools of ½, 1, 2, 4 and 8 R workers (R: the least of the CPUs and every quota), and one of as"
-    " many as Pool() takes, are kept busy in random order with tasks that compute for about 3 ms, and with tasks that"
-    " sleep 10 ms, the latter behind the capacity probe; blocks that compute must have had 60 % (under a quota"
-    " 80 %) of the CPU time that"
-    " their workers could get, or have used the quota up. Counted are the tasks a second, and what each task took its"
-    " worker by the clock, waiting for a CPU or for the quota included. A block under a quota is one whole period of"
-    " it, after another one that gets the pool into step.",
+    method="R is the least of the CPUs and every quota. Persistent pools of ½, 1, 2, 4 and 8 R workers, and a pool of"
+    " Pool()'s own number, are kept busy in random order. Their tasks compute for about 3 ms, or sleep 10 ms behind the"
+    " capacity probe. A block that computes counts if its workers had 60 % (under a quota 80 %) of the CPU time that"
+    " they could get, or used the quota up. Measured are the tasks a second, and the wall time of each task, including"
+    " its waits for a CPU or for the quota. Under a quota a block is one whole period, after a period that gets the"
+    " pool into step.",
     watch="Tasks that compute gain nothing from more workers than R, but each takes longer, the slowest most. Tasks"
     " that wait gain from every worker. Pool()'s own number knows neither a quota nor what the tasks do.",
     run=run,

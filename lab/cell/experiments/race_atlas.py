@@ -1,4 +1,4 @@
-"""An atlas of races: which statements lose what, at which switch interval, and where in them others get their turn."""
+"""An atlas of races: what each statement loses at each switch interval, and where another thread can come in."""
 
 from __future__ import annotations
 
@@ -34,34 +34,35 @@ from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.racing_statements import STATEMENTS, Statement, marked
 from lab.cell.measuring.rounds import shuffler
 
-#: Switch intervals, in seconds, and how long a run at each is; the first is the default.
+#: Switch intervals, and how long a run at each interval lasts, in seconds. The first interval is the default.
 INTERVALS = ((0.005, 0.02), (0.0001, 0.01), (0.000001, 0.01))
 
-#: Where nobody asks for a hand-over the interval means nothing: there each statement is run at the first, but longer.
+#: Where no thread asks for a hand-over, the interval means nothing. There each statement has longer runs, at the first
+#: interval only.
 RUN_SECONDS_UNASKED = 0.15
 
-#: Runs of each statement at each interval, and how long it may take to make more of them.
+#: The fewest runs of each statement at each interval, and how long further runs may go on.
 FEWEST_RUNS = 5
 MOST_SECONDS = 8.0
 
 AUGMENTED = ("n += 1, global", "n += 1, attribute", "n += 1, dict item", "n += 1, list item")
 ONE_CALL = ("list.append", "list.insert, del", "deque.append", "set.add", "dict.setdefault")
 
-#: Each of these loses on every build, sooner or later.
+#: Each of these statements loses on every build, sooner or later.
 LOSING = ("read, call, write", "check, call, act", "dict iteration")
 
-#: With fewer hand-overs for each statement that lost nothing, nothing is concluded of so many of them together: four
-#: times 50 bound the rate at 1.5 %.
+#: The fewest hand-overs for each statement from which a verdict follows if no statement of its claim lost anything.
+#: Four augmented assignments with 50 hand-overs each bound the rate at 1.5 %.
 ENOUGH, ENOUGH_ONE_CALL, ENOUGH_AUGMENTED = 10, 20, 50
 
-#: Statement and switch interval -> what was seen there; see :func:`total`.
-Seen = Dict[Tuple[str, float], Mapping[str, Any]]
+#: Statement and switch interval -> the observation of its runs; see :func:`total`.
+Atlas = Dict[Tuple[str, float], Mapping[str, Any]]
 
 #: Statement, switch interval and length of a run, both in seconds.
 Point = Tuple[str, float, float]
 
-#: What older versions called the numbers of an observation.
-FORMER = {"tries": "made", "handovers": "hand_overs"}
+#: The names that older versions gave to the numbers of an observation -> the names of this version.
+NEW_NAMES = {"tries": "made", "handovers": "hand_overs"}
 
 
 def arm(name: str, interval: float) -> str:
@@ -69,12 +70,13 @@ def arm(name: str, interval: float) -> str:
 
 
 def race(statement: Statement, interval: float, seconds: float) -> dict[str, Any]:
-    """One run: how often the statement was made, how often it went wrong, and the hand-overs noticed."""
+    """One run: how often the statement ran, how often it went wrong, and the hand-overs noticed."""
     names = statement.make()
-    made, hand_overs = contend_for(statement.compiled(names), seconds, interval)
-    lost = statement.lost(names, made)
-    names.clear()  # in a cycle with the function, and maybe millions of things: not to wait for a collector
-    return {"made": made, "lost": lost, "hand_overs": hand_overs, "disturbed": None}
+    updates, hand_overs = contend_for(statement.compiled(names), seconds, interval)
+    losses = statement.lost(names, updates)
+    # The names and the function form a cycle of maybe millions of objects. They need not wait for the collector.
+    names.clear()
+    return {"made": updates, "lost": losses, "hand_overs": hand_overs, "disturbed": None}
 
 
 def run(recorder: Recorder) -> None:
@@ -82,108 +84,116 @@ def run(recorder: Recorder) -> None:
     seconds = longest_race(recorder.seconds, unasked)
     points = points_in(seconds, unasked)
     rounds: list[Round] = []
-    for one in rounds_of(points, shuffler(recorder.seed), seconds if unasked else min(seconds, MOST_SECONDS)):
-        recorder.sample("round", one)
-        rounds.append(one)
+    for blocks in rounds_of(points, shuffler(recorder.seed), seconds if unasked else min(seconds, MOST_SECONDS)):
+        recorder.sample("round", blocks)
+        rounds.append(blocks)
     for name, statement in STATEMENTS.items():
-        bytecode = [(one, marked(one, sys.version_info[:2], gil)) for one in statement.bytecodes()]
-        for interval in (at for mine, at, _ in points if mine == name):
-            found = total(runs_of(rounds, name, interval))
-            told = {"statement": name, "interval_seconds": interval, **found, "bytecode": bytecode}
-            recorder.observe("atlas", dict(told, text=textwrap.dedent(statement.text)))
+        bytecode = [(opname, marked(opname, sys.version_info[:2], gil)) for opname in statement.bytecodes()]
+        for interval in (interval for point_name, interval, _ in points if point_name == name):
+            result = total(runs_of(rounds, name, interval))
+            observation = {"statement": name, "interval_seconds": interval, **result, "bytecode": bytecode}
+            recorder.observe("atlas", dict(observation, text=textwrap.dedent(statement.text)))
         recorder.tell(
-            "%s: of %d at a switch interval of %g ms %d went wrong, in %d hand-overs; others may come in after: %s"
+            "%s: at a switch interval of %g ms, %d of %d updates went wrong in %d hand-overs;"
+            " another thread can come in after: %s"
             % (
-                *(name, found["made"], 1e3 * interval, found["lost"], found["hand_overs"]),
-                " ".join(one for one, here in bytecode if here),
+                *(name, 1e3 * interval, result["lost"], result["made"], result["hand_overs"]),
+                " ".join(opname for opname, can_hand_over in bytecode if can_hand_over),
             )
         )
 
 
 def points_in(seconds: float, unasked: bool) -> list[Point]:
-    """What to run. Where nobody asks for a hand-over runs are longer, as far as the fewest of them fit in that time."""
+    """The points to run.
+
+    Where no thread asks for a hand-over, runs are longer. But the fewest runs of all statements fit into the time.
+    """
     if not unasked:
-        return [(name, interval, each) for name in STATEMENTS for interval, each in INTERVALS]
-    each = min(RUN_SECONDS_UNASKED, seconds / FEWEST_RUNS / len(STATEMENTS))
-    return [(name, INTERVALS[0][0], each) for name in STATEMENTS]
+        return [(name, interval, run_seconds) for name in STATEMENTS for interval, run_seconds in INTERVALS]
+    run_seconds = min(RUN_SECONDS_UNASKED, seconds / FEWEST_RUNS / len(STATEMENTS))
+    return [(name, INTERVALS[0][0], run_seconds) for name in STATEMENTS]
 
 
 def rounds_of(points: Sequence[Point], order: Random, seconds: float) -> Iterator[Round]:
-    """Rounds: the fewest of all these points; as long as there is time, more of those that have not told enough."""
+    """Run rounds of these points, and yield each round.
+
+    The first rounds, as many as are needed at least, have all points. While there is time, further rounds follow with
+    the points of statements that lack runs.
+    """
     until = time.monotonic() + seconds
     rounds: list[Round] = []
-    wanted = list(points)
-    while wanted and (len(rounds) < FEWEST_RUNS or time.monotonic() < until):
-        found: Round = {}
-        for name, interval, each in order.sample(wanted, len(wanted)):
-            found[arm(name, interval)] = race(STATEMENTS[name], interval, each)
-        yield found
-        rounds.append(found)
+    intervals = {interval for _, interval, _ in points}
+    open_points = list(points)
+    while open_points and (len(rounds) < FEWEST_RUNS or time.monotonic() < until):
+        blocks: Round = {}
+        for name, interval, run_seconds in order.sample(open_points, len(open_points)):
+            blocks[arm(name, interval)] = race(STATEMENTS[name], interval, run_seconds)
+        yield blocks
+        rounds.append(blocks)
         if len(rounds) >= FEWEST_RUNS:
-            intervals = {interval for _, interval, _ in points}
-            wanted = [one for one in points if lacks(one[0], runs_of(rounds, one[0], *intervals))]
+            open_points = [point for point in points if lacks(point[0], runs_of(rounds, point[0], *intervals))]
 
 
 def lacks(name: str, runs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether it takes more runs of a statement to tell something: it has not lost, and could do so yet."""
-    if any(one["lost"] for one in runs):
+    """Whether a statement needs more runs for a verdict: it has lost nothing so far, but it could."""
+    if any(result["lost"] for result in runs):
         return False
-    needed = ENOUGH_AUGMENTED if name in AUGMENTED else ENOUGH_ONE_CALL if name in ONE_CALL else ENOUGH
-    return name in LOSING or sum(one["hand_overs"] for one in runs) < needed
+    least = ENOUGH_AUGMENTED if name in AUGMENTED else ENOUGH_ONE_CALL if name in ONE_CALL else ENOUGH
+    return name in LOSING or sum(result["hand_overs"] for result in runs) < least
 
 
 def runs_of(rounds: Sequence[Round], name: str, *intervals: float) -> list[dict[str, Any]]:
     """Every run of a statement at these intervals."""
     arms = [arm(name, interval) for interval in intervals]
-    return [one[where] for one in rounds for where in arms if where in one]
+    return [blocks[name] for blocks in rounds for name in arms if name in blocks]
 
 
 def total(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """All runs of a statement at one interval, together.
+    """The sum of all runs of a statement at an interval.
 
-    The result has how often the statement was made, how often it went wrong, and the hand-overs noticed. It also has
-    the share that went wrong, with its 95 % interval over runs. If nothing was lost in k hand-overs, up to 3/k of them
-    may do harm.
+    It has how often the statement ran, how often it went wrong, and the hand-overs noticed. It also has the share that
+    went wrong, with its 95 % interval over runs. If nothing was lost in k hand-overs, up to 3/k of them may do harm.
     """
-    made, lost, hand_overs = (sum(one[key] for one in runs) for key in ("made", "lost", "hand_overs"))
-    found = estimate_or_none([one["lost"] / max(one["made"], 1) for one in runs])
-    share = {"share": lost / max(made, 1), "low": None, "high": None}
-    if not lost:
+    updates, losses, hand_overs = (sum(result[key] for result in runs) for key in ("made", "lost", "hand_overs"))
+    estimate = estimate_or_none([result["lost"] / max(result["made"], 1) for result in runs])
+    share = {"share": losses / max(updates, 1), "low": None, "high": None}
+    if not losses:
         share = {"share": 0.0, "low": 0.0, "high": min(1.0, 3 / max(hand_overs, 1))}
-    elif found:
-        share = {"share": found.value, "low": found.low, "high": found.high}
-    rounded = {key: None if value is None else round(value, 7) for key, value in share.items()}
-    return {"made": made, "lost": lost, "hand_overs": hand_overs, **rounded}
+    elif estimate:
+        share = {"share": estimate.value, "low": estimate.low, "high": estimate.high}
+    digits = {key: None if value is None else round(value, 7) for key, value in share.items()}
+    return {"made": updates, "lost": losses, "hand_overs": hand_overs, **digits}
 
 
-def seen_in(evidence: Evidence) -> Seen:
-    found = map(renamed, evidence.all("atlas"))
-    return {(one["statement"], one["interval_seconds"]): one for one in found}
+def atlas_of(evidence: Evidence) -> Atlas:
+    observations = map(renamed, evidence.all("atlas"))
+    return {(entry["statement"], entry["interval_seconds"]): entry for entry in observations}
 
 
-def renamed(observed: Mapping[str, Any]) -> dict[str, Any]:
-    """An observation of whichever version, by the names of this one."""
-    return {FORMER.get(name, name): value for name, value in observed.items()}
+def renamed(observation: Mapping[str, Any]) -> dict[str, Any]:
+    """The observation of any version, with the names of this version."""
+    return {NEW_NAMES.get(name, name): value for name, value in observation.items()}
 
 
-def counted(seen: Seen, names: Sequence[str]) -> tuple[int, int]:
-    """(lost, hand-overs) of these statements, at all intervals."""
-    wanted = [one for (name, _), one in seen.items() if name in names]
-    return sum(one["lost"] for one in wanted), sum(one["hand_overs"] for one in wanted)
+def sums(atlas: Atlas, names: Sequence[str]) -> tuple[int, int]:
+    """(losses, hand-overs) of these statements, at all intervals."""
+    entries = [entry for (name, _), entry in atlas.items() if name in names]
+    return sum(entry["lost"] for entry in entries), sum(entry["hand_overs"] for entry in entries)
 
 
-def described(seen: Seen, names: Sequence[str]) -> str:
-    """Where something was lost, the worst first; or in how many hand-overs nothing was."""
-    worst = sorted((one for (name, _), one in seen.items() if name in names and one["lost"]), key=_badness)
-    if worst:
-        said = "'%s' lost %.2g %% at %g ms" % (
-            worst[0]["statement"],
-            100 * worst[0]["lost"] / worst[0]["made"],
-            1e3 * worst[0]["interval_seconds"],
+def describe(atlas: Atlas, names: Sequence[str]) -> str:
+    """The result of these statements in words: the worst loss, or the hand-overs in which nothing was lost."""
+    lossy = [entry for (name, _), entry in atlas.items() if name in names and entry["lost"]]
+    if lossy:
+        worst = max(lossy, key=_loss_rate)
+        reason = "'%s' lost %.2g %% at %g ms" % (
+            worst["statement"],
+            100 * worst["lost"] / worst["made"],
+            1e3 * worst["interval_seconds"],
         )
-        others = len({one["statement"] for one in worst}) - 1
-        return said + ("; so did %d more" % others if others else "")
-    hand_overs = counted(seen, names)[1]
+        more = len({entry["statement"] for entry in lossy}) - 1
+        return reason + ("; so did %d more" % more if more else "")
+    hand_overs = sums(atlas, names)[1]
     return "none of %d lost anything in %d hand-overs (below %.2g each)" % (
         len(names),
         hand_overs,
@@ -191,42 +201,43 @@ def described(seen: Seen, names: Sequence[str]) -> str:
     )
 
 
-def _badness(one: Mapping[str, Any]) -> float:
-    return float(-one["lost"] / max(one["made"], 1))
+def _loss_rate(entry: Mapping[str, Any]) -> float:
+    return float(entry["lost"] / max(entry["made"], 1))
 
 
 def judge_losing(
-    names: Sequence[str], lossy: str, lossless: str, each: int = ENOUGH
+    names: Sequence[str], lossy: str, lossless: str, least: int = ENOUGH
 ) -> Callable[[Evidence, Facts], Finding]:
-    """``lossy`` when any of these statements lost anything, ``lossless`` when none did in so many hand-overs for each
-    of them; else nothing is decided. Without a GIL others may come in anywhere, so that having seen no loss does not
-    refute that there are any."""
+    """A predicate for these statements.
 
-    def judged(evidence: Evidence, facts: Facts) -> Finding:
-        there = seen_in(evidence)
-        lost, hand_overs = counted(there, names)
-        known = hand_overs >= each * len(names) and (facts.gil or lossless == CONFIRMED)
-        return Finding(lossy if lost else lossless if known else INCONCLUSIVE, described(there, names))
+    Its verdict is ``lossy`` if any statement lost anything. It is ``lossless`` if there was no loss in ``least``
+    hand-overs for each statement. With fewer hand-overs the predicate decides nothing. Without a GIL another thread
+    can come in anywhere, so a run without a loss does not refute that losses happen.
+    """
 
-    return judged
+    def predicate(evidence: Evidence, facts: Facts) -> Finding:
+        atlas = atlas_of(evidence)
+        losses, hand_overs = sums(atlas, names)
+        sufficient = hand_overs >= least * len(names) and (facts.gil or lossless == CONFIRMED)
+        return Finding(lossy if losses else lossless if sufficient else INCONCLUSIVE, describe(atlas, names))
+
+    return predicate
 
 
 def judge_marks(evidence: Evidence, facts: Facts) -> Finding:
-    """Whether the statements lost nothing in which nobody else can come in before their last bytecode."""
-    there = seen_in(evidence)
-    before_end = {one["statement"]: one["bytecode"][:-1] for one in evidence.all("atlas")}
-    whole = [name for name, bytecode in before_end.items() if not any(here for _, here in bytecode)]
-    if not whole:
-        return Finding(UNTESTABLE, "on this Python others can come in within each of the statements")
-    return judge_losing(whole, REFUTED, CONFIRMED)(evidence, facts)._replace(
-        reason="%s: %s" % (", ".join(whole), described(there, whole))
-    )
+    """Judge the statements in which no other thread can come in before the last bytecode: they must lose nothing."""
+    before_end = {entry["statement"]: entry["bytecode"][:-1] for entry in evidence.all("atlas")}
+    names = [name for name, bytecode in before_end.items() if not any(can_hand_over for _, can_hand_over in bytecode)]
+    if not names:
+        return Finding(UNTESTABLE, "on this Python another thread can come in within each of the statements")
+    finding = judge_losing(names, REFUTED, CONFIRMED)(evidence, facts)
+    return finding._replace(reason="%s: %s" % (", ".join(names), finding.reason))
 
 
 def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
     if not facts.gil:
         return Finding(UNTESTABLE, "without a GIL nothing is handed over")
-    ratio = MORE.estimate(evidence.rounds("round"))
+    ratio = MORE_TURNS.estimate(evidence.rounds("round"))
     if ratio is None:
         return Finding(INCONCLUSIVE, "too few runs")
     verdict = CONFIRMED if ratio.low > 1.5 else REFUTED if ratio.high < 1.5 else INCONCLUSIVE
@@ -235,14 +246,14 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
 
 
 def _hand_overs_per_second(blocks: Round, number: int) -> float:
-    """Hand-overs a second, of all statements at that interval."""
+    """The hand-overs a second of all statements, at the interval of that number."""
     interval, seconds = INTERVALS[number]
-    noticed: int = sum(blocks[arm(name, interval)]["hand_overs"] for name in STATEMENTS)
-    return noticed / (seconds * len(STATEMENTS))
+    hand_overs: int = sum(blocks[arm(name, interval)]["hand_overs"] for name in STATEMENTS)
+    return hand_overs / (seconds * len(STATEMENTS))
 
 
-#: Of the rounds in which all took part.
-MORE = Measured(
+#: How many times as often threads take turns at the second interval as at the first. Only complete rounds count.
+MORE_TURNS = Measured(
     tuple(arm(name, interval) for name in STATEMENTS for interval, _ in INTERVALS),
     lambda blocks: _hand_overs_per_second(blocks, 1) / max(_hand_overs_per_second(blocks, 0), 1.0),
 )
@@ -251,10 +262,10 @@ MORE = Measured(
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rows = []
     rounds = len(evidence.rounds("round"))
-    for (name, interval), one in seen_in(evidence).items():
-        known = one["low"] is not None
-        found = Estimate(one["share"], one["low"], one["high"], rounds) if known else None
-        rows.append(Figure(arm(name, interval), found, "share", rounds, 0))
+    for (name, interval), entry in atlas_of(evidence).items():
+        has_interval = entry["low"] is not None
+        estimate = Estimate(entry["share"], entry["low"], entry["high"], rounds) if has_interval else None
+        rows.append(Figure(arm(name, interval), estimate, "share", rounds, 0))
     return rows
 
 
@@ -266,12 +277,12 @@ def expect_marks(facts: Facts) -> str | None:
 EXPERIMENT = Experiment(
     name="race-atlas",
     summary="An atlas of races: statement by statement, at three switch intervals, with the bytecode",
-    method="Two threads run the same statement on the same object for 10 to 20 ms, at switch intervals of 5 ms, 0.1 ms"
-    " and 1 µs, in random order, five times or more (on one CPU without a GIL, where nobody asks for a hand-over, for"
-    " 150 ms at one of them); what went wrong is counted afterwards, and the hand-overs that had the chance."
-    " Beside each statement stand its bytecodes, and after which of them this Python can hand over.",
-    watch="What is lost where: a statement whose bytecode has no such place before its end loses nothing, on this"
-    " Python. The language promises none of it; the next version may put a place there.",
+    method="Two threads run the same statement on the same object, at switch intervals of 5 ms, 0.1 ms and 1 µs in"
+    " random order. Each statement has five or more runs of 10 to 20 ms at each interval. On one CPU without a GIL no"
+    " thread asks for a hand-over; there a run takes 150 ms, at one interval. Lost updates and hand-overs are counted."
+    " The bytecodes of each statement show where this Python can hand over.",
+    watch="Compare the losses with the bytecode: on this Python a statement loses nothing if no other thread can come"
+    " in before its end. The language does not promise this, and the next version may hand over elsewhere.",
     run=run,
     typical_seconds=4.0,
     figures=figures,

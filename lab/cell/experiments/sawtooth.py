@@ -28,22 +28,22 @@ from lab.cell.measuring.processes import Workers
 from lab.cell.measuring.rounds import shuffler
 
 FEWEST_ROUNDS = 5
-#: Periods that one block shows, after one more in which the workers come to use the quota up as they always do: they
-#: may begin with anything from an untouched quota to none, at any time of a period.
+#: The periods that a block shows. One more period comes before them, in which the workers get into step with the quota:
+#: they may begin at any time of a period, with any part of its quota left.
 PERIODS = 4
-#: Bins of the curve: a millisecond each, and for longer periods a hundredth of one, so that a curve fits in a record.
+#: A bin of the curve is a millisecond, or for longer periods a hundredth of a period, so that a curve fits in a record.
 BIN_SECONDS = 0.001
 MOST_BINS_A_PERIOD = 100
 
-#: No worker made any progress for so long: the CPUs stood. A worker that only waits for its turn does not make all
-#: others stop as well, and a lone one waits shorter where nobody else runs.
+#: If no worker makes any progress for so long, a quota has stopped the CPUs. The scheduler's turns do not stop all
+#: workers at once, and a lone worker waits less than this if nothing else runs.
 STOP_SECONDS = 0.004
-#: A quota that would make a shorter stop than this cannot be told from turns of the scheduler, and the kernel hands
-#: it out in slices of 5 ms (sched-bwc.rst, sched_cfs_bandwidth_slice_us), each of which may end on another CPU.
+#: Stops shorter than this look like turns of the scheduler. The kernel also hands a quota out in slices of 5 ms
+#: (sched-bwc.rst, sched_cfs_bandwidth_slice_us), each of which may end on another CPU.
 LEAST_STOP_SECONDS = 0.01
 
-#: Of the CPUs that workers could use, the least that a neighbour must leave them while they run: for a stop that the
-#: quota makes to be long enough to be seen, R over this; for it to be as long as the rule says, this of a CPU each.
+#: Neighbours must leave the workers enough of the CPUs while they run. To show a stop at all, the workers need R over
+#: this many CPUs. To show stops as long as the rule says, each worker needs this share of a CPU.
 LEAST_OF_CPUS = 0.9
 
 NEEDS = "needs a quota below the CPUs: lab run sawtooth --quota 0.5,1.5"
@@ -58,7 +58,7 @@ def apart_name(workers: int) -> str:
 
 
 class CurveSpan(NamedTuple):
-    """What the workers of a block keep to."""
+    """The times that the workers of a block keep to."""
 
     #: When the curve begins, on the monotonic clock.
     start: float
@@ -71,9 +71,9 @@ class CurveSpan(NamedTuple):
 
 
 def progress(span: CurveSpan) -> tuple[list[int], float]:
-    """Compute without a pause over the span; how much was done in each of its bins, and the CPU seconds it took."""
+    """Compute without a pause over the span. Returns (units of work in each bin, CPU seconds)."""
     tools = Tools(b"", None)
-    done = [0] * span.bins
+    units = [0] * span.bins
     time.sleep(max(0.0, span.start - span.warm_seconds - time.monotonic()))
     while time.monotonic() < span.start:
         count(tools)
@@ -82,9 +82,9 @@ def progress(span: CurveSpan) -> tuple[list[int], float]:
         place = int((time.monotonic() - span.start) / span.bin_seconds)
         if place >= span.bins:
             break
-        done[place] += 1  # before it is done: one that a quota stops half-way was begun before the stop
+        units[place] += 1  # a unit counts when it begins, so that a unit in which a stop comes counts before the stop
         count(tools)
-    return done, time.thread_time() - cpu
+    return units, time.thread_time() - cpu
 
 
 def _begin() -> Callable[[CurveSpan], tuple[list[int], float]]:
@@ -92,7 +92,7 @@ def _begin() -> Callable[[CurveSpan], tuple[list[int], float]]:
 
 
 class Team(Workers):
-    """Persistent worker processes; use as a context manager. They are not pinned: a user's are not."""
+    """Persistent worker processes; use as a context manager. They are not pinned, as a user's workers are not."""
 
     def __init__(self, workers: int) -> None:
         super().__init__()
@@ -101,22 +101,26 @@ class Team(Workers):
             self.start(context, _begin)
 
     def block(self, workers: int, limit: CellLimit) -> tuple[dict[str, Any], list[int]]:
-        """So many of them compute at once. Returns what :func:`block_of` makes of it, and the curve: the units that all
-        of them did in each bin."""
+        """Let so many workers compute at once. Returns the record by :func:`block_of`, and the curve.
+
+        The curve has the units of work that all workers did in each bin.
+        """
         span = span_of(limit.period_seconds)
         before = throttled_periods()
         for pipe in self.pipes[:workers]:
             pipe.send(span)
-        told = [pipe.recv() for pipe in self.pipes[:workers]]
-        stopped = throttled_periods() - before
-        curve = [sum(bins) for bins in zip(*(done for done, _ in told))]
-        cores = sum(cpu for _, cpu in told) / (span.bins * span.bin_seconds)
-        return block_of(workers, curve, span.bin_seconds, limit, cores, stopped), curve
+        answers = [pipe.recv() for pipe in self.pipes[:workers]]
+        stopped_periods = throttled_periods() - before
+        curve = [sum(bins) for bins in zip(*(units for units, _ in answers))]
+        cores = sum(cpu for _, cpu in answers) / (span.bins * span.bin_seconds)
+        return block_of(workers, curve, span.bin_seconds, limit, cores, stopped_periods), curve
 
 
 def span_of(period_seconds: float) -> CurveSpan:
-    """The span of a block that begins now: :data:`PERIODS` periods, or as many short ones as fit into as long a time
-    as that many of the usual length."""
+    """The span of a block that begins now. It shows :data:`PERIODS` periods.
+
+    It shows more of the periods that are shorter than usual, because the number of bins stays the same.
+    """
     bin_seconds = max(BIN_SECONDS, period_seconds / MOST_BINS_A_PERIOD)
     bins = PERIODS * MOST_BINS_A_PERIOD
     warm_seconds = max(period_seconds, 0.02)
@@ -124,28 +128,32 @@ def span_of(period_seconds: float) -> CurveSpan:
 
 
 def stops(curve: Sequence[int], bin_seconds: float) -> list[tuple[int, int]]:
-    """Where nothing was done for at least :data:`STOP_SECONDS`: (first bin, bin after the last) of each stretch."""
-    found: list[tuple[int, int]] = []
+    """The stretches of at least :data:`STOP_SECONDS` without progress: (first bin, bin after the last) of each."""
+    stretches: list[tuple[int, int]] = []
     first: int | None = None
-    for place, done in enumerate([*curve, 1]):
-        if done and first is not None:
+    for place, units in enumerate([*curve, 1]):
+        if units and first is not None:
             if (place - first) * bin_seconds >= STOP_SECONDS - 1e-9:
-                found.append((first, place))
+                stretches.append((first, place))
             first = None
-        elif not done and first is None:
+        elif not units and first is None:
             first = place
-    return found
+    return stretches
 
 
 def stopping_periods(curve: Sequence[int], bin_seconds: float, period_seconds: float) -> tuple[int, int]:
-    """(whole periods with a stop, whole periods). They are counted from the end of the first stop: there the quota was
-    filled up, which nothing else shows from inside."""
-    found = stops(curve, bin_seconds)
+    """Count periods: (whole periods with a stop, whole periods).
+
+    The first period begins at the end of the first stop, because the kernel filled the quota up then. Nothing else
+    shows a cell when its periods begin.
+    """
+    stretches = stops(curve, bin_seconds)
     length = round(period_seconds / bin_seconds)
-    anchor = found[0][1] if found else 0
-    begins = range(anchor, len(curve) - length + 1, length)
-    # A stop ends where its period does, so one that begins within it is its own.
-    return sum(any(one <= first < one + length for first, _ in found) for one in begins), len(begins)
+    anchor = stretches[0][1] if stretches else 0
+    starts = range(anchor, len(curve) - length + 1, length)
+    # A stop ends where its period ends, so a stop that begins within a period belongs to that period.
+    with_stop = sum(any(start <= first < start + length for first, _ in stretches) for start in starts)
+    return with_stop, len(starts)
 
 
 def block_of(
@@ -161,12 +169,11 @@ def block_of(
     - ``stopped_periods``: the kernel's own count, including the period before the curve;
     - ``disturbed``: why the block must not count, or ``None``.
     """
-    found = stops(curve, bin_seconds)
-    stopped = sum(end - first for first, end in found) / len(curve)
+    lengths = [end - first for first, end in stops(curve, bin_seconds)]
     with_stop, periods = stopping_periods(curve, bin_seconds, limit.period_seconds)
     block = {
-        "stopped": round(stopped, 5),
-        "longest": round(max([end - first for first, end in found] or [0]) * bin_seconds, 6),
+        "stopped": round(sum(lengths) / len(curve), 5),
+        "longest": round(max(lengths or [0]) * bin_seconds, 6),
         "periods": periods,
         "with_stop": with_stop,
         "every": round(with_stop / periods, 5) if periods else 0.0,
@@ -180,9 +187,8 @@ def block_of(
 def disturbance(least: float, block: dict[str, Any]) -> str | None:
     """Why a block does not show what the quota does; ``None`` where it shows it.
 
-    Either its workers stood still where the kernel counted no stop by a quota, or they had less than ``least`` CPUs
-    while they ran. A quota that did not stop them also held them to less than that. Then nothing can be told, unless
-    they used more.
+    Either its workers stood still although the kernel counted no stop by a quota, or they had less than ``least`` CPUs
+    while they ran. Workers that a quota does not stop count only if they used at least that.
     """
     if block["stopped"] and not block["stopped_periods"]:
         return "lost time"
@@ -192,7 +198,7 @@ def disturbance(least: float, block: dict[str, Any]) -> str | None:
 
 
 def apart(workers: int, block: dict[str, Any]) -> dict[str, Any]:
-    """The same block as evidence of how long a stop is: there each worker must have had a CPU nearly to itself."""
+    """The same block as evidence of how long a stop is. For this each worker must have had nearly a whole CPU."""
     cause = block["disturbed"] or disturbance(LEAST_OF_CPUS * workers, block)
     return {"stopped": block["stopped"], "disturbed": cause}
 
@@ -207,14 +213,11 @@ def run(recorder: Recorder) -> None:
     order = shuffler(recorder.seed)
     rounds: list[Round] = []
     curves: dict[int, list[int]] = {}
-    needed = [
-        (measured, tolerance)
-        for measured, tolerance, lacking in (one(limit.cpus, limit.rate, limit.period_seconds) for one in NEEDED)
-        if lacking is None
-    ]
+    needs = [need(limit.cpus, limit.rate, limit.period_seconds) for need in NEEDED]
+    criteria = [(measured, tolerance) for measured, tolerance, obstacle in needs if obstacle is None]
     until = time.monotonic() + recorder.seconds
     with Team(limit.cpus) as team:
-        while not enough(rounds, FEWEST_ROUNDS, needed, until):
+        while not enough(rounds, FEWEST_ROUNDS, criteria, until):
             blocks = {}
             for workers in order.sample(teams, len(teams)):
                 block, curves[workers] = team.block(workers, limit)
@@ -227,26 +230,26 @@ def run(recorder: Recorder) -> None:
 
 
 def team_sizes(cpus: int, rate: float) -> list[int]:
-    """1, R and P workers, each once."""
+    """The numbers of workers: 1, R (rounded up) and P, without repetitions."""
     return sorted({1, math.ceil(rate), cpus})
 
 
-#: How a part of a period shows: nothing done, and up to a third, two thirds, all of what the best parts did.
+#: The letters for a part of a period: no progress, and up to a third, two thirds and all of the best progress.
 _MARKS = " .:#"
 _COLUMNS = 25
 
 
 def draw(recorder: Recorder, workers: int, curve: Sequence[int]) -> None:
-    """Tell a curve: a line for each period."""
+    """Show a curve, with a line for each period."""
     length = len(curve) // PERIODS
     for period in range(PERIODS):
-        mine = curve[period * length : (period + 1) * length]
-        # Beside the best bins, not the best one: a unit that ends just within a bin makes it stand out.
-        recorder.tell("%s |%s|" % (name_of(workers), drawn(mine, sorted(curve)[len(curve) * 9 // 10])))
+        part = curve[period * length : (period + 1) * length]
+        # The scale ends at the ninth decile, because the best bin may have a unit more by chance.
+        recorder.tell("%s |%s|" % (name_of(workers), drawn(part, sorted(curve)[len(curve) * 9 // 10])))
 
 
 def drawn(curve: Sequence[int], most: int) -> str:
-    """A curve in one line: each letter stands for as many bins, by how much was done in them beside ``most`` a bin."""
+    """A curve in one line. Each letter stands for several bins, and for their progress relative to ``most`` a bin."""
     size = max(1, len(curve) // _COLUMNS)
     parts = [curve[place : place + size] for place in range(0, len(curve), size)]
     shares = [sum(part) / (len(part) * most) if most else 0.0 for part in parts]
@@ -256,29 +259,29 @@ def drawn(curve: Sequence[int], most: int) -> str:
 def rule(workers: int, rate: float) -> float:
     """The share of time for which a quota of ``rate`` CPUs stops that many workers, each of which has a CPU.
 
-    In a period T they use up R·T of CPU time within R·T/N, and stand still for the rest: 1 - R/N (sched-bwc.rst).
+    In a period T the workers use R·T of CPU time up within R·T/N. Then they stand still: 1 - R/N (sched-bwc.rst).
     """
     return max(0.0, 1 - rate / workers)
 
 
-#: What decides a claim in a cell of so many CPUs (P), rate (R) and period: the number, where it has to lie, and why it
-#: cannot be told there, if so.
+#: What decides a claim in a cell of so many CPUs (P), rate (R) and period: the number, its tolerance, and why it cannot
+#: be measured there, or ``None``.
 Need = Callable[[int, float, float], "tuple[Measured, Tolerance, str | None]"]
 
 _EVERY = Tolerance(0.9, None, "nine periods of ten: the median of rounds that show three or four each")
 _SMOOTH = Tolerance(None, 0.02, "two percent: less than one slice of 5 ms in a period of 100 ms")
 _RULE = Tolerance(
-    -0.1, 0.1, "two slices of 5 ms, that may end on one CPU while the others stand already, in a period of 100 ms"
+    -0.1, 0.1, "two slices of 5 ms, which may end on one CPU after the other CPUs stand, in a period of 100 ms"
 )
 
 
 def _too_short(cpus: int, rate: float, period_seconds: float) -> str | None:
-    """Why no stop can be seen, or ``None``."""
+    """Why no stop can show, or ``None``."""
     if rate >= cpus:
         return NEEDS
-    lasting = rule(cpus, rate) * period_seconds
-    if lasting < LEAST_STOP_SECONDS:
-        return "stops of %.1f ms are as short as the scheduler's turns; take a smaller quota" % (1e3 * lasting)
+    stop_seconds = rule(cpus, rate) * period_seconds
+    if stop_seconds < LEAST_STOP_SECONDS:
+        return "stops of %.1f ms are as short as the scheduler's turns; take a smaller quota" % (1e3 * stop_seconds)
     return None
 
 
@@ -294,13 +297,13 @@ def stop_and_go(cpus: int, rate: float, period_seconds: float) -> tuple[Measured
 
 def smooth(cpus: int, rate: float, period_seconds: float) -> tuple[Measured, Tolerance, str | None]:
     name = name_of(1)
-    lacking = NEEDS if rate >= cpus else "one worker needs more than a quota of %g CPUs" % rate if rate < 1 else None
+    obstacle = NEEDS if rate >= cpus else "one worker needs more than a quota of %g CPUs" % rate if rate < 1 else None
     measured = Measured(
         (name,),
         value_of(name, "stopped"),
         lambda share: f"one worker with a quota of {rate:g} CPUs stood for {share:.3f} of the time",
     )
-    return measured, _SMOOTH, lacking
+    return measured, _SMOOTH, obstacle
 
 
 def by_the_rule(cpus: int, rate: float, period_seconds: float) -> tuple[Measured, Tolerance, str | None]:
@@ -321,17 +324,17 @@ NEEDED: tuple[Need, ...] = (stop_and_go, smooth, by_the_rule)
 
 def _claim(name: str, statement: str, need: Need, tolerance: Tolerance, source: str) -> Claim:
     def predicate(evidence: Evidence, facts: Facts) -> Finding:
-        periods = [one["period_seconds"] for one in evidence.all("limit")]
-        measured, _, lacking = need(facts.cpus, facts.rate, periods[-1] if periods else 0.1)
-        return Finding(UNTESTABLE, lacking) if lacking else judge(measured, tolerance)(evidence, facts)
+        periods = [limit["period_seconds"] for limit in evidence.all("limit")]
+        measured, _, obstacle = need(facts.cpus, facts.rate, periods[-1] if periods else 0.1)
+        return Finding(UNTESTABLE, obstacle) if obstacle else judge(measured, tolerance)(evidence, facts)
 
     def expected(facts: Facts) -> str | None:
         if facts.rate >= facts.cpus:
             return UNTESTABLE
-        _, _, lacking = need(facts.cpus, facts.rate, 0.1)
-        if lacking:
-            return None if need is not smooth else UNTESTABLE  # periods other than the usual make other stops
-        # The lab's own processes take a little of a quota of one CPU too.
+        _, _, obstacle = need(facts.cpus, facts.rate, 0.1)
+        if obstacle:
+            return None if need is not smooth else UNTESTABLE  # other periods than the usual have other stops
+        # The lab's own processes also use a little of a quota of one CPU.
         return CONFIRMED if need is not smooth or facts.rate > 1.02 else None
 
     return Claim(name, statement, predicate, expected, tolerance=tolerance, source=source)
@@ -339,30 +342,30 @@ def _claim(name: str, statement: str, need: Need, tolerance: Tolerance, source: 
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds, limit = evidence.rounds("round"), evidence.last("limit")
-    found = []
+    rows = []
     for workers in limit["workers"]:
         name, alone = name_of(workers), apart_name(workers)
         words = "stopped, %s (rule: %.0f %%)" % (name, 100 * rule(workers, limit["rate"]))
-        found.append(Measured((alone,), value_of(alone, "stopped"), unit="share", better="lower").figure(words, rounds))
-        found.append(
+        rows.append(Measured((alone,), value_of(alone, "stopped"), unit="share", better="lower").figure(words, rounds))
+        rows.append(
             Measured((name,), value_of(name, "longest"), unit="s", better="lower").figure(
                 "longest stop, %s" % name, rounds
             )
         )
-        found.append(Measured((name,), value_of(name, "cores"), unit="CPUs").figure("cores used, %s" % name, rounds))
-    return found
+        rows.append(Measured((name,), value_of(name, "cores"), unit="CPUs").figure("cores used, %s" % name, rounds))
+    return rows
 
 
 EXPERIMENT = Experiment(
     name="sawtooth",
     summary="Sawtooth: a quota's stop-and-go, in each millisecond, with 1, R and P workers",
     method="Under a quota of R CPUs, 1, R and as many workers as the cell has CPUs (P) compute without a pause for five"
-    " periods of the quota, in random order; each notes what it has done in every millisecond. The first period only"
-    " brings them into step with the quota. Where nobody got on for 4 ms or longer the CPUs stood. A block does not"
-    " count when its workers stood and the kernel counted no stop by a quota, or had too little of the CPUs while they"
-    " ran: less than R / 0.9, and for the share of time nine tenths of a CPU each.",
-    watch="A quota is no slower CPU: N workers use up R periods' worth of time in R/N of a period, and then all of them"
-    " stand until the next one begins. So more workers than R make no more progress, and pause longer.",
+    " periods of the quota, in random order. Each worker notes its progress in every millisecond. The first period only"
+    " gets them into step with the quota. The CPUs stood where no worker made progress for 4 ms or longer. A block does"
+    " not count when its workers stood although the kernel counted no stop by a quota. Nor does it count when they had"
+    " too little of the CPUs while they ran: less than R / 0.9, or for the share of time 0.9 CPUs each.",
+    watch="A quota does not make a CPU slower. N workers use a period's quota up within R/N of the period, and then all"
+    " of them stand until the next period begins. So more workers than R make no more progress, and pause longer.",
     run=run,
     figures=figures,
     extra=True,

@@ -1,4 +1,4 @@
-"""Switching: when one thread hands the interpreter over to another, by time or by counted bytecodes."""
+"""Switching: whether a thread hands the interpreter over by time or by counted bytecodes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from lab.cell.claims.estimates import Estimate, median, quantile
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.rounds import Crew, shuffler
 
-#: Switch intervals to try, in seconds, and for how many of them in a block; the second is the default.
+#: Switch intervals, in seconds, and how many intervals a block lasts. The second interval is the default.
 INTERVALS = ((0.001, 30), (0.005, 14), (0.015, 8))
-#: Rounds that have to count.
+#: The fewest rounds that must count.
 FEWEST_ROUNDS = 6
-#: The first of a block are not counted: the threads are still starting.
+#: The first hand-overs of a block do not count, because the threads are still starting.
 STARTING = 2
 
-#: No more of them are kept of a block.
+#: The most gaps that the record of a block has.
 MOST_GAPS = 100
 
 USUAL = INTERVALS[1][0]
@@ -47,21 +47,21 @@ USUAL = INTERVALS[1][0]
 #: A hand-over takes the interval plus the waking of a thread: tenths of a millisecond.
 SLACK_SECONDS = 0.0005
 SLACK_SHARE = 0.25
-#: On one CPU the thread that wakes waits for the scheduler as well: one tick or two (4 ms each at 250 Hz).
-#: An interval of about a tick or less cannot show there, and is not judged.
+#: On one CPU the thread that wakes also waits for the scheduler: one tick or two (4 ms each at 250 Hz).
+#: An interval of about a tick or less cannot show there, so it is not judged.
 SCHEDULER_SECONDS = 0.008
 SHORTEST_ON_ONE_CPU = 0.005
 
 
-def note_handovers(until: float, seen: list[int], takes: list[tuple[float, int]]) -> None:
-    """Note whenever this thread has got the interpreter back: (time, rounds of this loop since the last note)."""
+def note_handovers(until: float, last: list[int], takes: list[tuple[float, int]]) -> None:
+    """Note each time that this thread gets the interpreter back: (time, loops since the last note)."""
     me = threading.get_ident()
     clock = time.monotonic
     loops = 0
     now = clock()
     while now < until:
-        if seen[0] != me:
-            seen[0] = me
+        if last[0] != me:
+            last[0] = me
             takes.append((now, loops))
             loops = 0
         loops += 1
@@ -69,31 +69,31 @@ def note_handovers(until: float, seen: list[int], takes: list[tuple[float, int]]
 
 
 def hand_overs(interval: float, seconds: float) -> tuple[list[float], list[int]]:
-    """Two threads contend for that long. Returns (seconds between hand-overs, loops between hand-overs)."""
+    """Let two threads contend for a time. Returns (seconds between hand-overs, loops between hand-overs)."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(interval)
     try:
-        seen = [0]
+        last = [0]
         takes: tuple[list[tuple[float, int]], ...] = ([], [])
         until = time.monotonic() + seconds
-        team = [threading.Thread(target=note_handovers, args=(until, seen, mine)) for mine in takes]
+        team = [threading.Thread(target=note_handovers, args=(until, last, thread_takes)) for thread_takes in takes]
         for thread in team:
             thread.start()
         for thread in team:
             thread.join()
     finally:
         sys.setswitchinterval(usual)
-    moments = sorted(moment for mine in takes for moment, _ in mine)
-    loops = [count for mine in takes for _, count in mine if count]
+    moments = sorted(moment for thread_takes in takes for moment, _ in thread_takes)
+    loops = [count for thread_takes in takes for _, count in thread_takes if count]
     return [later - earlier for earlier, later in zip(moments, moments[1:])], loops
 
 
 def contended(interval: float, count: int) -> dict[str, Any]:
-    """One block: hand-overs at that switch interval, for so many of them."""
+    """One block: the hand-overs at a switch interval, over ``count`` intervals."""
     gaps, loops = hand_overs(interval, interval * count)
-    # Without a GIL, or on a CPU that others took, there may be any number of them, and a round is one record.
-    kept = [round(gap, 7) for gap in gaps[STARTING : STARTING + MOST_GAPS]]
-    return {"gaps": kept, "loops": median(loops) if loops else None}
+    # Without a GIL, or on a busy CPU, there may be any number of gaps. But a round must fit into one record.
+    first_gaps = [round(gap, 7) for gap in gaps[STARTING : STARTING + MOST_GAPS]]
+    return {"gaps": first_gaps, "loops": median(loops) if loops else None}
 
 
 def name_of(interval: float) -> str:
@@ -117,7 +117,7 @@ def run(recorder: Recorder) -> None:
 
 
 def settled(rounds: Sequence[Round], cpus: int) -> bool:
-    """Whether enough rounds count, and no further one would decide anything that is not decided."""
+    """Whether enough rounds count and their verdict is decided."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return True  # nothing is judged
     if counts(USUAL, rounds)[0] < FEWEST_ROUNDS:
@@ -126,7 +126,7 @@ def settled(rounds: Sequence[Round], cpus: int) -> bool:
 
 
 def gaps_at(interval: float, rounds: Sequence[Round]) -> list[float]:
-    """Every time between hand-overs, in seconds, of the rounds that count."""
+    """All gaps between hand-overs, in seconds, of the rounds that count."""
     name = name_of(interval)
     return [gap for blocks in undisturbed(rounds, name) for gap in blocks[name]["gaps"]]
 
@@ -138,39 +138,38 @@ def judge_interval(evidence: Evidence, facts: Facts) -> Finding:
 
 
 def judge_rounds(rounds: Sequence[Round], cpus: int) -> Finding:
-    """What rounds in a cell with a GIL and so many CPUs say of the interval."""
+    """Judge the switch interval by the rounds of a cell with a GIL and so many CPUs."""
     good, bad = counts(USUAL, rounds)
     scheduler_wait = SCHEDULER_SECONDS if cpus == 1 else 0
-    found: dict[float, Estimate] = {}
+    estimates: dict[float, Estimate] = {}
     parts = []
     for interval, _ in INTERVALS:
         gaps = gaps_at(interval, rounds)
-        one = estimate_or_none(gaps)
-        if one is None and scheduler_wait and interval < SHORTEST_ON_ONE_CPU:
+        estimate = estimate_or_none(gaps)
+        if estimate is None and scheduler_wait and interval < SHORTEST_ON_ONE_CPU:
             continue
-        if one is None:
-            rare = "at %s there were only %d hand-overs in %d rounds" % (name_of(interval), len(gaps), good)
-            sure = (
-                good >= FEWEST_ROUNDS and not scheduler_wait
-            )  # on one CPU it may be the scheduler that makes them rare
-            return Finding(REFUTED if sure else INCONCLUSIVE, rare, accepted=good, rejected=bad)
-        found[interval] = one
-        middle = (1e3 * one.value, name_of(interval), 1e3 * quantile(gaps, 0.05), 1e3 * quantile(gaps, 0.95))
-        parts.append("%.2f ms at %s (nine in ten: %.2f to %.2f)" % middle)
+        if estimate is None:
+            reason = "at %s there were only %d hand-overs in %d rounds" % (name_of(interval), len(gaps), good)
+            # On one CPU the scheduler may be the cause that hand-overs are rare.
+            verdict = REFUTED if good >= FEWEST_ROUNDS and not scheduler_wait else INCONCLUSIVE
+            return Finding(verdict, reason, accepted=good, rejected=bad)
+        estimates[interval] = estimate
+        numbers = (1e3 * estimate.value, name_of(interval), 1e3 * quantile(gaps, 0.05), 1e3 * quantile(gaps, 0.95))
+        parts.append("%.2f ms at %s (nine in ten: %.2f to %.2f)" % numbers)
     verdicts = set()
-    for interval, one in found.items():
+    for interval, estimate in estimates.items():
         if scheduler_wait and interval < SHORTEST_ON_ONE_CPU:
             continue
         slack = max(SLACK_SECONDS, SLACK_SHARE * interval)
-        seen = decide(one, interval - slack, interval + slack + scheduler_wait)
-        # The scheduler's slice is longer where it has more CPUs to care for, and no two kernels agree on it.
-        late = seen == REFUTED and scheduler_wait and one.low > interval
-        verdicts.add(INCONCLUSIVE if late else seen)
+        verdict = decide(estimate, interval - slack, interval + slack + scheduler_wait)
+        # The scheduler's slice is longer on a host with more CPUs, and it differs between kernels.
+        late = verdict == REFUTED and scheduler_wait and estimate.low > interval
+        verdicts.add(INCONCLUSIVE if late else verdict)
     verdict = verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE
-    usual = found[USUAL]
+    usual = estimates[USUAL]
     reason = "hand-overs took " + ", ".join(parts)
     if cpus == 1:
-        reason += "; on one CPU they wait for the scheduler's turn too"
+        reason += "; on one CPU they also wait for the scheduler"
     if verdict == INCONCLUSIVE:
         reason += "".join("; disturbed by " + cause for cause in disturbances(rounds, name_of(USUAL)))
     return Finding(verdict, reason, usual.value, usual.low, usual.high, "s", good, bad, USUAL, "lower")
@@ -184,19 +183,18 @@ def counts(interval: float, rounds: Sequence[Round]) -> tuple[int, int]:
 
 def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
-    found = []
+    rows = []
     for interval, _ in INTERVALS:
         gaps = gaps_at(interval, rounds)
-        good = counts(interval, rounds)
-        found.append(
-            Figure("hand-over at %s, median" % name_of(interval), estimate_or_none(gaps), "s", *good, better="lower")
-        )
-        # A share of the values has no bootstrap interval here: too few lie beyond it.
+        good, bad = counts(interval, rounds)
+        what = "hand-over at %s, median" % name_of(interval)
+        rows.append(Figure(what, estimate_or_none(gaps), "s", good, bad, better="lower"))
+        # These quantiles have no bootstrap interval: too few values lie beyond them.
         for share in (0.05, 0.95) if gaps else ():
             value = quantile(gaps, share)
             what = "hand-over at %s, %g %%" % (name_of(interval), 100 * share)
-            found.append(Figure(what, Estimate(value, value, value, len(gaps)), "s", *good, better="lower"))
-    return found
+            rows.append(Figure(what, Estimate(value, value, value, len(gaps)), "s", good, bad, better="lower"))
+    return rows
 
 
 def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
@@ -205,18 +203,19 @@ def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
     rounds = evidence.rounds("round")
     per_loop = evidence.last("bytecodes a loop, at least")
     good, bad = counts(USUAL, rounds)
-    found = {}
+    estimates = {}
     for interval, _ in INTERVALS:
         name = name_of(interval)
         loops = [blocks[name]["loops"] for blocks in undisturbed(rounds, name) if blocks[name]["loops"]]
-        one = estimate_or_none([count * per_loop for count in loops])
-        if one is not None:  # hand-overs may be too rare to tell, at the shortest interval on one CPU
-            found[interval] = one
-    usual = found.get(USUAL)
+        estimate = estimate_or_none([count * per_loop for count in loops])
+        if estimate is not None:  # at the shortest interval on one CPU hand-overs may be too rare
+            estimates[interval] = estimate
+    usual = estimates.get(USUAL)
     if usual is None:
         return Finding(INCONCLUSIVE, "too few undisturbed rounds of %d" % len(rounds), accepted=good, rejected=bad)
-    # A hundred, give or take a factor of ten: what is measured is thousands of times as much.
-    least, most = min(one.low for one in found.values()), max(one.high for one in found.values())
+    # The limit is ten times the claimed hundred. The measured numbers are thousands of times as high.
+    least = min(estimate.low for estimate in estimates.values())
+    most = max(estimate.high for estimate in estimates.values())
     verdict = REFUTED if least > 1000 else CONFIRMED if most < 1000 else INCONCLUSIVE
     reason = "at least %d bytecodes at 5 ms: by time" % usual.value
     return Finding(verdict, reason, usual.value, usual.low, usual.high, "bytecodes", good, bad)
@@ -225,9 +224,9 @@ def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
 EXPERIMENT = Experiment(
     name="switching",
     summary="Switching: the interpreter is handed over by time, not by counted bytecodes",
-    method="Two threads run the same loop and note whenever they have got the interpreter back, at switch intervals of"
-    " 1, 5 (the default) and 15 ms in random order, six rounds.",
-    watch="The time between hand-overs follows sys.setswitchinterval(); the number of bytecodes follows from it.",
+    method="Two threads run the same loop and note each time that they get the interpreter back. Each of six rounds has"
+    " blocks at switch intervals of 1, 5 (the default) and 15 ms, in random order.",
+    watch="The time between hand-overs follows sys.setswitchinterval(). The number of bytecodes follows from it.",
     run=run,
     typical_seconds=2.0,
     figures=figures,
@@ -237,8 +236,8 @@ EXPERIMENT = Experiment(
             "the interpreter hands over every 100 bytecodes",
             judge_bytecodes,
             lambda facts: REFUTED if facts.gil else UNTESTABLE,
-            advice="Do not count bytecodes: lock what is shared, and where a thread has to answer sooner than in 5"
-            " ms, lower sys.setswitchinterval().",
+            advice="Do not count bytecodes: lock what threads share. If a thread has to answer within 5 ms, set a"
+            " shorter interval with sys.setswitchinterval().",
             source=seen(docs("whatsnew/3.2.html#multi-threading"), "PEP 703"),
         ),
         Claim(
