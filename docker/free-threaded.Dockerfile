@@ -1,25 +1,26 @@
-# A free-threaded Python, compiled: the image of the builds 3.13t, 3.14t and 3.15t, which no official image has.
+# A compiled free-threaded Python: the image of the builds 3.13t, 3.14t and 3.15t, which have no official image.
 #
 #     lab images build 3.13t
 #     docker build -f docker/free-threaded.Dockerfile -t multicore-lab-base:3.13t - < docker/free-threaded.Dockerfile
 #     docker buildx build --platform linux/amd64,linux/arm64 -f docker/free-threaded.Dockerfile docker
 #
-# Nothing in it depends on the architecture, and it needs no build context. There is no "syntax" line and no RUN
-# --mount on purpose: the first would ask a registry, the second would need BuildKit, which the engine's API alone lacks.
+# Nothing in it depends on the architecture, and it needs no build context. There is no "syntax" line, because it would
+# ask a registry. There is no RUN --mount, because it would need BuildKit, which the engine's API does not offer.
 #
-# BASE is a Debian with apt; where no registry answers, docker/debian-base trixie makes one.
+# BASE is a Debian with apt. If no registry answers, docker/debian-base trixie makes it.
 ARG BASE=debian:trixie-slim
 
 
 FROM ${BASE} AS build
 LABEL org.multicore-lab.stage="build"
-# Compilers first: another source or another version then starts from here.
+# The compilers come first, so that a build of another source or version starts from here.
 RUN apt-get -q update \
     && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends \
         ca-certificates curl gcc g++ make pkgconf xz-utils libc6-dev libffi-dev libmpdec-dev libssl-dev zlib1g-dev
-# SOURCE is where the release comes from: "upstream" is python.org's, checked against SHA256; "debian" is the same file
-# inside Debian's source package, checked by apt, for machines that reach Debian's packages alone. Debian's own patches
-# are left out. Debian's version is the one that BASE's release has; of VERSION the first two numbers count then.
+# SOURCE is where the release comes from. "upstream" is python.org, and the file is checked against SHA256. "debian" is
+# the same file inside Debian's source package, checked by apt, for machines that can reach only Debian's packages.
+# Debian's patches are left out. The version is then the version in the release of BASE, and only the first two numbers
+# of VERSION count.
 ARG SOURCE=upstream
 ARG VERSION=3.13.15
 ARG SHA256=1e66a7945a48390ee4c2a4268a0e4185884059a13c4aab6d148aa208deea4a76
@@ -41,10 +42,11 @@ RUN set -eu; \
     esac; \
     tar --extract --strip-components=1 --file python.tar.xz; \
     rm -rf /var/lib/apt/lists/*
-# CONFIGURE takes more flags, such as "--enable-optimizations --with-lto", which take five to ten times as long.
+# CONFIGURE takes more flags. With "--enable-optimizations --with-lto" a build takes five to ten times as long.
 ARG CONFIGURE=
-# No pip and no tests: a cell has the standard library only. Byte code is kept, because a cell's root is read-only; that
-# of -O and -OO is not. DESTDIR has all of it, so that the last stage copies one folder.
+# pip and the tests are left out, because a cell uses the standard library only. The byte code is kept, because a cell's
+# root is read-only. The byte code of -O and -OO is removed. DESTDIR has all files, so that the last stage copies one
+# folder.
 RUN set -eu; \
     cd /source; \
     ./configure --quiet --disable-gil --without-ensurepip --disable-test-modules --without-static-libpython $CONFIGURE; \
@@ -76,8 +78,8 @@ LABEL org.multicore-lab.base="1" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="PSF-2.0"
 COPY --from=build /made /
-# The libraries that it is linked to, whatever their packages are called in this release. Then the proof: it starts, has
-# what a cell needs, and no GIL.
+# Install the libraries that Python is linked to, from the packages that have them in this release. Then prove that it
+# starts, has the modules that a cell needs, and has no GIL.
 RUN set -eu; \
     apt-get -q update; \
     DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends $(cat /packages); \

@@ -12,16 +12,16 @@ import sys
 from lab import interrupts
 from lab.errors import LabError
 
-#: New objects after which to look for unreachable ones. The usual 700 (2000 later) come about every few imports, of
-#: which nothing becomes unreachable: looking takes a tenth of the time until a run begins.
+#: The number of new objects after which the garbage collector runs. The default of 700 (2000 in later Pythons) is
+#: reached every few imports, which leave no garbage. The collections would take a tenth of the time until a run begins.
 _COLLECT_AFTER = 50_000
 
 
 def run() -> None:
-    """Run the command line and exit with its code; a user's mistake gets a line, not a traceback."""
+    """Run the command line and exit with its code. A LabError becomes a line, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without “ still gets its tables
+            stream.reconfigure(errors="replace")  # a terminal that cannot show “ still shows the tables
     gc.set_threshold(_COLLECT_AFTER)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -34,19 +34,19 @@ def run() -> None:
         print(f"lab: {error}", file=sys.stderr)  # noqa: T201 - an error is not a result: it goes to standard error
         code = error.exit_code
     except BrokenPipeError:
-        # The reader (head, a pager) has what it wanted. Nothing may be flushed into the closed pipe at exit.
+        # The reader (head, a pager) has ended. Python must not flush into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             print("lab: interrupted", file=sys.stderr, flush=True)  # noqa: T201 - as above
-        # Not sys.exit: an interrupt that fell into an exec(), as while a dataclass is made, makes CPython end itself by
-        # the signal, whatever the exit code (run_eval_code_obj in Python/pythonrun.c).
+        # sys.exit is not used. After an interrupt within an exec(), such as in a dataclass, CPython would end itself
+        # with the signal, whatever the exit code is (run_eval_code_obj in Python/pythonrun.c).
         os._exit(130)
     finally:
-        gc.freeze()  # the memory goes back anyway: to look first what of it is unreachable may take a tenth of a second
+        gc.freeze()  # the system frees the memory; a last collection may take a tenth of a second
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # all is said and done: one that came late would change the exit code
+        signal.signal(number, signal.SIG_IGN)  # the command has ended: a late signal would change the exit code
     sys.exit(code)
 
 

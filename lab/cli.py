@@ -1,7 +1,7 @@
-"""The command line: finds the commands, reads the arguments, hands over.
+"""The command line: it finds the commands, reads the arguments, and calls the command.
 
-Only the module of the command that is named is imported. This file and what it imports are Python 3.9, so that an
-older Python can say what it cannot do.
+Only the module of this command is imported. This file and its imports use the syntax of Python 3.9, so that an old
+Python can say what it cannot do.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Start with:  lab run            every experiment with 1, 2, 4 and all CPUs
              lab cpus           how many CPUs there really are here
 """
 
-#: What all but :data:`lab.commands.ANYWHERE` needs.
+#: The oldest Python for all commands that are not in :data:`lab.commands.ANYWHERE`.
 _ORCHESTRATOR = (3, 11)
 
 
 def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; a command is a module in :mod:`lab.commands`.
 
-    With ``only`` a command's name the options of the others are left out, and with an empty name those of all, which
-    takes a fraction of the time.
+    If ``only`` is the name of a command, the options of all other commands are left out. If it is empty, all options
+    are left out. Both take a fraction of the time.
     """
     top = argparse.ArgumentParser(
         prog="lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -63,29 +63,29 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Raises LabError, and SystemExit (2) from the parser."""
-    named = arguments[0] if arguments and arguments[0] in _names() else None
-    if named and _too_old(named):
+    command = arguments[0] if arguments and arguments[0] in _names() else None
+    if command and _too_old(command):
         raise UsageError(
-            f"the orchestrator needs Python {_version(_ORCHESTRATOR)} or later, this is {_version(sys.version_info)};"
-            " here work: lab cpus and lab.effective_cpus()"
+            f"the orchestrator needs Python {_version(_ORCHESTRATOR)} or later, this is {_version(sys.version_info)}",
+            "lab cpus and lab.effective_cpus() work here",
         )
     try:
-        options = parser(named or "").parse_args(arguments)
+        options = parser(command or "").parse_args(arguments)
         code: int = options.run(options)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package in ("", "lab") or named in (None, *commands.ANYWHERE):
+        if package in ("", "lab") or command in (None, *commands.ANYWHERE):
             raise
         raise UsageError(
-            f"lab {named} needs the package {package}, which this Python does not have; install the lab with pip"
-            " (pip install . in its folder). Without it work: lab cpus and lab.effective_cpus()"
+            f"lab {command} needs the package {package}, which this Python does not have",
+            "install the lab with pip (pip install . in its folder); without it lab cpus and lab.effective_cpus() work",
         ) from error
     return code
 
 
 def _names() -> Dict[str, str]:
-    """The commands by their names, and their modules: ``list`` is ``list_``."""
-    # Not by pkgutil, which loads inspect: a quarter of the time that help takes.
+    """The name of each command -> the name of its module: the module of ``list`` is ``list_``."""
+    # pkgutil is not used: it loads inspect, which would take a quarter of the time of --help.
     files = sorted(file for file in os.listdir(commands.__path__[0]) if file.endswith(".py"))
     modules = (file[:-3] for file in files if not file.startswith("_"))
     return {name.strip("_").replace("_", "-"): name for name in modules}

@@ -2,9 +2,9 @@
 
     LabError                 3  the lab could not run
     ├── UsageError           2  wrong usage or bad input
-    ├── EngineError          3  no engine, or it refused
-    │   ├── ImageError       3  no image, or one that cannot run a cell
-    │   └── CellError        3  one cell could not be run; the others go on
+    ├── EngineError          3  no engine answers, or it refused
+    │   ├── ImageError       3  no image, or an image that cannot run a cell
+    │   └── CellError        3  one cell could not be run; the other cells go on
     ├── StoreError           3  a session could not be written or read
     ├── MissingExtraError    3  an optional part of the lab is not installed
     └── Interrupted        130  Ctrl-C or SIGTERM
@@ -40,7 +40,7 @@ class EngineError(LabError):
 
 
 class ImageError(EngineError):
-    """The image is missing and cannot be had, or it cannot run a cell."""
+    """The image is missing and cannot be provided, or it cannot run a cell."""
 
 
 class CellError(EngineError):
@@ -52,12 +52,12 @@ class StoreError(LabError):
 
 
 class MissingExtraError(LabError):
-    """A library that only some reports need is not installed: ``what`` needs the extra of that name."""
+    """A library that only some reports need is not installed. ``what`` needs the extra with the name ``extra``."""
 
     def __init__(self, what: str, extra: str, missing: ModuleNotFoundError) -> None:
         super().__init__(
-            f"{what} need a library that is not installed ({missing.name}); install it:"
-            f" pip install 'multicore-lab[{extra}]'"
+            f"{what} need a library that is not installed ({missing.name})",
+            f"install it: pip install 'multicore-lab[{extra}]'",
         )
 
 

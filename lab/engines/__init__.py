@@ -1,4 +1,4 @@
-"""Engines run cells. Each engine is one file; the rest of the lab knows only the three methods of :class:`Engine`."""
+"""Engines run cells. Each engine is a file. The rest of the lab knows only the three methods of :class:`Engine`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """Remove whatever is left of this session."""
+        """Remove what is left of this session."""
 
 
 def make(name: str, **options: object) -> Engine:

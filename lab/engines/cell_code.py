@@ -13,10 +13,10 @@ from lab.cell.experiments import module_of
 
 
 def cell_code(experiments: Iterable[str] | None = None) -> bytes:
-    """A zip file of what runs inside a cell. The same source gives the same bytes.
+    """A zip file of the code that runs inside a cell. The same source gives the same bytes.
 
-    Without ``experiments`` it holds all of ``lab/cell``, which is what a session keeps. With ``experiments`` it holds
-    these and what they import: a container gets it in its command line, which the engine copies many times.
+    Without ``experiments`` it holds all of ``lab/cell``. A session keeps this file. With ``experiments`` it holds these
+    and their imports. A container gets this file in its command line, which the engine copies many times.
     """
     return _zipped(None if experiments is None else tuple(experiments))
 
@@ -36,26 +36,26 @@ def _zipped(experiments: tuple[str, ...] | None) -> bytes:
     return memory.getvalue()
 
 
-#: Imports that are only there for whoever checks the types.
+#: Imports that only a type checker needs.
 _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: .*\n|\n)+", re.MULTILINE)
 
-#: An import of our own, as the code of a cell writes it; several names may stand in brackets.
+#: An import from the lab, as the code of a cell writes it. Several names may stand in brackets.
 _IMPORT = re.compile(r"^ *from (lab[.\w]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 
 
 def _needed(package: Path, modules: Iterable[str]) -> list[Path]:
-    """The files of these modules of ours, and of all that they import, also when that is within a function."""
-    found: set[Path] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
+    """The files of these modules of the lab, and of everything that they import, also inside a function."""
+    files: set[Path] = set()
+    queue = list(modules)
+    while queue:
+        module = queue.pop()
         path = package.parent.joinpath(*module.split("."))
         file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
-        if file in found or not file.is_file():  # a name within a module is no module
+        if file in files or not file.is_file():  # a name within a module is no module
             continue
-        found.add(file)
-        waiting.append(module.rpartition(".")[0])
-        for within, bracketed, plain in _IMPORT.findall(_FOR_TYPES.sub("", file.read_text(encoding="utf-8"))):
+        files.add(file)
+        queue.append(module.rpartition(".")[0])
+        for package_name, bracketed, plain in _IMPORT.findall(_FOR_TYPES.sub("", file.read_text(encoding="utf-8"))):
             names = re.findall(r"\w+", (bracketed or plain).partition("#")[0])
-            waiting += [within, *(f"{within}.{name}" for name in names)]
-    return sorted(found)
+            queue += [package_name, *(f"{package_name}.{name}" for name in names)]
+    return sorted(files)

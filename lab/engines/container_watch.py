@@ -14,15 +14,14 @@ from lab.engines.waiting import Deadline
 from lab.judging.records import read_records
 from lab.model.cell import Outcome
 
-#: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The answer takes
-#: the engine some milliseconds of a CPU, perhaps of a measured CPU. The question is for a connection that broke without
-#: a word.
+#: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The question finds
+#: a connection that broke silently. The answer takes the engine some milliseconds of a CPU, perhaps of a measured CPU.
 _LOOK_SECONDS = 5.0
 
 #: How long a container may take to die after it was killed, in seconds.
 _KILL_SECONDS = 10
 
-#: How much is kept of the end of standard error, in bytes.
+#: How many bytes at the end of standard error are kept.
 _STDERR_KEPT = 4000
 
 
@@ -30,7 +29,7 @@ class ContainerWatch:
     """The watch over one container: it takes frames of the stream, looks at the container, and kills it if need be.
 
     The container is in one of three states. It runs within its deadline. It was killed, because its deadline passed,
-    and has :data:`_KILL_SECONDS` left to die. It is over: it has ended, or it did not even die.
+    and has :data:`_KILL_SECONDS` to end. It is over: it has ended, or it did not end although it was killed.
     """
 
     def __init__(self, api: Any, container: str, sink: Sink, deadline: Deadline) -> None:
@@ -54,13 +53,13 @@ class ContainerWatch:
         self._output += output
         self._sink(output)  # also when nothing came: the sink may have a reason to stop
         self._error_tail = (self._error_tail + error)[-_STDERR_KEPT:]
-        if output or over:  # nothing can be heard once the connection is gone
+        if output or over:  # after the connection has ended, nothing more can arrive
             self._deadline.heard()
 
     def look(self, over: bool) -> Mapping[str, Any] | None:
-        """What the engine says of the container, once it is over; ``None`` while it may still run."""
+        """The engine's description of the container when it is over; ``None`` while it may still run."""
         if self._deadline.left < 0 and not self._still_talks():
-            if self._killed_because:  # it did not even die; it will be removed by force
+            if self._killed_because:  # it did not end although it was killed; it will be removed by force
                 return self._inspect()
             self.kill()
         if over or time.monotonic() > self._look_at:
@@ -71,15 +70,15 @@ class ContainerWatch:
         return None
 
     def kill(self) -> None:
-        """Kill the container, and give it a new deadline within which to die."""
+        """Kill the container, and give it a new deadline within which to end."""
         self._killed_because, self._deadline = self._deadline.why, Deadline(_KILL_SECONDS)
-        with contextlib.suppress(Exception):  # of the SDK or of HTTP; a container that cannot be killed is removed
+        with contextlib.suppress(Exception):  # from the SDK or from HTTP; a container that cannot be killed is removed
             self._api.kill(self._container)
 
     def outcome(self, details: Mapping[str, Any], warnings: Sequence[str]) -> Outcome:
-        """How the cell ended, from what the engine says of its container.
+        """How the cell ended, from the engine's description of its container.
 
-        The engine's log is asked for only where the stream is not whole: the answer takes time while the next cell
+        The engine's log is read only if the stream is incomplete, because reading it takes time while the next cell
         starts.
         """
         log = streams.log(self._api, self._container) if read_records(self._output).faults else None
@@ -98,7 +97,7 @@ class ContainerWatch:
         )
 
     def _still_talks(self) -> bool:
-        """Whether the engine has logged more than was heard: only the connection is broken, and the worker goes on."""
+        """Whether the engine has logged more than the stream brought. Then only the connection is broken."""
         if self._killed_because:
             return False
         logged_bytes = len(streams.log(self._api, self._container) or b"")

@@ -1,9 +1,9 @@
 """The docker engine: cells as containers with a real CPU set, through the Docker SDK.
 
-A container is created, attached to, started, waited for, and removed. The attached stream gives live progress. Where
-frames were lost with the connection, the numbers and the hash of the records show it, and the engine's log is read
-after the end. Everything carries the lab's labels. What carries this session's label is removed at the end, also after
-an exception.
+A container is created, attached to, started, waited for, and removed. The attached stream gives live progress. If
+frames were lost with the connection, the numbers and the hash of the records show it. The engine's log is then read
+after the end. Everything carries the lab's labels. At the end everything with the label of this session is removed,
+also after an exception.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def connect(
 
 
 def find_image(client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None]) -> str:
-    """The image to run cells from: the one named, or the first of ours that is there, or the official one, pulled.
+    """The image to run cells from: the wanted image, or the first existing image of the lab, or the official image.
 
-    Raises ImageError when it is not there and cannot be pulled.
+    An image that is not on the engine is pulled. Raises ImageError if it cannot be pulled.
     """
     for name in (wanted,) if wanted else (*OWN_IMAGES, OFFICIAL_IMAGE):
         if image_attributes(client, name):
@@ -88,8 +88,8 @@ def find_image(client: DockerClient, wanted: str | None, before_slow_step: Calla
     if trouble is not None:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {trouble}",
-            "name an image that is there with --image (docker image ls), make one with lab images build 3.13, or use"
-            " --engine local",
+            "name an image of this engine with --image (docker image ls), make an image with lab images build 3.13, or"
+            " use --engine local",
         )
     return name
 
@@ -134,9 +134,9 @@ class Docker:
             image = self._client.images.get(self._image)
         settings, machine = ImageSettings.of(image.attrs), str(info.get("Architecture") or "")
         refuse_emulation(self._image, settings.architecture, machine)
-        described = machine_from("docker", self._ask(meanwhile), self._image, {})
+        description = machine_from("docker", self._ask(meanwhile), self._image, {})
         # The engine says of an imported image that it is for this machine, whatever the image contains.
-        refuse_emulation(self._image, str(described.python.get("machine") or ""), machine)
+        refuse_emulation(self._image, str(description.python.get("machine") or ""), machine)
         line = settings.note(self._image, self._program, self._user)
         if line:
             self._note(line)
@@ -151,17 +151,17 @@ class Docker:
             "image_id": image.id,
             "image_settings": settings.details(self._program, self._user),
         }
-        return replace(described, details={**details, **described.details}, no_quota=no_quota)
+        return replace(description, details={**details, **description.details}, no_quota=no_quota)
 
     def _ask(self, meanwhile: Callable[[], object]) -> bytes:
         """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.
 
-        The path and the user of that Python are kept. Raises ImageError with what was tried.
+        The path and the user of that Python are kept. Raises ImageError with every Python that was tried.
         """
         stream, _ = self._probed(meanwhile)
         if _began(stream):
             return stream
-        tried = []
+        problems = []
         with contextlib.closing(image_pythons.look(self._client, self._image, self._session)) as pythons:
             for candidate in pythons:
                 problem = candidate.problem
@@ -171,10 +171,10 @@ class Docker:
                     if _began(stream):
                         return stream
                     problem = f"no probe: {outcome.ending}"
-                tried.append(f"{candidate.program}: {problem}")
-        message = f"the image {self._image} " + (
-            f"cannot run a cell: {'; '.join(tried)}" if tried else f"has none of {image_pythons.NAMED} on its PATH"
-        )
+                problems.append(f"{candidate.program}: {problem}")
+        message = f"the image {self._image} has none of {image_pythons.NAMES_SHORT} on its PATH"
+        if problems:
+            message = f"the image {self._image} cannot run a cell: {'; '.join(problems)}"
         raise ImageError(message, f"name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
 
     def _probed(self, meanwhile: Callable[[], object] = nothing) -> tuple[bytes, Outcome]:
@@ -214,7 +214,7 @@ class Docker:
         deadline: Deadline,
     ) -> Outcome:
         with translated(f"creating the container of {name}"), signals_held():
-            made = create_container(
+            response = create_container(
                 self._client,
                 self._image,
                 [self._program, *self._arguments, *worker_arguments(cell_code(payload.experiments), payload)],
@@ -223,15 +223,15 @@ class Docker:
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name},
                 user=self._user,
             )
-        container = made["Id"]
-        remove_it = functools.partial(remove_container, self._client, container)
+        container = response["Id"]
+        remove = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, list(made.get("Warnings") or []), sink, deadline)
+            outcome = self._watch(container, list(response.get("Warnings") or []), sink, deadline)
         except BaseException:  # not swallowed: the container is removed first, also at an interruption
             with signals_held():
-                remove_it()
+                remove()
             raise
-        removal = threading.Thread(target=remove_it)
+        removal = threading.Thread(target=remove)
         self._removals.append(removal)
         removal.start()
         return outcome

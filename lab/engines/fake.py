@@ -1,4 +1,4 @@
-"""The fake engine: plays a script of byte streams, so that all that follows an engine can be tested without one."""
+"""The fake engine: it plays a script of byte streams, so that the rest of the lab can be tested without an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Fake:
 
     #: The machine that a probe describes.
     machine: Machine
-    #: The id of a cell -> the bytes that it emits, an exception to raise, or a function of the job and the sink.
+    #: The id of a cell -> the bytes that the cell emits, an exception to raise, or a function of the job and the sink.
     cells: Mapping[str, bytes | LabError | Callable[[Job, Sink], Outcome]]
     #: The jobs that were run, in order.
     jobs: list[Job] = field(default_factory=list)

@@ -26,39 +26,44 @@ from lab.errors import CellError, UsageError
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
 
-#: Every process of a cell inherits this variable, with a value of its own for each cell: so it is found also when its
-#: parents were killed, and in whatever session it has gone.
+#: Every process of a cell inherits this variable, whose value is different for each cell. So each process is found,
+#: also if its parents were killed, or if it has changed its session.
 _MARK = "MULTICORE_LAB_CELL"
 
-#: Where named semaphores are files (man 7 sem_overview).
-_SEMAPHORES = Path("/dev/shm")  # noqa: S108 - names of one cell are looked for, nothing is made there
+#: The folder where named semaphores are files (man 7 sem_overview).
+_SEMAPHORES = Path("/dev/shm")  # noqa: S108 - only read: the names of one cell are looked for
 
 _PREFIX = "multicore-lab-"
-#: Bytes of a socket's path, without its NUL (man 7 unix).
+#: The most bytes that the path of a socket may have, without its NUL (man 7 unix).
 _LONGEST_SOCKET = 107
-#: What a cell puts after a temporary folder, where each X is one that tempfile draws: this engine's folder, that of an
-#: experiment (:mod:`lab.cell.worker.experiment_process`), and what multiprocessing makes for a Manager or a fork server
-#: (``util.get_temp_dir``, ``connection.arbitrary_address``).
+#: The longest path that a cell adds to a temporary folder. Each X is a random character from tempfile. The parts are
+#: the folder of this engine, the folder of an experiment (:mod:`lab.cell.worker.experiment_process`), and the folder
+#: and the socket of a Manager or a fork server (``get_temp_dir`` and ``arbitrary_address`` in multiprocessing).
 _SOCKET = f"/{_PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
-#: Where to go from a temporary folder whose name is too long for that, as the multiprocessing of newer Pythons does.
-_SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of nobody else's is made there
+#: The folders that replace a temporary folder whose name is too long. Newer Pythons do the same in multiprocessing.
+_SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - tempfile makes a private folder there
 
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
+#: How long a probe may take, in seconds.
 _PROBE_SECONDS = 60.0
+#: How long a worker may take to end after SIGTERM, in seconds.
 _GRACE_SECONDS = 2.0
+#: How long processes of a cell are killed again, in seconds.
 _SWEEP_SECONDS = 2.0
+#: How long to wait for output before the sink is called, in seconds.
 _POLL_SECONDS = 0.2
+#: How many bytes at the end of standard error are kept.
 _STDERR_KEPT = 4000
 
 
 def connect(interpreter: str = sys.executable, arguments: Sequence[str] = (), **_: object) -> Local:
-    """A local engine that runs ``interpreter`` with these ``arguments`` before all others.
+    """A local engine that runs ``interpreter`` with these ``arguments`` before all other arguments.
 
-    Raises UsageError where there is no CPU affinity (macOS, Windows).
+    Raises UsageError on a system without CPU affinity (macOS, Windows).
     """
     if not hasattr(os, "sched_setaffinity"):
-        raise UsageError("this system has no CPU affinity; use an engine: lab run --engine docker")
+        raise UsageError("this system has no CPU affinity", "use an engine: lab run --engine docker")
     return Local(interpreter, arguments)
 
 
@@ -97,19 +102,19 @@ class Local:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, _MARK: mark, "TMPDIR": self._folder.name},  # gone with the engine
-                start_new_session=True,  # Ctrl-C is to reach the orchestrator alone
+                env={**os.environ, _MARK: mark, "TMPDIR": self._folder.name},  # removed with the engine
+                start_new_session=True,  # only the orchestrator receives Ctrl-C
             )
         except OSError as error:
             raise CellError(
-                f"cannot start {self._interpreter}: {error.strerror}; name a Python 3.9 or later"
+                f"cannot start {self._interpreter}: {error.strerror}", "name a Python 3.9 or later"
             ) from error
-        seen: dict[str, object] = {}
+        outside: dict[str, object] = {}
 
         def look(piece: bytes) -> None:
-            if piece and not seen:  # its first record: by now it has pinned itself
+            if piece and not outside:  # this is its first record: the worker has pinned itself before
                 with contextlib.suppress(ProcessLookupError):
-                    seen["affinity"] = cpulist.render(os.sched_getaffinity(worker.pid))
+                    outside["affinity"] = cpulist.render(os.sched_getaffinity(worker.pid))
             sink(piece)
 
         try:
@@ -120,14 +125,14 @@ class Local:
         code = worker.returncode
         if reason is None and code < 0:
             reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
-        return Outcome(exit_code=code, reason=reason, outside=seen, stderr_tail=tail)
+        return Outcome(exit_code=code, reason=reason, outside=outside, stderr_tail=tail)
 
 
-def _temporary(usual: str) -> str:
-    """The usual folder for temporary files, or a short one where sockets in a cell's would have too long a path."""
-    if len(os.fsencode(usual)) + len(_SOCKET) <= _LONGEST_SOCKET:
-        return usual
-    return next((short for short in _SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), usual)
+def _temporary(folder: str) -> str:
+    """The folder for temporary files, or a shorter folder if the path of a cell's sockets would become too long."""
+    if len(os.fsencode(folder)) + len(_SOCKET) <= _LONGEST_SOCKET:
+        return folder
+    return next((short for short in _SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), folder)
 
 
 def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Deadline) -> tuple[str, str | None]:
@@ -136,11 +141,11 @@ def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Deadline) -> tu
     assert worker.stderr
     streams = {worker.stdout.fileno(): True, worker.stderr.fileno(): False}
     tail = b""
-    while any(streams.values()):  # a stray grandchild may hold standard error open; only the records count
+    while any(streams.values()):  # the records end with standard output; a stray grandchild may keep the other open
         left = patience.left
         if left <= 0:
             return tail.decode(errors="replace"), patience.why
-        ended = worker.poll() is not None  # before looking for output: what it wrote last is not to be missed
+        ended = worker.poll() is not None  # ask before reading, so that the last output is not missed
         ready, _, _ = select.select(list(streams), [], [], min(left, _POLL_SECONDS))
         sink(b"")
         for stream in ready:
@@ -158,7 +163,7 @@ def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Deadline) -> tu
 
 
 def _end(worker: subprocess.Popen[bytes], mark: str) -> None:
-    """Let the worker end by itself, then make it: first its own clean-up (SIGTERM), then whatever carries the mark."""
+    """Wait for the worker to end, else end it with SIGTERM or SIGKILL. Then kill every process with the mark."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         if worker.poll() is None:
             worker.wait(0.2)
@@ -176,11 +181,13 @@ def _end(worker: subprocess.Popen[bytes], mark: str) -> None:
 
 
 def _sweep(mark: str) -> None:
-    """Kill every process that carries the mark, and remove what they have named; a worker that ended by itself has left
-    none."""
-    until = time.monotonic() + _SWEEP_SECONDS
-    while (left := _marked(f"{_MARK}={mark}".encode())) and time.monotonic() < until:
-        for process in left:
+    """Kill every process that carries the mark, and remove the named semaphores of the cell.
+
+    A worker that ended by itself leaves neither.
+    """
+    end = time.monotonic() + _SWEEP_SECONDS
+    while (processes := _marked(f"{_MARK}={mark}".encode())) and time.monotonic() < end:
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.01)
@@ -190,10 +197,10 @@ def _sweep(mark: str) -> None:
 
 
 def _marked(variable: bytes) -> list[int]:
-    """The processes with this in their environment (man 5 proc, /proc/pid/environ; that of a zombie is empty)."""
-    found = []
+    """The processes with this variable in their environment (man 5 proc, /proc/pid/environ; empty for a zombie)."""
+    processes = []
     for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # not a process, not ours, or gone by now
+        with contextlib.suppress(OSError):  # it is no process, is another user's, or has ended
             if entry.name.isdecimal() and variable in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes

@@ -1,4 +1,4 @@
-"""Probes: what a machine says of itself from an unlimited cell."""
+"""Probes: an unlimited cell describes the machine on which it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.model.machine import Machine
 
 @contextlib.contextmanager
 def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
-    """A sink that also starts ``task`` in a thread of its own when it is first called.
+    """A sink whose first call also starts ``task`` in a separate thread.
 
     At that moment the process of a cell is about to start, which takes an engine a quarter of a second. The task uses
     this time. The end of the context waits for the task.
@@ -35,26 +35,26 @@ def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
             thread.join()
 
 
-def unanswered(where: str, outcome: Outcome, what: str) -> ImageError:
-    """The error for a probe that sent no record: how it ended, and its last words. ``what`` is to be done instead."""
-    return ImageError(f"{where} did not run the probe: {outcome.ending}", what)
+def unanswered(where: str, outcome: Outcome, fix: str) -> ImageError:
+    """The error for a probe that sent no record: how it ended, and its last words. ``fix`` is what to do next."""
+    return ImageError(f"{where} did not run the probe: {outcome.ending}", fix)
 
 
 def machine_from(engine: str, stream: bytes, image: str | None, details: dict[str, object]) -> Machine:
-    """The machine that a probe's records describe. Raises ImageError when they do not."""
+    """The machine that the records of a probe describe. Raises ImageError if they describe none."""
     from lab.judging.records import read_records
     from lab.model import topology
 
     reader = read_records(stream)
     where = f"the image {image}" if image else details.get("interpreter", "this interpreter")
     if reader.refusal:
-        raise ImageError(f"{where} has {reader.refusal}", "a cell needs Python 3.9 or later: name another one")
+        raise ImageError(f"{where} has {reader.refusal}", "name a Python 3.9 or later, which a cell needs")
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     if start is None:
-        raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}", "try another one")
+        raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}", "name another Python")
     proof = start["proof"]
     allowed = tuple(proof["affinity"])
-    seen = "".join(record.data["text"] for record in reader.records if record.kind == "topology")
+    reading = "".join(record.data["text"] for record in reader.records if record.kind == "topology")
     return Machine(
         engine=engine,
         cpus=allowed,
@@ -62,5 +62,5 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         python=start["python"],
         image=image,
         details={**details, "probe": proof, "build": start.get("build"), "host": start.get("host")},
-        topology=topology.from_reading(json.loads(seen)) if seen else None,
+        topology=topology.from_reading(json.loads(reading)) if reading else None,
     )

@@ -1,4 +1,4 @@
-"""Which engine runs the cells, and for each build which image or interpreter: chosen, made, and asked what it is."""
+"""Which engine runs the cells, and which image or interpreter each build has. The engine is chosen, made and probed."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class Wanted:
     image: str | None = None
     #: The builds of Python, as the user wrote them.
     pythons: tuple[str, ...] = ()
-    #: The label of a build -> the image that it has to have, where that is known (docker).
+    #: The label of a build -> the image that the build must have, if a session has recorded it (docker).
     images: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise UsageError for options that contradict each other, before any engine is asked."""
         if self.engine == "local" and self.image:
-            raise UsageError("--image needs an engine; leave it out, or use --engine docker")
+            raise UsageError("--image needs an engine", "leave it out, or use --engine docker")
         if self.image and self.pythons:
-            raise UsageError("--image and --python both name a Python; leave one of them out")
+            raise UsageError("--image and --python both name a Python", "leave out either --image or --python")
         builds.parse_builds(self.pythons)
 
     def spare(self, chosen: Iterable[Build]) -> set[str]:
-        """The labels of the builds that ``all`` has added and that nobody has named."""
-        named = builds.parse_builds(self.pythons, everything=())
-        return {build.label for build in chosen if build not in named}
+        """The labels of the builds that ``all`` has added and that the user has not named."""
+        requested = builds.parse_builds(self.pythons, everything=())
+        return {build.label for build in chosen if build not in requested}
 
     @property
     def everything(self) -> bool:
@@ -64,8 +64,9 @@ class Wanted:
 def choose(
     wanted: Wanted, session: str, *, note: Note, before_slow_step: Note, meanwhile: Callable[[], object] = nothing
 ) -> tuple[Engine, Machine]:
-    """The engine asked for, probed; ``auto`` takes docker where it answers and has an image, else local, and says so.
+    """The engine that the user asked for, and the machine that it has probed.
 
+    ``auto`` takes docker if an engine answers and has an image, else local, and notes its choice.
     ``note`` takes a line that the user should know. ``before_slow_step`` takes a line before an image is pulled, which
     may take long. ``meanwhile`` is called while the engine is waited for. Raises EngineError, ImageError or UsageError.
     """
@@ -95,7 +96,7 @@ def _chosen(
 
 
 def _on_debug_builds(machine: Machine) -> Iterable[str]:
-    """A line on each Python that was compiled to find faults, which it pays for with its speed."""
+    """A line for each Python that is a debug build, because a debug build is slow."""
     for facts in machine.named_builds or (machine.own_build("this Python"),):
         if facts.is_debug:
             yield f"{facts.label} is a debug build (Py_DEBUG): its times do not compare with those of other builds"
@@ -106,33 +107,40 @@ def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple
         return _probed(engines.make("local"), meanwhile)
     from lab.pythons import discovery
 
-    there = discovery.find_interpreters()
-    chosen = builds.parse_builds(wanted.pythons, everything=there.usable_builds)
+    pythons = discovery.find_interpreters()
+    chosen = builds.parse_builds(wanted.pythons, everything=pythons.usable_builds)
     if not chosen:
-        raise EngineError("there is no Python on this machine that can run a cell; name the path of one with --python")
-    if wanted.everything and there.left_out:
-        note(f"all leaves out {'; '.join(there.left_out)}")
-    with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:  # one that hangs makes itself waited for
-        found = dict(zip(chosen, pool.map(lambda build: _interpreter(build, there), chosen), strict=True))
-    parts = _made((build.label, _local_engine(build, one)) for build, one in found.items())
+        raise EngineError(
+            "there is no Python on this machine that can run a cell", "name the path of an interpreter with --python"
+        )
+    if wanted.everything and pythons.left_out:
+        note(f"all leaves out {'; '.join(pythons.left_out)}")
+    with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:  # an interpreter that hangs costs its timeout
+        interpreters = list(pool.map(lambda build: _interpreter(build, pythons), chosen))
+    parts = _made(
+        (build.label, _local_engine(build, interpreter))
+        for build, interpreter in zip(chosen, interpreters, strict=True)
+    )
     return _probed(CompositeEngine(parts, wanted.spare(chosen), note), meanwhile)
 
 
-def _interpreter(build: Build, there: Discovery) -> Interpreter | CellError:
-    """The interpreter of a build, or why the one that is there cannot run its cells. Raises EngineError or UsageError
-    where there is none."""
+def _interpreter(build: Build, pythons: Discovery) -> Interpreter | CellError:
+    """The interpreter of a build, or why its interpreter cannot run its cells.
+
+    Raises EngineError or UsageError if there is no such interpreter.
+    """
     from lab.pythons import discovery
 
     try:
-        return discovery.interpreter_of(build, there)
+        return discovery.interpreter_of(build, pythons)
     except CellError as error:
         return error
 
 
-def _local_engine(build: Build, found: Interpreter | CellError) -> Engine:
-    if isinstance(found, CellError):
-        return BrokenEngine(found)
-    return engines.make("local", interpreter=found.path, arguments=build.arguments)
+def _local_engine(build: Build, interpreter: Interpreter | CellError) -> Engine:
+    if isinstance(interpreter, CellError):
+        return BrokenEngine(interpreter)
+    return engines.make("local", interpreter=interpreter.path, arguments=build.arguments)
 
 
 def _docker(
@@ -145,23 +153,23 @@ def _docker(
     from lab.pythons import images
 
     with contextlib.closing(client_for_this_environment()) as client:
-        others = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
-        chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *others})
+        names = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
+        chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *names})
         spare = wanted.spare(chosen)
-        found = _images(client, chosen, wanted.images, spare, note, before_slow_step)
+        image_of_build = _images(client, chosen, wanted.images, spare, note, before_slow_step)
     options = {"session": session, "note": note}
     parts = _made(
         (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
-        for build, image in found.items()
+        for build, image in image_of_build.items()
     )
     return _probed(CompositeEngine(parts, spare, note), meanwhile)
 
 
-def _made(made: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
-    """All of these engines, made one after the other; where one cannot be made, none stays open."""
+def _made(pairs: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:
+    """All of these engines by their labels, made one after the other. If making one fails, none stays open."""
     parts = {}
     with contextlib.ExitStack() as stack:
-        for label, engine in made:
+        for label, engine in pairs:
             stack.callback(engine.close)
             parts[label] = engine
         stack.pop_all()
@@ -176,29 +184,32 @@ def _images(
     note: Note,
     before_slow_step: Note,
 ) -> dict[Build, str]:
-    """The image of each build, the known one or one of its name; of the spare ones those that are there.
+    """The image of each build: the known image, or the image with the name of the build.
 
-    Raises ImageError when one asked for is not.
+    A spare build without an image is left out. Raises ImageError if a build that the user named has no image.
     """
     from lab.pythons.images import image_of
 
-    found, missing = {}, []
+    image_of_build, missing = {}, []
     for build in chosen:
         try:
-            found[build] = known.get(build.label) or image_of(client, build, before_slow_step)
+            image_of_build[build] = known.get(build.label) or image_of(client, build, before_slow_step)
         except ImageError:
             if build.label not in spare:
                 raise
             missing.append(build.name)
-    if not found:
-        raise ImageError("this engine has no image of any Python; make them with: lab images build all")
+    if not image_of_build:
+        raise ImageError("this engine has no image of any Python", "make them with: lab images build all")
     if missing:
-        note(f"without {', '.join(missing)}: this engine has no image of it; lab images build {' '.join(missing)}")
-    return found
+        note(
+            f"without {', '.join(missing)}: this engine has no image of {'them' if len(missing) > 1 else 'it'}; make"
+            f" {'them' if len(missing) > 1 else 'it'} with: lab images build {' '.join(missing)}"
+        )
+    return image_of_build
 
 
 def _probed(engine: Engine, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
-    """The engine and what it says of itself; closed again where it cannot run a cell."""
+    """The engine and the machine that it has probed. An engine that cannot run a cell is closed."""
     with contextlib.ExitStack() as stack:
         stack.callback(engine.close)
         machine = engine.probe(meanwhile)

@@ -1,4 +1,4 @@
-"""Waiting for a worker: its deadline, and signals that wait."""
+"""Waiting for a worker: its deadline, and signals that are held until it has ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 
 class Deadline:
-    """How long a worker is waited for: ``seconds`` in all, and ``silence`` seconds (by default as long) without a
-    word. One that hangs is known sooner by its silence than by all the time that a whole cell may take."""
+    """How long a worker is waited for: ``seconds`` in all, and ``silence`` seconds without output.
+
+    By default both are equal. The silence of a worker that hangs shows sooner than the deadline of its cell.
+    """
 
     def __init__(self, seconds: float, silence: float | None = None) -> None:
         self._seconds = seconds
@@ -19,22 +21,22 @@ class Deadline:
         self.begin()
 
     def begin(self) -> None:
-        """From now on time counts."""
+        """Start to count the time."""
         self._last = time.monotonic()
         self._end = self._last + self._seconds
 
     def heard(self) -> None:
-        """It has said something."""
+        """Note that the worker has sent output."""
         self._last = time.monotonic()
 
     @property
     def left(self) -> float:
-        """How many seconds more it has; below zero when it has none."""
+        """How many seconds the worker has left; below zero after the deadline."""
         return min(self._end, self._last + self._silence) - time.monotonic()
 
     @property
     def why(self) -> str:
-        """What to say of a worker that was ended because there were none left."""
+        """Why a worker without time left was ended."""
         if self._last + self._silence < self._end:
             return f"it said nothing for {self._silence:g} s and was ended"
         return "it passed its deadline and was ended"
@@ -42,22 +44,23 @@ class Deadline:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Within this, SIGINT and SIGTERM wait for the end: a second Ctrl-C must not cut short what the first one began.
+    """Hold SIGINT and SIGTERM until the end of the context: a second Ctrl-C must not interrupt a clean-up.
 
-    Not done by blocking them: another thread would take them, and the handler would run in this one all the same.
+    The signals are not blocked. If they were, another thread would receive them, and Python would still run the handler
+    in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    usual = {
-        number: signal.signal(number, lambda number, frame: came.append(number))
+    arrivals: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: arrivals.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         yield
     finally:
-        for number, handler in usual.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        for one in came:
-            signal.raise_signal(one)
+        for arrival in arrivals:
+            signal.raise_signal(arrival)

@@ -10,7 +10,7 @@ from lab.cell.worker.bootstrap import SOURCE
 from lab.cell.worker.job import WorkerJob
 from lab.model.cell import Job
 
-#: No argument may be longer than 128 KiB (MAX_ARG_STRLEN, man 2 execve); all of them together may be 2 MiB.
+#: The longest argument, in bytes. Linux allows 128 KiB (MAX_ARG_STRLEN, man 2 execve), and 2 MiB for all together.
 _LONGEST_WORD = 2**16
 
 
@@ -47,5 +47,5 @@ def worker_job(job: Job, pin: list[int] | None) -> WorkerJob:
 
 
 def probe_job(session: str) -> WorkerJob:
-    """The job of a probe: no experiment, no limit, only the proof, and a look at the machine's CPUs."""
+    """The job of a probe: the proof and a look at the machine's CPUs, without an experiment and without a limit."""
     return WorkerJob(session=session, cell="probe", look=True)

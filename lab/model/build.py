@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab.cell.worker.implementations import IMPLEMENTATIONS
 from lab.errors import UsageError
 
 #: The oldest Python that a cell runs on.
@@ -31,8 +32,8 @@ _VERSION = re.compile(r"(pypy)?(\d+)\.(\d+)(t?)")
 #: A name that is no path. After a comma in a path, such a name ends the path.
 _NO_PATH = re.compile(rf"\s*(all|{_VERSION.pattern}(\+[^/]*)?)\s*")
 _BEGINS_A_PATH = re.compile(r"\s*(/|~|\.\.?/)")
-#: The implementations that have names, and what each calls itself. Any other implementation is named by its path.
-_NAMED = {"cpython": "CPython", "pypy": "PyPy"}
+#: The implementations whose versions have names. The user names an interpreter of another implementation by its path.
+_WITH_NAMES = ("cpython", "pypy")
 _EXAMPLES = "3.9, 3.13t, 3.13t+gil, 3.14+cpu_count=3, pypy3.10 or /path/to/python"
 
 
@@ -72,7 +73,7 @@ class Build:
     @property
     def has_name(self) -> bool:
         """Whether the user can name it without its path."""
-        return self.implementation in _NAMED
+        return self.implementation in _WITH_NAMES
 
     @property
     def label(self) -> str:
@@ -247,7 +248,7 @@ def _option(text: str, option: str) -> tuple[str, bool | int]:
 def _check_options(text: str, build: Build, given: dict[str, Any]) -> None:
     """Refuse options that this Python does not have. The options of a path are checked when its Python has answered."""
     if given and build.implementation != "cpython":
-        kind = _NAMED.get(build.implementation, build.implementation)
+        kind = IMPLEMENTATIONS.get(build.implementation, build.implementation)
         raise UsageError(f"build {text}: {kind} has none of these options; leave them out")
     if build.version is None:
         return

@@ -1,7 +1,7 @@
-"""The interpreters of this machine, for the local engine: looked for in the usual places, and each asked what it is.
+"""The interpreters of this machine, for the local engine. Each one in the usual places is asked what it is.
 
-The library python-discovery is not used: it finds only the active versions of pyenv, and it asks one interpreter after
-the other. Each may take up to 15 s, because it runs ``site`` and everything that ``site`` starts.
+The library python-discovery is not used. It finds only the active versions of pyenv, and it asks one interpreter after
+another. Each may take up to 15 s, because it runs ``site`` and everything that ``site`` starts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from lab.model.build import OLDEST, Build, proven_build
 from lab.pythons.identity import Answer
 from lab.pythons.programs import NAME, Broken, ask
 
+#: How many programs are asked at a time.
 _AT_A_TIME = 8
-_MOST_TOLD = 3
+#: How many broken programs a message names.
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Interpreter:
 
     @property
     def problem(self) -> str | None:
-        """Why no version that a user names, nor ``all``, stands for it; ``None`` when one does."""
+        """Why neither a version nor ``all`` stands for this interpreter; ``None`` when they do."""
         return self.answer.problem or (None if self.build.has_name else "--python knows it by its path only")
 
 
@@ -55,27 +57,28 @@ class Discovery:
     @property
     def usable_builds(self) -> tuple[str, ...]:
         """The names of the builds that can be run: what ``--python all`` stands for here."""
-        return tuple(str(build) for build in sorted({one.build for one in self.interpreters if not one.problem}))
+        usable = {python.build for python in self.interpreters if not python.problem}
+        return tuple(str(build) for build in sorted(usable))
 
     def has(self, broken: Broken) -> bool:
-        """Whether another place has a build that this one is called."""
-        return bool(broken.builds & {one.build for one in self.interpreters})
+        """Whether one of the interpreters is a build that the name of this broken program stands for."""
+        return bool(broken.builds & {python.build for python in self.interpreters})
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What ``--python all`` does not stand for though it is here, and why: a phrase for each reason."""
+        """The Pythons that are here and that ``--python all`` does not stand for: a phrase for each reason."""
         usable = self.usable_builds
         reasons: dict[str, dict[str, None]] = {}
-        for one in sorted(self.interpreters, key=lambda one: one.build):
-            if one.problem and one.build.name not in usable:
-                why = "too old" if (one.build.version or OLDEST) < OLDEST else one.problem
-                reasons.setdefault(why, {})[one.build.name] = None
-        broken = [str(one) for one in self.broken if not self.has(one)]
-        return (*(f"{', '.join(names)} ({why})" for why, names in reasons.items()), *_first(broken))
+        for python in sorted(self.interpreters, key=lambda python: python.build):
+            if python.problem and python.build.name not in usable:
+                reason = "too old" if (python.build.version or OLDEST) < OLDEST else python.problem
+                reasons.setdefault(reason, {})[python.build.name] = None
+        broken = [str(program) for program in self.broken if not self.has(program)]
+        return (*(f"{', '.join(names)} ({reason})" for reason, names in reasons.items()), *_first(broken))
 
 
 def find_interpreters(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Discovery:
-    """Every interpreter in the usual places, each once, in the order in which they are preferred.
+    """Find every interpreter in the usual places, each once, the preferred interpreters first.
 
     The places, in this order:
 
@@ -84,35 +87,39 @@ def find_interpreters(environment: Mapping[str, str] | None = None, folder: Path
     - the versions of pyenv and of uv;
     - the lab's own Python, unless an ``environment`` is given.
 
-    A program that does not answer as a Python is kept apart. A virtual environment stands for the Python that it was
-    made from: a cell runs that Python, with the standard library only.
+    Programs that do not answer as a Python are listed apart. A virtual environment stands for the Python that it was
+    made from. A cell runs that Python, with the standard library only.
     """
-    where = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     own = [("the lab's own", sys.executable)] if environment is None else []
-    places = list(_once([*_candidates(where, Path.cwd() if folder is None else folder), *own]))
-    with ThreadPoolExecutor(_AT_A_TIME) as several:
-        answers = list(several.map(ask, [path for _, path in places]))
-    found: dict[str, tuple[int, Interpreter]] = {}
+    places = list(_once([*_candidates(variables, Path.cwd() if folder is None else folder), *own]))
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        answers = list(pool.map(ask, [path for _, path in places]))
+    interpreters: dict[str, Interpreter] = {}
+    ranks: dict[str, int] = {}
     broken = []
-    order = list(dict.fromkeys(_preferred(*one) for one in places))
-    for one, answer in zip(places, answers, strict=True):
-        if isinstance(answer, Answer):
-            interpreter = Interpreter(path=answer.executable, place=one[0], answer=answer)
-            found.setdefault(answer.executable, (order.index(_preferred(*one)), interpreter))
-        else:
+    order = list(dict.fromkeys(_group(place, path) for place, path in places))
+    for (place, path), answer in zip(places, answers, strict=True):
+        if isinstance(answer, Broken):
             broken.append(answer)
-    ranked = sorted(found.values(), key=lambda one: (one[0], one[1].build, one[1].answer.newest_first, one[1].path))
-    there = Discovery(interpreters=tuple(interpreter for _, interpreter in ranked))
-    # Of shims there are dozens: one of a version that another place has is not missed.
-    return replace(there, broken=tuple(one for one in broken if one.ran or not there.has(one)))
+        elif answer.executable not in interpreters:
+            interpreters[answer.executable] = Interpreter(path=answer.executable, place=place, answer=answer)
+            ranks[answer.executable] = order.index(_group(place, path))
+    ranked = sorted(
+        interpreters.values(),
+        key=lambda python: (ranks[python.path], python.build, python.answer.newest_first, python.path),
+    )
+    discovery = Discovery(interpreters=tuple(ranked))
+    # A version manager has dozens of shims. A shim that does not run is left out if another place has its version.
+    return replace(discovery, broken=tuple(program for program in broken if program.ran or not discovery.has(program)))
 
 
-def _preferred(place: str, path: str) -> tuple[str, str]:
-    """What is preferred as one: a place, but each folder of ``PATH``, where the first one counts."""
+def _group(place: str, path: str) -> tuple[str, str]:
+    """The group in which the newest release is preferred: a place, or one folder of ``PATH``."""
     return place, str(Path(path).parent) if place == "PATH" else ""
 
 
-def interpreter_of(build: Build, found: Discovery | None = None) -> Interpreter:
+def interpreter_of(build: Build, discovery: Discovery | None = None) -> Interpreter:
     """The interpreter that runs a build: the program at its path, or the first that :func:`find_interpreters` finds.
 
     In one place the newest release is preferred. Raises EngineError when there is no such interpreter, with the builds
@@ -121,105 +128,120 @@ def interpreter_of(build: Build, found: Discovery | None = None) -> Interpreter:
     """
     if build.path is not None:
         return _at(build, build.path)
-    there = find_interpreters() if found is None else found
-    alike = [one for one in there.interpreters if one.build.name == build.name]
-    usable = next((one for one in alike if not one.problem), None)
+    if discovery is None:
+        discovery = find_interpreters()
+    interpreters = [python for python in discovery.interpreters if python.build.name == build.name]
+    usable = next((python for python in interpreters if not python.problem), None)
     if usable:
         return usable
-    if alike:
-        raise CellError(f"{build.name} at {alike[0].path} cannot run a cell: {alike[0].problem}; name another build")
-    names = ", ".join(there.usable_builds) or "none"
-    mine = [one for one in there.broken if build.name in {other.name for other in one.builds}]
-    tried = "; ".join(_first([str(one) for one in (*mine, *(one for one in there.broken if not one.builds))]))
-    kind = CellError if any(one.ran for one in mine) else EngineError
-    raise kind(
-        f"there is no Python {build.name} on this machine{f' ({tried})' if tried else ''}; there are:"
-        f" {names}. Get it with uv python install"
-        f" {build.name}{'' if build.implementation == 'pypy' else f' or pyenv install {build.name}'}, name the path of"
-        f" one with --python, or run it in a container: lab images build {build.name}"
+    if interpreters:
+        first = interpreters[0]
+        raise CellError(f"{build.name} at {first.path} cannot run a cell: {first.problem}", "name another build")
+    raise _missing(build, discovery)
+
+
+def _missing(build: Build, discovery: Discovery) -> EngineError:
+    """The error for a build without an interpreter: which builds there are, and how to get this one.
+
+    It is a CellError if a program with the name of the build can be started, but does not answer.
+    """
+    names = ", ".join(discovery.usable_builds) or "none"
+    namesakes = [program for program in discovery.broken if build.name in {named.name for named in program.builds}]
+    nameless = [program for program in discovery.broken if not program.builds]
+    programs = "; ".join(_first([str(program) for program in (*namesakes, *nameless)]))
+    kind = CellError if any(program.ran for program in namesakes) else EngineError
+    pyenv = "" if build.implementation == "pypy" else f" or pyenv install {build.name}"
+    return kind(
+        f"there is no Python {build.name} on this machine{f' ({programs})' if programs else ''}; there are: {names}",
+        f"get it with uv python install {build.name}{pyenv}, name the path of its interpreter with --python, or run it"
+        f" in a container: lab images build {build.name}",
     )
 
 
 def located(path: str) -> Path:
-    """A path that the user wrote, from the root on. Raises UsageError where the home that it begins with is unknown."""
+    """The absolute form of a path that the user wrote. Raises UsageError if it begins with an unknown home folder."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
         home = path.partition("/")[0]
-        raise UsageError(f"--python {path}: no home folder of {home} is known here; write the whole path") from error
+        raise UsageError(f"--python {path}: no home folder of {home} is known here", "write the whole path") from error
 
 
 def _first(texts: Sequence[str]) -> tuple[str, ...]:
-    """The first of these, and how many more there are: of shims there may be dozens."""
-    more = len(texts) - _MOST_TOLD
-    return (*texts[:_MOST_TOLD], f"and {more} more, see lab doctor") if more > 0 else tuple(texts)
+    """The first texts, and how many more there are. There may be dozens, because of shims."""
+    more = len(texts) - _MOST_NAMED
+    return (*texts[:_MOST_NAMED], f"and {more} more, see lab doctor") if more > 0 else tuple(texts)
 
 
 def _at(build: Build, path: str) -> Interpreter:
     file = located(path)
     if not os.access(file, os.F_OK):
-        raise EngineError(f"there is nothing at {path}; name an interpreter that is there, or a build such as 3.13")
+        raise EngineError(f"there is nothing at {path}", "name an interpreter that exists, or a build such as 3.13")
     answer = ask(str(file))
     if isinstance(answer, Broken):
         kind = CellError if answer.ran else EngineError
-        raise kind(f"{path} {answer.reason}; name a Python 3.9 or later")
+        raise kind(f"{path} {answer.reason}", "name a Python 3.9 or later")
     if answer.problem:
-        raise CellError(f"{path} cannot run a cell: {answer.problem}; name another one")
+        raise CellError(f"{path} cannot run a cell: {answer.problem}", "name another interpreter")
     proven_build(build, answer.build)
     return Interpreter(path=str(file), place="path", answer=answer)
 
 
 def _candidates(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:
-    """(place, path) of everything that may be an interpreter, by its name alone."""
+    """(place, path) of each program that has the name of an interpreter."""
     home = _home(environment)
     venvs = [Path(environment["VIRTUAL_ENV"])] if environment.get("VIRTUAL_ENV") else []
     for venv in (*venvs, folder / ".venv"):
         yield from _pythons("virtual environment", venv / "bin")
-    for part in environment.get("PATH", "").split(os.pathsep):
-        if part:
-            yield from _pythons("PATH", Path(part))
+    for entry in environment.get("PATH", "").split(os.pathsep):
+        if entry:
+            yield from _pythons("PATH", Path(entry))
     pyenv = _folder(environment, "PYENV_ROOT", home, ".pyenv")
     data = _folder(environment, "XDG_DATA_HOME", home, ".local/share")
     uv = _folder(environment, "UV_PYTHON_INSTALL_DIR", data, "uv/python")
     for place, versions in (("pyenv", pyenv and pyenv / "versions"), ("uv", uv)):
-        for one in _inside(versions) if versions else ():
-            yield from _pythons(place, one / "bin")
+        for version in _inside(versions) if versions else ():
+            yield from _pythons(place, version / "bin")
 
 
 def _home(environment: Mapping[str, str]) -> Path | None:
-    """The home folder; ``None`` for a user, such as the arbitrary one of a container, who has none."""
+    """The home folder; ``None`` for a user who has none, such as an arbitrary user id in a container."""
     try:
         return Path(environment.get("HOME") or Path.home())
     except RuntimeError:
         return None
 
 
-def _folder(environment: Mapping[str, str], variable: str, parent: Path | None, usual: str) -> Path | None:
-    """The folder that a variable names, else the usual one in its parent, where there is a parent."""
-    named = environment.get(variable)
-    return Path(named) if named else parent / usual if parent else None
+def _folder(environment: Mapping[str, str], variable: str, parent: Path | None, default: str) -> Path | None:
+    """The folder that a variable names, else the default folder in its parent, if there is a parent."""
+    path = environment.get(variable)
+    return Path(path) if path else parent / default if parent else None
 
 
 def _once(places: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """What leads to the same file is asked once; but a file of another name (a version manager's shim) goes by the
-    name that it is called by."""
-    seen = set()
+    """The places without repetitions: several paths that lead to the same file are asked once.
+
+    If that file does not have the name of a Python, each path is asked. It may be the shim of a version manager, which
+    acts by the name that it is called by.
+    """
+    files = set()
     for place, path in places:
-        real = Path(path).resolve()
-        key = real if NAME.fullmatch(real.name) else Path(path)
-        if key not in seen:
-            seen.add(key)
+        target = Path(path).resolve()
+        file = target if NAME.fullmatch(target.name) else Path(path)
+        if file not in files:
+            files.add(file)
             yield place, path
 
 
 def _pythons(place: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """The programs with an interpreter's name in a folder."""
+    """The programs in a folder that have the name of an interpreter."""
     for file in _inside(folder):
         if NAME.fullmatch(file.name) and os.access(file, os.X_OK) and file.is_file():
             yield place, str(file)
 
 
 def _inside(folder: Path) -> list[Path]:
+    """What a folder contains; nothing if it cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:

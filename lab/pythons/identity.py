@@ -1,8 +1,9 @@
 """Which Python an interpreter is: the question that it is asked before it may run a cell, and its answer.
 
-``python -E -s -S -c SOURCE`` prints one line of JSON. The program may be any Python, also an old one, or something else
-of that name. SOURCE is therefore valid in Python 2 too, imports little, and itself names what a cell would miss. The
-option ``-I`` is not used, because it came with Python 3.4; SOURCE keeps the current folder off the path instead.
+``python -E -s -S -c SOURCE`` prints one line of JSON. The program may be any Python, also an old version, or something
+else of that name. SOURCE is therefore valid in Python 2 too. It imports little, and names the functions that a cell
+would miss. The option ``-I`` is not used, because it came with Python 3.4. SOURCE removes the current folder from the
+path instead.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lab.cell.worker.implementations import IMPLEMENTATIONS
 from lab.model.build import OLDEST, Build
 
-#: Starts the line of the answer, since what else a program prints is no answer.
+#: Begins the line of the answer. A program may print other lines too.
 MARK = "multicore-lab-python:"
 
 
-#: Of the functions that a cell needs, ``waitid`` is only for where no ``pidfd_open`` works; see
-#: lab/cell/worker/experiment_process.py.
+#: The question. A cell needs ``waitid`` only if ``pidfd_open`` does not work; see
+#: :mod:`lab.cell.worker.experiment_process`.
 SOURCE = r"""
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
@@ -32,7 +34,7 @@ except (AttributeError, OSError):
     needed.append("waitid")
 kind = "pypy" if "PyPy" in sys.version else "cpython"
 gil, jit = getattr(sys, "_is_gil_enabled", None), getattr(sys, "_jit", None)
-found = {
+answer = {
     "version": list(sys.version_info[:3]),
     "release": sys.version.split()[0],
     "implementation": sys.implementation.name if hasattr(sys, "implementation") else kind,
@@ -43,20 +45,17 @@ found = {
     "executable": os.path.realpath(sys.executable),
     "lacks": ["os." + name for name in needed if not hasattr(os, name)],
 }
-sys.stdout.write("MARK" + json.dumps(found) + "\n")
+sys.stdout.write("MARK" + json.dumps(answer) + "\n")
 """.replace("MARK", MARK)
 
 
-#: What comes after the interpreter to ask it.
+#: The arguments with which an interpreter is asked.
 ARGUMENTS = ("-E", "-s", "-S", "-c", SOURCE)
-
-#: How other implementations write their own names.
-_CALLED = {"pypy": "PyPy", "graalpy": "GraalPy"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a Python says of itself."""
+    """The answer of a Python to the question which Python it is."""
 
     #: The build that it is.
     build: Build
@@ -70,7 +69,7 @@ class Answer:
     jit: Mapping[str, bool] | None
     #: The functions that a cell needs and that this Python does not have.
     lacks: tuple[str, ...]
-    #: Whether it was compiled to find faults (Py_DEBUG).
+    #: Whether it is a debug build (Py_DEBUG).
     debug: bool = False
 
     @property
@@ -80,7 +79,7 @@ class Answer:
         if self.build.version < OLDEST:
             return f"Python {self.release} is too old (a cell needs 3.9 or later)"
         if self.lacks:
-            kind = _CALLED.get(self.build.implementation, "Python")
+            kind = IMPLEMENTATIONS.get(self.build.implementation, "Python")
             unproven = any(name.endswith("affinity") for name in self.lacks)
             why = "no limit can be set or proven from inside" if unproven else "no experiment can be run in a child"
             return f"{kind} {self.release} has no {', '.join(self.lacks)}: {why}"
@@ -88,14 +87,14 @@ class Answer:
 
     @property
     def newest_first(self) -> tuple[Any, ...]:
-        """Sorts later releases first, and a final one before the candidates of the same number."""
+        """A sort key: later releases come first, and a final release comes before its release candidates."""
         numbers = [int(digits) for digits in re.findall(r"\d+", self.release)[:3]]
         final = re.fullmatch(r"[\d.]+\+?", self.release) is not None
         return (*(-number for number in numbers), not final, self.release)
 
 
 def read_answer(output: bytes) -> Answer | None:
-    """The answer in what a program printed; ``None`` when there is none, or none that a Python gives."""
+    """The answer in the output of a program; ``None`` if it has no line that a Python would print."""
     for line in output.decode(errors="replace").splitlines():
         if line.startswith(MARK):
             try:
@@ -105,20 +104,20 @@ def read_answer(output: bytes) -> Answer | None:
     return None
 
 
-def _answer(said: Mapping[str, Any]) -> Answer | None:
-    if not said["executable"]:
+def _answer(fields: Mapping[str, Any]) -> Answer | None:
+    if not fields["executable"]:
         return None
-    major, minor = said["version"][:2]
+    major, minor = fields["version"][:2]
     return Answer(
         build=Build(
             version=(int(major), int(minor)),
-            free_threaded=bool(said["free_threaded"]),
-            implementation=str(said["implementation"]),
+            free_threaded=bool(fields["free_threaded"]),
+            implementation=str(fields["implementation"]),
         ),
-        release=str(said["release"]),
-        executable=str(said["executable"]),
-        gil_enabled=bool(said["gil_enabled"]),
-        jit=said["jit"],
-        lacks=tuple(said["lacks"]),
-        debug=bool(said.get("debug")),
+        release=str(fields["release"]),
+        executable=str(fields["executable"]),
+        gil_enabled=bool(fields["gil_enabled"]),
+        jit=fields["jit"],
+        lacks=tuple(fields["lacks"]),
+        debug=bool(fields.get("debug")),
     )

@@ -1,4 +1,4 @@
-"""Making an image of a build: pulled where a registry answers, else from a recipe in the folder ``docker/``."""
+"""Making the image of a build: it is pulled if a registry answers, else made from a recipe in ``docker/``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from lab.pythons.images import Note
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Where images can come from; ``auto`` takes the first that can be had.
+#: Where images can come from; ``auto`` takes the first source that is available.
 SOURCES = ("auto", "official", "debian", "upstream")
 
-#: What docker/debian-base makes.
+#: The versions that docker/debian-base makes.
 DEBIAN_VERSIONS = ("3.9", "3.11", "3.13", "3.14", "3.15")
 
 #: Version -> the release that is compiled for it, the SHA-256 of its .tar.xz, and the Debian suite with its source.
@@ -33,24 +33,25 @@ RELEASES = {
     "3.14": ("3.14.8", "c2215904f02b175596dc49351585104f4bc20341e1c47378b26a2c274360ce73", "forky"),
     "3.15": ("3.15.0", "ba4bed1ba346b916890b76d9e320451420aa69f6408997d33c66482eeae3d575", "forky"),
 }
+#: The image in which a free-threaded build is compiled.
 _TOOLCHAIN = "debian:trixie-slim"
 
-#: As the engine's builder writes them.
+#: Lines as the builder of the engine writes them.
 _STEP = re.compile(r"Step (\d+)/(\d+) : (\w+)")
 _LAYER = re.compile(r"^ ---> ([0-9a-f]{12})$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-#: Lines of a build's output that are shown when it fails.
+#: How many lines of a build's output are shown when it fails.
 _TAIL_LINES = 15
 
 
 def make(
     client: DockerClient, build: Build, source: str = "auto", *, force: bool = False, note: Note = lambda line: None
 ) -> tuple[str, bool]:
-    """Have an image of a build: keep one that is there, pull the official one, or make it from a recipe.
+    """Provide the image of a build: keep the existing image, pull the official image, or make it from a recipe.
 
-    ``source`` is one of :data:`SOURCES`. An image is kept when its Python is the build and it was made from today's
-    recipe; with ``force`` it never is. Returns (its name, whether it was made now). Raises ImageError with the next
-    step, UsageError for what no source has.
+    ``source`` is one of :data:`SOURCES`. An image is kept if its Python is the build and it was made from the current
+    recipe. With ``force`` it is never kept. Returns (its name, whether it was made now). Raises ImageError with the
+    next step, and UsageError for a build that no source has.
     """
     check_buildable(build, source)
     name = images.name_of(build)
@@ -72,25 +73,25 @@ def make(
 def check_buildable(build: Build, source: str) -> None:
     """Raise UsageError for a build that no image can be made of, or not from this source."""
     if build.path:
-        raise UsageError(f"{build.label} is a path; images are made of versions: {', '.join(builds.ALL)}")
+        raise UsageError(f"{build.label} is a path, but images are made of versions", f"name {', '.join(builds.ALL)}")
     if build.arguments:
-        raise UsageError(f"{build.label} has options, which belong to a run; build the image of {build.name}")
+        raise UsageError(f"{build.label} has options, which belong to a run", f"build the image of {build.name}")
     if build.free_threaded:
         if source == "official":
-            raise UsageError(f"there is no official image of {build.name}; use --from upstream, debian or auto")
+            raise UsageError(f"there is no official image of {build.name}", "use --from upstream, debian or auto")
         if build.name.removesuffix("t") not in RELEASES:
-            known = ", ".join(f"{version}t" for version in RELEASES)
-            raise UsageError(f"there is no recipe for {build.name}; there are {known}")
+            names = ", ".join(f"{version}t" for version in RELEASES)
+            raise UsageError(f"there is no recipe for {build.name}", f"recipes exist for {names}")
     elif source == "upstream":
         raise UsageError(
-            f"only free-threaded builds are compiled; for {build.name} use --from official, debian or auto"
+            "only free-threaded builds are compiled", f"for {build.name} use --from official, debian or auto"
         )
     elif source == "debian" and build.name not in DEBIAN_VERSIONS:
-        raise UsageError(f"Debian has no {build.name}; from its packages there are {', '.join(DEBIAN_VERSIONS)}")
+        raise UsageError(f"Debian has no package of {build.name}", f"it has {', '.join(DEBIAN_VERSIONS)}")
 
 
 def _take_official(client: DockerClient, build: Build, source: str, force: bool, note: Note) -> bool:
-    """Have the official image under our name too. False when it cannot be pulled and Debian's packages will do."""
+    """Give the official image the lab's name too. False if it cannot be pulled, but Debian has packages."""
     name = images.official_name_of(build)
     assert name
     trouble = (
@@ -101,39 +102,40 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
             client.images.get(name).tag(BASE_REPOSITORY, build.name)
         return True
     if source == "official":
-        raise ImageError(f"{name} cannot be pulled: {trouble}; is its registry in reach? --from debian does without")
+        raise ImageError(f"{name} cannot be pulled: {trouble}", "--from debian needs no registry")
     if build.name not in DEBIAN_VERSIONS:
-        have = ", ".join(DEBIAN_VERSIONS)
-        raise ImageError(f"{name} cannot be pulled: {trouble}; without a registry there are {have}, from Debian")
+        versions = ", ".join(DEBIAN_VERSIONS)
+        raise ImageError(f"{name} cannot be pulled: {trouble}", f"without a registry Debian has {versions}")
     note(f"{name} cannot be pulled ({trouble}); taking Debian's packages")
     return False
 
 
 def _is_current(client: DockerClient, build: Build, source: str) -> bool:
-    """Whether the image that is there is what would be made."""
+    """Whether the existing image is equal to the image that would be made."""
     details = containers.image_attributes(client, images.name_of(build))
     if details is None:
         return False
     labels = (details.get("Config") or {}).get("Labels") or {}
-    usual = "debian" if labels.get(images.BASE_LABEL) else "official"
-    origin = labels.get(images.SOURCE_LABEL, usual).partition("-")[0]
+    default = "debian" if labels.get(images.BASE_LABEL) else "official"
+    origin = labels.get(images.SOURCE_LABEL, default).partition("-")[0]
     if source not in ("auto", origin):
         return False
-    made_from = labels.get(images.RECIPE_LABEL, "by-hand")
-    if made_from not in ("by-hand", _fingerprint_now(build, origin)):
+    recipe = labels.get(images.RECIPE_LABEL, "by-hand")
+    if recipe not in ("by-hand", _fingerprint_now(build, origin)):
         return False
     answer = images.asked(client, images.name_of(build))
     return answer is not None and answer.build == build
 
 
 def _fingerprint_now(build: Build, origin: str) -> str:
+    """The fingerprint of the recipe from which the image would be made now."""
     if not build.free_threaded:
         return recipes.fingerprint(recipes.find_recipe(recipes.DEBIAN_BASE).read_bytes(), {})
     return recipes.fingerprint(recipes.find_recipe(recipes.FREE_THREADED).read_bytes(), _arguments(build, origin))
 
 
 def _arguments(build: Build, origin: str) -> dict[str, str]:
-    """What the recipe of a free-threaded build is given, but for the image that it starts from."""
+    """The arguments of the recipe of a free-threaded build, without the image that it starts from."""
     version = build.name.removesuffix("t")
     release, sha256, _ = RELEASES[version]
     if origin == "debian":
@@ -144,11 +146,11 @@ def _arguments(build: Build, origin: str) -> dict[str, str]:
 def _compile(client: DockerClient, build: Build, source: str, force: bool, note: Note) -> None:
     """Make a free-threaded build from docker/free-threaded.Dockerfile, through the engine's own API.
 
-    Not through the command ``docker``: the engine may be one that only the SDK can reach, and its progress comes as it
-    is made.
+    The command ``docker`` is not used, because it may be missing where the SDK reaches an engine. The API also reports
+    each step as it begins.
     """
     suite = RELEASES[build.name.removesuffix("t")][2]
-    trouble: str | None = "not asked for"
+    trouble: str | None = "another source was asked for"
     if source != "debian":
         trouble = (
             None if containers.image_attributes(client, _TOOLCHAIN) else containers.pull_image(client, _TOOLCHAIN, note)
@@ -170,7 +172,7 @@ def _compile(client: DockerClient, build: Build, source: str, force: bool, note:
 def _build_image(
     client: DockerClient, text: bytes, arguments: dict[str, str], name: str, force: bool, note: Note
 ) -> None:
-    """Run a Dockerfile that needs no context. Raises ImageError with the end of what it printed."""
+    """Run a Dockerfile that needs no context. Raises ImageError, after the end of the output was shown."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     layers: list[str] = []
     step, failure = "it", None
@@ -201,18 +203,19 @@ def _build_image(
         code = str(failure).rpartition(": ")[2] if "returned a non-zero code" in str(failure) else ""
         raise ImageError(
             f"{name} could not be built: {f'{step} ended with code {code}' if code else failure}; the end of its output"
-            " is above. Where a source is out of reach, --from takes another"
+            " is above",
+            "if a source cannot be reached, name another source with --from",
         )
 
 
 def _lines(piece: Mapping[str, object]) -> list[str]:
-    """The lines that a piece of a build's output holds, without empty ones and without colours."""
+    """The lines in a piece of a build's output, without colours and without empty lines."""
     text = _COLOUR.sub("", str(piece.get("stream") or ""))
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
-    """Run docker/debian-base and pass on what it says. Raises ImageError with its own words."""
+    """Run docker/debian-base and pass on its messages. Raises ImageError with its error message."""
     command = ["bash", str(recipes.find_recipe(recipes.DEBIAN_BASE)), *(["--force"] if force else []), what, name]
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     try:
@@ -220,25 +223,31 @@ def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
             assert process.stderr
             for line in process.stderr:
                 tail.append(line.rstrip())
-                said = line.strip().removeprefix("debian-base: ")
-                if line.startswith("debian-base: ") and not said.startswith("error: "):
-                    note(said)
+                message = line.strip().removeprefix("debian-base: ")
+                if line.startswith("debian-base: ") and not message.startswith("error: "):
+                    note(message)
     except OSError as error:
-        raise ImageError(f"{command[0]} does not start: {error.strerror}; it is what {what} is made with") from error
+        raise ImageError(
+            f"{command[0]}, which makes the image of {what}, does not start: {error.strerror}", f"install {command[0]}"
+        ) from error
     if process.returncode:
         errors = [line for line in tail if line.startswith("debian-base: error: ")]
         if not errors:
             for line in tail:
                 note(f"  {line}")
-        why = errors[-1].removeprefix("debian-base: error: ") if errors else "the end of its output is above"
-        raise ImageError(f"{name} could not be made from Debian's packages: {why}")
+        reason = errors[-1].removeprefix("debian-base: error: ") if errors else "the end of its output is above"
+        what, _, fix = reason.partition("; ")
+        raise ImageError(f"{name} could not be made from Debian's packages: {what}", fix)
 
 
 def _prove(client: DockerClient, name: str, build: Build) -> None:
+    """Raise ImageError if the Python of a new image does not answer, is another build, or cannot run a cell."""
     answer = images.asked(client, name)
     if answer is None:
-        raise ImageError(f"{name} was made, but its Python does not answer; try: docker run --rm {name} python3 -V")
+        raise ImageError(f"{name} was made, but its Python does not answer", f"try: docker run --rm {name} python3 -V")
     if answer.build != build:
-        raise ImageError(f"{name} was made, but its Python says that it is {answer.build}; build it again with --force")
+        raise ImageError(
+            f"{name} was made, but its Python says that it is {answer.build}", "build it again with --force"
+        )
     if answer.problem:
-        raise ImageError(f"{name} cannot run a cell: {answer.problem}; name another build")
+        raise ImageError(f"{name} cannot run a cell: {answer.problem}", "name another build")

@@ -1,4 +1,4 @@
-"""The Pythons of an image: found through the engine, also where there is no shell, and each asked what it is."""
+"""The Pythons of an image. They are found through the engine, also in an image without a shell, and each is asked."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 _FREE_THREADED = (13, 14, 15)
-#: The names that a Python is looked for by, in this order.
+#: The names of the programs that may be a Python, in the order in which they are looked for.
 NAMES = (
     *("python3", "python", "pypy3", "graalpy"),
     *(f"python3.{minor}{end}" for minor in range(15, 8, -1) for end in ("", "t") if not end or minor in _FREE_THREADED),
 )
-#: The same, for people.
-NAMED = "python3, python, pypy3, graalpy, python3.15 to python3.9"
+#: These names as a message lists them.
+NAMES_SHORT = "python3, python, pypy3, graalpy, python3.15 to python3.9"
 
 _IS_PYTHON = re.compile(r"/(.*/)?python(3(\.\d+t?)?)?")
 _ANSWER_SECONDS = 30
@@ -54,9 +54,10 @@ class Candidate:
 
 
 def look(client: DockerClient, image: str, session: str) -> Generator[Candidate, None, None]:
-    """Each Python of an image, the usual names first, asked as the first user that may start it; close it when done.
+    """Each Python of an image, the usual names first, asked as the first user that may start it.
 
-    Containers carry the session's label. What the engine refuses is raised as EngineError.
+    The caller closes the generator. The containers carry the session's label. Raises EngineError if the engine refuses
+    a request.
     """
     settings = ImageSettings.of(image_attributes(client, image) or {})
     with contextlib.closing(_programs(client, image, settings, session)) as programs:
@@ -65,32 +66,34 @@ def look(client: DockerClient, image: str, session: str) -> Generator[Candidate,
 
 
 def _programs(client: DockerClient, image: str, settings: ImageSettings, session: str) -> Generator[str, None, None]:
-    """The paths of the programs that may be a Python, each file once: of those on PATH, and of what the image itself
-    runs."""
+    """The paths of the programs that may be a Python, each file once.
+
+    They are on the PATH of the image, or they are what the image itself runs.
+    """
     own = [words[0] for words in (settings.entrypoint, settings.command) if words and _IS_PYTHON.fullmatch(words[0])]
     with translated(f"looking into the image {image}"):
-        made = create_container(
-            client, image, ["true"], isolated_host_config(1), labels={SESSION_LABEL: session}
-        )  # it is never started
+        container = create_container(client, image, ["true"], isolated_host_config(1), labels={SESSION_LABEL: session})[
+            "Id"
+        ]  # the container is never started
     try:
-        real = (_file(client, made["Id"], folder) for folder in settings.folders)
-        folders = list(dict.fromkeys(folder for folder in real if folder))
-        named = [f"{folder.rstrip('/')}/{name}" for name in NAMES for folder in folders]
-        first = len(folders)  # python3 in each of them
-        seen = set()
-        for path in (*named[:first], *own, *named[first:]):
-            file = _file(client, made["Id"], path)
-            if file and file not in seen:
-                seen.add(file)
+        targets = (_file(client, container, folder) for folder in settings.folders)
+        folders = list(dict.fromkeys(folder for folder in targets if folder))
+        paths = [f"{folder.rstrip('/')}/{name}" for name in NAMES for folder in folders]
+        first = len(folders)  # these are python3 in each folder
+        files = set()
+        for path in (*paths[:first], *own, *paths[first:]):
+            file = _file(client, container, path)
+            if file and file not in files:
+                files.add(file)
                 yield path
     finally:
-        remove_container(client, made["Id"])
+        remove_container(client, container)
 
 
 def _file(client: DockerClient, container: str, path: str) -> str | None:
-    """The file that a path in a container leads to, or the folder; ``None`` when there is none.
+    """The file or the folder that a path in a container leads to; ``None`` if there is none.
 
-    Source: the engine's API, ``HEAD /containers/{id}/archive``, which the SDK has only together with the whole file.
+    Source: the engine's API, ``HEAD /containers/{id}/archive``. The SDK has only the request for the whole file.
     """
     api = client.api
     with translated("looking into a container"):
@@ -101,33 +104,33 @@ def _file(client: DockerClient, container: str, path: str) -> str | None:
         )
     if answer.status_code != 200:  # 404; 500 where a part of the path is no folder
         return None
-    about: dict[str, Any] = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
-    return about.get("linkTarget") or path
+    attributes: dict[str, Any] = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+    return attributes.get("linkTarget") or path
 
 
 def _asked_by_any(client: DockerClient, image: str, program: str, settings: ImageSettings, session: str) -> Candidate:
-    """A program, asked as the first of the users that may start it."""
-    tried = []
+    """A program, asked as the first user that may start it. If it never answers, the first try counts."""
+    tries = []
     for user in settings.users:
         with translated(f"asking {program} in the image {image}"):
             answer, outcome = _asked(client, image, program, user, session)
-        tried.append(Candidate(program=program, user=user, answer=answer, outcome=outcome))
+        tries.append(Candidate(program=program, user=user, answer=answer, outcome=outcome))
         if answer:
-            return tried[-1]
+            return tries[-1]
         if not _kept_out(outcome):
             break
-    return tried[0]
+    return tries[0]
 
 
 def _kept_out(outcome: Outcome) -> bool:
     """Whether another user might be able to start a program that did not answer.
 
-    Three messages say so: an init that the program may not be executed, a Python that its library is missing, or the
+    Three messages say so. An init says that the program may not be executed, a Python that its library is missing, the
     engine that the image has no such user.
     """
-    said = f"{outcome.reason} {outcome.stderr_tail}"
+    text = f"{outcome.reason} {outcome.stderr_tail}"
     return outcome.exit_code == 126 or any(
-        words in said for words in ("ermission denied", "Fatal Python error", "unable to find user")
+        words in text for words in ("ermission denied", "Fatal Python error", "unable to find user")
     )
 
 
@@ -136,25 +139,25 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
     from docker.errors import APIError
 
     api = client.api
-    made = create_container(
+    container = create_container(
         client, image, [program, *ARGUMENTS], isolated_host_config(1), labels={SESSION_LABEL: session}, user=user
-    )
-    ended = None
+    )["Id"]
+    reason = None
     try:
         try:
-            api.start(made["Id"])
+            api.start(container)
         except APIError as error:
             return None, Outcome(exit_code=None, reason=short(error))
         try:
-            api.wait(made["Id"], timeout=_ANSWER_SECONDS)
-        except requests.RequestException:  # it hangs; what it said before counts
-            ended = f"it did not end within {_ANSWER_SECONDS} s"
-        state = api.inspect_container(made["Id"])["State"]
+            api.wait(container, timeout=_ANSWER_SECONDS)
+        except requests.RequestException:  # it hangs; what it printed before counts
+            reason = f"it did not end within {_ANSWER_SECONDS} s"
+        state = api.inspect_container(container)["State"]
         outcome = Outcome(
             exit_code=state.get("ExitCode"),
-            reason=how_it_ended(state, ended),
-            stderr_tail=api.logs(made["Id"], stdout=False, stderr=True).decode(errors="replace"),
+            reason=how_it_ended(state, reason),
+            stderr_tail=api.logs(container, stdout=False, stderr=True).decode(errors="replace"),
         )
-        return identity.read_answer(api.logs(made["Id"], stdout=True, stderr=False)), outcome
+        return identity.read_answer(api.logs(container, stdout=True, stderr=False)), outcome
     finally:
-        remove_container(client, made["Id"])
+        remove_container(client, container)

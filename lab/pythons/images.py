@@ -1,7 +1,7 @@
-"""Builds as images on the engine: which there are, which one is a build, how one is made and removed.
+"""Builds as images on the engine: which images there are, which image a build has, and how images are removed.
 
-Ours are those of the repository ``multicore-lab-base``, one tag for each build. An official image that was pulled gets
-such a tag as well, so that what a build is does not change under a session.
+The lab's own images are in the repository ``multicore-lab-base``, with one tag for each build. An official image that
+was pulled gets such a tag as well, so that the image of a build does not change during a session.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab.cell.claims.wording import shortened
 from lab.containers.client import image_attributes, pull_image, short, translated
 from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import EngineError, ImageError, LabError, UsageError
@@ -24,15 +25,18 @@ from lab.pythons.identity import Answer
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Every image that a recipe of ours made carries this label.
+#: Every image that was made from a recipe of the lab carries this label.
 BASE_LABEL = "org.multicore-lab.base"
-#: What the stages of a recipe leave behind while it runs.
+#: The label of the images that the stages of a recipe leave behind.
 STAGE_LABEL = "org.multicore-lab.stage"
+#: Where the Python of an image comes from: ``debian``, ``debian-trixie``, ``upstream``.
 SOURCE_LABEL = "org.multicore-lab.source"
+#: The fingerprint of the recipe that an image was made from.
 RECIPE_LABEL = "org.multicore-lab.recipe"
 
+#: How many images are asked at a time.
 _AT_A_TIME = 4
-#: Of why none answers, as much as a table has room for.
+#: How many characters a table has for the reason why no Python answers.
 _LONGEST_TROUBLE = 120
 
 #: Takes a line for the user.
@@ -53,14 +57,14 @@ class Image:
     size: int
     #: When it was made, as the engine writes it.
     created: str
-    #: What its Python says of itself; ``None`` where no Python answered.
+    #: The answer of its Python; ``None`` if no Python answered.
     answer: Answer | None
-    #: Why no Python answered; empty where one did.
+    #: Why no Python answered; empty if a Python answered.
     trouble: str = ""
 
     @property
     def problem(self) -> str | None:
-        """Why it cannot run cells of its build; ``None`` when it can."""
+        """Why the image cannot run cells of its build; ``None`` when it can."""
         if self.answer is None:
             return f"no Python in it answers ({self.trouble})"
         if self.answer.build != self.build:
@@ -69,12 +73,12 @@ class Image:
 
 
 def name_of(build: Build) -> str:
-    """Our name for the image of a build: ``multicore-lab-base:3.13t``."""
+    """The lab's name for the image of a build: ``multicore-lab-base:3.13t``."""
     return f"{BASE_REPOSITORY}:{build.name}"
 
 
 def official_name_of(build: Build) -> str | None:
-    """The official image of a build; ``None`` for free-threaded ones, of which there are none."""
+    """The official image of a build; ``None`` for a free-threaded build, which has no official image."""
     if build.free_threaded or build.path:
         return None
     kind = "pypy" if build.implementation == "pypy" else "python"
@@ -82,15 +86,15 @@ def official_name_of(build: Build) -> str | None:
 
 
 def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> str:
-    """The image to run cells of a build from: ours, else the official one. With ``pull``, which takes a line for the
-    user, the official one is fetched where a registry answers.
+    """The image to run cells of a build from: the lab's own image, else the official image.
 
-    Raises ImageError with what there is and how to get it; UsageError for a path, which no image has.
+    With ``pull`` the official image is pulled if a registry answers. ``pull`` takes a line for the user. Raises
+    ImageError with the builds that there are and how to get this one. Raises UsageError for a path, which no image has.
     """
     if build.path:
         raise UsageError(
-            f"--python {build.label}: a path names an interpreter of this machine; use --engine local, or name an"
-            " image with --image"
+            f"--python {build.label}: a path names an interpreter of this machine",
+            "use --engine local, or name an image with --image",
         )
     official = official_name_of(build)
     for name in (name_of(build), official):
@@ -99,16 +103,19 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
     trouble = pull_image(client, official, pull) if pull and official else ""
     if official and trouble is None:
         return official
-    there = ", ".join(str(one) for one in sorted({one for _, one, _ in tagged(client)})) or "none"
+    names = ", ".join(str(known) for known in sorted({known for _, known, _ in tagged(client)})) or "none"
     raise ImageError(
-        f"there is no image of Python {build.name} on this engine; there are: {there}."
-        f"{f' {official} cannot be pulled: {trouble}.' if trouble else ''} Make it with: lab images build {build.name}"
+        f"there is no image of Python {build.name} on this engine; there are: {names}"
+        f"{f'; {official} cannot be pulled: {trouble}' if trouble else ''}",
+        f"make it with: lab images build {build.name}",
     )
 
 
 def same(client: DockerClient, name: str, digest: str) -> str | None:
-    """What names that very image on the engine: its name where that still means it, else its digest; ``None`` where the
-    engine has it no longer."""
+    """A name of the image with this digest: ``name`` if it still belongs to that image, else the digest.
+
+    It is ``None`` if the image is no longer on the engine.
+    """
     from docker.errors import ImageNotFound
 
     for known in (name, digest):
@@ -119,10 +126,10 @@ def same(client: DockerClient, name: str, digest: str) -> str | None:
 
 
 def listed(client: DockerClient) -> tuple[Image, ...]:
-    """Every image of a build on the engine, ours and official ones, each asked in a container of its own."""
+    """Every image of a build on the engine, the lab's own and the official images. A container of each is asked."""
 
-    def look(one: tuple[str, Build, Mapping[str, Any]]) -> Image:
-        name, build, details = one
+    def look(entry: tuple[str, Build, Mapping[str, Any]]) -> Image:
+        name, build, details = entry
         answer, trouble = _looked_at(client, name)
         return Image(
             name=name,
@@ -134,52 +141,54 @@ def listed(client: DockerClient) -> tuple[Image, ...]:
             trouble=trouble,
         )
 
-    with ThreadPoolExecutor(_AT_A_TIME) as several:
-        return tuple(sorted(several.map(look, tagged(client)), key=lambda one: (one.build, one.name)))
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        return tuple(sorted(pool.map(look, tagged(client)), key=lambda image: (image.build, image.name)))
 
 
 def remove_images(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
-    """Remove images of ours: those named, by build or by full name, or all of them with ``None``.
+    """Remove images of the lab, named by build or by full name. ``None`` stands for all of them.
 
-    Returns (what was removed, what could not be, each with the reason). Raises UsageError, before anything is removed,
-    for a name that is not ours or not there.
+    Returns (the images that were removed, the images that were not, each with the reason). Raises UsageError, before
+    anything is removed, for an image that does not exist or is not the lab's.
     """
-    there = _ours(client)
-    chosen = list(there) if names is None else [_chosen(name, there) for name in names]
+    images = _ours(client)
+    targets = list(images) if names is None else [_full_name(name, images) for name in names]
     import requests
 
     removed, kept = [], []
-    for name in dict.fromkeys(chosen):
+    for name in dict.fromkeys(targets):
         try:
             client.api.remove_image(name)
-        except requests.RequestException as error:  # APIError is one too
+        except requests.RequestException as error:  # APIError is a RequestException too
             kept.append(f"{name}: {short(error)}")
         else:
             removed.append(name)
     if names is None:
-        _remove_what_was_left(client)
+        _remove_remains(client)
     return removed, kept
 
 
-def _chosen(wanted: str, there: list[str]) -> str:
-    name = wanted if ":" in wanted else f"{BASE_REPOSITORY}:{wanted}"
+def _full_name(text: str, images: list[str]) -> str:
+    """The full name of one of these images, which the user names by its build or by its full name."""
+    name = text if ":" in text else f"{BASE_REPOSITORY}:{text}"
     if not name.startswith(f"{BASE_REPOSITORY}:"):
         raise UsageError(
-            f"{wanted} is not an image of the lab, which removes only {BASE_REPOSITORY}:…; docker image rm can"
+            f"{text} is not an image of the lab, which removes only {BASE_REPOSITORY}:…",
+            f"remove it with: docker image rm {text}",
         )
-    if name not in there:
-        have = ", ".join(one.partition(":")[2] for one in there) or "none"
-        raise UsageError(f"there is no image {name}; of ours there are: {have}")
+    if name not in images:
+        names = ", ".join(image.partition(":")[2] for image in images) or "none"
+        raise UsageError(f"there is no image {name}; the images of the lab are: {names}")
     return name
 
 
 def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
-    """Remove the images among these that carry the lab's label and have no name.
+    """Remove those of the images that carry the lab's label and have no name. ``ids`` has the oldest image first.
 
-    These are the stages of a build, half a gigabyte each, which engines without BuildKit keep in their order. They are
-    also images whose name a newer image has taken. An image that is in use is kept.
+    Some are the stages of a build, half a gigabyte each, which engines without BuildKit keep. Others are images whose
+    name a newer image has taken. An image that is in use is kept.
     """
-    for image in reversed(ids):  # the last one of a stage takes those that it is made of along
+    for image in reversed(ids):  # the engine removes the parents of an image together with it
         with contextlib.suppress(EngineError):
             details = image_attributes(client, image)
             labels = (details or {}).get("Config", {}).get("Labels") or {}
@@ -188,37 +197,42 @@ def remove_unnamed(client: DockerClient, ids: Sequence[str]) -> None:
                     client.api.remove_image(image)
 
 
-def _remove_what_was_left(client: DockerClient) -> None:
-    """Remove what builds that were killed have left. By the label of stages alone: that of bases is inherited by
-    whatever a user builds on them."""
-    with contextlib.suppress(EngineError), translated("removing what builds have left"):
+def _remove_remains(client: DockerClient) -> None:
+    """Remove the stages of builds that were killed.
+
+    Images with the label of bases are kept: images that a user builds on a base inherit that label.
+    """
+    with contextlib.suppress(EngineError), translated("removing the remains of builds"):
         client.images.prune(filters={"dangling": True, "label": STAGE_LABEL})
 
 
 def _ours(client: DockerClient) -> list[str]:
+    """The full names of the lab's own images."""
     with translated("listing the images"):
-        there = client.api.images(name=BASE_REPOSITORY)
-    return sorted(tag for one in there for tag in one.get("RepoTags") or () if tag.startswith(f"{BASE_REPOSITORY}:"))
+        images = client.api.images(name=BASE_REPOSITORY)
+    names = (name for image in images for name in image.get("RepoTags") or ())
+    return sorted(name for name in names if name.startswith(f"{BASE_REPOSITORY}:"))
 
 
 def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
-    """(name, build, what the engine says of it) of every image that is one of a build by its name."""
+    """(name, build, attributes) of every image whose name stands for a build."""
     with translated("listing the images"):
-        there = [(tag, one["Id"]) for one in client.api.images() for tag in one.get("RepoTags") or ()]
-    for name, image in there:
+        ids = [(name, image["Id"]) for image in client.api.images() for name in image.get("RepoTags") or ()]
+    for name, image_id in ids:
         match = re.fullmatch(
             rf"(?:{BASE_REPOSITORY}:(?P<ours>.+)|(?P<kind>python|pypy):(?P<version>\d\.\d+)-slim)", name
         )
         if not match:
             continue
         text = match["ours"] or f"{'pypy' if match['kind'] == 'pypy' else ''}{match['version']}"
-        with contextlib.suppress(LabError):  # trixie, say, or one that went meanwhile
+        with contextlib.suppress(LabError):  # it is no build, such as trixie, or it was removed meanwhile
             build = builds.parse_build(text)
             with translated(f"looking at {name}"):
-                yield name, build, client.images.get(image).attrs
+                yield name, build, client.images.get(image_id).attrs
 
 
 def _origin(details: Mapping[str, Any]) -> str:
+    """Where an image comes from, for people."""
     labels = (details.get("Config") or {}).get("Labels") or {}
     source = str(labels.get(SOURCE_LABEL, ""))
     if source.startswith("debian-"):
@@ -232,22 +246,24 @@ def _origin(details: Mapping[str, Any]) -> str:
 
 
 def asked(client: DockerClient, name: str) -> Answer | None:
-    """What the Python of an image says of itself, of several the first that can run a cell; ``None`` when none
-    answers."""
+    """The answer of the first Python of an image that can run a cell, else of its first Python that answers.
+
+    It is ``None`` if no Python answers.
+    """
     return _looked_at(client, name)[0]
 
 
 def _looked_at(client: DockerClient, name: str) -> tuple[Answer | None, str]:
-    """The same, and why none answers."""
+    """The answer as in :func:`asked`, and why no Python answers."""
     answers: list[Answer] = []
     trouble = ""
     try:
         with contextlib.closing(image_pythons.look(client, name, "images")) as pythons:
-            for one in pythons:
-                if one.answer and not one.problem:
-                    return one.answer, ""
-                answers += [one.answer] if one.answer else []
-                trouble = trouble or f"{one.program}: {one.outcome.last_words or one.outcome.ending}"
+            for python in pythons:
+                if python.answer and not python.problem:
+                    return python.answer, ""
+                answers += [python.answer] if python.answer else []
+                trouble = trouble or f"{python.program}: {python.outcome.last_words or python.outcome.ending}"
     except EngineError as error:
         trouble = str(error)
-    return (answers[0] if answers else None), (trouble or "it has none on its PATH")[:_LONGEST_TROUBLE]
+    return (answers[0] if answers else None), shortened(trouble or "it has none on its PATH", _LONGEST_TROUBLE)

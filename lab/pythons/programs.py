@@ -1,4 +1,4 @@
-"""Programs that may be a Python, by their names: each is asked what it is, and how it failed where it does not say."""
+"""Programs that have the name of a Python: each is asked which Python it is, and may fail to answer."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cell.claims.wording import shortened
 from lab.model.build import Build
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
 
-#: What an interpreter is called.
+#: The names of an interpreter.
 NAME = re.compile(r"(?P<kind>python|pypy)((?P<major>\d)(\.(?P<minor>\d+))?(?P<threads>t?))?")
 
-#: Longest wait for an interpreter's answer; one takes 10 to 100 ms.
+#: Longest wait for an interpreter's answer, in seconds. An answer usually takes 10 to 100 ms.
 _SECONDS = 10.0
-#: What a shell, or a version manager's shim, ends with where the program is not there (POSIX sh, 2.8.2).
+#: The exit code of a shell, or of a version manager's shim, if the program does not exist (POSIX sh, 2.8.2).
 _NO_SUCH_PROGRAM = 127
-_LONGEST_TOLD = 100
+#: How many characters of a program's last words a message quotes.
+_MOST_QUOTED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A program that has the name of a Python, or is named as a Python, and does not answer as one."""
+    """A program that should be a Python, by its name or because the user named it, and that does not answer."""
 
     #: The path of the program.
     path: str
@@ -41,9 +43,9 @@ class Broken:
 
     @property
     def builds(self) -> frozenset[Build]:
-        """What its name, and that of the file which it leads to, say that it is; empty where they have no version."""
-        called = [NAME.fullmatch(Path(path).name) for path in (self.path, os.path.realpath(self.path))]
-        return frozenset(_by_name(one) for one in called if one and one["minor"])
+        """The builds that its name and the name of the file behind it stand for. It is empty without a version."""
+        matches = [NAME.fullmatch(Path(path).name) for path in (self.path, os.path.realpath(self.path))]
+        return frozenset(_by_name(match) for match in matches if match and match["minor"])
 
 
 def _by_name(name: re.Match[str]) -> Build:
@@ -55,9 +57,9 @@ def _by_name(name: re.Match[str]) -> Build:
 
 
 def ask(path: str) -> Answer | Broken:
-    """What a program says to :mod:`lab.cell.worker.question`, or how it failed to answer as a Python does.
+    """The answer of a program to the question of :mod:`lab.pythons.identity`, or how it failed to answer.
 
-    Whatever it is, it gets a few seconds, no input, and cannot break the lab.
+    The program may be anything. It gets a few seconds and no input, and it cannot break the lab.
     """
     try:
         with subprocess.Popen(
@@ -71,7 +73,7 @@ def ask(path: str) -> Answer | Broken:
                 output, errors = process.communicate(timeout=_SECONDS)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+                    os.killpg(process.pid, signal.SIGKILL)  # with its children
                 return Broken(path=path, reason=f"gave no answer within {_SECONDS:g} s")
     except (OSError, ValueError) as error:
         return Broken(path=path, reason=_not_started(path, error), ran=False)
@@ -80,7 +82,7 @@ def ask(path: str) -> Answer | Broken:
 
 
 def _not_started(path: str, error: OSError | ValueError) -> str:
-    """Why it could not be started; see the errors of man 2 execve."""
+    """Why a program could not be started; see the errors of man 2 execve."""
     if Path(path).is_dir():
         return "is a folder"
     if isinstance(error, PermissionError):
@@ -93,16 +95,16 @@ def _not_started(path: str, error: OSError | ValueError) -> str:
 
 
 def _ended(code: int, errors: bytes) -> str:
-    """How a program ended that gave no answer, and its last words."""
+    """How a program without an answer ended, and its last words."""
     if code < 0:
         return f"was killed by signal {-code} ({_signal_name(-code)})"
-    last = errors[-4096:].decode(errors="replace").strip().splitlines()[-1:]
-    said = f" and said {last[0].strip()[:_LONGEST_TOLD]!r}" if last else ""
-    return f"exited with {code}{said}" if code else f"did not answer as a Python does{said}"
+    lines = errors[-4096:].decode(errors="replace").strip().splitlines()
+    quote = f" and said {shortened(lines[-1].strip(), _MOST_QUOTED)!r}" if lines else ""
+    return f"exited with {code}{quote}" if code else f"did not answer as a Python does{quote}"
 
 
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # a real-time one
+    except ValueError:  # a real-time signal
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"

@@ -218,7 +218,7 @@ def test_python_3_9_says_what_the_rest_needs(command: str) -> None:
     done = old_python("-m", "lab", command)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "lab: the orchestrator needs Python 3.11 or later, this is 3.9; here work: lab cpus and lab.effective_cpus()\n"
+        "lab: the orchestrator needs Python 3.11 or later, this is 3.9; lab cpus and lab.effective_cpus() work here\n"
     )
 
 

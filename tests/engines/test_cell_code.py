@@ -29,7 +29,7 @@ def imported(source: str) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = [ast.Pass()]
-    found = set()
+    files = set()
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -38,8 +38,8 @@ def imported(source: str) -> set[str]:
             names = [alias.name for alias in node.names]
         for name in names:
             path = name.replace(".", "/")
-            found |= {file for file in (f"{path}.py", f"{path}/__init__.py") if (PACKAGE.parent / file).is_file()}
-    return {file for file in found if file.startswith("lab/")}
+            files |= {file for file in (f"{path}.py", f"{path}/__init__.py") if (PACKAGE.parent / file).is_file()}
+    return {file for file in files if file.startswith("lab/")}
 
 
 @pytest.mark.parametrize("name", experiments.names())

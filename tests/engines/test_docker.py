@@ -64,9 +64,9 @@ def session() -> str:
 def docker(image: str, session: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     """A docker engine whose cells know the experiments of these tests too."""
     monkeypatch.setattr(docker_engine, "cell_code", lambda *_: cells.code_with(OURS))
-    found = Docker(client_for_this_environment(), image, session)
-    yield found
-    found.close()
+    engine = Docker(client_for_this_environment(), image, session)
+    yield engine
+    engine.close()
 
 
 def job(session: str, *experiments: str, cpus: tuple[int, ...] = (0,), seconds: float = 30) -> Job:
@@ -100,8 +100,8 @@ def test_a_container_has_nothing_that_it_does_not_need(docker: Docker, engine: D
 
     def watch(reader: Reader) -> None:
         if reader.records and not seen:
-            (found,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={session}"})
-            seen.update(engine.api.inspect_container(found["Id"]))
+            (container,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={session}"})
+            seen.update(engine.api.inspect_container(container["Id"]))
 
     result = cells.run_on(docker, job(session, "inside"), watch)
     host, configuration = seen["HostConfig"], seen["Config"]
@@ -152,8 +152,8 @@ def test_a_sink_that_raises_ends_the_cell_at_once(docker: Docker, engine: Docker
 
 
 def test_what_a_session_left_is_removed_by_its_label_and_nothing_else_is(engine: DockerClient, image: str) -> None:
-    mine, other = f"test-{uuid.uuid4().hex[:8]}", f"test-{uuid.uuid4().hex[:8]}"
-    for session in (mine, other):
+    session_id, neighbour = f"test-{uuid.uuid4().hex[:8]}", f"test-{uuid.uuid4().hex[:8]}"
+    for session in (session_id, neighbour):
         labels = {SESSION_LABEL: session}
         engine.volumes.create(session, labels=labels)
         engine.networks.create(session, labels=labels)
@@ -168,13 +168,14 @@ def test_what_a_session_left_is_removed_by_its_label_and_nothing_else_is(engine:
             volumes={session: {"bind": "/data"}},
         )
     try:
-        removed, kept = remove_all(engine, mine)
-        assert (sorted(removed), kept) == ([f"container {mine}", f"network {mine}", f"volume {mine}"], [])
-        assert labelled(engine, mine) == set()
-        assert len(labelled(engine, other)) == 3
-        assert remove_all(engine, mine) == ([], [])
+        removed, kept = remove_all(engine, session_id)
+        assert sorted(removed) == [f"container {session_id}", f"network {session_id}", f"volume {session_id}"]
+        assert kept == []
+        assert labelled(engine, session_id) == set()
+        assert len(labelled(engine, neighbour)) == 3
+        assert remove_all(engine, session_id) == ([], [])
     finally:
-        remove_all(engine, other)
+        remove_all(engine, neighbour)
 
 
 def test_what_is_in_use_elsewhere_is_kept_and_named_with_the_reason(engine: DockerClient, image: str) -> None:
@@ -204,9 +205,9 @@ def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
     result = cells.run_on(docker, job(session, "_control-idle"))
     assert result.status is Status.MEASURED, result.reason
     (same,) = [
-        one
-        for one in verdicts.judge_claims([load("_control-idle")], [result])
-        if one.claim == "_control-idle.same-is-same"
+        verdict
+        for verdict in verdicts.judge_claims([load("_control-idle")], [result])
+        if verdict.claim == "_control-idle.same-is-same"
     ]
     assert same.verdict is Verdict.INCONCLUSIVE
     assert "throttling" in same.reason

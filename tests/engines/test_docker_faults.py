@@ -54,7 +54,7 @@ def report(lab: Lab) -> dict[str, tuple[str, str | None]]:
     """Status and reason of each cell, as they were stored."""
     (folder,) = lab.sessions.iterdir()
     cells = json.loads((folder / "session.json").read_text())["report"]["cells"]
-    return {one["id"]: (one["status"], one["reason"]) for one in cells}
+    return {cell["id"]: (cell["status"], cell["reason"]) for cell in cells}
 
 
 def test_all_is_well_when_nothing_goes_wrong(lab: Lab, api: Engine) -> None:
@@ -258,11 +258,11 @@ def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, pla
     assert api.containers == {}
 
 
-def answer(**said: object) -> Play:
+def answer(**fields: object) -> Play:
     """A Python that says what it is."""
-    usual = {"implementation": "cpython", "free_threaded": False, "gil_enabled": True, "jit": None, "lacks": []}
-    found = {**usual, "executable": "/usr/bin/python", **said}
-    return Play(stdout=f"{MARK}{json.dumps(found)}\n".encode())
+    defaults = {"implementation": "cpython", "free_threaded": False, "gil_enabled": True, "jit": None, "lacks": []}
+    values = {**defaults, "executable": "/usr/bin/python", **fields}
+    return Play(stdout=f"{MARK}{json.dumps(values)}\n".encode())
 
 
 def test_all_that_was_tried_is_named_with_what_is_wrong_with_it(lab: Lab, api: Engine) -> None:
@@ -437,8 +437,8 @@ def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
     usual = jobs.job_of
 
     def impatient(*given: Any) -> Job:
-        found = usual(*given)
-        return replace(found, cell_deadline=0.3) if found.cell.id == "cpu1" else found
+        order = usual(*given)
+        return replace(order, cell_deadline=0.3) if order.cell.id == "cpu1" else order
 
     monkeypatch.setattr(jobs, "job_of", impatient)
     api.cells["cpu1"] = Play(stdout=WHOLE[:700], attached_bytes=attached, seconds=60)

@@ -43,9 +43,9 @@ BAD = {
 def docker(image: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     """A docker engine whose cells know the bad experiments too."""
     monkeypatch.setattr(docker_engine, "cell_code", lambda *_: cells.code_with(BAD))
-    found = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
-    yield found
-    found.close()
+    engine = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
+    yield engine
+    engine.close()
 
 
 def outcome(
@@ -111,9 +111,9 @@ def test_a_container_that_somebody_else_ends_costs_its_cell(
 
     def watch(reader: Reader) -> None:
         if not done and any(record.data.get("experiment") == "hangs" for record in reader.records):
-            (found,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={docker._session}"})
-            done.append(found["Id"])
-            acts[end](found["Id"])
+            (container,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={docker._session}"})
+            done.append(container["Id"])
+            acts[end](container["Id"])
 
     if end == "remove":
         with pytest.raises(CellError, match=reason):
@@ -176,10 +176,10 @@ def test_a_real_image_of_another_architecture_is_refused_since_emulated_timings_
     lab: Lab, engine: DockerClient, name_of_an_image: str
 ) -> None:
     native = engine.version()["Arch"]
-    other = "arm64" if native == "amd64" else "amd64"
+    foreign = "arm64" if native == "amd64" else "amd64"
     layer = archive(hello=b"hello")
     config = {
-        "architecture": other,
+        "architecture": foreign,
         "os": "linux",
         "config": {},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
@@ -194,7 +194,7 @@ def test_a_real_image_of_another_architecture_is_refused_since_emulated_timings_
     code, out, err = lab.run("pipe", "--image", name_of_an_image)
     assert (code, out) == (3, "")
     assert err.startswith(
-        f"lab: the image {name_of_an_image} is for {other}, and the engine's machine is {native}: emul"
+        f"lab: the image {name_of_an_image} is for {foreign}, and the engine's machine is {native}: emul"
     )
 
 
@@ -239,8 +239,8 @@ def test_an_image_whose_folder_is_locked_and_whose_health_is_checked_runs_all_th
 
     def watch(reader: Reader) -> None:
         if reader.records and not seen:
-            (found,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={own._session}"})
-            seen.update(engine.api.inspect_container(found["Id"])["Config"])
+            (container,) = engine.api.containers(filters={"label": f"{SESSION_LABEL}={own._session}"})
+            seen.update(engine.api.inspect_container(container["Id"])["Config"])
 
     try:
         result = outcome(own, "manager", watch=watch)  # it spawns: each child enters the folder of its parent

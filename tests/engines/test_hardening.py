@@ -67,10 +67,10 @@ print(json.dumps({
 
 def look_around(engine: DockerClient, container: str) -> dict[str, Any]:
     order = engine.api.exec_create(container, ["python3", "-c", LOOK_AROUND])
-    said = engine.api.exec_start(order["Id"])
-    assert engine.api.exec_inspect(order["Id"])["ExitCode"] == 0, said.decode()
-    found: dict[str, Any] = json.loads(said)
-    return found
+    output = engine.api.exec_start(order["Id"])
+    assert engine.api.exec_inspect(order["Id"])["ExitCode"] == 0, output.decode()
+    view: dict[str, Any] = json.loads(output)
+    return view
 
 
 #: Has the cell of one CPU running and hands its container to this: the CPU id is the first one there.

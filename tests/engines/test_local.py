@@ -174,14 +174,14 @@ def test_an_experiment_that_hangs_is_ended_at_its_deadline_and_the_next_one_runs
 def test_a_lock_with_a_name_goes_with_the_cell_that_made_it(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = uuid.uuid4().hex
     monkeypatch.setattr(secrets, "token_hex", lambda size: mark)
-    there: list[Path] = []
+    semaphores: list[Path] = []
 
     def watch(reader: Reader) -> None:
         if any(record.kind == "observation" for record in reader.records):
-            there.extend(Path("/dev/shm").glob(f"*{mark}*"))
+            semaphores.extend(Path("/dev/shm").glob(f"*{mark}*"))
 
     cells.run_on(local, job("locks", experiment=2), watch)
-    assert there, "the lock had a name"
+    assert semaphores, "the lock had a name"
     assert list(Path("/dev/shm").glob(f"*{mark}*")) == []
 
 
@@ -196,9 +196,9 @@ def test_a_worker_that_hangs_is_known_by_its_silence(local: Local, monkeypatch: 
 
 def test_a_cell_has_time_for_every_experiment_however_long_each_takes() -> None:
     names = ("gil", "switching", "convoy", "cliff")
-    found = jobs.job_of("s", Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,)), names, 60.0, 0.01)
-    assert found.cell_deadline > len(names) * found.experiment_deadline > len(names) * found.seconds
-    assert found.experiment_deadline < found.longest_silence < found.cell_deadline
+    order = jobs.job_of("s", Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,)), names, 60.0, 0.01)
+    assert order.cell_deadline > len(names) * order.experiment_deadline > len(names) * order.seconds
+    assert order.experiment_deadline < order.longest_silence < order.cell_deadline
 
 
 @pytest.mark.slow
@@ -281,8 +281,8 @@ def test_a_python_that_is_too_old_is_named(version: str, tmp_path: Path) -> None
     interpreter = cells.interpreter(version) if version[0] == "3" else program(tmp_path / "python3", STAND_IN)
     if interpreter is None:
         pytest.skip(f"there is no Python {version} here")
-    found = "3.6" if version[0] != "3" else version
-    assert f"has Python {found}; a cell needs Python 3.9 or later" in refused(interpreter, ImageError)
+    release = "3.6" if version[0] != "3" else version
+    assert f"has Python {release}; name a Python 3.9 or later" in refused(interpreter, ImageError)
 
 
 def test_the_engine_takes_its_folder_away() -> None:

@@ -69,17 +69,21 @@ def several(machines: Mapping[str, Machine]) -> CompositeEngine:
 
     names = ["a", "b", "_sentinel", "_companion"]
     return CompositeEngine(
-        {label: Fake(machine=one, cells=dict.fromkeys(names, script)) for label, one in machines.items()}
+        {
+            label: Fake(machine=description, cells=dict.fromkeys(names, script))
+            for label, description in machines.items()
+        }
     )
 
 
 def test_each_cell_goes_to_the_engine_of_its_build_and_every_build_is_proven() -> None:
     engine = several({"3.13": machine(), "3.14": newer()})
     proofs = engine.probe().details["builds"]
-    assert [(one["build"], one["python"]["release"]) for one in proofs] == [("3.13", "3.13.5"), ("3.14", "3.14.0")]
+    releases = {proof["build"]: proof["python"]["release"] for proof in proofs}
+    assert releases == {"3.13": "3.13.5", "3.14": "3.14.0"}
     engine.run(job("a", 1, build="3.14"), lambda piece: None)
     parts = {
-        label: [one.cell.id for one in part.jobs] for label, part in engine.parts.items() if isinstance(part, Fake)
+        label: [order.cell.id for order in part.jobs] for label, part in engine.parts.items() if isinstance(part, Fake)
     }
     assert parts == {"3.13": [], "3.14": ["a"]}
     engine.close()
@@ -90,8 +94,8 @@ def test_a_sentinel_runs_on_a_build_that_there_is(tmp_path: Path) -> None:
     engine = several({"3.13": machine(), "3.14": newer()})
     jobs = [job("a", 1, build="3.13"), job("b", 1, build="3.14")]
     with SessionFolder(tmp_path, "s") as folder:
-        found = parallel_cells.check_interference(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
-    assert not found.allowed, "it measured nothing"
+        choice = parallel_cells.check_interference(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
+    assert not choice.allowed, "it measured nothing"
 
 
 class Broken:
@@ -110,28 +114,29 @@ class Broken:
 
 
 def test_an_interpreter_that_crashes_costs_the_cells_of_its_build() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     broken = Broken()
-    engine = CompositeEngine({"3.13": broken, "3.14": several({"3.14": newer()}).parts["3.14"]}, note=said.append)
-    found = engine.probe()
-    assert [(one["build"], bool(one["python"])) for one in found.details["builds"]] == [("3.13", False), ("3.14", True)]
-    assert said == ["3.13 will not run: it was killed by signal 11"]
+    engine = CompositeEngine({"3.13": broken, "3.14": several({"3.14": newer()}).parts["3.14"]}, note=lines.append)
+    description = engine.probe()
+    answers = {proof["build"]: bool(proof["python"]) for proof in description.details["builds"]}
+    assert answers == {"3.13": False, "3.14": True}
+    assert lines == ["3.13 will not run: it was killed by signal 11"]
     with pytest.raises(CellError, match="signal 11"):
         engine.run(job("a", 1, build="3.13"), lambda piece: None)
     assert engine.run(job("a", 1, build="3.14"), lambda piece: None).exit_code == 0
-    session = dataclasses.replace(scripts.session(), machine=found)
+    session = dataclasses.replace(scripts.session(), machine=description)
     assert "Python 3.13 (it did not run), 3.14 (3.14.0)" in tables.headline(session).lines[0]
     engine.close()
     assert broken.closed
 
 
 def test_one_that_nobody_named_is_left_out_when_it_crashes() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     engine = CompositeEngine(
-        {"3.12": Broken(), "3.13": several({"3.13": machine()}).parts["3.13"]}, {"3.12"}, said.append
+        {"3.12": Broken(), "3.13": several({"3.13": machine()}).parts["3.13"]}, {"3.12"}, lines.append
     )
-    assert [one["build"] for one in engine.probe().details["builds"]] == ["3.13"]
-    assert said == ["without 3.12: it was killed by signal 11"]
+    assert [proof["build"] for proof in engine.probe().details["builds"]] == ["3.13"]
+    assert lines == ["without 3.12: it was killed by signal 11"]
 
 
 def test_where_every_interpreter_crashes_nothing_runs() -> None:
@@ -155,7 +160,7 @@ def test_only_those_that_all_has_added_are_spare(pythons: tuple[str, ...], spare
 
 def test_where_no_python_can_run_a_cell_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "find_interpreters", Discovery)
-    with pytest.raises(EngineError, match="name the path of one with --python"):
+    with pytest.raises(EngineError, match="name the path of an interpreter with --python"):
         selection.choose(selection.Wanted(engine="local", pythons=("all",)), "s", note=print, before_slow_step=print)
 
 
@@ -205,13 +210,15 @@ def test_a_python_that_is_not_the_build_asked_for_is_refused(
 
 @pytest.mark.slow
 def test_a_path_is_run_by_the_local_engine() -> None:
-    said: list[str] = []
-    engine, found = selection.choose(
-        selection.Wanted(engine="auto", pythons=(sys.executable,)), "s", note=said.append, before_slow_step=said.append
+    engine, description = selection.choose(
+        selection.Wanted(engine="auto", pythons=(sys.executable,)),
+        "s",
+        note=print,
+        before_slow_step=print,
     )
     engine.close()
-    assert found.engine == "local"
-    (proof,) = found.details["builds"]
+    assert description.engine == "local"
+    (proof,) = description.details["builds"]
     assert tuple(proof["python"]["version"][:2]) == sys.version_info[:2]
 
 
@@ -253,12 +260,12 @@ def test_one_that_hangs_costs_its_own_cells_only(tmp_path: Path, monkeypatch: py
     bad.write_text("#!/bin/sh\nsleep 60\n", encoding="utf-8")
     called: list[str] = []
     wanted = selection.Wanted(engine="local", pythons=(str(bad), sys.executable))
-    engine, found = selection.choose(
+    engine, description = selection.choose(
         wanted, "s", note=print, before_slow_step=print, meanwhile=lambda: called.append("meanwhile")
     )
     assert called == ["meanwhile"]
     with contextlib.closing(engine):
-        assert [(one["build"], bool(one["python"])) for one in found.details["builds"]] == [
+        assert [(proof["build"], bool(proof["python"])) for proof in description.details["builds"]] == [
             (str(bad), False),
             (sys.executable, True),
         ]
@@ -290,11 +297,11 @@ def test_the_home_of_nobody_is_wrong_usage_and_no_traceback(lab: Lab) -> None:
 
 
 def test_a_stale_one_that_nobody_named_is_left_out() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     engine = several({"3.13": machine(), "3.14": machine()})
-    spare = CompositeEngine(engine.parts, {"3.14"}, said.append)
-    assert [one["build"] for one in spare.probe().details["builds"]] == ["3.13"]
-    (line,) = said
+    spare = CompositeEngine(engine.parts, {"3.14"}, lines.append)
+    assert [proof["build"] for proof in spare.probe().details["builds"]] == ["3.13"]
+    (line,) = lines
     assert line.startswith(
         "without 3.14: the image python:3.13-slim should be Python 3.14, but is 3.13; build it again"
     )
@@ -318,13 +325,13 @@ def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.Monk
         return made[0]
 
     monkeypatch.setattr(engines, "make", make)
-    one = discovery.interpreter_of(builds.parse_build(sys.executable))
-    monkeypatch.setattr(discovery, "interpreter_of", lambda build, there: one)
+    interpreter = discovery.interpreter_of(builds.parse_build(sys.executable))
+    monkeypatch.setattr(discovery, "interpreter_of", lambda build, pythons: interpreter)
     with pytest.raises(OSError, match="no space"):
         selection.choose(
             selection.Wanted(engine="local", pythons=("/a", "/b")), "s", note=print, before_slow_step=print
         )
-    assert [one.closed for one in made] == [True]
+    assert [engine.closed for engine in made] == [True]
 
 
 def test_one_that_cannot_be_closed_leaves_none_of_the_others_open() -> None:
@@ -352,25 +359,25 @@ def test_one_that_cannot_be_closed_leaves_none_of_the_others_open() -> None:
     ids=["the only one", "a usual one", "nothing known", "one of several"],
 )
 def test_a_debug_build_is_told_of(details: dict[str, Any], lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    notes: list[str] = []
     monkeypatch.setattr(
         engines, "make", lambda name: Fake(machine=dataclasses.replace(machine(), details=details), cells={})
     )
-    selection.choose(selection.Wanted(engine="local"), "s", note=said.append, before_slow_step=said.append)
-    assert [line.partition(" (Py_DEBUG)")[0] for line in said] == lines
+    selection.choose(selection.Wanted(engine="local"), "s", note=notes.append, before_slow_step=notes.append)
+    assert [line.partition(" (Py_DEBUG)")[0] for line in notes] == lines
 
 
 def test_all_says_in_one_line_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    there = discovery.find_interpreters()
+    lines: list[str] = []
+    pythons = discovery.find_interpreters()
     broken = programs.Broken(path="/opt/python3.12", reason="was killed by signal 11 (SIGSEGV)")
-    own = next(one for one in there.interpreters if one.path == os.path.realpath(sys.executable))
+    own = next(python for python in pythons.interpreters if python.path == os.path.realpath(sys.executable))
     monkeypatch.setattr(discovery, "find_interpreters", lambda: Discovery(interpreters=(own,), broken=(broken,)))
     engine, _ = selection.choose(
-        selection.Wanted(engine="local", pythons=("all",)), "s", note=said.append, before_slow_step=print
+        selection.Wanted(engine="local", pythons=("all",)), "s", note=lines.append, before_slow_step=print
     )
     engine.close()
-    assert said == ["all leaves out /opt/python3.12 was killed by signal 11 (SIGSEGV)"]
+    assert lines == ["all leaves out /opt/python3.12 was killed by signal 11 (SIGSEGV)"]
 
 
 class Client:
@@ -408,23 +415,23 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
         return Fake(machine=machine(**version), cells={})
 
     monkeypatch.setattr(engines, "make", make)
-    _, found = selection.choose(
+    _, description = selection.choose(
         selection.Wanted(engine="docker", pythons=pythons), "s", note=print, before_slow_step=print
     )
-    assert [one["build"] for one in found.details["builds"]] == asked_for
+    assert [proof["build"] for proof in description.details["builds"]] == asked_for
 
 
 @pytest.mark.engine
 def test_a_stale_image_of_no_usual_build_is_looked_at_for_all_and_left_out(engine: DockerClient, image: str) -> None:
     stale = "multicore-lab-base:3.96"  # nobody else's
     engine.images.get(image).tag(stale)
-    said: list[str] = []
+    lines: list[str] = []
     try:
-        made, found = selection.choose(
-            selection.Wanted(engine="docker", pythons=("all",)), "choice", note=said.append, before_slow_step=print
+        made, description = selection.choose(
+            selection.Wanted(engine="docker", pythons=("all",)), "choice", note=lines.append, before_slow_step=print
         )
         made.close()
     finally:
         engine.images.remove(stale)
-    assert "3.96" not in [one["build"] for one in found.details["builds"]]
-    assert any(line.startswith(f"without 3.96: the image {stale} should be Python 3.96, but is ") for line in said)
+    assert "3.96" not in [proof["build"] for proof in description.details["builds"]]
+    assert any(line.startswith(f"without 3.96: the image {stale} should be Python 3.96, but is ") for line in lines)

@@ -192,7 +192,7 @@ def test_what_a_value_was_split_into_is_not_split_again(pieces: list[str]) -> No
 def test_an_implementation_without_a_name_of_its_own_is_called_what_it_is() -> None:
     build = Build(version=(3, 11), implementation="graalpy")
     assert (build.name, build.has_name) == ("graalpy3.11", False)
-    with pytest.raises(UsageError, match="graalpy has none of these options"):
+    with pytest.raises(UsageError, match="GraalPy has none of these options"):
         builds.proven_build(parse_build("/python+cpu_count=2"), Build(version=(3, 13), implementation="graalpy"))
 
 

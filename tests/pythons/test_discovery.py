@@ -39,7 +39,7 @@ def program(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-def pretender(folder: Path, name: str, **said: object) -> Path:
+def pretender(folder: Path, name: str, **fields: object) -> Path:
     """A program that answers as a Python would that is not on this machine."""
     answer = {
         "version": [3, 13, 2],
@@ -50,7 +50,7 @@ def pretender(folder: Path, name: str, **said: object) -> Path:
         "jit": None,
         "executable": str(folder / name),
         "lacks": [],
-        **said,
+        **fields,
     }
     return program(folder, name, f"echo '{MARK}{json.dumps(answer)}'")
 
@@ -61,8 +61,9 @@ def world(tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
 
 
-def found(world: Mapping[str, str], tmp_path: Path) -> list[tuple[str, str, str]]:
-    return [(one.place, str(one.build), one.path) for one in discovery.find_interpreters(world, tmp_path).interpreters]
+def interpreters_in(world: Mapping[str, str], tmp_path: Path) -> list[tuple[str, str, str]]:
+    pythons = discovery.find_interpreters(world, tmp_path)
+    return [(python.place, str(python.build), python.path) for python in pythons.interpreters]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_an_interpreter_is_found_in_each_of_its_places(
     if variable:
         world[variable[0]] = str(tmp_path / variable[1])
     link(tmp_path / folder, "python3")
-    assert found(world, tmp_path) == [(place, THIS, str(HERE))]
+    assert interpreters_in(world, tmp_path) == [(place, THIS, str(HERE))]
 
 
 def test_one_that_is_in_several_places_is_found_once_in_the_preferred_one(
@@ -94,7 +95,7 @@ def test_one_that_is_in_several_places_is_found_once_in_the_preferred_one(
     for folder in (".pyenv/versions/a/bin", ".pyenv/versions/b/bin", "bin"):
         for name in ("python", "python3", f"python{THIS}"):
             link(tmp_path / folder, name)
-    assert found(world, tmp_path) == [("PATH", THIS, str(HERE))]
+    assert interpreters_in(world, tmp_path) == [("PATH", THIS, str(HERE))]
 
 
 @pytest.mark.slow
@@ -119,9 +120,9 @@ def test_what_is_no_python_never_breaks_it(
     (folder / "python3.20").symlink_to("python3.20")
     program(folder, "python3-config", "exit 0")
     begun = time.monotonic()
-    there = discovery.find_interpreters(world, tmp_path)
-    assert [one.path for one in there.interpreters] == [str(HERE)]
-    assert {Path(one.path).name: one.reason for one in there.broken} == {
+    pythons = discovery.find_interpreters(world, tmp_path)
+    assert [program.path for program in pythons.interpreters] == [str(HERE)]
+    assert {Path(program.path).name: program.reason for program in pythons.broken} == {
         "python3.9": "gave no answer within 1 s",
         "python3.10": "was killed by signal 11 (SIGSEGV)",
         "python3.11": "exited with 1",
@@ -145,7 +146,7 @@ def _command_lines() -> Iterator[bytes]:
 
 def test_places_that_are_not_there_are_no_trouble(world: dict[str, str], tmp_path: Path) -> None:
     world["PATH"] = f"{tmp_path}/none::{__file__}"
-    assert found(world, tmp_path) == []
+    assert interpreters_in(world, tmp_path) == []
 
 
 def test_a_shim_goes_by_the_name_that_it_is_called_by(world: dict[str, str], tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_shim_goes_by_the_name_that_it_is_called_by(world: dict[str, str], tmp
     (tmp_path / "bin").mkdir()
     for name in ("python3.10", "python3.11"):
         (tmp_path / "bin" / name).symlink_to(shim)
-    assert found(world, tmp_path) == [("PATH", THIS, str(HERE))]
+    assert interpreters_in(world, tmp_path) == [("PATH", THIS, str(HERE))]
 
 
 def test_the_newest_release_of_the_first_place_is_chosen(world: dict[str, str], tmp_path: Path) -> None:
@@ -163,9 +164,9 @@ def test_the_newest_release_of_the_first_place_is_chosen(world: dict[str, str], 
             versions / release / "bin", "python3", release=release, version=list(map(int, release[:4].split(".")))
         )
     pretender(tmp_path / ".local/share/uv/python/new/bin", "python3", release="3.13.99")
-    there = discovery.find_interpreters(world, tmp_path)
-    assert discovery.interpreter_of(parse_build("3.13"), there).answer.release == "3.13.11rc1"
-    assert discovery.interpreter_of(parse_build("3.14"), there).answer.release == "3.14.0"
+    pythons = discovery.find_interpreters(world, tmp_path)
+    assert discovery.interpreter_of(parse_build("3.13"), pythons).answer.release == "3.13.11rc1"
+    assert discovery.interpreter_of(parse_build("3.14"), pythons).answer.release == "3.14.0"
     pretender(tmp_path / "bin", "python3", release="3.13.1")
     assert discovery.interpreter_of(parse_build("3.13"), discovery.find_interpreters(world, tmp_path)).place == "PATH"
 
@@ -187,7 +188,7 @@ def test_the_labs_own_python_is_found_wherever_it_is(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HOME", world["HOME"])
     monkeypatch.setenv("PATH", world["PATH"])
-    assert [(one.place, one.path) for one in discovery.find_interpreters(folder=tmp_path).interpreters] == [
+    assert [(python.place, python.path) for python in discovery.find_interpreters(folder=tmp_path).interpreters] == [
         ("the lab's own", str(HERE))
     ]
 
@@ -195,18 +196,19 @@ def test_the_labs_own_python_is_found_wherever_it_is(
 def test_options_do_not_change_which_interpreter_it_is(world: dict[str, str], tmp_path: Path) -> None:
     pretender(tmp_path / "bin", "python3.13t", free_threaded=True, gil_enabled=False)
     pretender(tmp_path / "bin", "python3.13")
-    there = discovery.find_interpreters(world, tmp_path)
-    assert discovery.interpreter_of(parse_build("3.13t+gil"), there).path.endswith("python3.13t")
-    assert discovery.interpreter_of(parse_build("3.13+cpu_count=2"), there).path.endswith("python3.13")
+    pythons = discovery.find_interpreters(world, tmp_path)
+    assert discovery.interpreter_of(parse_build("3.13t+gil"), pythons).path.endswith("python3.13t")
+    assert discovery.interpreter_of(parse_build("3.13+cpu_count=2"), pythons).path.endswith("python3.13")
 
 
 def test_an_old_one_is_shown_but_not_run(world: dict[str, str], tmp_path: Path) -> None:
     pretender(tmp_path / "bin", "python3.8", version=[3, 8, 18], release="3.8.18")
     pretender(tmp_path / "bin", "python3.9", version=[3, 9, 1], release="3.9.1")
-    there = discovery.find_interpreters(world, tmp_path)
-    assert [(one.build.name, one.problem is None) for one in there.interpreters] == [("3.8", False), ("3.9", True)]
-    assert "too old" in str(there.interpreters[0].problem)
-    assert there.usable_builds == ("3.9",)
+    pythons = discovery.find_interpreters(world, tmp_path)
+    usable = {python.build.name: python.problem is None for python in pythons.interpreters}
+    assert usable == {"3.8": False, "3.9": True}
+    assert "too old" in str(pythons.interpreters[0].problem)
+    assert pythons.usable_builds == ("3.9",)
 
 
 def test_pypy_is_refused_with_what_it_lacks_and_run_when_it_lacks_nothing(
@@ -241,9 +243,9 @@ def test_asked_for_something_that_is_not_there_it_says_what_is_and_how_to_get_it
 
 
 def test_a_path_is_asked_what_it_is(tmp_path: Path) -> None:
-    one = discovery.interpreter_of(parse_build(str(link(tmp_path, "anything"))))
-    assert one.build.name == THIS
-    assert one.path == str(tmp_path / "anything")
+    interpreter = discovery.interpreter_of(parse_build(str(link(tmp_path, "anything"))))
+    assert interpreter.build.name == THIS
+    assert interpreter.path == str(tmp_path / "anything")
 
 
 @pytest.mark.slow
@@ -314,14 +316,14 @@ def test_one_that_is_there_but_broken_is_named_where_its_version_is_missed(
     pretender(tmp_path / "bin", "python3.13")
     broken = program(tmp_path / "bin", "python3.12", "kill -SEGV $$")
     program(tmp_path / "bin", "python3.11", "echo no such version >&2; exit 127")
-    there = discovery.find_interpreters(world, tmp_path)
-    with pytest.raises(CellError, match=r"no Python 3\.12 .*SIGSEGV.*; there are: 3\.13\.") as missing:
-        discovery.interpreter_of(parse_build("3.12"), there)
+    pythons = discovery.find_interpreters(world, tmp_path)
+    with pytest.raises(CellError, match=r"no Python 3\.12 .*SIGSEGV.*; there are: 3\.13; get it") as missing:
+        discovery.interpreter_of(parse_build("3.12"), pythons)
     assert f"{broken} was killed by signal 11" in str(missing.value)
     assert "python3.11" not in str(missing.value)
-    with pytest.raises(EngineError, match=r"python3\.11 exited with 127 and said 'no such version'") as other:
-        discovery.interpreter_of(parse_build("3.11"), there)
-    assert type(other.value) is EngineError, "a shim of what is not there"
+    with pytest.raises(EngineError, match=r"python3\.11 exited with 127 and said 'no such version'") as shim:
+        discovery.interpreter_of(parse_build("3.11"), pythons)
+    assert type(shim.value) is EngineError, "a shim of what is not there"
 
 
 def test_what_all_does_not_stand_for_is_told_with_the_reason(world: dict[str, str], tmp_path: Path) -> None:
@@ -332,9 +334,9 @@ def test_what_all_does_not_stand_for_is_told_with_the_reason(world: dict[str, st
     pretender(tmp_path / "bin", "python2.7", version=[2, 7, 18], release="2.7.18")
     program(tmp_path / ".venv/bin", "python3.13", "exit 4")
     pretender(tmp_path / "bin", "python3", implementation="graalpy", version=[3, 11, 7], release="3.11.7")
-    there = discovery.find_interpreters(world, tmp_path)
-    assert there.usable_builds == ("3.13",)
-    assert there.left_out == (
+    pythons = discovery.find_interpreters(world, tmp_path)
+    assert pythons.usable_builds == ("3.13",)
+    assert pythons.left_out == (
         "2.7, 3.6, 3.8 (too old)",
         "graalpy3.11 (--python knows it by its path only)",
         f"{tmp_path}/bin/python3.12 exited with 3",
@@ -350,9 +352,9 @@ def test_a_shim_of_what_another_place_has_is_not_missed_but_one_that_crashes_is(
     for minor in (6, 12):
         program(tmp_path / "bin", f"python3.{minor}", "exit 127")
     crashes = program(tmp_path / "bin", "python3.13", "kill -SEGV $$")
-    there = discovery.find_interpreters(world, tmp_path)
-    assert [one.path for one in there.broken] == [str(crashes)]
-    assert there.left_out == ("3.6 (too old)",)
+    pythons = discovery.find_interpreters(world, tmp_path)
+    assert [program.path for program in pythons.broken] == [str(crashes)]
+    assert pythons.left_out == ("3.6 (too old)",)
 
 
 def test_of_many_broken_ones_the_first_are_told(world: dict[str, str], tmp_path: Path) -> None:
@@ -380,10 +382,10 @@ def test_who_has_no_home_has_the_other_places(
     monkeypatch.setattr(Path, "home", nowhere)
     del world["HOME"]
     link(tmp_path / "bin", "python3")
-    assert found(world, tmp_path) == [("PATH", THIS, str(HERE))]
+    assert interpreters_in(world, tmp_path) == [("PATH", THIS, str(HERE))]
     world["UV_PYTHON_INSTALL_DIR"] = str(tmp_path / "pythons")
     pretender(tmp_path / "pythons/a/bin", "python3")
-    assert [place for place, _, _ in found(world, tmp_path)] == ["PATH", "uv"]
+    assert [place for place, _, _ in interpreters_in(world, tmp_path)] == ["PATH", "uv"]
 
 
 def test_the_home_of_nobody_is_refused_in_a_line() -> None:
@@ -394,10 +396,10 @@ def test_the_home_of_nobody_is_refused_in_a_line() -> None:
 @pytest.mark.slow
 def test_the_question_can_be_read_by_every_python_that_is_here() -> None:
     """Also by those that are too old for a cell: they are to say so."""
-    for one in discovery.find_interpreters().interpreters:
-        done = subprocess.run([one.path, *ARGUMENTS], capture_output=True, check=True)
+    for python in discovery.find_interpreters().interpreters:
+        done = subprocess.run([python.path, *ARGUMENTS], capture_output=True, check=True)
         answer = identity.read_answer(b"something else\n" + done.stdout)
-        assert answer == one.answer
+        assert answer == python.answer
         assert done.stderr == b""
 
 

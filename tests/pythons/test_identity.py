@@ -24,14 +24,14 @@ SAID = {
 }
 
 
-def problem(**said: object) -> str | None:
-    answer = identity.read_answer(f"{MARK}{json.dumps({**SAID, **said})}\n".encode())
+def problem(**fields: object) -> str | None:
+    answer = identity.read_answer(f"{MARK}{json.dumps({**SAID, **fields})}\n".encode())
     assert answer
     return answer.problem
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("fields", "words"),
     [
         ({}, None),
         ({"version": [2, 7, 18], "release": "2.7.18"}, "Python 2.7.18 is too old (a cell needs 3.9 or later)"),
@@ -46,8 +46,8 @@ def problem(**said: object) -> str | None:
     ],
     ids=["nothing", "too old", "no limits", "no children"],
 )
-def test_a_python_that_cannot_run_a_cell_says_why(said: dict[str, object], words: str | None) -> None:
-    assert problem(**said) == words
+def test_a_python_that_cannot_run_a_cell_says_why(fields: dict[str, object], words: str | None) -> None:
+    assert problem(**fields) == words
 
 
 @pytest.mark.parametrize(

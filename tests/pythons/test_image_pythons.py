@@ -125,16 +125,16 @@ def probe() -> Iterator[Callable[[str], tuple[Machine, list[str]]]]:
         return engines[-1].probe(), lines
 
     yield asked
-    for one in engines:
-        one.close()
+    for docker in engines:
+        docker.close()
 
 
 Probe = Callable[[str], tuple[Machine, list[str]]]
 
 
 def settings(machine: Machine) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = machine.details["image_settings"]
-    return found
+    details: Mapping[str, Any] = machine.details["image_settings"]
+    return details
 
 
 def test_in_the_usual_image_nothing_is_looked_for_and_nothing_said(
@@ -247,8 +247,8 @@ def test_pypy_is_refused_with_what_it_lacks(lab: Lab, make: Maker) -> None:
 def test_a_foreign_root_file_system_that_was_imported_is_refused_by_what_its_python_says(
     lab: Lab, engine: DockerClient, make: Maker
 ) -> None:
-    other = "aarch64" if engine.info()["Architecture"] == "x86_64" else "x86_64"
-    name = make("ENV PATH=/opt", python3=make.altered(FOREIGN.format(machine=other)))
+    foreign = "aarch64" if engine.info()["Architecture"] == "x86_64" else "x86_64"
+    name = make("ENV PATH=/opt", python3=make.altered(FOREIGN.format(machine=foreign)))
     code, out, err = lab.run("pipe", "--image", name)
     assert (code, out) == (3, "")
     assert "emulated, its timings would say nothing" in err
@@ -267,11 +267,11 @@ def test_what_is_replaced_ignored_and_kept_is_said_in_one_line_and_remembered(la
         f"the image {name}: replaced: entry point /entry.sh by python3, user 1234 by {NOBODY}; ignored, since Python"
         " runs isolated (-I): PYTHONOPTIMIZE, PYTHON_GIL; kept, and may change times or memory: MALLOC_ARENA_MAX"
     )
-    said = json.loads(out)["session"]["details"]["image_settings"]
-    assert said["entrypoint"] == ["/entry.sh"]
-    assert said["image_user"] == "1234"
-    assert said["kept"] == {"MALLOC_ARENA_MAX": "1"}
-    assert said["ignored"]["PYTHON_GIL"] == "1"
+    image_settings = json.loads(out)["session"]["details"]["image_settings"]
+    assert image_settings["entrypoint"] == ["/entry.sh"]
+    assert image_settings["image_user"] == "1234"
+    assert image_settings["kept"] == {"MALLOC_ARENA_MAX": "1"}
+    assert image_settings["ignored"]["PYTHON_GIL"] == "1"
 
 
 def test_a_list_of_images_says_why_no_python_answers(engine: DockerClient, make: Maker) -> None:
@@ -283,6 +283,6 @@ def test_a_list_of_images_says_why_no_python_answers(engine: DockerClient, make:
 
 
 def test_the_image_of_a_build_may_have_it_as_python_alone(engine: DockerClient, make: Maker) -> None:
-    found = images.asked(engine, make("ENV PATH=/opt", python=f"-> {make.python}"))
-    assert found
-    assert found.problem is None
+    answer = images.asked(engine, make("ENV PATH=/opt", python=f"-> {make.python}"))
+    assert answer
+    assert answer.problem is None

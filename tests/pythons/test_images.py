@@ -53,7 +53,7 @@ def free_threaded(engine: DockerClient) -> str:
 
 
 def tags(engine: DockerClient) -> set[str]:
-    return {tag for one in engine.images.list() for tag in one.tags}
+    return {tag for image in engine.images.list() for tag in image.tags}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_an_image_is_named_for_its_python_and_not_for_options(text: str, ours: s
         (("build", "3.13t+gil"), ("options", "build the image of 3.13t")),
         (("build", "3.13t", "--from", "official"), ("no official image of 3.13t", "upstream")),
         (("build", "3.13", "--from", "upstream"), ("only free-threaded", "official")),
-        (("build", "3.12", "--from", "debian"), ("Debian has no 3.12", "3.13")),
+        (("build", "3.12", "--from", "debian"), ("Debian has no package of 3.12", "3.13")),
         (("build", "3.20t"), ("no recipe for 3.20t", "3.13t")),
         (("build", "3.13", "3.13"), ("named twice",)),
         (("remove",), ("--all",)),
@@ -194,16 +194,16 @@ def test_an_image_without_python_is_listed_as_such(lab: Lab, engine: DockerClien
 def test_a_build_that_is_there_and_current_is_kept_at_once(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = next(
-        (one for one in images.listed(engine) if one.name.startswith(BASE_REPOSITORY) and not one.problem), None
+    base_image = next(
+        (base for base in images.listed(engine) if base.name.startswith(BASE_REPOSITORY) and not base.problem), None
     )
-    if there is None:
+    if base_image is None:
         skip_or_fail("no image of a build is on the engine; make one with: lab images build 3.13")
-    before = engine.images.get(there.name).id
-    monkeypatch.setattr(image_build, "_fingerprint_now", lambda build, origin: _label(engine, there.name))
-    code, out, _ = lab("images", "build", str(there.build))
-    assert (code, out) == (0, f"{there.name} is current\n")
-    assert engine.images.get(there.name).id == before
+    before = engine.images.get(base_image.name).id
+    monkeypatch.setattr(image_build, "_fingerprint_now", lambda build, origin: _label(engine, base_image.name))
+    code, out, _ = lab("images", "build", str(base_image.build))
+    assert (code, out) == (0, f"{base_image.name} is current\n")
+    assert engine.images.get(base_image.name).id == before
 
 
 def _label(engine: DockerClient, name: str) -> str:
@@ -263,10 +263,10 @@ def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
 @pytest.mark.engine
 def test_a_recipe_that_fails_shows_the_end_of_its_output(engine: DockerClient, image: str) -> None:
     text = f"FROM {image}\nRUN echo all is lost && exit 3\n".encode()
-    said: list[str] = []
+    lines: list[str] = []
     with pytest.raises(ImageError, match=r"could not be built.*3"):
-        image_build._build_image(engine, text, {}, f"{BASE_REPOSITORY}:{NOBODYS}", False, said.append)
-    assert any("all is lost" in line for line in said)
+        image_build._build_image(engine, text, {}, f"{BASE_REPOSITORY}:{NOBODYS}", False, lines.append)
+    assert any("all is lost" in line for line in lines)
     assert f"{BASE_REPOSITORY}:{NOBODYS}" not in tags(engine)
 
 
@@ -325,9 +325,7 @@ def test_the_image_of_a_build_is_ours_or_an_error_that_says_what_there_is(engine
 @pytest.mark.engine
 def test_an_image_that_cannot_be_pulled_says_why(engine: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "pull_image", lambda client, name, note: "no such host")
-    with pytest.raises(
-        ImageError, match=r"python:3\.98-slim cannot be pulled: no such host\. Make it with: lab images"
-    ):
+    with pytest.raises(ImageError, match=r"python:3\.98-slim cannot be pulled: no such host; make it with: lab images"):
         images.image_of(engine, builds.parse_build("3.98"), lambda line: None)
 
 
