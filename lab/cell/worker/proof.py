@@ -13,12 +13,10 @@ import sys
 from typing import Any
 
 from lab.cell.cpus.cgroups import cgroups, read_text
+from lab.cell.worker.implementations import IMPLEMENTATIONS
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _POOL_SECONDS = 30.0
-
-#: How they write their own names.
-_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
 def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
@@ -68,7 +66,7 @@ def python() -> dict[str, Any]:
     return {
         "version": list(sys.version_info[:3]),
         "release": sys.version.split()[0],
-        "implementation": _IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
+        "implementation": IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
         "free_threaded": "t" in sys.abiflags,  # documented since 3.13: "t" is for free-threading
         "gil_enabled": True if gil is None else bool(gil()),
         "options": {name: value for name, value in sys._xoptions.items() if name in ("gil", "cpu_count")},
