@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lab.cell.claims.wording import shortened
 from lab.judging.race_atlas import Field, fields
 from lab.model.cell import CellResult
 from lab.model.session import Session
@@ -14,6 +15,10 @@ from lab.text.table import Table
 
 #: The experiment that measures the atlas.
 NEEDS = ("race-atlas",)
+
+
+#: The most characters of a statement beside the map.
+_LONGEST_STATEMENT = 28
 
 
 def charts(session: Session) -> tuple[Chart, ...]:
@@ -61,7 +66,8 @@ def _draw(canvas: Canvas, atlas_fields: Sequence[Field]) -> None:
     from matplotlib.patches import Rectangle
 
     statements = list(dict.fromkeys(field.statement for field in atlas_fields))
-    (axes,) = canvas.panels(1, left=12 + 6.6 * max(len(_short(statement)) for statement in statements))
+    labels = [shortened(statement, _LONGEST_STATEMENT) for statement in statements]
+    (axes,) = canvas.panels(1, left=12 + 6.6 * max(map(len, labels)))
     intervals = sorted({field.interval_seconds for field in atlas_fields})
     most = max((field.share for field in atlas_fields), default=0.0) or 1.0
     for field in atlas_fields:
@@ -82,13 +88,7 @@ def _draw(canvas: Canvas, atlas_fields: Sequence[Field]) -> None:
     axes.set_xticks(
         [number + 0.48 for number in range(len(intervals))], [units.seconds(interval) for interval in intervals]
     )
-    axes.set_yticks(
-        [number + 0.45 for number in range(len(statements))], [_short(statement) for statement in statements]
-    )
+    axes.set_yticks([number + 0.45 for number in range(len(statements))], labels)
     axes.tick_params(length=0)
     axes.set_xlabel("switch interval")
     axes.spines[:].set_visible(False)
-
-
-def _short(statement: str) -> str:
-    return statement if len(statement) <= 28 else statement[:27] + "…"

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.cell.claims.wording import shortened
 from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.reports.charts.chart import (
@@ -143,10 +144,6 @@ def _lanes(story: Sequence[Event]) -> list[str]:
     return _all_lanes(story)[:MOST_LANES]
 
 
-def _short(lane: str) -> str:
-    return lane if len(lane) <= _LONGEST_LANE else lane[: _LONGEST_LANE - 1] + "…"
-
-
 def _began(event: Event) -> float:
     return event.at if event.since is None else event.since
 
@@ -168,7 +165,7 @@ def _panel(where: str, story: Sequence[Event]) -> Panel:
         ),
         rows=len(lanes) + 4,
         x_label="ms",
-        y_ticks=tuple((level, _short(lane)) for lane, level in lanes.items()),
+        y_ticks=tuple((level, shortened(lane, _LONGEST_LANE)) for lane, level in lanes.items()),
         y_range=(1.0 - len(lanes), 0.0),
     )
 
@@ -190,7 +187,7 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
     seen = sorted({event.cpu for _, story in stories for event in story if event.cpu is not None})[: len(SERIES)]
     panels = canvas.panels(
         len(stories),
-        left=16 + 6.6 * max(len(_short(lane)) for _, story in stories for lane in _lanes(story)),
+        left=16 + 6.6 * max(len(shortened(lane, _LONGEST_LANE)) for _, story in stories for lane in _lanes(story)),
         weights=[len(_lanes(story)) for _, story in stories],
         legend=[(Patch(color=_colour(cpu)), f"CPU {cpu}") for cpu in seen],
     )
@@ -218,7 +215,7 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
                 axes.text(
                     middle, level, _cpu(event), color=PAPER, ha="center", va="center_baseline", fontsize=10, zorder=2.4
                 )
-        axes.set_yticks(list(lanes.values()), [_short(lane) for lane in lanes])
+        axes.set_yticks(list(lanes.values()), [shortened(lane, _LONGEST_LANE) for lane in lanes])
         axes.set_ylim(0.4 - len(lanes), 0.6)
         axes.set_xlim(first - 0.03 * (end - first), end + 0.03 * (end - first) + 0.1)
         axes.set_title(where, loc="left", fontsize=12, color=INK)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+from lab.cell.claims.wording import shortened
 from lab.judging import proofs, speedups
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
@@ -57,8 +58,7 @@ def render(session: Session) -> str:
 def escaped(text: str) -> str:
     """The text on one line, escaped so that GitHub reads no markup, HTML, mention or formula in it."""
     line = " ".join(naming.printable(text, " ").split())
-    if len(line) > LONGEST_TEXT:
-        line = line[: LONGEST_TEXT - 1] + "…"
+    line = shortened(line, LONGEST_TEXT)
     safe = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
     return safe.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
 

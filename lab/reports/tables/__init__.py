@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lab.cell.cpus import cpulist
 from lab.model.cell import CellResult
 from lab.model.machine import BuildFacts
 from lab.model.session import Session, Verdict
@@ -97,7 +96,7 @@ def headline(session: Session) -> Headline:
     image = f", image {machine.image}" if machine.image and not builds else ""
     counts = {verdict: sum(each.verdict is verdict for each in session.judgements) for verdict in Verdict}
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    cpus = f"{units.cpus(len(machine.cpus))} ({limits.short_ids(cpulist.render(machine.cpus))})"
+    cpus = f"{units.cpus(len(machine.cpus))} ({limits.short_ids(machine.cpus)})"
     return Headline(
         python=f"Python {builds}" if builds else names.python_words(python),
         engine=f"engine {machine.engine_label}{image}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lab.cell.cpus import cpulist
 from lab.judging import proofs
@@ -71,7 +71,7 @@ def limits_table(session: Session) -> Table:
 
 def _limit(cpus: Sequence[int], quota_cpus: float | None) -> str:
     """A limit for a column: CPU ids, a quota, or both; empty without a limit."""
-    parts = (short_ids(cpulist.render(cpus)), "" if quota_cpus is None else f"quota {quota_cpus:g}")
+    parts = (short_ids(cpus), "" if quota_cpus is None else f"quota {quota_cpus:g}")
     return ",\n".join(filter(None, parts))
 
 
@@ -91,9 +91,13 @@ def _cpu_notes(session: Session) -> tuple[str, ...]:
     return tuple(f"{result.cell.label}: {note}" for result in session.results for note in result.cell.notes)
 
 
-def short_ids(text: str) -> str:
-    """A list of CPU ids that fits a column. The JSON document has the whole list."""
-    return text if len(text) <= LONGEST_LIST else text[: LONGEST_LIST - 1] + "…"
+def short_ids(cpus: Iterable[int], most: int = LONGEST_LIST) -> str:
+    """A list of CPU ids of at most ``most`` characters, cut at a comma. The JSON document has the whole list."""
+    text = cpulist.render(cpus)
+    if len(text) <= most:
+        return text
+    ranges, _, _ = text[: most - 1].rpartition(",")
+    return f"{ranges},…"
 
 
 def unavailable_cells(session: Session) -> tuple[str, ...]:

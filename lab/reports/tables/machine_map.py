@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from lab.cell.cpus import cpulist
 from lab.model.topology import UNKNOWN, Cpu, Topology
+from lab.reports.tables import limits
 from lab.text import units
 
 WIDTH = 80
@@ -114,10 +114,8 @@ def _special_cpus(topology: Topology) -> list[str]:
 def _ids(cpus: Iterable[int]) -> str:
     """A list of CPU ids; a list that is too long for a line is cut."""
     ids = sorted(cpus)
-    text = cpulist.render(ids)
-    if len(text) <= _LONGEST_LIST:
-        return text
-    return f"{text[:_LONGEST_LIST].rpartition(',')[0]},… ({len(ids)} CPUs)"
+    text = limits.short_ids(ids, _LONGEST_LIST)
+    return f"{text} ({len(ids)} CPUs)" if text.endswith("…") else text
 
 
 def _wrapped(line: str, indent: str) -> list[str]:
