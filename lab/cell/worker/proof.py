@@ -101,8 +101,8 @@ def pool_size() -> int | None:
         return None
     if child == 0:
         try:
-            os.setsid()  # a group of its own, to be ended as a whole
-            # A pool that cannot start all its workers ends those it has by this signal; its handler here would speak.
+            os.setsid()  # a group of its own, which can be killed as a whole
+            # A pool that cannot start all its workers sends them this signal. The inherited handler would print.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with multiprocessing.get_context("fork").Pool():
                 os.write(writer, str(len(multiprocessing.active_children())).encode())
@@ -113,12 +113,12 @@ def pool_size() -> int | None:
     ready, _, _ = select.select([reader], [], [], _POOL_SECONDS)
     answer = os.read(reader, 100) if ready else b""
     os.close(reader)
-    # All at once: a pool starts a worker anew for each that has gone. Ending it in good order takes ten times as long.
+    # Kill the whole group, because a pool replaces each worker that ends. An orderly end takes ten times as long.
     for end in (os.killpg, os.kill):
         try:
             end(child, signal.SIGKILL)
             break
-        except ProcessLookupError:  # it has not come to make a group of its own, or has gone
+        except ProcessLookupError:  # the child has no group of its own yet, or has ended
             continue
     os.waitpid(child, 0)
     return int(answer) if answer else None
