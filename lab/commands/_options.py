@@ -12,6 +12,20 @@ if TYPE_CHECKING:
     from lab.planning.request import Request
 
 
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--format` with every format of a report. Their names come from a listing of files, and none is imported."""
+    from lab import reports
+
+    formats = reports.format_names()
+    parser.add_argument(
+        "--format",
+        choices=formats,
+        metavar="FORMAT",
+        default="table",
+        help=f"what to print: {', '.join(formats)} (default: table)",
+    )
+
+
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what to run and where."""
     which = "the experiments to run, or all (default: all but the extra experiments; see lab list)"

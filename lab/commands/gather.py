@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands._options import add_gate_options, gate
+from lab.commands._options import add_format_option, add_gate_options, gate
 from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:
@@ -28,14 +28,10 @@ exit codes: 0 all cells ran, without a surprise; 1 a surprise, or a verdict that
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    from lab import reports
-
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--project", metavar="NAME", help="the Compose project, if several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
-    parser.add_argument(
-        "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
-    )
+    add_format_option(parser)
     add_gate_options(parser)
 
 

@@ -28,14 +28,10 @@ exit codes: 0 no surprise; 1 a surprise, or a verdict that --fail-on or --strict
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    from lab import reports
-
     parser.add_argument(
         "sessions", nargs="+", type=Path, metavar="SESSION", help="sessions' folders, or folders that hold several"
     )
-    parser.add_argument(
-        "--format", choices=reports.format_names(), default="table", help="what to print (default: table)"
-    )
+    _options.add_format_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the joined session in a folder below DIR")
     _options.add_gate_options(parser)
 

@@ -42,12 +42,8 @@ exit codes: 0 the run had no surprise; 1 a surprise, or a verdict that
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    # The names of formats and experiments come from cheap file listings; nothing is imported for them.
-    from lab import reports
-
     _options.add_plan_options(parser)
-    formats = reports.format_names()
-    parser.add_argument("--format", choices=formats, default="table", help="what to print (default: table)")
+    _options.add_format_option(parser)
     parser.add_argument("--transcript", action="store_true", help="first print the story: who ran, where and when")
     parser.add_argument(
         "--predict", action="store_true", help="first ask what you expect, then show it beside the measurements"

@@ -48,7 +48,7 @@ def prediction_tables(session: Session) -> list[Table]:
         same = [(prediction, texts) for prediction, texts in rows if prediction.of == number]
         what = same[0][0].what
         lines += grouped_rows((what, labels.get(each.cell, each.cell), *texts) for each, texts in same)
-    head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "it was")
+    head = ("prediction", "CPUs", "predicted", "measured", "95 % interval", "result")
     legend = (
         "right: a predicted count equals the measured count; any other predicted number lies within"
         f" {NEAR * 100:.0f} % of the measured interval."
