@@ -48,12 +48,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files again; review the diff")
 
 
+#: The marker expressions that select neither a test that measures nor a test that uses the engine.
+_SIDE_BY_SIDE = ("not slow", "slow and not engine and not measures")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run the fast tests on all CPUs at once, unless `-n` says how many. Slow tests measure, so they never share."""
+    """Run tests on all CPUs at once, unless `-n` says how many, if none of them measures."""
     option = config.option
     is_worker = "PYTEST_XDIST_WORKER" in os.environ  # a worker is given the same options, and starts no workers itself
-    if not is_worker and option.markexpr == "not slow" and getattr(option, "numprocesses", 0) is None:
+    if not is_worker and option.markexpr in _SIDE_BY_SIDE and getattr(option, "numprocesses", 0) is None:
         option.numprocesses = "auto"
 
 
@@ -66,7 +70,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests come first: a mistake shows in seconds, not after the engine's minutes."""
     for item in items:
-        if any(item.get_closest_marker(name) for name in ("engine", "browser")):
+        if any(item.get_closest_marker(name) for name in ("engine", "browser", "measures")):
             item.add_marker("slow")
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("engine", "slow")])
 

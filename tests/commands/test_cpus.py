@@ -32,7 +32,7 @@ ON_OLD_PYTHONS = [
 # What it prints.
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_it_prints_every_number_within_eighty_columns(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = lab("cpus", "--seconds", "0.1")
@@ -131,7 +131,7 @@ def children() -> set[str]:
     return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_a_busy_process_gets_no_more_than_a_cpu_and_is_gone_afterwards() -> None:
     before = children()
     measured = delivered.measure(sorted(os.sched_getaffinity(0)), 1, 0.1)
@@ -141,7 +141,7 @@ def test_a_busy_process_gets_no_more_than_a_cpu_and_is_gone_afterwards() -> None
     assert children() <= before
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("seconds", "period", "window"),
     [(0.5, 0.0, 0.5), (0.01, 0.0, 0.1), (0.15, 0.0, 0.2), (0.1, 0.15, 0.15)],

@@ -307,7 +307,7 @@ def rows(text: str) -> list[list[str]]:
     return table
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 @needs_two_cpus
 def test_beside_real_neighbours_no_verdict_is_wrong(tmp_path: Path) -> None:
     done = really(tmp_path / "once", "--time-limit", "1.5")
@@ -324,7 +324,7 @@ def test_beside_real_neighbours_no_verdict_is_wrong(tmp_path: Path) -> None:
         assert (wrong, other) == ("0", "0")
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_on_one_real_cpu_the_parallel_controls_are_untestable(tmp_path: Path) -> None:
     done = really(tmp_path, "--cpus", "1", "--time-limit", "0.5")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -35,20 +35,22 @@ from tests.support.terminal import Lab
 HOSTILE = "=1+1|`a`\n<script>&amp;]]>\"'\x00\x08\x1b[31m\ud800\ufffe\u2028$x$ **b** ![](u) @all, end\r\n"
 
 
-def hostile(found: Session) -> Session:
+def hostile(session: Session) -> Session:
     """The session with such a text in every place that a user, an image or an engine fills."""
     results = tuple(
         dataclasses.replace(
-            one,
-            reason=one.reason and HOSTILE,
-            cell=dataclasses.replace(one.cell, build=HOSTILE),
-            outcome=one.outcome and dataclasses.replace(one.outcome, stderr_tail=HOSTILE),
+            result,
+            reason=result.reason and HOSTILE,
+            cell=dataclasses.replace(result.cell, build=HOSTILE),
+            outcome=result.outcome and dataclasses.replace(result.outcome, stderr_tail=HOSTILE),
         )
-        for one in found.results
+        for result in session.results
     )
-    judgements = tuple(dataclasses.replace(one, reason=HOSTILE, statement=HOSTILE) for one in found.judgements)
-    machine = dataclasses.replace(found.machine, image=HOSTILE, details={"engine_version": HOSTILE})
-    return dataclasses.replace(found, results=results, judgements=judgements, machine=machine, notes=(HOSTILE,))
+    judgements = tuple(
+        dataclasses.replace(judgement, reason=HOSTILE, statement=HOSTILE) for judgement in session.judgements
+    )
+    machine = dataclasses.replace(session.machine, image=HOSTILE, details={"engine_version": HOSTILE})
+    return dataclasses.replace(session, results=results, judgements=judgements, machine=machine, notes=(HOSTILE,))
 
 
 SESSIONS = {
@@ -67,7 +69,9 @@ def test_every_format_renders_a_session_with_hostile_texts(form: str, name: str)
 
 
 @pytest.mark.parametrize(
-    ("form", "ending"), [("junit", "xml"), ("csv", "csv"), ("summary", "md"), ("pyperf", "json")], ids=lambda one: one
+    ("form", "ending"),
+    [("junit", "xml"), ("csv", "csv"), ("summary", "md"), ("pyperf", "json")],
+    ids=lambda value: value,
 )
 @pytest.mark.parametrize("name", ["expected", "surprise", "noisy", "error", "interrupted"])
 def test_an_export_is_as_reviewed(golden: Callable[[str, str], None], form: str, ending: str, name: str) -> None:
@@ -99,11 +103,11 @@ class TestJUnit:
     def test_verdicts_become_passes_failures_errors_and_skips(self, name: str) -> None:
         wanted = Counter(
             "failure"
-            if one.surprise
+            if judgement.surprise
             else {Verdict.CONFIRMED: "pass", Verdict.REFUTED: "pass", Verdict.ERROR: "error"}.get(
-                one.verdict, "skipped"
+                judgement.verdict, "skipped"
             )
-            for one in SESSIONS[name].judgements
+            for judgement in SESSIONS[name].judgements
         )
         cases = [case for case in self.root(name).iter("testcase") if case.get("classname") != "cell"]
         assert Counter(case[0].tag if len(case) else "pass" for case in cases) == wanted
@@ -111,17 +115,21 @@ class TestJUnit:
     @every_session
     def test_a_suite_counts_its_cases(self, name: str) -> None:
         for suite in self.root(name):
-            found = Counter(outcome.tag for case in suite.iter("testcase") for outcome in case)
+            tags = Counter(outcome.tag for case in suite.iter("testcase") for outcome in case)
             assert int(suite.get("tests", "")) == len(list(suite.iter("testcase")))
-            counted = [int(suite.get(one, "")) for one in ("failures", "errors", "skipped")]
-            assert counted == [found["failure"], found["error"], found["skipped"]]
+            counted = [int(suite.get(attribute, "")) for attribute in ("failures", "errors", "skipped")]
+            assert counted == [tags["failure"], tags["error"], tags["skipped"]]
 
     @pytest.mark.parametrize(
-        ("name", "verdict"), [("expected", "untestable"), ("noisy", "inconclusive")], ids=lambda one: str(one)
+        ("name", "verdict"), [("expected", "untestable"), ("noisy", "inconclusive")], ids=lambda value: str(value)
     )
     def test_a_skip_says_why(self, name: str, verdict: str) -> None:
         messages = [skip.get("message", "") for skip in self.root(name).iter("skipped")]
-        reasons = [f"{one.verdict}: {one.reason}" for one in SESSIONS[name].judgements if one.verdict == verdict]
+        reasons = [
+            f"{judgement.verdict}: {judgement.reason}"
+            for judgement in SESSIONS[name].judgements
+            if judgement.verdict == verdict
+        ]
         assert reasons
         assert {*reasons} <= {*messages}
 
@@ -135,11 +143,11 @@ class TestJUnit:
         assert sum(float(case.get("time", "")) for case in suite.iter("testcase")) == pytest.approx(1.5, abs=0.01)
 
     def test_a_suite_has_the_proof_of_its_limit(self) -> None:
-        found = {one.get("name"): one.get("value") for one in self.root("expected")[1].iter("property")}
-        assert found["parallelism_cpus"] == "2"
-        assert found["rate_cpus"] == "2.0"
-        assert found["cpu_ids"] == "0 1"
-        assert found["python"] == "3.13.5"
+        properties = {entry.get("name"): entry.get("value") for entry in self.root("expected")[1].iter("property")}
+        assert properties["parallelism_cpus"] == "2"
+        assert properties["rate_cpus"] == "2.0"
+        assert properties["cpu_ids"] == "0 1"
+        assert properties["python"] == "3.13.5"
 
     def test_what_xml_cannot_hold_is_replaced_and_all_else_comes_back(self) -> None:
         case = next(case for case in self.root("hostile surprises").iter("failure"))
@@ -174,16 +182,16 @@ class TestSeveralBuilds:
 
     def test_junit(self) -> None:
         root = ElementTree.fromstring(reports.render(SEVERAL, "junit").encode())
-        found = [{one.get("name"): one.get("value") for one in suite.iter("property")} for suite in root]
-        assert [(one["build"], one["image"]) for one in found] == PLACES * 2
+        properties = [{entry.get("name"): entry.get("value") for entry in suite.iter("property")} for suite in root]
+        assert [(suite["build"], suite["image"]) for suite in properties] == PLACES * 2
         names = [case.get("name") for case in root.iter("testcase") if case.get("classname") == "pipe"]
         assert names == [f"duplex [{build}-cpu{size}]" for size in (1, 2) for build in BUILDS]
 
     def test_pyperf(self) -> None:
         suite = json.loads(reports.render(SEVERAL, "pyperf"))
-        found = [one["metadata"] for one in suite["benchmarks"]]
-        assert {(one["lab_build"], one["lab_image"]) for one in found} == {*PLACES}
-        assert len({one["name"] for one in found}) == len(found)
+        metadata = [benchmark["metadata"] for benchmark in suite["benchmarks"]]
+        assert {(entry["lab_build"], entry["lab_image"]) for entry in metadata} == {*PLACES}
+        assert len({entry["name"] for entry in metadata}) == len(metadata)
 
     def test_summary(self) -> None:
         text = reports.render(SEVERAL, "summary")
@@ -202,29 +210,31 @@ class TestCSV:
         assert reports.render(SESSIONS[name], "csv").split("\n", 1)[0] == ",".join(COLUMNS)
         rows = self.rows(name)
         assert [(row["claim"], row["cell"]) for row in rows] == [
-            (one.claim, one.cell) for one in SESSIONS[name].judgements
+            (judgement.claim, judgement.cell) for judgement in SESSIONS[name].judgements
         ]
         assert all(None not in row and None not in row.values() for row in rows)
 
     def test_numbers_come_back_as_they_were(self) -> None:
-        for row, one in zip(self.rows("surprise"), SESSIONS["surprise"].judgements, strict=True):
-            assert (row["verdict"], row["surprise"]) == (one.verdict, str(one.surprise).lower())
+        for row, judgement in zip(self.rows("surprise"), SESSIONS["surprise"].judgements, strict=True):
+            assert (row["verdict"], row["surprise"]) == (judgement.verdict, str(judgement.surprise).lower())
             for name in ("value", "low", "high", "ceiling"):
-                assert (float(row[name]) if row[name] else None) == getattr(one, name)
+                assert (float(row[name]) if row[name] else None) == getattr(judgement, name)
 
     @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "＝"], ids=repr)
     def test_no_text_is_a_formula(self, first: str) -> None:
-        found = SESSIONS["expected"]
-        judgements = tuple(dataclasses.replace(one, reason=f"{first}HYPERLINK(0)") for one in found.judgements)
-        text = reports.render(dataclasses.replace(found, judgements=judgements), "csv")
+        session = SESSIONS["expected"]
+        judgements = tuple(
+            dataclasses.replace(judgement, reason=f"{first}HYPERLINK(0)") for judgement in session.judgements
+        )
+        text = reports.render(dataclasses.replace(session, judgements=judgements), "csv")
         assert {row["reason"] for row in csv.DictReader(io.StringIO(text, newline=""))} == {
             f"'{first.strip()}HYPERLINK(0)"
         }
 
     def test_a_negative_number_stays_a_number(self) -> None:
-        found = SESSIONS["expected"]
-        (first, *_) = found.judgements
-        text = reports.render(dataclasses.replace(found, judgements=(dataclasses.replace(first, value=-1.5),)), "csv")
+        session = SESSIONS["expected"]
+        (first, *_) = session.judgements
+        text = reports.render(dataclasses.replace(session, judgements=(dataclasses.replace(first, value=-1.5),)), "csv")
         assert next(csv.DictReader(io.StringIO(text)))["value"] == "-1.5"
 
     def test_every_column_is_documented(self) -> None:
@@ -247,9 +257,9 @@ class TestSummary:
             points = re.fullmatch(r'    x-axis "CPUs" \[("[\w =.,:+-]*"(?:, "[\w =.,:+-]*")*)\]', across)
             assert points
             assert re.fullmatch(r'    y-axis "speed-up" 0 --> [1-9]\d*', up)
-            assert [one.split()[0] for one in series] == ["bar", "line", "line"]
-            for one in series:
-                values = json.loads(one[one.index("[") :])
+            assert [line.split()[0] for line in series] == ["bar", "line", "line"]
+            for line in series:
+                values = json.loads(line[line.index("[") :])
                 assert len(values) == len(points[1].split('", "'))
 
     def test_several_cells_have_a_chart_and_one_has_none(self) -> None:
@@ -291,12 +301,13 @@ class TestSummary:
 
     @pytest.mark.slow
     def test_many_long_surprises_stay_below_githubs_limit(self) -> None:
-        found = SESSIONS["surprise"]
-        (one,) = [one for one in found.judgements if one.claim == "gil.one-core"]
+        session = SESSIONS["surprise"]
+        (judgement,) = [judgement for judgement in session.judgements if judgement.claim == "gil.one-core"]
         many = tuple(
-            dataclasses.replace(one, claim=f"gil.{'long' * 50}-{number}", reason="x" * 9999) for number in range(9000)
+            dataclasses.replace(judgement, claim=f"gil.{'long' * 50}-{number}", reason="x" * 9999)
+            for number in range(9000)
         )
-        text = reports.render(dataclasses.replace(found, judgements=many), "summary")
+        text = reports.render(dataclasses.replace(session, judgements=many), "summary")
         assert len(text.encode()) <= MOST_BYTES
         assert f"- and {len(many) - LONGEST_LIST} more" in text
 
@@ -310,7 +321,7 @@ def undisturbed(session: Session) -> Session:
         values = {name: {**block, "disturbed": None} for name, block in record.data["values"].items()}
         return record._replace(data={**record.data, "values": values})
 
-    results = [dataclasses.replace(one, records=tuple(map(freed, one.records))) for one in session.results]
+    results = [dataclasses.replace(result, records=tuple(map(freed, result.records))) for result in session.results]
     return dataclasses.replace(session, results=tuple(results))
 
 
@@ -356,8 +367,8 @@ class TestPyperf:
         assert re.search(r"gil/threads/2 CPUs: .* 1.90x faster", text)
 
     def test_no_value_is_shorter_than_a_millisecond_for_all_of_its_loops(self) -> None:
-        for one in self.benchmarks("expected"):
-            assert min(one["runs"][0]["values"]) * one["metadata"]["loops"] > 1e-3
+        for benchmark in self.benchmarks("expected"):
+            assert min(benchmark["runs"][0]["values"]) * benchmark["metadata"]["loops"] > 1e-3
 
     def test_disturbed_rounds_and_cells_that_were_not_measured_make_no_benchmark(self) -> None:
         assert self.benchmarks("noisy") == []
@@ -368,7 +379,9 @@ class TestPyperf:
         (_, two, _) = session.results
         again = dataclasses.replace(two, cell=dataclasses.replace(two.cell, id="cpu2-again"))
         double = dataclasses.replace(session, results=(two, again))
-        names = [one["metadata"]["name"] for one in json.loads(reports.render(double, "pyperf"))["benchmarks"]]
+        names = [
+            benchmark["metadata"]["name"] for benchmark in json.loads(reports.render(double, "pyperf"))["benchmarks"]
+        ]
         assert len(names) == len(set(names)) == 14
 
     def test_a_run_without_what_it_needs_is_refused_before_it_begins(self, lab: Lab) -> None:
@@ -377,7 +390,7 @@ class TestPyperf:
         assert err == "lab: --format pyperf reports what gil measures; name that experiment too\n"
         assert not lab.sessions.exists()
 
-    @pytest.mark.slow
+    @pytest.mark.measures
     def test_what_the_local_engine_measures_is_read(self, lab: Lab, tmp_path: Path) -> None:
         code, out, err = lab.run(
             "gil", "--cpus", "1", "--engine", "local", "--time-limit", "5", "--fail-on", "never", "--format", "pyperf"
@@ -387,7 +400,7 @@ class TestPyperf:
         (folder,) = lab.sessions.iterdir()
         path = tmp_path / "measured.json"
         path.write_text(reports.render(undisturbed(loading.load_session(folder)), "pyperf"))
-        names = [one["metadata"]["name"] for one in json.loads(path.read_text())["benchmarks"]]
+        names = [benchmark["metadata"]["name"] for benchmark in json.loads(path.read_text())["benchmarks"]]
         assert "gil/one process/1 CPU" in names
         # How stable it is depends on who else is here: pyperf may say so, and would be right.
         done = subprocess.run(
@@ -398,12 +411,12 @@ class TestPyperf:
 
     @staticmethod
     def benchmarks(name: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(reports.render(SESSIONS[name], "pyperf"))["benchmarks"]
-        return found
+        benchmarks: list[dict[str, Any]] = json.loads(reports.render(SESSIONS[name], "pyperf"))["benchmarks"]
+        return benchmarks
 
 
 @pytest.mark.parametrize(("gil", "seconds"), [(True, 0.05), (False, 0.005)])
 def test_threads_that_need_no_gil_had_shorter_blocks(gil: bool, seconds: float) -> None:
     cell = scripts.ran(2, {"gil": scripts.gil(2)}, python=scripts.python(gil=gil))
-    (threads,) = [one for one in speedups.timings(cell) if one.arm == "threads"]
+    (threads,) = [timing for timing in speedups.timings(cell) if timing.arm == "threads"]
     assert threads.loops * median(threads.values) == pytest.approx(seconds, rel=0.05)

@@ -68,11 +68,11 @@ def rounds(speed: float, count: int = 40, spread: float = 0.001) -> list[scripts
 
 def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
     busy = [scripts.observe("busy from", 0.0, "s"), scripts.observe("busy until", 1000.0, "s")]
-    said = {sentinel_experiment.NAME: rounds(speed, **options), _companion.NAME: busy}
+    messages = {sentinel_experiment.NAME: rounds(speed, **options), _companion.NAME: busy}
     first, second = (
         scripts.result(
             Cell(id=name, limit=Limit(cpus=1), size=1, cpus=(number,)),
-            scripts.stream(name, (number,), {name: said[name]}),
+            scripts.stream(name, (number,), {name: messages[name]}),
         )
         for number, name in enumerate(SENTINELS)
     )
@@ -93,15 +93,15 @@ def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
 def test_cells_are_packed_only_where_the_sentinel_shows_no_bias(
     results: tuple[CellResult, CellResult], allowed: bool, words: str
 ) -> None:
-    found = interference.judge_interference(*results)
-    assert (found.allowed, words in found.reason) == (allowed, True), found.reason
+    judgement = interference.judge_interference(*results)
+    assert (judgement.allowed, words in judgement.reason) == (allowed, True), judgement.reason
 
 
 def test_rounds_beyond_the_companions_time_do_not_count() -> None:
     sentinels, companion = pair(1.0)
     records = tuple(
-        one._replace(data={**one.data, "value": 10.1}) if one.data.get("name") == "busy until" else one
-        for one in companion.records
+        record._replace(data={**record.data, "value": 10.1}) if record.data.get("name") == "busy until" else record
+        for record in companion.records
     )
     assert "too few" in interference.judge_interference(sentinels, replace(companion, records=records)).reason
 
@@ -109,9 +109,9 @@ def test_rounds_beyond_the_companions_time_do_not_count() -> None:
 def test_a_sentinel_that_could_not_be_measured_packs_nothing() -> None:
     sentinels, companion = pair(1.0)
     broken = replace(sentinels, status=Status.ERROR, reason="it was killed")
-    found = interference.judge_interference(broken, companion)
-    assert not found.allowed
-    assert "it was killed" in found.reason
+    judgement = interference.judge_interference(broken, companion)
+    assert not judgement.allowed
+    assert "it was killed" in judgement.reason
 
 
 class Machine:
@@ -129,18 +129,18 @@ class Machine:
         name = job.cell.id
         if name not in SENTINELS:
             with self.lock:
-                self.overlaps |= {(min(name, other), max(name, other)) for other in self.running}
+                self.overlaps |= {(min(name, neighbour), max(name, neighbour)) for neighbour in self.running}
                 self.running.add(name)
             self.cpus[name] = job.cell.cpus
             if self.overlaps:
                 self.met.set()
             self.met.wait(self.seconds)
             self.running.discard(name)
-        said = {
+        messages = {
             sentinel_experiment.NAME: rounds(self.speed),
             _companion.NAME: [scripts.observe("busy from", 0.0, "s"), scripts.observe("busy until", 1000.0, "s")],
         }.get(name, scripts.pipe())
-        sink(scripts.stream(name, job.cell.cpus, {job.experiments[0]: said}, host_cpus=CPUS))
+        sink(scripts.stream(name, job.cell.cpus, {job.experiments[0]: messages}, host_cpus=CPUS))
         return Outcome(exit_code=0)
 
 
@@ -153,17 +153,17 @@ def run(
     patience_seconds: float = 0.1,
 ) -> tuple[Machine, str]:
     machine = Machine(speed, patience_seconds)
-    names = [one.cell.id for one in jobs] + list(SENTINELS)
+    names = [job.cell.id for job in jobs] + list(SENTINELS)
     fake = Fake(machine=scripts.machine(CPUS), cells=dict.fromkeys(names, machine.script))
     stop = packed_stop()
     with SessionFolder(tmp_path, "s") as folder:
         layout = topology.flat(range(CPUS))
-        schedule, said = parallel_cells.decide(
+        schedule, note = parallel_cells.decide(
             fake, layout, jobs, folder, stop, most=most, seconds=seconds, smt=False, explicit=frozenset()
         )
         results = runner.run(fake, jobs, folder, parallel_cells.NoProgress(), stop, schedule)
-    assert [result.status for result in results] == [Status.MEASURED] * len(jobs), [one.reason for one in results]
-    return machine, said or ""
+    assert [result.status for result in results] == [Status.MEASURED] * len(jobs), [result.reason for result in results]
+    return machine, note or ""
 
 
 def packed_stop() -> runner.StopRequest:
@@ -174,32 +174,32 @@ def packed_stop() -> runner.StopRequest:
 
 
 def test_cells_that_do_not_disturb_each_other_run_side_by_side_on_cores_of_their_own(tmp_path: Path) -> None:
-    machine, said = run(tmp_path, JOBS, 1.0, None, patience_seconds=60)
-    assert "side by side" in said
+    machine, note = run(tmp_path, JOBS, 1.0, None, patience_seconds=60)
+    assert "side by side" in note
     assert machine.overlaps
     used = [cpu for cpus in machine.cpus.values() for cpu in cpus]
     assert len(used) == len(set(used)) == 7
 
 
 def test_cells_that_disturb_each_other_run_one_after_the_other_and_the_user_is_told_why(tmp_path: Path) -> None:
-    machine, said = run(tmp_path, JOBS, 0.9, None)
-    assert said.startswith("cells run one after the other: a sentinel is ")
+    machine, note = run(tmp_path, JOBS, 0.9, None)
+    assert note.startswith("cells run one after the other: a sentinel is ")
     assert machine.overlaps == set()
 
 
 def test_what_saves_less_than_the_sentinel_costs_is_not_packed(tmp_path: Path) -> None:
-    machine, said = run(tmp_path, JOBS, 1.0, None, seconds=0.5)
-    assert (machine.overlaps, said) == (set(), "")
+    machine, note = run(tmp_path, JOBS, 1.0, None, seconds=0.5)
+    assert (machine.overlaps, note) == (set(), "")
 
 
 def test_one_job_at_a_time_asks_no_sentinel(tmp_path: Path) -> None:
-    machine, said = run(tmp_path, JOBS, 1.0, 1)
-    assert (machine.overlaps, said) == (set(), "")
+    machine, note = run(tmp_path, JOBS, 1.0, 1)
+    assert (machine.overlaps, note) == (set(), "")
 
 
 def test_where_no_two_cells_have_room_side_by_side_it_says_so_if_asked_for(tmp_path: Path) -> None:
-    machine, said = run(tmp_path, [job("a", 8), job("b", 8)], 1.0, 2)
-    assert "there is no room for two cells" in said
+    machine, note = run(tmp_path, [job("a", 8), job("b", 8)], 1.0, 2)
+    assert "there is no room for two cells" in note
     assert machine.overlaps == set()
 
 
@@ -216,10 +216,10 @@ def test_the_schedule_never_shares_a_core() -> None:
     )
     running: list[Job] = []
     waiting = list(jobs)
-    while found := schedule(waiting, running):
-        waiting = [one for one in waiting if one.cell.id != found.cell.id]
-        running.append(found)
-        used = [cpu for one in running for cpu in one.cell.cpus]
+    while next_job := schedule(waiting, running):
+        waiting = [job for job in waiting if job.cell.id != next_job.cell.id]
+        running.append(next_job)
+        used = [cpu for job in running for cpu in job.cell.cpus]
         assert len(used) == len(set(used))
         if not waiting:
             break
@@ -239,7 +239,7 @@ def test_the_orchestrator_keeps_off_the_cpus_that_are_measured() -> None:
     assert os.sched_getaffinity(0) == before
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="this machine has one CPU")
 def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_other(tmp_path: Path) -> None:
     from lab.engines import make
@@ -249,12 +249,12 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
         layout = engine.probe().cpu_topology
         with SessionFolder(tmp_path, "s") as folder:
             patient = replace(JOBS[0], experiment_deadline=60, cell_deadline=120)
-            found = parallel_cells.check_interference(engine, layout, patient, folder, packed_stop())
+            judgement = parallel_cells.check_interference(engine, layout, patient, folder, packed_stop())
     finally:
         engine.close()
     # Which it is depends on the machine: what counts is that the sentinel had rounds, and a number where they sufficed.
-    assert "not known: _" not in found.reason, found.reason
-    assert found.speed is None or found.speed.value > 0
+    assert "not known: _" not in judgement.reason, judgement.reason
+    assert judgement.speed is None or judgement.speed.value > 0
     assert packing.Packer(layout).next({}, parallel_cells.requests_of([JOBS[0].cell], 1.0)) is not None
 
 

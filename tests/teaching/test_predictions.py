@@ -38,7 +38,7 @@ THREADS = Predictable(of="cores.threads", what="threads: speed-up", ask="How fas
 
 def test_a_number_is_asked_for_in_each_cell_that_can_have_it() -> None:
     cells = planner.plan(planner.parse_sizes("1,2,4"), (0, 1))
-    asked = [(cell.id, one.of) for cell, one in predictions.questions((WORKERS, THREADS), cells)]
+    asked = [(cell.id, question.of) for cell, question in predictions.questions((WORKERS, THREADS), cells)]
     assert asked == [
         ("cpu1", "pool.default-size"),
         ("cpu2", "pool.default-size"),
@@ -62,7 +62,7 @@ def test_what_is_no_number_is_told_what_one_looks_like(text: str, whole: bool) -
 
 
 @pytest.mark.parametrize(
-    ("value", "whole", "found", "words"),
+    ("value", "whole", "estimate", "words"),
     [
         pytest.param(2, True, Estimate(2, 2, 2, 1), "right", id="the same count"),
         pytest.param(2, True, Estimate(8, 8, 8, 1), "off by 6", id="another count"),
@@ -73,15 +73,15 @@ def test_what_is_no_number_is_told_what_one_looks_like(text: str, whole: bool) -
         pytest.param(1, False, Estimate(1.9, 1.8, 2.0, 9), "off by 0.90", id="far below"),
     ],
 )
-def test_a_prediction_is_right_or_off_by_so_much(value: float, whole: bool, found: Estimate, words: str) -> None:
-    one = Prediction(of="x.y", what="x", cell="cpu2", value=value, whole=whole)
-    assert prediction_table.judge_prediction(one, found) == words
+def test_a_prediction_is_right_or_off_by_so_much(value: float, whole: bool, estimate: Estimate, words: str) -> None:
+    prediction = Prediction(of="x.y", what="x", cell="cpu2", value=value, whole=whole)
+    assert prediction_table.judge_prediction(prediction, estimate) == words
 
 
 @given(share=st.floats(0, 1), low=st.floats(0.01, 100), width=st.floats(0, 10))
 def test_a_prediction_inside_the_interval_is_never_off(share: float, low: float, width: float) -> None:
-    one = Prediction(of="x.y", what="x", cell="cpu2", value=low + share * width)
-    assert prediction_table.judge_prediction(one, Estimate(low, low, low + width, 9)) == "right"
+    prediction = Prediction(of="x.y", what="x", cell="cpu2", value=low + share * width)
+    assert prediction_table.judge_prediction(prediction, Estimate(low, low, low + width, 9)) == "right"
 
 
 def predicted(*made: Prediction) -> Session:
@@ -103,7 +103,7 @@ MADE = (
 
 def test_predictions_stand_beside_what_was_measured() -> None:
     rows = prediction_table.prediction_rows(predicted(*MADE))
-    assert [(one.cell, texts[0], texts[1], texts[3]) for one, texts in rows] == [
+    assert [(prediction.cell, texts[0], texts[1], texts[3]) for prediction, texts in rows] == [
         ("cpu1", "2", "1", "off by 1"),
         ("cpu2", "2", "2", "right"),
         ("cpu2", "2.00", "1.00", "off by 1.00"),
@@ -118,7 +118,9 @@ def test_reports_show_predictions_only_where_there_are_any(form: str) -> None:
 
 
 def test_numbers_stand_in_the_order_in_which_they_were_asked_for() -> None:
-    (table,) = [one for one in tables.all_tables(predicted(*MADE)) if one.title == "Prediction beside measurement"]
+    (table,) = [
+        table for table in tables.all_tables(predicted(*MADE)) if table.title == "Prediction beside measurement"
+    ]
     assert [row[:2] for row in table.rows] == [
         ("Pool(): workers", "1"),
         ("", "2"),
@@ -147,12 +149,12 @@ class Terminal:
     """``lab run`` with a pseudo-terminal for standard input and error, and standard output apart."""
 
     def __init__(self, sessions: Path, *arguments: str) -> None:
-        self._ours, theirs = pty.openpty()
+        self._ours, terminal = pty.openpty()
         words = [sys.executable, "-m", "lab", "run", *arguments, "--engine", "local", "--output", str(sessions)]
         self.process = subprocess.Popen(
-            words, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, start_new_session=True, text=True
+            words, stdin=terminal, stderr=terminal, stdout=subprocess.PIPE, start_new_session=True, text=True
         )
-        os.close(theirs)
+        os.close(terminal)
         self.seen = ""
 
     def wait_for(self, text: str) -> None:
@@ -185,8 +187,8 @@ class Terminal:
 def terminals() -> Iterator[list[Terminal]]:
     made: list[Terminal] = []
     yield made
-    for one in made:
-        one.close()
+    for terminal in made:
+        terminal.close()
 
 
 def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
@@ -204,10 +206,12 @@ def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
     assert re.search(r"Pool\(\): workers +1 +77 +\d+ +exact +off by \d+", out)
     (manifest,) = tmp_path.glob("*/session.json")
     stored = json.loads(manifest.read_text())["arguments"]["predictions"]
-    assert [(one["of"], one["cell"], one["value"]) for one in stored] == [("pool.default-size", "cpu1", 77)]
+    assert [(prediction["of"], prediction["cell"], prediction["value"]) for prediction in stored] == [
+        ("pool.default-size", "cpu1", 77)
+    ]
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 @pytest.mark.parametrize("typed", ["\n", "\x04"], ids=["an empty line", "Ctrl-D"])
 def test_whoever_predicts_nothing_gets_the_measurement_all_the_same(
     tmp_path: Path, terminals: list[Terminal], typed: str

@@ -154,7 +154,7 @@ def ran(python: str, size: str) -> cells.Ran:
         return cells.run(work, Path(folder), interpreter=pythons()[python])
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("python", "size", "name"),
     [

@@ -282,7 +282,7 @@ class Clock:
         self.now += seconds
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_a_real_pool_does_what_its_block_says() -> None:
     with Pools([1, 3]) as pools:
         for workers in (1, 3):
@@ -302,7 +302,7 @@ def test_the_memory_of_a_process_that_has_gone_is_none() -> None:
     assert memory_of(2**22 + 1) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_it_runs_in_a_cell(tmp_path: Any) -> None:
     ran = cells.run(cells.job(["oversubscription"], seconds=0.5, deadline_seconds=60), tmp_path)
     assert ran.data("finish")["outcome"] == "ok", ran.data("finish")["reason"]

@@ -12,7 +12,7 @@ from lab.cell.experiments._internal import plain_scripts
 from tests.support import cells
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 @pytest.mark.parametrize("target", [plain_scripts.count, plain_scripts.finish])
 def test_processes_on_one_cpu_gain_nothing(target: plain_scripts.Target) -> None:
     cpu = cells.CPUS[0]
@@ -23,7 +23,7 @@ def test_processes_on_one_cpu_gain_nothing(target: plain_scripts.Target) -> None
     assert 0.6 < tries[-1] < 1.8, tries
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_the_lab_and_each_script_take_turns(tmp_path: Path) -> None:
     ran = cells.run(cells.job([plain_scripts.NAME], seconds=1.5), tmp_path)
     said = [(record.data["name"], record.data["values"]) for record in ran.records if record.kind == "sample"]
