@@ -38,8 +38,8 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 def jobs(path: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = documents(path)[0]["jobs"]
-    return found
+    workflow_jobs: dict[str, dict[str, Any]] = documents(path)[0]["jobs"]
+    return workflow_jobs
 
 
 def steps(path: Path) -> list[dict[str, Any]]:
@@ -119,8 +119,8 @@ VALUES = {
 
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
-    (found,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(found.choices)
+    (subparsers,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(subparsers.choices)
 
 
 def lacking(words: list[str]) -> set[str]:
@@ -131,17 +131,17 @@ def lacking(words: list[str]) -> set[str]:
     if words[0] not in known:
         return {words[0]}
     options = set(known[words[0]]._option_string_actions)
-    mine = {word for word in words[1:] if word.startswith("--") and word != "--"}
+    flags = {word for word in words[1:] if word.startswith("--") and word != "--"}
     formats = {after for word, after in itertools.pairwise(words) if word == "--format"}
-    return (mine - options) | (formats - set(reports.format_names()))
+    return (flags - options) | (formats - set(reports.format_names()))
 
 
 def commands(script: str) -> Iterator[list[str]]:
     """The words after ``lab`` of each command in a script, without what only the shell knows."""
     for line in re.sub(r"\\\n", " ", script).splitlines():
-        found = re.search(r"(?:^|[;&|\"/ ])lab\"? (?=[a-z-])(.*)", line)
-        if found and not line.strip().startswith("#"):
-            text = re.split(r" (?:>|>>|\||\|\||&&|#) ?", found[1])[0]
+        match = re.search(r"(?:^|[;&|\"/ ])lab\"? (?=[a-z-])(.*)", line)
+        if match and not line.strip().startswith("#"):
+            text = re.split(r" (?:>|>>|\||\|\||&&|#) ?", match[1])[0]
             yield [word for word in shlex.split(text) if not re.fullmatch(r"\$\{(options|experiments)\[@\]\}", word)]
 
 
@@ -167,7 +167,7 @@ def test_every_command_of_the_lab_is_one(words: list[str]) -> None:
 
 
 def test_every_option_that_the_action_may_pass_is_one() -> None:
-    (step,) = (one for one in steps(ACTION) if one["name"] == "Run the lab")
+    (step,) = (step for step in steps(ACTION) if step["name"] == "Run the lab")
     passed = set(re.findall(r"options\+?=\(.*\)", step["run"]))
     options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
     assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
@@ -187,7 +187,9 @@ class Runner:
     def __init__(self, folder: Path, **inputs: str) -> None:
         declared = documents(ACTION)[0]["inputs"]
         assert set(inputs) <= set(declared)
-        self.inputs: dict[str, str] = {name: inputs.get(name, one["default"]) for name, one in declared.items()}
+        self.inputs: dict[str, str] = {
+            name: inputs.get(name, declaration["default"]) for name, declaration in declared.items()
+        }
         self.summary = folder / "summary.md"
         self.output = folder / "output"
         self.outputs: dict[str, str] = {}
@@ -208,10 +210,10 @@ class Runner:
     def value(self, text: str) -> str:
         """What the runner makes of an expression: an input, or the Python that a step before has set up."""
 
-        def one(found: re.Match[str]) -> str:
-            if found[1] == "inputs":
-                return self.inputs[found[2]]
-            assert found[2] == "python.outputs.python-path"
+        def one(match: re.Match[str]) -> str:
+            if match[1] == "inputs":
+                return self.inputs[match[2]]
+            assert match[2] == "python.outputs.python-path"
             return sys.executable
 
         filled = EXPRESSION.sub(one, text)
@@ -220,7 +222,7 @@ class Runner:
 
     def step(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run the step of that name."""
-        (step,) = (one for one in steps(ACTION) if one["name"] == name)
+        (step,) = (step for step in steps(ACTION) if step["name"] == name)
         env = self.env | {key: self.value(text) for key, text in step.get("env", {}).items()}
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
         done = subprocess.run(words, env=env, cwd=self.output.parent, capture_output=True, text=True, check=False)
@@ -261,26 +263,26 @@ def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_p
     done = runner.step("Run the lab")
     assert done.returncode == 0, done.stderr
     declared = documents(ACTION)[0]["outputs"]
-    assert {one["value"].removeprefix("${{ steps.run.outputs.").removesuffix(" }}") for one in declared.values()} == (
-        set(runner.outputs) - {"results"}
-    )
-    found = runner.outputs
-    assert (found["exit-code"], found["confirmed"], found["refuted"], found["surprises"]) == ("0", "3", "1", "")
+    assert {
+        output["value"].removeprefix("${{ steps.run.outputs.").removesuffix(" }}") for output in declared.values()
+    } == (set(runner.outputs) - {"results"})
+    outputs = runner.outputs
+    assert (outputs["exit-code"], outputs["confirmed"], outputs["refuted"], outputs["surprises"]) == ("0", "3", "1", "")
     assert "manager.needed" in runner.summary.read_text(encoding="utf-8")
     assert (
-        Path(found["report"]).read_text(encoding="utf-8") == runner.summary.read_text(encoding="utf-8") == done.stdout
+        Path(outputs["report"]).read_text(encoding="utf-8") == runner.summary.read_text(encoding="utf-8") == done.stdout
     )
-    assert list(Path(found["session"]).glob("*.jsonl"))
-    assert Path(found["session"]).is_relative_to(found["results"])
+    assert list(Path(outputs["session"]).glob("*.jsonl"))
+    assert Path(outputs["session"]).is_relative_to(outputs["results"])
 
 
 def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, experiments="pool", cpus="1024")
     done = runner.step("Run the lab")
     assert done.returncode == 0, done.stderr
-    found = runner.outputs
-    assert int(found["untestable"]) > 0
-    assert found["confirmed"] == found["refuted"] == found["inconclusive"] == found["error"] == "0"
+    outputs = runner.outputs
+    assert int(outputs["untestable"]) > 0
+    assert outputs["confirmed"] == outputs["refuted"] == outputs["inconclusive"] == outputs["error"] == "0"
     assert "untestable" in runner.summary.read_text(encoding="utf-8")
 
 
@@ -322,7 +324,7 @@ def test_gitlabs_choices_are_the_labs() -> None:
     inputs = documents(GITLAB)[0]["spec"]["inputs"]
     options = subcommands()["run"]._option_string_actions
     assert set(inputs["engine"]["options"]) == set(options["--engine"].choices or ())
-    assert {f"--{one}" for one in inputs["level"]["options"] if one != "default"} <= set(options)
+    assert {f"--{level}" for level in inputs["level"]["options"] if level != "default"} <= set(options)
     assert set(inputs["fail-on"]["options"]) == set(options["--fail-on"].choices or ())
 
 

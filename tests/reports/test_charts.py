@@ -22,7 +22,7 @@ def marks(svg: str) -> list[str]:
     """The titles of a drawing's marks."""
     space = {"s": "http://www.w3.org/2000/svg"}
     root = ElementTree.fromstring(svg)
-    return [one.findtext("s:title", "", space) for one in root.iterfind(".//s:g[@class='mark']", space)]
+    return [mark.findtext("s:title", "", space) for mark in root.iterfind(".//s:g[@class='mark']", space)]
 
 
 def test_a_session_with_everything_has_every_chart() -> None:
@@ -105,10 +105,10 @@ def test_a_drawing_for_a_page_speaks_and_takes_the_pages_colours(chart: Chart, n
     svg = drawing.elements(chart)[narrow]
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
-    ids = [one.get("id") for one in root.iter() if one.get("id")]
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
-    assert all(str(one).startswith(chart.name) for one in ids)
-    assert {f"#{one}" for one in ids} >= set(re.findall(r'href="(#[^"]+)"', svg))
+    assert all(str(name).startswith(chart.name) for name in ids)
+    assert {f"#{name}" for name in ids} >= set(re.findall(r'href="(#[^"]+)"', svg))
     assert chart.description in "".join(root.itertext())
     assert "font-family" not in svg
     assert not re.search(rf"(?<!, ){INK}", svg), "a colour that the dark scheme cannot change"
@@ -177,5 +177,5 @@ ALONE = {
 
 def test_every_experiment_that_a_chart_needs_is_drawn_alone() -> None:
     assert needs() == tuple(ALONE)
-    for name, said in ALONE.items():
-        assert charts(scripts.session(scripts.ran(2, {name: said}), experiments=(name,))), name
+    for name, messages in ALONE.items():
+        assert charts(scripts.session(scripts.ran(2, {name: messages}), experiments=(name,))), name

@@ -28,8 +28,8 @@ TWELVE = {f"3.{minor}": scripts.python((3, minor, 0)) for minor in range(9, 16)}
 
 def of(pythons: dict[str, dict[str, object]], sizes: Sequence[int] = (1, 2)) -> Session:
     """Everything that has a table, on these builds."""
-    said = {**scripts.everything(2), "switching": scripts.switching()}
-    return scripts.on_builds(pythons, sizes, said)
+    messages = {**scripts.everything(2), "switching": scripts.switching()}
+    return scripts.on_builds(pythons, sizes, messages)
 
 
 def found(session: Session, title: str) -> list[Table]:
@@ -99,10 +99,10 @@ def surprised(expected: Sequence[Verdict]) -> Session:
             statement="it is so",
             cell=result.cell.id,
             verdict=Verdict.REFUTED,
-            expected=one,
+            expected=verdict,
             reason="it is not",
         )
-        for result, one in zip(session.results, expected, strict=False)
+        for result, verdict in zip(session.results, expected, strict=False)
     ]
     return replace(session, judgements=tuple(made))
 
@@ -120,5 +120,5 @@ def test_what_was_expected_is_said_where_it_was() -> None:
 def test_a_lesson_has_one_expectation() -> None:
     session = surprised((Verdict.CONFIRMED, Verdict.UNTESTABLE, Verdict.CONFIRMED))
     taught = highlights.surprises(session)
-    assert [one.expected for one in taught] == [Verdict.CONFIRMED, Verdict.UNTESTABLE]
-    assert [len(one.places[0][1]) for one in taught] == [2, 1]
+    assert [surprise.expected for surprise in taught] == [Verdict.CONFIRMED, Verdict.UNTESTABLE]
+    assert [len(surprise.places[0][1]) for surprise in taught] == [2, 1]

@@ -37,7 +37,7 @@ def test_a_long_title_of_an_experiment_stays_within_80_columns() -> None:
     session = scripts.session(scripts.ran(2, {"switching": scripts.switching()}), experiments=("switching",))
     long = "an experiment whose summary takes all of the hundred characters that a summary may have, to the last"
     titled = dataclasses.replace(
-        session, quantities=tuple(dataclasses.replace(one, title=long) for one in session.quantities)
+        session, quantities=tuple(dataclasses.replace(quantity, title=long) for quantity in session.quantities)
     )
     assert max(map(len, reports.render(titled, "table").splitlines())) <= 80
 

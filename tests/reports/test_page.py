@@ -60,8 +60,8 @@ def test_a_page_asks_for_nothing_outside_of_itself(text: str) -> None:
 
 
 def test_every_claim_is_there_with_its_evidence_and_its_proof(text: str) -> None:
-    for one in SESSION.judgements:
-        assert f'id="claim-{one.claim.replace(".", "-")}"' in text
+    for judgement in SESSION.judgements:
+        assert f'id="claim-{judgement.claim.replace(".", "-")}"' in text
     assert text.count('data-verdict="') == 2 * len(SESSION.judgements)
     assert "asked for 0-1, inside saw 0-1; the same before and after." in text
 
@@ -105,8 +105,8 @@ def test_what_a_session_says_is_text_wherever_it_stands() -> None:
         failed={"queue": HOSTILE},
     )
     machine = dataclasses.replace(scripts.machine(), image=HOSTILE, details={"engine_version": HOSTILE})
-    one = scripts.result(scripts.cell(2), raw)
-    session = scripts.session(one, experiments=("queue",), machine=machine, notes=(HOSTILE,))
+    result = scripts.result(scripts.cell(2), raw)
+    session = scripts.session(result, experiments=("queue",), machine=machine, notes=(HOSTILE,))
     session = dataclasses.replace(session, id=HOSTILE, arguments={HOSTILE: HOSTILE}, lab_version=HOSTILE)
     page = reports.render(session, "html")
     assert "<script>alert" not in page
@@ -139,7 +139,9 @@ def opened(browser: Browser, file: str, request: pytest.FixtureRequest) -> Itera
     seen = Seen(page=context.new_page())
     seen.page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
     seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    seen.page.on("request", lambda one: seen.requests.append(one.url) if not one.url.startswith("data:") else None)
+    seen.page.on(
+        "request", lambda request: seen.requests.append(request.url) if not request.url.startswith("data:") else None
+    )
     seen.page.goto(file)
     yield seen
     assert seen.complaints == []
@@ -182,8 +184,10 @@ def test_nothing_keeps_people_out(opened: Seen) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     opened.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-    found = Axe().run(opened.page).response["violations"]
-    assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found]
+    violations = Axe().run(opened.page).response["violations"]
+    assert not violations, [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]][:3]) for violation in violations
+    ]
 
 
 @pytest.mark.browser
@@ -262,8 +266,8 @@ def test_without_javascript_everything_but_the_filter_is_there(opened: Seen) -> 
 def test_on_paper_every_claim_is_unfolded(opened: Seen, tmp_path: Path) -> None:
     opened.page.emulate_media(media="print")
     evidence = opened.page.locator("details.judged .scroll")
-    assert evidence.count() == len({one.claim for one in SESSION.judgements})
-    assert all(one.bounding_box() for one in evidence.all())
+    assert evidence.count() == len({judgement.claim for judgement in SESSION.judgements})
+    assert all(element.bounding_box() for element in evidence.all())
     opened.page.pdf(path=tmp_path / "page.pdf", format="A4")
     assert (tmp_path / "page.pdf").stat().st_size > 50_000
 
@@ -308,14 +312,17 @@ def test_the_page_of_ten_thousand_records_opens_within_two_seconds(browser: Brow
 
 def large(records: int) -> Session:
     """The session with its stories and rounds so many times over."""
-    said = {
+    messages = {
         name: [
-            one
-            for one in (*scripts.story((1, "a", 0), (2, "b", 1)), *(scripts.switching() if name == "switching" else ()))
+            message
+            for message in (
+                *scripts.story((1, "a", 0), (2, "b", 1)),
+                *(scripts.switching() if name == "switching" else ()),
+            )
             for _ in range(records // 24)
         ]
         for name in ("pool", "queue", "threads", "switching")
     }
-    cells = [scripts.ran(size, said) for size in (1, 2)]
+    cells = [scripts.ran(size, messages) for size in (1, 2)]
     assert sum(len(cell.records) for cell in cells) >= records
-    return scripts.session(*cells, experiments=tuple(said))
+    return scripts.session(*cells, experiments=tuple(messages))

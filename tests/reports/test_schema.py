@@ -36,19 +36,19 @@ def test_the_schema_is_one() -> None:
 
 def objects(schema: Any) -> list[dict[str, Any]]:
     if isinstance(schema, list):
-        return [found for part in schema for found in objects(part)]
+        return [child for part in schema for child in objects(part)]
     if not isinstance(schema, dict):
         return []
-    mine = [schema] if "required" in schema else []
-    return mine + [found for part in schema.values() for found in objects(part)]
+    parents = [schema] if "required" in schema else []
+    return parents + [child for part in schema.values() for child in objects(part)]
 
 
 def test_every_property_that_the_schema_lists_is_required_and_no_other_is_allowed() -> None:
-    found = objects(SCHEMA)
-    assert len(found) > 10
-    for one in found:
-        assert one["additionalProperties"] is False
-        assert sorted(one["required"]) == sorted(one["properties"])
+    schemas = objects(SCHEMA)
+    assert len(schemas) > 10
+    for schema in schemas:
+        assert schema["additionalProperties"] is False
+        assert sorted(schema["required"]) == sorted(schema["properties"])
 
 
 @pytest.mark.parametrize("name", SESSIONS)
@@ -60,9 +60,9 @@ def test_a_session_of_every_kind_is_as_the_schema_says(name: str) -> None:
 
 def test_the_sessions_of_every_kind_leave_no_status_and_no_verdict_out() -> None:
     results = [result for session in SESSIONS.values() for result in session.results]
-    judgements = [one for session in SESSIONS.values() for one in session.judgements]
+    judgements = [judgement for session in SESSIONS.values() for judgement in session.judgements]
     assert {result.status.value for result in results} == set(SCHEMA["$defs"]["cell"]["properties"]["status"]["enum"])
-    assert {one.verdict.value for one in judgements} == set(SCHEMA["$defs"]["kind"]["enum"])
+    assert {judgement.verdict.value for judgement in judgements} == set(SCHEMA["$defs"]["kind"]["enum"])
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -93,7 +93,7 @@ def test_what_the_local_engine_measures_is_as_the_schema_says(lab: Lab) -> None:
     code, out, err = lab.run("pipe", "pool", "--engine", "local", "--cpus", sizes + ",999", "--format", "json")
     document = check(out)
     assert code == 0, err
-    assert [one["status"] for one in document["cells"]][-1] == "unavailable"
+    assert [cell["status"] for cell in document["cells"]][-1] == "unavailable"
     assert document["session"]["engine"] == "local"
     assert document["cells"][0]["proof"]["before"]["affinity"] == list(cells.CPUS[:1])
 

@@ -27,9 +27,9 @@ microcode\t: 0x2c
 def test_the_microcode_of_every_processor_is_noted(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cpuinfo").write_text(CPUINFO)
-    found = describe(str(tmp_path))
-    assert found["microcode"] == ["0x2b", "0x2c"]
-    assert (found["kernel"], found["kernel_version"]) == (os.uname().release, os.uname().version)
+    facts = describe(str(tmp_path))
+    assert facts["microcode"] == ["0x2b", "0x2c"]
+    assert (facts["kernel"], facts["kernel_version"]) == (os.uname().release, os.uname().version)
 
 
 def test_where_the_kernel_tells_no_microcode_there_is_none(tmp_path: Path) -> None:
@@ -37,9 +37,9 @@ def test_where_the_kernel_tells_no_microcode_there_is_none(tmp_path: Path) -> No
 
 
 def test_this_machine_is_described() -> None:
-    found = host.host_facts()
-    assert found["cpus"] >= 1
-    assert {"name", "processor", "cgroup_version", "python", "kernel", "microcode"} <= set(found)
+    facts = host.host_facts()
+    assert facts["cpus"] >= 1
+    assert {"name", "processor", "cgroup_version", "python", "kernel", "microcode"} <= set(facts)
 
 
 def install_compose(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,8 @@ class Run:
     def report(self) -> dict[str, Any]:
         """The report that it stored."""
         manifest = json.loads((self.sessions / self.session / "session.json").read_text())
-        found: dict[str, Any] = manifest["report"]
-        return found
+        report: dict[str, Any] = manifest["report"]
+        return report
 
 
 @pytest.fixture
@@ -115,10 +115,10 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Run]]:
         return runs[-1]
 
     yield begin
-    for one in runs:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.end()
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.end()
 
 
 #: When: what to wait for in its progress (``None``: until it listens), and for how much longer, in seconds; and the
@@ -172,7 +172,7 @@ def check(run: Run, moment: str, code: int, out: str) -> None:
         return  # it had not even begun: there is nothing to print
     assert "Limits" in out
     report = run.report()
-    statuses = [one["status"] for one in report["cells"]]
+    statuses = [cell["status"] for cell in report["cells"]]
     assert statuses.count("measured") >= MOMENTS[moment][2]
     assert report["session"]["interrupted"] is True
     for cell in report["cells"]:
@@ -186,7 +186,7 @@ def whole(run: Run, code: int, out: str) -> None:
     # While an interpreter takes itself down, a signal ends it as it ends any program.
     assert code in (0, -signal.SIGTERM, -signal.SIGINT), run.lines
     assert "confirmed" in out
-    assert [one["status"] for one in run.report()["cells"]] == ["measured"] * 2
+    assert [cell["status"] for cell in run.report()["cells"]] == ["measured"] * 2
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_elsewhere_than_on_a_terminal_progress_is_plain() -> None:
 
 def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
     """Run ``lab`` with its standard error on a terminal. Returns (exit code, standard output, the screen)."""
-    ours, theirs = pty.openpty()
+    ours, terminal = pty.openpty()
     got: list[bytes] = []
 
     def read() -> None:
@@ -87,13 +87,13 @@ def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) ->
     done = subprocess.run(
         [sys.executable, "-m", "lab", *arguments],
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=terminal,
         text=True,
         check=False,
         timeout=60,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "80", **(environment or {})},
     )
-    os.close(theirs)
+    os.close(terminal)
     reader.join()
     os.close(ours)
     return done.returncode, done.stdout, b"".join(got).decode()

@@ -41,8 +41,8 @@ def test_all_builds_are_those_that_there_were(python: list[str], builds: list[st
 
 
 def test_a_joined_session_is_run_again_on_all_of_its_builds(tmp_path: Path) -> None:
-    found = stored_arguments(manifest(tmp_path, python=None, image="python:3.13-slim", merged=["a", "b"]))
-    assert (found["python"], found["image"]) == (["3.13", "3.14"], None)
+    arguments = stored_arguments(manifest(tmp_path, python=None, image="python:3.13-slim", merged=["a", "b"]))
+    assert (arguments["python"], arguments["image"]) == (["3.13", "3.14"], None)
 
 
 def test_every_stored_argument_is_in_the_request(tmp_path: Path) -> None:
@@ -98,6 +98,8 @@ def test_a_replay_takes_the_image_that_each_build_had(
     assert "verdicts: 4 of 4 the same (4 confirmed)" in out
     (second,) = set(lab.sessions.iterdir()) - {first}
     now = loading.manifest(second)
-    assert [one["image_id"] for one in now["machine"]["details"]["builds"]] == [one["image_id"] for one in builds]
+    assert [build["image_id"] for build in now["machine"]["details"]["builds"]] == [
+        build["image_id"] for build in builds
+    ]
     assert now["cells"] == then["cells"]
     assert now["arguments"] == then["arguments"]

@@ -22,10 +22,10 @@ def test_a_session_is_a_folder_with_a_manifest_the_code_and_a_file_for_each_cell
     with SessionFolder(tmp_path / "not" / "yet", "s") as folder:
         folder.write_code(b"code")
         folder.write_manifest({"schema": 1})
-        with folder.cell("cpu1") as one, folder.cell("cpu2") as two:
-            one.append(b"one\n")
+        with folder.cell("cpu1") as first_cell, folder.cell("cpu2") as two:
+            first_cell.append(b"one\n")
             two.append(b"three\n")
-            one.append(b"two\n")
+            first_cell.append(b"two\n")
         folder.write_manifest({"schema": 1, "done": True})
     assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == {
         "cell.zip": b"code",
@@ -95,9 +95,9 @@ def full_folder(tmp_path: Path) -> SessionFolder:
 
 
 def test_a_disk_that_fills_up_does_not_end_the_run(full_folder: SessionFolder) -> None:
-    with full_folder.cell("cpu1") as one:
-        one.append(b"a record\n")
-        one.append(b"another one\n")
+    with full_folder.cell("cpu1") as cell:
+        cell.append(b"a record\n")
+        cell.append(b"another one\n")
     with full_folder.cell("cpu2") as two:
         two.append(b"a record\n")
     full_folder.write_manifest({"schema": 1})

@@ -31,7 +31,7 @@ def records(
     asked: str = "",
     pinned_by: str = "worker",
     host_cpus: int = 2,
-    said: Sequence[scripts.Said] = tuple(scripts.pipe()),
+    messages: Sequence[scripts.Said] = tuple(scripts.pipe()),
     seed: int = 1,
 ) -> bytes:
     """The stream of a cell of Compose that ran the pipe experiment, where its size allows it."""
@@ -43,7 +43,7 @@ def records(
         channel.emit("start", {"python": scripts.python(), **start})
         if len(cpus) >= (wanted or 0):
             channel.emit("begin", {"experiment": "pipe"})
-            for kind, data in said:
+            for kind, data in messages:
                 channel.emit(kind, {**data, "experiment": "pipe"})
             channel.emit("finish", {"experiment": "pipe", "outcome": "ok", "reason": None, "seconds": 0.1})
         channel.end({"proof": proof, "stopped": False})
@@ -61,17 +61,17 @@ class TestGathering:
 
     def test_cells_are_shown_small_ones_first_and_all_last(self) -> None:
         names = ("cpuall", "cpu16", "cpu2")
-        found = from_compose.session(
+        session = from_compose.session(
             "x", [CellRecords(cell=name, stream=None, outcome=None) for name in names], None, {}
         )
-        assert [result.cell.id for result in found.results] == ["cpu2", "cpu16", "cpuall"]
+        assert [result.cell.id for result in session.results] == ["cpu2", "cpu16", "cpuall"]
 
     def test_a_cell_pinned_by_the_engine_is_held_against_what_compose_was_told(self) -> None:
-        told = records("cpu2", (0, 1), asked="0-1", pinned_by="engine", host_cpus=4)
+        stream = records("cpu2", (0, 1), asked="0-1", pinned_by="engine", host_cpus=4)
         set_as_told = Outcome(exit_code=0, outside={"cpuset": "0-1", "warnings": []})
-        assert cells(CellRecords(cell="cpu2", stream=told, outcome=set_as_told))["cpu2"] == (Status.MEASURED, None)
+        assert cells(CellRecords(cell="cpu2", stream=stream, outcome=set_as_told))["cpu2"] == (Status.MEASURED, None)
         set_otherwise = Outcome(exit_code=0, outside={"cpuset": "2-3", "warnings": []})
-        status, reason = cells(CellRecords(cell="cpu2", stream=told, outcome=set_otherwise))["cpu2"]
+        status, reason = cells(CellRecords(cell="cpu2", stream=stream, outcome=set_otherwise))["cpu2"]
         assert (status, reason) == (Status.TAINTED, "asked for CPUs 0-1, the engine says it set 2-3")
 
     def test_a_cpu_set_that_the_engine_dropped_is_noticed(self) -> None:
@@ -95,11 +95,11 @@ class TestGathering:
         )
 
     def test_all_cpus_are_as_many_as_the_cell_without_a_limit_saw(self) -> None:
-        found = from_compose.session(
+        session = from_compose.session(
             "x", [CellRecords(cell="cpu1", stream=ONE), CellRecords(cell="cpuall", stream=ALL)], None, {}
         )
-        assert found.machine.cpus == (0, 1)
-        assert [(result.cell.label, result.cell.size) for result in found.results] == [("1", 1), ("all", 2)]
+        assert session.machine.cpus == (0, 1)
+        assert [(result.cell.label, result.cell.size) for result in session.results] == [("1", 1), ("all", 2)]
 
     @pytest.mark.parametrize(
         ("source", "status", "reason"),
@@ -145,36 +145,36 @@ class TestGathering:
     def test_a_cell_without_whole_records_says_why_and_costs_no_other(
         self, source: CellRecords, status: Status, reason: str
     ) -> None:
-        found = cells(CellRecords(cell="cpu1", stream=ONE, outcome=ENDED), source)
-        assert found["cpu1"] == (Status.MEASURED, None)
-        assert found["cpu2"][0] is status
-        assert reason in str(found["cpu2"][1])
+        statuses = cells(CellRecords(cell="cpu1", stream=ONE, outcome=ENDED), source)
+        assert statuses["cpu1"] == (Status.MEASURED, None)
+        assert statuses["cpu2"][0] is status
+        assert reason in str(statuses["cpu2"][1])
 
     @pytest.mark.parametrize(
-        ("seeds", "said", "notes"),
+        ("seeds", "session_seed", "notes"),
         [
             pytest.param((7, 7), 7, (), id="the same"),
             pytest.param((7, 8), None, ("note: the cells had different seeds: cpu1 7, cpu2 8",), id="different"),
         ],
     )
     def test_the_session_has_the_seed_of_its_cells(
-        self, seeds: tuple[int, int], said: int | None, notes: tuple[str, ...]
+        self, seeds: tuple[int, int], session_seed: int | None, notes: tuple[str, ...]
     ) -> None:
         sources = [
             CellRecords(cell=f"cpu{size}", stream=records(f"cpu{size}", range(size), seed=seed), outcome=ENDED)
             for size, seed in enumerate(seeds, 1)
         ]
-        found = from_compose.session("compose", sources, None, {})
-        assert (found.arguments["seed"], found.notes) == (said, notes)
+        session = from_compose.session("compose", sources, None, {})
+        assert (session.arguments["seed"], session.notes) == (session_seed, notes)
 
     def test_a_cell_that_is_still_running_shows_what_it_has(self) -> None:
         half = ONE[: ONE.index(b'"kind":"finish"') + 20]
         running = CellRecords(cell="cpu1", stream=half, outcome=Outcome(exit_code=None), running=True)
-        found = from_compose.session("x", [running], None, {})
-        assert from_compose.is_incomplete(found)
-        assert found.results[0].reason == "it is still running"
-        assert found.results[0].faults == ()
-        assert len(found.results[0].records) == 5
+        session = from_compose.session("x", [running], None, {})
+        assert from_compose.is_incomplete(session)
+        assert session.results[0].reason == "it is still running"
+        assert session.results[0].faults == ()
+        assert len(session.results[0].records) == 5
 
 
 @pytest.fixture
@@ -193,10 +193,10 @@ class TestGatherFromFiles:
     def test_the_table_of_limits_says_who_pinned_each_cell(self, folder: Path, lab: Lab) -> None:
         code, out, err = lab("gather", "--records", str(folder))
         assert (code, err) == (0, "")
-        found = rows(out)
+        table = rows(out)
         assert "2: engine (CPU set);" in out
         assert "1: worker (affinity)" in " ".join(out.split())
-        assert [found[label][-1] for label in found] == ["measured", "measured", "untestable", "measured"]
+        assert [table[label][-1] for label in table] == ["measured", "measured", "untestable", "measured"]
         assert "4 CPUs: untestable: needs 4 CPUs, this machine has 2" in out
         assert max(map(len, out.splitlines())) <= 88
 
@@ -207,7 +207,7 @@ class TestGatherFromFiles:
         assert [cell["cpus"] for cell in document["cells"]] == [[], [0, 1], [], []]
 
     @pytest.mark.parametrize(
-        ("said", "lenient", "strict"),
+        ("messages", "lenient", "strict"),
         [
             pytest.param(scripts.pipe(), 0, 0, id="as expected"),
             pytest.param([scripts.observe("answered", False)], 1, 1, id="a surprise"),
@@ -215,9 +215,9 @@ class TestGatherFromFiles:
         ],
     )
     def test_the_exit_codes_are_those_of_run(
-        self, tmp_path: Path, lab: Lab, said: list[scripts.Said], lenient: int, strict: int
+        self, tmp_path: Path, lab: Lab, messages: list[scripts.Said], lenient: int, strict: int
     ) -> None:
-        (tmp_path / "cpu1.jsonl").write_bytes(records("cpu1", (0,), said=said))
+        (tmp_path / "cpu1.jsonl").write_bytes(records("cpu1", (0,), messages=messages))
         assert lab("gather", "--records", str(tmp_path))[0] == lenient
         assert lab("gather", "--records", str(tmp_path), "--strict")[0] == strict
 
@@ -225,12 +225,12 @@ class TestGatherFromFiles:
         (folder / "cpu2.jsonl").write_bytes(b"\0" * 100)
         code, out, _ = lab("gather", "--records", str(folder))
         assert code == 3
-        found = rows(out)
-        assert [found[label][-1] for label in ("1", "2", "all")] == ["measured", "error", "measured"]
+        table = rows(out)
+        assert [table[label][-1] for label in ("1", "2", "all")] == ["measured", "error", "measured"]
 
-    @pytest.mark.parametrize("there", [True, False], ids=["an empty folder", "no folder"])
-    def test_a_folder_without_records_is_bad_input(self, tmp_path: Path, lab: Lab, there: bool) -> None:
-        where = tmp_path if there else tmp_path / "missing"
+    @pytest.mark.parametrize("presence", [True, False], ids=["an empty folder", "no folder"])
+    def test_a_folder_without_records_is_bad_input(self, tmp_path: Path, lab: Lab, presence: bool) -> None:
+        where = tmp_path if presence else tmp_path / "missing"
         code, out, err = lab("gather", "--records", str(where))
         assert (code, out) == (2, "")
         assert err == f"lab: {where} has no records (*.jsonl); name the folder that the cells wrote to\n"
@@ -252,14 +252,14 @@ def found(project: str, cell: str, stream: bytes | None, exit_code: int | None =
 @pytest.fixture
 def containers(monkeypatch: pytest.MonkeyPatch) -> list[Collected]:
     """The containers that an engine would have; a test puts them in."""
-    there: list[Collected] = []
+    engine_containers: list[Collected] = []
 
     def collect(client: object, project: str | None = None) -> Iterator[Collected]:
-        return (one for one in there if project in (None, one.project))
+        return (container for container in engine_containers if project in (None, container.project))
 
     monkeypatch.setattr(lab_containers, "client_for_this_environment", NoEngine)
     monkeypatch.setattr(compose, "collect", collect)
-    return there
+    return engine_containers
 
 
 class TestGatherFromTheEngine:

@@ -50,9 +50,11 @@ def test_a_session_is_read_back_as_it_was(name: str, tmp_path: Path) -> None:
 
 def test_a_session_of_before_the_manifest_had_cells_is_read_back_from_its_report(tmp_path: Path) -> None:
     folder = changed(stored(SESSIONS["expected"], tmp_path), cells=None, machine=None)
-    found = loading.load_session(folder)
-    assert [one.verdict for one in found.judgements] == [one.verdict for one in SESSIONS["expected"].judgements]
-    assert found.machine.cpus == (0, 1)
+    session = loading.load_session(folder)
+    assert [judgement.verdict for judgement in session.judgements] == [
+        judgement.verdict for judgement in SESSIONS["expected"].judgements
+    ]
+    assert session.machine.cpus == (0, 1)
 
 
 def test_the_report_says_which_version_measured(tmp_path: Path) -> None:
@@ -64,35 +66,35 @@ def test_a_session_that_was_cut_short_is_judged_as_far_as_it_goes(tmp_path: Path
     folder = changed(stored(SESSIONS["expected"], tmp_path), report=None)
     stream = (folder / "cpu2.jsonl").read_bytes()
     (folder / "cpu2.jsonl").write_bytes(stream[: len(stream) // 2])
-    found = loading.load_session(folder)
-    assert found.interrupted
-    assert "cut short" in found.notes[0]
-    status = {result.cell.id: result.status for result in found.results}
+    session = loading.load_session(folder)
+    assert session.interrupted
+    assert "cut short" in session.notes[0]
+    status = {result.cell.id: result.status for result in session.results}
     assert status == {"cpu1": Status.MEASURED, "cpu2": Status.ERROR, "cpu4": Status.UNAVAILABLE}
-    (reason,) = [str(result.reason) for result in found.results if result.cell.id == "cpu2"]
+    (reason,) = [str(result.reason) for result in session.results if result.cell.id == "cpu2"]
     assert "a torn last line" in reason
-    verdicts = {one.claim: one.verdict for one in found.judgements if one.cell == "cpu1"}
+    verdicts = {judgement.claim: judgement.verdict for judgement in session.judgements if judgement.cell == "cpu1"}
     assert verdicts["pool.explicit-size"] == "confirmed"
 
 
 def test_a_cell_whose_records_are_gone_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     folder = stored(SESSIONS["expected"], tmp_path)
     (folder / "cpu2.jsonl").unlink()
-    result = next(one for one in loading.load_session(folder).results if one.cell.id == "cpu2")
+    result = next(result for result in loading.load_session(folder).results if result.cell.id == "cpu2")
     assert result.status is Status.ERROR
     assert "cpu2.jsonl" in str(result.reason)
 
 
 def test_a_failure_that_records_do_not_show_is_kept_from_the_report(tmp_path: Path) -> None:
-    found = loading.load_session(stored(SESSIONS["error"], tmp_path))
-    assert "no space left on device" in str(found.results[0].reason)
+    session = loading.load_session(stored(SESSIONS["error"], tmp_path))
+    assert "no space left on device" in str(session.results[0].reason)
 
 
 def test_an_experiment_that_this_version_does_not_have_costs_its_claims_only(tmp_path: Path) -> None:
     folder = changed(stored(SESSIONS["expected"], tmp_path), arguments={"experiments": ["pool", "gone"]})
-    found = loading.load_session(folder)
-    assert any("'gone'" in note for note in found.notes)
-    assert {one.claim.partition(".")[0] for one in found.judgements} == {"pool"}
+    session = loading.load_session(folder)
+    assert any("'gone'" in note for note in session.notes)
+    assert {judgement.claim.partition(".")[0] for judgement in session.judgements} == {"pool"}
 
 
 def test_the_newest_session_is_found(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_the_newest_session_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "complaint"),
     [
         pytest.param(b"{", "is not JSON", id="torn"),
         pytest.param(b"[" * 100_000, "is not JSON", id="nested too deeply"),
@@ -121,9 +123,9 @@ def test_the_newest_session_is_found(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_a_session_is_refused_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+def test_what_is_not_a_session_is_refused_in_one_line(content: bytes, complaint: str, tmp_path: Path) -> None:
     (tmp_path / "session.json").write_bytes(content)
-    with pytest.raises(UsageError, match=said) as refused:
+    with pytest.raises(UsageError, match=complaint) as refused:
         loading.load_session(tmp_path)
     assert "\n" not in str(refused.value)
 

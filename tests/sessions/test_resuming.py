@@ -60,13 +60,13 @@ def killed_at(folder: Path, words: str, longer: float, *arguments: str) -> Path:
     command = [sys.executable, "-m", "lab", "run", *arguments, "--output", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
-        said = []
+        lines = []
         for line in process.stderr:
-            said.append(line)
+            lines.append(line)
             if re.match(words, line):
                 break
         else:
-            raise AssertionError(said)
+            raise AssertionError(lines)
         time.sleep(longer)
         process.kill()
     (session,) = folder.iterdir()
@@ -81,7 +81,11 @@ def complete_records(folder: Path) -> set[bytes]:
 def resumed(lab: Lab, folder: Path) -> None:
     """Resume it, and check that it is whole and that nothing was lost."""
     before = complete_records(folder)
-    whole = {one.cell.id: one.records for one in loading.load_session(folder).results if one.status is Status.MEASURED}
+    whole = {
+        result.cell.id: result.records
+        for result in loading.load_session(folder).results
+        if result.status is Status.MEASURED
+    }
     noted = loading.endings(folder)
     (entry,) = listing.entries(folder.parent)
     if entry.state is listing.State.COMPLETE:  # it was done just before the kill
@@ -91,10 +95,10 @@ def resumed(lab: Lab, folder: Path) -> None:
     assert code == 0, err
     assert f"resuming {folder.name}: {len(noted)} of 2 cells are there already" in err
     session = loading.load_session(folder)
-    found = {(one.claim, one.cell): one.verdict.value for one in session.judgements}
-    assert found.keys() == WHOLE.keys()
-    assert found.items() <= WHOLE.items() | _CANNOT_TELL.items()
-    assert [one.status for one in session.results] == [Status.MEASURED] * 2
+    verdicts = {(judgement.claim, judgement.cell): judgement.verdict.value for judgement in session.judgements}
+    assert verdicts.keys() == WHOLE.keys()
+    assert verdicts.items() <= WHOLE.items() | _CANNOT_TELL.items()
+    assert [result.status for result in session.results] == [Status.MEASURED] * 2
     assert before <= complete_records(folder)
     for result in session.results:
         if result.cell.id in noted:
@@ -130,18 +134,18 @@ def test_a_run_on_several_builds_that_was_killed_goes_on_with_the_image_of_each(
 ) -> None:
     arguments = ["process", "pipe", "--python", ",".join(two_builds), "--cpus", "1,2", "--engine", "docker", "--quick"]
     folder = killed_at(tmp_path / "sessions", r"Python 3.13, 1 CPU \(.*\): measured", 0.4, *arguments, "--seed", "9")
-    there = len(loading.endings(folder))
-    assert 2 <= there < 4
+    count = len(loading.endings(folder))
+    assert 2 <= count < 4
     code, _, err = lab("run", "--resume", "--output", str(folder.parent))
     assert code == 0, err
-    assert f"{there} of 4 cells are there already" in err
+    assert f"{count} of 4 cells are there already" in err
     session = loading.load_session(folder)
-    assert [one.cell.id for one in session.results] == ["3.11-cpu1", "3.13-cpu1", "3.11-cpu2", "3.13-cpu2"]
-    assert [one.status for one in session.results] == [Status.MEASURED] * 4
-    assert [one.python["version"][1] for one in session.results] == [11, 13, 11, 13]
+    assert [result.cell.id for result in session.results] == ["3.11-cpu1", "3.13-cpu1", "3.11-cpu2", "3.13-cpu2"]
+    assert [result.status for result in session.results] == [Status.MEASURED] * 4
+    assert [result.python["version"][1] for result in session.results] == [11, 13, 11, 13]
     digests = [engine.images.get(f"multicore-lab-base:{build}").id for build in two_builds]
     manifest = loading.manifest(folder)
-    assert [one["image_id"] for one in manifest["machine"]["details"]["builds"]] == digests
+    assert [build["image_id"] for build in manifest["machine"]["details"]["builds"]] == digests
     assert manifest["arguments"]["seed"] == 9
     assert manifest["arguments"]["python"] == ["3.11,3.13"]
     assert labelled(engine, folder.name) == set()
@@ -192,9 +196,9 @@ def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on
 def unfinished(folder: Path, session: Session = EXPECTED, **arguments: object) -> Path:
     """A session whose second cell did not come to its end."""
     path = stored(session, folder)
-    found = loading.manifest(path)
-    changed(path, report=None, arguments={**found["arguments"], "seed": 1, **arguments})
-    first, second = found["report"]["cells"][:2]
+    manifest = loading.manifest(path)
+    changed(path, report=None, arguments={**manifest["arguments"], "seed": 1, **arguments})
+    first, second = manifest["report"]["cells"][:2]
     with SessionFolder(folder, path.name, again=True) as again:
         again.ended(first)
     torn = path / f"{second['id']}.jsonl"
@@ -205,7 +209,10 @@ def unfinished(folder: Path, session: Session = EXPECTED, **arguments: object) -
 def test_only_cells_that_ended_well_are_kept(tmp_path: Path) -> None:
     folder = unfinished(tmp_path)
     past = resuming.take_up(folder, tmp_path)
-    assert {cell: one.status.value for cell, one in past.kept.items()} == {"cpu1": "measured", "cpu4": "unavailable"}
+    assert {cell: result.status.value for cell, result in past.kept.items()} == {
+        "cpu1": "measured",
+        "cpu4": "unavailable",
+    }
     assert past.kept["cpu1"].outcome
     assert past.kept["cpu1"].outcome.outside["cpuset"] == "0"
 
@@ -288,7 +295,7 @@ def test_what_a_missing_cell_needs_cannot_be_forced(now: Session, complaint: str
         (["--predict"], "--predict"),
         (["--python", "3.13"], "--python"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_whatever_a_run_is_begun_with_is_not_set_anew(given: list[str], named: str, lab: Lab, tmp_path: Path) -> None:
     code, _, err = lab("run", *given, "--resume", str(unfinished(tmp_path)))

@@ -23,9 +23,9 @@ def test_what_was_not_changed_is_as_it_was_sealed() -> None:
 @given(place=st.integers(0, len(RECORDS) - 1), byte=st.integers(0, 255))
 def test_a_byte_changed_anywhere_in_the_records_is_found_and_its_file_named(place: int, byte: int) -> None:
     edited = RECORDS[:place] + bytes([byte]) + RECORDS[place + 1 :]
-    found = seal.differences(SEAL, {**FILES, "cpu2.jsonl": edited})
-    assert len(found) == (edited != RECORDS)
-    assert all(line.startswith("cpu2.jsonl was changed: ") for line in found)
+    differences = seal.differences(SEAL, {**FILES, "cpu2.jsonl": edited})
+    assert len(differences) == (edited != RECORDS)
+    assert all(line.startswith("cpu2.jsonl was changed: ") for line in differences)
 
 
 @given(number=st.integers(0, 19))
@@ -38,7 +38,7 @@ def test_the_number_of_an_edited_record_is_named(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "difference"),
     [
         pytest.param({"cpu1.jsonl": None}, "cpu1.jsonl is missing", id="missing"),
         pytest.param({"cpu3.jsonl": RECORDS}, "cpu3.jsonl was not there when it was sealed", id="more"),
@@ -61,9 +61,9 @@ def test_the_number_of_an_edited_record_is_named(number: int) -> None:
         pytest.param({"session.json": b"{"}, "session.json was changed: it is not JSON any more", id="torn manifest"),
     ],
 )
-def test_each_change_is_named(changed: dict[str, bytes | None], said: str) -> None:
+def test_each_change_is_named(changed: dict[str, bytes | None], difference: str) -> None:
     files = {name: content for name, content in {**FILES, **changed}.items() if content is not None}
-    assert seal.differences(SEAL, files) == (said,)
+    assert seal.differences(SEAL, files) == (difference,)
 
 
 def test_what_was_put_beside_it_later_is_no_damage() -> None:

@@ -62,23 +62,23 @@ def code_with(experiments: Mapping[str, str]) -> bytes:
 
 def living(mark: str) -> list[str]:
     """The processes that have this mark in their environment, zombies not counted."""
-    found = []
+    processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if mark.encode() in (folder / "environ").read_bytes():
-                found.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
+                processes.append(f"{folder.name}: {(folder / 'comm').read_text().strip()}")
         except OSError:
             continue  # it has just ended, or is not ours to see
-    return found
+    return processes
 
 
 def still_living(mark: str, seconds: float = 30.0) -> list[str]:
     """What :func:`living` still finds after so long, or sooner nothing. Processes that have been killed take their time
     to go on a busy machine."""
     until = time.monotonic() + seconds
-    while (found := living(mark)) and time.monotonic() < until:
+    while (processes := living(mark)) and time.monotonic() < until:
         time.sleep(0.01)
-    return found
+    return processes
 
 
 @dataclass(kw_only=True)
@@ -116,12 +116,12 @@ class Ran:
 
     def data(self, kind: str, experiment: str | None = None) -> dict[str, Any]:
         """The data of the only record of this kind, or the only one of this experiment."""
-        (found,) = [
+        (data,) = [
             record.data
             for record in self.records
             if record.kind == kind and (experiment is None or record.data["experiment"] == experiment)
         ]
-        return dict(found)
+        return dict(data)
 
     def result(self, cpus: Sequence[int]) -> CellResult:
         """What the runner makes of it, had these CPUs been asked for."""
@@ -229,9 +229,9 @@ def run_on(engine: Engine, work: Job, watch: Callable[[Reader], None] = lambda r
 
 def interpreter(version: str) -> str | None:
     """A Python of that version: ``python3.9`` on the PATH, or in pyenv's folder; ``None`` where there is none."""
-    found = shutil.which(f"python{version}")
-    if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
-        return found  # a shim of pyenv's may be there without its version
+    path = shutil.which(f"python{version}")
+    if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
+        return path  # a shim of pyenv's may be there without its version
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    there = sorted(pyenv.glob(f"versions/{version}*/bin/python{version}"))
-    return str(there[-1]) if there else None
+    paths = sorted(pyenv.glob(f"versions/{version}*/bin/python{version}"))
+    return str(paths[-1]) if paths else None

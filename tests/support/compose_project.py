@@ -68,8 +68,11 @@ class Project:
     def containers(self, client: DockerClient) -> dict[str, dict[str, Any]]:
         """What the engine says of each service's container."""
         filters = {"label": f"com.docker.compose.project={self.name}"}
-        found = [client.api.inspect_container(one["Id"]) for one in client.api.containers(all=True, filters=filters)]
-        return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
+        containers = [
+            client.api.inspect_container(container["Id"])
+            for container in client.api.containers(all=True, filters=filters)
+        ]
+        return {container["Config"]["Labels"]["com.docker.compose.service"]: container for container in containers}
 
     def gather(self) -> tuple[int, dict[str, Any]]:
         done = lab("gather", "--project", self.name, "--format", "json")

@@ -110,7 +110,7 @@ def ask(client: DockerClient, setting: Setting) -> dict[str, Any]:
     options = dict(setting.options)
     volumes = {package: {"bind": "/opt/lab/lab", "mode": "ro"}, **options.pop("volumes", {})}
     with limited() if setting.parent else contextlib.nullcontext():
-        said = client.containers.run(
+        output = client.containers.run(
             setting.image,
             [*setting.command, *_CALL],
             environment={"PYTHONPATH": "/opt/lab"},
@@ -120,7 +120,7 @@ def ask(client: DockerClient, setting: Setting) -> dict[str, Any]:
             labels={SESSION_LABEL: "effective"},
             **options,
         )
-    document: dict[str, Any] = json.loads(said)
+    document: dict[str, Any] = json.loads(output)
     return document
 
 
@@ -129,8 +129,8 @@ def wrong(setting: Setting, document: Mapping[str, Any], all_cpus: int) -> list[
     parallelism = setting.cpus or all_cpus
     rate = min(parallelism, setting.visible or parallelism)
     true = min(parallelism, setting.quota or parallelism)
-    found = document["delivered"]
-    delivered = found["cpus"]
+    delivery = document["delivered"]
+    delivered = delivery["cpus"]
     faults = []
     if document["parallelism"] != parallelism:
         faults.append(f"P is {document['parallelism']}, not {parallelism}")
@@ -138,7 +138,7 @@ def wrong(setting: Setting, document: Mapping[str, Any], all_cpus: int) -> list[
         faults.append(f"R is {document['rate']}, not {rate}")
     if delivered > true * 1.1 + 0.05:
         faults.append(f"D is {delivered:.2f}, and there are only {true:g} CPUs")
-    if delivered < 0.9 * min(document["rate"], found["processes"]) and not document["explanation"]:
+    if delivered < 0.9 * min(document["rate"], delivery["processes"]) and not document["explanation"]:
         faults.append(f"D is {delivered:.2f}, and nothing is said about it")
     advice = (document["advice"]["throughput_workers"], document["advice"]["latency_workers"])
     if advice != (max(1, math.ceil(true)), max(1, math.floor(true))):

@@ -186,9 +186,9 @@ class Handler(BaseHTTPRequestHandler):
     def _step(self, path: str) -> tuple[str, dict[str, str]]:
         """The step that a request is, with what its path names."""
         for step, (method, pattern) in STEPS.items():
-            found = re.fullmatch(pattern, path)
-            if found and method == self.command:
-                return step, found.groupdict()
+            match = re.fullmatch(pattern, path)
+            if match and method == self.command:
+                return step, match.groupdict()
         return "unknown", {}
 
     def _unknown(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
@@ -229,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _create(self, engine: Engine, query: Mapping[str, str], body: dict[str, Any]) -> None:
         name = query.get("name", f"unnamed-{next(engine.numbers)}")
-        if any(one.name == name for one in engine.containers.values()):
+        if any(container.name == name for container in engine.containers.values()):
             self._send(409, {"message": f"Conflict. The container name {name} is already in use"})
             return
         if body["Image"] not in engine.images:
@@ -307,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
     def _remove(self, container: Container) -> None:
         engine = self.server.engine
         container.end(137)
-        number = next(key for key, one in engine.containers.items() if one is container)
+        number = next(key for key, candidate in engine.containers.items() if candidate is container)
         del engine.containers[number]
         engine.removed.append(number)
         self.send_response(204)
@@ -316,12 +316,12 @@ class Handler(BaseHTTPRequestHandler):
     def _containers(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         (label,) = json.loads(query["filters"])["label"]
         name, _, value = label.partition("=")
-        found = [
-            {"Id": number, "Names": ["/" + one.name], "Labels": one.labels}
-            for number, one in engine.containers.items()
-            if name in one.labels and value in ("", one.labels[name])
+        containers = [
+            {"Id": number, "Names": ["/" + container.name], "Labels": container.labels}
+            for number, container in engine.containers.items()
+            if name in container.labels and value in ("", container.labels[name])
         ]
-        self._send(200, found)
+        self._send(200, containers)
 
     def _networks(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         self._send(200, [])

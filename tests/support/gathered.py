@@ -16,5 +16,5 @@ def rows(table: str) -> dict[str, list[str]]:
 
 def cells(*sources: CellRecords) -> dict[str, tuple[Status, str | None]]:
     """What becomes of cells whose records were found like this: cell -> (status, reason)."""
-    found = from_compose.session("compose", sources, None, {})
-    return {result.cell.id: (result.status, result.reason) for result in found.results}
+    session = from_compose.session("compose", sources, None, {})
+    return {result.cell.id: (result.status, result.reason) for result in session.results}

@@ -38,12 +38,12 @@ def changed(rounds: Sequence[Round], arms: Iterable[str], **entries: object) -> 
 
 def delivered(rounds: Sequence[Round]) -> str:
     """The CPUs that the machine gave in these rounds, as a reason has them."""
-    found = CAPACITY.estimate(rounds)
-    assert found
-    return f"{found.value:.2f}"
+    estimate = CAPACITY.estimate(rounds)
+    assert estimate
+    return f"{estimate.value:.2f}"
 
 
 def gil(name: str, rounds: Sequence[Round], where: Facts = PLAIN) -> Finding:
     """What the gil experiment's real claim of that name says of these rounds."""
-    (real,) = [one for one in load("gil").claims if one.id == name]
+    (real,) = [claim for claim in load("gil").claims if claim.id == name]
     return real.judge(Evidence([], [("round", blocks) for blocks in rounds]), where)

@@ -18,11 +18,11 @@ def tree(root: Path, files: Mapping[str, str]) -> str:
 
 def mounts(*lines: str) -> str:
     """A mountinfo (man 5 proc): each line is ``TOP POINT TYPE OPTIONS``; ordinary mounts stand around them."""
-    found = ["22 1 0:21 / / rw,relatime shared:1 - overlay overlay rw", "23 22 0:5 / /dev rw - devtmpfs udev rw"]
+    table = ["22 1 0:21 / / rw,relatime shared:1 - overlay overlay rw", "23 22 0:5 / /dev rw - devtmpfs udev rw"]
     for number, line in enumerate(lines, 30):
         top, point, kind, options = line.split()
-        found.append(f"{number} 22 0:{number} {top} {point} rw,nosuid shared:9 master:1 - {kind} cgroup {options}")
-    return "\n".join(found) + "\n"
+        table.append(f"{number} 22 0:{number} {top} {point} rw,nosuid shared:9 master:1 - {kind} cgroup {options}")
+    return "\n".join(table) + "\n"
 
 
 V2 = "/ /sys/fs/cgroup cgroup2 rw,nsdelegate"
@@ -36,8 +36,8 @@ def v2(group: str, *, mounted: str = V2, **files: str) -> dict[str, str]:
     return {"proc/self/cgroup": f"0::{group}\n", "proc/self/mountinfo": mounts(mounted), **named}
 
 
-def quotas(found: Mapping[str, Any]) -> list[float]:
-    return [level["quota_cpus"] for level in found["quotas"]]
+def quotas(limits: Mapping[str, Any]) -> list[float]:
+    return [level["quota_cpus"] for level in limits["quotas"]]
 
 
 def hybrid(groups: str, **files: str) -> dict[str, str]:

@@ -77,28 +77,28 @@ def files(made: Machine) -> dict[str, str]:
     shown: Callable[[Collection[int]], str] = mask if made.masks else cpulist.render
     suffix = "" if made.masks else "_list"
     cpus = "sys/devices/system/cpu"
-    found = {f"{cpus}/kernel_max": "1023"}
+    tree = {f"{cpus}/kernel_max": "1023"}
     if not made.masks:
-        found |= {f"{cpus}/online": cpulist.render(made.online), f"{cpus}/present": cpulist.render(everyone)}
-        found |= {f"{cpus}/offline": cpulist.render(off), f"{cpus}/isolated": cpulist.render(made.isolated)}
+        tree |= {f"{cpus}/online": cpulist.render(made.online), f"{cpus}/present": cpulist.render(everyone)}
+        tree |= {f"{cpus}/offline": cpulist.render(off), f"{cpus}/isolated": cpulist.render(made.isolated)}
     caches, nodes, units = _members(made, "cache"), _members(made, "node"), _members(made, "unit")
     for core in made.cores:
         threads = {*core.cpus} - off
         for cpu in core.cpus:
             here = f"{cpus}/cpu{cpu}"
             if cpu or cpu in off:
-                found[f"{here}/online"] = "0" if cpu in off else "1"
+                tree[f"{here}/online"] = "0" if cpu in off else "1"
             if cpu in off:
                 continue
             if made.topology:
-                found[f"{here}/topology/thread_siblings{suffix}"] = shown(threads)
-                found[f"{here}/topology/core_id"] = str(core.number)
-                found[f"{here}/topology/physical_package_id"] = str(core.package)
+                tree[f"{here}/topology/thread_siblings{suffix}"] = shown(threads)
+                tree[f"{here}/topology/core_id"] = str(core.number)
+                tree[f"{here}/topology/physical_package_id"] = str(core.package)
             # The order of the indices is not that of the levels.
-            found |= _cache(f"{here}/cache/index0", 1, "Data", threads, shown, suffix, core.l1)
+            tree |= _cache(f"{here}/cache/index0", 1, "Data", threads, shown, suffix, core.l1)
             if core.cache is not None:
-                found |= _cache(f"{here}/cache/index1", 3, "Unified", caches[core.cache], shown, suffix, None)
-                found |= _cache(f"{here}/cache/index2", 2, "Unified", threads, shown, suffix, None)
+                tree |= _cache(f"{here}/cache/index1", 3, "Unified", caches[core.cache], shown, suffix, None)
+                tree |= _cache(f"{here}/cache/index2", 2, "Unified", threads, shown, suffix, None)
             for name, value in (
                 ("cpu_capacity", core.capacity),
                 ("regs/identification/midr_el1", core.midr),
@@ -106,21 +106,21 @@ def files(made: Machine) -> dict[str, str]:
                 ("cpufreq/base_frequency", core.base_khz),
             ):
                 if value is not None:
-                    found[f"{here}/{name}"] = str(value)
+                    tree[f"{here}/{name}"] = str(value)
     for node, members in nodes.items():
-        found[f"sys/devices/system/node/node{node}/" + ("cpumap" if made.masks else "cpulist")] = shown(members)
+        tree[f"sys/devices/system/node/node{node}/" + ("cpumap" if made.masks else "cpulist")] = shown(members)
     for unit, members in units.items():
-        found[f"sys/devices/{unit}/cpus"] = cpulist.render(members)
-    return {**found, **(made.extra or {})}
+        tree[f"sys/devices/{unit}/cpus"] = cpulist.render(members)
+    return {**tree, **(made.extra or {})}
 
 
 def _members(made: Machine, name: str) -> dict[object, set[int]]:
-    found: dict[object, set[int]] = {}
+    members: dict[object, set[int]] = {}
     for core in made.cores:
         group = getattr(core, name)
         if group is not None:
-            found.setdefault(group, set()).update({*core.cpus} - {*made.offline})
-    return found
+            members.setdefault(group, set()).update({*core.cpus} - {*made.offline})
+    return members
 
 
 def _cache(
@@ -133,8 +133,8 @@ def _cache(
     size: str | None,
 ) -> dict[str, str]:
     name = "shared_cpu_map" if not suffix else "shared_cpu_list"
-    found = {f"{folder}/level": str(level), f"{folder}/type": kind, f"{folder}/{name}": shown(cpus)}
-    return {**found, f"{folder}/size": size} if size else found
+    tree = {f"{folder}/level": str(level), f"{folder}/type": kind, f"{folder}/{name}": shown(cpus)}
+    return {**tree, f"{folder}/size": size} if size else tree
 
 
 def mask(cpus: Collection[int]) -> str:
@@ -175,5 +175,5 @@ def simulated(
         )
 
     made = tuple(cpu(number) for number in range(cores * threads))
-    levels = (3,) * len({one.cache for one in made})
-    return Topology(cpus=made, kinds=(CoreKind(name=""),), cache_levels=levels, allowed=tuple(one.id for one in made))
+    levels = (3,) * len({cpu.cache for cpu in made})
+    return Topology(cpus=made, kinds=(CoreKind(name=""),), cache_levels=levels, allowed=tuple(cpu.id for cpu in made))

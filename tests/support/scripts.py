@@ -88,7 +88,7 @@ TWO_CPUS = machine()
 def stream(
     cell: str,
     cpus: Sequence[int],
-    said: Mapping[str, Iterable[Said]] | None = None,
+    experiments: Mapping[str, Iterable[Said]] | None = None,
     *,
     host_cpus: int = 2,
     failed: Mapping[str, str] | None = None,
@@ -104,7 +104,7 @@ def stream(
         channel.emit(
             "start", {"python": dict(python), "proof": before, "pinned_by": pinned_by, "wanted_cpus": len(cpus)}
         )
-        for name, messages in (said or {}).items():
+        for name, messages in (experiments or {}).items():
             channel.emit("begin", {"experiment": name})
             for kind, data in messages:
                 channel.emit(kind, {**data, "experiment": name})
@@ -166,7 +166,7 @@ def gil(cpus: int, *, threads: float = 1.0, delivered: float | None = None, dist
         "C code threads": 0.95 * capacity,
         CROWD.name: threads,
     }
-    said = [observe("waited at once", True)]
+    messages = [observe("waited at once", True)]
     wobble = random.Random(1)
     for _ in range(12):
         blocks = {
@@ -179,19 +179,19 @@ def gil(cpus: int, *, threads: float = 1.0, delivered: float | None = None, dist
             }
             for arm in (*arms_for(cpus), CROWD)
         }
-        said.append(("sample", {"name": "round", "values": blocks}))
-    return said
+        messages.append(("sample", {"name": "round", "values": blocks}))
+    return messages
 
 
 def story(*lanes: tuple[int, str, int], lasting: bool = True) -> list[Said]:
     """Events of these (pid, thread, CPU), each beginning something and ending it 20 ms later."""
-    said = []
+    messages = []
     for number, (pid, thread, cpu) in enumerate(lanes):
         began = 0.01 + 0.007 * number
-        said.append(tell(f"task {number} begins", began, pid, thread, cpu))
+        messages.append(tell(f"task {number} begins", began, pid, thread, cpu))
         kind, ended = tell(f"task {number} ends", began + 0.02, pid, thread, cpu)
-        said.append((kind, ended | ({"since": began} if lasting else {})))
-    return said
+        messages.append((kind, ended | ({"since": began} if lasting else {})))
+    return messages
 
 
 def switching() -> list[Said]:
@@ -208,8 +208,8 @@ def switching() -> list[Said]:
         }
         for _ in range(6)
     ]
-    said: list[Said] = [("sample", {"name": "round", "values": one}) for one in rounds]
-    return [observe("bytecodes a loop, at least", 9, "bytecodes"), *said]
+    messages: list[Said] = [("sample", {"name": "round", "values": blocks}) for blocks in rounds]
+    return [observe("bytecodes a loop, at least", 9, "bytecodes"), *messages]
 
 
 def atlas(places: tuple[str, ...] = ("CALL",), lost: int = 420) -> list[Said]:
@@ -232,7 +232,7 @@ def atlas(places: tuple[str, ...] = ("CALL",), lost: int = 420) -> list[Said]:
                 "share": lost / 1000,
                 "low": 0.0,
                 "high": 0.5,
-                "bytecode": [[one, one in places] for one in codes[statement]],
+                "bytecode": [[code, code in places] for code in codes[statement]],
             },
         )
         for statement, text, lost in (("n += 1", "n += 1", 0), ("read, call, write", "x = n\nn = f(x)", lost))
@@ -242,15 +242,15 @@ def atlas(places: tuple[str, ...] = ("CALL",), lost: int = 420) -> list[Said]:
 
 def drawn(**changes: Any) -> Session:
     """A session of two cells that has something for every chart; ``changes`` go to its last cell."""
-    said = {
+    messages = {
         "pool": [*pool(2), *story((11, "MainThread", 0), (12, "MainThread", 1), (13, "MainThread", 0))],
         "queue": story((21, "MainThread", 0), (22, "MainThread", 1)),
         "threads": story((31, "counter", 1), (31, "MainThread", 0), lasting=False),
         "race-atlas": atlas(),
         "switching": switching(),
     }
-    cells = (ran(1, {**said, "gil": gil(1)}), ran(2, {**said, "gil": gil(2)}, **changes))
-    return session(*cells, experiments=(*said, "gil"))
+    cells = (ran(1, {**messages, "gil": gil(1)}), ran(2, {**messages, "gil": gil(2)}, **changes))
+    return session(*cells, experiments=(*messages, "gil"))
 
 
 def session(
@@ -281,20 +281,20 @@ def cell(size: int, cpus: int = 2) -> Cell:
     return planned
 
 
-def ran(size: int, said: Mapping[str, Iterable[Said]], cpus: int = 2, **script: Any) -> CellResult:
+def ran(size: int, experiments: Mapping[str, Iterable[Said]], cpus: int = 2, **script: Any) -> CellResult:
     """A cell of that size in which experiments said this."""
-    one = cell(size, cpus)
-    return result(one, stream(one.id, one.cpus, said, host_cpus=cpus, **script))
+    measured_cell = cell(size, cpus)
+    return result(measured_cell, stream(measured_cell.id, measured_cell.cpus, experiments, host_cpus=cpus, **script))
 
 
 def on_builds(
     pythons: Mapping[str, Mapping[str, Any]],
     sizes: Sequence[int],
-    said: Mapping[str, Sequence[Said]] | None = None,
+    experiments: Mapping[str, Sequence[Said]] | None = None,
     images: Mapping[str, str] | None = None,
 ) -> Session:
     """A session of ``--python``: cells of these sizes on each of these builds; ``images`` are their digests."""
-    said = {"pipe": pipe()} if said is None else said
+    experiments = {"pipe": pipe()} if experiments is None else experiments
     cells = planner.across([cell(size) for size in sizes], list(pythons))
     builds = [
         {
@@ -307,20 +307,22 @@ def on_builds(
         for label, python in pythons.items()
     ]
     first = next(iter(pythons))
-    there = replace(
+    host = replace(
         TWO_CPUS,
         python=pythons[first],
         image=f"multicore-lab-base:{first}",
         details={**TWO_CPUS.details, "builds": builds},
     )
-    ran_here = [result(one, stream(one.id, one.cpus, said, python=pythons[one.build])) for one in cells]
-    return session(*ran_here, experiments=tuple(said), machine=there)
+    ran_here = [result(cell, stream(cell.id, cell.cpus, experiments, python=pythons[cell.build])) for cell in cells]
+    return session(*ran_here, experiments=tuple(experiments), machine=host)
 
 
-def said_by(found: Session, experiment: str) -> list[Said]:
+def said_by(session: Session, experiment: str) -> list[Said]:
     """What an experiment said in the first cell of a session, to be said again."""
-    own = [one for one in found.results[0].records_of(experiment) if one.kind not in ("begin", "finish")]
-    return [(one.kind, {name: value for name, value in one.data.items() if name != "experiment"}) for one in own]
+    own = [record for record in session.results[0].records_of(experiment) if record.kind not in ("begin", "finish")]
+    return [
+        (record.kind, {name: value for name, value in record.data.items() if name != "experiment"}) for record in own
+    ]
 
 
 def everything(size: int, **changes: Any) -> dict[str, list[Said]]:

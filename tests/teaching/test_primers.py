@@ -19,18 +19,18 @@ every_experiment = pytest.mark.parametrize("name", experiments.names())
 
 
 def primer(name: str) -> Primer:
-    found = primers.load(name)
-    assert found, f"lab/teaching/primers/{name}.toml is missing"
-    return found
+    content = primers.load(name)
+    assert content, f"lab/teaching/primers/{name}.toml is missing"
+    return content
 
 
 @every_experiment
 def test_every_experiment_has_a_primer_with_three_questions_and_sources(name: str) -> None:
-    found = primer(name)
-    assert len(found.questions) == 3
-    assert all("?" in one.ask and one.answer.endswith(".") for one in found.questions)
-    assert found.sources
-    for text in (found.idea, found.outdated):
+    content = primer(name)
+    assert len(content.questions) == 3
+    assert all("?" in question.ask and question.answer.endswith(".") for question in content.questions)
+    assert content.sources
+    for text in (content.idea, content.outdated):
         assert 100 < len(text) < 700
         assert text.endswith(".")
 
@@ -47,33 +47,33 @@ def test_sources_are_documentation_over_https(name: str) -> None:
 @every_experiment
 def test_what_can_be_predicted_is_measured_by_that_experiment(name: str) -> None:
     claims = {claim.id: claim for claim in experiments.load(name).claims}
-    for one in primer(name).predict:
-        kind, _, arm = one.of.partition(".")
-        assert one.ask.endswith("?")
-        assert len(one.what) <= 20  # a column of a table of 80
+    for prediction in primer(name).predict:
+        kind, _, arm = prediction.of.partition(".")
+        assert prediction.ask.endswith("?")
+        assert len(prediction.what) <= 20  # a column of a table of 80
         if kind == "cores":
             assert name == "gil"
             assert arm in speedups.ARMS
         else:
-            assert one.least_cpus >= claims[one.of].least_cpus
+            assert prediction.least_cpus >= claims[prediction.of].least_cpus
 
 
 def test_the_versions_on_which_an_increment_is_said_to_lose_nothing_are_those_on_which_none_is_expected() -> None:
-    said = re.search(
+    match = re.search(
         r"on 3\.(\d+) to 3\.(\d+) with the GIL a plain n \+= 1 loses nothing", primer("race-atlas").outdated
     )
-    assert said
-    first, last = map(int, said.groups())
+    assert match
+    first, last = map(int, match.groups())
     assert f"3.{last}" == build.ALL[-1]  # what has been measured
-    (claim,) = [one for one in experiments.load("race-atlas").claims if one.id == "race-atlas.augmented-loses"]
+    (claim,) = [claim for claim in experiments.load("race-atlas").claims if claim.id == "race-atlas.augmented-loses"]
     facts = Facts(version=(3, last), gil=True, cpus=2, rate=2.0, host_cpus=2)
     expected = [claim.expected(facts._replace(version=(3, minor))) for minor in range(first - 1, last + 1)]
     assert expected == [CONFIRMED, *[REFUTED] * (last - first + 1)]
 
 
 def test_no_primer_is_left_over() -> None:
-    there = {path.stem for path in Path(primers.__file__).parent.glob("*.toml")}
-    assert there == set(experiments.names())
+    names = {path.stem for path in Path(primers.__file__).parent.glob("*.toml")}
+    assert names == set(experiments.names())
 
 
 def test_an_experiment_without_a_primer_is_none() -> None:
@@ -95,10 +95,10 @@ def test_explain_shows_the_primer_and_keeps_the_answers_back(lab: Lab, name: str
     code, out, err = lab("explain", name)
     assert (code, err) == (0, "")
     flowing = " ".join(out.split())
-    found = primer(name)
-    for text in (found.idea, found.outdated, *(one.ask for one in found.questions)):
+    content = primer(name)
+    for text in (content.idea, content.outdated, *(question.ask for question in content.questions)):
         assert text in flowing
-    for question in found.questions:
+    for question in content.questions:
         assert question.answer not in flowing
     assert f"lab explain {name} --answers" in out
     assert not [line for line in out.splitlines()[1:] if len(line) > 80 and not re.match(r" +https://\S+$", line)]
