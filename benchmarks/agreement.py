@@ -89,48 +89,48 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--cpython", type=Path, metavar="FILE", help="CPython's ftscalingbench.py")
     options = parser.parse_args()
-    theirs = options.cpython.read_text() if options.cpython else None
+    source = options.cpython.read_text() if options.cpython else None
     asked = builds.parse_builds(options.python or ["3.13", "3.13t"])
     runs: list[dict[str, Found]] = []
     for number in range(options.runs):
         runs.append({})
         for build in asked:
-            found = runs[-1][build.label] = of_build(build, options.cells, theirs if build.free_threaded else None)
-            show(f"{build.label}, run {number + 1}", found)
+            results = runs[-1][build.label] = of_build(build, options.cells, source if build.free_threaded else None)
+            show(f"{build.label}, run {number + 1}", results)
     if len(runs) > 1:
         for build in asked:
             show(f"{build.label}, all {len(runs)} runs", joined(run[build.label] for run in runs))
 
 
-def of_build(build: Build, cells: int, theirs: str | None) -> Found:
+def of_build(build: Build, cells: int, source: str | None) -> Found:
     """So many cells of a build, and after each CPython's benchmark, if there is a source of it."""
     client = containers.client_for_this_environment()
     image = images.image_of(client, build)
     client.close()
-    found = Found([], {})
+    results = Found([], {})
     for number in range(cells):
         turns, cpus = cell(image, f"agreement-{number}")
-        functions = of_cpython(image, cpus, theirs) if theirs else {}
-        found = joined([found, Found(turns, functions)])
-    return found
+        functions = of_cpython(image, cpus, source) if source else {}
+        results = joined([results, Found(turns, functions)])
+    return results
 
 
 def joined(several: Iterable[Found]) -> Found:
     turns: list[Turn] = []
     functions: dict[str, list[float]] = {}
-    for found in several:
-        turns += found.turns
-        for name, values in found.functions.items():
+    for results in several:
+        turns += results.turns
+        for name, values in results.functions.items():
             functions.setdefault(name, []).extend(values)
     return Found(turns, functions)
 
 
-def show(title: str, found: Found) -> None:
-    print(f"{title}, {len(found.turns)} turns")
+def show(title: str, results: Found) -> None:
+    print(f"{title}, {len(results.turns)} turns")
     for arm in plain_scripts.ARMS:
-        compare(arm, found.turns)
-    if found.functions:
-        medians = sorted((median(values), name) for name, values in found.functions.items())
+        compare(arm, results.turns)
+    if results.functions:
+        medians = sorted((median(values), name) for name, values in results.functions.items())
         print(f"  threads: CPython's benchmark {spread([value for value, _ in medians])}")
         print("    " + ", ".join(f"{name} {value:.2f}" for value, name in medians))
 
@@ -141,10 +141,10 @@ def compare(arm: str, turns: Sequence[Turn]) -> None:
     print(f"  {arm}: the lab {spread(ours(arm, turns))}")
     for function, name in SCRIPTS.items():
 
-        def theirs(some: Sequence[Turn], function: str = function) -> list[float]:
-            return [turn[arm][1][function] for turn in some]
+        def theirs(sample: Sequence[Turn], function: str = function) -> list[float]:
+            return [turn[arm][1][function] for turn in sample]
 
-        apart = over_rounds(turns, lambda some: median(ours(arm, some)) / median(theirs(some)))
+        apart = over_rounds(turns, lambda sample: median(ours(arm, sample)) / median(theirs(sample)))
         paired = estimate([median(turn[arm][0]) / turn[arm][1][function] for turn in turns])
         print(f"    {name} {spread(theirs(turns))}: they differ by {percent(apart)}, turn by turn by {percent(paired)}")
 
@@ -163,10 +163,10 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
     engine = engines.make("docker", image=image, session=session)
     try:
         machine = engine.probe()
-        (one,) = planner.plan([min(2, len(machine.cpus))], machine.cpu_topology)
+        (planned_cell,) = planner.plan([min(2, len(machine.cpus))], machine.cpu_topology)
         job = Job(
             session=session,
-            cell=one,
+            cell=planned_cell,
             experiments=(plain_scripts.NAME,),
             seconds=SECONDS,
             width=0.01,
@@ -177,13 +177,15 @@ def cell(image: str, session: str) -> tuple[list[Turn], tuple[int, ...]]:
         outcome = engine.run(job, pieces.append)
     finally:
         engine.close()
-    evidence = evidence_of(plain_scripts.NAME, conclude(one, read_records(outcome.stream or b"".join(pieces)), outcome))
+    evidence = evidence_of(
+        plain_scripts.NAME, conclude(planned_cell, read_records(outcome.stream or b"".join(pieces)), outcome)
+    )
     rounds = evidence.rounds("round")
     turns: list[Turn] = []
-    for number, said in enumerate(evidence.rounds("plain")):
-        mine = rounds[number * plain_scripts.ROUNDS : (number + 1) * plain_scripts.ROUNDS]
-        turns.append({arm: (speed_up(arm).values(mine), said[arm]) for arm in plain_scripts.ARMS})
-    return turns, one.cpus
+    for number, speed_ups in enumerate(evidence.rounds("plain")):
+        lab_rounds = rounds[number * plain_scripts.ROUNDS : (number + 1) * plain_scripts.ROUNDS]
+        turns.append({arm: (speed_up(arm).values(lab_rounds), speed_ups[arm]) for arm in plain_scripts.ARMS})
+    return turns, planned_cell.cpus
 
 
 def speed_up(arm: str) -> Measured:
@@ -196,8 +198,8 @@ def of_cpython(image: str, cpus: Sequence[int], source: str) -> dict[str, list[f
     command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--cpuset-cpus", cpulist.render(cpus)]
     command += ["--entrypoint", "python3", image, "-c", CPYTHON, str(TIMES), *map(str, cpus)]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
-    found: dict[str, list[float]] = json.loads(done.stdout)
-    return found
+    speed_ups: dict[str, list[float]] = json.loads(done.stdout)
+    return speed_ups
 
 
 def spread(values: Sequence[float]) -> str:

@@ -26,9 +26,9 @@ def main() -> None:
     for turn in range(TURNS):
         for length in LENGTHS:
             widths[length].append(measure(length, seconds, turn))
-    for length, found in widths.items():
-        rounds, pairs, width = (median([one[part] for one in found]) for part in range(3))
-        spread = ", ".join(f"{one[2]:.1%}" for one in found)
+    for length, measurements in widths.items():
+        rounds, pairs, width = (median([measurement[part] for measurement in measurements]) for part in range(3))
+        spread = ", ".join(f"{measurement[2]:.1%}" for measurement in measurements)
         text = f"{rounds:.0f} rounds, {pairs:.0f} pairs counted, half-width {width:.1%} ({spread})"
         print(f"blocks of {length * 1e3:g} ms, {seconds:g} s: {text}")
 
@@ -41,8 +41,8 @@ def measure(length: float, seconds: float, seed: int) -> tuple[int, int, float]:
     with Crew((0, 1)) as crew:
         while time.monotonic() < until:
             rounds.extend(crew.rounds(arms, len(rounds), 2, shuffler(seed)))
-    found = speed_up(rounds, "processes", "probe")
-    return (len(rounds), found.size, (found.high - found.low) / 2 / found.value) if found else (len(rounds), 0, 1.0)
+    ratio = speed_up(rounds, "processes", "probe")
+    return (len(rounds), ratio.size, (ratio.high - ratio.low) / 2 / ratio.value) if ratio else (len(rounds), 0, 1.0)
 
 
 def stretched(arm: Arm, length: float) -> Arm:

@@ -94,25 +94,27 @@ def simulated(times: int) -> None:
     generator = random.Random(1)
     kinds = list(itertools.product(KINDS, ROUNDS))
     assert len(kinds) == NUMBERS
-    alarms, beyond, found = 0, 0, {True: 0, False: 0}
+    alarms, beyond, hits = 0, 0, {True: 0, False: 0}
     for _ in range(times):
         base, new = ([number(kind, rounds, generator) for kind, rounds in kinds] for _ in range(2))
-        alarms += any(one not in _QUIET for one in changes(base, new))
-        beyond += NumberChange.REGRESSION in changes(base, [scaled(one, 1 + comparison.TOLERANCE) for one in new])
-        for one, said in zip(new, changes(base, [scaled(one, SLOWER) for one in new]), strict=True):
-            precise = (one.estimate.high - one.estimate.low) / one.estimate.value < 0.03
-            found[precise] += said is NumberChange.REGRESSION
+        alarms += any(change not in _QUIET for change in changes(base, new))
+        beyond += NumberChange.REGRESSION in changes(base, [scaled(figure, 1 + comparison.TOLERANCE) for figure in new])
+        for figure, change in zip(new, changes(base, [scaled(figure, SLOWER) for figure in new]), strict=True):
+            precise = (figure.estimate.high - figure.estimate.low) / figure.estimate.value < 0.03
+            hits[precise] += change is NumberChange.REGRESSION
     print(f"simulated, {NUMBERS} numbers: comparisons of like with like with a false alarm: {share(alarms, times)}")
     print(f"  with every number worse by just the tolerance: with a regression: {share(beyond, times)}")
-    print(f"  numbers that are 10 % worse called a regression: {share(sum(found.values()), times * NUMBERS)}")
-    print(f"  of them with an interval narrower than 3 %: {found[True]}")
+    print(f"  numbers that are 10 % worse called a regression: {share(sum(hits.values()), times * NUMBERS)}")
+    print(f"  of them with an interval narrower than 3 %: {hits[True]}")
 
 
 def scaled(number: Number, factor: float) -> Number:
-    found = number.estimate
+    interval = number.estimate
     return dataclasses.replace(
         number,
-        estimate=found._replace(value=factor * found.value, low=factor * found.low, high=factor * found.high),
+        estimate=interval._replace(
+            value=factor * interval.value, low=factor * interval.low, high=factor * interval.high
+        ),
     )
 
 
@@ -120,7 +122,7 @@ def number(kind: Noise, rounds: int, generator: random.Random) -> Number:
     values = list(itertools.islice(kind(generator), rounds))
     if kind is not two_speeds:
         return Number(name="simulated", unit="s", estimate=estimate(values), better="lower")
-    times, speeds = ([one**power * generator.gauss(1, 0.01) for one in values] for power in (1, -1))
+    times, speeds = ([value**power * generator.gauss(1, 0.01) for value in values] for power in (1, -1))
     return Number(name="simulated", unit="s", estimate=estimate(times), better="lower", speed=estimate(speeds))
 
 
@@ -130,30 +132,28 @@ def changes(base: Sequence[Number], new: Sequence[Number]) -> list[NumberChange]
     def at(confidence: float, both: tuple[Number, Number]) -> Pair:
         return comparison.pair("cell", *both, comparison.TOLERANCE, confidence)
 
-    return [one.change for one in comparison.stepped_down(list(zip(base, new, strict=True)), at)]
+    return [pair.change for pair in comparison.stepped_down(list(zip(base, new, strict=True)), at)]
 
 
 def halves(session: Session, times: int) -> None:
     generator = random.Random(1)
-    alarms = slower = numbers = found = 0
+    alarms = slower = numbers = hits = 0
     for _ in range(times):
         base, new = dealt(session, generator)
         like = comparison.compare(base, new)
-        alarms += any(one.change not in _QUIET for one in like.pairs)
+        alarms += any(pair.change not in _QUIET for pair in like.pairs)
         numbers += len(like.pairs)
         worse = comparison.compare(base, edited(new))
-        slower += any(one.change is NumberChange.REGRESSION for one in worse.pairs)
-        found += sum(one.change is NumberChange.REGRESSION for one in worse.pairs)
+        slower += any(pair.change is NumberChange.REGRESSION for pair in worse.pairs)
+        hits += sum(pair.change is NumberChange.REGRESSION for pair in worse.pairs)
     print(f"halves of a session, {numbers // times} numbers: with a false alarm: {share(alarms, times)}")
-    print(
-        f"  with every time and speed 10 % worse, called a regression: {share(slower, times)}, by {found / times:.1f}"
-    )
+    print(f"  with every time and speed 10 % worse, called a regression: {share(slower, times)}, by {hits / times:.1f}")
 
 
 def dealt(session: Session, generator: random.Random) -> tuple[Session, Session]:
     """Two sessions, each with half of the rounds, in blocks of neighbours. What the machine gave was the same."""
     seeds = [generator.getrandbits(32) for _ in session.results]
-    both = [[half(one, side, seed) for one, seed in zip(session.results, seeds, strict=True)] for side in (0, 1)]
+    both = [[half(result, side, seed) for result, seed in zip(session.results, seeds, strict=True)] for side in (0, 1)]
     return assembled(session, both[0]), assembled(session, both[1])
 
 
@@ -165,8 +165,8 @@ def half(result: CellResult, side: int, seed: int) -> CellResult:
         blocks = [samples[start : start + length] for start in range(0, len(samples), length)]
         order = list(range(len(blocks)))
         random.Random(seed).shuffle(order)
-        mine = {id(record) for place in order[side::2] for record in blocks[place]}
-        kept += [record for record in records if record.kind != "sample" or id(record) in mine]
+        ids = {id(record) for place in order[side::2] for record in blocks[place]}
+        kept += [record for record in records if record.kind != "sample" or id(record) in ids]
     kept += [record for record in result.records if "experiment" not in record.data]
     kept.sort(key=lambda record: record.seq)
     return dataclasses.replace(result, records=tuple(kept))
@@ -214,19 +214,20 @@ def assembled(session: Session, results: Sequence[CellResult]) -> Session:
     )
 
 
-def pairs(found: Sequence[Session]) -> None:
+def pairs(sessions: Sequence[Session]) -> None:
     alarms = numbers = 0
-    every = list(itertools.combinations(found, 2))
+    every = list(itertools.combinations(sessions, 2))
     for base, new in every:
         compared = comparison.compare(base, new)
-        loud = [one for one in compared.pairs if one.change not in _QUIET]
+        loud = [pair for pair in compared.pairs if pair.change not in _QUIET]
         alarms += bool(loud)
         numbers = len(compared.pairs)
-        for one in loud:
+        for pair in loud:
             print(
-                f"  {new.id} against {base.id}: {one.name}: {one.change}, {one.ratio.low:.3f} to {one.ratio.high:.3f}"
+                f"  {new.id} against {base.id}: {pair.name}: {pair.change},"
+                f" {pair.ratio.low:.3f} to {pair.ratio.high:.3f}"
             )
-    print(f"pairs of {len(found)} sessions, {numbers} numbers: with a false alarm: {share(alarms, len(every))}")
+    print(f"pairs of {len(sessions)} sessions, {numbers} numbers: with a false alarm: {share(alarms, len(every))}")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def whole_run(image: str | None) -> None:
     measuring = sum(record["data"]["seconds"] for record in records if record["kind"] == "finish")
     # D, the CPU time delivered, is measured as well, at the end of each cell: a lead-in, as experiments warm up, and a
     # window.
-    found = [record["data"]["delivered"] for record in records if record["data"].get("delivered")]
-    measuring += sum(delivered.USUAL_PERIOD_SECONDS + one["seconds"] for one in found)
+    windows = [record["data"]["delivered"] for record in records if record["data"].get("delivered")]
+    measuring += sum(delivered.USUAL_PERIOD_SECONDS + window["seconds"] for window in windows)
     cells = sum(record["kind"] == "start" for record in records)
     print(f"lab run: exit code {done.returncode}, {cells} cells, {wall:.1f} s")
     print(f"  measuring {measuring:.1f} s; not measuring {wall - measuring:.1f} s = {(wall - measuring) / wall:.1%}")
@@ -85,12 +85,12 @@ def one_cell(image: str | None) -> None:
         for _ in cells:
             subprocess.run(["docker", "run", "--rm", "--entrypoint", "python3", name, "-c", "pass"], check=True)
 
-    ours, theirs = alternate(cells_of_ours, bare)
+    ours, bare_times = alternate(cells_of_ours, bare)
     report(
         f"an empty cell with its proof, image {name}, in runs of {CELLS}",
         [seconds / CELLS for seconds in ours],
         "bare docker run",
-        [seconds / CELLS for seconds in theirs],
+        [seconds / CELLS for seconds in bare_times],
     )
 
 
@@ -121,17 +121,17 @@ def alternate(ours: Callable[[], object], bare: Callable[[], object]) -> tuple[l
     """Seconds of each, taken in turns so that both meet the same machine; the first of each is not counted."""
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(REPEATS + 1):
-        for act, mine in zip((ours, bare), times, strict=True):
+        for act, seconds in zip((ours, bare), times, strict=True):
             begun = time.monotonic()
             act()
             if repeat:
-                mine.append(time.monotonic() - begun)
+                seconds.append(time.monotonic() - begun)
     return times
 
 
-def report(name: str, ours: Sequence[float], other: str, bare: Sequence[float]) -> None:
-    ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
-    print(f"{name}: {spread(ours)}; {other}: {spread(bare)}")
+def report(name: str, ours: Sequence[float], bare_name: str, bare: Sequence[float]) -> None:
+    ratios = [our_time / bare_time for our_time, bare_time in zip(ours, bare, strict=True)]
+    print(f"{name}: {spread(ours)}; {bare_name}: {spread(bare)}")
     print(f"  ratio in the same turn: median {median(ratios):.2f} ({REPEATS} turns)")
 
 

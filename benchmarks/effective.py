@@ -28,16 +28,16 @@ def main() -> None:
         if setting.parent and without:
             print(f"left out: {setting.words}: {without}")
             continue
-        found = ask(client, setting)
-        faults = wrong(setting, found, all_cpus)
+        answer = ask(client, setting)
+        faults = wrong(setting, answer, all_cpus)
         right += not faults
-        advice = found["advice"]
+        advice = answer["advice"]
         rows.append(
             (
                 setting.words,
-                found["parallelism"],
-                f"{found['rate']:g}",
-                f"{found['delivered']['cpus']:.2f}",
+                answer["parallelism"],
+                f"{answer['rate']:g}",
+                f"{answer['delivered']['cpus']:.2f}",
                 f"{advice['throughput_workers']} / {advice['latency_workers']} by {advice['basis']}",
                 "; ".join(faults) or "right",
             )

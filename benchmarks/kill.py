@@ -66,28 +66,28 @@ def main() -> None:
         print(f"left on the engine after lab clean: {len(left)}")
 
 
-def report(engine: str, told: Told) -> None:
+def report(engine: str, counts: Told) -> None:
     print(
-        f"{engine}: {told.runs} kills ({told.before_it_began} before there was a manifest, {told.after_it_ended} after"
-        f" the end); after --resume the same verdicts in {told.same} of {told.runs - told.before_it_began};"
-        f" cells not measured again: {told.kept}; complete records lost: {told.lost};"
-        f" left on the engine by these sessions: {told.left}; processes that outlived the run: {told.alive}"
+        f"{engine}: {counts.runs} kills ({counts.before_it_began} before there was a manifest, {counts.after_it_ended}"
+        f" after the end); after --resume the same verdicts in {counts.same} of {counts.runs - counts.before_it_began};"
+        f" cells not measured again: {counts.kept}; complete records lost: {counts.lost};"
+        f" left on the engine by these sessions: {counts.left}; processes that outlived the run: {counts.alive}"
     )
 
 
 def kills(command: list[str], times: int, generator: random.Random) -> Told:
     """Kill that many runs, at moments spread over how long one takes."""
-    told = Told()
+    counts = Told()
     with tempfile.TemporaryDirectory() as parent:
         began = time.monotonic()
         subprocess.run([*command, "--output", f"{parent}/whole"], capture_output=True, check=True)
         whole, seconds = verdicts(Path(parent) / "whole"), time.monotonic() - began
         for number in range(times):
-            kill(command, Path(parent) / str(number), generator.uniform(0.1, seconds), whole, told)
-    return told
+            kill(command, Path(parent) / str(number), generator.uniform(0.1, seconds), whole, counts)
+    return counts
 
 
-def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], told: Told) -> None:
+def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], counts: Told) -> None:
     """Kill one run after so many seconds, resume it, and count."""
     mark = f"MULTICORE_LAB_KILL_{uuid.uuid4().hex}"
     process = subprocess.Popen(
@@ -99,37 +99,37 @@ def kill(command: list[str], folder: Path, after: float, whole: dict[str, str], 
     time.sleep(after)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    told.runs += 1
+    counts.runs += 1
     before = records(folder)
     sessions = listing.entries(folder) if folder.exists() else []
     if not sessions:
-        told.before_it_began += 1
+        counts.before_it_began += 1
     else:
-        told.after_it_ended += sessions[0].state is listing.State.COMPLETE
+        counts.after_it_ended += sessions[0].state is listing.State.COMPLETE
         if sessions[0].state is not listing.State.COMPLETE:
-            told.kept += sessions[0].measured
+            counts.kept += sessions[0].measured
             subprocess.run(
                 [sys.executable, "-m", "lab", "run", "--resume", "--output", folder], capture_output=True, check=False
             )
-        told.same += verdicts(folder) == whole
-        told.lost += len(before - records(folder))
+        counts.same += verdicts(folder) == whole
+        counts.lost += len(before - records(folder))
     if "docker" in command:
         client = client_.client_for_this_environment()
         for name in [path.name for path in folder.glob("*")]:
             cleanup.remove_all(client, name)
             label = {"label": f"{client_.SESSION_LABEL}={name}"}
-            told.left += len(client.api.containers(all=True, filters=label))
+            counts.left += len(client.api.containers(all=True, filters=label))
         client.close()
     until = time.monotonic() + 10
     while living(mark) and time.monotonic() < until:
         time.sleep(0.1)
-    told.alive += living(mark)
+    counts.alive += living(mark)
 
 
 def verdicts(parent: Path) -> dict[str, str]:
     """Claim and cell -> verdict, of the newest session."""
     session = loading.load_session(loading.newest(parent))
-    return {f"{one.claim} {one.cell}": str(one.verdict) for one in session.judgements}
+    return {f"{judgement.claim} {judgement.cell}": str(judgement.verdict) for judgement in session.judgements}
 
 
 def records(folder: Path) -> set[bytes]:
@@ -140,13 +140,13 @@ def records(folder: Path) -> set[bytes]:
 
 def living(mark: str) -> int:
     """How many processes of the killed run's tree are left."""
-    found = 0
+    count = 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            found += mark.encode() in (entry / "environ").read_bytes()
+            count += mark.encode() in (entry / "environ").read_bytes()
         except OSError:
             continue  # it has just ended
-    return found
+    return count
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def multiply(source: Path, target: Path, records: int) -> int:
                 if record["kind"] == "end":
                     whole.update(canonical(data))
                     data = {**data, "records": len(stream), "sha256": whole.hexdigest()}
-                said = {**record, "seq": len(stream), "data": data}
-                stream.append(json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+                copy = {**record, "seq": len(stream), "data": data}
+                stream.append(json.dumps(copy, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
                 whole.update(stream[-1])
         (target / path.name).write_bytes(b"".join(stream))
         written += len(stream)
@@ -61,9 +61,9 @@ def multiply(source: Path, target: Path, records: int) -> int:
 def _differing(value: Any, generator: random.Random) -> Any:
     """The same, with every fraction in it up to some percent larger or smaller."""
     if isinstance(value, dict):
-        return {key: _differing(one, generator) for key, one in value.items()}
+        return {key: _differing(part, generator) for key, part in value.items()}
     if isinstance(value, list):
-        return [_differing(one, generator) for one in value]
+        return [_differing(part, generator) for part in value]
     return value * generator.gauss(1, 0.01) if isinstance(value, float) else value
 
 
@@ -81,7 +81,7 @@ def main() -> None:
             print(f"{name}, {records} records:")
             for what, arguments in _steps(path, page):
                 costs = [cost(arguments) for _ in range(TIMES)]
-                wall, cpu = (statistics.median(found) for found in list(zip(*costs, strict=True))[:2])
+                wall, cpu = (statistics.median(values) for values in list(zip(*costs, strict=True))[:2])
                 peak = max(mebibytes for _, _, mebibytes in costs)
                 print(f"  {what}: {wall:.1f} s ({cpu:.1f} s of CPU), peak {peak:.0f} MiB")
             print(f"  the page: {page.stat().st_size / 1000:.0f} kB")

@@ -37,10 +37,10 @@ def main() -> None:
         seconds = {checkout: cell_seconds(checkout, words) for checkout in checkouts[:: -1 if number % 2 else 1]}
         if number >= 0:
             pairs.append((seconds[HERE], seconds[checkouts[1]]))
-    for name, values in (("here", [here for here, _ in pairs]), ("against", [other for _, other in pairs])):
+    for name, values in (("here", [here for here, _ in pairs]), ("against", [baseline for _, baseline in pairs])):
         least, most = units.seconds(min(values)), units.seconds(max(values))
         print(f"{name:8} a cell takes {units.seconds(median(values))} ({least} to {most})")
-    ratio = estimate([here / other for here, other in pairs])
+    ratio = estimate([here / baseline for here, baseline in pairs])
     print(f"ratio    {ratio.value:.3f} (95 % interval {ratio.low:.3f} to {ratio.high:.3f}), {len(pairs)} pairs")
 
 

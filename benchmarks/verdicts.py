@@ -94,8 +94,8 @@ def rounds_of(arms: Sequence[Arm], seconds: float, seed: int) -> list[dict[str, 
     return rounds
 
 
-def half_width(found: Estimate | None) -> float:
-    return (found.high - found.low) / 2 / found.value if found else float("inf")
+def half_width(interval: Estimate | None) -> float:
+    return (interval.high - interval.low) / 2 / interval.value if interval else float("inf")
 
 
 def precision(options: argparse.Namespace) -> None:
@@ -134,12 +134,12 @@ def controls(options: argparse.Namespace) -> None:
                     results[name].append(measured)
         finally:
             engine.close()
-    verdicts = {name: selftest.judge_controls(name, found) for name, found in results.items()}
+    verdicts = {name: selftest.judge_controls(name, cell_results) for name, cell_results in results.items()}
     print(report(verdicts, machine, cell))
-    for name, found in results.items():
-        covered = [_covers(one, f"_control-{name}") for one in found]
+    for name, cell_results in results.items():
+        covered = [_covers(result, f"_control-{name}") for result in cell_results]
         for place, arms in enumerate(("same over one process", "parallel over the probe")):
-            known = [one[place] for one in covered if one[place] is not None]
+            known = [answers[place] for answers in covered if answers[place] is not None]
             if known:
                 share = sum(map(bool, known)) / len(known)
                 print(
@@ -150,11 +150,11 @@ def controls(options: argparse.Namespace) -> None:
 def _covers(result: CellResult, experiment: str) -> tuple[bool | None, bool | None]:
     """Whether the intervals of two ratios that are truly 1 hold it; ``None`` without an interval."""
     rounds = evidence_of(load(experiment).name, result).rounds("round")
-    found = [
+    intervals = [
         Measured((arm, base), over(arm, base)).estimate(rounds)
         for arm, base in (("same", ALONE.name), ("parallel", "probe"))
     ]
-    first, second = (None if one is None else one.low <= 1 <= one.high for one in found)
+    first, second = (None if interval is None else interval.low <= 1 <= interval.high for interval in intervals)
     return first, second
 
 
@@ -170,8 +170,8 @@ def coverage(options: argparse.Namespace) -> None:
             hits = 0
             for seed in range(SIMULATED):
                 order = random.Random(seed)
-                found = estimate([draw(order) for _ in range(size)])
-                hits += found.low <= 1 <= found.high
+                interval = estimate([draw(order) for _ in range(size)])
+                hits += interval.low <= 1 <= interval.high
             shares.append(f"{units.share(hits / SIMULATED)} of {size} rounds")
         print(f"coverage, simulated, {name}: {', '.join(shares)}")
 
@@ -194,12 +194,12 @@ def pairs(options: argparse.Namespace) -> None:
 
 def _count(runs: int, news: Sequence[Sequence[float]], bases: Sequence[Sequence[float]]) -> tuple[int, int]:
     """How many pairs of neighbouring runs differ (up to five apart), and of how many."""
-    found = [
+    differences = [
         ratio(news[new], bases[base]).outside(1, 1)
         for base in range(runs)
         for new in range(base + 1, min(runs, base + 6))
     ]
-    return sum(found), len(found)
+    return sum(differences), len(differences)
 
 
 if __name__ == "__main__":

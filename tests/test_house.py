@@ -49,8 +49,8 @@ def sentences(docstring: str) -> Iterator[str]:
 
 @every_module
 def test_no_sentence_of_a_docstring_is_too_long(name: str) -> None:
-    found = [sentence for text in docstrings(TREES[name]) for sentence in sentences(text)]
-    assert [sentence for sentence in found if len(sentence.split()) > MOST_WORDS] == []
+    all_sentences = [sentence for text in docstrings(TREES[name]) for sentence in sentences(text)]
+    assert [sentence for sentence in all_sentences if len(sentence.split()) > MOST_WORDS] == []
 
 
 def undescribed(name: str) -> Iterator[str]:

@@ -60,7 +60,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def cell(
-    said: Mapping[str, Iterable[Said]] | Callable[[int], Mapping[str, Iterable[Said]]] | None = None,
+    messages: Mapping[str, Iterable[Said]] | Callable[[int], Mapping[str, Iterable[Said]]] | None = None,
     *,
     reported: str | None = None,
     reason: str | None = None,
@@ -69,7 +69,7 @@ def cell(
     """A cell whose experiments say this (or what a function of its size says), limited as it was asked to be."""
 
     def play(job: Job, sink: Sink) -> Outcome:
-        heard = said(job.cell.size) if callable(said) else said
+        heard = messages(job.cell.size) if callable(messages) else messages
         heard = heard or {"pipe": scripts.pipe()}
         wanted = {name: heard[name] for name in job.experiments if name in heard}
         sink(scripts.stream(job.cell.id, job.cell.cpus, wanted, **script))
@@ -242,8 +242,8 @@ def test_a_run_without_surprises_exits_with_0(
 
 
 def test_strict_makes_an_inconclusive_verdict_a_failure(lab: Lab, stage: Stage) -> None:
-    said = {"pipe": [scripts.observe("answered", True), scripts.observe("answered", False)]}
-    stage.plays(cell(said))
+    messages = {"pipe": [scripts.observe("answered", True), scripts.observe("answered", False)]}
+    stage.plays(cell(messages))
     assert lab.run("pipe", "--cpus", "1")[0] == 0
     assert lab.run("pipe", "--cpus", "1", "--strict")[0] == 1
 

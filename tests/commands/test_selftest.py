@@ -318,10 +318,10 @@ def test_beside_real_neighbours_no_verdict_is_wrong(tmp_path: Path) -> None:
     assert [row[:2] for row in rows(done.stdout)] == [
         [neighbour, name] for neighbour in NEIGHBOURS for name in (*CONTROLS, "together")
     ]
-    for neighbour, name, *_, right, wrong, inconclusive, other in rows(done.stdout):
+    for neighbour, name, *_, right, wrong, inconclusive, rest in rows(done.stdout):
         expected = len(CONTROLS) if name == "together" else 1
         assert int(right) + int(inconclusive) == expected, f"{name} beside {neighbour}"
-        assert (wrong, other) == ("0", "0")
+        assert (wrong, rest) == ("0", "0")
 
 
 @pytest.mark.measures

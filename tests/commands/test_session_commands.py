@@ -176,10 +176,10 @@ def test_compare_says_what_got_worse_and_fails(lab: Lab, tmp_path: Path) -> None
 
 def test_unlike_sessions_are_compared_only_by_force(lab: Lab, tmp_path: Path) -> None:
     session = messages(1, 1)
-    other = dataclasses.replace(
+    changed_session = dataclasses.replace(
         session, machine=dataclasses.replace(session.machine, python=scripts.python((3, 14, 0)))
     )
-    base, new = stored(session, tmp_path, "b"), stored(other, tmp_path, "n")
+    base, new = stored(session, tmp_path, "b"), stored(changed_session, tmp_path, "n")
     code, out, err = lab("compare", str(base), str(new))
     assert (code, out) == (2, "")
     assert "Python: CPython 3.13.5 with the GIL, not CPython 3.14.0 with the GIL" in err

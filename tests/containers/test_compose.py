@@ -38,8 +38,8 @@ def unpinned(compose_settings: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def project(compose_settings: dict[str, str]) -> Iterator[Project]:
     """A project that is pinned by the engine, not started yet."""
-    with project_with(compose_settings) as one:
-        yield one
+    with project_with(compose_settings) as compose_project:
+        yield compose_project
 
 
 @pytest.fixture(scope="module", params=["engine", "worker"])
@@ -47,11 +47,11 @@ def ended(
     request: pytest.FixtureRequest, compose_settings: dict[str, str], unpinned: dict[str, str]
 ) -> Iterator[Project]:
     """A project after ``docker compose up``, pinned by the engine (CPU sets) or by the worker (affinity)."""
-    with project_with(compose_settings if request.param == "engine" else unpinned) as one:
-        done = one.compose("up", **QUICK)
+    with project_with(compose_settings if request.param == "engine" else unpinned) as compose_project:
+        done = compose_project.compose("up", **QUICK)
         assert done.returncode == 0, done.stdout
-        one.output.extend(done.stdout.splitlines())
-        yield one
+        compose_project.output.extend(done.stdout.splitlines())
+        yield compose_project
 
 
 def times(container: Mapping[str, Any]) -> tuple[datetime, datetime]:
@@ -69,7 +69,9 @@ def expected_pin(project: Project, size: int | None, engine_cpus: tuple[int, ...
 def test_the_services_run_one_after_the_other_and_all_end_well(ended: Project, engine: DockerClient) -> None:
     containers = ended.containers(engine)
     assert set(containers) == set(SERVICES)
-    assert {name: one["State"]["ExitCode"] for name, one in containers.items()} == dict.fromkeys(SERVICES, 0)
+    assert {name: container["State"]["ExitCode"] for name, container in containers.items()} == dict.fromkeys(
+        SERVICES, 0
+    )
     for earlier, later in itertools.pairwise(SERVICES):
         assert times(containers[earlier])[1] <= times(containers[later])[0], f"{later} began before {earlier} had ended"
 
@@ -106,10 +108,10 @@ def test_gather_finds_the_same_after_the_containers_have_ended(ended: Project, e
         assert tuple(cell["cpus"]) == asked
         assert cpulist.parse(cell["proof"]["engine"]["cpuset"]) == asked
         assert cell["pinned_by"] == expected_pin(ended, size, engine_cpus)
-        there = len(engine_cpus) if size is None else size
-        assert cell["status"] == ("measured" if there <= len(engine_cpus) else "unavailable")
-        if there <= len(engine_cpus):
-            assert len(cell["proof"]["before"]["affinity"]) == there
+        count = len(engine_cpus) if size is None else size
+        assert cell["status"] == ("measured" if count <= len(engine_cpus) else "unavailable")
+        if count <= len(engine_cpus):
+            assert len(cell["proof"]["before"]["affinity"]) == count
     table = lab("gather", "--project", ended.name).stdout
     assert table.split("Claims\n")[1] == ended.said("report").split("Claims\n")[1] + "\n"
 
@@ -200,7 +202,7 @@ def test_an_interrupted_up_ends_soon_and_gather_says_what_has_not_run(project: P
         assert running.wait(30) == 130, rest
     assert time.monotonic() - begun < 30, "not when its cell would have ended, after a minute"
     containers = project.containers(engine)
-    assert not any(one["State"]["Running"] for one in containers.values())
+    assert not any(container["State"]["Running"] for container in containers.values())
     assert containers["cpu2"]["State"]["Status"] == "created", "it began although the one before it was stopped"
     code, document = project.gather()
     assert code == 3

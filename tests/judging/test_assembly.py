@@ -15,8 +15,8 @@ from tests.support import scripts
 TWO, LACKING = scripts.cell(2), scripts.cell(4)
 
 
-def ran(said: Any, experiment: str = "pipe", **script: Any) -> CellResult:
-    return scripts.ran(2, {experiment: said}, **script)
+def ran(messages: Any, experiment: str = "pipe", **script: Any) -> CellResult:
+    return scripts.ran(2, {experiment: messages}, **script)
 
 
 NO = [scripts.observe("answered", False)]

@@ -51,8 +51,8 @@ def test_a_build_with_options_is_held_against_the_same_one_without() -> None:
 
 
 def test_of_two_of_one_version_the_one_without_options_is_the_neighbour() -> None:
-    told = scripts.python() | CPU_COUNT_3
-    assert pairs(changed(("3.13", scripts.python(), 1), ("3.13+cpu_count=3", told, 3), ("3.14", NEW, 1))) == [
+    build = scripts.python() | CPU_COUNT_3
+    assert pairs(changed(("3.13", scripts.python(), 1), ("3.13+cpu_count=3", build, 3), ("3.14", NEW, 1))) == [
         ("3.13", "3.13+cpu_count=3", "by -X cpu_count")
     ]
 

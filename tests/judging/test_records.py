@@ -34,8 +34,8 @@ def test_a_whole_stream_has_all_its_records_and_no_fault() -> None:
 
 
 def test_of_what_the_records_have_in_common_there_is_one_copy() -> None:
-    said = [*scripts.pool(2), scripts.tell("task 0 begins", 0.1, thread="MainThread")]
-    records = read_records(scripts.stream("cpu2", (0, 1), {"pool": [*said, *said]})).records
+    messages = [*scripts.pool(2), scripts.tell("task 0 begins", 0.1, thread="MainThread")]
+    records = read_records(scripts.stream("cpu2", (0, 1), {"pool": [*messages, *messages]})).records
     assert len({id(each.cell) for each in records}) == len({id(each.session) for each in records}) == 1
     for name in ("experiment", "name", "thread"):
         held = [each.data[name] for each in records if name in each.data]

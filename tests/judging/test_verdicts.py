@@ -29,9 +29,9 @@ def judged(claim: Claim, result: CellResult) -> tuple[Verdict, str, Verdict | No
     return judgement.verdict, judgement.reason, judgement.expected, judgement.surprise
 
 
-def ran(said: Any = None, **script: Any) -> CellResult:
+def ran(messages: Any = None, **script: Any) -> CellResult:
     """The two-CPU cell after an experiment named pipe that said this."""
-    return scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"pipe": said or scripts.pipe()}, **script))
+    return scripts.result(TWO, scripts.stream("cpu2", (0, 1), {"pipe": messages or scripts.pipe()}, **script))
 
 
 def test_evidence_decides() -> None:

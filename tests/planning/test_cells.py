@@ -90,16 +90,16 @@ def test_explicit_ids_are_one_cell_that_says_what_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "said"),
+    ("ids", "reason"),
     [
         ("0-1,9", "CPU 9 is off line"),
         ("8,0,99", "CPUs 8,99 are not on this machine"),
         ("6-7", "CPUs 6-7 are outside this process"),
     ],
 )
-def test_ids_that_cannot_be_used_are_refused(ids: str, said: str) -> None:
+def test_ids_that_cannot_be_used_are_refused(ids: str, reason: str) -> None:
     topology = replace(simulated(4, threads=2), offline=(9,), allowed=(0, 1, 2, 3, 4, 5))
-    with pytest.raises(UsageError, match=rf"--cpus .*: {said}.*; choose from 0-5"):
+    with pytest.raises(UsageError, match=rf"--cpus .*: {reason}.*; choose from 0-5"):
         planner.plan(planner.parse_sizes(ids), topology)
 
 

@@ -22,14 +22,14 @@ def requests(*sizes: int, seconds: float = 1.0) -> list[WaitingCell]:
 
 def overlaps(topology: Topology, runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Cells that ran at the same time and shared a core."""
-    found = []
-    for place, one in enumerate(runs):
-        mine = {topology.by_id[cpu].core for cpu in one.cpus}
-        for other in runs[:place]:
-            same_time = one.began < other.ends and other.began < one.ends
-            if same_time and mine & {topology.by_id[cpu].core for cpu in other.cpus}:
-                found.append((other.request.name, one.request.name))
-    return found
+    clashes = []
+    for place, run in enumerate(runs):
+        cores = {topology.by_id[cpu].core for cpu in run.cpus}
+        for earlier_run in runs[:place]:
+            same_time = run.began < earlier_run.ends and earlier_run.began < run.ends
+            if same_time and cores & {topology.by_id[cpu].core for cpu in earlier_run.cpus}:
+                clashes.append((earlier_run.request.name, run.request.name))
+    return clashes
 
 
 def shown(runs: Sequence[Run]) -> list[tuple[int, tuple[int, ...], float]]:
@@ -114,10 +114,12 @@ def test_no_plan_ever_shares_a_core_on_any_machine(topology: Topology, data: st.
     smt = data.draw(st.booleans())
     jobs = data.draw(st.sampled_from([None, 1, 2, 5]))
     runs = schedule(topology, asked, jobs=jobs, smt=smt)
-    assert sorted(run.request.name for run in runs) == sorted(one.name for one in asked)
+    assert sorted(run.request.name for run in runs) == sorted(request.name for request in asked)
     assert overlaps(topology, runs) == []
     assert all({*run.cpus} <= {*topology.allowed} and len(run.cpus) == run.request.size for run in runs)
-    assert all(sum(one.began <= run.began < one.ends for one in runs) <= (jobs or len(runs)) for run in runs)
+    assert all(
+        sum(neighbour.began <= run.began < neighbour.ends for neighbour in runs) <= (jobs or len(runs)) for run in runs
+    )
     assert runs == schedule(topology, asked, jobs=jobs, smt=smt)
 
 

@@ -70,17 +70,17 @@ ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
     ],
 )
 def test_a_cell_gets(made: Machine, size: int, smt: bool, chosen: str, tmp_path: Path) -> None:
-    found = placement.choose(topology_of(made, tmp_path), size, smt=smt)
-    assert found is not None
-    assert cpulist.render(found.cpus) == chosen
+    choice = placement.choose(topology_of(made, tmp_path), size, smt=smt)
+    assert choice is not None
+    assert cpulist.render(choice.cpus) == chosen
 
 
 def test_a_node_counts_for_more_than_a_cache_and_a_full_one_is_left_for_another() -> None:
     topology = simulated(16, nodes=2, per_cache=4)
     free = [2, 3, 6, 7, *range(8, 16)]
-    found = placement.choose(topology, 4, free=free)
-    assert found is not None
-    assert found.cpus == (8, 9, 10, 11)
+    choice = placement.choose(topology, 4, free=free)
+    assert choice is not None
+    assert choice.cpus == (8, 9, 10, 11)
     roomy = placement.choose(topology, 1, free=range(1, 16), spread=True)
     tight = placement.choose(topology, 1, free=range(1, 16))
     assert roomy is not None
@@ -94,7 +94,7 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "size", "said"),
+    ("made", "size", "notes"),
     [
         pytest.param(machine(cores(4, 2)), 4, [], id="nothing special"),
         pytest.param(machine(cores(1, 2)), 2, ["SMT siblings share a core: CPUs 0-1"], id="siblings"),
@@ -121,11 +121,11 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
         ),
     ],
 )
-def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, said: list[str], tmp_path: Path) -> None:
+def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, notes: list[str], tmp_path: Path) -> None:
     topology = topology_of(made, tmp_path)
-    found = placement.choose(topology, size)
-    assert found is not None
-    assert list(placement.notes(topology, found)) == said
+    choice = placement.choose(topology, size)
+    assert choice is not None
+    assert list(placement.notes(topology, choice)) == notes
 
 
 @st.composite
@@ -144,18 +144,18 @@ def topologies(draw: st.DrawFn, most: int = 256) -> Topology:
     per_kind, per_node, per_cache = (draw(st.integers(1, max(total, 1))) for _ in range(3))
     places = [(place % total if apart else place // threads) for place in range(count)]
     first: dict[int, int] = {}
-    for place, one in zip(places, ids, strict=True):
-        first.setdefault(place, one)
+    for place, cpu_id in zip(places, ids, strict=True):
+        first.setdefault(place, cpu_id)
     made = tuple(
         Cpu(
-            id=one,
+            id=cpu_id,
             core=first[place],
             package=place // (2 * per_node),
             node=place // per_node,
             cache=place // per_cache,
             kind=min(place // per_kind, kinds - 1),
         )
-        for place, one in zip(places, ids, strict=True)
+        for place, cpu_id in zip(places, ids, strict=True)
     )
     allowed = draw(st.sets(st.sampled_from(ids), min_size=1)) if draw(st.booleans()) else ids
     return Topology(
@@ -171,34 +171,34 @@ def topologies(draw: st.DrawFn, most: int = 256) -> Topology:
 def test_on_any_machine_a_cell_gets_what_it_asks_for_and_siblings_and_isolated_cpus_last(
     topology: Topology, size: int, smt: bool, spread: bool
 ) -> None:
-    found = placement.choose(topology, size, smt=smt, spread=spread)
+    choice = placement.choose(topology, size, smt=smt, spread=spread)
     if size > len(topology.allowed):
-        assert found is None
+        assert choice is None
         return
-    assert found is not None
-    assert found == placement.choose(topology, size, smt=smt, spread=spread)
-    assert len(found.cpus) == size
-    assert {*found.cpus} <= {*topology.allowed}
+    assert choice is not None
+    assert choice == placement.choose(topology, size, smt=smt, spread=spread)
+    assert len(choice.cpus) == size
+    assert {*choice.cpus} <= {*topology.allowed}
     others = {*topology.allowed} - {*topology.isolated}
-    assert len(found.isolated) == max(0, size - len(others))
+    assert len(choice.isolated) == max(0, size - len(others))
     here = {topology.by_id[cpu].core for cpu in others}
     if not smt and size <= len(here):
-        assert not found.siblings
+        assert not choice.siblings
         per_kind = [
             len({topology.by_id[cpu].core for cpu in others if topology.by_id[cpu].kind == kind}) for kind in range(4)
         ]
-        assert (len(found.kinds) == 1) == (max(per_kind) >= size)
+        assert (len(choice.kinds) == 1) == (max(per_kind) >= size)
 
 
 @given(topologies(), st.integers(1, 64))
 def test_a_cell_that_fits_into_one_node_or_cache_stays_in_it(topology: Topology, size: int) -> None:
-    found = placement.choose(topology, size)
-    if found is None or found.isolated or found.siblings or len(found.kinds) > 1:
+    choice = placement.choose(topology, size)
+    if choice is None or choice.isolated or choice.siblings or len(choice.kinds) > 1:
         return
     room: dict[tuple[int, ...], set[int]] = {}
     for cpu in {*topology.allowed} - {*topology.isolated}:
-        one = topology.by_id[cpu]
-        if one.kind == found.kinds[0]:
-            room.setdefault((one.package, one.node, one.cache), set()).add(one.core)
+        details = topology.by_id[cpu]
+        if details.kind == choice.kinds[0]:
+            room.setdefault((details.package, details.node, details.cache), set()).add(details.core)
     if max(map(len, room.values())) >= size:
-        assert (len(found.packages), len(found.nodes), len(found.caches)) == (1, 1, 1)
+        assert (len(choice.packages), len(choice.nodes), len(choice.caches)) == (1, 1, 1)

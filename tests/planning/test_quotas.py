@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         pytest.param("0.5,1.5", (0.5, 1.5), id="two"),
         pytest.param(" 2 , none", (2.0, None), id="with blanks, and none"),
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         pytest.param("1.333333", (1.33333,), id="to a microsecond in a period"),
     ],
 )
-def test_quotas_are_numbers_of_cpus(text: str, found: tuple[float | None, ...]) -> None:
-    assert quotas.parse_quotas(text) == found
+def test_quotas_are_numbers_of_cpus(text: str, expected: tuple[float | None, ...]) -> None:
+    assert quotas.parse_quotas(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_the_quota_of_every_cpu_of_a_cell_is_run_although_it_stops_little() -> N
     assert cell.available
 
 
-def ran(asked: float | None, said: float | None, seen: tuple[float, ...]) -> CellResult:
+def ran(asked: float | None, engine_quota: float | None, seen: tuple[float, ...]) -> CellResult:
     """A cell that asked for this quota; what the engine says it set, and what the control groups had."""
     level = {"quota_us": 0, "period_us": 100000, "throttled_periods": 0, "throttled_seconds": 0.0, "folder": "/"}
-    proof = {**scripts.proof((0, 1)), "quotas": [{**level, "quota_cpus": one} for one in seen]}
+    proof = {**scripts.proof((0, 1)), "quotas": [{**level, "quota_cpus": quota} for quota in seen]}
     reader = Reader()
     reader.records = read_records(scripts.stream("cell", (0, 1))).records
     start, end = reader.records[0], reader.records[-1]
@@ -116,7 +116,7 @@ def ran(asked: float | None, said: float | None, seen: tuple[float, ...]) -> Cel
         end._replace(data={**end.data, "proof": proof}),
     ]
     cell = replace(TWO, id="cell", limit=Limit(cpus=2, quota_cpus=asked))
-    return status.conclude(cell, reader, Outcome(exit_code=0, outside={"cpuset": "0-1", "quota_cpus": said}))
+    return status.conclude(cell, reader, Outcome(exit_code=0, outside={"cpuset": "0-1", "quota_cpus": engine_quota}))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def ran(asked: float | None, said: float | None, seen: tuple[float, ...]) -> Cel
 )
 def test_a_quota_that_is_not_the_one_asked_for_taints_the_cell(result: CellResult, reason: str | None) -> None:
     taints = proofs.taints(result)
-    assert any(reason in one for one in taints) if reason else taints == ()
+    assert any(reason in taint for taint in taints) if reason else taints == ()
 
 
 @pytest.mark.engine

@@ -75,9 +75,9 @@ def imported_names(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 def inside_annotations(tree: ast.AST) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
-        for found in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            if found is not None:
-                yield from ast.walk(found)
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if annotation is not None:
+                yield from ast.walk(annotation)
 
 
 def test_the_oldest_python_that_a_cell_may_have_loads_every_experiment() -> None:
@@ -91,16 +91,16 @@ def test_the_oldest_python_that_a_cell_may_have_loads_every_experiment() -> None
 
 @every_experiment
 def test_an_experiment_says_what_it_is(name: str) -> None:
-    found = experiments.load(name)
-    assert found.name == name
-    assert found.claims
-    for text in (found.summary, found.method, found.watch):
+    experiment = experiments.load(name)
+    assert experiment.name == name
+    assert experiment.claims
+    for text in (experiment.summary, experiment.method, experiment.watch):
         assert text == text.strip() != ""
-    assert "\n" not in found.summary
-    assert len(found.summary) <= 100
-    assert found.method.endswith(".")
-    assert found.watch.endswith(".")
-    assert found.typical_seconds is None or 0 < found.typical_seconds < 60
+    assert "\n" not in experiment.summary
+    assert len(experiment.summary) <= 100
+    assert experiment.method.endswith(".")
+    assert experiment.watch.endswith(".")
+    assert experiment.typical_seconds is None or 0 < experiment.typical_seconds < 60
 
 
 @every_experiment

@@ -46,8 +46,8 @@ def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2
 
 
 def claim(name: str) -> Claim:
-    (found,) = [one for one in load(name.partition(".")[0]).claims if one.id == name]
-    return found
+    (match,) = [candidate for candidate in load(name.partition(".")[0]).claims if candidate.id == name]
+    return match
 
 
 def judged(
@@ -209,7 +209,7 @@ def test_the_endless_reader(outlived: bool, terminated: bool, verdict: str) -> N
     ids=["everywhere", "somewhere", "nowhere", "not tried"],
 )
 def test_whether_a_manager_is_needed(worked: list[bool], verdict: str) -> None:
-    observed = [pair for one in worked for pair in (("inherited worked", one), ("start method tried", "fork"))]
+    observed = [pair for outcome in worked for pair in (("inherited worked", outcome), ("start method tried", "fork"))]
     assert judged("manager.needed", observed).verdict == verdict
 
 

@@ -20,14 +20,14 @@ def facts(version: tuple[int, int] = (3, 13), *, gil: bool = True, cpus: int = 2
 
 
 def claim(name: str) -> Claim:
-    (found,) = [one for one in load(name.partition(".")[0]).claims if one.id == name]
-    return found
+    (match,) = [candidate for candidate in load(name.partition(".")[0]).claims if candidate.id == name]
+    return match
 
 
 def judged(
     name: str, observed: Iterable[tuple[str, Any]] = (), rounds: Iterable[Round] = (), where: Facts | None = None
 ) -> Finding:
-    return claim(name).judge(Evidence(list(observed), [("round", one) for one in rounds]), where or facts())
+    return claim(name).judge(Evidence(list(observed), [("round", values) for values in rounds]), where or facts())
 
 
 @pytest.mark.parametrize("name", EXTRA)
@@ -188,8 +188,8 @@ def test_what_no_claim_rests_on_takes_part_in_every_second_round() -> None:
 
 
 def test_a_function_of_ones_own_shares_no_code() -> None:
-    one, other = shared_object.another(), shared_object.another()
-    assert one.__code__ is not other.__code__
+    function, twin = shared_object.another(), shared_object.another()
+    assert function.__code__ is not twin.__code__
 
 
 # Forks, the main thread, silence.

@@ -62,10 +62,10 @@ def rounds_of(
 ) -> list[Round]:
     """Rounds of both payloads, each a little off the last, small pools other than large ones; waiting gains from every
     worker."""
-    found: list[Round] = []
+    rounds: list[Round] = []
     for number in range(count):
         wobble = 1 + 0.02 * ((number * 7) % 5 - 2)
-        found.append(
+        rounds.append(
             {
                 name_of(COMPUTING, workers): {
                     "rate": rate * (wobble if workers <= 2 else 2 - wobble),
@@ -76,7 +76,7 @@ def rounds_of(
                 for workers, (rate, most, slowest) in computing.items()
             }
         )
-        found.append(
+        rounds.append(
             {
                 name_of(WAITING, workers): {
                     "rate": 95 * workers * wobble,
@@ -87,13 +87,15 @@ def rounds_of(
                 for workers in computing
             }
         )
-    return found
+    return rounds
 
 
 def judged(claim: str, rounds: Sequence[Round], plan: Plan = PLAN, where: Facts | None = None) -> Finding:
-    (found,) = [one for one in load("oversubscription").claims if one.id == f"oversubscription.{claim}"]
-    evidence = Evidence([("plan", plan._asdict())], [("round", one) for one in rounds])
-    return found.judge(evidence, where or facts())
+    (match,) = [
+        candidate for candidate in load("oversubscription").claims if candidate.id == f"oversubscription.{claim}"
+    ]
+    evidence = Evidence([("plan", plan._asdict())], [("round", values) for values in rounds])
+    return match.judge(evidence, where or facts())
 
 
 # Which pools.
@@ -129,10 +131,10 @@ def test_a_quantile_of_a_histogram_is_that_of_the_times_within_a_bin() -> None:
 def test_a_quantile_is_of_all_rounds_together() -> None:
     rounds = [{"arm": {"times": histogram([0.001] * 10), "disturbed": None}} for _ in range(9)]
     rounds.append({"arm": {"times": histogram([1.0] * 10), "disturbed": None}})
-    found = quantile_times("arm", 0.95).estimate(rounds)
-    assert found is not None
-    assert found.value == pytest.approx(1.0, rel=0.03)  # no single round has such a tail but the last
-    assert found.low == pytest.approx(0.001, rel=0.03)
+    quantile = quantile_times("arm", 0.95).estimate(rounds)
+    assert quantile is not None
+    assert quantile.value == pytest.approx(1.0, rel=0.03)  # no single round has such a tail but the last
+    assert quantile.low == pytest.approx(0.001, rel=0.03)
 
 
 def test_without_times_there_is_no_quantile() -> None:
@@ -193,7 +195,8 @@ def test_what_pools_own_choice_costs_is_told() -> None:
     assert finding.value == pytest.approx(78 / 53, rel=0.06)
     assert finding.reason.startswith("Pool() started 2 workers; 1 did 1.00 times as many tasks, and with Pool()'s the")
     rows = {
-        one.what: one.found for one in figures(Evidence([("plan", plan._asdict())], [("round", r) for r in rounds]))
+        figure.what: figure.found
+        for figure in figures(Evidence([("plan", plan._asdict())], [("round", r) for r in rounds]))
     }
     best, cost = rows["best for CPU-bound tasks"], rows["p99, CPU-bound, Pool()'s 2 beside 1"]
     assert best is not None
@@ -310,7 +313,7 @@ def test_it_runs_in_a_cell(tmp_path: Any) -> None:
     (plan,) = [record.data["value"] for record in ran.records if record.kind == "observation"]
     assert plan["default"] in plan["counts"]
     rounds = [record.data["values"] for record in ran.records if record.kind == "sample"]
-    names = {name for one in rounds for name in one}
+    names = {name for values in rounds for name in values}
     assert {name_of(payload, workers) for payload in (COMPUTING, WAITING) for workers in plan["counts"]} <= names
     for name in names:  # on a busy machine a short block may be over before its workers have had their turn
-        assert any(one[name]["rate"] > 0 for one in rounds if name in one), name
+        assert any(values[name]["rate"] > 0 for values in rounds if name in values), name

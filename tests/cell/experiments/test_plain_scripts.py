@@ -26,15 +26,15 @@ def test_processes_on_one_cpu_gain_nothing(target: plain_scripts.Target) -> None
 @pytest.mark.measures
 def test_the_lab_and_each_script_take_turns(tmp_path: Path) -> None:
     ran = cells.run(cells.job([plain_scripts.NAME], seconds=1.5), tmp_path)
-    said = [(record.data["name"], record.data["values"]) for record in ran.records if record.kind == "sample"]
-    names = [name for name, _ in said]
+    samples = [(record.data["name"], record.data["values"]) for record in ran.records if record.kind == "sample"]
+    names = [name for name, _ in samples]
     turn = ["round"] * plain_scripts.ROUNDS + ["plain"]
     assert names == turn * (len(names) // len(turn))
-    for name, values in said:
+    for name, values in samples:
         assert set(plain_scripts.ARMS) <= set(values)
         if name == "plain":
             assert all(set(scripts) == {"count", "finish"} for scripts in values.values())
-    rounds = [values for name, values in said if name == "round"]
+    rounds = [values for name, values in samples if name == "round"]
     assert all(blocks["one process"]["rate"] > 0 or blocks["one process"]["disturbed"] for blocks in rounds)
     assert any(blocks["one process"]["rate"] > 0 for blocks in rounds)
     assert {arm.name for arm in gil.arms_for(2)} >= set(rounds[0])

@@ -139,9 +139,9 @@ def test_records_by_their_former_names_are_judged_alike() -> None:
     former = {"made": "tries", "hand_overs": "handovers"}
     for lost in ({}, {"n += 1, dict item": 3}):
         seen = atlas(lost)
-        old = [(name, {former.get(key, key): value for key, value in one.items()}) for name, one in seen]
-        for one in load("race-atlas").claims:
-            assert judged(one.id, old) == judged(one.id, seen)
+        old = [(name, {former.get(key, key): value for key, value in values.items()}) for name, values in seen]
+        for race_claim in load("race-atlas").claims:
+            assert judged(race_claim.id, old) == judged(race_claim.id, seen)
 
 
 def race_runs(*runs: tuple[int, int]) -> list[dict[str, Any]]:
@@ -215,7 +215,7 @@ def test_an_unasked_race_keeps_to_the_time_it_is_given(experiment: Any, seconds:
 def test_an_unasked_statement_is_run_at_one_interval_only(clock: list[float]) -> None:
     heard = Heard(10.0)
     race_atlas.run(heard)
-    assert [one["interval_seconds"] for _, one in heard.observed] == [0.005] * len(STATEMENTS)
+    assert [values["interval_seconds"] for _, values in heard.observed] == [0.005] * len(STATEMENTS)
     assert len(heard.rounds) > race_atlas.FEWEST_RUNS
     assert len(heard.rounds[0]) == len(STATEMENTS)
     assert set(heard.rounds[-1]) == {

@@ -51,7 +51,7 @@ def sawtooth(go: int, phase: int = 0, periods: int = PERIODS, period: int = 100,
 
 
 @pytest.mark.parametrize(
-    ("curve", "found"),
+    ("curve", "expected"),
     [
         pytest.param([5] * 10, [], id="never"),
         pytest.param([5, 0, 0, 0, 5], [], id="three milliseconds are a turn"),
@@ -61,8 +61,8 @@ def sawtooth(go: int, phase: int = 0, periods: int = PERIODS, period: int = 100,
         pytest.param([], [], id="nothing"),
     ],
 )
-def test_a_stop_is_a_stretch_without_any_progress(curve: list[int], found: list[tuple[int, int]]) -> None:
-    assert stops(curve, MS) == found
+def test_a_stop_is_a_stretch_without_any_progress(curve: list[int], expected: list[tuple[int, int]]) -> None:
+    assert stops(curve, MS) == expected
 
 
 @pytest.mark.parametrize("go", [5, 25, 50, 75, 94])
@@ -129,19 +129,26 @@ def test_a_block_counts_when_nothing_but_the_quota_can_have_stopped_it(
 
 def rounds_of(rate: float, go: Sequence[int], stopped_periods: int = 5) -> list[Round]:
     """Rounds in which two workers go for so many ms of each period, and one runs on if the rate allows it."""
-    limit, found = CellLimit(2, rate, 0.1), []
+    limit, rounds = CellLimit(2, rate, 0.1), []
     for length in go:
         two = block_of(2, sawtooth(length, 30), MS, limit, 2 * length / 100, stopped_periods)
         alone = min(1.0, rate)
-        one = block_of(1, sawtooth(round(100 * alone)), MS, limit, alone, stopped_periods if rate < 1 else 0)
-        found.append({name_of(2): two, apart_name(2): apart(2, two), name_of(1): one, apart_name(1): apart(1, one)})
-    return found
+        single_block = block_of(1, sawtooth(round(100 * alone)), MS, limit, alone, stopped_periods if rate < 1 else 0)
+        rounds.append(
+            {
+                name_of(2): two,
+                apart_name(2): apart(2, two),
+                name_of(1): single_block,
+                apart_name(1): apart(1, single_block),
+            }
+        )
+    return rounds
 
 
 def judged(claim: str, rounds: Sequence[Round], where: Facts) -> Finding:
-    (found,) = [one for one in load("sawtooth").claims if one.id == f"sawtooth.{claim}"]
+    (match,) = [candidate for candidate in load("sawtooth").claims if candidate.id == f"sawtooth.{claim}"]
     limit = {"rate": where.rate, "period_seconds": 0.1, "workers": [1, 2]}
-    return found.judge(Evidence([("limit", limit)], [("round", one) for one in rounds]), where)
+    return match.judge(Evidence([("limit", limit)], [("round", values) for values in rounds]), where)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +170,8 @@ def test_claims_follow_the_curves(claim: str, rate: float, go: list[int], verdic
 
 def test_a_neighbour_that_takes_the_cpus_decides_nothing() -> None:
     rounds = rounds_of(1.5, [75] * 9)
-    for one in rounds:
-        one[name_of(2)] = block_of(2, [10] * 400, MS, CellLimit(2, 1.5, 0.1), 1.0, 0)
+    for blocks in rounds:
+        blocks[name_of(2)] = block_of(2, [10] * 400, MS, CellLimit(2, 1.5, 0.1), 1.0, 0)
     assert judged("stop-and-go", rounds, facts(1.5)).verdict == INCONCLUSIVE
 
 
@@ -205,7 +212,7 @@ def test_without_a_quota_it_measures_nothing_and_says_so(tmp_path: Path) -> None
     assert ran.data("finish")["outcome"] == "ok"
     if not ran.data("start")["proof"]["quotas"]:
         assert "no quota" in ran.data("event")["text"]
-        assert {one.verdict for one in ran.judgements("sawtooth", cells.CPUS)} == {Verdict.UNTESTABLE}
+        assert {judgement.verdict for judgement in ran.judgements("sawtooth", cells.CPUS)} == {Verdict.UNTESTABLE}
 
 
 # A real quota.
@@ -216,14 +223,14 @@ needs_two_cpus = pytest.mark.skipif(len(cells.CPUS) < 2, reason="needs two CPUs"
 @pytest.fixture
 def limited(image: str) -> Iterator[Any]:
     """Runs an experiment in a container of two CPUs under a quota, or under none."""
-    found = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
+    engine = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
 
     def run(experiment: str, quota_cpus: float | None) -> CellResult:
         cell = Cell(id="cpu2", limit=Limit(cpus=2, quota_cpus=quota_cpus), size=2, cpus=cells.CPUS[:2])
-        return cells.run_on(found, cells.order(cell, experiment, session=found._session, seconds=6, width=0.05))
+        return cells.run_on(engine, cells.order(cell, experiment, session=engine._session, seconds=6, width=0.05))
 
     yield run
-    found.close()
+    engine.close()
 
 
 #: Times that a real quota is tried: beside busy neighbours the first may show too little.
@@ -236,10 +243,10 @@ def test_half_a_cpu_stops_and_lets_go_in_every_period(limited: Any) -> None:
     """Two workers use half a CPU up also where neighbours take most of the rest."""
     reasons: list[str] = []
     while len(reasons) < TRIES:
-        found = stop_and_go(limited("sawtooth", 0.5), 0.5)
-        if found.verdict is Verdict.CONFIRMED:
+        judgement = stop_and_go(limited("sawtooth", 0.5), 0.5)
+        if judgement.verdict is Verdict.CONFIRMED:
             return
-        reasons.append(found.reason)
+        reasons.append(judgement.reason)
     raise AssertionError(f"it was never confirmed: {reasons}")
 
 
@@ -252,11 +259,14 @@ def test_a_quota_of_more_than_a_cpu_is_judged_without_a_wrong_verdict(limited: A
 
 def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
     """The judgement that workers stop and go under this quota, in a result in which nothing speaks against it."""
-    judged = {one.claim.partition(".")[2]: one for one in verdicts.judge_claims([load("sawtooth")], [result])}
+    judged = {
+        judgement.claim.partition(".")[2]: judgement
+        for judgement in verdicts.judge_claims([load("sawtooth")], [result])
+    }
     assert judged["stop-and-go"].verdict in (Verdict.CONFIRMED, Verdict.INCONCLUSIVE), judged["stop-and-go"].reason
     assert judged["by-the-rule"].verdict in (Verdict.CONFIRMED, Verdict.INCONCLUSIVE), judged["by-the-rule"].reason
     rounds = [record.data["values"] for record in result.records if record.kind == "sample"]
-    blocks = [one[name_of(2)] for one in rounds if name_of(2) in one and "cores" in one[name_of(2)]]
+    blocks = [values[name_of(2)] for values in rounds if name_of(2) in values and "cores" in values[name_of(2)]]
     assert blocks
     # A machine that others load may never let it use the quota up. Where it did, it was stopped.
     used_up = [block for block in blocks if block["cores"] >= 0.97 * quota_cpus and block["disturbed"] is None]
@@ -268,7 +278,9 @@ def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
 @needs_two_cpus
 def test_without_a_quota_nothing_is_stopped(limited: Any) -> None:
     result = limited("sawtooth", None)
-    assert {one.verdict for one in verdicts.judge_claims([load("sawtooth")], [result])} == {Verdict.UNTESTABLE}
+    assert {judgement.verdict for judgement in verdicts.judge_claims([load("sawtooth")], [result])} == {
+        Verdict.UNTESTABLE
+    }
     assert result.proof["quotas"] == []
 
 
@@ -279,9 +291,9 @@ def test_under_a_real_quota_pools_are_judged_without_a_wrong_verdict(limited: An
     while len(surprises) < 2 and (not surprises or surprises[-1]):
         result = limited("oversubscription", 0.5)
         judged = verdicts.judge_claims([load("oversubscription")], [result])
-        surprises.append({f"{one.claim}: {one.reason}" for one in judged if one.surprise})
+        surprises.append({f"{judgement.claim}: {judgement.reason}" for judgement in judged if judgement.surprise})
     # One interval of twenty misses, so that one of these claims may be wrong once: twice it is no chance.
     assert surprises[-1] == set(), surprises
     rounds = [record.data["values"] for record in result.records if record.kind == "sample"]
     assert rounds
-    assert max(one["CPU-bound, 4"]["throttled"] for one in rounds if "CPU-bound, 4" in one) > 0
+    assert max(values["CPU-bound, 4"]["throttled"] for values in rounds if "CPU-bound, 4" in values) > 0

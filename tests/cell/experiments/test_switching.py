@@ -49,7 +49,7 @@ def test_measuring_goes_on_until_enough_rounds_decide(seen: list[Round], verdict
 
 
 def test_on_one_cpu_nobody_is_blamed_for_the_turns_of_the_scheduler() -> None:
-    rare = [{**one, name_of(0.001): {"gaps": [], "loops": None, "disturbed": None}} for one in rounds(1.01)]
+    rare = [{**blocks, name_of(0.001): {"gaps": [], "loops": None, "disturbed": None}} for blocks in rounds(1.01)]
     assert judge_rounds(rare, cpus=1).verdict == CONFIRMED, "the shortest interval is not judged there"
     assert judge_rounds(rare, cpus=2).verdict == REFUTED
     assert judge_rounds(rounds(5.0), cpus=1).verdict == INCONCLUSIVE
@@ -58,26 +58,26 @@ def test_on_one_cpu_nobody_is_blamed_for_the_turns_of_the_scheduler() -> None:
 
 
 def test_bytecodes_are_counted_where_there_were_hand_overs() -> None:
-    seen = [{**one, name_of(0.001): {"gaps": [], "loops": None, "disturbed": None}} for one in rounds(1.01)]
+    seen = [{**blocks, name_of(0.001): {"gaps": [], "loops": None, "disturbed": None}} for blocks in rounds(1.01)]
     for blocks in seen:
         for interval, _ in INTERVALS[1:]:
             blocks[name_of(interval)]["loops"] = 1000
-    said = [("observation", {"name": "bytecodes a loop, at least", "value": 10, "unit": "bytecodes"})]
-    said += [("sample", {"name": "round", "values": blocks}) for blocks in seen]
-    result = scripts.ran(1, {"switching": said})
+    messages = [("observation", {"name": "bytecodes a loop, at least", "value": 10, "unit": "bytecodes"})]
+    messages += [("sample", {"name": "round", "values": blocks}) for blocks in seen]
+    result = scripts.ran(1, {"switching": messages})
     (judged,) = [
-        one
-        for one in scripts.session(result, experiments=("switching",)).judgements
-        if one.claim == "switching.hundred-bytecodes"
+        judgement
+        for judgement in scripts.session(result, experiments=("switching",)).judgements
+        if judgement.claim == "switching.hundred-bytecodes"
     ]
     assert (judged.verdict.value, judged.value) == (REFUTED, 10_000)
 
 
 def test_what_disturbed_it_is_named() -> None:
-    found = judge_rounds(rounds(1.0, 3.0) + rounds(1.0, count=2, disturbed="lost time"), cpus=2)
-    assert found.verdict == INCONCLUSIVE
-    assert "disturbed by lost time" in found.reason
-    assert (found.accepted, found.rejected) == (FEWEST_ROUNDS, 2)
+    finding = judge_rounds(rounds(1.0, 3.0) + rounds(1.0, count=2, disturbed="lost time"), cpus=2)
+    assert finding.verdict == INCONCLUSIVE
+    assert "disturbed by lost time" in finding.reason
+    assert (finding.accepted, finding.rejected) == (FEWEST_ROUNDS, 2)
 
 
 def test_a_round_fits_into_a_record_however_many_hand_overs_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
