@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.claims.wording import shortened
@@ -33,6 +36,7 @@ def client_for_this_environment() -> DockerClient:
     import requests
     from docker.errors import DockerException
 
+    _refuse_missing_context()
     try:
         client = DockerClient.from_env(timeout=_API_SECONDS)
     except DockerException as error:
@@ -44,6 +48,41 @@ def client_for_this_environment() -> DockerClient:
         client.close()
         raise EngineError(f"no Docker engine answers at {where}: {short(error)}", _START_ONE) from error
     return client
+
+
+def _refuse_missing_context() -> None:
+    """Raise EngineError if the user names a context that does not exist: the SDK would take the default engine."""
+    from docker.context import ContextAPI
+
+    if os.environ.get("DOCKER_HOST"):
+        return
+    config = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"
+    name, source = os.environ.get("DOCKER_CONTEXT"), "DOCKER_CONTEXT"
+    if not name:
+        name, source = _current_context(config), f"currentContext in {config}"
+    if not name or name == "default":
+        return
+    fix = "see docker context ls, and name one of them or unset it; or use --engine local"
+    try:
+        context = ContextAPI.get_context(name)
+    except Exception as error:  # the SDK raises this very class for a broken description
+        raise EngineError(f"the Docker context {name} ({source}) cannot be read: {short(error)}", fix) from error
+    if context is None or not context.Host:
+        raise EngineError(f"the Docker context {name} ({source}) does not exist", fix)
+
+
+def _current_context(config: Path) -> str:
+    """The context that the settings of the Docker client name; empty: none. Raises EngineError for a broken file."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        return str(settings.get("currentContext") or "")
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, AttributeError) as error:
+        raise EngineError(
+            f"the settings of the Docker client in {config} cannot be read: {short(error)}",
+            "repair or remove the file, set DOCKER_HOST, or use --engine local",
+        ) from error
 
 
 _START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
-from lab.judging import interference
+from lab.judging.side_by_side import SideBySide, judge_side_by_side
 from lab.model.cell import Cell, CellResult, Job, Limit, Record
 from lab.model.topology import Topology
 from lab.planning import packing, placement
@@ -95,7 +95,7 @@ def decide(
         asked_for = most is not None and most > 1 and len(requests) > 1
         no_room = "cells run one after the other: there is no room for two cells side by side"
         return runner.one_at_a_time, no_room if asked_for else None
-    verdict = check_interference(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
+    verdict = check_side_by_side(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
     if verdict.allowed:
         return schedule_of(topology, requests, most, smt), f"cells run side by side: {verdict.reason}"
     return runner.one_at_a_time, f"cells run one after the other: {verdict.reason}"
@@ -123,9 +123,9 @@ def _all_cpus() -> set[int]:
     return _ALL
 
 
-def check_interference(
+def check_side_by_side(
     engine: Engine, topology: Topology, base: Job, folder: SessionFolder, stop: runner.StopRequest
-) -> interference.SideBySide:
+) -> SideBySide:
     """Whether cells disturb each other: run the sentinel on one core, and its companion on all other cores."""
     cores: dict[int, int] = {}
     for cpu in topology.usable:
@@ -146,7 +146,7 @@ def check_interference(
         for cell, extra in zip(cells, (0, 1), strict=True)  # the companion has to run longer than the sentinel
     ]
     results = runner.run(engine, jobs, folder, NoProgress(), stop, lambda waiting, running: waiting[0])
-    return interference.judge_interference(*results)
+    return judge_side_by_side(*results)
 
 
 class NoProgress:

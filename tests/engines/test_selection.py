@@ -94,7 +94,7 @@ def test_a_sentinel_runs_on_a_build_that_there_is(tmp_path: Path) -> None:
     engine = several({"3.13": machine(), "3.14": newer()})
     jobs = [job("a", 1, build="3.13"), job("b", 1, build="3.14")]
     with SessionFolder(tmp_path, "s") as folder:
-        choice = parallel_cells.check_interference(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
+        choice = parallel_cells.check_side_by_side(engine, topology.flat(range(4)), jobs[0], folder, packed_stop())
     assert not choice.allowed, "it measured nothing"
 
 

@@ -17,7 +17,7 @@ from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import UsageError
-from lab.judging import interference
+from lab.judging.side_by_side import judge_side_by_side
 from lab.model import topology
 from lab.model.cell import Cell, CellResult, Job, Limit, Outcome, Status
 from lab.planning import packing
@@ -93,7 +93,7 @@ def pair(speed: float, **options: Any) -> tuple[CellResult, CellResult]:
 def test_cells_are_packed_only_where_the_sentinel_shows_no_bias(
     results: tuple[CellResult, CellResult], allowed: bool, words: str
 ) -> None:
-    judgement = interference.judge_interference(*results)
+    judgement = judge_side_by_side(*results)
     assert (judgement.allowed, words in judgement.reason) == (allowed, True), judgement.reason
 
 
@@ -103,13 +103,13 @@ def test_rounds_beyond_the_companions_time_do_not_count() -> None:
         record._replace(data={**record.data, "value": 10.1}) if record.data.get("name") == "busy until" else record
         for record in companion.records
     )
-    assert "too few" in interference.judge_interference(sentinels, replace(companion, records=records)).reason
+    assert "too few" in judge_side_by_side(sentinels, replace(companion, records=records)).reason
 
 
 def test_a_sentinel_that_could_not_be_measured_packs_nothing() -> None:
     sentinels, companion = pair(1.0)
     broken = replace(sentinels, status=Status.ERROR, reason="it was killed")
-    judgement = interference.judge_interference(broken, companion)
+    judgement = judge_side_by_side(broken, companion)
     assert not judgement.allowed
     assert "it was killed" in judgement.reason
 
@@ -249,7 +249,7 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
         layout = engine.probe().cpu_topology
         with SessionFolder(tmp_path, "s") as folder:
             patient = replace(JOBS[0], experiment_deadline=60, cell_deadline=120)
-            judgement = parallel_cells.check_interference(engine, layout, patient, folder, packed_stop())
+            judgement = parallel_cells.check_side_by_side(engine, layout, patient, folder, packed_stop())
     finally:
         engine.close()
     # Which it is depends on the machine: what counts is that the sentinel had rounds, and a number where they sufficed.

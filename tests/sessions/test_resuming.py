@@ -20,7 +20,7 @@ from lab.errors import UsageError
 from lab.model.cell import Status
 from lab.model.session import Session
 from lab.sessions import listing, loading, resuming
-from lab.sessions.folder import SessionFolder
+from lab.sessions.folder import SessionFolder, is_written
 from tests.conftest import labelled
 from tests.sessions.test_loading import changed, stored
 from tests.support import cells, scripts
@@ -70,6 +70,10 @@ def killed_at(folder: Path, words: str, longer: float, *arguments: str) -> Path:
         time.sleep(longer)
         process.kill()
     (session,) = folder.iterdir()
+    # A child that the run was just starting shares its lock until it is another program.
+    give_up = time.monotonic() + 30
+    while is_written(session) and time.monotonic() < give_up:
+        time.sleep(0.01)
     return session
 
 

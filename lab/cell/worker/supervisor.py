@@ -29,6 +29,12 @@ def main(text: str) -> int:
     return work(job, Channel.take_standard_output(job.session, job.cell))
 
 
+def pin_itself(job: WorkerJob) -> None:
+    """Narrow the affinity of this process to the CPUs of a job whose engine sets no CPU set. Children inherit it."""
+    if job.pin:
+        os.sched_setaffinity(0, job.pin)
+
+
 def work(job: WorkerJob, channel: Channel) -> int:
     """Run a job and return the exit status: 0 when every experiment ended, 1 when one failed, 3 when stopped.
 
@@ -36,8 +42,7 @@ def work(job: WorkerJob, channel: Channel) -> int:
     """
     stop = _stop_signals()
     reaper.adopt_orphans()
-    if job.pin:
-        os.sched_setaffinity(0, job.pin)
+    pin_itself(job)
     before = proof.take_proof(pool=not job.look)
     reaper.end_all()
     data = {

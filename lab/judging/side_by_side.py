@@ -28,7 +28,7 @@ class SideBySide:
     speed: Estimate | None = None
 
 
-def judge_interference(sentinel: CellResult, companion: CellResult) -> SideBySide:
+def judge_side_by_side(sentinel: CellResult, companion: CellResult) -> SideBySide:
     """Whether cells may run side by side, by two cells that did. In doubt they may not."""
     for result in (sentinel, companion):
         if result.status is not Status.MEASURED:

@@ -1,0 +1,64 @@
+"""The client of the engine: it is the engine that the user named, or an error that names it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.containers.client import client_for_this_environment
+from lab.errors import EngineError
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The settings of a Docker client that has no context but the default one."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "config.json"
+
+
+def refusal() -> EngineError:
+    with pytest.raises(EngineError) as caught:
+        client_for_this_environment()
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_context_that_the_environment_names_and_that_does_not_exist_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far-away")
+    error = refusal()
+    assert error.what == "the Docker context far-away (DOCKER_CONTEXT) does not exist"
+    assert "docker context ls" in error.fix
+
+
+def test_a_context_that_the_settings_name_and_that_does_not_exist_is_refused(config: Path) -> None:
+    config.write_text(json.dumps({"currentContext": "far-away"}))
+    assert refusal().what == f"the Docker context far-away (currentContext in {config}) does not exist"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
+def test_settings_that_cannot_be_read_are_refused(config: Path, text: str) -> None:
+    config.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert refusal().what.startswith(f"the settings of the Docker client in {config} cannot be read: ")
+
+
+def test_a_context_whose_description_is_broken_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hashlib import sha256
+
+    monkeypatch.setenv("DOCKER_CONTEXT", "broken")
+    folder = config.parent / "contexts" / "meta" / sha256(b"broken").hexdigest()
+    folder.mkdir(parents=True)
+    config.write_text("{}")  # the SDK looks for contexts beside this file
+    (folder / "meta.json").write_text("{")
+    assert refusal().what.startswith("the Docker context broken (DOCKER_CONTEXT) cannot be read: ")
+
+
+def test_an_address_counts_more_than_a_context(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far-away")
+    monkeypatch.setenv("DOCKER_HOST", "what://is.this")
+    assert "Invalid bind address protocol" in refusal().what
