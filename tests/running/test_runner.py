@@ -130,12 +130,14 @@ def test_cells_run_side_by_side_where_the_schedule_says_so_and_on_the_cpus_that_
 
 
 def test_a_defect_in_one_cell_ends_the_others_and_is_not_swallowed(tmp_path: Path) -> None:
-    ended = threading.Event()
+    began, ended = threading.Event(), threading.Event()
 
     def broken(job: Job, sink: Sink) -> Outcome:
+        assert began.wait(30)
         raise ZeroDivisionError("a defect")
 
     def patient(job: Job, sink: Sink) -> Outcome:
+        began.set()
         try:
             while True:
                 sink(b"")
