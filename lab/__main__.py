@@ -37,6 +37,13 @@ def run() -> None:
         # The reader (head, a pager) has ended. Python must not flush into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
+    except Exception as error:  # a defect: the traceback is for those who look for it
+        if os.environ.get("LAB_DEBUG") == "1":
+            import traceback
+
+            traceback.print_exc()
+        print(f"lab: {_defect(error)}", file=sys.stderr)  # noqa: T201 - as above
+        code = 3
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             print("lab: interrupted", file=sys.stderr, flush=True)  # noqa: T201 - as above
@@ -48,6 +55,15 @@ def run() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the command has ended: a late signal would change the exit code
     sys.exit(code)
+
+
+def _defect(error: Exception) -> str:
+    """One line about an exception that nobody foresaw, which asks for a report of it."""
+    text = " ".join(str(error).split())
+    return (
+        f"this is a defect of the lab: {type(error).__name__}: {text[:200]}. Please report it, with what the same"
+        " command prints under LAB_DEBUG=1"
+    )
 
 
 if __name__ == "__main__":

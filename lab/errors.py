@@ -14,6 +14,8 @@ Every message says what happened, the value seen, what is allowed and what to do
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class LabError(Exception):
     """The lab could not do what was asked. The message is one line for the user.
@@ -55,9 +57,11 @@ class MissingExtraError(LabError):
     """A library that only some reports need is not installed. ``what`` needs the extra with the name ``extra``."""
 
     def __init__(self, what: str, extra: str, missing: ModuleNotFoundError) -> None:
+        folder = Path(__file__).resolve().parents[1]
+        source = folder if (folder / "pyproject.toml").is_file() else "multicore-lab"
         super().__init__(
             f"{what} need a library that is not installed ({missing.name})",
-            f"install it: pip install 'multicore-lab[{extra}]'",
+            f"install it: pip install '{source}[{extra}]'",
         )
 
 

@@ -99,6 +99,15 @@ def test_the_picture_of_the_packages_shows_the_rows_that_are_enforced() -> None:
     assert dict(shown) == rows
 
 
+def test_the_glossary_is_what_the_command_prints(lab: Lab) -> None:
+    assert lab("explain", "glossary", "--markdown")[1] == PAGES["docs/glossary.md"]
+    assert max(map(len, lab("explain", "glossary")[1].splitlines())) <= 80
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) < 250
+
+
 def test_contributing_is_short() -> None:
     assert len(PAGES["CONTRIBUTING.md"].splitlines()) < 150
 

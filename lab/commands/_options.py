@@ -9,6 +9,7 @@ from lab.errors import UsageError
 
 if TYPE_CHECKING:
     from lab.model.fail_on import FailOn
+    from lab.model.session import Session
     from lab.planning.request import Request
 
 
@@ -21,9 +22,48 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=formats,
         metavar="FORMAT",
-        default="table",
-        help=f"what to print: {', '.join(formats)} (default: table)",
+        default="screen",
+        help=f"what to print: {', '.join(formats)} (default: screen)",
     )
+    parser.add_argument(
+        "--full", action="store_const", dest="format", const="table", help="print all tables: --format table"
+    )
+
+
+def print_report(session: Session, form: str) -> None:
+    """Print a session in one of the formats, as wide as the terminal, with coloured verdicts where it shows colours."""
+    import shutil
+    import sys
+
+    from lab import reports
+    from lab.text import colours
+
+    text = reports.render(session, form, shutil.get_terminal_size((80, 24)).columns)
+    sys.stdout.write(colours.painted(text) if form in _FOR_READERS and shows_colours() else text)
+    sys.stdout.flush()
+
+
+def shows_colours() -> bool:
+    """Whether standard output is a terminal with colours, and the user has not refused them (https://no-color.org)."""
+    import os
+    import sys
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def tell_exit(session: Session, fail_on: FailOn, *, strict: bool) -> int:
+    """Say why the exit code is not 0, as the last message. Returns the exit code."""
+    from lab.judging.exit_code import exit_code, exit_reason
+    from lab.messages import tell
+
+    code = exit_code(session, fail_on=fail_on, strict=strict)
+    if code:
+        tell(f"exit code {code}: {exit_reason(session, fail_on=fail_on, strict=strict)}")
+    return code
+
+
+#: The formats in which verdicts are coloured on a terminal.
+_FOR_READERS = ("screen", "table", "transcript")
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ examples:
   lab explain pool                explain the experiment pool
   lab explain pool --answers      explain it, and answer its questions too
   lab explain pool.default-size   explain one of its claims
+  lab explain glossary            explain the words of the lab
   lab explain --all               print the verdict expected of every claim on
                                   every Python, as Markdown (docs/expected.md)"""
 
@@ -22,10 +23,13 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     subject = parser.add_mutually_exclusive_group(required=True)
-    subject.add_argument("name", nargs="?", metavar="NAME", help="an experiment, or a claim such as pool.default-size")
+    subject.add_argument(
+        "name", nargs="?", metavar="NAME", help="an experiment, a claim such as pool.default-size, or glossary"
+    )
     subject.add_argument(
         "--all", action="store_true", help="print the verdicts expected of every claim, as a page in Markdown"
     )
+    parser.add_argument("--markdown", action="store_true", help="with glossary: print it as docs/glossary.md")
     parser.add_argument("--answers", action="store_true", help="answer the questions too")
 
 
@@ -41,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     if options.all:
         print(expectations.page([load(name) for name in in_order()]), end="")
         return 0
+    if options.name == "glossary":
+        return _glossary(markdown=options.markdown)
     name, _, _ = options.name.partition(".")
     experiment = load(named_experiments([name])[0])
     claims = [claim for claim in experiment.claims if options.name in (name, claim.id)]
@@ -69,6 +75,19 @@ def run(options: argparse.Namespace) -> int:
         if claim.advice:
             text = f"where it is refuted, or surprises: {claim.advice}"
             print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
+    return 0
+
+
+def _glossary(*, markdown: bool) -> int:
+    import textwrap
+
+    from lab.teaching import glossary
+
+    if markdown:
+        print(glossary.page(), end="")
+        return 0
+    for word, meaning in glossary.terms().items():
+        print(textwrap.fill(f"{word}: {meaning}", 80, subsequent_indent="    ", break_on_hyphens=False))
     return 0
 
 

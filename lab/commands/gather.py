@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands._options import add_format_option, add_gate_options, gate
+from lab.commands._options import add_format_option, add_gate_options, gate, print_report, tell_exit
 from lab.errors import CellError, UsageError
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ def run(options: argparse.Namespace) -> int:
 
     Raises UsageError or CellError when there is nothing to report.
     """
-    from lab import reports
-    from lab.judging import exit_code
     from lab.sessions import from_compose
 
     fail_on = gate(options)
@@ -49,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
         raise CellError(f"no cell has anything to report: {cells}; start the cells with docker compose up")
-    sys.stdout.write(reports.render(session, options.format))
-    code = exit_code.exit_code(session, fail_on=fail_on, strict=options.strict)
+    print_report(session, options.format)
+    code = tell_exit(session, fail_on, strict=options.strict)
     return 3 if code in (0, 1) and from_compose.is_incomplete(session) else code
 
 

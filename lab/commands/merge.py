@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Join the sessions, store and print the result, and return the exit code."""
     from lab import reports
-    from lab.judging import exit_code
     from lab.sessions import loading, merging
 
     reports.check_libraries(options.format)
@@ -48,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
     session = merging.join([loading.load_session(folder) for folder in folders])
     if options.output:
         tell(f"session kept in {_store(options.output, session)}")
-    sys.stdout.write(reports.render(session, options.format))
-    return exit_code.exit_code(session, fail_on=fail_on, strict=options.strict)
+    _options.print_report(session, options.format)
+    return _options.tell_exit(session, fail_on, strict=options.strict)
 
 
 def _session_folders(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.commands import _options
-from lab.errors import StoreError, UsageError
+from lab.errors import MissingExtraError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from lab.model.session import Session
@@ -23,7 +23,7 @@ examples:
                                         the newest session
   lab report DIR --output page.html     write the page of another session;
                                         - is standard output
-  lab report --terminal                 print findings and charts here
+  lab report --terminal                 print all tables and charts here
   lab report --png charts --svg charts  write the charts into a folder
   lab report DIR --fail-on surprise     also exit as lab run would have (CI)
 
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "session", nargs="?", type=Path, metavar="SESSION", help="the folder of a session, or a folder of sessions"
     )
     parser.add_argument("--output", metavar="FILE", help="the page to write (default: report.html in the session)")
-    parser.add_argument("--terminal", action="store_true", help="print findings and charts here instead")
+    parser.add_argument("--terminal", action="store_true", help="print all tables and charts here instead")
     parser.add_argument("--png", type=Path, metavar="DIR", help="write each chart into DIR as PNG instead")
     parser.add_argument("--svg", type=Path, metavar="DIR", help="write each chart into DIR as SVG instead")
     _options.add_gate_options(parser, asked_for=True)
@@ -48,7 +48,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read the session, judge it again, report it, and return the exit code."""
     from lab import reports
-    from lab.judging import exit_code
     from lab.sessions import loading
     from lab.sessions.folder import default_folder
 
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         if options.png or options.svg:
             _write_charts(session, options.png, options.svg)
     if options.fail_on or options.strict:
-        return exit_code.exit_code(session, fail_on=fail_on, strict=options.strict)
+        return _options.tell_exit(session, fail_on, strict=options.strict)
     return 0
 
 
@@ -103,14 +102,19 @@ def _write(path: Path, content: bytes) -> None:
 
 def _for_terminal(session: Session) -> str:
     import shutil
+    import textwrap
 
-    from lab.reports import tables
+    from lab import reports
     from lab.reports.charts import charts, terminal
 
     width = shutil.get_terminal_size((80, 24)).columns
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    parts = [terminal.findings(session, tables.headline(session).lines, width)]
-    parts += [terminal.text(chart, width, colour=colour) for chart in charts(session)]
+    colour = _options.shows_colours()
+    parts = [reports.render(session, "screen", width), terminal.findings(session, (), width)]
+    parts.append(reports.render(session, "table", width))
+    try:
+        parts += [terminal.text(chart, width, colour=colour) for chart in charts(session)]
+    except MissingExtraError as error:  # everything but the charts is there
+        parts.append(textwrap.fill(str(error), width, break_on_hyphens=False, break_long_words=False) + "\n")
     return "\n".join(parts)
 
 

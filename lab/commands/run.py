@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from lab.planning.request import Request
     from lab.running.measurement import Start
 
-HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the tables"
+HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the answer"
 EXAMPLE = """\
 examples:
   lab run                                all but the extra experiments
@@ -28,6 +27,7 @@ examples:
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
   lab run gil pool --predict             first say what you expect
+  lab run --full                         all tables, not the one screen
   lab run --format json > session.json   for programs; also junit, csv, pyperf
   lab run --fail-on never                only a run that failed is a failure
   lab run --resume                       the missing cells of a killed run
@@ -80,16 +80,15 @@ def run(options: argparse.Namespace) -> int:
 
     with stopping() as stop:
         session, where = measurement.measure(request, start, stop, prepare)
-        from lab.judging.exit_code import exit_code
         from lab.model.cell import Status
 
         if options.transcript:
-            sys.stdout.write(reports.render(session, "transcript"))
-        sys.stdout.write(reports.render(session, options.format))
-        sys.stdout.flush()
+            _options.print_report(session, "transcript")
+        _options.print_report(session, options.format)
         measured = sum(result.status is Status.MEASURED for result in session.results)
         tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where}")
-        return 130 if stop.requested else exit_code(session, fail_on=fail_on, strict=options.strict)
+        code = _options.tell_exit(session, fail_on, strict=options.strict)
+        return 130 if stop.requested else code
 
 
 def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:

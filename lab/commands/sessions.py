@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.sessions.listing import Entry
 
 HELP = "list the stored sessions: where they ran, how far they came, and their surprises"
 EXAMPLE = """\
@@ -44,18 +49,39 @@ def run(options: argparse.Namespace) -> int:
     if not entries:
         print(f"there is no session in {parent}; make one with lab run")
         return 0
-    head = ("session", "on", "cells", "surprises", "noise", "state", "MB")
+    head = ("session", "began", "on", "experiments", "cells", "state")
     rows = [
         (
             entry.id,
+            _date(entry.began),
             entry.where,
+            _experiments(entry.experiments),
             f"{entry.measured}/{entry.planned}",
-            "-" if entry.surprises is None else str(entry.surprises),
-            "-" if entry.noise is None else f"{100 * entry.noise:.0f} %",
-            entry.state + (f": {entry.reason}" if entry.reason else ""),
-            f"{entry.size_bytes / 1e6:.1f}",
+            _state(entry),
         )
         for entry in entries
     ]
     print(table.fit_table(head, rows, shutil.get_terminal_size((80, 24)).columns))
     return 0
+
+
+def _date(began: float | None) -> str:
+    from datetime import datetime
+
+    return "-" if began is None else datetime.fromtimestamp(began).astimezone().strftime("%m-%d %H:%M")
+
+
+def _experiments(names: Sequence[str]) -> str:
+    """One experiment by its name, several by their number."""
+    if not names:
+        return "-"
+    return names[0] if len(names) == 1 else f"{len(names)}: {names[0]} …"
+
+
+def _state(entry: Entry) -> str:
+    """How far a session came, and how many surprises it has."""
+    if entry.reason:
+        return f"{entry.state}: {entry.reason}"
+    if not entry.surprises:
+        return str(entry.state)
+    return f"{entry.state}, {entry.surprises} surprise" + "s" * (entry.surprises > 1)

@@ -39,14 +39,19 @@ from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
 from lab.judging.records import read_records
 from lab.model.cell import PERIOD_US, Cell, Job, Outcome
-from lab.model.machine import Machine
-from lab.pythons import image_pythons
+from lab.model.machine import Machine, PythonChoice, choice_of
+from lab.pythons import image_pythons, images
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: The images that are tried, in this order and before the official image, when the user names no image.
-OWN_IMAGES = ("multicore-lab-cell:latest", f"{BASE_REPOSITORY}:3.13")
+#: The images that are tried, in this order and before any other, when the user names no image -> why.
+CHOICES = {
+    "multicore-lab-cell:latest": "left by docker compose up",
+    f"{BASE_REPOSITORY}:3.13": "the usual base image",
+    OFFICIAL_IMAGE: "the official image",
+}
+OWN_IMAGES = tuple(name for name in CHOICES if name != OFFICIAL_IMAGE)
 
 #: How long a probe may take, in seconds.
 _PROBE_SECONDS = 60.0
@@ -69,20 +74,24 @@ def connect(
     """
     client = client_for_this_environment()
     try:
-        return Docker(client, find_image(client, image, before_slow_step), session, note, arguments, key)
+        name = find_image(client, image, before_slow_step)
+        return Docker(client, name, session, note, arguments, key, named=image is not None)
     except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
 
 
 def find_image(client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None]) -> str:
-    """The image to run cells from: the wanted image, or the first existing image of the lab, or the official image.
+    """The image to run cells from: the wanted image, or the first of the usual images, or the newest base image.
 
     An image that is not on the engine is pulled. Raises ImageError if it cannot be pulled.
     """
-    for name in (wanted,) if wanted else (*OWN_IMAGES, OFFICIAL_IMAGE):
+    for name in (wanted,) if wanted else CHOICES:
         if image_attributes(client, name):
             return name
+    newest = None if wanted else images.newest_release(client)
+    if newest:
+        return newest
     name = wanted or OFFICIAL_IMAGE
     trouble = pull_image(client, name, before_slow_step)
     if trouble is not None:
@@ -116,12 +125,15 @@ class Docker:
         note: Callable[[str], None] = lambda line: None,
         arguments: Sequence[str] = (),
         key: str = "",
+        *,
+        named: bool = True,
     ) -> None:
         self._note = note
         self._arguments = list(arguments)
         self._probe = f"probe-{key}" if key else "probe"
         self._client = client
         self._image = image
+        self._named = named
         self._session = session
         self._program, self._user = "python3", NOBODY
         #: Threads that remove containers while the next container is made. close() waits for these threads.
@@ -151,7 +163,16 @@ class Docker:
             "image_id": image.id,
             "image_settings": settings.details(self._program, self._user),
         }
-        return replace(description, details={**details, **description.details}, no_quota=no_quota)
+        probed = replace(description, details={**details, **description.details}, no_quota=no_quota)
+        return probed if self._named else probed.with_choice(self._choice(probed))
+
+    def _choice(self, machine: Machine) -> PythonChoice:
+        """Why this image was taken, and the builds that have an image too."""
+        try:
+            builds = sorted(build for _, build, _ in images.tagged(self._client))
+        except EngineError:  # only a line of the report is about them
+            builds = []
+        return choice_of(machine, CHOICES.get(self._image, "the newest base image"), map(str, builds))
 
     def _ask(self, meanwhile: Callable[[], object]) -> bytes:
         """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.

@@ -14,7 +14,7 @@ from lab.engines.composite import ASKED_AT_A_TIME, BrokenEngine, CompositeEngine
 from lab.errors import CellError, EngineError, ImageError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
-from lab.model.machine import Machine
+from lab.model.machine import Machine, choice_of
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -103,9 +103,12 @@ def _on_debug_builds(machine: Machine) -> Iterable[str]:
 
 
 def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
-    if not wanted.pythons:
-        return _probed(engines.make("local"), meanwhile)
     from lab.pythons import discovery
+
+    if not wanted.pythons:
+        engine, machine = _probed(engines.make("local"), meanwhile)
+        choice = choice_of(machine, "the Python that runs the lab", discovery.likely_builds())
+        return engine, machine.with_choice(choice)
 
     pythons = discovery.find_interpreters()
     chosen = builds.parse_builds(wanted.pythons, everything=pythons.usable_builds)

@@ -7,6 +7,35 @@ from lab.model.fail_on import FailOn
 from lab.model.session import Session, Verdict
 
 
+def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> str:
+    """Why :func:`exit_code` is not 0, in a few words; empty where it is 0."""
+    code = exit_code(session, fail_on=fail_on, strict=strict)
+    if code == 0:
+        return ""
+    if code == 130:
+        return "the run was interrupted"
+    if code == 3:
+        cells = sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
+        return f"{_counted(cells, 'cell')} could not be measured as asked"
+    by_verdict = {
+        verdict: sum(judgement.verdict is verdict for judgement in session.judgements)
+        for verdict in _failures(fail_on, strict)
+    }
+    parts = [_counted(len(session.surprises), "surprise")] if session.surprises else []
+    parts += [f"{count} {verdict}" for verdict, count in by_verdict.items() if count]
+    return f"{', '.join(parts)} (--fail-on {fail_on}{' --strict' if strict else ''})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
+def _failures(fail_on: FailOn, strict: bool) -> set[Verdict]:
+    """The verdicts that are failures, besides surprises."""
+    named = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(fail_on, set())
+    return named | ({Verdict.INCONCLUSIVE} if strict else set())
+
+
 def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:
     """130: interrupted. 3: a cell could not be run as asked. 1: a verdict counts as a failure. Else 0.
 
@@ -20,7 +49,5 @@ def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bo
         return 3
     if fail_on is FailOn.NEVER:
         return 0
-    failures = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(fail_on, set())
-    if strict:
-        failures |= {Verdict.INCONCLUSIVE}
+    failures = _failures(fail_on, strict)
     return 1 if session.surprises or any(judgement.verdict in failures for judgement in session.judgements) else 0

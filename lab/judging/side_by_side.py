@@ -47,12 +47,14 @@ def judge_side_by_side(sentinel: CellResult, companion: CellResult) -> SideBySid
     )
     if speed is None:
         return SideBySide(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
-    slowdown = f"{units.share(1 - speed.high)} to {units.share(1 - speed.low)} slower side by side"
+    bound = f"{units.share(MOST_BIAS)} is allowed"
     if speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS):
-        return SideBySide(
-            allowed=True, reason=f"a sentinel is {slowdown}, within {units.share(MOST_BIAS)}", speed=speed
-        )
-    verb = "is" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may be"
-    return SideBySide(
-        allowed=False, reason=f"a sentinel {verb} {slowdown}; {units.share(MOST_BIAS)} is allowed", speed=speed
-    )
+        return SideBySide(allowed=True, reason=f"a test cell kept {_of_its_speed(speed)}; {bound}", speed=speed)
+    verb = "had" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may have had"
+    reason = f"they would disturb each other: a test cell {verb} {_of_its_speed(speed)}; a difference of {bound}"
+    return SideBySide(allowed=False, reason=reason, speed=speed)
+
+
+def _of_its_speed(speed: Estimate) -> str:
+    """A speed side by side in words, of which 100 % is the speed alone."""
+    return f"{units.share(speed.low)} to {units.share(speed.high)} of its speed alone"

@@ -130,6 +130,12 @@ def capacity(result: CellResult) -> Estimate | None:
     return gil.speed_up(evidence_of("gil", result).rounds("round"), "probe")
 
 
+@functools.lru_cache(maxsize=_KEPT)
+def of_c_code(result: CellResult) -> Estimate | None:
+    """The speed-up of threads in C code that releases the GIL, compared with one such thread; ``None``: not known."""
+    return gil.speed_up(evidence_of("gil", result).rounds("round"), "C code threads", _BASE["C code threads"])
+
+
 def timings(result: CellResult) -> tuple[Timing, ...]:
     """The time for a payload of each way of working that has enough undisturbed rounds.
 

@@ -82,6 +82,26 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PythonChoice:
+    """Which Python was taken where the user named none, and which others are there."""
+
+    #: Why this Python was taken; empty: the user named it, or it is not known.
+    why: str = ""
+    #: The names of the other builds.
+    others: tuple[str, ...] = ()
+
+    def to_stored(self) -> dict[str, Any]:
+        """The choice as manifests and JSON documents have it."""
+        return {"why": self.why, "others": list(self.others)}
+
+    @classmethod
+    def from_stored(cls, details: Mapping[str, Any]) -> PythonChoice:
+        """The choice that the details of a machine have; an earlier version stored none."""
+        stored = details.get("python_choice") or {}
+        return cls(why=str(stored.get("why") or ""), others=tuple(map(str, stored.get("others") or ())))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """The machine that an engine runs on, as an unlimited cell saw it."""
 
@@ -111,6 +131,15 @@ class Machine:
     def engine_facts(self) -> EngineFacts:
         """What the engine and its host said of themselves."""
         return EngineFacts.from_stored(self.details)
+
+    @property
+    def python_choice(self) -> PythonChoice:
+        """Which Python was taken where the user named none."""
+        return PythonChoice.from_stored(self.details)
+
+    def with_choice(self, choice: PythonChoice) -> Machine:
+        """The same machine with this choice of Python."""
+        return replace(self, details={**self.details, "python_choice": choice.to_stored()})
 
     @property
     def engine_label(self) -> str:
@@ -151,6 +180,12 @@ def stored_builds(machine: Mapping[str, Any]) -> tuple[BuildFacts, ...]:
 def builds_of(machine: Machine) -> dict[str, BuildFacts]:
     """Each build of a machine by its label."""
     return {facts.label: facts for facts in machine.builds}
+
+
+def choice_of(machine: Machine, why: str, builds: Iterable[str]) -> PythonChoice:
+    """The choice of a machine's Python, for this reason, among these builds."""
+    own = label_of(machine.python)
+    return PythonChoice(why=why, others=tuple(dict.fromkeys(build for build in builds if build != own)))
 
 
 def label_of(python: Mapping[str, Any]) -> str:

@@ -111,6 +111,13 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
     )
 
 
+def newest_release(client: DockerClient) -> str | None:
+    """The image of the newest CPython with a GIL among the images of builds; ``None`` if there is none."""
+    releases = [(build, name) for name, build, _ in tagged(client) if not (build.free_threaded or build.path)]
+    releases = [(build, name) for build, name in releases if build.implementation == "cpython"]
+    return max(releases, default=(None, None))[1]
+
+
 def same(client: DockerClient, name: str, digest: str) -> str | None:
     """A name of the image with this digest: ``name`` if it still belongs to that image, else the digest.
 

@@ -17,9 +17,11 @@ def format_names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(formats_package.__path__)))
 
 
-def render(session: Session, form: str) -> str:
-    """A session in one of the formats."""
-    return cast(str, importlib.import_module(f"lab.reports.formats.{form}").render(session))
+def render(session: Session, form: str, width: int | None = None) -> str:
+    """A session in one of the formats. ``width``, in characters, is for the formats that fit a terminal."""
+    module = importlib.import_module(f"lab.reports.formats.{form}")
+    fitted = {"width": width} if width is not None and getattr(module, "FITS_WIDTH", False) else {}
+    return cast(str, module.render(session, **fitted))
 
 
 def check_libraries(form: str) -> None:

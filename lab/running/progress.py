@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,6 +16,10 @@ from lab.text import names, units
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+
+#: How often a second the line on a terminal changes. More would take time from what is measured.
+_REFRESHES = 2
 
 
 class Plain:
@@ -63,16 +68,19 @@ class Live(Plain):
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
         super().__init__(cells, experiments, seconds)
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, RenderableColumn, TextColumn
 
         self._total = max(self._left, 0.1)
+        self._begun: float | None = None
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[left]}"),
+            RenderableColumn(self),
         )
-        self._bar: RichProgress = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task: TaskID = self._bar.add_task("starting", total=self._total, left="")
+        self._bar: RichProgress = Progress(
+            *columns, console=Console(stderr=True), transient=True, refresh_per_second=_REFRESHES
+        )
+        self._task: TaskID = self._bar.add_task("starting", total=self._total)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -84,7 +92,15 @@ class Live(Plain):
         self._bar.stop()
 
     def begins(self, cell: str, experiment: str, left: str) -> None:
-        self._bar.update(self._task, description=f"{cell}: {experiment}", completed=self._total - self._left, left=left)
+        self._begun = time.monotonic()
+        self._bar.update(self._task, description=f"{cell}: {experiment}", completed=self._total - self._left)
+
+    def __rich__(self) -> str:
+        """The remaining time, which also moves while one experiment runs. rich asks for it at each refresh."""
+        if self._begun is None:
+            return ""
+        seconds = max(self._left - (time.monotonic() - self._begun), 1)
+        return f"about {units.seconds(round(seconds))} left"
 
     def cell_ends(self, result: CellResult) -> None:
         if result.status is not Status.MEASURED:

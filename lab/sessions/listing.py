@@ -40,6 +40,8 @@ class Entry:
     began: float | None
     #: The engine and the Pythons.
     where: str
+    #: The names of the experiments.
+    experiments: tuple[str, ...]
     #: The image of the cells, or the images, separated by commas.
     image: str | None
     #: How many cells were measured.
@@ -74,6 +76,7 @@ def _entry(folder: Path) -> Entry:
             path=str(folder),
             began=None,
             where="-",
+            experiments=(),
             image=None,
             measured=0,
             planned=0,
@@ -101,6 +104,7 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         path=str(folder),
         began=float(manifest["began"]),
         where=" ".join(filter(None, where)),
+        experiments=tuple(map(str, (manifest.get("arguments") or {}).get("experiments") or ())),
         image=", ".join(facts.image for facts in builds if facts.image) or machine.get("image"),
         measured=sum(cell["status"] == Status.MEASURED for cell in cells),
         planned=sum(cell.available for cell in loading.planned(manifest)),

@@ -14,6 +14,7 @@ from lab.containers import client as client_
 from lab.errors import EngineError, UsageError
 from lab.judging import differences
 from lab.judging.differences import Difference
+from lab.messages import tell
 from lab.model import machine as machine_
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.machine import Machine
@@ -68,7 +69,13 @@ def take_up(named: Path | None, parent: Path) -> Past:
     Raises UsageError when there is no such run, when no cell of the run is missing, or when it is still running. A run
     of an early version, which did not store its seed, raises UsageError too.
     """
-    folder = loading.find_session(named) if named else _newest_unfinished(parent)
+    if named is None:
+        return _newest_resumable(parent)
+    return _past(loading.find_session(named))
+
+
+def _past(folder: Path) -> Past:
+    """The run in this folder. Raises UsageError if it cannot be resumed."""
     if store.is_written(folder):
         raise UsageError(f"{folder.name} is still being written by another lab; wait until that run ends, or stop it")
     session = loading.load_session(folder)
@@ -104,14 +111,32 @@ def unfinished(manifest: Mapping[str, Any]) -> bool:
     return not report or bool(report["session"]["interrupted"])
 
 
-def _newest_unfinished(parent: Path) -> Path:
+def _newest_resumable(parent: Path) -> Past:
+    """The newest run below this folder that was cut short and can be resumed. Older ones wait behind it.
+
+    Raises UsageError if there is none, with the reasons why those that were cut short cannot be resumed.
+    """
+    reasons = []
     for folder in reversed(loading.folders(parent)):
         try:
-            if unfinished(loading.manifest(folder)):
-                return folder
+            if not unfinished(loading.manifest(folder)):
+                continue
         except UsageError:  # not a session that this version can read
             continue
-    raise UsageError(f"no session in {parent} was cut short; list all sessions with lab sessions")
+        try:
+            past = _past(folder)
+        except UsageError as error:
+            reasons.append(str(error))
+            continue
+        for reason in reasons:
+            tell(f"passed over: {reason}; to drop it, remove its folder in {parent}")
+        return past
+    if reasons:
+        raise UsageError(
+            f"no session in {parent} can be resumed: {'; '.join(reasons)}",
+            "remove the folder of a session that you do not need, or begin a new run with lab run",
+        )
+    raise UsageError(f"no session in {parent} was cut short", "list all sessions with lab sessions")
 
 
 def clear(past: Past) -> None:

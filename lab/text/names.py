@@ -31,6 +31,11 @@ def asked_lines(cell: Cell) -> str:
     return _lines(_asked_parts(cell))
 
 
+def cell_words(cell: Cell) -> str:
+    """The limit as it was asked for, after the build and before the machine if the session has several of them."""
+    return _joined(f"Python {cell.build}" if cell.build else "", *_asked_parts(cell), cell.machine)
+
+
 def limit_lines(cell: Cell) -> str:
     """The label of a cell without its build, each part on a line of its own."""
     return _lines(cell.limit_parts)

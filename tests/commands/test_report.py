@@ -13,6 +13,7 @@ from lab.reports.charts import needs
 from lab.sessions import folder as store
 from tests.sessions.test_loading import stored
 from tests.support import scripts
+from tests.support.paths import ROOT
 from tests.support.terminal import Lab
 
 
@@ -158,7 +159,6 @@ def test_a_session_with_nothing_to_draw_has_a_page_but_no_charts(lab: Lab, tmp_p
     [
         ("matplotlib", ["report", "{session}"]),
         ("jinja2", ["report", "{session}", "--output", "-"]),
-        ("plotext", ["report", "{session}", "--terminal"]),
         ("matplotlib", ["report", "{session}", "--png", "{session}/charts"]),
         ("jinja2", ["run", "pipe", "--engine", "local", "--format", "html"]),
     ],
@@ -170,7 +170,17 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
     code, out, err = lab(*(argument.format(session=folder) for argument in arguments))
     assert (code, out) == (3, "")
     assert missing in err
-    assert "pip install 'multicore-lab[report]'" in err
+    assert f"pip install '{ROOT}[report]'" in err
+
+
+def test_in_a_terminal_everything_but_the_charts_is_there_without_the_library_of_charts(
+    lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotext", None)
+    code, out, err = lab("report", str(folder), "--terminal")
+    assert (code, err) == (0, "")
+    assert "Numbers that claims rest on" in out
+    assert f"pip install '{ROOT}[report]'" in " ".join(out.split())
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -143,7 +143,7 @@ def test_verify_names_what_was_edited(lab: Lab, tmp_path: Path) -> None:
     text = " ".join(out.split())
     assert "cpu1.jsonl was changed: record" in text
     assert "session.json was changed: report: verdicts" in text
-    assert "the report says pool.errors-surface at cpu1 is confirmed, its records give refuted" in text
+    assert "the report says pool.cpu-count at cpu1 is confirmed, its records give refuted" in text
 
 
 def test_verify_misses_a_seal_that_was_taken_away(lab: Lab, tmp_path: Path) -> None:

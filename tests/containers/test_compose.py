@@ -16,6 +16,7 @@ from lab.cell.cpus import cpulist
 from lab.containers import client
 from lab.engines import docker
 from lab.model.cell import Cell, Limit
+from lab.reports.formats.screen import MOST_LINES
 from tests.support.compose_project import LONG, Project, lab, project_with
 from tests.support.hardening import HARDENED, hardening
 
@@ -88,11 +89,12 @@ def test_each_service_says_who_pinned_it_and_what_it_did(ended: Project, engine_
 
 
 def test_the_report_shows_every_size_and_who_pinned_it(ended: Project, engine_cpus: tuple[int, ...]) -> None:
-    table = ended.said("report").split("Limits\n")[1].split("\n\n")[1]
+    full = lab("gather", "--full", "--project", ended.name).stdout
+    table = full.split("Limits\n")[1].split("\n\n")[1]
     rows = {line.split()[0]: line for line in table.partition("\n--")[2].splitlines()[1:]}
     assert list(rows) == ["1", "2", "4", "all"]
     words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody"}
-    pinned = " ".join(ended.said("report").split("Limits\n")[1].split("\n\n")[0].split())
+    pinned = " ".join(full.split("Limits\n")[1].split("\n\n")[0].split())
     for (label, row), size in zip(rows.items(), SIZES.values(), strict=True):
         assert words[expected_pin(ended, size, engine_cpus)] in pinned
         assert row.endswith("untestable" if size and size > len(engine_cpus) else "measured"), f"{label}: {row}"
@@ -112,8 +114,19 @@ def test_gather_finds_the_same_after_the_containers_have_ended(ended: Project, e
         assert cell["status"] == ("measured" if count <= len(engine_cpus) else "unavailable")
         if count <= len(engine_cpus):
             assert len(cell["proof"]["before"]["affinity"]) == count
-    table = lab("gather", "--project", ended.name).stdout
-    assert table.split("Claims\n")[1] == ended.said("report").split("Claims\n")[1] + "\n"
+    screen = lab("gather", "--project", ended.name).stdout
+    begin = "Verdicts on claims"
+    assert screen[screen.index(begin) :].split() == ended.said("report")[ended.said("report").index(begin) :].split()
+
+
+def test_up_ends_in_a_screen_that_fits_beside_the_names_of_the_services(ended: Project) -> None:
+    lines = ended.said("report").splitlines()
+    assert len(lines) <= MOST_LINES
+    assert max(map(len, lines)) <= 66
+    assert max(len(line) for line in ended.output if "report-1" in line) <= 80
+    text = " ".join(ended.said("report").split())
+    assert "Pool() start" in text
+    assert "All tables: lab report --terminal." in text
 
 
 def test_the_quota_profile_adds_cells_under_a_quota_and_the_report_waits_for_them(

@@ -210,6 +210,15 @@ def test_an_image_that_is_not_there_and_cannot_be_pulled_gets_one_line_with_what
     assert "--engine local" in line
 
 
+def test_without_the_usual_image_the_newest_base_image_is_taken(lab: Lab, api: Engine) -> None:
+    api.images.clear()
+    api.images |= {f"multicore-lab-base:{name}" for name in ("3.9", "3.11", "3.14t", "trixie")}
+    api.cells["cpu1"] = Play(stdout=WHOLE)
+    _, out, _ = run(lab, "--cpus", "1")
+    text = " ".join(out.split())
+    assert "image multicore-lab-base:3.11 (the newest base image). Also here: 3.9, 3.11, 3.14t (--python all)" in text
+
+
 def test_an_image_that_a_registry_has_is_pulled(lab: Lab, api: Engine) -> None:
     api.images.clear()
     api.registry.add("python:3.13-slim")
@@ -333,7 +342,7 @@ def test_a_cpu_set_that_the_kernel_discards_taints_the_cell(lab: Lab, api: Engin
     assert reason
     assert warning in reason
     assert "asked for CPUs 0, inside saw 0-1" in reason
-    assert "inconclusive" in out
+    assert "Failed      1 CPU: " in out
 
 
 def test_a_warning_about_something_else_taints_nothing(lab: Lab, api: Engine) -> None:

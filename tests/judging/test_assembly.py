@@ -61,6 +61,18 @@ REFUTED_AS_EXPECTED = ran([*scripts.pool(2)], "pool")
 def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tuple[int, ...]) -> None:
     session = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
     assert tuple(exit_code.exit_code(session, fail_on=gate) for gate in FailOn) == codes
+    reasons = [exit_code.exit_reason(session, fail_on=gate) for gate in FailOn]
+    assert [bool(reason) for reason in reasons] == [bool(code) for code in codes]
+
+
+def test_the_reason_of_an_exit_code_counts_what_caused_it() -> None:
+    kinds = scripts.every_kind()
+    assert exit_code.exit_reason(kinds["expected"]) == ""
+    assert exit_code.exit_reason(kinds["surprise"]) == "2 surprises (--fail-on surprise)"
+    assert exit_code.exit_reason(kinds["error"]) == "1 cell could not be measured as asked"
+    assert exit_code.exit_reason(kinds["interrupted"]) == "the run was interrupted"
+    strict = exit_code.exit_reason(kinds["noisy"], strict=True)
+    assert strict.endswith(" inconclusive (--fail-on surprise --strict)")
 
 
 @pytest.mark.parametrize("fail_on", [FailOn.SURPRISE, FailOn.REFUTED, FailOn.NEVER], ids=str)
@@ -90,7 +102,7 @@ def test_an_interruption_weighs_most() -> None:
 
 def test_a_session_judges_every_claim_of_its_experiments_in_every_cell() -> None:
     session = scripts.session(ran(scripts.pool(2), "pool"), UNAVAILABLE, experiments=("pool", "pipe"))
-    assert len(session.judgements) == 2 * (6 + 1)
+    assert len(session.judgements) == 2 * (7 + 1)
     assert [judgement.claim for judgement in session.judgements][::2][-1] == "pipe.duplex"
 
 

@@ -66,9 +66,9 @@ def test_several_builds_have_a_panel_each() -> None:
 def test_what_lasted_is_a_bar_and_a_moment_is_a_dot() -> None:
     tips = marks(drawing.elements(CHARTS["timeline-pool"])[0])
     assert len(tips) == 2 * 3  # where a task begins, its bar does
-    assert "30.0 ms, pid 11, CPU 0: task 0 ends" in tips
+    assert "30.0 ms, process 1, CPU 0: task 0 ends" in tips
     rows = CHARTS["timeline-pool"].table.rows
-    assert [row[2] for row in rows if row[5] == "task 0 ends"] == ["20.0", "20.0"]
+    assert [row[2] for row in rows if row[6] == "task 0 ends"] == ["20.0", "20.0"]
 
 
 def test_a_record_without_a_start_is_drawn_as_a_moment() -> None:

@@ -191,7 +191,7 @@ def folder(tmp_path: Path) -> Path:
 
 class TestGatherFromFiles:
     def test_the_table_of_limits_says_who_pinned_each_cell(self, folder: Path, lab: Lab) -> None:
-        code, out, err = lab("gather", "--records", str(folder))
+        code, out, err = lab("gather", "--full", "--records", str(folder))
         assert (code, err) == (0, "")
         table = rows(out)
         assert "2: engine (CPU set);" in out
@@ -223,7 +223,7 @@ class TestGatherFromFiles:
 
     def test_broken_records_are_an_error_and_the_others_are_shown(self, folder: Path, lab: Lab) -> None:
         (folder / "cpu2.jsonl").write_bytes(b"\0" * 100)
-        code, out, _ = lab("gather", "--records", str(folder))
+        code, out, _ = lab("gather", "--full", "--records", str(folder))
         assert code == 3
         table = rows(out)
         assert [table[label][-1] for label in ("1", "2", "all")] == ["measured", "error", "measured"]
@@ -265,7 +265,7 @@ def containers(monkeypatch: pytest.MonkeyPatch) -> list[Collected]:
 class TestGatherFromTheEngine:
     def test_what_the_containers_recorded_is_reported(self, containers: list[Collected], lab: Lab) -> None:
         containers += [found("one", "cpuall", ALL), found("one", "cpu1", ONE)]
-        code, out, err = lab("gather")
+        code, out, err = lab("gather", "--full")
         assert (code, err) == (0, "")
         assert list(rows(out)) == ["1", "all"]
         assert "engine compose, image multicore-lab-cell:latest" in out
@@ -296,7 +296,7 @@ class TestGatherFromTheEngine:
         self, containers: list[Collected], lab: Lab
     ) -> None:
         containers += [found("one", "cpu1", ONE), found("one", "cpu2", None, exit_code=None)]
-        code, out, _ = lab("gather")
+        code, out, _ = lab("gather", "--full")
         assert code == 3
         assert rows(out)["2"][-1] == "not run"
         assert "2 CPUs: not run: it was not started" in out
@@ -305,7 +305,7 @@ class TestGatherFromTheEngine:
         self, containers: list[Collected], lab: Lab
     ) -> None:
         containers += [found("one", "cpu1", None, exit_code=2), found("one", "cpu2", None, exit_code=None)]
-        code, out, err = lab("gather")
+        code, out, err = lab("gather", "--full")
         assert (code, out, err.count("\n")) == (3, "", 1)
         assert "cpu1: it exited with status 2 and left no records" in err
         assert "cpu2: it was not started" in err

@@ -349,3 +349,32 @@ def test_a_run_that_was_interrupted_and_then_killed_goes_on_from_both(lab: Lab, 
     assert again["resumed"] == [1.0]
     resumed_again = resuming.take_up(folder, tmp_path)
     assert set(resumed_again.kept) == set(past.kept) == {"cpu1"}
+
+
+def test_a_session_that_cannot_be_resumed_is_passed_over_and_named(tmp_path: Path) -> None:
+    older = cut_short(tmp_path, "20260101-000000-aa")
+    newer = cut_short(tmp_path, "20260102-000000-bb")
+    manifest = json.loads((newer / "session.json").read_text())
+    del manifest["arguments"]["seed"]
+    (newer / "session.json").write_text(json.dumps(manifest))
+    assert resuming.take_up(None, tmp_path).folder == older
+
+
+def test_where_no_session_can_be_resumed_each_reason_is_said(tmp_path: Path) -> None:
+    folder = cut_short(tmp_path, "20260101-000000-aa")
+    manifest = json.loads((folder / "session.json").read_text())
+    del manifest["arguments"]["seed"]
+    (folder / "session.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="did not store the seed") as caught:
+        resuming.take_up(None, tmp_path)
+    assert "remove the folder" in caught.value.fix
+
+
+def cut_short(parent: Path, name: str) -> Path:
+    """A stored run that was killed before its end."""
+    folder = stored(EXPECTED, parent, name)
+    manifest = json.loads((folder / "session.json").read_text())
+    manifest.pop("report", None)
+    manifest["arguments"].setdefault("seed", 1)
+    (folder / "session.json").write_text(json.dumps(manifest))
+    return folder

@@ -89,6 +89,7 @@ STEPS = {
     "ping": ("GET", r"/_ping"),
     "version": ("GET", r"/version"),
     "info": ("GET", r"/info"),
+    "images": ("GET", r"/images/json"),
     "image": ("GET", r"/images/(?P<image>.+)/json"),
     "pull": ("POST", r"/images/create"),
     "create": ("POST", r"/containers/create"),
@@ -218,6 +219,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {"Id": "sha256:" + "0" * 64, "RepoTags": [query["image"]]})
         else:
             self._send(404, {"message": f"No such image: {query['image']}"})
+
+    def _images(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
+        self._send(200, [{"Id": name, "RepoTags": [name]} for name in sorted(engine.images)])
 
     def _pull(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         name = f"{query['fromImage']}:{query['tag']}"

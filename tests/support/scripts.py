@@ -7,7 +7,7 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -139,9 +139,10 @@ def pipe() -> list[Said]:
     ]
 
 
-def pool(workers: int) -> list[Said]:
+def pool(workers: int, cpu_count: int = 2) -> list[Said]:
     """The pool experiment where ``Pool()`` started that many workers."""
     return [
+        observe("host CPUs", cpu_count, "CPUs"),
         observe("default workers", workers),
         observe("explicit workers", 3),
         observe("most tasks at once", 3),
@@ -290,12 +291,17 @@ def ran(size: int, experiments: Mapping[str, Iterable[Said]], cpus: int = 2, **s
 def on_builds(
     pythons: Mapping[str, Mapping[str, Any]],
     sizes: Sequence[int],
-    experiments: Mapping[str, Sequence[Said]] | None = None,
+    experiments: Mapping[str, Sequence[Said]] | Callable[[Cell], Mapping[str, Sequence[Said]]] | None = None,
     images: Mapping[str, str] | None = None,
+    cpus: int = 2,
 ) -> Session:
-    """A session of ``--python``: cells of these sizes on each of these builds; ``images`` are their digests."""
-    experiments = {"pipe": pipe()} if experiments is None else experiments
-    cells = planner.across([cell(size) for size in sizes], list(pythons))
+    """A session of ``--python``: cells of these sizes on each of these builds; ``images`` are their digests.
+
+    What the experiments say may depend on the cell.
+    """
+    given = {"pipe": pipe()} if experiments is None else experiments
+    said_in = given if callable(given) else lambda cell: given
+    cells = planner.across([cell(size, cpus) for size in sizes], list(pythons))
     builds = [
         {
             "build": label,
@@ -313,8 +319,11 @@ def on_builds(
         image=f"multicore-lab-base:{first}",
         details={**TWO_CPUS.details, "builds": builds},
     )
-    ran_here = [result(cell, stream(cell.id, cell.cpus, experiments, python=pythons[cell.build])) for cell in cells]
-    return session(*ran_here, experiments=tuple(experiments), machine=host)
+    ran_here = [
+        result(cell, stream(cell.id, cell.cpus, said_in(cell), python=pythons[cell.build], host_cpus=cpus))
+        for cell in cells
+    ]
+    return session(*ran_here, experiments=tuple(said_in(cells[0])), machine=host)
 
 
 def said_by(session: Session, experiment: str) -> list[Said]:

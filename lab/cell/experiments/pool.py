@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import threading
 import time
 from typing import Any
 
@@ -38,8 +39,11 @@ def task(number: int, seconds: float) -> tuple[int, dict[str, Any], dict[str, An
 
 
 def gather_at(barrier: Any) -> None:
-    """The initializer: no worker takes a task before all workers have started, so a slow start decides nothing."""
-    barrier.wait(30)
+    """The initializer: no worker takes a task before all workers have started, so a slow start decides nothing.
+
+    It numbers the workers too, by the order in which they come.
+    """
+    threading.current_thread().name = "worker %d" % (1 + barrier.wait(30))
 
 
 def fail() -> None:
@@ -124,6 +128,18 @@ def expect_default_size(facts: Facts) -> str | None:
     return CONFIRMED if pool_size(facts)[0] == facts.rate else REFUTED
 
 
+def judge_cpu_count(evidence: Evidence, facts: Facts) -> Finding:
+    workers, cpu_count = evidence.last("default workers"), evidence.last("host CPUs")
+    reason = "Pool() started %d; os.cpu_count() says %d" % (workers, cpu_count)
+    verdict = CONFIRMED if workers == cpu_count else REFUTED
+    return Finding(verdict, reason, workers, workers, workers, "workers", 1, 0, cpu_count)
+
+
+def expect_cpu_count(facts: Facts) -> str | None:
+    # -X cpu_count, which Python has from 3.13, overrides both functions.
+    return CONFIRMED if pool_size(facts)[0] == (facts.told_cpus or facts.host_cpus) else REFUTED
+
+
 def judge_explicit_size(evidence: Evidence, facts: Facts) -> Finding:
     workers = evidence.last("explicit workers")
     verdict = CONFIRMED if workers == WORKERS else REFUTED
@@ -157,11 +173,20 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             "pool.default-size",
-            "Pool() starts as many workers as the cell has CPUs",
+            "Pool() starts as many workers as the cell may use CPUs, by its CPU set and its quota",
             judge_default_size,
             expect_default_size,
             advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))). Under a quota take the quota,"
             " rounded up, because no release of Python reads it.",
+            source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
+        ),
+        Claim(
+            "pool.cpu-count",
+            "Pool() starts as many workers as os.cpu_count() says, which counts the machine's CPUs",
+            judge_cpu_count,
+            expect_cpu_count,
+            advice="From Python 3.13 on Pool() counts the CPUs of the process (os.process_cpu_count()), which are fewer"
+            " under a CPU set. Do not take os.cpu_count() for the number of workers.",
             source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
         Claim(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import threading
 import time
 from typing import Any, Callable, Sequence
 
@@ -31,6 +32,7 @@ VISITS = 5
 
 def write(letters: Sequence[str], queue: Any, lock: Any) -> None:
     """The tutorial's writer: put each letter while it holds the lock."""
+    threading.current_thread().name = "writer"
     for letter in letters:
         with lock:
             queue.put((letter, here()))
@@ -39,6 +41,7 @@ def write(letters: Sequence[str], queue: Any, lock: Any) -> None:
 
 def read_for_ever(queue: Any, answers: Any) -> None:
     """The tutorial's reader: get letters in an endless loop."""
+    threading.current_thread().name = "endless reader"
     while True:
         letter, origin = queue.get()
         answers.send((letter, origin, here()))
@@ -46,6 +49,7 @@ def read_for_ever(queue: Any, answers: Any) -> None:
 
 def read_until_none(queue: Any, answers: Any) -> None:
     """A reader that ends when it gets the sentinel ``None``."""
+    threading.current_thread().name = "reader"
     for letter, origin in iter(queue.get, None):
         answers.send((letter, origin, here()))
 

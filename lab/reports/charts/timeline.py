@@ -60,8 +60,10 @@ _NARROW = 0.02
 class Event:
     """A moment in a lane, or something that lasted until that moment."""
 
-    #: The process and the thread.
+    #: The name of the thread, or of its process where the thread has none: ``writer``, ``worker 2``, ``process 1``.
     lane: str
+    #: The id of the process.
+    pid: int
     #: The moment, in milliseconds since the experiment began.
     at: float
     #: When it began, if it lasted, in milliseconds since the experiment began.
@@ -76,9 +78,13 @@ def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
     """The first events of one experiment in one cell, in the order of time."""
     data = (event.data for event in result.records_of(experiment) if event.kind == "event")
     first = heapq.nsmallest(MOST_EVENTS, data, key=lambda event: 1e3 * event["at"])  # there may be very many
+    processes = list(dict.fromkeys(event["pid"] for event in first))
     return tuple(
         Event(
-            lane=f"pid {event['pid']}" + ("" if event["thread"] == "MainThread" else f" {printable(event['thread'])}"),
+            lane=f"process {processes.index(event['pid']) + 1}"
+            if event["thread"] == "MainThread"
+            else printable(event["thread"]),
+            pid=event["pid"],
             at=1e3 * event["at"],
             since=1e3 * event["since"] if isinstance(event.get("since"), int | float) else None,
             cpu=event["cpu"],
@@ -109,6 +115,7 @@ def _chart(experiment: str, title: str, reading: str, stories: _Stories) -> Char
             f"{event.at:.1f}",
             "" if event.since is None else f"{event.at - event.since:.1f}",
             event.lane,
+            str(event.pid),
             _cpu(event),
             event.text,
         )
@@ -122,7 +129,7 @@ def _chart(experiment: str, title: str, reading: str, stories: _Stories) -> Char
         title=title,
         reading=f"{reading} The colour and the number on a bar are the CPU on which it ended.",
         description=" ".join(_described(where, story) for where, story in stories),
-        table=Table(title="Events", head=("cell", "ms", "took ms", "who", "CPU", "what happens"), rows=rows),
+        table=Table(title="Events", head=("cell", "ms", "took ms", "who", "pid", "CPU", "what happens"), rows=rows),
         height=(height, height),
         draw=lambda canvas: _draw(canvas, stories),
         panels=tuple(_panel(where, story) for where, story in stories),

@@ -22,7 +22,9 @@ from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables as summary
 from lab.reports.charts import Chart, charts, drawing
 from lab.reports.tables import highlights, machine_map
+from lab.reports.tables.answers import Answer, answers
 from lab.sessions import export
+from lab.teaching import glossary
 from lab.text import units
 from lab.text.table import Table, title_of
 
@@ -77,6 +79,7 @@ def _context(session: Session) -> dict[str, Any]:
         "title": f"{headline.python}, {units.cpus(len(session.machine.cpus))}",
         "where": ". ".join(_capital(line) for line in (headline.engine, headline.machine) if line),
         "counts": _counts(session),
+        "answers": [_tile(answer) for answer in answers(session)],
         "contents": [
             ("lessons", "Findings"),
             *([("charts", "Charts")] if drawn else []),
@@ -85,6 +88,7 @@ def _context(session: Session) -> dict[str, Any]:
             ("proof", "Proof"),
             ("tables", "Numbers"),
             ("data", "Raw data"),
+            ("glossary", "Words"),
         ],
         "warnings": _warnings(session),
         "decided": any(judgement.verdict.decisive for judgement in session.judgements),
@@ -97,6 +101,7 @@ def _context(session: Session) -> dict[str, Any]:
         "tables": [table for table in tables[1:] if table.title != "Claims"],
         "downloads": downloads,
         "left_out": left_out,
+        "glossary": [(word, meaning.replace("`", "")) for word, meaning in glossary.terms().items()],
         "footer": _footer(session),
     }
 
@@ -111,8 +116,14 @@ def _clear(table: Table) -> Table:
     return Table(title=table.title, head=head, rows=table.rows, notes=table.notes, subtitle=table.subtitle)
 
 
+def _tile(answer: Answer) -> dict[str, Any]:
+    paragraphs = [_capital(paragraph) for paragraph in answer.paragraphs]
+    return {"subject": answer.subject, "figure": answer.figure, "paragraphs": paragraphs}
+
+
 def _counts(session: Session) -> list[tuple[str, int]]:
-    verdicts = [judgement.verdict for judgement in session.judgements]
+    lacking = {result.cell.id for result in session.results if result.status is Status.UNAVAILABLE}
+    verdicts = [judgement.verdict for judgement in session.judgements if judgement.cell not in lacking]
     counts = [(verdict.value, verdicts.count(verdict)) for verdict in Verdict]
     return [("surprises", len(session.surprises)), *(pair for pair in counts if pair[1])]
 

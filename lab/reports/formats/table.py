@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from lab.model.session import Session
     from lab.text.table import Table
 
+#: This format is rendered for the width of the terminal.
+FITS_WIDTH = True
+
 #: A last column that is wider than this has text, whose lines can be broken.
 _TEXT = 50
 
@@ -25,18 +28,22 @@ def check_libraries() -> None:
     from lab.reports import tables  # noqa: F401 - only to load it
 
 
-def render(session: Session) -> str:
-    """The whole session as text."""
+def render(session: Session, width: int = WIDTH) -> str:
+    """The whole session as text, in lines of at most 80 characters, or of at most ``width`` where that is less.
+
+    In a narrow terminal a table becomes a paragraph for each row.
+    """
     from lab.reports import tables
     from lab.text import table as layout
 
-    parts = ["\n".join(_wrap(line) for line in tables.headline(session).lines)]
+    width = min(max(width, layout.NARROWEST), WIDTH)
+    parts = ["\n".join(_wrap(line, width) for line in tables.headline(session).lines)]
     for table in tables.all_tables(session):
-        body = "\n\n".join(layout.grid(part.head, part.rows) for part in _fitting(table))
-        title = "\n".join(filter(None, (_wrap(table.title), _wrap(table.subtitle))))
-        notes = "\n".join(_wrap(line) for line in table.notes)
+        body = "\n\n".join(layout.fit_table(part.head, part.rows, width) for part in _fitting(table))
+        title = "\n".join(filter(None, (_wrap(table.title, width), _wrap(table.subtitle, width))))
+        notes = "\n".join(_wrap(line, width) for line in table.notes)
         parts.append("\n\n".join(filter(None, (title, body, notes))))
-    parts.extend(_wrap(note) for note in session.notes)
+    parts.extend(_wrap(note, width) for note in session.notes)
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
@@ -76,6 +83,6 @@ def _column_groups(table: Table, widths: list[int]) -> Iterator[list[int]]:
     yield piece
 
 
-def _wrap(line: str) -> str:
+def _wrap(line: str, width: int) -> str:
     indent = len(line) - len(line.lstrip(" -"))
-    return textwrap.fill(line, WIDTH, subsequent_indent=" " * max(indent, 2), break_on_hyphens=False)
+    return textwrap.fill(line, width, subsequent_indent=" " * max(indent, 2), break_on_hyphens=False)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lab.model.cell import CellResult
 from lab.model.session import BuildChange, Judgement, Session, Verdict
 from lab.reports.tables import columns
 from lab.reports.tables.highlights import grouped
-from lab.reports.tables.rows import rows_by_experiment
 from lab.text import names as naming
-from lab.text.table import Table
+from lab.text.table import GAP, WIDTH, Table
 
-#: More cells than this do not fit side by side in 80 columns.
-CELLS_SIDE_BY_SIDE = 4
+#: More cells than this do not fit side by side in 80 columns beside a statement.
+CELLS_SIDE_BY_SIDE = 3
+#: The width of the longest verdict with its mark.
+_WIDEST_VERDICT = len("inconclusive!")
+#: How wide a statement is where each build has a column.
+_ROOM_BESIDE_BUILDS = 38
+
+#: Below the table of claims.
+_LEGEND = (
+    "confirmed: it holds in this cell. refuted: it does not. inconclusive: too noisy to tell. untestable: this cell"
+    " cannot decide it. !: a surprise, because the other verdict was expected."
+)
 
 
 def claims_tables(session: Session) -> list[Table]:
@@ -38,10 +48,21 @@ def claims_tables(session: Session) -> list[Table]:
 
 def _cells_table(session: Session, results: Sequence[CellResult]) -> Table:
     head = ("claim", *(naming.asked_lines(result.cell) for result in results))
-    rows = (
-        (claim, *(mark(find_judgement(session, claim, result)) for result in results)) for claim in _claims_of(session)
-    )
-    return Table(title="Claims", head=head, rows=tuple(rows_by_experiment(rows)))
+    room = WIDTH - sum(max(_WIDEST_VERDICT, *map(len, text.split("\n"))) + GAP for text in head[1:])
+    rows = []
+    for claim, statement in _claims_of(session).items():
+        experiment, _, name = claim.partition(".")
+        if (experiment, *[""] * len(results)) not in rows:
+            rows.append((experiment, *[""] * len(results)))
+        marks = (mark(find_judgement(session, claim, result)) for result in results)
+        rows.append((_stated(statement, name, room), *marks))
+    return Table(title="Claims", head=head, rows=tuple(rows), notes=(_LEGEND,))
+
+
+def _stated(statement: str, name: str, room: int) -> str:
+    """A statement with the name of its claim, in lines that fit into the first column."""
+    text = f"{statement} ({name})"
+    return textwrap.fill(text, room, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _by_limit(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
@@ -72,13 +93,15 @@ def _build_tables(session: Session, results: Sequence[CellResult]) -> list[Table
     """Tables of one limit, with a column for each build."""
     values: dict[tuple[str, str, str], str] = {}
     group = ""
-    for claim in _claims_of(session):
+    for claim, statement in _claims_of(session).items():
         experiment, _, name = claim.partition(".")
         if experiment != group:
             group = experiment
             values[experiment, "", ""] = ""
+        figure = _stated(statement, name, _ROOM_BESIDE_BUILDS)
         for result in results:
-            values[f"  {name}", claim, result.cell.build] = short_mark(find_judgement(session, claim, result))
+            judgement = find_judgement(session, claim, result)
+            values[figure, claim, result.cell.build] = short_mark(judgement)
     title = f"Claims, {naming.asked_words(results[0].cell)}"
     return columns.build_tables(session, title, values, ("claim", ""), (SHORT_LEGEND,))
 
@@ -88,8 +111,9 @@ def short_mark(judgement: Judgement | None) -> str:
     return "" if judgement is None else _SHORT[judgement.verdict] + "!" * judgement.surprise
 
 
-def _claims_of(session: Session) -> Iterable[str]:
-    return dict.fromkeys(judgement.claim for judgement in session.judgements)
+def _claims_of(session: Session) -> dict[str, str]:
+    """Each claim that was judged -> its statement."""
+    return {judgement.claim: judgement.statement for judgement in session.judgements}
 
 
 def change_sentences(session: Session) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lab.model.session import Judgement, Session, Verdict
-from lab.text.table import title_of
+from lab.text import names
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -40,13 +40,18 @@ def refuted(session: Session) -> tuple[Lesson, ...]:
     return _lessons(session, lambda judgement: judgement.verdict is Verdict.REFUTED and not judgement.surprise)
 
 
+def errors(session: Session) -> tuple[Lesson, ...]:
+    """The claims that could not be judged because something failed, but not a whole cell."""
+    return _lessons(session, lambda judgement: judgement.verdict is Verdict.ERROR and not judgement.about_cell)
+
+
 def undecided(session: Session) -> tuple[Lesson, ...]:
     """The claims that noise left undecided, and those that failed with an error."""
     return _lessons(session, lambda judgement: judgement.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR))
 
 
 def _lessons(session: Session, chosen: Callable[[Judgement], bool]) -> tuple[Lesson, ...]:
-    labels = {result.cell.id: title_of(result) for result in session.results}
+    labels = {result.cell.id: names.cell_words(result.cell) for result in session.results}
     by_verdict = grouped(
         filter(chosen, session.judgements),
         lambda judgement: (judgement.claim, judgement.verdict, judgement.surprise and judgement.expected),

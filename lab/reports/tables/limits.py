@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lab.cell.cpus import cpulist
-from lab.judging import proofs
+from lab.judging import pool_sizes, proofs
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
 from lab.reports.tables import claims, columns
@@ -121,23 +121,17 @@ def pool_table(session: Session) -> Table:
     mark = claims.short_mark if has_builds else claims.mark
     for result in session.results:
         verdict = mark(claims.find_judgement(session, "pool.default-size", result))
-        if not result.proof or result.status is Status.UNAVAILABLE:
+        size = pool_sizes.pool_size(result)
+        if size is None:
             rows.append((labels[result.cell.id], *["-"] * 6, verdict))
             continue
-        proof = result.proof
-        quota = proofs.quota(proof)
-        started = [
-            record.data["value"]
-            for record in result.records_of("pool")
-            if record.kind == "observation" and record.data["name"] == "default workers"
-        ]
         numbers = [
-            len(cpulist.parse(proof["host_cpus"])) if proof["host_cpus"] else None,
-            proof["cpu_count"],
-            proof["process_cpu_count"],
-            len(proof["affinity"]),
-            f"{quota:g}" if quota is not None else "none",
-            started[0] if started else None,
+            size.host_cpus,
+            size.cpu_count,
+            size.process_cpu_count,
+            size.affinity,
+            f"{size.quota:g}" if size.quota is not None else "none",
+            size.workers,
         ]
         rows.append((labels[result.cell.id], *("-" if number is None else str(number) for number in numbers), verdict))
     head = (

@@ -36,6 +36,9 @@ _NUMBERS_LEGEND = (
     ),
 )
 
+#: A curve through fewer points says nothing.
+_FEWEST_POINTS = 2
+
 _CORES_TITLE = "Cores: what threads and processes really use"
 
 _NUMBERS_TITLE = "Numbers that claims rest on"
@@ -56,7 +59,7 @@ def cores_tables(session: Session) -> list[Table]:
         delivered = _value(speedups.capacity(result))
         for arm in arms:
             name = arm.arm if arm.workers in (1, 100) else f"{arm.workers} {arm.arm}"
-            speed = ("1.00", "-") if arm.arm == "one process" else _speed(arm.speed_up)
+            speed = ("1.00", "-") if arm.arm == "one process" else _speed(arm)
             rows.append((labels[result.cell.id], name, *speed, _value(arm.cores_used), delivered))
     head = (
         "CPUs",
@@ -77,7 +80,7 @@ def _cores_across(session: Session) -> list[Table]:
         arms = speedups.of_cell(result)
         for arm in arms:
             if arm.arm != "one process":
-                texts.setdefault(f"{arm.arm}: speed-up", {})[place] = _with_interval(*_speed(arm.speed_up))
+                texts.setdefault(f"{arm.arm}: speed-up", {})[place] = _with_interval(*_speed(arm))
             texts.setdefault(f"{arm.arm}: cores used", {})[place] = _value(arm.cores_used)
         delivered = _value(speedups.capacity(result)) if arms else status_word(result)
         texts.setdefault("machine delivered", {})[place] = delivered
@@ -88,7 +91,8 @@ def _cores_across(session: Session) -> list[Table]:
 
 def _models(session: Session) -> tuple[str, ...]:
     names = build_columns.build_names(session)
-    return tuple(_model(model, names[model.build]) for model in speedups.scaling(session.results))
+    models = speedups.scaling(session.results)
+    return tuple(_model(model, names[model.build]) for model in models if model.fit.points >= _FEWEST_POINTS)
 
 
 def _model(model: speedups.Model, build: str) -> str:
@@ -246,9 +250,9 @@ def _value(estimate: Estimate | None) -> str:
     return units.ratio(estimate.value) if estimate else "?"
 
 
-def _speed(estimate: Estimate | None) -> tuple[str, str]:
-    return (
-        (units.ratio(estimate.value), units.interval(estimate.low, estimate.high, ""))
-        if estimate
-        else ("?", "too noisy")
-    )
+def _speed(arm: speedups.Cores) -> tuple[str, str]:
+    """The speed-up of a way of working and its interval, or why there is none."""
+    estimate = arm.speed_up
+    if estimate:
+        return units.ratio(estimate.value), units.interval(estimate.low, estimate.high, "")
+    return "?", "too noisy" if arm.accepted < arm.rounds else "too few rounds"

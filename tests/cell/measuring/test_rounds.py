@@ -12,6 +12,7 @@ from lab.cell.measuring import rounds as _rounds
 from lab.cell.measuring.crew_worker import Tally
 from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
 from lab.judging import speedups
+from lab.model.cell import Cell
 from lab.reports import tables
 from tests.support import cells, scripts
 
@@ -93,6 +94,16 @@ def test_each_build_has_a_speed_up_model_of_its_own() -> None:
     assert fits["3.13t", "threads"].serial.value == pytest.approx(0.0, abs=0.05)
     both = dataclasses.replace(locked, results=(*locked.results, *free.results))
     (table,) = [table for table in tables.all_tables(both) if table.title.startswith("Cores")]
+    assert [note for note in table.notes if note.startswith("Amdahl")] == [], "one point is no curve"
+
+
+def test_a_table_names_the_model_of_each_build_that_has_several_points() -> None:
+    def messages(cell: Cell) -> dict[str, list[scripts.Said]]:
+        return {"gil": scripts.gil(cell.size, threads=cell.size if cell.build == "3.13t" else 1.0)}
+
+    pythons = {"3.13": scripts.python(), "3.13t": scripts.python(gil=False)}
+    session = scripts.on_builds(pythons, (2, 4), messages, cpus=4)
+    (table,) = [table for table in tables.all_tables(session) if table.title.startswith("Cores")]
     assert [note.partition(": ")[0] for note in table.notes if note.startswith("Amdahl")] == [
         "Amdahl, 3.13, threads",
         "Amdahl, 3.13, processes",

@@ -1,0 +1,238 @@
+"""The answer of a session in a few sentences: what Pool(), threads and processes did, and what was not tried. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from lab.cell.claims.estimates import Estimate
+from lab.judging import pool_sizes, speedups
+from lab.judging.pool_sizes import PoolSize
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
+from lab.reports.tables import columns
+from lab.text import names, units
+
+#: A speed-up above this shows that a second CPU was in use: the same bound as in the claims of the gil experiment.
+_GAIN = 1.25
+#: Processes that reach this share of what the machine delivered gain all of it: the bound of ``gil.processes-scale``.
+_ALL = 0.85
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a session says about one subject."""
+
+    #: The subject: ``Pool()``, ``Threads``, ``Processes``, ``Not tried`` or ``Failed``.
+    subject: str
+    #: The answer as a number or a few words, for a tile; empty: the sentences say it all.
+    figure: str
+    #: A paragraph for the builds that behave alike, which goes on from the subject.
+    paragraphs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finding:
+    """What the cells of one build say about one subject."""
+
+    #: The same for builds that behave alike.
+    kind: str
+    figure: str
+    text: str
+
+
+def answers(session: Session) -> tuple[Answer, ...]:
+    """The answers of a session, each subject once. Several builds or machines share a sentence where they agree."""
+    by_subject = (
+        _across(session, "Pool()", _pool),
+        _across(session, "Threads", _threads),
+        _across(session, "Processes", _processes),
+        _not_tried(session),
+        _failed(session),
+    )
+    return tuple(answer for answer in by_subject if answer)
+
+
+def _across(session: Session, subject: str, find: Callable[[Sequence[CellResult]], _Finding | None]) -> Answer | None:
+    """What all builds of a session say about a subject. Builds that behave alike are named together."""
+    build_names = columns.build_names(session)
+    groups: dict[tuple[str, str], list[CellResult]] = {}
+    for result in session.results:
+        if result.status is Status.TAINTED:  # its limit was not what it was taken for
+            continue
+        groups.setdefault((result.cell.build, result.cell.machine), []).append(result)
+    kinds: dict[str, list[tuple[str, _Finding]]] = {}
+    for (build, machine), results in groups.items():
+        finding = find(results)
+        if finding:
+            place = ", ".join(filter(None, (build_names[build] if build else "", machine)))
+            kinds.setdefault(finding.kind, []).append((place, finding))
+    if not kinds:
+        return None
+    parts = []
+    for alike in kinds.values():
+        _, finding = alike[-1]
+        where = _listed([place for place, _ in alike])
+        parts.append(finding.text if len(kinds) == 1 or not where else f"on {where}: {finding.text}")
+    figures = [alike[-1][1].figure for alike in kinds.values()]
+    return Answer(subject=subject, figure=" / ".join(dict.fromkeys(filter(None, figures))), paragraphs=tuple(parts))
+
+
+def _listed(words: Iterable[str]) -> str:
+    *others, last = list(words) or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _pool(results: Sequence[CellResult]) -> _Finding | None:
+    """How many workers ``Pool()`` started, and which number of CPUs this is."""
+    sizes = [size for size in map(pool_sizes.pool_size, results) if size and size.workers is not None]
+    if not sizes:
+        return None
+    workers = _listed(dict.fromkeys(f"{size.workers}" for size in sizes))
+    figure = f"{workers} worker" + "s" * (workers != "1")
+    telling = [size for size in sizes if size.cpu_count != size.affinity]
+    kind, text = _pool_source(sizes, telling)
+    return _Finding(kind=kind, figure=figure, text=text + _pool_quota(sizes))
+
+
+def _pool_source(sizes: Sequence[PoolSize], telling: Sequence[PoolSize]) -> tuple[str, str]:
+    """Which number of CPUs ``Pool()`` goes by. ``telling`` are the cells in which the numbers differ."""
+    largest = sizes[-1]
+    counts_host = largest.asked == "os.cpu_count()"
+    if telling and counts_host and all(size.workers == size.cpu_count for size in sizes):
+        cell = telling[0]
+        workers = _workers(cell.workers)
+        return "os.cpu_count()", (
+            f"starts {workers} whatever the CPU set: this Python asks {largest.asked}, which says {cell.cpu_count}."
+            f" A cell of {units.cpus(cell.affinity)} got {workers} too."
+        )
+    if telling and not counts_host and all(size.workers == size.affinity for size in sizes):
+        cell = telling[0]
+        return "affinity", (
+            f"starts a worker for each CPU of the cell: this Python asks {largest.asked}, which counts the CPU set."
+            f" A cell of {units.cpus(cell.affinity)} got {_workers(cell.workers)}, though os.cpu_count() says"
+            f" {cell.cpu_count} there."
+        )
+    if not telling and all(size.workers == size.cpu_count for size in sizes):
+        return "both", (
+            f"started {_workers(largest.workers)}: this Python asks {largest.asked}. os.cpu_count() and the CPU set"
+            f" both say {largest.cpu_count} here, so only a smaller cell could show which of them counts."
+        )
+    started = [f"{_workers(size.workers)} for {units.cpus(size.affinity)}" for size in sizes]
+    return "other", f"started {_listed(dict.fromkeys(started))}; os.cpu_count() says {largest.cpu_count}."
+
+
+def _pool_quota(sizes: Sequence[PoolSize]) -> str:
+    """A sentence for a cell whose quota allows fewer workers than ``Pool()`` started; else empty."""
+    for size in sizes:
+        if size.quota is not None and size.workers is not None and size.workers > math.ceil(size.quota):
+            return f" A quota does not count: under {size.quota:g} CPUs it started {_workers(size.workers)}."
+    return ""
+
+
+def _workers(count: int | None) -> str:
+    return f"{count} worker" + "s" * (count != 1)
+
+
+def _widest(results: Sequence[CellResult]) -> CellResult | None:
+    """The cell with the most CPUs that ran the gil experiment, one without a quota before one with a quota."""
+    ran = [result for result in results if speedups.of_cell(result)]
+    return max(ran, key=lambda result: (_cpus(result) > 1, result.cell.quota_cpus is None, _cpus(result)), default=None)
+
+
+def _cpus(result: CellResult) -> int:
+    return len(result.proof.get("affinity", ()))
+
+
+def _threads(results: Sequence[CellResult]) -> _Finding | None:
+    """What threads gained, of Python code and of C code that releases the GIL."""
+    result = _widest(results)
+    if result is None:
+        return None
+    if _cpus(result) < 2:
+        return _Finding(kind="one CPU", figure="not tried", text="could not be compared: that takes a cell of 2 CPUs.")
+    (arm,) = (cores for cores in speedups.of_cell(result) if cores.arm == "threads")
+    c_code = speedups.of_c_code(result)
+    speed_up = arm.speed_up
+    if speed_up is None:
+        return _Finding(kind="unknown", figure="?", text=f"of Python code: {_few(arm)}.")
+    figure = f"× {units.ratio(speed_up.value)}"
+    counted = f"{arm.workers} of them do {units.ratio(speed_up.value)} times the work of one"
+    cores = f", on {arm.cores_used.value:.1f} cores" if arm.cores_used else ""
+    if speed_up.low > _GAIN:
+        kind, text = "gain", f"of Python code gain: {counted}{cores}."
+    elif speed_up.high < _GAIN:
+        kind, text = "no gain", f"of Python code gain nothing: {counted}{cores}."
+    else:
+        low, high = units.ratio(speed_up.low), units.ratio(speed_up.high)
+        kind, text = "undecided", f"of Python code: undecided, {arm.workers} of them do {low} to {high} times the work."
+    return _Finding(kind=kind, figure=figure, text=text + _c_code(c_code, gains=kind == "gain"))
+
+
+def _c_code(speed_up: Estimate | None, *, gains: bool) -> str:
+    """A sentence about threads in C code that releases the GIL; empty where it was not measured."""
+    if speed_up is None:
+        return ""
+    times = f"{units.ratio(speed_up.value)} times"
+    if speed_up.low > _GAIN:
+        return f" In C code too: {times}." if gains else f" In C code that releases the GIL they do gain: {times}."
+    return f" In C code that releases the GIL they gain nothing here: {times}." if speed_up.high < _GAIN else ""
+
+
+def _processes(results: Sequence[CellResult]) -> _Finding | None:
+    """What processes gained, beside what the machine delivered in the same rounds."""
+    result = _widest(results)
+    if result is None or _cpus(result) < 2:
+        return None
+    (arm,) = (cores for cores in speedups.of_cell(result) if cores.arm == "processes")
+    delivered = speedups.capacity(result)
+    if arm.speed_up is None or delivered is None:
+        return _Finding(kind="unknown", figure="?", text=f"cannot be told: {_few(arm)}.")
+    both = f"{units.ratio(arm.speed_up.value)} of {units.ratio(delivered.value)} CPUs"
+    if arm.speed_up.value >= _ALL * delivered.value:
+        kind, text = "all", f"gain all that the machine delivered: {both}."
+    elif arm.speed_up.low > _GAIN:
+        kind, text = "part", f"gain, but not all that the machine delivered: {both}."
+    else:
+        kind, text = "none", f"gain nothing that can be told from noise: {both}."
+    if delivered.high < _GAIN:
+        kind = "nothing delivered"
+        text = f"had nothing to gain: the machine delivered {units.ratio(delivered.value)} CPUs."
+    return _Finding(kind=kind, figure=f"× {units.ratio(arm.speed_up.value)}", text=text)
+
+
+def _few(arm: speedups.Cores) -> str:
+    """Why an arm has no speed-up: it had too few rounds, or too many rounds were disturbed."""
+    if arm.accepted < arm.rounds:
+        return f"too noisy, {arm.rounds - arm.accepted} of {arm.rounds} rounds were disturbed"
+    return f"too few rounds ({arm.rounds})"
+
+
+def _not_tried(session: Session) -> Answer | None:
+    """The cells that were not measured, the reasons each once."""
+    return _cells_with(session, "Not tried", (Status.UNAVAILABLE, Status.PLANNED))
+
+
+def _failed(session: Session) -> Answer | None:
+    """The cells that went wrong, the reasons each once."""
+    return _cells_with(session, "Failed", (Status.ERROR, Status.TAINTED))
+
+
+def _cells_with(session: Session, subject: str, statuses: tuple[Status, ...]) -> Answer | None:
+    cells: dict[str, dict[str, None]] = {}
+    for result in session.results:
+        if result.status in statuses:
+            place = ", ".join(filter(None, (result.cell.build, names.asked_words(result.cell))))
+            cells.setdefault(_why_not(session, result), {})[place] = None
+    parts = [f"{'; '.join(places)}: {reason}" for reason, places in cells.items()]
+    return Answer(subject=subject, figure="", paragraphs=tuple(f"{part}." for part in parts)) if parts else None
+
+
+def _why_not(session: Session, result: CellResult) -> str:
+    """Why a cell was not measured."""
+    if result.status is Status.UNAVAILABLE and result.cell.size > len(session.machine.cpus):
+        return f"this machine has {units.cpus(len(session.machine.cpus))}"
+    if result.status is Status.PLANNED:
+        return "the run was interrupted" if session.interrupted else "the run was cut short"
+    return result.reason or result.status.value

@@ -1,0 +1,40 @@
+"""The door: every end of the program has an exit code and a line, also one that nobody foresaw."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from lab.__main__ import run
+from lab.commands import list_
+from tests.support.terminal import Lab, as_before
+
+
+def broken(_: object) -> int:
+    raise ZeroDivisionError("a count\nof nothing")
+
+
+def test_a_defect_is_one_line_that_asks_for_a_report_and_exit_code_3(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_DEBUG", raising=False)
+    monkeypatch.setattr(list_, "run", broken)
+    code, out, err = lab("list")
+    assert (code, out) == (3, "")
+    (line,) = err.splitlines()
+    assert line.startswith("lab: this is a defect of the lab: ZeroDivisionError: a count of nothing. Please report it")
+    assert "LAB_DEBUG=1" in line
+
+
+def test_the_traceback_of_a_defect_is_shown_to_whoever_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_DEBUG", "1")
+    monkeypatch.setattr(list_, "run", broken)
+    monkeypatch.setattr(sys, "argv", ["lab", "list"])
+    with as_before(), pytest.raises(SystemExit) as caught:
+        run()
+    assert caught.value.code == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Traceback (most recent call last):")
+    assert "ZeroDivisionError: a count" in err
