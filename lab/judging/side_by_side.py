@@ -47,11 +47,11 @@ def judge_side_by_side(sentinel: CellResult, companion: CellResult) -> SideBySid
     )
     if speed is None:
         return SideBySide(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
-    bound = f"{units.share(MOST_BIAS)} is allowed"
+    bound = f"{units.share(1 - MOST_BIAS)} to {units.share(1 + MOST_BIAS)} is allowed"
     if speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS):
-        return SideBySide(allowed=True, reason=f"a test cell kept {_of_its_speed(speed)}; {bound}", speed=speed)
-    verb = "had" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may have had"
-    reason = f"they would disturb each other: a test cell {verb} {_of_its_speed(speed)}; a difference of {bound}"
+        return SideBySide(allowed=True, reason=f"a test cell ran at {_of_its_speed(speed)}, and {bound}", speed=speed)
+    verb = "ran" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may have run"
+    reason = f"side by side a test cell {verb} at {_of_its_speed(speed)}, and {bound}"
     return SideBySide(allowed=False, reason=reason, speed=speed)
 
 

@@ -32,8 +32,17 @@ def asked_lines(cell: Cell) -> str:
 
 
 def cell_words(cell: Cell) -> str:
-    """The limit as it was asked for, after the build and before the machine if the session has several of them."""
-    return _joined(f"Python {cell.build}" if cell.build else "", *_asked_parts(cell), cell.machine)
+    """The words of :func:`plain_words`, after the build and before the machine if the session has several of them."""
+    return _joined(f"Python {cell.build}" if cell.build else "", plain_words(cell))
+
+
+def plain_words(cell: Cell) -> str:
+    """The limit for people who do not know the sizes that were asked for: ``2 CPUs (all)``, ``2 CPUs, quota 1.5``."""
+    limit = cell.limit
+    if limit.cpus is None and not limit.is_all:
+        return ", ".join(cell.limit_parts)
+    size = units.cpus(cell.size) + " (all)" * limit.is_all
+    return _joined(size, *cell.limit_parts[1:])
 
 
 def limit_lines(cell: Cell) -> str:

@@ -115,7 +115,7 @@ def test_gather_finds_the_same_after_the_containers_have_ended(ended: Project, e
         if count <= len(engine_cpus):
             assert len(cell["proof"]["before"]["affinity"]) == count
     screen = lab("gather", "--project", ended.name).stdout
-    begin = "Verdicts on claims"
+    begin = "Verdicts, "
     assert screen[screen.index(begin) :].split() == ended.said("report")[ended.said("report").index(begin) :].split()
 
 

@@ -86,7 +86,7 @@ def test_surprises_are_marked_and_explained_each_in_one_sentence() -> None:
 
 def test_every_refutation_is_explained() -> None:
     text = reports.render(SESSIONS["expected"], "table")
-    assert "a task's exception reaches the parent by itself" in text
+    assert "the exception of an apply_async() task reaches the parent" in " ".join(text.split())
     assert "only get() or an error_callback shows it" in text
 
 

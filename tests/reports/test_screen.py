@@ -87,8 +87,9 @@ def test_no_line_is_too_wide_and_no_word_is_cut(name: str, width: int) -> None:
     wide, text = (reports.render(session, "screen", columns) for columns in (80, width))
     assert max(map(len, text.splitlines())) <= width
     ruled = {word for word in text.split() if set(word) <= set("-|=:;0123456789")}
-    plain = {word.strip("-:;,") for word in text.split()} - ruled
-    assert plain - {word.strip("-:;,") for word in wide.split()} == set()
+    plain = {word.strip("-:;,") for word in text.split() if not word.strip(",").isdigit()} - ruled
+    # A narrow screen has room for fewer claims, and says how many more there are.
+    assert plain - {word.strip("-:;,") for word in wide.split()} <= {"Refuted", "and", "more", "see"}
 
 
 @pytest.mark.parametrize("name", [*SESSIONS, *KINDS])
@@ -112,11 +113,15 @@ def test_what_the_machine_lacks_is_one_line_and_in_no_count() -> None:
     assert [line for line in text.splitlines() if "4 CPUs" in line] == ["Not tried   4 CPUs: this machine has 2 CPUs."]
     shown = [each for each in SESSIONS["docker"].judgements if each.cell != "cpu4"]
     confirmed = sum(each.verdict == "confirmed" for each in shown)
-    assert f"Verdicts on claims, in all cells: {confirmed} confirmed" in text
+    assert f"Verdicts, 13 claims in 2 cells: {confirmed} confirmed" in text
 
 
 def subjects(session: Session) -> dict[str, str]:
-    return {answer.subject: "\n".join(answer.paragraphs) for answer in answers(session)}
+    """Each subject of the answer -> its paragraphs."""
+    return {
+        answer.subject: "\n".join(f"{where}: {text}" if where else text for where, text in answer.paragraphs)
+        for answer in answers(session)
+    }
 
 
 def test_the_answer_says_which_number_pool_goes_by() -> None:

@@ -253,7 +253,7 @@ EXPERIMENT = Experiment(
         ),
         claim(
             "gil.always-one-core",
-            "threads can never use more than one core",
+            "threads can never use more than one core, not even in C code",
             *MEASURED["gil.always-one-core"],
             always(REFUTED),
             least_cpus=2,

@@ -219,7 +219,7 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "pool.errors-surface",
-            "a task's exception reaches the parent by itself",
+            "the exception of an apply_async() task reaches the parent even if nobody calls get()",
             holds("error surfaced", "it was raised by join()", "only get() or an error_callback shows it"),
             always(REFUTED),
             advice="Keep the results that apply_async() returns and call get() on each, or pass an error_callback."

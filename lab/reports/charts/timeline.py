@@ -78,12 +78,13 @@ def events(result: CellResult, experiment: str) -> tuple[Event, ...]:
     """The first events of one experiment in one cell, in the order of time."""
     data = (event.data for event in result.records_of(experiment) if event.kind == "event")
     first = heapq.nsmallest(MOST_EVENTS, data, key=lambda event: 1e3 * event["at"])  # there may be very many
-    processes = list(dict.fromkeys(event["pid"] for event in first))
+    unnamed = list(dict.fromkeys(event["pid"] for event in first if event["thread"] == "MainThread"))
+    processes = {pid: f"process {number}" for number, pid in enumerate(unnamed, 1)}
+    if len(unnamed) == 1:
+        processes[unnamed[0]] = "parent"  # the children have names
     return tuple(
         Event(
-            lane=f"process {processes.index(event['pid']) + 1}"
-            if event["thread"] == "MainThread"
-            else printable(event["thread"]),
+            lane=processes[event["pid"]] if event["thread"] == "MainThread" else printable(event["thread"]),
             pid=event["pid"],
             at=1e3 * event["at"],
             since=1e3 * event["since"] if isinstance(event.get("since"), int | float) else None,

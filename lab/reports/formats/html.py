@@ -117,7 +117,8 @@ def _clear(table: Table) -> Table:
 
 
 def _tile(answer: Answer) -> dict[str, Any]:
-    paragraphs = [_capital(paragraph) for paragraph in answer.paragraphs]
+    named = f"{answer.subject} " if answer.figure else ""
+    paragraphs = [_capital(f"{where}: " * bool(where) + named + text) for where, text in answer.paragraphs]
     return {"subject": answer.subject, "figure": answer.figure, "paragraphs": paragraphs}
 
 

@@ -26,6 +26,9 @@ _INDENT = 12
 _REST = "All tables: lab report --terminal. A page with charts: lab report. The words: lab explain glossary."
 
 
+_REFUTED = "Refuted, as expected: these sentences do not hold here:"
+
+
 def check_libraries() -> None:
     """Load the libraries of the report now, while the program waits for an engine anyway."""
     import tabulate  # noqa: F401 - only to load it
@@ -54,14 +57,16 @@ def render(session: Session, width: int = WIDEST) -> str:
         if len(text) + 2 <= room:
             parts.append([*_wrapped(table.title, width), *text])
             room -= len(parts[-1]) + 1
+    changed = [_item(line, width) for line in overview.changes(session)]
+    holding = [_item(line, width) for line in overview.confirmed(session)]
     for title, items in (
         ("Surprises:", [_lesson(lesson, width) for lesson in surprises(session)]),
         ("Errors:", [_lesson(lesson, width) for lesson in errors(session)]),
-        ("What changed between builds:", [_wrapped(f"- {line}", width, 2) for line in overview.changes(session)]),
-        ("Refuted here, as expected:", [_wrapped(f"- {_statement(each)}", width, 2) for each in refuted(session)]),
-        ("Confirmed here:", [_wrapped(f"- {line}", width, 2) for line in overview.confirmed(session)]),
+        ("What changed between builds:", changed),
+        (_REFUTED, [_item(_statement(lesson), width) for lesson in refuted(session)]),
+        ("Confirmed: these sentences hold here:", holding),
     ):
-        parts.append(_shortened(title, items, room - 1))
+        parts.append(_shortened(title, items, room - 1, width))
         room -= len(parts[-1]) + 1 if parts[-1] else 0
     return "\n\n".join("\n".join(part) for part in (*parts, last) if part) + "\n"
 
@@ -70,14 +75,17 @@ def _answer(answer: Answer, width: int) -> list[str]:
     """An answer in lines that begin below each other, unless that would leave too little room for long words."""
     indent = _INDENT if width >= 60 else 2
     heads = [answer.subject.ljust(_INDENT), *[" " * indent] * (len(answer.paragraphs) - 1)]
-    lines = [_wrapped(head + text, width, indent) for head, text in zip(heads, answer.paragraphs, strict=True)]
+    texts = [f"{where}: {text}" if where else text for where, text in answer.paragraphs]
+    lines = [_wrapped(head + text, width, indent) for head, text in zip(heads, texts, strict=True)]
     return [line for paragraph in lines for line in paragraph]
 
 
-def _shortened(title: str, items: Sequence[Sequence[str]], room: int) -> list[str]:
+def _shortened(title: str, items: Sequence[Sequence[str]], room: int, width: int) -> list[str]:
     """The title and as many items as there is room for, in lines. The last line counts the items that are left out."""
     if not items:
         return []
+    if len(items[0]) + 2 > room:
+        return _wrapped(f"{title.partition(':')[0]}: {len(items)}, see lab report --terminal", width)
     lines = [title]
     for number, item in enumerate(items):
         is_last = number == len(items) - 1
@@ -85,6 +93,10 @@ def _shortened(title: str, items: Sequence[Sequence[str]], room: int) -> list[st
             return [*lines, f"- and {len(items) - number} more: lab report --terminal"]
         lines += item
     return lines
+
+
+def _item(line: str, width: int) -> list[str]:
+    return _wrapped(f"- {line}", width, 2)
 
 
 def _lesson(lesson: Lesson, width: int) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lab.cell.claims.estimates import Estimate
 from lab.judging import pool_sizes, speedups
@@ -16,6 +16,7 @@ from lab.text import names, units
 
 #: A speed-up above this shows that a second CPU was in use: the same bound as in the claims of the gil experiment.
 _GAIN = 1.25
+_C_CODE_GAINS = " In C code that releases the GIL they do gain: {c_times} times."
 #: Processes that reach this share of what the machine delivered gain all of it: the bound of ``gil.processes-scale``.
 _ALL = 0.85
 
@@ -28,8 +29,8 @@ class Answer:
     subject: str
     #: The answer as a number or a few words, for a tile; empty: the sentences say it all.
     figure: str
-    #: A paragraph for the builds that behave alike, which goes on from the subject.
-    paragraphs: tuple[str, ...]
+    #: The builds that behave alike, empty for all of them, with a text that goes on from the subject.
+    paragraphs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,12 @@ class _Finding:
 
     #: The same for builds that behave alike.
     kind: str
+    #: The answer for a tile.
     figure: str
+    #: The sentences, with the names of ``numbers`` in braces.
     text: str
+    #: The numbers of this build that may differ between builds that behave alike.
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def answers(session: Session) -> tuple[Answer, ...]:
@@ -71,12 +76,21 @@ def _across(session: Session, subject: str, find: Callable[[Sequence[CellResult]
     if not kinds:
         return None
     parts = []
+    figures = []
     for alike in kinds.values():
-        _, finding = alike[-1]
         where = _listed([place for place, _ in alike])
-        parts.append(finding.text if len(kinds) == 1 or not where else f"on {where}: {finding.text}")
-    figures = [alike[-1][1].figure for alike in kinds.values()]
+        findings = [finding for _, finding in alike]
+        last = findings[-1]
+        ranges = {name: _range([finding.numbers[name] for finding in findings]) for name in last.numbers}
+        parts.append(("" if len(kinds) == 1 or not where else f"on {where}", last.text.format_map(ranges)))
+        figures.append(last.figure.format_map(ranges))
     return Answer(subject=subject, figure=" / ".join(dict.fromkeys(filter(None, figures))), paragraphs=tuple(parts))
+
+
+def _range(values: Sequence[float]) -> str:
+    """A number, or the smallest and the largest of several numbers."""
+    low, high = (units.ratio(value) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -157,27 +171,33 @@ def _threads(results: Sequence[CellResult]) -> _Finding | None:
     speed_up = arm.speed_up
     if speed_up is None:
         return _Finding(kind="unknown", figure="?", text=f"of Python code: {_few(arm)}.")
-    figure = f"× {units.ratio(speed_up.value)}"
-    counted = f"{arm.workers} of them do {units.ratio(speed_up.value)} times the work of one"
-    cores = f", on {arm.cores_used.value:.1f} cores" if arm.cores_used else ""
+    numbers = {"times": speed_up.value}
+    counted = f"{arm.workers} of them do {{times}} times the work of one"
+    if arm.cores_used:
+        numbers["cores"] = arm.cores_used.value
+        counted += ", on {cores} cores"
     if speed_up.low > _GAIN:
-        kind, text = "gain", f"of Python code gain: {counted}{cores}."
+        kind, text = "gain", f"of Python code gain: {counted}."
     elif speed_up.high < _GAIN:
-        kind, text = "no gain", f"of Python code gain nothing: {counted}{cores}."
+        kind, text = "no gain", f"of Python code gain nothing: {counted}."
     else:
         low, high = units.ratio(speed_up.low), units.ratio(speed_up.high)
         kind, text = "undecided", f"of Python code: undecided, {arm.workers} of them do {low} to {high} times the work."
-    return _Finding(kind=kind, figure=figure, text=text + _c_code(c_code, gains=kind == "gain"))
+    c_kind, c_text = _c_code(c_code, gains=kind == "gain")
+    if c_code:
+        numbers["c_times"] = c_code.value
+    return _Finding(kind=f"{kind}, {c_kind}", figure="× {times}", text=text + c_text, numbers=numbers)
 
 
-def _c_code(speed_up: Estimate | None, *, gains: bool) -> str:
-    """A sentence about threads in C code that releases the GIL; empty where it was not measured."""
+def _c_code(speed_up: Estimate | None, *, gains: bool) -> tuple[str, str]:
+    """A kind and a sentence about threads in C code that releases the GIL; both empty where it was not measured."""
     if speed_up is None:
-        return ""
-    times = f"{units.ratio(speed_up.value)} times"
+        return "", ""
     if speed_up.low > _GAIN:
-        return f" In C code too: {times}." if gains else f" In C code that releases the GIL they do gain: {times}."
-    return f" In C code that releases the GIL they gain nothing here: {times}." if speed_up.high < _GAIN else ""
+        return "gain", " In C code too: {c_times} times." if gains else _C_CODE_GAINS
+    if speed_up.high < _GAIN:
+        return "no gain", " In C code that releases the GIL they gain nothing here: {c_times} times."
+    return "undecided", ""
 
 
 def _processes(results: Sequence[CellResult]) -> _Finding | None:
@@ -189,17 +209,17 @@ def _processes(results: Sequence[CellResult]) -> _Finding | None:
     delivered = speedups.capacity(result)
     if arm.speed_up is None or delivered is None:
         return _Finding(kind="unknown", figure="?", text=f"cannot be told: {_few(arm)}.")
-    both = f"{units.ratio(arm.speed_up.value)} of {units.ratio(delivered.value)} CPUs"
-    if arm.speed_up.value >= _ALL * delivered.value:
-        kind, text = "all", f"gain all that the machine delivered: {both}."
+    numbers = {"times": arm.speed_up.value, "probe": delivered.value}
+    both = f"{arm.workers} of them do {{times}} times the work of one, and a probe on each CPU did {{probe}}"
+    if delivered.high < _GAIN:
+        kind, text = "nothing delivered", f"had nothing to gain: {both}."
+    elif arm.speed_up.value >= _ALL * delivered.value:
+        kind, text = "all", f"gain what the machine delivered: {both}."
     elif arm.speed_up.low > _GAIN:
-        kind, text = "part", f"gain, but not all that the machine delivered: {both}."
+        kind, text = "part", f"gain, but less than the machine delivered: {both}."
     else:
         kind, text = "none", f"gain nothing that can be told from noise: {both}."
-    if delivered.high < _GAIN:
-        kind = "nothing delivered"
-        text = f"had nothing to gain: the machine delivered {units.ratio(delivered.value)} CPUs."
-    return _Finding(kind=kind, figure=f"× {units.ratio(arm.speed_up.value)}", text=text)
+    return _Finding(kind=kind, figure="× {times}", text=text, numbers=numbers)
 
 
 def _few(arm: speedups.Cores) -> str:
@@ -220,13 +240,18 @@ def _failed(session: Session) -> Answer | None:
 
 
 def _cells_with(session: Session, subject: str, statuses: tuple[Status, ...]) -> Answer | None:
-    cells: dict[str, dict[str, None]] = {}
+    every_build = {result.cell.build for result in session.results}
+    builds_of: dict[tuple[str, str], list[str]] = {}
     for result in session.results:
         if result.status in statuses:
-            place = ", ".join(filter(None, (result.cell.build, names.asked_words(result.cell))))
-            cells.setdefault(_why_not(session, result), {})[place] = None
-    parts = [f"{'; '.join(places)}: {reason}" for reason, places in cells.items()]
-    return Answer(subject=subject, figure="", paragraphs=tuple(f"{part}." for part in parts)) if parts else None
+            place = (_why_not(session, result), names.plain_words(result.cell))
+            builds_of.setdefault(place, []).append(result.cell.build)
+    cells: dict[str, list[str]] = {}
+    for (reason, limit), builds in builds_of.items():
+        where = "" if {*builds} == every_build else f" on {_listed(builds)}"
+        cells.setdefault(reason, []).append(limit + where)
+    parts = [("", f"{', '.join(places)}: {reason}.") for reason, places in cells.items()]
+    return Answer(subject=subject, figure="", paragraphs=tuple(parts)) if parts else None
 
 
 def _why_not(session: Session, result: CellResult) -> str:

@@ -18,6 +18,9 @@ _FEW_CLAIMS = 8
 #: An engine in words that say what a cell is.
 _ENGINES = {"docker": "containers", "compose": "containers", "local": "local processes"}
 
+#: What a cell is, for those who read the word for the first time.
+_CELLS = {"containers": "A cell is a container with a limit.", "local processes": "A cell is a process with a limit."}
+
 
 def headline(session: Session) -> str:
     """The Python, the kind of cell and the CPUs in one line, and which other Pythons could be taken."""
@@ -27,12 +30,13 @@ def headline(session: Session) -> str:
         return "No cell reported which Python it runs."
     builds = ", ".join(facts.label for facts in machine.named_builds)
     which = f"Python {builds}" if builds else names.python_words(python)
-    where = f"{_ENGINES.get(machine.engine, machine.engine)}, {units.cpus(len(machine.cpus))}"
+    kind = _ENGINES.get(machine.engine, machine.engine)
+    where = f"{kind}, {units.cpus(len(machine.cpus))}"
     image = f", image {machine.image}" if machine.image and not builds else ""
     choice = machine.python_choice
     why = f" ({choice.why})" if choice.why else ""
     others = f". Also here: {', '.join(choice.others)} (--python all)" if choice.others else ""
-    return f"{which}, {where}{image}{why}{others}"
+    return f"{which}, {where}{image}{why}{others}. {_CELLS.get(kind, '')}".rstrip()
 
 
 def counts(session: Session) -> str:
@@ -43,7 +47,10 @@ def counts(session: Session) -> str:
     listed = ", ".join(f"{count} {verdict}" for verdict, count in by_verdict.items() if count) or "none"
     surprises = len(session.surprises)
     words = "no surprise" if not surprises else f"{surprises} surprise" + "s" * (surprises > 1)
-    return f"Verdicts on claims, in all cells: {listed}; {words}."
+    claims = len({judgement.claim for judgement in judgements})
+    cells = len({judgement.cell for judgement in judgements})
+    where = f"{claims} claim{'s' * (claims != 1)} in {cells} cell{'s' * (cells != 1)}"
+    return f"Verdicts, {where}: {listed}; {words}."
 
 
 def changes(session: Session) -> tuple[str, ...]:
@@ -52,8 +59,13 @@ def changes(session: Session) -> tuple[str, ...]:
     statements = {judgement.claim: judgement.statement for judgement in session.judgements}
     lines: dict[str, None] = {}
     for change in session.changes:
-        since = f", {change.since}" if change.since else ""
-        where = f"{change.was} on {labels[change.before]}, {change.now} on {labels[change.after]}{since}"
+        since = f" ({change.since})" if change.since else ""
+        before, after = labels[change.before], labels[change.after]
+        where = f"{change.now} on {after}, {change.was} on {before}{since}"
+        if (change.was, change.now) == (Verdict.REFUTED, Verdict.CONFIRMED):
+            where = f"holds on {after}, not on {before}{since}"
+        if (change.was, change.now) == (Verdict.CONFIRMED, Verdict.REFUTED):
+            where = f"held on {before}, not on {after}{since}"
         lines[f"{where}: {statements[change.claim]} ({change.claim})"] = None
     return tuple(lines)
 
@@ -91,7 +103,7 @@ def _pool_table(results: Sequence[CellResult]) -> Table:
         size = pool_sizes.pool_size(result)
         if size and size.workers is not None:
             row = (_number(size.cpu_count), str(size.affinity), _quota(size.quota), str(size.workers))
-            rows.append((names.asked_words(result.cell), *row))
+            rows.append((names.plain_words(result.cell), *row))
     head = ("cell", "os.cpu_count()", "CPUs in its set", "quota", "workers of Pool()")
     return Table(title="Pool()", head=head, rows=tuple(rows))
 
@@ -107,7 +119,7 @@ def _cores_table(results: Sequence[CellResult]) -> Table:
                 _times(speed_ups.get("processes")),
                 _times(speedups.capacity(result)),
             )
-            rows.append((names.asked_words(result.cell), *row))
+            rows.append((names.plain_words(result.cell), *row))
     head = ("cell", "threads", "threads in C code", "processes", "machine delivered")
     return Table(title="Cores: work done, in times the work of one", head=head, rows=tuple(rows))
 
@@ -123,14 +135,14 @@ def _across(session: Session, results: Sequence[CellResult]) -> list[Table]:
     )
     most = max((result.cell.size for result in results), default=0)
     values = {
-        (figure, names.limit_lines(result.cell), result.cell.build): text
+        (figure, names.plain_words(result.cell), result.cell.build): text
         for figure, text_of in figures
         for result in results
         # One CPU says something about Pool(), and nothing about gains.
         if (text_of is _pool_workers or result.cell.size == most) and (text := text_of(result))
     }
     title = "Workers started, and work done in times the work of one"
-    return columns.build_tables(session, title, values, ("", "CPUs")) if values else []
+    return columns.build_tables(session, title, values, ("", "cell")) if values else []
 
 
 def _pool_workers(result: CellResult) -> str:
