@@ -21,6 +21,7 @@ from lab.engines.docker import Docker
 from lab.errors import CellError
 from lab.judging.records import Reader
 from lab.model.cell import Cell, CellResult, Limit, Status
+from lab.pythons import images
 from tests.support import cells
 from tests.support.terminal import Lab
 
@@ -154,12 +155,13 @@ def test_an_image_that_no_registry_has_is_an_error_with_what_to_do(lab: Lab) -> 
 def test_an_engine_without_any_image_is_passed_over_for_the_local_one(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_engine, "OWN_IMAGES", ())
+    monkeypatch.setattr(docker_engine, "CHOICES", {})
+    monkeypatch.setattr(images, "newest_release", lambda client: None)
     monkeypatch.setattr(docker_engine, "OFFICIAL_IMAGE", "multicore-lab-test:there-is-none")
     code, out, err = lab.run("pipe", "--cpus", "1")
     assert code == 0
     assert "engine: local (docker: the image multicore-lab-test:there-is-none is not on this engine" in err
-    assert "engine local" in out
+    assert "local processes" in out
 
 
 def test_a_real_image_without_python_is_said_to_have_none(

@@ -243,7 +243,7 @@ EXPERIMENT = Experiment(
         ),
         claim(
             "gil.processes-scale",
-            "processes do, up to what the machine delivers",
+            "processes speed up CPU-bound Python code, up to what the machine delivers",
             *MEASURED["gil.processes-scale"],
             always(CONFIRMED),
             least_cpus=2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tabulate import tabulate
 
 from lab.model.session import Session
@@ -14,7 +16,7 @@ def render(session: Session) -> str:
     for table in tables.all_tables(session):
         parts.append("\n\n".join(filter(None, (f"## {table.title}", table.subtitle))))
         head = [name.replace("_\n", "_").replace("\n", " ") for name in table.head]
-        rows = [[text.replace("\n", " ").replace("  ", "&emsp;") for text in row] for row in table.rows]
+        rows = [[re.sub(r"\n *", " ", text).replace("  ", "&emsp;") for text in row] for row in table.rows]
         parts.append(tabulate(rows, headers=head, tablefmt="github", disable_numparse=True))
         if table.notes:
             parts.append("\n".join(_item(line) for line in table.notes))
