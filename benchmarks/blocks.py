@@ -8,7 +8,7 @@ probe's. Lengths take turns, so that all meet the same machine.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from typing import Any
 
@@ -21,7 +21,9 @@ TURNS = 3
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 6.0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seconds", type=float, nargs="?", default=6.0, help="how long each length is measured")
+    seconds = parser.parse_args().seconds
     widths: dict[float, list[tuple[int, int, float]]] = {length: [] for length in LENGTHS}
     for turn in range(TURNS):
         for length in LENGTHS:

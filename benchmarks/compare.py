@@ -177,7 +177,7 @@ def edited(session: Session) -> Session:
     results = []
     for result in session.results:
         records = [
-            dataclasses.replace(record, data={**record.data, "values": slowed(record.data["values"])})
+            record._replace(data={**record.data, "values": slowed(record.data["values"])})
             if record.kind == "sample"
             else record
             for record in result.records

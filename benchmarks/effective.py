@@ -8,6 +8,7 @@ settings in a limited parent it makes a control group and removes it again, whic
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.support.docker_settings import SETTINGS, ask, no_limited_parent, wron
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     client = client_for_this_environment()
     all_cpus = client.info()["NCPU"]
     without = no_limited_parent(client)

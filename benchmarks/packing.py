@@ -8,8 +8,14 @@ The bound is that of `lab.planning.packing.lower_bound`, which no schedule witho
 
 from __future__ import annotations
 
+import argparse
+import functools
 import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the machines are the tests'
 
 from lab.model.topology import Topology
 from lab.planning.packing import WaitingCell, lower_bound, makespan, schedule
@@ -19,12 +25,13 @@ DRAWS = 50
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for cpus in (8, 16, 64, 128):
         for threads in (1, 2):
             topology = simulated(cpus // threads, threads=threads, nodes=max(1, cpus // 32))
             equal = ratio(topology, cpus, lambda: 1.0)
             drawn = random.Random(1)
-            worst = max(ratio(topology, cpus, lambda drawn=drawn: drawn.uniform(0.5, 1.5)) for _ in range(DRAWS))
+            worst = max(ratio(topology, cpus, functools.partial(drawn.uniform, 0.5, 1.5)) for _ in range(DRAWS))
             what = f"{cpus} CPUs on {cpus // threads} cores"
             print(f"{what}: makespan {equal:.3f} of the lower bound; with lengths 1 to 3 apart at worst {worst:.3f}")
 

@@ -8,15 +8,19 @@ size, below a temporary folder.
 
 from __future__ import annotations
 
+import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the machines are the tests'
+
 from lab.cell.cpus import topology as reader
 from lab.model import topology
 from lab.planning import cells
-from lab.planning.packing import Packer, Request, schedule
+from lab.planning.packing import Packer, WaitingCell, schedule
 from lab.reports.tables import machine_map
 from tests.support.machines import build, cores, machine
 
@@ -25,6 +29,7 @@ SIZES = (1, 2, 4, 100, 300, 513, "all")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for count in (64, 256, 1024):
         took = {what: f"{seconds * 1e3:.1f} ms" for what, seconds in costs(count).items()}
         print(f"{count} CPUs: " + ", ".join(f"{what} {text}" for what, text in took.items()))
@@ -38,7 +43,7 @@ def costs(count: int) -> dict[str, float]:
         for place in range(half // 8)
     ]
     sizes = [size for size in SIZES if size == "all" or int(size) <= count]
-    requests = [Request(name=f"{size}-{turn}", size=size) for size in (1, 2, 4, count) for turn in range(8)]
+    requests = [WaitingCell(name=f"{size}-{turn}", size=size) for size in (1, 2, 4, count) for turn in range(8)]
     with tempfile.TemporaryDirectory() as folder:
         root = str(build(machine(*groups), Path(folder)))
         reading = reader.read_topology(root)
@@ -51,7 +56,7 @@ def costs(count: int) -> dict[str, float]:
             f"plan of {len(sizes)} cells": fastest(lambda: cells.plan(sizes, read_back())),
             "first of 32 cells to pack": fastest(lambda: Packer(read_back()).next({}, requests)),
             "packing of 32 cells": fastest(lambda: schedule(read_back(), requests)),
-            "map": fastest(lambda: machine_map.draw(read_back())),
+            "map": fastest(lambda: machine_map.draw_map(read_back())),
         }
 
 

@@ -9,6 +9,7 @@ Printed are seconds of wall time and of CPU, medians of three runs in a process 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -42,7 +43,8 @@ def multiply(source: Path, target: Path, records: int) -> int:
     generator = random.Random(1)
     written = 0
     for path, lines in cells.items():
-        stream, whole = [], hashlib.sha256()
+        stream: list[bytes] = []
+        whole = hashlib.sha256()
         for line in lines:
             record = json.loads(line)
             for number in range(1 if record["kind"] in _ALONE else times):
@@ -69,13 +71,15 @@ def _differing(value: Any, generator: random.Random) -> Any:
 
 def main() -> None:
     """Print a paragraph for each of the two sessions, with a line for each step."""
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    session = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("session", type=Path, help="the folder of a session")
+    parser.add_argument("records", type=int, nargs="?", default=100_000, help="how many records the large session has")
+    options = parser.parse_args()
+    session = options.session
     with tempfile.TemporaryDirectory() as folder:
         large, page = Path(folder) / "large", Path(folder) / "page.html"
         with ProcessPoolExecutor(1) as apart:  # what is started from a large process counts as large
-            count = apart.submit(multiply, session, large, int(sys.argv[2]) if len(sys.argv) == 3 else 100_000).result()
+            count = apart.submit(multiply, session, large, options.records).result()
         few = sum(len(path.read_bytes().splitlines()) for path in session.glob("*.jsonl"))
         for name, path, records in (("default", session, few), ("large", large, count)):
             print(f"{name}, {records} records:")
@@ -89,13 +93,13 @@ def main() -> None:
 
 def _steps(session: Path, page: Path) -> list[tuple[str, list[str]]]:
     """What is measured, each time in a process of its own, so that each but the first includes what is above it."""
-    begin = "import gc, pathlib, sys; from lab import archive; folder = pathlib.Path(sys.argv[1])"
-    # As archive.load does; it reads and judges in one go.
-    read = f"{begin}; gc.disable(); kept = [archive.read_records(one) for one in folder.glob('*.jsonl')]"
+    begin = "import gc, pathlib, sys; from lab.sessions import loading; folder = pathlib.Path(sys.argv[1])"
+    # As loading.load_session does; it reads and judges in one go.
+    read = f"{begin}; gc.disable(); kept = [loading.read_records(path) for path in folder.glob('*.jsonl')]"
     lab = ["-m", "lab"]
     return [
         ("read", ["-c", read, str(session)]),
-        ("read and judged", ["-c", f"{begin}; archive.load(folder)", str(session)]),
+        ("read and judged", ["-c", f"{begin}; loading.load_session(folder)", str(session)]),
         ("lab report", [*lab, "report", str(session), "--output", str(page)]),
         ("lab report --terminal", [*lab, "report", str(session), "--terminal"]),
         ("lab merge --format json", [*lab, "merge", str(session), "--format", "json"]),

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -23,6 +24,9 @@ RECORDS = 100_000
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("session", type=Path, nargs="?", help="the folder of a session that is reported too")
+    session = parser.parse_args().session
     line = b'{"schema":1,"session":"s","cell":"cpu2","seq":1,"kind":"sample","time":1.0,"data":' + b"x" * 315 + b"}\n"
     with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "s") as folder:
         with folder.cell("cpu2") as file:
@@ -34,8 +38,8 @@ def main() -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         folder.seal()
         print(f"seal: {time.perf_counter() - wall:.2f} s ({time.process_time() - cpu:.2f} s of CPU)")
-    if len(sys.argv) > 1:
-        _report(Path(sys.argv[1]))
+    if session:
+        _report(session)
 
 
 def _report(session: Path) -> None:
