@@ -12,8 +12,10 @@ from lab.model.cell import Cell
 from lab.model.session import Session
 from lab.reports.formats.screen import MOST_LINES
 from lab.reports.tables.answers import answers
+from lab.sessions import loading
 from lab.text import colours
 from tests.support import scripts
+from tests.support.paths import ROOT
 
 Golden = Callable[[str, str], None]
 
@@ -62,6 +64,7 @@ SESSIONS = {
     "local": local(),
     "builds": on_builds(),
     "one-cpu": on_one_cpu(),
+    "quota": loading.load_session(next((ROOT / "tests/data/stored/quota").iterdir())),
     "surprise": KINDS["surprise"],
     "noisy": KINDS["noisy"],
     "failed-cell": KINDS["error"],

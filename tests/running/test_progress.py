@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,19 @@ def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) ->
     reader.join()
     os.close(ours)
     return done.returncode, done.stdout, b"".join(got).decode()
+
+
+def test_the_time_left_also_falls_while_one_experiment_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    live = progress.Live(1, ["gil", "switching"], 9.0)
+    assert live.__rich__() == ""
+    live.begins("1 CPU", "gil", "")
+    before = live.__rich__()
+    now += 4
+    assert (before, live.__rich__()) == ("about 11.0 s left", "about 7.0 s left")
+    now += 400
+    assert live.__rich__() == "about 1.0 s left"
 
 
 @pytest.mark.slow

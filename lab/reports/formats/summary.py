@@ -11,6 +11,7 @@ from lab.judging import proofs, speedups
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables
+from lab.reports.tables.answers import Answer, answers
 from lab.text import names as naming
 from lab.text import units
 
@@ -37,7 +38,9 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 def render(session: Session) -> str:
     """The session in one screen, and below it all claims in a folded part, if the screen does not show them."""
     attention, plain = _divided(session)
-    parts = [f"## multicore-lab: {_outcome(session)}", "  \n".join(map(escaped, tables.headline(session).lines))]
+    parts = [f"## multicore-lab: {_outcome(session)}"]
+    parts += ["\n".join(_answered(answer) for answer in answers(session))]
+    parts.append("  \n".join(map(escaped, tables.headline(session).lines)))
     parts += _list("Surprises", [_sentence(session, each) for each in session.judgements if each.surprise])
     parts += _list("Cells not measured as requested", _troubles(session))
     if attention:
@@ -50,7 +53,7 @@ def render(session: Session) -> str:
     parts += [escaped(note) for note in session.notes]
     whole = f"<details><summary>All {len(plain) + len(attention)} claims</summary>"
     details = "\n\n".join((whole, _claims(session, _ordered(session)), "</details>"))
-    short = "\n\n".join(parts)
+    short = "\n\n".join(filter(None, parts))
     long = f"{short}\n\n{details}" if plain else short
     return (long if len(long.encode()) <= MOST_BYTES else short) + "\n"
 
@@ -61,6 +64,14 @@ def escaped(text: str) -> str:
     line = shortened(line, LONGEST_TEXT)
     safe = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
     return safe.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+
+
+def _answered(answer: Answer) -> str:
+    """An answer as an item of a list, with an item below it for each group of builds that behave alike."""
+    texts = [escaped(f"{where}: {text}" if where else text) for where, text in answer.paragraphs]
+    if len(texts) == 1:
+        return f"- **{escaped(answer.subject)}** {texts[0]}"
+    return "\n".join([f"- **{escaped(answer.subject)}**", *(f"  - {text}" for text in texts)])
 
 
 def _outcome(session: Session) -> str:
@@ -90,7 +101,9 @@ _QUIET = (Verdict.CONFIRMED, Verdict.UNTESTABLE)
 def _claims(session: Session, claims: Iterable[str]) -> str:
     judgements = {(judgement.claim, judgement.cell): judgement for judgement in session.judgements}
     cells = [result.cell.id for result in session.results]
-    rows = [(escaped(claim), *(_mark(judgements.get((claim, cell))) for cell in cells)) for claim in claims]
+    statements = {judgement.claim: judgement.statement for judgement in session.judgements}
+    named = {claim: escaped(f"{statements[claim]} ({claim})") for claim in claims}
+    rows = [(named[claim], *(_mark(judgements.get((claim, cell))) for cell in cells)) for claim in named]
     return _table(("claim", *(_title(result) for result in session.results)), rows)
 
 

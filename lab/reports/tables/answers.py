@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.cell.claims.estimates import Estimate
-from lab.judging import pool_sizes, speedups
+from lab.judging import pool_sizes, proofs, speedups
 from lab.judging.pool_sizes import PoolSize
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
@@ -150,9 +150,9 @@ def _workers(count: int | None) -> str:
 
 
 def _widest(results: Sequence[CellResult]) -> CellResult | None:
-    """The cell with the most CPUs that ran the gil experiment, one without a quota before one with a quota."""
+    """The cell that may use the most CPU time, if possible on several CPUs, of those that ran the gil experiment."""
     ran = [result for result in results if speedups.of_cell(result)]
-    return max(ran, key=lambda result: (_cpus(result) > 1, result.cell.quota_cpus is None, _cpus(result)), default=None)
+    return max(ran, key=lambda result: (_cpus(result) > 1, proofs.rate(result.proof)), default=None)
 
 
 def _cpus(result: CellResult) -> int:
