@@ -105,7 +105,7 @@ def test_auto_goes_on_without_an_engine_that_fails(lab: Lab, api: Engine, fault:
     code, out, err = lab.run("pipe", "--cpus", "1")
     assert code == 0
     assert err.startswith("engine: local (docker: ")
-    assert "engine local" in out
+    assert "local processes" in out
 
 
 def one_in_each_cell(api: Engine, step: str, faults: Sequence[int | str]) -> str:
