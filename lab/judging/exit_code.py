@@ -15,8 +15,9 @@ def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: 
     if code == 130:
         return "the run was interrupted"
     if code == 3:
-        cells = sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
-        return f"{_counted(cells, 'cell')} could not be measured as asked"
+        parts = [f"{_counted(_broken(session), 'cell')} could not be measured as asked"] if _broken(session) else []
+        parts += [f"{_counted(_errors(session), 'claim')} could not be judged"] if _errors(session) else []
+        return ", ".join(parts)
     by_verdict = {
         verdict: sum(judgement.verdict is verdict for judgement in session.judgements)
         for verdict in _failures(fail_on, strict)
@@ -24,6 +25,16 @@ def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: 
     parts = [_counted(len(session.surprises), "surprise")] if session.surprises else []
     parts += [f"{count} {verdict}" for verdict, count in by_verdict.items() if count]
     return f"{', '.join(parts)} (--fail-on {fail_on}{' --strict' if strict else ''})"
+
+
+def _broken(session: Session) -> int:
+    """How many cells could not be run as asked."""
+    return sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
+
+
+def _errors(session: Session) -> int:
+    """How many claims have no verdict because something failed that is not the fault of a whole cell."""
+    return sum(judgement.verdict is Verdict.ERROR and not judgement.about_cell for judgement in session.judgements)
 
 
 def _counted(count: int, noun: str) -> str:
@@ -37,7 +48,7 @@ def _failures(fail_on: FailOn, strict: bool) -> set[Verdict]:
 
 
 def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:
-    """130: interrupted. 3: a cell could not be run as asked. 1: a verdict counts as a failure. Else 0.
+    """130: interrupted. 3: a cell or a claim failed. 1: a verdict counts as a failure. Else 0.
 
     A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
     ``fail_on`` names them. ``strict`` adds the inconclusive verdicts. So noise, which makes verdicts inconclusive, does
@@ -45,7 +56,7 @@ def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bo
     """
     if session.interrupted:
         return 130
-    if any(result.status in (Status.ERROR, Status.TAINTED) for result in session.results):
+    if _broken(session) or _errors(session):
         return 3
     if fail_on is FailOn.NEVER:
         return 0

@@ -19,9 +19,14 @@ def judge_claims(experiments: Sequence[Experiment], results: Iterable[CellResult
     cells = tuple(results)
     judgements: list[Judgement] = []
     for experiment in experiments:
-        by_cell = [_judged(experiment, result) for result in cells]
+        by_cell = [_judged(experiment, result) for result in cells if _belongs(experiment, result)]
         judgements.extend(judgement for claim in zip(*by_cell, strict=True) for judgement in claim)
     return tuple(judgements)
+
+
+def _belongs(experiment: Experiment, result: CellResult) -> bool:
+    """Whether the cell was to run the experiment; in a merged session not every cell was to run all of them."""
+    return not result.cell.experiments or experiment.name in result.cell.experiments
 
 
 def _judged(experiment: Experiment, result: CellResult) -> list[Judgement]:

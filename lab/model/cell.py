@@ -86,6 +86,8 @@ class Cell:
     reason: str | None = None
     #: What its CPUs are, a sentence each, where they are not equal cores close together.
     notes: tuple[str, ...] = ()
+    #: The experiments that it was to run, if not every cell of a merged session ran all; empty: all of them.
+    experiments: tuple[str, ...] = ()
 
     @property
     def available(self) -> bool:
@@ -126,6 +128,7 @@ class Cell:
             "machine": self.machine,
             "reason": self.reason,
             "notes": self.notes,
+            **({"experiments": self.experiments} if self.experiments else {}),
         }
 
     @classmethod
@@ -149,6 +152,7 @@ class Cell:
             machine=stored.get("machine", ""),
             reason=stored.get("reason"),
             notes=tuple(stored.get("notes", ())),
+            experiments=tuple(stored.get("experiments", ())),
         )
 
 

@@ -53,6 +53,7 @@ class _Merger:
 
     def __init__(self, sessions: Sequence[Session], labels: Sequence[_Labels]) -> None:
         self.results: list[CellResult] = []
+        self._is_mixed = len({frozenset(session.arguments["experiments"]) for session in sessions}) > 1
         self._session_ids: dict[str, str] = {}  # new cell id -> the session that the cell comes from
         self._kinds = {
             _kind(result, session_labels[result.cell.id])
@@ -71,6 +72,8 @@ class _Merger:
                 continue
             self._kinds.add(kind)
             cell = _renamed(result.cell, label, machine)
+            if self._is_mixed and not cell.experiments:
+                cell = dataclasses.replace(cell, experiments=tuple(session.arguments["experiments"]))
             if cell.id in self._session_ids:
                 raise UsageError(
                     f"{result.cell.id} is in {self._session_ids[cell.id]} and in {session.id}, both on"

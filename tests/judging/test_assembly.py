@@ -109,3 +109,11 @@ def test_a_session_judges_every_claim_of_its_experiments_in_every_cell() -> None
 def test_surprises_are_found_in_the_judgements() -> None:
     session = scripts.session(ran(NO))
     assert [judgement.claim for judgement in session.surprises] == ["pipe.duplex"]
+
+
+def test_a_claim_that_was_not_run_is_never_a_success() -> None:
+    session = scripts.session(scripts.ran(1, {"pipe": scripts.pipe()}), experiments=("pipe", "pool"))
+    assert {judgement.verdict.value for judgement in session.judgements} == {"confirmed", "error"}
+    assert exit_code.exit_code(session) == 3
+    assert exit_code.exit_code(session, fail_on=FailOn.NEVER) == 3
+    assert exit_code.exit_reason(session) == "7 claims could not be judged"

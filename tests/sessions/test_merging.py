@@ -12,7 +12,7 @@ from lab import reports
 from lab.errors import UsageError
 from lab.judging import speedups
 from lab.model.cell import CellResult, Status
-from lab.model.session import Session
+from lab.model.session import Session, Verdict
 from lab.reports import tables
 from lab.sessions import loading, merging
 from tests.sessions.test_loading import stored
@@ -146,3 +146,14 @@ def test_a_merged_session_is_stored_and_read_back_as_it_is(lab: Lab, tmp_path: P
     (folder,) = (tmp_path / "out").iterdir()
     assert json.loads(json.dumps(reports.document(loading.load_session(folder)))) == json.loads(out)
     assert lab("verify", str(folder))[0] == 0
+
+
+def test_a_stored_session_of_different_experiments_is_read_as_it_was_joined(tmp_path: Path) -> None:
+    first = scripts.session(scripts.ran(1, {"pipe": scripts.pipe()}), experiments=("pipe",))
+    second = scripts.session(scripts.ran(2, {"pool": scripts.pool(2)}), experiments=("pool",))
+    joined = merging.join([dataclasses.replace(first, id="a"), dataclasses.replace(second, id="b")])
+    again = loading.load_session(stored(joined, tmp_path))
+    assert [(each.claim, each.cell, each.verdict) for each in again.judgements] == [
+        (each.claim, each.cell, each.verdict) for each in joined.judgements
+    ]
+    assert Verdict.ERROR not in {judgement.verdict for judgement in again.judgements}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from lab.cell.cpus.cpulist import members
 
@@ -22,6 +22,12 @@ _USUAL_PERIOD_US = 100000
 
 #: A number as the kernel writes it, or as what imitates it does: ASCII, and short enough for every Python to read.
 _NUMBER = re.compile(r"[+-]?([0-9]{1,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?")
+
+#: The top of a mount that shows what is above this namespace.
+_ABOVE = re.compile(r"(/\.\.)+")
+
+#: How many folders are looked at to find this process by its id.
+_MOST_FOLDERS = 4000
 
 _Number = Union[int, float]
 
@@ -57,7 +63,8 @@ class Groups(NamedTuple):
     levels: Tuple[Level, ...]
     #: The kernel's list of CPUs (``0-3,8``); ``None`` where none is visible.
     cpuset: Optional[str]
-    #: Whether the scheduler does not balance among these CPUs (``isolated`` partition of version 2).
+    #: Whether the scheduler does not balance among these CPUs (``isolated`` partition of version 2, or version 1 with
+    #: ``sched_load_balance`` 0).
     partitioned: bool
     #: All visible levels, the process's own group first.
     folders: Tuple[str, ...]
@@ -115,7 +122,7 @@ def look(root: str = "/") -> Groups:
     def folders(controller: str) -> List[str]:
         if controller not in groups or controller not in mounts:
             return []
-        return list(_levels(root, mounts[controller], groups[controller], odd))
+        return _levels(root, mounts[controller], groups[controller], odd)
 
     v1, v2, sets = folders("cpu"), folders(""), folders("cpuset")
     levels = _quotas(v1, _v1_quota, odd) if v1 else _quotas(v2, _v2_quota, odd)
@@ -127,7 +134,7 @@ def look(root: str = "/") -> Groups:
         version=1 if v1 else 2 if v2 else None,
         levels=tuple(levels),
         cpuset=cpuset or _first_list(v2, ("cpuset.cpus.effective",), odd),
-        partitioned=_partitioned(v2),
+        partitioned=_partitioned(v2) or _unbalanced(sets),
         folders=tuple(v1 or v2),
         odd=tuple(dict.fromkeys(odd)),
     )
@@ -153,10 +160,22 @@ def read_text(path: str) -> str | None:
         return None
 
 
+def _lines(path: str) -> List[str]:
+    """The lines of a file that names groups and folders; none where it cannot be read.
+
+    A name may have any byte but a slash and a newline, also blanks at its end, and bytes that are no text.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return os.fsdecode(stream.read()).split("\n")
+    except (OSError, ValueError):
+        return []
+
+
 def _groups(root: str) -> dict[str, str]:
     """Controller name -> this process's group; the v2 hierarchy has the name ``""``. See man 7 cgroups."""
     groups = {}
-    for line in (read_text(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
+    for line in _lines(os.path.join(root, "proc/self/cgroup")):
         fields = line.split(":", 2)
         if len(fields) == 3:
             groups.update(dict.fromkeys(fields[1].split(","), fields[2]))
@@ -169,16 +188,18 @@ def _groups(root: str) -> dict[str, str]:
 def _mounts(root: str) -> dict[str, List[_Mount]]:
     """Controller name -> where it is mounted, the last first; v2 has the name ``""``. See man 5 proc, mountinfo.
 
-    What is mounted later on the same point covers what was there, and is alone visible.
+    What is mounted later covers what was mounted before on the same point, and below it.
     """
     visible: dict[str, tuple[List[str], _Mount]] = {}
-    for line in (read_text(os.path.join(root, "proc/self/mountinfo")) or "").splitlines():
+    for line in _lines(os.path.join(root, "proc/self/mountinfo")):
         left, _, right = line.partition(" - ")
         fields, kind = left.split(" "), right.split(" ")
         if len(fields) < 5 or len(kind) < 3:
             continue
         point = _unescaped(fields[4])
-        visible.pop(point, None)
+        below = point.rstrip("/") + "/"
+        for hidden in [known for known in visible if known == point or (point != "/" and known.startswith(below))]:
+            del visible[hidden]
         if kind[0] in ("cgroup", "cgroup2"):
             # The controllers may be named in any order: "cpu,cpuacct" and "cpuacct,cpu" are both seen.
             names = [""] if kind[0] == "cgroup2" else kind[2].split(",")
@@ -193,7 +214,7 @@ def _mounts(root: str) -> dict[str, List[_Mount]]:
 def _old_mounts(root: str) -> dict[str, List[_Mount]]:
     """The same from /proc/mounts (man 5 fstab), where there is no mountinfo; each is taken to show its top."""
     mounts: dict[str, List[_Mount]] = {}
-    for line in (read_text(os.path.join(root, "proc/mounts")) or "").splitlines():
+    for line in _lines(os.path.join(root, "proc/mounts")):
         fields = line.split(" ")
         if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2", "cpuset"):
             names = {"cgroup": fields[3].split(","), "cgroup2": [""], "cpuset": ["cpuset"]}[fields[2]]
@@ -207,28 +228,80 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
 
 
-def _levels(root: str, mounts: List[_Mount], group: str, odd: List[str]) -> Iterator[str]:
+def _levels(root: str, mounts: List[_Mount], group: str, odd: List[str]) -> List[str]:
     """Folders from this process's own group up to the top that is visible here.
 
-    Of several mounts that one counts which holds the group and shows most of the levels above it. Where none holds it,
-    the group's name is from another namespace: then the top of the mount is all that is ours to see.
+    Of several mounts that one counts which shows the group, and most of the levels above it. Where none shows it by its
+    name, it is recognised by this process's id. A mount of what is above the namespace shows further levels. Where no
+    mount shows the group, its own limit is not known, which is said.
     """
-    holding = [mount for mount in mounts if _inside(mount, group) is not None]
-    mount = min(holding, key=lambda candidate: len(candidate.top)) if holding else mounts[0]
-    inside = _inside(mount, group)
-    if inside is None:
-        odd.append(
-            "this process is in the group %s, which is not below %s, the top of %s: its own level cannot be seen, and"
-            " that top is taken for its limit" % (group, mount.top, mount.point)
-        )
-    base = os.path.join(root, mount.point.lstrip("/"))
-    parts = inside or []
-    for depth in range(len(parts), -1, -1):
-        folder = os.path.join(base, *parts[:depth])
-        if _is_folder(folder):
-            yield folder
-        elif depth == len(parts) and parts:
-            odd.append("this process is in the group %s, which %s does not show" % (group, mount.point))
+    above = _above_the_namespace(root, mounts)
+    holding = [(mount, parts) for mount in mounts for parts in [_inside(mount, group)] if parts is not None]
+    ranked = sorted(holding, key=lambda entry: len(entry[0].top))
+    for mount, parts in ranked:
+        if _is_folder(os.path.join(_base(root, mount), *parts)):
+            return [*_upward(_base(root, mount), parts), *above]
+    for mount in mounts:
+        own = _folder_of_this_process(root, _base(root, mount))
+        if own is not None:
+            return [*_upward(_base(root, mount), own), *above]
+    points = ", ".join(sorted({mount.point for mount in mounts}))
+    odd.append(
+        "this process is in the group %s, which %s does not show: its own limit cannot be seen" % (ascii(group), points)
+    )
+    for mount, parts in ranked:  # the levels above it bind it all the same
+        folders = _upward(_base(root, mount), parts)
+        if folders:
+            return [*folders, *above]
+    return above
+
+
+def _base(root: str, mount: _Mount) -> str:
+    return os.path.join(root, mount.point.lstrip("/"))
+
+
+def _upward(base: str, parts: Sequence[str]) -> List[str]:
+    """The folders from the one of these names below the base up to the base, as far as they are there."""
+    folders = [os.path.join(base, *parts[:depth]) for depth in range(len(parts), -1, -1)]
+    return [folder for folder in folders if _is_folder(folder)]
+
+
+def _above_the_namespace(root: str, mounts: List[_Mount]) -> List[str]:
+    """The folders of the groups above this namespace that another mount shows, the nearest first.
+
+    Their quota binds this process (cgroup_namespaces(7): the top of such a mount is shown as ``/..`` or ``/../..``).
+    """
+    higher = [(mount.top.count(".."), _base(root, mount)) for mount in mounts if _ABOVE.fullmatch(mount.top)]
+    return [folder for _, folder in sorted(higher) if _is_folder(folder)]
+
+
+def _folder_of_this_process(root: str, base: str) -> Optional[List[str]]:
+    """The names from a mount's top down to the group that has this process; ``None`` where none is found.
+
+    Only the first folders are looked at: a host may have thousands.
+    """
+    pid = _own_pid(root)
+    queue: List[List[str]] = [[]]
+    for parts in queue:
+        folder = os.path.join(base, *parts)
+        if pid and any(pid in _lines(os.path.join(folder, name)) for name in ("cgroup.procs", "tasks")):
+            return parts
+        if not pid or len(queue) > _MOST_FOLDERS:
+            break
+        try:
+            queue += [[*parts, entry.name] for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _own_pid(root: str) -> str:
+    """This process's id as its control groups list it; empty where a captured tree does not tell it."""
+    if root == "/":
+        return str(os.getpid())
+    status = read_text(os.path.join(root, "proc/self/status")) or ""
+    line = re.search(r"^Pid:\s*([0-9]+)$", status, re.MULTILINE)
+    return line.group(1) if line else ""
 
 
 def _inside(mount: _Mount, group: str) -> List[str] | None:
@@ -275,6 +348,16 @@ def _partitioned(folders: List[str]) -> bool:
     return False
 
 
+def _unbalanced(folders: List[str]) -> bool:
+    """Whether the scheduler does not balance within the CPU set (version 1, cpusets.rst, ``sched_load_balance``).
+
+    The flag of a level above covers the CPUs of all levels below it.
+    """
+    names = ("cpuset.sched_load_balance", "sched_load_balance")
+    flags = [read_text(os.path.join(folder, name)) for folder in folders for name in names]
+    return {flag for flag in flags if flag} == {"0"}
+
+
 _Quota = Optional[Tuple[_Number, _Number, str, float]]
 
 
@@ -301,7 +384,9 @@ def statistics(path: str) -> dict[str, _Number]:
 
 
 def _v1_quota(folder: str, odd: List[str]) -> _Quota:
-    quota, period = (os.path.join(folder, name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+    # A hierarchy that is mounted with noprefix has the files without the name of the controller.
+    prefix = "cpu." if os.path.lexists(os.path.join(folder, "cpu.cfs_quota_us")) else ""
+    quota, period = (os.path.join(folder, prefix + name) for name in ("cfs_quota_us", "cfs_period_us"))
     return _quota((quota, read_text(quota)), (period, read_text(period)), ("throttled_time", 1e9), odd)
 
 

@@ -39,8 +39,8 @@ class Quota:
 class EffectiveCpus:
     """What bounds this process, as far as it can be seen from inside."""
 
-    #: P, at least 1: how many CPUs the process can keep busy at one moment. It is the size of the affinity mask, unless
-    #: the kernel's files say less.
+    #: P, at least 1: how many CPUs the process can keep busy at one moment. It is the size of the affinity mask, less
+    #: the isolated CPUs.
     parallelism: int
     #: R, above 0: CPU seconds per second, the smaller of P and the tightest visible quota, never rounded.
     rate: float
@@ -92,31 +92,26 @@ def effective_cpus(root: str = "/") -> EffectiveCpus:
 
 
 def _usable(root: str, cpuset: str | None, contradictions: List[str]) -> Set[int]:
-    """The ids in the affinity mask, less those that another file denies.
+    """The ids in the affinity mask.
 
-    The mask is the authority: the kernel keeps it within the CPU set and the CPUs on line. A file that allows less is
-    believed, since too few workers harm less than too many; one that would leave nothing is about something else.
+    The mask is the authority: the kernel keeps it within the CPU set and the CPUs on line (man 2 sched_getaffinity). A
+    file that allows less describes something else, such as the view that lxcfs numbers from 0. Where there is no mask,
+    the CPUs on line that are in the CPU set are taken for it.
     """
     online = _listed(root, "sys/devices/system/cpu/online", contradictions)
-    cpus = _affinity(root)
-    if not cpus:
+    allowed = members(cpuset)
+    mask = _affinity(root)
+    if not mask:
         cpus = online or set(range((root == "/" and os.cpu_count()) or 1))
+        cpus = cpus & (allowed or cpus) or cpus
         contradictions.append("this system does not tell the affinity mask: CPUs %s taken for it" % render(cpus))
-    for name, allowed in (("control group's CPU set", members(cpuset)), ("list of CPUs on line", online)):
-        if not allowed or cpus <= allowed:
-            continue
-        both = cpus & allowed
-        contradictions.append(
-            "the affinity mask is %s, the %s is %s: %s"
-            % (
-                render(cpus),
-                name,
-                render(allowed),
-                "only %s counted" % render(both) if both else "they have nothing in common, and the mask counts",
+        return cpus
+    for name, listed in (("control group's CPU set", allowed), ("list of CPUs on line", online)):
+        if listed and not mask <= listed:
+            contradictions.append(
+                "the affinity mask is %s, the %s is %s: the mask counts" % (render(mask), name, render(listed))
             )
-        )
-        cpus = both or cpus
-    return cpus
+    return mask
 
 
 def _affinity(root: str) -> Set[int] | None:

@@ -58,14 +58,15 @@ class Tree:
         return None
 
     def cpus_in(self, cpu: int, *names: str) -> Set[int]:
-        """The CPUs in the first of these files that names any.
+        """The CPUs in the first of these files that names this CPU among them.
 
-        A file whose name ends in ``_list`` holds a list; any other file holds a mask.
+        A file whose name ends in ``_list`` holds a list; any other file holds a mask. A CPU shares everything with
+        itself, so that a file without it is about something else, and counts as missing.
         """
         for name in names:
             text = self.cpu(cpu, name)
             cpus = listed(text) if name.endswith("_list") else masked(text)
-            if cpus:
+            if cpu in cpus:
                 return cpus
         return set()
 

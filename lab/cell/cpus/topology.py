@@ -23,6 +23,11 @@ _SIBLINGS = tuple(
     "topology/" + name for name in ("core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings")
 )
 
+#: Where a package's CPUs stand: lists first, then masks; the older names last.
+_PACKAGE = tuple(
+    "topology/" + name for name in ("package_cpus_list", "core_siblings_list", "package_cpus", "core_siblings")
+)
+
 #: The lines of /proc/cpuinfo that name the processor, on one architecture or another.
 _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", "vendor_id", "Processor")
 
@@ -122,16 +127,21 @@ def _core_number(tree: Tree, cpu: int) -> Optional[Tuple[int, ...]]:
 def _packages(tree: Tree, cores: Sequence[Core]) -> dict[int, list[int]]:
     """Package number -> CPUs.
 
-    On s390 every book counts its sockets from 0, so there this function numbers the packages itself.
+    The kernel's list of a package's CPUs tells them, and its number only where there is no list. Packages are numbered
+    here where the kernel's numbers are missing or are not unique: on s390 every book counts its sockets from 0.
     """
-    packages: dict[tuple[int, ...], list[int]] = {}
+    packages: dict[object, list[int]] = {}
+    numbers: dict[object, Optional[int]] = {}
     for core in cores:
-        package = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))
+        number = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))
         book, drawer = (tree.number(core[0], "topology/%s_id" % name) or 0 for name in ("book", "drawer"))
-        packages.setdefault((drawer, book, package or 0), []).extend(core)
-    if any(drawer or book for drawer, book, _ in packages):
-        return {number: packages[key] for number, key in enumerate(sorted(packages))}
-    return {key[2]: cpus for key, cpus in packages.items()}
+        key: object = frozenset(tree.cpus_in(core[0], *_PACKAGE)) or (drawer, book, number or 0)
+        packages.setdefault(key, []).extend(core)
+        numbers.setdefault(key, number)
+    if None in numbers.values() or len(set(numbers.values())) < len(numbers):
+        ordered = sorted(packages.values(), key=min)
+        return dict(enumerate(ordered))
+    return {number: packages[key] for key, number in numbers.items() if number is not None}
 
 
 def _nodes(tree: Tree, online: Sequence[int]) -> dict[int, list[int]]:

@@ -114,10 +114,12 @@ def test_without_any_quota_the_rate_is_the_affinity_mask(tmp_path: Path) -> None
     [
         pytest.param("/docker/abc", "/docker/abc /sys/fs/cgroup cgroup2 rw", "", id="the container's group is the top"),
         pytest.param("/docker/abc/x", "/docker/abc /sys/fs/cgroup cgroup2 rw", "x", id="below the container's group"),
-        pytest.param("/docker/abc", "/other /sys/fs/cgroup cgroup2 rw", "", id="not below the mount's top"),
-        pytest.param("/docker/abcd", "/docker/abc /sys/fs/cgroup cgroup2 rw", "", id="a name that only begins alike"),
+        pytest.param("/docker/abc", "/other /sys/fs/cgroup cgroup2 rw", "nothing", id="not below the mount's top"),
+        pytest.param(
+            "/docker/abcd", "/docker/abc /sys/fs/cgroup cgroup2 rw", "nothing", id="a name that only begins alike"
+        ),
         pytest.param("/", "/ /sys/fs/cgroup cgroup2 rw", "", id="a private namespace"),
-        pytest.param("/../../outside", "/ /sys/fs/cgroup cgroup2 rw", "", id="outside of a private namespace"),
+        pytest.param("/../../outside", "/ /sys/fs/cgroup cgroup2 rw", "nothing", id="outside of a private namespace"),
         pytest.param("/", "/../.. /sys/fs/cgroup cgroup2 rw", "", id="a mount from outside of the namespace"),
         pytest.param("/gone/leaf", "/ /sys/fs/cgroup cgroup2 rw", "", id="a folder that is not shown here"),
         pytest.param(
@@ -130,7 +132,7 @@ def test_where_a_groups_own_folder_is(group: str, mounted: str, folder: str, tmp
         group, mounted=mounted, cpu_max="300000 100000", x__cpu_max="100000 100000", half__cpu_max="200000 100000"
     )
     groups = cgroups.cgroups(tree(tmp_path, files))
-    expected = {"": [3.0], "x": [1.0, 3.0], "half": [2.0, 3.0]}[folder]
+    expected = {"": [3.0], "x": [1.0, 3.0], "half": [2.0, 3.0], "nothing": []}[folder]
     assert quotas(groups) == expected
 
 
