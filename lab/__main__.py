@@ -11,6 +11,7 @@ import sys
 
 from lab import interrupts
 from lab.errors import LabError
+from lab.messages import printable
 
 #: The number of new objects after which the garbage collector runs. The default of 700 (2000 in later Pythons) is
 #: reached every few imports, which leave no garbage. The collections would take a tenth of the time until a run begins.
@@ -31,7 +32,7 @@ def run() -> None:
         code = main(sys.argv[1:])
         sys.stdout.flush()
     except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)  # noqa: T201 - an error is not a result: it goes to standard error
+        print(f"lab: {printable(str(error))}", file=sys.stderr)  # noqa: T201 - an error is not a result: it goes to standard error
         code = error.exit_code
     except BrokenPipeError:
         # The reader (head, a pager) has ended. Python must not flush into the closed pipe at exit.
@@ -59,7 +60,7 @@ def run() -> None:
 
 def _defect(error: Exception) -> str:
     """One line about an exception that nobody foresaw, which asks for a report of it."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     return (
         f"this is a defect of the lab: {type(error).__name__}: {text[:200]}. Please report it, with what the same"
         " command prints under LAB_DEBUG=1"

@@ -53,11 +53,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _from_files(folder: Path) -> Session:
     from lab.sessions import from_compose
+    from lab.sessions.files import read_file
 
     try:
-        sources = [
-            from_compose.CellRecords(cell=path.stem, stream=path.read_bytes()) for path in folder.glob("*.jsonl")
-        ]
+        sources = [from_compose.CellRecords(cell=path.stem, stream=read_file(path)) for path in folder.glob("*.jsonl")]
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
     if not sources:

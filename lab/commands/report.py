@@ -94,8 +94,10 @@ def _publish(text: str, page: str) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    from lab.sessions.files import replace_file
+
     try:
-        path.write_bytes(content)
+        replace_file(path, content)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; name another folder") from error
 

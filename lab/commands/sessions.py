@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         (
             entry.id,
             _date(entry.began),
-            entry.where,
+            _where(entry.where),
             _experiments(entry.experiments),
             f"{entry.measured}/{entry.planned}",
             _state(entry),
@@ -69,6 +69,13 @@ def _date(began: float | None) -> str:
     from datetime import datetime
 
     return "-" if began is None else datetime.fromtimestamp(began).astimezone().strftime("%m-%d %H:%M")
+
+
+def _where(where: str) -> str:
+    """The engine and its Pythons, or how many Pythons there were."""
+    engine, _, builds = where.partition(" ")
+    count = len(builds.split(", "))
+    return where if count < 3 else f"{engine}, {count} builds"
 
 
 def _experiments(names: Sequence[str]) -> str:

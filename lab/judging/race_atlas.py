@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.cell.experiments.race_atlas import EXPERIMENT, renamed
+from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Session
-from lab.text.names import printable
 
 #: The experiment that records it.
 NAME = EXPERIMENT.name

@@ -6,10 +6,15 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any, cast
 
+from lab.messages import printable
 from lab.reports import formats as formats_package
 
 if TYPE_CHECKING:
     from lab.model.session import Session
+
+
+#: The formats that are read as they are printed. In the others the format itself says how a character is written.
+_FOR_READERS = ("html", "markdown", "screen", "summary", "table", "transcript")
 
 
 def format_names() -> tuple[str, ...]:
@@ -21,7 +26,8 @@ def render(session: Session, form: str, width: int | None = None) -> str:
     """A session in one of the formats. ``width``, in characters, is for the formats that fit a terminal."""
     module = importlib.import_module(f"lab.reports.formats.{form}")
     fitted = {"width": width} if width is not None and getattr(module, "FITS_WIDTH", False) else {}
-    return cast(str, module.render(session, **fitted))
+    text = cast(str, module.render(session, **fitted))
+    return "\n".join(map(printable, text.split("\n"))) if form in _FOR_READERS else text
 
 
 def check_libraries(form: str) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lab.cell.experiments import load
-from lab.messages import tell
+from lab.messages import printable, tell
 from lab.model.cell import Cell, CellResult, Record, Status
 from lab.text import names, units
 
@@ -107,7 +107,7 @@ class Live(Plain):
             super().cell_ends(result)
 
     def say(self, line: str) -> None:
-        self._bar.console.print(line, highlight=False, markup=False)
+        self._bar.console.print(printable(line), highlight=False, markup=False)
 
 
 def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:

@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lab.errors import StoreError
+from lab.sessions import files
 from lab.sessions import seal as sealing
 
 #: The files that a run writes. ``lab report`` may add its page.
@@ -59,7 +60,7 @@ def is_written(folder: Path) -> bool:
 def read_files(folder: Path) -> dict[str, bytes]:
     """The contents of the files that a run wrote, by their names. The seal itself is left out."""
     paths = sorted(path for pattern in _PATTERNS for path in folder.glob(pattern))
-    return {path.name: path.read_bytes() for path in paths if path.name != sealing.NAME}
+    return {path.name: files.read_file(path) for path in paths if path.name != sealing.NAME}
 
 
 class SessionFolder:
@@ -115,7 +116,7 @@ class SessionFolder:
         """Store the code of the cells. Raises StoreError, because nothing has been measured yet."""
         path = self.path / "cell.zip"
         try:
-            path.write_bytes(code)
+            files.replace_file(path, code)
         except OSError as error:
             raise StoreError(
                 f"cannot write {path}: {error.strerror}; free some space or name another --output"
@@ -125,9 +126,7 @@ class SessionFolder:
         """Write session.json, whole or not at all."""
 
         def replace() -> None:
-            draft = self.path / "session.json.new"
-            draft.write_text(json.dumps(manifest, indent=2) + "\n")
-            draft.replace(self.path / "session.json")
+            files.replace_file(self.path / "session.json", json.dumps(manifest, indent=2).encode() + b"\n")
 
         self.attempt(replace)
 
@@ -135,7 +134,7 @@ class SessionFolder:
         """Append how a cell ended. The records of the cell do not say it."""
 
         def append() -> None:
-            with (self.path / CELLS_LOG).open("ab") as stream:
+            with files.open_to_write(self.path / CELLS_LOG, append=True) as stream:
                 stream.write(json.dumps(cell, separators=(",", ":")).encode() + b"\n")
 
         self.attempt(append)
@@ -155,10 +154,8 @@ class SessionFolder:
         """Write the seal: the hashes of all files that exist now."""
 
         def write() -> None:
-            files = read_files(self.path)
-            draft = self.path / f"{sealing.NAME}.new"
-            draft.write_text(json.dumps(sealing.seal(files)) + "\n")
-            draft.replace(self.path / sealing.NAME)
+            contents = read_files(self.path)
+            files.replace_file(self.path / sealing.NAME, json.dumps(sealing.seal(contents)).encode() + b"\n")
 
         self.attempt(write)
 
@@ -196,7 +193,7 @@ class CellFile:
         self._open: FileIO | None = None
 
         def start() -> None:
-            self._open = path.open("wb", buffering=0)  # the system has each piece at once
+            self._open = files.open_to_write(path)  # unbuffered: the system has each piece at once
 
         folder.attempt(start)
 
@@ -225,9 +222,7 @@ class CellFile:
         self.close()
 
         def replace() -> None:
-            draft = self._path.with_suffix(".new")
-            draft.write_bytes(stream)
-            draft.replace(self._path)
+            files.replace_file(self._path, stream)
 
         self._folder.attempt(replace)
 

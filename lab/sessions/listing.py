@@ -15,6 +15,7 @@ from lab.model.cell import Status
 from lab.model.machine import stored_builds
 from lab.sessions import folder as store
 from lab.sessions import loading, seal
+from lab.sessions.files import read_file
 
 
 class State(StrEnum):
@@ -130,7 +131,7 @@ def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:
 def _damage(folder: Path) -> str:
     """The first sealed file that is missing or has another size; empty if there is no such file."""
     try:
-        sealed = json.loads((folder / seal.NAME).read_bytes())["files"]
+        sealed = json.loads(read_file(folder / seal.NAME))["files"]
         for name, file in sealed.items():
             path = folder / name
             if not path.is_file():

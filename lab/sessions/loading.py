@@ -24,6 +24,7 @@ from lab.model import topology
 from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
+from lab.sessions.files import open_to_read, read_file
 from lab.sessions.folder import CELLS_LOG
 
 #: The newest form of session.json that this version reads.
@@ -83,7 +84,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / _MANIFEST
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"{folder} is not a session: it has no {_MANIFEST}; name a folder that lab run has written"
@@ -137,7 +138,7 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
 def endings(folder: Path) -> dict[str, dict[str, Any]]:
     """How the cells of a run without a report ended, by their ids. If a cell ended twice, the last end counts."""
     try:
-        lines = (folder / CELLS_LOG).read_bytes().splitlines()
+        lines = read_file(folder / CELLS_LOG).splitlines()
     except OSError:
         return {}  # an early version wrote no log, or no cell had ended
     ends = {}
@@ -223,7 +224,7 @@ def read_records(path: Path) -> Reader:
     """
     reader = Reader()
     try:
-        with path.open("rb") as stream:
+        with open_to_read(path) as stream:
             while piece := stream.read(_PIECE):
                 reader.feed(piece)
     except OSError as error:

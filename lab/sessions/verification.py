@@ -12,6 +12,7 @@ from lab.errors import StoreError
 from lab.judging.records import MALFORMED
 from lab.model.session import Session
 from lab.sessions import loading, seal
+from lab.sessions.files import read_file
 from lab.sessions.folder import read_files
 
 _NAMED = 5
@@ -46,7 +47,7 @@ def _against_its_seal(folder: Path, manifest: dict[str, Any]) -> tuple[tuple[str
     problems: list[str] = []
     if (folder / seal.NAME).exists():
         try:
-            problems += seal.differences(json.loads((folder / seal.NAME).read_bytes()), files)
+            problems += seal.differences(json.loads(read_file(folder / seal.NAME)), files)
         except (OSError, *MALFORMED) as error:
             problems.append(f"{seal.NAME} cannot be read ({error!r}): nothing can be compared with it")
     elif manifest.get("report") and "versions" in manifest:

@@ -77,11 +77,6 @@ def python_words(python: Mapping[str, object], *, short: bool = False) -> str:
     return f"{python['implementation']} {python['release']}{gil}"
 
 
-def printable(text: str, instead: str = "?") -> str:
-    """The text with ``instead`` in the place of every character that cannot be shown: records may say anything."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else instead for letter in text)
-
-
 def _cpus(cell: Cell) -> str:
     return units.cpus(cell.size) if cell.pinned else ""
 

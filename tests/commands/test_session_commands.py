@@ -131,6 +131,20 @@ def test_a_session_of_several_builds_is_listed_with_all_of_them(tmp_path: Path) 
     assert entry.image == "multicore-lab-base:3.13, multicore-lab-base:3.14"
 
 
+def test_sessions_of_several_builds_stay_a_table_of_80_columns(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    builds = {f"3.{minor}": scripts.python((3, minor, 0)) for minor in (9, 11, 13, 14, 15)}
+    stored(scripts.on_builds(builds, (2,)), tmp_path)
+    code, out, _ = lab("sessions", "--output", str(tmp_path))
+    assert code == 0
+    head, _, row = out.splitlines()
+    assert head.split() == ["session", "began", "on", "experiments", "cells", "state"]
+    assert "docker, 5 builds" in row
+    assert len(row) <= 80
+
+
 def test_verify_names_what_was_edited(lab: Lab, tmp_path: Path) -> None:
     folder = sealed(tmp_path)
     assert lab("verify", str(folder))[:2] == (0, "20260101-000000-aa: as it was sealed\n")

@@ -62,6 +62,15 @@ SESSIONS = {
 every_session = pytest.mark.parametrize("name", SESSIONS)
 
 
+@pytest.mark.parametrize("form", ["html", "markdown", "screen", "summary", "table", "transcript"])
+@pytest.mark.parametrize("name", [name for name in SESSIONS if name.startswith("hostile")])
+def test_no_control_and_no_turn_of_direction_reaches_a_reader(form: str, name: str) -> None:
+    text = reports.render(SESSIONS[name], form)
+    assert {letter for letter in text if not letter.isprintable()} <= {"\n"}
+    if form == "markdown":
+        assert "<script>" not in text
+
+
 @pytest.mark.parametrize("form", reports.format_names())
 @pytest.mark.parametrize("name", [name for name in SESSIONS if name.startswith("hostile")])
 def test_every_format_renders_a_session_with_hostile_texts(form: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -79,19 +80,42 @@ def test_a_session_that_is_there_already_is_not_written_over(tmp_path: Path) -> 
     assert "File exists" in refused(tmp_path)
 
 
-def test_code_that_cannot_be_kept_ends_the_run_before_anything_is_measured(tmp_path: Path) -> None:
-    folder = SessionFolder(tmp_path, "s")
-    (folder.path / "cell.zip").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match="No space left on device"):
-        folder.write_code(b"code")
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system with little room; needs root."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a file system takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Leave no room on the disk of this folder."""
+    with contextlib.suppress(OSError), (folder / "filler").open("ab", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+
+
+def test_code_that_cannot_be_kept_ends_the_run_before_anything_is_measured(tiny_disk: Path) -> None:
+    with SessionFolder(tiny_disk, "s") as folder:
+        fill(tiny_disk)
+        with pytest.raises(StoreError, match="No space left on device"):
+            folder.write_code(b"code")
 
 
 @pytest.fixture
-def full_folder(tmp_path: Path) -> SessionFolder:
-    """A session whose cell's file is on a full device."""
-    folder = SessionFolder(tmp_path, "s")
-    (folder.path / "cpu1.jsonl").symlink_to("/dev/full")
-    return folder
+def full_folder(tiny_disk: Path) -> Iterator[SessionFolder]:
+    """A session on a full disk."""
+    with SessionFolder(tiny_disk, "s") as folder:
+        fill(tiny_disk)
+        yield folder
 
 
 def test_a_disk_that_fills_up_does_not_end_the_run(full_folder: SessionFolder) -> None:
@@ -114,22 +138,6 @@ def test_after_a_failure_no_file_stays_open(full_folder: SessionFolder) -> None:
         file.append(b"a record\n")
     assert full_folder.failure
     assert open_files() == before
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system with little room; needs root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a file system takes root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_run_on_a_disk_that_fills_up_prints_its_tables_and_says_that_the_session_is_incomplete(
@@ -168,10 +176,10 @@ def test_a_run_whose_output_is_no_folder_says_so_in_one_line(tmp_path: Path) -> 
     assert done.stdout == ""
 
 
-def test_a_manifest_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    with SessionFolder(tmp_path, "s") as folder:
+def test_a_manifest_is_replaced_whole_or_not_at_all(tiny_disk: Path) -> None:
+    with SessionFolder(tiny_disk, "s") as folder:
         folder.write_manifest({"schema": 1})
-        (folder.path / "session.json.new").symlink_to("/dev/full")
+        fill(tiny_disk)
         folder.write_manifest({"schema": 1, "text": "x" * 100000})
     assert json.loads((folder.path / "session.json").read_text()) == {"schema": 1}
     assert folder.failure

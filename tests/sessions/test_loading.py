@@ -146,7 +146,7 @@ def test_records_that_the_system_does_not_give_are_said_so(tmp_path: Path) -> No
     folder = stored(SESSIONS["local"], tmp_path)
     (folder / "cpu2.jsonl").unlink()
     (folder / "cpu2.jsonl").mkdir()
-    with pytest.raises(StoreError, match="Is a directory"):
+    with pytest.raises(StoreError, match="it is not a regular file"):
         loading.load_session(folder)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lab.messages import printable
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
 from lab.text import names
@@ -187,7 +188,7 @@ class Chart:
 
 def build_of(result: CellResult) -> str:
     """The build of a cell in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
-    return names.printable(names.python_words(result.python, short=True))
+    return printable(names.python_words(result.python, short=True))
 
 
 def cell_of(result: CellResult) -> str:

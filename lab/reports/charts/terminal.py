@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from lab.errors import MissingExtraError
+from lab.messages import printable
 from lab.model.session import Session
 from lab.reports.charts.chart import Chart, Panel
 from lab.reports.tables import highlights
-from lab.text.names import printable
 
 #: The narrowest terminal for a chart. In a narrower terminal the lines are broken.
 NARROWEST = 40

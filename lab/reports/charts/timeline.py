@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.cell.claims.wording import shortened
+from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.reports.charts.chart import (
@@ -23,7 +24,6 @@ from lab.reports.charts.chart import (
     extremes,
     measured,
 )
-from lab.text.names import printable
 from lab.text.table import Table
 
 #: Experiments whose events are drawn -> the title of the chart, and how to read the chart.

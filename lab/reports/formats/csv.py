@@ -6,11 +6,11 @@ import csv
 import datetime
 import io
 
+from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Session
 from lab.reports.tables import cell_fields
 from lab.reports.tables.cell_fields import Value
-from lab.text import names
 
 #: A spreadsheet takes a text that begins with one of these for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -93,5 +93,5 @@ def _field(value: Value) -> Value:
     """A text on one line, with an apostrophe in front if a spreadsheet would run it. Numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    text = " ".join(names.printable(value, " ").split())
+    text = " ".join(printable(value, " ").split())
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -118,6 +118,6 @@ def _on_one_line(cells: Iterable[str]) -> str:
 
 
 def _wrapped(line: str, width: int, indent: int = 0) -> list[str]:
-    from lab.text.names import printable
+    from lab.messages import printable
 
     return textwrap.wrap(printable(line), width, subsequent_indent=" " * indent, break_on_hyphens=False)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from lab.cell.claims.wording import shortened
 from lab.judging import proofs, speedups
+from lab.messages import printable
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables
@@ -60,7 +61,7 @@ def render(session: Session) -> str:
 
 def escaped(text: str) -> str:
     """The text on one line, escaped so that GitHub reads no markup, HTML, mention or formula in it."""
-    line = " ".join(naming.printable(text, " ").split())
+    line = " ".join(printable(text, " ").split())
     line = shortened(line, LONGEST_TEXT)
     safe = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
     return safe.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")

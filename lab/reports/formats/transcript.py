@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.text import names
@@ -34,7 +35,7 @@ def _story(result: CellResult, experiment: str) -> str:
             str(event["pid"]),
             event["thread"],
             _cpu(event["cpu"]),
-            names.printable(event["text"]),
+            printable(event["text"]),
         )
         for event in sorted(events, key=lambda event: float(event["at"]))
     ]

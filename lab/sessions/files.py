@@ -1,0 +1,59 @@
+"""Files that may lie in folders of others: only regular files are read, and no symbolic link is followed in writing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from io import FileIO
+from pathlib import Path
+
+#: A device or a FIFO without a partner is refused at once, where opening it would wait (man 2 open).
+_AT_ONCE = os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_to_read(path: Path) -> FileIO:
+    """A file to read. Raises OSError, also for what is not a regular file, such as a FIFO or a device."""
+    return _regular(path, os.open(path, os.O_RDONLY | _AT_ONCE), "rb")
+
+
+def read_file(path: Path) -> bytes:
+    """What a regular file holds. Raises OSError."""
+    with open_to_read(path) as stream:
+        return stream.readall()
+
+
+def open_to_write(path: Path, *, append: bool = False) -> FileIO:
+    """A file to write, empty unless ``append``. Raises OSError, also where a symbolic link or a FIFO stands."""
+    flags = os.O_APPEND if append else 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | _AT_ONCE | flags, 0o666)
+    file = _regular(path, descriptor, "ab" if append else "wb")
+    if not append:
+        file.truncate(0)
+    return file
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. A symbolic link in its place is replaced, not followed. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _regular(path: Path, descriptor: int, mode: str) -> FileIO:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return FileIO(descriptor, mode)
