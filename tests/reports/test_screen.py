@@ -159,3 +159,12 @@ def test_verdicts_are_coloured_and_stay_words() -> None:
     assert "\x1b[31msurprises\x1b[0m" in painted
     assert "no surprise." in painted
     assert "lab.confirmed-by" in painted
+
+
+def test_builds_that_start_other_numbers_of_workers_are_not_named_together() -> None:
+    pythons = {"3.9": scripts.python((3, 9, 0)), "3.11": scripts.python((3, 11, 0))}
+    started = {"3.9": 2, "3.11": 3}
+    session = scripts.on_builds(pythons, (1,), lambda cell: {"pool": scripts.pool(started[cell.build])})
+    text = subjects(session)["Pool()"]
+    assert "on 3.9: starts 2 workers" in text
+    assert "on 3.11: started 3 workers for 1 CPU" in text

@@ -37,11 +37,9 @@ class Answer:
 class _Finding:
     """What the cells of one build say about one subject."""
 
-    #: The same for builds that behave alike.
-    kind: str
     #: The answer for a tile.
     figure: str
-    #: The sentences, with the names of ``numbers`` in braces.
+    #: The sentences, with the names of ``numbers`` in braces. Builds with the same sentences behave alike.
     text: str
     #: The numbers of this build that may differ between builds that behave alike.
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -72,7 +70,7 @@ def _across(session: Session, subject: str, find: Callable[[Sequence[CellResult]
         finding = find(results)
         if finding:
             place = ", ".join(filter(None, (build_names[build] if build else "", machine)))
-            kinds.setdefault(finding.kind, []).append((place, finding))
+            kinds.setdefault(finding.text, []).append((place, finding))
     if not kinds:
         return None
     parts = []
@@ -106,35 +104,34 @@ def _pool(results: Sequence[CellResult]) -> _Finding | None:
     workers = _listed(dict.fromkeys(f"{size.workers}" for size in sizes))
     figure = f"{workers} worker" + "s" * (workers != "1")
     telling = [size for size in sizes if size.cpu_count != size.affinity]
-    kind, text = _pool_source(sizes, telling)
-    return _Finding(kind=kind, figure=figure, text=text + _pool_quota(sizes))
+    return _Finding(figure=figure, text=_pool_source(sizes, telling) + _pool_quota(sizes))
 
 
-def _pool_source(sizes: Sequence[PoolSize], telling: Sequence[PoolSize]) -> tuple[str, str]:
+def _pool_source(sizes: Sequence[PoolSize], telling: Sequence[PoolSize]) -> str:
     """Which number of CPUs ``Pool()`` goes by. ``telling`` are the cells in which the numbers differ."""
     largest = sizes[-1]
     counts_host = largest.asked == "os.cpu_count()"
     if telling and counts_host and all(size.workers == size.cpu_count for size in sizes):
         cell = telling[0]
         workers = _workers(cell.workers)
-        return "os.cpu_count()", (
+        return (
             f"starts {workers} whatever the CPU set: this Python asks {largest.asked}, which says {cell.cpu_count}."
             f" A cell of {units.cpus(cell.affinity)} got {workers} too."
         )
     if telling and not counts_host and all(size.workers == size.affinity for size in sizes):
         cell = telling[0]
-        return "affinity", (
+        return (
             f"starts a worker for each CPU of the cell: this Python asks {largest.asked}, which counts the CPU set."
             f" A cell of {units.cpus(cell.affinity)} got {_workers(cell.workers)}, though os.cpu_count() says"
             f" {cell.cpu_count} there."
         )
     if not telling and all(size.workers == size.cpu_count for size in sizes):
-        return "both", (
+        return (
             f"started {_workers(largest.workers)}: this Python asks {largest.asked}. os.cpu_count() and the CPU set"
             f" both say {largest.cpu_count} here, so only a smaller cell could show which of them counts."
         )
     started = [f"{_workers(size.workers)} for {units.cpus(size.affinity)}" for size in sizes]
-    return "other", f"started {_listed(dict.fromkeys(started))}; os.cpu_count() says {largest.cpu_count}."
+    return f"started {_listed(dict.fromkeys(started))}; os.cpu_count() says {largest.cpu_count}."
 
 
 def _pool_quota(sizes: Sequence[PoolSize]) -> str:
@@ -165,39 +162,39 @@ def _threads(results: Sequence[CellResult]) -> _Finding | None:
     if result is None:
         return None
     if _cpus(result) < 2:
-        return _Finding(kind="one CPU", figure="not tried", text="could not be compared: that takes a cell of 2 CPUs.")
+        return _Finding(figure="not tried", text="could not be compared: that takes a cell of 2 CPUs.")
     (arm,) = (cores for cores in speedups.of_cell(result) if cores.arm == "threads")
     c_code = speedups.of_c_code(result)
     speed_up = arm.speed_up
     if speed_up is None:
-        return _Finding(kind="unknown", figure="?", text=f"of Python code: {_few(arm)}.")
+        return _Finding(figure="?", text=f"of Python code: {_few(arm)}.")
     numbers = {"times": speed_up.value}
     counted = f"{arm.workers} of them do {{times}} times the work of one"
     if arm.cores_used:
         numbers["cores"] = arm.cores_used.value
         counted += ", on {cores} cores"
     if speed_up.low > _GAIN:
-        kind, text = "gain", f"of Python code gain: {counted}."
+        text = f"of Python code gain: {counted}."
     elif speed_up.high < _GAIN:
-        kind, text = "no gain", f"of Python code gain nothing: {counted}."
+        text = f"of Python code gain nothing: {counted}."
     else:
         low, high = units.ratio(speed_up.low), units.ratio(speed_up.high)
-        kind, text = "undecided", f"of Python code: undecided, {arm.workers} of them do {low} to {high} times the work."
-    c_kind, c_text = _c_code(c_code, gains=kind == "gain")
+        text = f"of Python code: undecided, {arm.workers} of them do {low} to {high} times the work."
     if c_code:
         numbers["c_times"] = c_code.value
-    return _Finding(kind=f"{kind}, {c_kind}", figure="× {times}", text=text + c_text, numbers=numbers)
+    text += _c_code(c_code, gains=speed_up.low > _GAIN)
+    return _Finding(figure="× {times}", text=text, numbers=numbers)
 
 
-def _c_code(speed_up: Estimate | None, *, gains: bool) -> tuple[str, str]:
-    """A kind and a sentence about threads in C code that releases the GIL; both empty where it was not measured."""
+def _c_code(speed_up: Estimate | None, *, gains: bool) -> str:
+    """A sentence about threads in C code that releases the GIL; empty where it was not measured or is undecided."""
     if speed_up is None:
-        return "", ""
+        return ""
     if speed_up.low > _GAIN:
-        return "gain", " In C code too: {c_times} times." if gains else _C_CODE_GAINS
+        return " In C code too: {c_times} times." if gains else _C_CODE_GAINS
     if speed_up.high < _GAIN:
-        return "no gain", " In C code that releases the GIL they gain nothing here: {c_times} times."
-    return "undecided", ""
+        return " In C code that releases the GIL they gain nothing here: {c_times} times."
+    return ""
 
 
 def _processes(results: Sequence[CellResult]) -> _Finding | None:
@@ -208,18 +205,18 @@ def _processes(results: Sequence[CellResult]) -> _Finding | None:
     (arm,) = (cores for cores in speedups.of_cell(result) if cores.arm == "processes")
     delivered = speedups.capacity(result)
     if arm.speed_up is None or delivered is None:
-        return _Finding(kind="unknown", figure="?", text=f"cannot be told: {_few(arm)}.")
+        return _Finding(figure="?", text=f"cannot be told: {_few(arm)}.")
     numbers = {"times": arm.speed_up.value, "probe": delivered.value}
     both = f"{arm.workers} of them do {{times}} times the work of one, and a probe on each CPU did {{probe}}"
     if delivered.high < _GAIN:
-        kind, text = "nothing delivered", f"had nothing to gain: {both}."
+        text = f"had nothing to gain: {both}."
     elif arm.speed_up.value >= _ALL * delivered.value:
-        kind, text = "all", f"gain what the machine delivered: {both}."
+        text = f"gain what the machine delivered: {both}."
     elif arm.speed_up.low > _GAIN:
-        kind, text = "part", f"gain, but less than the machine delivered: {both}."
+        text = f"gain, but less than the machine delivered: {both}."
     else:
-        kind, text = "none", f"gain nothing that can be told from noise: {both}."
-    return _Finding(kind=kind, figure="× {times}", text=text, numbers=numbers)
+        text = f"gain nothing that can be told from noise: {both}."
+    return _Finding(figure="× {times}", text=text, numbers=numbers)
 
 
 def _few(arm: speedups.Cores) -> str:
