@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ examples:
 
 lab run --resume goes on with a session that was cut short. lab verify checks
 every record of a session."""
+
+#: The widest text of a column, in characters; four columns fit into 80.
+_WIDEST = 21
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,15 +53,13 @@ def run(options: argparse.Namespace) -> int:
     if not entries:
         print(f"there is no session in {parent}; make one with lab run")
         return 0
-    head = ("session", "began", "on", "experiments", "cells", "state")
+    head = ("session\nbegan", "machine\nengine, Python", "experiments", "state\nmeasured cells")
     rows = [
         (
-            entry.id,
-            _date(entry.began),
-            _where(entry.where),
-            _experiments(entry.experiments),
-            f"{entry.measured}/{entry.planned}",
-            _state(entry),
+            f"{entry.id}\n{_date(entry.began)}",
+            f"{_shortened(entry.machine or '-')}\n{_shortened(_where(entry.where))}",
+            _shortened(_experiments(entry.experiments)),
+            f"{_state(entry)}\n{entry.measured} of {entry.planned}",
         )
         for entry in entries
     ]
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 def _date(began: float | None) -> str:
     from datetime import datetime
 
-    return "-" if began is None else datetime.fromtimestamp(began).astimezone().strftime("%m-%d %H:%M")
+    return "-" if began is None else datetime.fromtimestamp(began).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _where(where: str) -> str:
@@ -85,10 +87,16 @@ def _experiments(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)}: {names[0]} …"
 
 
+def _shortened(text: str) -> str:
+    from lab.cell.claims.wording import shortened
+
+    return shortened(text, _WIDEST)
+
+
 def _state(entry: Entry) -> str:
     """How far a session came, and how many surprises it has."""
     if entry.reason:
-        return f"{entry.state}: {entry.reason}"
+        return "\n".join(textwrap.wrap(f"{entry.state}: {entry.reason}", _WIDEST))
     if not entry.surprises:
         return str(entry.state)
     return f"{entry.state}, {entry.surprises} surprise" + "s" * (entry.surprises > 1)

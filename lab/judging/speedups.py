@@ -18,6 +18,10 @@ from lab.model.cell import CellResult, Status
 #: Arms of the gil experiment, in the order in which a table shows them.
 ARMS = ("one process", "threads", gil.CROWD.name, "processes")
 
+#: Above this speed-up a second CPU was in use: the bound of the claim ``gil.no-speedup``.
+SECOND_CPU: float = gil.NO_SPEED_UP.high or 1.0
+#: Workers that reach this share of what the machine delivered gain all of it: the bound of ``gil.processes-scale``.
+FULL_SHARE: float = gil.FULL_GAIN.low or 1.0
 
 #: For how many cells the numbers are kept: tables, charts and documents show the same ones.
 _KEPT = 64

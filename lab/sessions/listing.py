@@ -39,6 +39,8 @@ class Entry:
     path: str
     #: When it began, in seconds since the epoch; ``None`` if the manifest cannot be read.
     began: float | None
+    #: The machine that the cells ran on: its name and its number of CPUs; ``None`` if the manifest does not say.
+    machine: str | None
     #: The engine and the Pythons.
     where: str
     #: The names of the experiments.
@@ -76,6 +78,7 @@ def _entry(folder: Path) -> Entry:
             id=folder.name,
             path=str(folder),
             began=None,
+            machine=None,
             where="-",
             experiments=(),
             image=None,
@@ -104,6 +107,7 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         id=folder.name,
         path=str(folder),
         began=float(manifest["began"]),
+        machine=_machine(manifest),
         where=" ".join(filter(None, where)),
         experiments=tuple(map(str, (manifest.get("arguments") or {}).get("experiments") or ())),
         image=", ".join(facts.image for facts in builds if facts.image) or machine.get("image"),
@@ -115,6 +119,16 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         reason=reason,
         size_bytes=size,
     )
+
+
+def _machine(manifest: Mapping[str, Any]) -> str | None:
+    """The engine's machine where the engine says its name, else the machine that the lab ran on."""
+    machine = manifest.get("machine") or {}
+    name = (machine.get("details") or {}).get("engine_name") or (manifest.get("host") or {}).get("name")
+    count = len(machine.get("cpus") or ())
+    parts = [str(name)] if name else []
+    parts += [f"{count} CPU" + "s" * (count != 1)] if count else []
+    return ", ".join(parts) or None
 
 
 def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:

@@ -137,12 +137,18 @@ def test_sessions_of_several_builds_stay_a_table_of_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     builds = {f"3.{minor}": scripts.python((3, minor, 0)) for minor in (9, 11, 13, 14, 15)}
     stored(scripts.on_builds(builds, (2,)), tmp_path)
+    sealed(tmp_path, "20260102-000000-aa", scripts.every_kind()["interrupted"])
+    (sealed(tmp_path, "20260104-000000-aa") / "cpu1.jsonl").unlink()
+    changed(stored(EXPECTED, tmp_path, "20260105-000000-aa"), schema=2)
     code, out, _ = lab("sessions", "--output", str(tmp_path))
     assert code == 0
-    head, _, row = out.splitlines()
-    assert head.split() == ["session", "began", "on", "experiments", "cells", "state"]
-    assert "docker, 5 builds" in row
-    assert len(row) <= 80
+    head, second, line, *rows = out.splitlines()
+    assert head.split() == ["session", "machine", "experiments", "state"]
+    assert second.split() == ["began", "engine,", "Python", "measured", "cells"]
+    assert set(line) == {"-", " "}
+    assert "docker, 5 builds" in out
+    assert any("2 CPUs" in row for row in rows)
+    assert max(map(len, rows)) <= 80
 
 
 def test_verify_names_what_was_edited(lab: Lab, tmp_path: Path) -> None:

@@ -131,11 +131,17 @@ def cores_used(rounds: Sequence[Round], arm: str) -> Estimate | None:
     return Measured((arm,), value_of(arm, "cores")).estimate(rounds)
 
 
-_NO_SPEED_UP = Tolerance(
+#: A speed-up below its upper bound shows that no second CPU was in use.
+NO_SPEED_UP = Tolerance(
     None,
     1.25,
     "two CPUs in full use give a speed-up near 2, and scheduling noise alone gives a speed-up near 1; at 1.25 a"
     " quarter of a second CPU is in use",
+)
+
+#: The share of what the machine delivered from which processes gained all of it.
+FULL_GAIN = Tolerance(
+    0.85, None, "the scheduler may keep two of them on one CPU for a moment, and starting costs a little"
 )
 
 #: Claim -> its measurement, and the tolerance that confirms it.
@@ -164,7 +170,7 @@ MEASURED = {
             parallel=True,
             better="higher",
         ),
-        _NO_SPEED_UP,
+        NO_SPEED_UP,
     ),
     "gil.processes-scale": (
         Measured(
@@ -175,9 +181,7 @@ MEASURED = {
             parallel=True,
             better="higher",
         ),
-        Tolerance(
-            0.85, None, "the scheduler may keep two of them on one CPU for a moment, and starting costs a little"
-        ),
+        FULL_GAIN,
     ),
     "gil.always-one-core": (
         Measured(
@@ -189,7 +193,7 @@ MEASURED = {
             placed=True,
             better="higher",
         ),
-        _NO_SPEED_UP,
+        NO_SPEED_UP,
     ),
 }
 

@@ -51,6 +51,8 @@ MOST_EVENTS = 60
 #: The most lanes that are drawn; the table has all lanes.
 MOST_LANES = 16
 _LANE_PIXELS = 26
+_X_LABEL = "ms since the experiment began"
+_Y_LABEL = "thread or process"
 _LONGEST_LANE = 18
 #: A bar of a smaller share of the axis has no outline.
 _NARROW = 0.02
@@ -172,7 +174,7 @@ def _panel(where: str, story: Sequence[Event]) -> Panel:
             stroke for event in story if event.lane in lanes for stroke in _strokes(event, lanes[event.lane])
         ),
         rows=len(lanes) + 4,
-        x_label="ms",
+        x_label=f"{_X_LABEL}; each lane: a {_Y_LABEL}",
         y_ticks=tuple((level, shortened(lane, _LONGEST_LANE)) for lane, level in lanes.items()),
         y_range=(1.0 - len(lanes), 0.0),
     )
@@ -195,7 +197,7 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
     seen = sorted({event.cpu for _, story in stories for event in story if event.cpu is not None})[: len(SERIES)]
     panels = canvas.panels(
         len(stories),
-        left=16 + 6.6 * max(len(shortened(lane, _LONGEST_LANE)) for _, story in stories for lane in _lanes(story)),
+        left=36 + 6.6 * max(len(shortened(lane, _LONGEST_LANE)) for _, story in stories for lane in _lanes(story)),
         weights=[len(_lanes(story)) for _, story in stories],
         legend=[(Patch(color=_colour(cpu)), f"CPU {cpu}") for cpu in seen],
     )
@@ -230,4 +232,5 @@ def _draw(canvas: Canvas, stories: _Stories) -> None:
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("ms since the experiment began")
+        axes.set_xlabel(_X_LABEL)
+        axes.set_ylabel(_Y_LABEL)

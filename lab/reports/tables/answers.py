@@ -14,11 +14,7 @@ from lab.model.session import Session
 from lab.reports.tables import columns
 from lab.text import names, units
 
-#: A speed-up above this shows that a second CPU was in use: the same bound as in the claims of the gil experiment.
-_GAIN = 1.25
 _C_CODE_GAINS = " In C code that releases the GIL they do gain: {c_times} times."
-#: Processes that reach this share of what the machine delivered gain all of it: the bound of ``gil.processes-scale``.
-_ALL = 0.85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,16 +169,16 @@ def _threads(results: Sequence[CellResult]) -> _Finding | None:
     if arm.cores_used:
         numbers["cores"] = arm.cores_used.value
         counted += ", on {cores} cores"
-    if speed_up.low > _GAIN:
+    if speed_up.low > speedups.SECOND_CPU:
         text = f"of Python code gain: {counted}."
-    elif speed_up.high < _GAIN:
+    elif speed_up.high < speedups.SECOND_CPU:
         text = f"of Python code gain nothing: {counted}."
     else:
         low, high = units.ratio(speed_up.low), units.ratio(speed_up.high)
         text = f"of Python code: undecided, {arm.workers} of them do {low} to {high} times the work."
     if c_code:
         numbers["c_times"] = c_code.value
-    text += _c_code(c_code, gains=speed_up.low > _GAIN)
+    text += _c_code(c_code, gains=speed_up.low > speedups.SECOND_CPU)
     return _Finding(figure="× {times}", text=text, numbers=numbers)
 
 
@@ -190,9 +186,9 @@ def _c_code(speed_up: Estimate | None, *, gains: bool) -> str:
     """A sentence about threads in C code that releases the GIL; empty where it was not measured or is undecided."""
     if speed_up is None:
         return ""
-    if speed_up.low > _GAIN:
+    if speed_up.low > speedups.SECOND_CPU:
         return " In C code too: {c_times} times." if gains else _C_CODE_GAINS
-    if speed_up.high < _GAIN:
+    if speed_up.high < speedups.SECOND_CPU:
         return " In C code that releases the GIL they gain nothing here: {c_times} times."
     return ""
 
@@ -208,11 +204,11 @@ def _processes(results: Sequence[CellResult]) -> _Finding | None:
         return _Finding(figure="?", text=f"cannot be told: {_few(arm)}.")
     numbers = {"times": arm.speed_up.value, "probe": delivered.value}
     both = f"{arm.workers} of them do {{times}} times the work of one, and a probe on each CPU did {{probe}}"
-    if delivered.high < _GAIN:
+    if delivered.high < speedups.SECOND_CPU:
         text = f"had nothing to gain: {both}."
-    elif arm.speed_up.value >= _ALL * delivered.value:
+    elif arm.speed_up.value >= speedups.FULL_SHARE * delivered.value:
         text = f"gain what the machine delivered: {both}."
-    elif arm.speed_up.low > _GAIN:
+    elif arm.speed_up.low > speedups.SECOND_CPU:
         text = f"gain, but less than the machine delivered: {both}."
     else:
         text = f"gain nothing that can be told from noise: {both}."
