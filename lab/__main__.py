@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import io
 import os
 import signal
 import sys
 
-from lab import interrupts
+from lab import interrupts, messages
 from lab.errors import LabError
-from lab.messages import printable
 
 #: The number of new objects after which the garbage collector runs. The default of 700 (2000 in later Pythons) is
 #: reached every few imports, which leave no garbage. The collections would take a tenth of the time until a run begins.
@@ -20,9 +17,7 @@ _COLLECT_AFTER = 50_000
 
 def run() -> None:
     """Run the command line and exit with its code. A LabError becomes a line, not a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show “ still shows the tables
+    messages.prepare_streams()
     gc.set_threshold(_COLLECT_AFTER)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,24 +25,18 @@ def run() -> None:
         from lab.cli import main
 
         code = main(sys.argv[1:])
-        sys.stdout.flush()
     except LabError as error:
-        print(f"lab: {printable(str(error))}", file=sys.stderr)  # noqa: T201 - an error is not a result: it goes to standard error
+        messages.tell(f"lab: {messages.printable(str(error))}")
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader (head, a pager) has ended. Python must not flush into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 0
     except Exception as error:  # a defect: the traceback is for those who look for it
         if os.environ.get("LAB_DEBUG") == "1":
             import traceback
 
             traceback.print_exc()
-        print(f"lab: {_defect(error)}", file=sys.stderr)  # noqa: T201 - as above
+        messages.tell(f"lab: {_defect(error)}")
         code = 3
     except KeyboardInterrupt:
-        with contextlib.suppress(OSError):
-            print("lab: interrupted", file=sys.stderr, flush=True)  # noqa: T201 - as above
+        messages.tell("lab: interrupted")
         # sys.exit is not used. After an interrupt within an exec(), such as in a dataclass, CPython would end itself
         # with the signal, whatever the exit code is (run_eval_code_obj in Python/pythonrun.c).
         os._exit(130)
@@ -60,7 +49,7 @@ def run() -> None:
 
 def _defect(error: Exception) -> str:
     """One line about an exception that nobody foresaw, which asks for a report of it."""
-    text = printable(" ".join(str(error).split()))
+    text = messages.printable(" ".join(str(error).split()))
     return (
         f"this is a defect of the lab: {type(error).__name__}: {text[:200]}. Please report it, with what the same"
         " command prints under LAB_DEBUG=1"

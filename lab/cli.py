@@ -11,10 +11,11 @@ import importlib
 import os
 import sys
 import textwrap
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, NoReturn, Optional, Sequence
 
 from lab import __version__, commands
 from lab.errors import UsageError
+from lab.messages import printable, show, tell
 
 _DESCRIPTION = """\
 Claims about Python's parallelism, run under exact CPU limits, proven from
@@ -30,15 +31,28 @@ Start with:  lab run            every experiment with 1, 2, 4 and all CPUs
 _ORCHESTRATOR = (3, 11)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that prints through the one door, and what was typed or pasted with signs for what cannot be shown."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2, and say why."""
+        super().error(printable(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse itself would say nothing of a failure to write. Later Pythons colour this text on a terminal.
+        if file is sys.stdout:
+            show(message, end="", painted=True)
+        else:
+            tell(message, end="", painted=True)
+
+
 def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; a command is a module in :mod:`lab.commands`.
 
     If ``only`` is the name of a command, the options of all other commands are left out. If it is empty, all options
     are left out. Both take a fraction of the time.
     """
-    top = argparse.ArgumentParser(
-        prog="lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = _Parser(prog="lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"multicore-lab {__version__}")
     chosen = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module_name in _names().items():

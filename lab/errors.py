@@ -6,6 +6,7 @@
     │   ├── ImageError       3  no image, or an image that cannot run a cell
     │   └── CellError        3  one cell could not be run; the other cells go on
     ├── StoreError           3  a session could not be written or read
+    ├── OutputError          3  standard output could not be written
     ├── MissingExtraError    3  an optional part of the lab is not installed
     └── Interrupted        130  Ctrl-C or SIGTERM
 
@@ -51,6 +52,10 @@ class CellError(EngineError):
 
 class StoreError(LabError):
     """A session could not be written or read."""
+
+
+class OutputError(LabError):
+    """Standard output is full or closed, or whoever read it has ended."""
 
 
 class MissingExtraError(LabError):

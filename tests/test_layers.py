@@ -6,6 +6,7 @@ CONTRIBUTING.md shows the same rows; a test here holds it to them.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,16 +159,21 @@ def exits(tree: ast.AST) -> list[str]:
     ]
 
 
+#: What writes to a standard stream.
+PRINT = re.compile(
+    r"(print|.*\.print_exception|sys\.(__)?std(out|err)(__)?\..*write(lines)?|warnings\.warn|logging\..*)"
+)
+
+
 def prints(tree: ast.AST) -> list[str]:
-    """Where a module writes to standard output."""
+    """Where a module writes to a standard stream by itself."""
     return [
         ast.unparse(node)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and (
-            (ast.unparse(node.func) == "print" and "file" not in [keyword.arg for keyword in node.keywords])
-            or ast.unparse(node.func).startswith("sys.stdout.write")
-            or ast.unparse(node.func).startswith("sys.stdout.buffer")
+            PRINT.fullmatch(ast.unparse(node.func))
+            or any(re.match(r"sys\.std(out|err)", ast.unparse(keyword.value)) for keyword in node.keywords)
         )
     ]
 
@@ -204,10 +210,29 @@ def test_only_main_exits(name: str) -> None:
         assert set(exits(TREES[name])) <= allowed
 
 
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) != "cell" and name != "messages"])
+def test_everything_is_printed_through_one_door(name: str) -> None:
+    """There odd characters become signs, and a stream that is full or closed becomes a sentence."""
+    assert prints(TREES[name]) == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "cell"])
+def test_a_cell_prints_nothing_to_standard_output(name: str) -> None:
+    calls_of_it = [call for call in prints(TREES[name]) if call.startswith(("print", "sys.stdout"))]
+    assert name in PRINTS or not [call for call in calls_of_it if "sys.stderr" not in call]
+
+
 @every_module
-def test_only_commands_print_to_standard_output(name: str) -> None:
-    if part(name) not in ("commands", "cli") and name not in PRINTS:
-        assert prints(TREES[name]) == []
+def test_only_commands_print_results(name: str) -> None:
+    if part(name) not in ("commands", "cli"):
+        assert not {"lab.messages.show", "lab.messages.show_document"} & set(imports(TREES[name]))
+
+
+@pytest.mark.parametrize(
+    "line", ["print(x)", "sys.stdout.write(x)", "f(file=sys.stderr)", "sys.stderr.buffer.write(x)"]
+)
+def test_what_goes_past_the_door_is_seen(line: str) -> None:
+    assert prints(ast.parse(line)) == [line]
 
 
 def test_no_module_is_named_for_what_it_is_not() -> None:

@@ -31,16 +31,20 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
 
 
 def print_report(session: Session, form: str) -> None:
-    """Print a session in one of the formats, as wide as the terminal, with coloured verdicts where it shows colours."""
+    """Print a session in one of the formats: in UTF-8, or as wide as the terminal and in the colours that it shows."""
     import shutil
-    import sys
 
     from lab import reports
+    from lab.messages import show, show_document
     from lab.text import colours
 
     text = reports.render(session, form, shutil.get_terminal_size((80, 24)).columns)
-    sys.stdout.write(colours.painted(text) if form in _FOR_READERS and shows_colours() else text)
-    sys.stdout.flush()
+    if form not in _FOR_TERMINALS:
+        show_document(text)
+    elif shows_colours():
+        show(colours.painted(text), end="", painted=True)
+    else:
+        show(text, end="")
 
 
 def shows_colours() -> bool:
@@ -51,19 +55,22 @@ def shows_colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def tell_exit(session: Session, fail_on: FailOn, *, strict: bool) -> int:
-    """Say why the exit code is not 0, as the last message. Returns the exit code."""
+def tell_exit(session: Session, fail_on: FailOn, *, strict: bool, lost: str | None = None) -> int:
+    """Say why the exit code is not 0, as the last message. Returns the exit code.
+
+    ``lost`` says what of the session is missing or could not be stored: that is never a success.
+    """
     from lab.judging.exit_code import exit_code, exit_reason
-    from lab.messages import tell
+    from lab.messages import ended
 
     code = exit_code(session, fail_on=fail_on, strict=strict)
-    if code:
-        tell(f"exit code {code}: {exit_reason(session, fail_on=fail_on, strict=strict)}")
-    return code
+    if lost and code in (0, 1):
+        return ended(3, lost)
+    return ended(code, exit_reason(session, fail_on=fail_on, strict=strict))
 
 
-#: The formats in which verdicts are coloured on a terminal.
-_FOR_READERS = ("screen", "table", "transcript")
+#: The formats for a terminal: in its encoding, and with coloured verdicts.
+_FOR_TERMINALS = ("screen", "table", "transcript")
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 
 from lab.errors import EngineError
+from lab.messages import show
 
 HELP = "remove every container, volume and network on the engine that carries the lab's label"
 EXAMPLE = """\
@@ -31,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.closing(client_for_this_environment()) as client:
         removed, kept = cleanup.remove_all(client)
     for name in removed:
-        print(f"removed {name}")
+        show(f"removed {name}")
     if kept:
         raise EngineError(f"could not remove {'; '.join(kept)}; run lab clean again, or look at docker ps -a")
-    print("nothing is left" if removed else "there was nothing to remove")
+    show("nothing is left" if removed else "there was nothing to remove")
     return 0

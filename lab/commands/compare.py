@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import UsageError
+from lab.messages import ended, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> int:
     if not result.cells or not (result.pairs or _claims_in_common(base, new)):
         raise UsageError(f"there is nothing to compare: {base.id} has {_content(base)}; {new.id} has {_content(new)}")
     if options.format == "json":
-        print(json.dumps(_document(base, new, unlike, result), indent=2))
+        show(json.dumps(_document(base, new, unlike, result), indent=2))
     else:
         _print(base, new, unlike, result, everything=options.all)
-    return int(result.regressed)
+    return ended(int(result.regressed), f"{new.id} got worse than {base.id}")
 
 
 def _claims_in_common(base: Session, new: Session) -> bool:
@@ -169,7 +169,7 @@ def _print(
         )
         for change in comparison.verdict_changes
     ]
-    sys.stdout.write("\n\n".join(parts) + "\n")
+    show("\n\n".join(parts))
 
 
 def _row(pair: Pair, *, several: bool) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lab.messages import printable, show_document, tell
 
 if TYPE_CHECKING:
     from lab.model.topology import Topology
@@ -37,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     """Ask the engine, print the settings, and return the exit code. Raises EngineError when no engine answers."""
     from lab.containers import client as containers
     from lab.engines import make
-    from lab.messages import tell
 
     session = f"compose-env-{os.getpid()}"
     engine = make("docker", image=options.image, session=session, note=tell, before_slow_step=tell)
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     ):
         images = [tag for image in client.images.list() for tag in image.tags]
     lines = [*cpuset_lines(machine.cpu_topology), *base_lines(images), *certificate_lines(os.environ)]
-    sys.stdout.write("\n".join(lines) + "\n")
+    show_document("".join(f"{printable(line)}\n" for line in lines))
     return 0
 
 
@@ -84,5 +84,7 @@ def certificate_lines(environment: Mapping[str, str]) -> list[str]:
     for name in ("PIP_CERT", "SSL_CERT_FILE"):
         path = environment.get(name, "")
         if path and Path(path).is_file():
+            if "'" in path or not path.isprintable():
+                return [f"# {name} is set here, but its path cannot be written into this file: {printable(path)}"]
             return [f"# {name} is set here, so pip in the build needs it too:", f"LAB_CA_BUNDLE='{path}'"]
     return []

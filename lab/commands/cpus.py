@@ -14,6 +14,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from lab.errors import UsageError
+from lab.messages import show
 
 if TYPE_CHECKING:
     from lab.cell.cpus.delivered import Delivered, Explanation
@@ -84,10 +85,10 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         import json
 
-        print(json.dumps(_document(cpus, measured, explanation, beliefs), indent=2))
+        show(json.dumps(_document(cpus, measured, explanation, beliefs), indent=2))
     else:
         width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
-        print("\n".join(_lines(cpus, measured, explanation, beliefs, width)))
+        show("\n".join(_lines(cpus, measured, explanation, beliefs, width)))
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
+from lab.messages import ended, show
 
 if TYPE_CHECKING:
     from lab.engines import Engine
@@ -40,16 +41,16 @@ def run(options: argparse.Namespace) -> int:
     here = host.read_topology()
     docker, quiet, error = _docker(options.image)
     rows = [*_machine_rows(here), *_engine_rows(docker)]
-    print(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
-    print("\n".join(["", *_maps(here, docker)]))
-    print("\nPythons of this machine, for --engine local")
-    print(tabulate(_pythons(discovery.find_interpreters()), tablefmt="plain", disable_numparse=True))
-    print("\nWhat can be measured")
+    show(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
+    show("\n".join(["", *_maps(here, docker)]))
+    show("\nPythons of this machine, for --engine local")
+    show(tabulate(_pythons(discovery.find_interpreters()), tablefmt="plain", disable_numparse=True))
+    show("\nWhat can be measured")
     advice = [*_abilities(docker, error), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
         rows = [(f"{mark:2}", line), *([("", f"fix: {fix}")] if fix else [])]
-        print(tabulate(rows, tablefmt="plain", maxcolwidths=[None, 72], preserve_whitespace=True))
-    return 0 if docker else 3
+        show(tabulate(rows, tablefmt="plain", maxcolwidths=[None, 72], preserve_whitespace=True))
+    return ended(0 if docker else 3, "no cell can be run in a container")
 
 
 #: (ok, no or !; what was found; the fix)

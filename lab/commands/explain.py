@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from lab.messages import show, show_document
+
 if TYPE_CHECKING:
     from lab.cell.claims.claim import Claim, Tolerance
     from lab.teaching.primers import Primer
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.teaching.primers import load as load_primer
 
     if options.all:
-        print(expectations.page([load(name) for name in in_order()]), end="")
+        show_document(expectations.page([load(name) for name in in_order()]))
         return 0
     if options.name == "glossary":
         return _glossary(markdown=options.markdown)
@@ -56,25 +58,25 @@ def run(options: argparse.Namespace) -> int:
         known = ", ".join(claim.id for claim in experiment.claims)
         raise UsageError(f"there is no claim {options.name!r}; the claims of {name} are: {known}")
     primer = load_primer(name) if options.name == name else None
-    print(experiment.summary)
+    show(experiment.summary)
     if primer:
         _section("The idea", primer.idea)
     _section("How", experiment.method)
     _section("What to look at", experiment.watch)
     if primer:
         _teach(primer, options.name, answers=options.answers)
-    print(f"\nClaims, and the verdict expected on a host with {expectations.HOST_CPUS} CPUs")
+    show(f"\nClaims, and the verdict expected on a host with {expectations.HOST_CPUS} CPUs")
     for claim in claims:
-        print("\n" + textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, subsequent_indent="  "))
+        show("\n" + textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, subsequent_indent="  "))
         if claim.tolerance:
             text = f"confirmed {_bounds(claim.tolerance)}: {claim.tolerance.why}"
-            print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
-        print(_expectations(claim))
+            show(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
+        show(_expectations(claim))
         if claim.source:
-            print(_whole_words(f"source: {claim.source}"))
+            show(_whole_words(f"source: {claim.source}"))
         if claim.advice:
             text = f"where it is refuted, or surprises: {claim.advice}"
-            print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
+            show(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
     return 0
 
 
@@ -84,35 +86,35 @@ def _glossary(*, markdown: bool) -> int:
     from lab.teaching import glossary
 
     if markdown:
-        print(glossary.page(), end="")
+        show_document(glossary.page())
         return 0
     for word, meaning in glossary.terms().items():
-        print(textwrap.fill(f"{word}: {meaning}", 80, subsequent_indent="    ", break_on_hyphens=False))
+        show(textwrap.fill(f"{word}: {meaning}", 80, subsequent_indent="    ", break_on_hyphens=False))
     return 0
 
 
 def _section(title: str, text: str) -> None:
     import textwrap
 
-    print(f"\n{title}")
-    print(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
+    show(f"\n{title}")
+    show(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
 def _teach(primer: Primer, name: str, *, answers: bool) -> None:
     """Print the questions with or without their answers, where the textbook is out of date, and the sources."""
     import textwrap
 
-    print("\nThree questions to answer before you run it")
+    show("\nThree questions to answer before you run it")
     for number, question in enumerate(primer.questions, 1):
-        print(textwrap.fill(question.ask, 80, initial_indent=f"  {number}. ", subsequent_indent="     "))
+        show(textwrap.fill(question.ask, 80, initial_indent=f"  {number}. ", subsequent_indent="     "))
         if answers:
-            print(textwrap.fill(question.answer, 80, initial_indent="     → ", subsequent_indent="       "))
+            show(textwrap.fill(question.answer, 80, initial_indent="     → ", subsequent_indent="       "))
     if not answers:
-        print(f"  lab explain {name} --answers answers them")
+        show(f"  lab explain {name} --answers answers them")
     _section("Where the textbook is out of date", primer.outdated)
-    print("\nSources")
+    show("\nSources")
     for source in primer.sources:
-        print(f"  {source.title}\n    {source.url}")
+        show(f"  {source.title}\n    {source.url}")
 
 
 def _bounds(tolerance: Tolerance) -> str:

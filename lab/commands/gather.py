@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.commands._options import add_format_option, add_gate_options, gate, print_report, tell_exit
 from lab.errors import CellError, UsageError
+from lab.messages import kept
 
 if TYPE_CHECKING:
     from lab.model.session import Session
@@ -46,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
         raise CellError(f"no cell has anything to report: {cells}; start the cells with docker compose up")
-    print_report(session, options.format)
-    code = tell_exit(session, fail_on, strict=options.strict)
-    return 3 if code in (0, 1) and from_compose.is_incomplete(session) else code
+    with kept("the records stay where they are; run lab gather again"):
+        print_report(session, options.format)
+    lost = "a cell has not ended, or has not begun" if from_compose.is_incomplete(session) else None
+    return tell_exit(session, fail_on, strict=options.strict, lost=lost)
 
 
 def _from_files(folder: Path) -> Session:

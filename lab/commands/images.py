@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lab.errors import EngineError, ImageError, UsageError
+from lab.messages import show
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -84,7 +84,7 @@ def _build(client: DockerClient, options: argparse.Namespace) -> int:
             tell(f"{build}: {error}")
             failures.append(build)
         else:
-            print(f"{name} {'made' if made else 'is current'}")
+            show(f"{name} {'made' if made else 'is current'}")
     if failures:
         raise ImageError(
             f"{len(failures)} of {len(chosen)} images could not be made: {', '.join(map(str, failures))}; the reasons"
@@ -98,10 +98,10 @@ def _list(client: DockerClient, options: argparse.Namespace) -> int:
     from lab.pythons import images
 
     present = images.listed(client)
-    sys.stdout.write(table(present))
+    show(table(present), end="")
     missing = [name for name in builds.ALL if not any(str(image.build) == name for image in present)]
     if missing:
-        print(f"Missing from --python all: {', '.join(missing)}. Make them with: lab images build {' '.join(missing)}")
+        show(f"Missing from --python all: {', '.join(missing)}. Make them with: lab images build {' '.join(missing)}")
     return 0
 
 
@@ -136,9 +136,9 @@ def _remove(client: DockerClient, options: argparse.Namespace) -> int:
 
     removed, kept = images.remove_images(client, None if options.all else options.names)
     for name in removed:
-        print(f"removed {name}")
+        show(f"removed {name}")
     if options.all and not removed and not kept:
-        print("there was nothing to remove")
+        show("there was nothing to remove")
     if kept:
         raise EngineError(f"could not remove {'; '.join(kept)}; remove the containers that use it first: lab clean")
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from lab.messages import show
+
 HELP = "list the experiments and their claims"
 EXAMPLE = """\
 example:
@@ -26,10 +28,10 @@ def run(options: argparse.Namespace) -> int:
     for name in experiments.in_order():
         experiment = experiments.load(name)
         title = f"{name}{_EXTRA if experiment.extra else ''}: {experiment.summary}"
-        print(textwrap.fill(title, 80, subsequent_indent="  "))
+        show(textwrap.fill(title, 80, subsequent_indent="  "))
         for claim in experiment.claims:
-            print(textwrap.fill(f"  {claim.id}: {claim.statement}", 80, subsequent_indent="      "))
-        print()
-    print("(extra): lab run leaves it out unless you name it, or say lab run all")
-    print("lab explain NAME says more about an experiment")
+            show(textwrap.fill(f"  {claim.id}: {claim.statement}", 80, subsequent_indent="      "))
+        show()
+    show("(extra): lab run leaves it out unless you name it, or say lab run all")
+    show("lab explain NAME says more about an experiment")
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.commands import _options
 from lab.errors import UsageError
-from lab.messages import tell
+from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.model.session import Session
@@ -44,9 +44,12 @@ def run(options: argparse.Namespace) -> int:
     fail_on = _options.gate(options)
     folders = dict.fromkeys(folder.resolve() for path in options.sessions for folder in _session_folders(path))
     session = merging.join([loading.load_session(folder) for folder in folders])
+    where = ""
     if options.output:
-        tell(f"session kept in {_store(options.output, session)}")
-    _options.print_report(session, options.format)
+        where = f"session kept in {_store(options.output, session)}"
+        tell(where)
+    with kept(where):
+        _options.print_report(session, options.format)
     return _options.tell_exit(session, fail_on, strict=options.strict)
 
 

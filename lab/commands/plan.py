@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lab.commands import _options
 from lab.errors import UsageError
 from lab.interrupts import StopFlag
+from lab.messages import show
 
 if TYPE_CHECKING:
     from lab.model.machine import Machine
@@ -52,23 +53,23 @@ def run(options: argparse.Namespace) -> int:
         else (cell.label, "-", f"untestable: {cell.reason}")
         for cell in cells
     ]
-    print("\n".join(machine_map.draw_map(topology)), end="\n\n")
-    print(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
+    show("\n".join(machine_map.draw_map(topology)), end="\n\n")
+    show(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     notes = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
-    print("\n".join(["", *notes, ""]) if notes else "")
-    print(f"in each cell: {', '.join(request.experiments)}")
+    show("\n".join(["", *notes, ""]) if notes else "")
+    show(f"in each cell: {', '.join(request.experiments)}")
     each = progress.cost(request.experiments, request.seconds)
     requests = parallel_cells.requests_of(cells, each, request.explicit(cells))
     runs = parallel_cells.side_by_side(topology, requests, request.most_at_once, request.smt)
     most = units.seconds(each * len(requests))
     if runs:
         sooner = units.seconds(packing.makespan(runs) + parallel_cells.CHECK_SECONDS)
-        print(
+        show(
             f"up to {packing.most_at_once(runs)} cells side by side {where}, in about {sooner} at most; one after the"
             f" other, in about {most}, if a sentinel shows that they disturb each other"
         )
     else:
-        print(f"one cell after the other {where}, in about {most} at most")
+        show(f"one cell after the other {where}, in about {most} at most")
     return 0
 
 

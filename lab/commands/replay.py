@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import UsageError
 from lab.interrupts import stopping
+from lab.messages import ended, kept, show, tell
 from lab.model.machine import builds_of
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def run(options: argparse.Namespace) -> int:
     import shutil
 
     from lab.judging import differences, repetition
-    from lab.judging.exit_code import exit_code
-    from lab.messages import tell
+    from lab.judging.exit_code import exit_code, exit_reason
     from lab.planning.request import from_arguments
     from lab.running import measurement
     from lab.running.stored_request import stored_arguments
@@ -84,17 +83,20 @@ def run(options: argparse.Namespace) -> int:
     )
     with stopping() as stop:
         now, where = measurement.measure(request, start, stop, lambda: None)
-        tell(where)
+        tell(where.words)
         repeated = repetition.repeated(then, now)
         changed = differences.session_differences(then, now)
         lines = [f"{now.id} repeats {then.id}", *_machines(changed), *_verdicts(repeated)]
         width = shutil.get_terminal_size((80, 24)).columns
-        sys.stdout.write("".join(table.fit_sentence(line, width) + "\n" for line in lines))
-        sys.stdout.flush()
+        with kept(where.words):
+            show("\n".join(table.fit_sentence(line, width) for line in lines))
         code = 130 if stop.requested else exit_code(now)
-    if code in (130, 3):
-        return code
-    return int(bool(repeated.changed or (options.strict and repeated.undecided)))
+        if code in (130, 3):
+            return ended(code, exit_reason(now))
+        if where.failure:
+            return ended(3, where.failure)
+        unlike = len(repeated.changed) + (len(repeated.undecided) if options.strict else 0)
+        return ended(int(unlike > 0), f"{unlike} verdict{'s' * (unlike > 1)} of {then.id} did not come again")
 
 
 def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Machine) -> dict[str, Any]:

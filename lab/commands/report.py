@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.commands import _options
 from lab.errors import MissingExtraError, StoreError, UsageError
+from lab.messages import show, show_document
 
 if TYPE_CHECKING:
     from lab.model.session import Session
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         if page:
             _publish(reports.render(session, "html"), page)
         if options.terminal:
-            sys.stdout.write(_for_terminal(session))
+            show(_for_terminal(session), end="", painted=True)
         if options.png or options.svg:
             _write_charts(session, options.png, options.svg)
     if options.fail_on or options.strict:
@@ -83,14 +83,11 @@ def check_output(path: Path) -> None:
 
 
 def _publish(text: str, page: str) -> None:
-    content = text.encode("utf-8", "replace")
     if page == "-":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    _write(Path(page), content)
-    print(page)
+        show_document(text)
+    else:
+        _write(Path(page), text.encode("utf-8", "replace"))
+        show(page)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -139,4 +136,4 @@ def _write_charts(session: Session, png: Path | None, svg: Path | None) -> None:
             raise StoreError(f"cannot make the folder {folder}: {error.strerror}; name another one") from error
         for chart in drawable:
             _write(folder / f"{chart.name}.{suffix}", draw(chart))
-            print(folder / f"{chart.name}.{suffix}")
+            show(f"{folder / chart.name}.{suffix}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lab.commands import _options
 from lab.errors import UsageError
 from lab.interrupts import stopping
-from lab.messages import tell
+from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.planning.request import Request
@@ -82,12 +82,13 @@ def run(options: argparse.Namespace) -> int:
         session, where = measurement.measure(request, start, stop, prepare)
         from lab.model.cell import Status
 
-        if options.transcript:
-            _options.print_report(session, "transcript")
-        _options.print_report(session, options.format)
+        with kept(where.words):
+            if options.transcript:
+                _options.print_report(session, "transcript")
+            _options.print_report(session, options.format)
         measured = sum(result.status is Status.MEASURED for result in session.results)
-        tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where}")
-        code = _options.tell_exit(session, fail_on, strict=options.strict)
+        tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where.words}")
+        code = _options.tell_exit(session, fail_on, strict=options.strict, lost=where.failure)
         return 130 if stop.requested else code
 
 
@@ -121,8 +122,8 @@ def _resumed_run(options: argparse.Namespace) -> tuple[Request, Start]:
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
     resuming.clear(past)
     request = from_arguments(with_same_images(stored_arguments(past.manifest), past.machine))
-    kept = sum(result.status is Status.MEASURED for result in past.kept.values())
-    tell(f"resuming {past.folder.name}: {kept} of {len(past.cells)} cells are there already")
+    kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
+    tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
     return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)
 
 

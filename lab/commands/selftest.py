@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
-from lab.messages import tell
+from lab.messages import ended, kept, show, tell
 
 if TYPE_CHECKING:
     from lab.model.cell import Cell, CellResult
@@ -86,13 +86,18 @@ def run(options: argparse.Namespace) -> int:
                 elif not stop.requested:
                     tell(f"cell {done}: {result.status}: {result.reason}")
     verdicts = {name: selftest.judge_controls(name, cells) for name, cells in results.items()}
-    print(report(verdicts, machine, cell))
-    tell(f"the records are incomplete: {folder.failure}" if folder.failure else f"records kept in {folder.path}")
+    where = folder.failure or f"records kept in {folder.path}"
+    with kept(where):
+        show(report(verdicts, machine, cell))
+    tell(where)
     if stop.requested:
-        return 130
-    if sum(len(cells) for cells in results.values()) < total:
-        return 3
-    return 1 if any(selftest.score(judgements).wrong for judgements in verdicts.values()) else 0
+        return ended(130, "the selftest was interrupted")
+    if missing := total - sum(len(cells) for cells in results.values()):
+        return ended(3, f"{missing} of {total} cells could not be measured")
+    if folder.failure:
+        return ended(3, folder.failure)
+    wrong = sum(selftest.score(judgements).wrong for judgements in verdicts.values())
+    return ended(int(wrong > 0), f"{wrong} verdict{'s' * (wrong > 1)} wrong")
 
 
 def _cell(machine: Machine, wanted: int | None) -> Cell:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
+from lab.messages import show
 
 if TYPE_CHECKING:
     from lab.sessions.listing import Entry
@@ -48,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--output {parent} is not a folder; name the folder that sessions are kept in")
     entries = listing.entries(parent)
     if options.format == "json":
-        print(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+        show(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
         return 0
     if not entries:
-        print(f"there is no session in {parent}; make one with lab run")
+        show(f"there is no session in {parent}; make one with lab run")
         return 0
     head = ("session\nbegan", "machine\nengine, Python", "experiments", "state\nmeasured cells")
     rows = [
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         )
         for entry in entries
     ]
-    print(table.fit_table(head, rows, shutil.get_terminal_size((80, 24)).columns))
+    show(table.fit_table(head, rows, shutil.get_terminal_size((80, 24)).columns))
     return 0
 
 

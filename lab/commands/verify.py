@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.messages import ended, show
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,14 +38,14 @@ def run(options: argparse.Namespace) -> int:
     from lab.text import table
 
     width = shutil.get_terminal_size((80, 24)).columns
-    has_faults = False
+    unlike = []
     for path in options.sessions or [default_folder()]:
         folder = loading.find_session(path)
         faults, sealed = verification.inspect(folder)
-        has_faults = has_faults or bool(faults)
+        unlike += [folder.name] if faults else []
         for line in _lines(folder.name, faults, sealed=sealed):
-            print(table.fit_sentence(line, width))
-    return int(has_faults)
+            show(table.fit_sentence(line, width))
+    return ended(int(bool(unlike)), f"not as it was measured: {', '.join(unlike)}")
 
 
 def _lines(name: str, faults: Sequence[str], *, sealed: bool) -> list[str]:

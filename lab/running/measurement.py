@@ -195,12 +195,22 @@ class Ran:
     packing_note: str
 
 
-def measure(request: Request, start: Start, stop: StopFlag, prepare: Callable[[], object]) -> tuple[Session, str]:
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where a session is kept, and whether it is."""
+
+    #: The folder, or what is missing in it, in words.
+    words: str
+    #: Why the session in the folder is not complete; ``None`` where it is.
+    failure: str | None
+
+
+def measure(request: Request, start: Start, stop: StopFlag, prepare: Callable[[], object]) -> tuple[Session, Kept]:
     """Run what is asked for. What there is when ``stop`` is requested is judged and kept.
 
     ``prepare`` loads and checks what the caller needs afterwards. It is called while the engine is waited for, and
-    again before anything is measured, so that its exceptions are raised there. Returns the session, and a few words on
-    where it is kept. Raises UsageError, EngineError, ImageError, StoreError or Interrupted.
+    again before anything is measured, so that its exceptions are raised there. Returns the session, and where it is
+    kept. Raises UsageError, EngineError, ImageError, StoreError or Interrupted.
     """
     request.check()
     with contextlib.ExitStack() as stack:
@@ -263,7 +273,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
     return Ran(results=results, packing_note=packing_note or "")
 
 
-def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, str]:
+def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept]:
     """Judge what ran, and complete the session's folder."""
     from lab.judging.assembly import assemble
     from lab.running import host
@@ -296,8 +306,7 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, str]
     ending = {"ended": time.time(), "noise": noise(results), "report": document(session)}
     folder.write_manifest({**manifest, **ending})
     folder.seal()
-    where = f"the session is incomplete: {folder.failure}" if folder.failure else f"session kept in {folder.path}"
-    return session, where
+    return session, Kept(words=folder.failure or f"session kept in {folder.path}", failure=folder.failure)
 
 
 def _forced(manifest: Mapping[str, Any]) -> str:

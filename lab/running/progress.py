@@ -73,7 +73,7 @@ class Live(Plain):
         self._total = max(self._left, 0.1)
         self._begun: float | None = None
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             RenderableColumn(self),
         )
@@ -93,7 +93,7 @@ class Live(Plain):
 
     def begins(self, cell: str, experiment: str, left: str) -> None:
         self._begun = time.monotonic()
-        self._bar.update(self._task, description=f"{cell}: {experiment}", completed=self._total - self._left)
+        self._bar.update(self._task, description=printable(f"{cell}: {experiment}"), completed=self._total - self._left)
 
     def __rich__(self) -> str:
         """The remaining time, which also moves while one experiment runs. rich asks for it at each refresh."""

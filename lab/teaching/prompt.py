@@ -64,8 +64,7 @@ def _answer(number: Predictable) -> float | None:
     """A number above 0; 0 for an empty line, ``None`` at the end of the input."""
     while True:
         # Not input(): that would write the question to standard output, among the results.
-        sys.stderr.write(f"  {number.ask} ")
-        sys.stderr.flush()
+        tell(f"  {number.ask} ", end="")
         line = sys.stdin.readline()
         if not line:
             return None

@@ -464,7 +464,7 @@ LAB = [sys.executable, "-m", "lab"]
     [("list",), ("explain", "gil"), ("run", "pipe", "--cpus", "1", "--engine", "local", "--format", "json")],
     ids=["list", "explain", "run"],
 )
-def test_a_reader_that_has_seen_enough_is_no_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_reader_that_ends_early_is_told_in_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
     with subprocess.Popen(
         [*LAB, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"XDG_STATE_HOME": str(tmp_path)}
     ) as process:
@@ -472,9 +472,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(arguments: tuple[str, ...], t
         assert process.stderr
         process.stdout.close()
         complaint = process.stderr.read().decode()
-    assert process.returncode == 0
+    assert process.returncode == 3
     assert "Traceback" not in complaint
-    assert "Broken" not in complaint
+    last = complaint.splitlines()[-1]
+    assert last.startswith("lab: standard output was closed before everything was printed")
+    assert ("session kept in" in last) is (arguments[0] == "run")
 
 
 def test_results_are_printed_also_where_nobody_reads_the_progress(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_bad_input_is_answered_in_one_line(
 @pytest.mark.parametrize(
     "command", [["compare", "{folder}", "{folder}", "--all"], ["merge", "{folder}"], ["verify", "{folder}"]]
 )
-def test_a_reader_that_has_seen_enough_is_no_error(command: list[str], tmp_path: Path) -> None:
+def test_a_reader_that_ends_early_is_told_in_one_line(command: list[str], tmp_path: Path) -> None:
     folder = stored(messages(1, 1), tmp_path)
     words = [word.format(folder=folder) for word in command]
     with subprocess.Popen(
@@ -297,8 +297,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(command: list[str], tmp_path:
         assert process.stdout
         assert process.stderr
         process.stdout.close()
-        assert process.wait(60) == 0
-        assert process.stderr.read() == b""
+        assert process.wait(60) == 3
+        assert process.stderr.read() == b"lab: standard output was closed before everything was printed\n"
 
 
 def test_a_run_notes_what_it_takes_to_do_it_again(lab: Lab) -> None:

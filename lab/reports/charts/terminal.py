@@ -62,7 +62,7 @@ def _table(chart: Chart, width: int) -> str:
     room = max(8, width - sum(widths[1:]) - 2 * len(widths))
     widest: list[int | None] = [room, *[None] * (len(widths) - 1)]
     text = tabulate(table.rows, headers=table.head, disable_numparse=True, tablefmt="plain", maxcolwidths=widest)
-    return "\n".join(line[:width] for line in text.splitlines())
+    return "\n".join(printable(line[:width]) for line in text.split("\n"))
 
 
 def _panel(panel: Panel, width: int, *, colour: bool) -> str:
@@ -79,12 +79,12 @@ def _panel(panel: Panel, width: int, *, colour: bool) -> str:
         draw = plotext.plot if len(stroke.xs) > 1 else plotext.scatter
         draw(list(stroke.xs), list(stroke.ys), marker=stroke.marker, color=tint)
     if panel.x_ticks:
-        plotext.xticks([place for place, _ in panel.x_ticks], [name for _, name in panel.x_ticks])
+        plotext.xticks([place for place, _ in panel.x_ticks], [printable(name) for _, name in panel.x_ticks])
     if panel.y_ticks:
-        plotext.yticks([place for place, _ in panel.y_ticks], [name for _, name in panel.y_ticks])
+        plotext.yticks([place for place, _ in panel.y_ticks], [printable(name) for _, name in panel.y_ticks])
     if panel.y_range and panel.y_range[0] < panel.y_range[1]:
         plotext.ylim(*panel.y_range)
-    plotext.xlabel(panel.x_label)
+    plotext.xlabel(printable(panel.x_label))
     drawn = plotext.build()
     lines = (drawn if colour else plotext.uncolorize(drawn)).splitlines()
     return "\n".join([_wrapped(panel.title, width), *(line.rstrip() for line in lines)])
