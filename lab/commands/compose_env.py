@@ -43,11 +43,8 @@ def run(options: argparse.Namespace) -> int:
     engine = make("docker", image=options.image, session=session, note=tell, before_slow_step=tell)
     with contextlib.closing(engine):
         machine = engine.probe()
-    with (
-        contextlib.closing(containers.client_for_this_environment()) as client,
-        containers.translated("listing the images"),
-    ):
-        images = [tag for image in client.images.list() for tag in image.tags]
+    with contextlib.closing(containers.client_for_this_environment()) as client:
+        images = [name for name, _ in containers.image_names(client)]
     lines = [*cpuset_lines(machine.cpu_topology), *base_lines(images), *certificate_lines(os.environ)]
     show_document("".join(f"{printable(line)}\n" for line in lines))
     return 0

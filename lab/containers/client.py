@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.claims.wording import shortened
+from lab.containers.image_config import familiar_name
 from lab.errors import CellError, EngineError
 
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ def image_attributes(client: DockerClient, image: str) -> dict[str, Any] | None:
         except ImageNotFound:
             return None
     return details
+
+
+def image_names(client: DockerClient) -> list[tuple[str, str]]:
+    """(name, id) for each name of each image on the engine; see :func:`lab.containers.image_config.familiar_name`."""
+    with translated("listing the images"):
+        images = client.api.images()
+    return [(familiar_name(name), image["Id"]) for image in images for name in image.get("RepoTags") or ()]
 
 
 def pull_image(client: DockerClient, image: str, note: Callable[[str], None]) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
 from lab.containers.container import COMPOSE_LABEL, how_it_ended, quota_of
+from lab.containers.image_config import familiar_name
 from lab.errors import CellError
 from lab.model.cell import Outcome
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: The label with the path of the records in a container that Compose started.
 RECORDS_LABEL = "org.multicore-lab.records"
+
+#: The year in which a container that never started has started. Its status is "created", or "initialized" with podman.
+_NEVER = "0001-"
 
 #: The largest file of records that is read, in bytes.
 _MOST_RECORDS = 64 * 2**20
@@ -59,7 +63,7 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
         with translated("looking at a container"):
             details = client.api.inspect_container(container["Id"])
         state = details["State"]
-        running, started = bool(state["Running"]), state["Status"] != "created"
+        running, started = bool(state["Running"]), not state["StartedAt"].startswith(_NEVER)
         ended = started and not running
         if started:  # before its start, the file is of an earlier container
             try:
@@ -69,7 +73,7 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
         yield Collected(
             project=labels[f"{COMPOSE_LABEL}.project"],
             cell=labels[CELL_LABEL],
-            image=details["Config"]["Image"],
+            image=familiar_name(details["Config"]["Image"]),
             running=running,
             stream=stream,
             outcome=Outcome(

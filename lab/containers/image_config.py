@@ -15,6 +15,9 @@ OFFICIAL_IMAGE = "python:3.13-slim"
 #: The repository of the lab's own images: a tag for each build.
 BASE_REPOSITORY = "multicore-lab-base"
 
+#: The registries that a name without a registry stands for, the longest first.
+_IMPLIED_REGISTRIES = ("docker.io/library/", "docker.io/", "localhost/")
+
 #: The engine's default for PATH, for an image that does not set PATH.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -120,6 +123,18 @@ class ImageSettings:
         if self.kept:
             remarks.append(f"kept, and may change times or memory: {', '.join(self.kept)}")
         return f"the image {image}: {'; '.join(remarks)}" if remarks else None
+
+
+def familiar_name(name: str) -> str:
+    """The name of an image as the user writes it and as Docker lists it.
+
+    Podman lists every name with its registry: ``localhost/multicore-lab-base:3.13``,
+    ``docker.io/library/python:3.13-slim``.
+    """
+    for registry in _IMPLIED_REGISTRIES:
+        if name.startswith(registry):
+            return name.removeprefix(registry)
+    return name
 
 
 def refuse_emulation(image: str, architecture: str, machine: str) -> None:

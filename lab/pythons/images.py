@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.claims.wording import shortened
-from lab.containers.client import image_attributes, pull_image, short, translated
-from lab.containers.image_config import BASE_REPOSITORY
+from lab.containers.client import image_attributes, image_names, pull_image, short, translated
+from lab.containers.image_config import BASE_REPOSITORY, familiar_name
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
@@ -215,17 +215,12 @@ def _remove_remains(client: DockerClient) -> None:
 
 def _ours(client: DockerClient) -> list[str]:
     """The full names of the lab's own images."""
-    with translated("listing the images"):
-        images = client.api.images(name=BASE_REPOSITORY)
-    names = (name for image in images for name in image.get("RepoTags") or ())
-    return sorted(name for name in names if name.startswith(f"{BASE_REPOSITORY}:"))
+    return sorted(name for name, _ in image_names(client) if name.startswith(f"{BASE_REPOSITORY}:"))
 
 
 def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
     """(name, build, attributes) of every image whose name stands for a build."""
-    with translated("listing the images"):
-        ids = [(name, image["Id"]) for image in client.api.images() for name in image.get("RepoTags") or ()]
-    for name, image_id in ids:
+    for name, image_id in image_names(client):
         match = re.fullmatch(
             rf"(?:{BASE_REPOSITORY}:(?P<ours>.+)|(?P<kind>python|pypy):(?P<version>\d\.\d+)-slim)", name
         )
@@ -248,7 +243,8 @@ def _origin(details: Mapping[str, Any]) -> str:
         return f"compiled from {'Debian' if source == 'debian' else 'upstream'}'s source"
     if labels.get(BASE_LABEL):
         return "Debian's packages"
-    official = any(str(tag).startswith(("python:", "pypy:")) for tag in details.get("RepoTags") or ())
+    names = map(familiar_name, details.get("RepoTags") or ())
+    official = any(name.startswith(("python:", "pypy:")) for name in names)
     return "official" if official else "unknown"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.containers.image_config import NOBODY, ImageSettings, refuse_emulation
+from lab.containers.image_config import NOBODY, ImageSettings, familiar_name, refuse_emulation
 from lab.errors import ImageError
 
 FULL: dict[str, Any] = {
@@ -88,3 +88,18 @@ def test_what_runs_natively_is_not_refused(image: str, machine: str) -> None:
 def test_what_would_be_emulated_is_refused_whoever_names_its_architecture(image: str, machine: str) -> None:
     with pytest.raises(ImageError, match=r"the image mine is for \w+64, and the engine's machine is \w+64: emulated"):
         refuse_emulation("mine", image, machine)
+
+
+@pytest.mark.parametrize(
+    ("listed", "familiar"),
+    [
+        ("localhost/multicore-lab-base:3.13", "multicore-lab-base:3.13"),
+        ("docker.io/library/python:3.13-slim", "python:3.13-slim"),
+        ("docker.io/someone/image:1", "someone/image:1"),
+        ("multicore-lab-base:3.13", "multicore-lab-base:3.13"),
+        ("localhost:5000/python:3.13-slim", "localhost:5000/python:3.13-slim"),
+        ("registry.example/docker.io/library/python:3", "registry.example/docker.io/library/python:3"),
+    ],
+)
+def test_an_image_has_one_name_whichever_engine_lists_it(listed: str, familiar: str) -> None:
+    assert familiar_name(listed) == familiar
