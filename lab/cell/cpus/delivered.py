@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from lab.cell.cpus import cgroups
+from lab.cell.cpus.kernel_files import read_text
 
 #: More processes than this are not started: D is then what that many got.
 MOST_PROCESSES = 256
@@ -219,7 +220,7 @@ def _ticks(cpus: Sequence[int]) -> Tuple[Optional[float], Optional[float]]:
     wanted = {"cpu%d" % cpu for cpu in cpus}
     idle = stolen = 0.0
     seen = 0
-    for line in (cgroups.read_text("/proc/stat") or "").splitlines():
+    for line in (read_text("/proc/stat") or "").splitlines():
         name, *words = line.split()
         if name in wanted and len(words) > _STOLEN and all(word.isdigit() for word in words):
             idle += int(words[_IDLE]) + int(words[_IOWAIT])
@@ -261,7 +262,7 @@ def _burn(seconds: float) -> None:
 
 def _waited() -> Optional[float]:
     """Seconds that this process has waited for a CPU."""
-    words = (cgroups.read_text("/proc/self/schedstat") or "").split()
+    words = (read_text("/proc/self/schedstat") or "").split()
     return int(words[1]) / 1e9 if len(words) == 3 and words[1].isdigit() else None
 
 

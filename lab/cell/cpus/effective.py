@@ -13,8 +13,9 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional, Set, Tuple, Union
 
-from lab.cell.cpus.cgroups import look, read_text
+from lab.cell.cpus.cgroups import look
 from lab.cell.cpus.cpulist import members, render
+from lab.cell.cpus.kernel_files import KernelFiles, Root, files_below
 from lab.cell.cpus.rate import rate_of
 
 
@@ -68,16 +69,17 @@ class EffectiveCpus:
         return max(1, min([self.parallelism, *(int(limit.quota_us // limit.period_us) for limit in self.limits)]))
 
 
-def effective_cpus(root: str = "/") -> EffectiveCpus:
+def effective_cpus(root: Root = "/") -> EffectiveCpus:
     """What this process can use now; nothing in the kernel's files makes it fail.
 
     Limits can change while a process runs: ask again rather than keep the answer. ``root`` stands in for ``/`` in
     tests; below another root the affinity mask is read from ``proc/self/status``.
     """
-    groups = look(root)
+    files = files_below(root)
+    groups = look(files)
     contradictions = list(groups.odd)
-    cpus = _usable(root, groups.cpuset, contradictions)
-    isolated = _isolated(root, cpus, groups.partitioned, contradictions)
+    cpus = _usable(files, groups.cpuset, contradictions)
+    isolated = _isolated(files, cpus, groups.partitioned, contradictions)
     parallelism = max(1, len(cpus) - len(isolated))
     limits = tuple(Quota(level.folder, level.quota_us, level.period_us) for level in groups.levels)
     return EffectiveCpus(
@@ -91,18 +93,18 @@ def effective_cpus(root: str = "/") -> EffectiveCpus:
     )
 
 
-def _usable(root: str, cpuset: str | None, contradictions: List[str]) -> Set[int]:
+def _usable(files: KernelFiles, cpuset: str | None, contradictions: List[str]) -> Set[int]:
     """The ids in the affinity mask.
 
     The mask is the authority: the kernel keeps it within the CPU set and the CPUs on line (man 2 sched_getaffinity). A
     file that allows less describes something else, such as the view that lxcfs numbers from 0. Where there is no mask,
     the CPUs on line that are in the CPU set are taken for it.
     """
-    online = _listed(root, "sys/devices/system/cpu/online", contradictions)
+    online = _listed(files, "sys/devices/system/cpu/online", contradictions)
     allowed = members(cpuset)
-    mask = _affinity(root)
+    mask = _affinity(files)
     if not mask:
-        cpus = online or set(range((root == "/" and os.cpu_count()) or 1))
+        cpus = online or set(range((files.are_of_this_process and os.cpu_count()) or 1))
         cpus = cpus & (allowed or cpus) or cpus
         contradictions.append("this system does not tell the affinity mask: CPUs %s taken for it" % render(cpus))
         return cpus
@@ -114,10 +116,10 @@ def _usable(root: str, cpuset: str | None, contradictions: List[str]) -> Set[int
     return mask
 
 
-def _affinity(root: str) -> Set[int] | None:
+def _affinity(files: KernelFiles) -> Set[int] | None:
     """The calling thread's mask, of which the kernel leaves out what is off line; ``None`` where there is no such."""
-    if root != "/":
-        for line in (read_text(os.path.join(root, "proc/self/status")) or "").splitlines():
+    if not files.are_of_this_process:
+        for line in (files.text(files.path("proc/self/status")) or "").splitlines():
             key, _, value = line.partition(":")
             if key == "Cpus_allowed_list":
                 return members(value)
@@ -128,17 +130,17 @@ def _affinity(root: str) -> Set[int] | None:
         return None
 
 
-def _isolated(root: str, cpus: Set[int], partitioned: bool, contradictions: List[str]) -> Set[int]:
+def _isolated(files: KernelFiles, cpus: Set[int], partitioned: bool, contradictions: List[str]) -> Set[int]:
     """Those of the CPUs between which the scheduler does not balance."""
-    isolated = cpus & (_listed(root, "sys/devices/system/cpu/isolated", contradictions) or set())
+    isolated = cpus & (_listed(files, "sys/devices/system/cpu/isolated", contradictions) or set())
     if partitioned:
         isolated = cpus
     return isolated if len(cpus) > 1 else set()  # with one CPU there is nothing to balance
 
 
-def _listed(root: str, name: str, contradictions: List[str]) -> Set[int] | None:
-    path = os.path.join(root, name)
-    text = read_text(path)
+def _listed(files: KernelFiles, name: str, contradictions: List[str]) -> Set[int] | None:
+    path = files.path(name)
+    text = files.text(path)
     cpus = members(text)
     if cpus is None and text != "(null)":  # which old kernels write for an empty mask
         contradictions.append("%s says %s, which is no list of CPUs" % (path, ascii((text or "")[:40])))

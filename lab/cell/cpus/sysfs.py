@@ -7,13 +7,14 @@ import re
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from lab.cell.cpus import cpulist
+from lab.cell.cpus.kernel_files import Root, files_below
 
 
 class Tree:
     """``sys`` and ``proc`` below a root; ``cpus`` is the folder of the CPUs, as a path below that root."""
 
-    def __init__(self, root: str = "/") -> None:
-        self._root = root
+    def __init__(self, root: Root = "/") -> None:
+        self._files = files_below(root)
         # Newer kernels link the first folder at the second path. A captured tree may have only one of the two.
         folders = ("sys/devices/system/cpu", "sys/bus/cpu/devices")
         self.cpus = next((folder for folder in folders if self.names(folder)), folders[0])
@@ -23,18 +24,12 @@ class Tree:
 
     def text(self, *parts: str) -> str:
         """What stands in a file, without blanks around it; empty when it cannot be read."""
-        try:
-            with open(os.path.join(self._root, *parts), "rb") as stream:
-                return stream.read().replace(b"\0", b"").decode("ascii", "replace").strip()
-        except OSError:
-            return ""
+        content = self._files.read(self._files.path(*parts)) or b""
+        return content.replace(b"\0", b"").decode("ascii", "replace").strip()
 
     def names(self, folder: str) -> List[str]:
         """The names in a folder, sorted; none when it cannot be read."""
-        try:
-            return sorted(os.listdir(os.path.join(self._root, folder)))
-        except OSError:
-            return []
+        return self._files.names(self._files.path(folder))
 
     def cpu_folder(self, cpu: int, inner: str = "") -> str:
         """The folder of a CPU, or one in it."""

@@ -13,6 +13,7 @@ from typing import Any, Collection, Mapping, Optional, Sequence, Tuple
 
 from lab.cell.cpus import core_kinds as kinds_of_core
 from lab.cell.cpus import cpulist
+from lab.cell.cpus.kernel_files import Root
 from lab.cell.cpus.sysfs import Tree, listed
 
 #: A core, as the CPUs (hardware threads) in it that are on line, ascending.
@@ -32,7 +33,7 @@ _PACKAGE = tuple(
 _MODEL_NAMES = ("model name", "Model", "cpu model", "cpu", "uarch", "Hardware", "vendor_id", "Processor")
 
 
-def read_topology(root: str = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
+def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -> dict[str, Any]:
     """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
 
     - ``online``, ``offline`` (switched off) and ``isolated`` (the scheduler moves nothing to them) are lists;
@@ -186,12 +187,12 @@ def _written(groups: Mapping[int, Sequence[int]]) -> dict[str, str]:
     return {str(number): cpulist.render(groups[number]) for number in sorted(groups)}
 
 
-def siblings(cpus: Sequence[int], root: str = "/") -> list[list[int]]:
+def siblings(cpus: Sequence[int], root: Root = "/") -> list[list[int]]:
     """Those of these CPUs that share a physical core, a list for each such core."""
     return [list(core) for core in cores_of(Tree(root), cpus) if len(core) > 1]
 
 
-def kinds(cpus: Sequence[int], root: str = "/") -> int:
+def kinds(cpus: Sequence[int], root: Root = "/") -> int:
     """Of how many kinds the cores of these CPUs are; 1 where nothing tells them apart."""
     tree = Tree(root)
     return max(len(kinds_of_core.kinds_of(tree, cores_of(tree, cpus))), 1)

@@ -12,7 +12,8 @@ import signal
 import sys
 from typing import Any
 
-from lab.cell.cpus.cgroups import cgroups, read_text
+from lab.cell.cpus.cgroups import cgroups
+from lab.cell.cpus.kernel_files import read_text
 from lab.cell.worker.implementations import IMPLEMENTATIONS
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
