@@ -30,6 +30,7 @@ from lab.containers.client import (
 )
 from lab.containers.container import create_container, isolated_host_config
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
+from lab.containers.limits import try_limits
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
@@ -152,7 +153,7 @@ class Docker:
         line = settings.note(self._image, self._program, self._user)
         if line:
             self._note(line)
-        no_quota = None if info.get("CpuCfsQuota", True) else "this engine's kernel has no CPU quotas"
+        no_quota = try_limits(self._client, self._image, self._session, description.cpus, info)
         details = {
             "engine_version": version.get("Version"),
             "api_version": version.get("ApiVersion"),

@@ -62,7 +62,7 @@ def test_all_is_well_when_nothing_goes_wrong(lab: Lab, api: Engine) -> None:
     assert code == 0, err
     assert "confirmed" in out
     assert report(lab) == {"cpu1": ("measured", None), "cpu2": ("measured", None)}
-    assert len(api.created) == 3
+    assert len(api.created) == 4, "the probe, a container with both limits that never starts, and two cells"
     assert sorted(api.removed) == sorted(api.created)
 
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_removed_at_once_is_removed_at_the_end(lab: Lab, api: Eng
     code, _, _ = lab.run("pipe", "--engine", "docker", "--cpus", sizes)
     assert code == 0
     assert api.containers == {}
-    assert len(api.created) == len(FAULTS) + 2
+    assert len(api.created) == len(FAULTS) + 3
 
 
 @pytest.mark.slow
@@ -228,19 +228,55 @@ def test_an_image_that_a_registry_has_is_pulled(lab: Lab, api: Engine) -> None:
     assert "image python:3.13-slim" in out
 
 
-def test_an_image_that_vanishes_after_the_probe_is_an_error_of_the_lab_not_a_traceback(lab: Lab, api: Engine) -> None:
+def test_an_image_that_vanishes_during_a_run_is_an_error_of_the_lab_not_a_traceback(lab: Lab, api: Engine) -> None:
     def vanishing(cell: str, cpus: tuple[int, ...]) -> Play:
-        api.images.clear()
+        if cell != "probe":
+            api.images.clear()
         return well(cell, cpus)
 
     api.plays = vanishing
     code, _, err = run(lab)
     assert code == 3
     assert "Traceback" not in err
-    for status, reason in report(lab).values():
-        assert status == "error"
-        assert reason is not None
-        assert "No such image: multicore-lab-base:3.13" in reason
+    cells = report(lab)
+    assert cells["cpu1"] == ("measured", None)
+    status, reason = cells["cpu2"]
+    assert status == "error"
+    assert reason is not None
+    assert "No such image: multicore-lab-base:3.13" in reason
+
+
+ROOTLESS_PODMAN = {"Rootless": True, "CgroupVersion": "1", "CPUSet": True, "CpuCfsQuota": True}
+ROOTLESS_DOCKER = {"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"], "CgroupVersion": "2"}
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        (ROOTLESS_PODMAN, ("rootless, on version 1", "systemd.unified_cgroup_hierarchy=1", "Delegate=cpu cpuset")),
+        (ROOTLESS_DOCKER, ("rootless, on version 2", "Delegate=cpu cpuset io memory pids", "user@.service.d")),
+        ({"CgroupVersion": "2"}, ("the cpuset controller",)),
+    ],
+    ids=["podman, version 1", "docker, version 2", "no controller"],
+)
+def test_an_engine_that_drops_cpu_sets_without_a_word_is_refused_before_any_cell(
+    lab: Lab, api: Engine, info: dict[str, Any], words: Sequence[str]
+) -> None:
+    api.info.update(info)
+    api.dropped = {"CpusetCpus", "CpuQuota", "CpuPeriod"}
+    code, out, err = run(lab)
+    assert (code, out) == (3, "")
+    assert "there are no CPU sets here: the engine was asked for CPUs 0-7, and set none" in err
+    assert all(word in err for word in words), err
+    assert not lab.sessions.exists()
+    assert api.containers == {}
+
+
+def test_an_engine_that_drops_quotas_alone_runs_the_cells_that_have_none(lab: Lab, api: Engine) -> None:
+    api.dropped = {"CpuQuota", "CpuPeriod"}
+    assert run(lab)[0] == 0
+    _, out, _ = lab.run("pipe", "--engine", "docker", "--quota", "0.5")
+    assert "this engine sets no quota" in out
 
 
 NO_SUCH = Play(stderr=b"[FATAL tini (7)] exec python3 failed: No such file or directory\n", exit_code=127)

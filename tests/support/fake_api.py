@@ -113,7 +113,8 @@ class Engine:
 
     ``faults`` maps a step, or (step, cell), to a status to answer, to ``hang`` (no answer), ``drop`` (the connection is
     closed) or ``lost`` (it is done, but the answer gets lost). ``asked`` is every request: (step, container's cell).
-    ``files`` are those of every image; a container that is no cell counts as one of the name of what it runs.
+    ``files`` are those of every image; a container that is no cell counts as one of the name of what it runs. ``info``
+    is what it says of itself besides the usual; ``dropped`` are the limits that it takes and does not set.
     """
 
     images: set[str] = field(default_factory=lambda: {"multicore-lab-base:3.13"})
@@ -128,6 +129,8 @@ class Engine:
     asked: list[tuple[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    info: dict[str, Any] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
 
     def fault(self, step: str, cell: str) -> int | str | None:
         return self.faults.get((step, cell), self.faults.get(step))
@@ -212,7 +215,8 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, {"Version": "27.0-fake", "ApiVersion": "1.45"})
 
     def _info(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
-        self._send(200, {"NCPU": len(CPUS), "CgroupVersion": "1", "Name": "fake", "Warnings": None})
+        usual = {"NCPU": len(CPUS), "CgroupVersion": "1", "Name": "fake", "Warnings": None}
+        self._send(200, {**usual, **engine.info})
 
     def _image(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         if query["image"] in engine.images:
@@ -292,7 +296,11 @@ class Handler(BaseHTTPRequestHandler):
                 "Name": "/" + container.name,
                 "Config": {"Tty": False, "Labels": container.labels, "Image": container.body["Image"]},
                 "State": container.state(),
-                "HostConfig": {"CpusetCpus": reported},
+                "HostConfig": {
+                    name: value
+                    for name, value in {**container.body["HostConfig"], "CpusetCpus": reported}.items()
+                    if name not in self.server.engine.dropped
+                },
             },
         )
 
