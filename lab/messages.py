@@ -14,15 +14,14 @@ from typing import Iterator
 from lab.errors import OutputError
 
 
-def printable(text: str, instead: str = "") -> str:
+def printable(text: str) -> str:
     """The text with a sign in the place of every character that cannot be shown: records and engines may say anything.
 
-    The sign is ``instead``. Without it, a control character has a sign of its own (Unicode, Control Pictures), and
-    every other character has a general one.
+    A control character has a sign of its own (Unicode, Control Pictures), and every other character a general one.
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else instead or _sign(letter) for letter in text)
+    return "".join(letter if letter.isprintable() else _sign(letter) for letter in text)
 
 
 def _sign(letter: str) -> str:

@@ -32,7 +32,7 @@ from tests.support.paths import ROOT, TESTS
 from tests.support.terminal import Lab
 
 #: Texts that mean something to a format, or are forbidden in one.
-HOSTILE = "=1+1|`a`\n<script>&amp;]]>\"'\x00\x08\x1b[31m\ud800\ufffe\u2028$x$ **b** ![](u) @all, end\r\n"
+HOSTILE = "=1+1|`a`\n<script>&amp;]]>\"'\x00\x08\x1b[31m\ud800\ufffe\u2028$x$ **b** ![](u) @all, end\u202e\x9b\r\n"
 
 
 def hostile(session: Session) -> Session:
@@ -88,18 +88,43 @@ def test_an_export_is_as_reviewed(golden: Callable[[str, str], None], form: str,
     golden(f"{form}-{name}.{ending}", reports.render(session, form))
 
 
-class TestJUnit:
-    @functools.cached_property
-    def schema(self) -> xmlschema.XMLSchema:
-        return xmlschema.XMLSchema(TESTS / "data" / "junit.xsd")
+@functools.cache
+def junit_schema(of: str) -> xmlschema.XMLSchema:
+    """The rules of one of the two schemas that docs/formats.md names."""
+    return xmlschema.XMLSchema(TESTS / "data" / f"junit-{of}.xsd")
 
+
+both_schemas = pytest.mark.parametrize("of", ["jenkins", "ant"])
+
+
+@pytest.mark.parametrize("form", reports.format_names())
+@pytest.mark.parametrize("name", [name for name in SESSIONS if "hostile" in name])
+def test_no_format_hands_out_what_cannot_be_shown(form: str, name: str) -> None:
+    lines = reports.render(SESSIONS[name], form).split("\n")
+    assert [line for line in lines if not line.isprintable()] == []
+
+
+@pytest.mark.parametrize("form", ["markdown", "summary"])
+def test_no_text_of_others_is_markup_in_markdown(form: str) -> None:
+    text = reports.render(SESSIONS["hostile surprises"], form)
+    assert "script" in text
+    assert "<script" not in text
+    assert "|`a`" not in text
+
+
+class TestJUnit:
     @staticmethod
     def root(name: str) -> ElementTree.Element:
         return ElementTree.fromstring(reports.render(SESSIONS[name], "junit").encode())
 
+    @both_schemas
     @every_session
-    def test_it_is_valid_against_the_schema(self, name: str) -> None:
-        self.schema.validate(reports.render(SESSIONS[name], "junit"))
+    def test_it_is_valid_against_both_schemas(self, name: str, of: str) -> None:
+        junit_schema(of).validate(reports.render(SESSIONS[name], "junit"))
+
+    @every_session
+    def test_a_skip_has_no_type(self, name: str) -> None:
+        assert {key for skip in self.root(name).iter("skipped") for key in skip.keys()} <= {"message"}  # noqa: SIM118
 
     @every_session
     def test_every_claim_in_every_cell_is_one_case_with_a_name_of_its_own(self, name: str) -> None:
@@ -160,19 +185,23 @@ class TestJUnit:
 
     def test_what_xml_cannot_hold_is_replaced_and_all_else_comes_back(self) -> None:
         case = next(case for case in self.root("hostile surprises").iter("failure"))
-        assert "=1+1|`a`\n<script>&amp;]]>\"'���[31m��\u2028$x$" in str(case.text)
+        assert "=1+1|`a`\n<script>&amp;]]>\"'␀␈␛[31m��\n$x$" in str(case.text)
 
-    def test_the_schema_refuses_what_a_server_would_stumble_over(self) -> None:
+    @pytest.mark.parametrize(
+        ("of", "good", "bad"),
+        [
+            ("ant", 'classname="pool"', ""),
+            ("ant", 'tests="14"', 'tests="many"'),
+            ("ant", 'time="0.000"', 'time="0,0"'),
+            ("jenkins", 'time="0.000"', 'time="none"'),
+            ("jenkins", "<skipped ", '<skipped type="untestable" '),
+            ("jenkins", "<testcase ", '<testcase status="run" '),
+        ],
+    )
+    def test_a_schema_refuses_what_a_server_would_stumble_over(self, of: str, good: str, bad: str) -> None:
         text = reports.render(SESSIONS["expected"], "junit")
-        for good, bad in (
-            ('classname="pool"', ""),
-            ('tests="14"', 'tests="many"'),
-            ('time="0.000"', 'time="0,0"'),
-            ("<skipped ", "<ignored "),
-            ("<testcase ", '<testcase status="run" '),
-        ):
-            assert good in text
-            assert not self.schema.is_valid(text.replace(good, bad, 1)), bad
+        assert good in text
+        assert not junit_schema(of).is_valid(text.replace(good, bad, 1))
 
 
 BUILDS = {"3.13": scripts.python(), "3.13t": scripts.python(gil=False)}
@@ -298,7 +327,7 @@ class TestSummary:
             ("`a`", r"\`a\`"),
             ("<b>&lt;", "&lt;b&gt;&amp;lt;"),
             ("two\nlines\r\n", "two lines"),
-            ("\x1b[31mred", r"\[31mred"),
+            ("\x1b[31mred", r"␛\[31mred"),
             ("@team", "&#64;team"),
             ("[x](y) *z* _w_ $m$ ~~s~~ #1", r"\[x\](y) \*z\* \_w\_ \$m\$ \~\~s\~\~ \#1"),
             ("x" * 400, "x" * 299 + "…"),

@@ -93,5 +93,5 @@ def _field(value: Value) -> Value:
     """A text on one line, with an apostrophe in front if a spreadsheet would run it. Numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    text = " ".join(printable(value, " ").split())
+    text = printable(" ".join(value.split()))
     return f"'{text}" if text.startswith(_FORMULA) else text

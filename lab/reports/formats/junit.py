@@ -1,30 +1,26 @@
 """The report for CI servers: JUnit XML, a suite for each cell, a case for each claim.
 
 The report uses only what two schemas have in common: Jenkins (junit-10.xsd of the xUnit plugin) and Apache Ant
-(JUnit.xsd by Windy Road). tests/data/junit.xsd describes that common part. In neither schema may a case have
-properties, so the properties of a cell stand in its suite.
+(JUnit.xsd by Windy Road). In neither schema may a case have properties, so the properties of a cell stand in its suite.
 """
 
 from __future__ import annotations
 
 import datetime
-import re
 from collections import Counter
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from lab.judging.verdicts import finish_of
+from lab.messages import printable
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports.tables import cell_fields
 from lab.text import names, units
 
-#: Everything that is not a character of XML 1.0 (section 2.2).
-_FOREIGN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 
 def render(session: Session) -> str:
-    """The whole session as judgement XML document."""
+    """The whole session as an XML document."""
     root = Element("testsuites")
     for number, result in enumerate(session.results):
         root.append(_suite(session, result, number))
@@ -69,7 +65,7 @@ def _limit_case(result: CellResult) -> Element:
     if result.status in (Status.ERROR, Status.TAINTED):
         _outcome(case, "error", result.status.value, reason)
     elif result.status is not Status.MEASURED:
-        _outcome(case, "skipped", result.status.value, reason)
+        _outcome(case, "skipped", result.status.value, f"{result.status}: {reason}")
     return case
 
 
@@ -105,7 +101,9 @@ def _case(group: str, name: str, result: CellResult, seconds: float) -> Element:
 
 
 def _outcome(case: Element, tag: str, kind: str, message: str, judgement: Judgement | None = None) -> None:
-    outcome = SubElement(case, tag, {"type": kind, "message": _clean(message)})
+    # In earlier schemas for Jenkins a skip has no type; its message begins with the verdict.
+    kinds = {} if tag == "skipped" else {"type": kind}
+    outcome = SubElement(case, tag, {**kinds, "message": _clean(message)})
     if judgement:
         outcome.text = _clean(_story(judgement))
 
@@ -126,4 +124,5 @@ def _seconds(seconds: float) -> str:
 
 
 def _clean(text: str) -> str:
-    return _FOREIGN.sub("�", text)
+    """The text with signs for what XML cannot hold, or a server's log should not: both are what cannot be shown."""
+    return "\n".join(printable(line) for line in text.splitlines())

@@ -8,29 +8,25 @@ from tabulate import tabulate
 
 from lab.model.session import Session
 from lab.reports import tables
+from lab.text.markdown import escaped
 
 
 def render(session: Session) -> str:
     """The whole session as Markdown."""
-    parts = ["# multicore-lab", "  \n".join(map(_escaped, tables.headline(session).lines))]
+    parts = ["# multicore-lab", "  \n".join(map(escaped, tables.headline(session).lines))]
     for table in tables.all_tables(session):
-        parts.append("\n\n".join(filter(None, (f"## {_escaped(table.title)}", _escaped(table.subtitle)))))
-        head = [_escaped(name.replace("_\n", "_").replace("\n", " ")) for name in table.head]
-        rows = [[_escaped(re.sub(r"\n *", " ", text)).replace("  ", "&emsp;") for text in row] for row in table.rows]
+        parts.append("\n\n".join(filter(None, (f"## {escaped(table.title)}", escaped(table.subtitle)))))
+        head = [escaped(name.replace("_\n", "_").replace("\n", " ")) for name in table.head]
+        rows = [[escaped(re.sub(r"\n *", " ", text)).replace("  ", "&emsp;") for text in row] for row in table.rows]
         parts.append(tabulate(rows, headers=head, tablefmt="github", disable_numparse=True))
         if table.notes:
             parts.append("\n".join(_item(line) for line in table.notes))
-    parts.extend(map(_escaped, session.notes))
+    parts.extend(map(escaped, session.notes))
     return "\n\n".join(parts) + "\n"
 
 
-def _escaped(text: str) -> str:
-    """The text as Markdown that has no HTML of its own, and no bar that ends a column."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-
-
 def _item(line: str) -> str:
-    line = _escaped(line)
+    line = escaped(line)
     if line.startswith("    "):
         return f"  - {line.strip()}"
     return f"\n**{line}**\n" if line.endswith(":") else line if line.startswith("- ") else f"- {line}"

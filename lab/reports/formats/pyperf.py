@@ -14,6 +14,7 @@ from typing import Any
 from lab.cell.cpus import cpulist
 from lab.judging import speedups
 from lab.judging.verdicts import finish_of
+from lab.messages import printable
 from lab.model import session as likeness
 from lab.model.cell import CellResult
 from lab.model.session import Session
@@ -83,5 +84,7 @@ def _limit(session: Session, result: CellResult) -> str:
 
 def _known(metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata without unknown values, each text on one line: pyperf refuses empty texts and line breaks."""
-    tidy = {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in metadata.items()}
+    tidy = {
+        key: printable(" ".join(value.split())) if isinstance(value, str) else value for key, value in metadata.items()
+    }
     return {key: value for key, value in tidy.items() if value not in (None, "")}

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 
 from lab.cell.claims.wording import shortened
 from lab.judging import proofs, speedups
-from lab.messages import printable
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables
 from lab.reports.tables.answers import Answer, answers
+from lab.text import markdown, units
 from lab.text import names as naming
-from lab.text import units
 
 #: GitHub does not show a step's summary above 1 MiB.
 MOST_BYTES = 2**20 - 2**10
@@ -32,8 +31,6 @@ _MARKS = {
 
 #: Characters that no text of a chart may have, because mermaid cannot escape quotes.
 _UNQUOTABLE = re.compile(r"[^\w =.,:+-]")
-
-_SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 
 
 def render(session: Session) -> str:
@@ -60,11 +57,8 @@ def render(session: Session) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text on one line, escaped so that GitHub reads no markup, HTML, mention or formula in it."""
-    line = " ".join(printable(text, " ").split())
-    line = shortened(line, LONGEST_TEXT)
-    safe = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
-    return safe.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    """The text on one line, not too long, without markup."""
+    return markdown.escaped(shortened(" ".join(text.split()), LONGEST_TEXT))
 
 
 def _answered(answer: Answer) -> str:
