@@ -3,6 +3,7 @@
     LabError                 3  the lab could not run
     ├── UsageError           2  wrong usage or bad input
     ├── EngineError          3  no engine answers, or it refused
+    │   ├── NamedEngineError 3  the engine that the user named does not answer
     │   ├── ImageError       3  no image, or an image that cannot run a cell
     │   └── CellError        3  one cell could not be run; the other cells go on
     ├── StoreError           3  a session could not be written or read
@@ -40,6 +41,10 @@ class UsageError(LabError):
 
 class EngineError(LabError):
     """No engine answers, or the engine refused a request."""
+
+
+class NamedEngineError(EngineError):
+    """The engine that the user named is missing, broken or stopped. No other engine is taken instead."""
 
 
 class ImageError(EngineError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from lab.containers.client import SESSION_LABEL, short, translated
+from lab.containers.client import SESSION_LABEL, broken_connections, translated
+from lab.containers.reasons import short
 from lab.errors import EngineError
 
 if TYPE_CHECKING:
@@ -38,14 +39,13 @@ def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[s
     with translated("listing what the lab left"):
         # In this order: a network or a volume that a container still uses cannot be removed.
         leftovers: list[tuple[str, str, Callable[[], object]]] = [
-            ("container", item["Names"][0].lstrip("/"), functools.partial(delete, item["Id"], force=True, v=True))
-            for item in client.api.containers(all=True, filters={"label": label})
+            ("container", _name(item), functools.partial(delete, item["Id"], force=True, v=True))
+            for item in client.api.containers(all=True, filters={"label": label}) or ()
         ]
         leftovers += [
             ("network", str(item.name), item.remove) for item in client.networks.list(filters={"label": label})
         ]
         leftovers += [("volume", str(item.name), item.remove) for item in client.volumes.list(filters={"label": label})]
-    import requests
     from docker.errors import NotFound
 
     for kind, name, remove in leftovers:
@@ -53,10 +53,16 @@ def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[s
             remove()
         except NotFound:
             continue
-        except requests.RequestException as error:  # APIError is a RequestException too
+        except broken_connections() as error:
             if kind == "container" and getattr(error, "status_code", None) == 409:
                 continue  # it is being removed already
             kept.append(f"{kind} {name}: {short(error)}")
         else:
             removed.append(f"{kind} {name}")
     return removed, kept
+
+
+def _name(container: Mapping[str, Any]) -> str:
+    """The name of a container, or the beginning of its id: a container that is dead may have lost its name."""
+    names = container.get("Names") or ()
+    return next((str(name).lstrip("/") for name in names if name), str(container["Id"])[:12])

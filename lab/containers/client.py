@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.cell.claims.wording import shortened
+from lab.containers.address import user_address
 from lab.containers.image_config import familiar_name
-from lab.errors import CellError, EngineError
+from lab.containers.reasons import fix_for, short
+from lab.errors import CellError, EngineError, NamedEngineError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -21,72 +20,25 @@ SESSION_LABEL = "org.multicore-lab.session"
 CELL_LABEL = "org.multicore-lab.cell"
 
 
-_API_SECONDS = 60
-
-
 def client_for_this_environment() -> DockerClient:
-    """A client of the engine that ``DOCKER_HOST`` or the current context names. Raises EngineError."""
+    """A client of the engine that the user has named, or else of the usual one; no other engine is ever taken.
+
+    Raises NamedEngineError where the named one is missing, broken or stopped, and EngineError where the usual one is.
+    """
     try:
         # Missing too where a folder named docker/ in the current directory imports as an empty namespace package.
-        from docker import DockerClient
+        from lab.containers import connection
     except ImportError as error:
         raise EngineError(
             "the Docker SDK is not installed (a folder named docker/ can hide that)",
             "pip install docker, or use --engine local",
         ) from error
-    import requests
-    from docker.errors import DockerException
-
-    _refuse_missing_context()
+    address = user_address()
     try:
-        client = DockerClient.from_env(timeout=_API_SECONDS)
-    except DockerException as error:
-        raise EngineError(f"no Docker engine can be reached: {short(error)}", _START_ONE) from error
-    try:
-        client.ping()
-    except (DockerException, requests.RequestException) as error:
-        where = client.api.base_url.replace("http+docker://localhost", "the local socket")
-        client.close()
-        raise EngineError(f"no Docker engine answers at {where}: {short(error)}", _START_ONE) from error
-    return client
-
-
-def _refuse_missing_context() -> None:
-    """Raise EngineError if the user names a context that does not exist: the SDK would take the default engine."""
-    from docker.context import ContextAPI
-
-    if os.environ.get("DOCKER_HOST"):
-        return
-    config = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"
-    name, source = os.environ.get("DOCKER_CONTEXT"), "DOCKER_CONTEXT"
-    if not name:
-        name, source = _current_context(config), f"currentContext in {config}"
-    if not name or name == "default":
-        return
-    fix = "see docker context ls, and name one of them or unset it; or use --engine local"
-    try:
-        context = ContextAPI.get_context(name)
-    except Exception as error:  # the SDK raises this very class for a broken description
-        raise EngineError(f"the Docker context {name} ({source}) cannot be read: {short(error)}", fix) from error
-    if context is None or not context.Host:
-        raise EngineError(f"the Docker context {name} ({source}) does not exist", fix)
-
-
-def _current_context(config: Path) -> str:
-    """The context that the settings of the Docker client name; empty: none. Raises EngineError for a broken file."""
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-        return str(settings.get("currentContext") or "")
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, AttributeError) as error:
-        raise EngineError(
-            f"the settings of the Docker client in {config} cannot be read: {short(error)}",
-            "repair or remove the file, set DOCKER_HOST, or use --engine local",
-        ) from error
-
-
-_START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"
+        return connection.connected(address)
+    except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
+        kind = NamedEngineError if address.named_by else EngineError
+        raise kind(f"no Docker engine answers at {address}: {short(error)}", fix_for(error, address.url)) from error
 
 
 def image_attributes(client: DockerClient, image: str) -> dict[str, Any] | None:
@@ -123,21 +75,34 @@ def pull_image(client: DockerClient, image: str, note: Callable[[str], None]) ->
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn what the SDK raises into our errors, with what was being done."""
-    import requests
-    from docker.errors import APIError, DockerException
+    """Turn what the SDK raises into our errors, with what was being done.
+
+    A connection over ssh raises errors of paramiko and of the system. An answer that lacks something, or that is no
+    answer of an engine at all, raises one of the errors that Python has for values.
+    """
+    from docker.errors import APIError
 
     try:
         yield
     except APIError as error:
         raise CellError(f"{doing}: the engine answered {error.status_code}: {short(error)}") from error
-    except (DockerException, requests.RequestException, ConnectionError) as error:
+    except broken_connections() as error:
         raise EngineError(f"{doing}: {short(error)}", "is the engine still running? (docker info)") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {short(error)}"
+        raise EngineError(f"{doing}: the engine's answer makes no sense ({what})", "look at docker info") from error
 
 
-def short(error: BaseException) -> str:
-    """What an engine or the SDK says of an error, in one line."""
-    text = getattr(error, "explanation", None) or str(error)
-    if isinstance(text, bytes):
-        text = text.decode(errors="replace")
-    return shortened(" ".join(str(text).split()), 200)
+@functools.cache
+def broken_connections() -> tuple[type[Exception], ...]:
+    """The errors of a connection that broke, of all libraries that there are."""
+    import requests
+    import urllib3
+    from docker.errors import DockerException
+
+    libraries: tuple[type[Exception], ...] = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
+    with contextlib.suppress(ImportError):
+        from paramiko import SSHException
+
+        libraries += (SSHException,)
+    return (*libraries, OSError, EOFError)

@@ -60,10 +60,10 @@ def hang_up(stream: Any) -> None:
 
 def log(api: Any, container: str) -> bytes | None:
     """What the engine has logged of standard output; ``None`` when it does not answer."""
-    import requests
+    from lab.containers.client import broken_connections
 
     try:
         output: bytes = api.logs(container, stdout=True, stderr=False)
-    except requests.RequestException:  # APIError is a RequestException too
+    except broken_connections():
         return None
     return output

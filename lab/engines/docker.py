@@ -25,12 +25,12 @@ from lab.containers.client import (
     client_for_this_environment,
     image_attributes,
     pull_image,
-    short,
     translated,
 )
 from lab.containers.container import create_container, isolated_host_config
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.containers.limits import try_limits
+from lab.containers.reasons import short
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lab import engines
 from lab.engines import Engine, nothing
 from lab.engines.composite import ASKED_AT_A_TIME, BrokenEngine, CompositeEngine
-from lab.errors import CellError, EngineError, ImageError, UsageError
+from lab.errors import CellError, EngineError, ImageError, NamedEngineError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.model.machine import Machine, choice_of
@@ -66,7 +66,8 @@ def choose(
 ) -> tuple[Engine, Machine]:
     """The engine that the user asked for, and the machine that it has probed.
 
-    ``auto`` takes docker if an engine answers and has an image, else local, and notes its choice.
+    ``auto`` takes docker if an engine answers and has an image, else local, and notes its choice. It takes no other
+    engine than the one that the user has named by an address or a context: that one answers, or NamedEngineError.
     ``note`` takes a line that the user should know. ``before_slow_step`` takes a line before an image is pulled, which
     may take long. ``meanwhile`` is called while the engine is waited for. Raises EngineError, ImageError or UsageError.
     """
@@ -84,6 +85,8 @@ def _chosen(
         return _local(wanted, note, meanwhile)
     try:
         engine, machine = _docker(wanted, session, note, before_slow_step, meanwhile)
+    except NamedEngineError:
+        raise  # who names an engine gets that engine or an error
     except EngineError as error:
         if wanted.engine == "docker" or wanted.image:
             raise

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.containers.cleanup import remove_container
-from lab.containers.client import SESSION_LABEL, image_attributes, short, translated
+from lab.containers.client import SESSION_LABEL, broken_connections, image_attributes, translated
 from lab.containers.container import create_container, how_it_ended, isolated_host_config
 from lab.containers.image_config import ImageSettings
+from lab.containers.reasons import short
 from lab.model.cell import Outcome
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
@@ -135,7 +136,6 @@ def _kept_out(outcome: Outcome) -> bool:
 
 
 def _asked(client: DockerClient, image: str, program: str, user: str, session: str) -> tuple[Answer | None, Outcome]:
-    import requests
     from docker.errors import APIError
 
     api = client.api
@@ -150,7 +150,7 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
             return None, Outcome(exit_code=None, reason=short(error))
         try:
             api.wait(container, timeout=_ANSWER_SECONDS)
-        except requests.RequestException:  # it hangs; what it printed before counts
+        except broken_connections():  # it hangs; what it printed before counts
             reason = f"it did not end within {_ANSWER_SECONDS} s"
         state = api.inspect_container(container)["State"]
         outcome = Outcome(

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.claims.wording import shortened
-from lab.containers.client import image_attributes, image_names, pull_image, short, translated
+from lab.containers.client import broken_connections, image_attributes, image_names, pull_image, translated
 from lab.containers.image_config import BASE_REPOSITORY, familiar_name
+from lab.containers.reasons import short
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
@@ -160,13 +161,11 @@ def remove_images(client: DockerClient, names: Iterable[str] | None) -> tuple[li
     """
     images = _ours(client)
     targets = list(images) if names is None else [_full_name(name, images) for name in names]
-    import requests
-
     removed, kept = [], []
     for name in dict.fromkeys(targets):
         try:
             client.api.remove_image(name)
-        except requests.RequestException as error:  # APIError is a RequestException too
+        except broken_connections() as error:
             kept.append(f"{name}: {short(error)}")
         else:
             removed.append(name)

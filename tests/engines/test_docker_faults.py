@@ -14,9 +14,7 @@ from typing import Any
 
 import pytest
 
-from lab.containers import client
-from lab.containers.client import client_for_this_environment
-from lab.errors import EngineError
+from lab.containers import connection
 from lab.model.cell import Job
 from lab.pythons.identity import MARK
 from tests.support import scripts
@@ -43,7 +41,7 @@ IMPATIENT_SECONDS = 2.0
 @pytest.fixture
 def impatient(api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """An SDK that does not wait long for the fake engine."""
-    monkeypatch.setattr(client, "_API_SECONDS", IMPATIENT_SECONDS)
+    monkeypatch.setattr(connection, "_API_SECONDS", IMPATIENT_SECONDS)
 
 
 def run(lab: Lab, *arguments: str) -> tuple[int, str, str]:
@@ -492,27 +490,3 @@ def test_a_worker_that_never_ends_is_ended_at_the_cells_deadline(
     assert "it passed its deadline and was ended" in str(report(lab)["cpu1"][1])
     assert report(lab)["cpu2"] == ("measured", None)
     assert api.containers == {}
-
-
-@pytest.mark.filterwarnings(FORGOTTEN)
-@pytest.mark.parametrize(
-    ("host", "words"),
-    [
-        ("unix:///nowhere/engine.sock", "no Docker engine can be reached"),
-        ("tcp://127.0.0.1:1", "no Docker engine can be reached"),
-        ("what://is.this", "Invalid bind address protocol"),
-        ("ssh://nobody@nowhere.invalid", "no Docker engine can be reached"),
-    ],
-)
-def test_an_engine_that_is_not_there_gets_one_line_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, host: str, words: str
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(EngineError) as caught:
-        client_for_this_environment()
-    message = str(caught.value)
-    assert words in message
-    assert message.endswith("start one, point DOCKER_HOST at one, or use --engine local")
-    assert "\n" not in message
-    del caught
-    gc.collect()  # now: what the SDK has forgotten is to be found in this test, which expects it

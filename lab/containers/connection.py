@@ -1,0 +1,58 @@
+"""The client of one engine. Only ``client`` imports this module, where the SDK is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docker.tls import TLSConfig
+
+from docker import APIClient, DockerClient
+from lab.containers.address import Address
+
+_API_SECONDS = 60
+
+
+def connected(address: Address) -> DockerClient:
+    """A client that the engine at this address has answered. Raises what the SDK, TLS and ssh raise."""
+    client = _Client(base_url=address.url, tls=_tls(address), timeout=_API_SECONDS)
+    try:
+        client.ping()
+    except BaseException:  # raised again: nothing of the connection is to stay open
+        client.close()
+        raise
+    return client
+
+
+def _tls(address: Address) -> TLSConfig | bool:
+    wanted = address.certificates
+    if wanted is None:
+        return False
+    return TLSConfig(
+        client_cert=(str(wanted.own[0]), str(wanted.own[1])) if wanted.own else None,
+        ca_cert=str(wanted.authority) if wanted.authority else None,
+        verify=wanted.verify,
+    )
+
+
+class _Api(APIClient):
+    """The SDK's client, in which the certificates of the engine count more than those of the environment.
+
+    ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` are about the web. requests lets them replace a session's own
+    certificates, and an engine that has a certificate of its own authority would be refused.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            super().__init__(**options)
+        except BaseException:  # raised again: nothing of the connection is to stay open
+            self.close()
+            raise
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        own = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+
+class _Client(DockerClient):
+    def __init__(self, **options: Any) -> None:
+        self.api = _Api(**options)

@@ -1,0 +1,93 @@
+"""What an exception of the SDK, of TLS or of ssh says, in one sentence, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import urllib.parse
+
+from lab.cell.claims.wording import shortened
+
+START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"
+
+
+def short(error: BaseException) -> str:
+    """What an exception says, in one line: the answer of the engine, or the reason at the root of the exception."""
+    return shortened(" ".join(_text(error).split()), 200)
+
+
+def _text(error: BaseException) -> str:
+    explanation = getattr(error, "explanation", None)  # what the engine has answered
+    if explanation:
+        return explanation.decode(errors="replace") if isinstance(explanation, bytes) else str(explanation)
+    root = _root(error)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {root.verify_message}"
+    if isinstance(root, ssl.SSLError):
+        return f"TLS failed: {root.reason or root}"
+    if isinstance(root, FileNotFoundError) and root.filename is None:
+        return "there is no such socket"
+    if isinstance(root, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(root, EOFError) or type(root).__name__ == "RemoteDisconnected":
+        return "it closed the connection without an answer"
+    if isinstance(root, OSError) and root.strerror:
+        return f"{root.strerror}: {root.filename}" if root.filename else root.strerror
+    return str(root) or type(root).__name__
+
+
+def _root(error: BaseException) -> BaseException:
+    """The exception that an exception was made of. The SDK, requests and urllib3 each wrap it in another way."""
+    seen: list[BaseException] = []
+    while error not in seen:
+        seen.append(error)
+        inner = (getattr(error, "reason", None), *error.args[:2], error.__cause__)
+        error = next((part for part in inner if isinstance(part, BaseException)), error)
+    return error
+
+
+def fix_for(error: BaseException, url: str) -> str:
+    """What to do where no engine answers at this address."""
+    root = _root(error)
+    if isinstance(root, PermissionError) and url.startswith("unix://"):
+        return "join the group that owns the socket (sudo usermod -aG docker $USER), or use --engine local"
+    if isinstance(root, socket.gaierror):
+        return "name a host that the name service knows, or use --engine local"
+    if isinstance(root, ssl.SSLError):
+        return _fix_for_tls(root)
+    if url.startswith("ssh://"):
+        return _fix_for_ssh(root, urllib.parse.urlsplit(url))
+    if isinstance(root, ConnectionResetError) or type(root).__name__ in ("BadStatusLine", "RemoteDisconnected"):
+        return "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it wants TLS; or use --engine local"
+    if "HTTP request to an HTTPS server" in _text(error):
+        return "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, because it wants TLS; or use --engine local"
+    return START_ONE
+
+
+def _fix_for_tls(root: ssl.SSLError) -> str:
+    if root.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it speaks no TLS; or use --engine local"
+    folder = os.environ.get("DOCKER_CERT_PATH") or "~/.docker"
+    return f"compare ca.pem, cert.pem and key.pem in {folder} with those of the engine; or use --engine local"
+
+
+def _fix_for_ssh(root: BaseException, parts: urllib.parse.SplitResult) -> str:
+    host = parts.hostname or ""
+    port = f"-p {parts.port} " if parts.port and parts.port != 22 else ""
+    login = f"ssh {port}{parts.username + '@' if parts.username else ''}{host}"
+    kind, text = type(root).__name__, str(root)
+    if "paramiko" in text:
+        return "pip install 'multicore-lab[ssh]', or use --engine local"
+    if "known_hosts" in text:
+        return f"connect once with {login}, which asks whether to trust the host; or use --engine local"
+    if kind == "BadHostKeyException":
+        name = f"'[{host}]:{parts.port}'" if port else host
+        return (
+            f"find out why it changed; if that is right, ssh-keygen -R {name} and then {login}; or use --engine local"
+        )
+    if "uthenticat" in kind + text or kind == "PasswordRequiredException":
+        return f"make {login} work without a password (ssh-copy-id, ssh-add); or use --engine local"
+    if isinstance(root, (EOFError, ConnectionResetError)) or kind in ("RemoteDisconnected", "BadStatusLine"):
+        return f"make {login} docker version work there; or use --engine local"
+    return f"make {login} work; or use --engine local"
