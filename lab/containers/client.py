@@ -56,8 +56,8 @@ def image_attributes(client: DockerClient, image: str) -> dict[str, Any] | None:
 def image_names(client: DockerClient) -> list[tuple[str, str]]:
     """(name, id) for each name of each image on the engine; see :func:`lab.containers.image_config.familiar_name`."""
     with translated("listing the images"):
-        images = client.api.images()
-    return [(familiar_name(name), image["Id"]) for image in images for name in image.get("RepoTags") or ()]
+        images = client.api.images() or ()
+        return [(familiar_name(name), image["Id"]) for image in images for name in image.get("RepoTags") or ()]
 
 
 def pull_image(client: DockerClient, image: str, note: Callable[[str], None]) -> str | None:
