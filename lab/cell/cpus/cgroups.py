@@ -18,7 +18,7 @@ import re
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
 
 from lab.cell.cpus.cpulist import members
-from lab.cell.cpus.group_folders import group_folders
+from lab.cell.cpus.group_folders import Folders, OwnGroups
 from lab.cell.cpus.kernel_files import KernelFiles, Root, files_below
 
 #: The period where none is given (the kernel's Documentation/admin-guide/cgroup-v2.rst, ``cpu.max``).
@@ -26,6 +26,9 @@ _USUAL_PERIOD_US = 100000
 
 #: A number as the kernel writes it, or as what imitates it does: ASCII, and short enough for every Python to read.
 _NUMBER = re.compile(r"[+-]?([0-9]{1,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?")
+
+#: The files with the CPU set of a group, of version 1 (with and without ``noprefix``) and 2.
+_LISTS = ("cpuset.effective_cpus", "effective_cpus", "cpuset.cpus.effective", "cpuset.cpus", "cpus")
 
 _Number = Union[int, float]
 
@@ -106,23 +109,33 @@ def tightest(root: Root = "/") -> Level | None:
 
 
 def look(root: Root = "/") -> Groups:
-    """Read everything. Each controller is in one hierarchy only, so the CPU set may stand in the other version."""
+    """Read everything. A controller is in one hierarchy only: in version 2 unless a line of version 1 names it."""
     odd: List[str] = []
     files = files_below(root)
-    v1, v2, sets = group_folders(files, ("cpu", "", "cpuset"), odd)
-    levels = _quotas(files, v1, _v1_quota, odd) if v1 else _quotas(files, v2, _v2_quota, odd)
-    if v1:
-        _compare_versions(files, v2, odd)
+    groups = OwnGroups(files)
+    time, sets = groups.hierarchy("cpu"), groups.hierarchy("cpuset")
+    where = {hierarchy: groups.folders(hierarchy) for hierarchy in {time, sets, ""}}
+    own, set_folders = where[time].levels, where[sets].levels
+    _tell_unseen(where[time], where[sets] if sets != time else None, odd)
+    levels = _quotas(files, own, _v1_quota if time else _v2_quota, odd)
+    if time:
+        _compare_versions(files, where[""].levels, odd)
         _compare_levels(levels, odd)
-    cpuset = _first_list(files, sets, ("cpuset.effective_cpus", "cpuset.cpus", "cpus"), odd)
     return Groups(
-        version=1 if v1 else 2 if v2 else None,
+        version=(1 if time else 2) if own else None,
         levels=tuple(levels),
-        cpuset=cpuset or _first_list(files, v2, ("cpuset.cpus.effective",), odd),
-        partitioned=_partitioned(files, v2) or _unbalanced(files, sets),
-        folders=tuple(v1 or v2),
+        cpuset=_first_list(files, set_folders, _LISTS, odd),
+        partitioned=_unbalanced(files, set_folders) if sets else _partitioned(files, set_folders),
+        folders=tuple(own),
         odd=tuple(dict.fromkeys(odd)),
     )
+
+
+def _tell_unseen(time: Folders, sets: Folders | None, odd: List[str]) -> None:
+    if time.unseen:
+        odd.append("this process is in %s: its own limit cannot be seen" % time.unseen)
+    if sets and sets.unseen:
+        odd.append("the CPU set is that of %s: whether it isolates its CPUs cannot be seen" % sets.unseen)
 
 
 def own_cpus(root: Root) -> str | None:
@@ -137,7 +150,7 @@ def own_cpus(root: Root) -> str | None:
     return affinity.group(1) if affinity else look(files).cpuset
 
 
-def _first_list(files: KernelFiles, folders: List[str], names: tuple[str, ...], odd: List[str]) -> str | None:
+def _first_list(files: KernelFiles, folders: List[str], names: Tuple[str, ...], odd: List[str]) -> str | None:
     """The first list of CPUs in these files; the files of the process's own group are read first.
 
     A file that is missing, empty or holds no list is passed over.
@@ -154,12 +167,12 @@ def _first_list(files: KernelFiles, folders: List[str], names: tuple[str, ...], 
 
 
 def _partitioned(files: KernelFiles, folders: List[str]) -> bool:
-    """Whether the nearest partition (``member`` is none of its own) is one without load balancing."""
-    for folder in folders:
-        kind = files.text(os.path.join(folder, "cpuset.cpus.partition"))
-        if kind and not kind.startswith("member"):
-            return kind == "isolated"  # not "isolated invalid (...)"
-    return False
+    """Whether the nearest partition is one without load balancing.
+
+    A ``member`` is in the partition of a level above it, and so is an ``isolated invalid (...)``, which is none.
+    """
+    kinds = (files.text(os.path.join(folder, "cpuset.cpus.partition")) for folder in folders)
+    return next((kind for kind in kinds if kind in ("root", "isolated")), None) == "isolated"
 
 
 def _unbalanced(files: KernelFiles, folders: List[str]) -> bool:

@@ -1,46 +1,146 @@
-"""The folders of this process's control groups: its group in each hierarchy, found in what is mounted.
+"""The folders of this process's control group and of those above it: found and verified, not assumed.
 
-Sources: man 7 cgroups, man 7 cgroup_namespaces, man 5 proc (``cgroup``, ``mountinfo``). Nothing is assumed: a folder is
-this process's only where a mount shows the group by its name, or the folder lists this process's id.
+Sources: man 7 cgroups (/proc/[pid]/cgroup); man 7 cgroup_namespaces (``/..``); the kernel's
+Documentation/admin-guide/cgroup-v2.rst ("Threads", "Namespace").
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional
 
 from lab.cell.cpus.kernel_files import KernelFiles
-
-#: The top of a mount that shows what is above this namespace.
-_ABOVE = re.compile(r"(/\.\.)+")
+from lab.cell.cpus.mounts import Mount, Mounts, mounts_of
 
 #: How many folders are looked at to find this process by its id.
 _MOST_FOLDERS = 4000
 
-
-class _Mount(NamedTuple):
-    """A mounted hierarchy: the group that is its top, and the folder (below the root) where that shows."""
-
-    top: str
-    point: str
+#: The files that list what is in a group: the threads themselves, else the processes.
+_MEMBERS = ("cgroup.threads", "tasks", "cgroup.procs")
 
 
-def group_folders(files: KernelFiles, controllers: Sequence[str], odd: List[str]) -> List[List[str]]:
-    """For each of the controllers the folders of this process's group and of the levels above it, its own first.
+class Folders(NamedTuple):
+    """The folders of the levels that show."""
 
-    Version 2 has the name ``""``. A controller that is not mounted has no folder. What cannot be is added to ``odd``.
+    #: The folders, that of the process's own group first, if it shows.
+    levels: List[str]
+    #: Which group the process is in, if no folder of it shows.
+    unseen: Optional[str] = None
+
+
+class _Place(NamedTuple):
+    """A path of /proc/self/cgroup or mountinfo: how far it goes up from the top of the namespace, then down."""
+
+    #: How many levels up.
+    up: int
+    #: The names of the groups below that.
+    names: List[str]
+
+
+class _Search:
+    """What is found of one group in the mounts of its hierarchy.
+
+    Levels are counted from where the group's path turns down: its own group has the highest number, and what is above
+    the turn is below 0.
     """
-    groups, mounts = _groups(files), _mounts(files)
-    return [
-        _levels(files, mounts[controller], groups[controller], odd)
-        if controller in groups and controller in mounts
-        else []
-        for controller in controllers
-    ]
+
+    def __init__(self, files: KernelFiles, mounts: Mounts, group: str) -> None:
+        self._files, self._mounts, self._group = files, mounts, _place(group)
+        self.levels: Dict[int, str] = {}
+
+    @property
+    def own(self) -> int:
+        """The number of the process's own group."""
+        return len(self._group.names)
+
+    def by_names(self, mount: Mount) -> None:
+        """Add the levels of a mount that the names tell."""
+        top, names = _place(mount.top), self._group.names
+        if top.up == self._group.up and top.names == names[: len(top.names)]:
+            self._add(mount, len(top.names), names[len(top.names) :])
+        elif self._is_above(top):
+            self._add(mount, self._group.up - top.up, [])
+
+    def by_process(self, mount: Mount) -> None:
+        """Add the levels of a mount in which this process's id is found.
+
+        Only the first folders are looked at: a host may have thousands.
+        """
+        pid = _own_pid(self._files)
+        queue: List[List[str]] = [[]] if pid else []
+        for names in queue:
+            folder = self._folder(mount, names)
+            if folder is None:
+                continue
+            if pid in _members(self._files, folder):
+                self._add(mount, self.own - len(names), names)
+                return
+            if len(queue) <= _MOST_FOLDERS:
+                queue += [[*names, name] for name in _folders_in(self._files, folder)]
+
+    def has_unnamed(self, mount: Mount) -> bool:
+        """Whether a mount has levels between its top and the turn, whose names no file tells."""
+        return self._is_above(_place(mount.top))
+
+    def _is_above(self, top: _Place) -> bool:
+        return top.up > self._group.up and not top.names
+
+    def _add(self, mount: Mount, level: int, names: List[str]) -> None:
+        for depth in range(len(names) + 1):
+            folder = self._folder(mount, names[:depth])
+            if folder is not None:
+                self.levels.setdefault(level + depth, folder)
+
+    def _folder(self, mount: Mount, names: List[str]) -> Optional[str]:
+        """A folder in a mount; ``None`` where it is not there, or hidden."""
+        path = os.path.join(mount.point, *names)
+        folder = self._files.path(path.lstrip("/"))
+        return folder if self._files.is_folder(folder) and not self._mounts.hides(mount, path) else None
 
 
-def _groups(files: KernelFiles) -> dict[str, str]:
+class OwnGroups:
+    """This process's group in each hierarchy, and the mounts that may show it."""
+
+    def __init__(self, files: KernelFiles) -> None:
+        self._files, self._mounts = files, mounts_of(files)
+        self._groups = _groups(files, self._mounts)
+
+    def hierarchy(self, controller: str) -> str:
+        """The hierarchy that has a controller: one of version 1, by that name, or ``""``, version 2 (cgroups(7))."""
+        return controller if controller in self._groups else ""
+
+    def folders(self, hierarchy: str) -> Folders:
+        """The folders of this process's group in a hierarchy, and of the groups above it."""
+        if hierarchy not in self._groups:
+            return Folders([])
+        return _found(self._files, self._mounts, hierarchy, self._groups[hierarchy])
+
+
+def _found(files: KernelFiles, mounts: Mounts, hierarchy: str, group: str) -> Folders:
+    """Folders from a group up to the top that is visible here.
+
+    Each level is taken from a mount that shows it, by its name or else by this process's id. A mount of what is above
+    the namespace shows further levels, which bind the process too.
+    """
+    search, showing = _Search(files, mounts, group), mounts.showing(hierarchy)
+    for mount in sorted(showing, key=lambda mount: len(mount.top)):
+        search.by_names(mount)
+    for mount in showing:
+        if search.has_unnamed(mount):
+            search.by_process(mount)
+    for mount in showing:
+        if search.own not in search.levels:
+            search.by_process(mount)
+    levels = [search.levels[level] for level in sorted(search.levels, reverse=True)]
+    if search.own in search.levels:
+        return Folders(levels)
+    points = ", ".join(sorted({mount.point for mount in showing}))
+    where = "which %s does not show" % points if points else "which no mount shows"
+    return Folders(levels, "the group %s, %s" % (ascii(group), where))
+
+
+def _groups(files: KernelFiles, mounts: Mounts) -> dict[str, str]:
     """Controller name -> this process's group; the v2 hierarchy has the name ``""``. See man 7 cgroups."""
     groups = {}
     for line in files.lines(files.path("proc/self/cgroup")):
@@ -49,116 +149,24 @@ def _groups(files: KernelFiles) -> dict[str, str]:
             groups.update(dict.fromkeys(fields[1].split(","), fields[2]))
     if not groups:  # a captured tree may have only what man 7 cpuset describes
         group = files.text(files.path("proc/self/cpuset"))
-        return dict.fromkeys(("cpuset", ""), group) if group else {}
+        return {"cpuset" if mounts.showing("cpuset") else "": group} if group else {}
     return groups
 
 
-def _mounts(files: KernelFiles) -> dict[str, List[_Mount]]:
-    """Controller name -> where it is mounted, the last first; v2 has the name ``""``. See man 5 proc, mountinfo.
-
-    What is mounted later covers what was mounted before on the same point, and below it.
-    """
-    visible: dict[str, tuple[List[str], _Mount]] = {}
-    for line in files.lines(files.path("proc/self/mountinfo")):
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")
-        if len(fields) < 5 or len(kind) < 3:
-            continue
-        point = _unescaped(fields[4])
-        below = point.rstrip("/") + "/"
-        for hidden in [known for known in visible if known == point or (point != "/" and known.startswith(below))]:
-            del visible[hidden]
-        if kind[0] in ("cgroup", "cgroup2"):
-            # The controllers may be named in any order: "cpu,cpuacct" and "cpuacct,cpu" are both seen.
-            names = [""] if kind[0] == "cgroup2" else kind[2].split(",")
-            visible[point] = (names, _Mount(_unescaped(fields[3]), point))
-    mounts: dict[str, List[_Mount]] = {}
-    for names, mount in reversed(list(visible.values())):
-        for name in names:
-            mounts.setdefault(name, []).append(mount)
-    return mounts or _old_mounts(files)
+def _place(path: str) -> _Place:
+    names = [name for name in path.split("/") if name]
+    up = next((depth for depth, name in enumerate(names) if name != ".."), len(names))
+    return _Place(up, names[up:])
 
 
-def _old_mounts(files: KernelFiles) -> dict[str, List[_Mount]]:
-    """The same from /proc/mounts (man 5 fstab), where there is no mountinfo; each is taken to show its top."""
-    mounts: dict[str, List[_Mount]] = {}
-    for line in files.lines(files.path("proc/mounts")):
-        fields = line.split(" ")
-        if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2", "cpuset"):
-            names = {"cgroup": fields[3].split(","), "cgroup2": [""], "cpuset": ["cpuset"]}[fields[2]]
-            for name in names:
-                mounts.setdefault(name, []).append(_Mount("/", _unescaped(fields[1])))
-    return mounts
+def _members(files: KernelFiles, folder: str) -> List[str]:
+    """The ids in a group."""
+    lists = (files.lines(os.path.join(folder, name)) for name in _MEMBERS)
+    return next(filter(None, lists), [])
 
 
-def _unescaped(text: str) -> str:
-    """A field of mountinfo, in which blanks and backslashes are written in octal (fs/proc_namespace.c)."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
-
-
-def _levels(files: KernelFiles, mounts: List[_Mount], group: str, odd: List[str]) -> List[str]:
-    """Folders from this process's own group up to the top that is visible here.
-
-    Of several mounts that one counts which shows the group, and most of the levels above it. Where none shows it by its
-    name, it is recognised by this process's id. A mount of what is above the namespace shows further levels. Where no
-    mount shows the group, its own limit is not known, which is said.
-    """
-    above = _above_the_namespace(files, mounts)
-    holding = [(mount, parts) for mount in mounts for parts in [_inside(mount, group)] if parts is not None]
-    ranked = sorted(holding, key=lambda entry: len(entry[0].top))
-    for mount, parts in ranked:
-        if files.is_folder(os.path.join(_base(files, mount), *parts)):
-            return [*_upward(files, _base(files, mount), parts), *above]
-    for mount in mounts:
-        own = _folder_of_this_process(files, _base(files, mount))
-        if own is not None:
-            return [*_upward(files, _base(files, mount), own), *above]
-    points = ", ".join(sorted({mount.point for mount in mounts}))
-    odd.append(
-        "this process is in the group %s, which %s does not show: its own limit cannot be seen" % (ascii(group), points)
-    )
-    for mount, parts in ranked:  # the levels above it bind it all the same
-        folders = _upward(files, _base(files, mount), parts)
-        if folders:
-            return [*folders, *above]
-    return above
-
-
-def _base(files: KernelFiles, mount: _Mount) -> str:
-    return files.path(mount.point.lstrip("/"))
-
-
-def _upward(files: KernelFiles, base: str, parts: Sequence[str]) -> List[str]:
-    """The folders from the one of these names below the base up to the base, as far as they are there."""
-    folders = [os.path.join(base, *parts[:depth]) for depth in range(len(parts), -1, -1)]
-    return [folder for folder in folders if files.is_folder(folder)]
-
-
-def _above_the_namespace(files: KernelFiles, mounts: List[_Mount]) -> List[str]:
-    """The folders of the groups above this namespace that another mount shows, the nearest first.
-
-    Their quota binds this process (cgroup_namespaces(7): the top of such a mount is shown as ``/..`` or ``/../..``).
-    """
-    higher = [(mount.top.count(".."), _base(files, mount)) for mount in mounts if _ABOVE.fullmatch(mount.top)]
-    return [folder for _, folder in sorted(higher) if files.is_folder(folder)]
-
-
-def _folder_of_this_process(files: KernelFiles, base: str) -> Optional[List[str]]:
-    """The names from a mount's top down to the group that has this process; ``None`` where none is found.
-
-    Only the first folders are looked at: a host may have thousands.
-    """
-    pid = _own_pid(files)
-    queue: List[List[str]] = [[]]
-    for parts in queue:
-        folder = os.path.join(base, *parts)
-        if pid and any(pid in files.lines(os.path.join(folder, name)) for name in ("cgroup.procs", "tasks")):
-            return parts
-        if not pid or len(queue) > _MOST_FOLDERS:
-            break
-        inner = [name for name in files.names(folder) if files.is_folder(os.path.join(folder, name), or_a_link=False)]
-        queue += [[*parts, name] for name in inner]
-    return None
+def _folders_in(files: KernelFiles, folder: str) -> List[str]:
+    return [name for name in files.names(folder) if files.is_folder(os.path.join(folder, name), or_a_link=False)]
 
 
 def _own_pid(files: KernelFiles) -> str:
@@ -168,15 +176,3 @@ def _own_pid(files: KernelFiles) -> str:
     status = files.text(files.path("proc/self/status")) or ""
     line = re.search(r"^Pid:\s*([0-9]+)$", status, re.MULTILINE)
     return line.group(1) if line else ""
-
-
-def _inside(mount: _Mount, group: str) -> List[str] | None:
-    """The names from the mount's top down to the group; ``None`` where the group is not below it.
-
-    A group or a top that begins with ``/..`` is outside of this namespace (cgroup_namespaces(7)).
-    """
-    top = mount.top.rstrip("/")
-    if not (group.rstrip("/") + "/").startswith(top + "/"):
-        return None
-    parts = [part for part in group[len(top) :].split("/") if part]
-    return None if ".." in parts else parts

@@ -273,7 +273,7 @@ STATES: dict[str, tuple[Files, int, float, int | None, str | None]] = {
         None,
         "its own limit cannot be seen",
     ),
-    "no mountinfo": ({"proc/self/cgroup": "0::/a\n"}, 4, 4, None, None),
+    "no mountinfo": ({"proc/self/cgroup": "0::/a\n"}, 4, 4, None, "which no mount shows"),
     "noise for mounts and groups": (
         {"proc/self/cgroup": "x\n:\n", "proc/self/mountinfo": "x - y\n\n"},
         4,
