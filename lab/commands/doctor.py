@@ -183,6 +183,8 @@ def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
     advice = []
     if docker:
         advice.append(("ok", "cells in containers, with a CPU set that the engine sets and the inside proves", ""))
+        if docker.no_quota:
+            advice.append(("no", f"cells with a quota: {docker.no_quota}", _fix_for_limits(docker)))
     else:
         why, fix = (error.what, error.fix) if error else ("there is no engine", "")
         advice.append(("no", f"cells in containers: {why}", fix or "start an engine"))
@@ -200,6 +202,19 @@ def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
         else:
             advice.append(("ok", f"claims about {size} CPUs", ""))
     return advice
+
+
+def _fix_for_limits(docker: Machine) -> str:
+    from lab.containers import refusals
+
+    version = str(docker.details["cgroup_version"])
+    return refusals.fix({"CgroupVersion": version}, refuses=version == "2")
+
+
+def _fix_for_warning(docker: Machine | None, text: str) -> str:
+    """What to do about a warning of the engine. A cell needs only the limits of its CPUs."""
+    is_about_cpus = any(word in text.lower() for word in ("cpuset", "cpu cfs"))
+    return _fix_for_limits(docker) if docker and is_about_cpus else "nothing: no cell needs it"
 
 
 def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
@@ -223,8 +238,11 @@ def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
                 "see the machine's capacity in the cores table",
             )
         )
-    for warning in docker.details["engine_warnings"] if docker else ():
-        advice.append(("!", f"the engine warns: {warning}", "see the engine's documentation"))
+    if docker:
+        advice += [
+            ("!", f"the engine warns: {text}", _fix_for_warning(docker, text))
+            for text in docker.details["engine_warnings"]
+        ]
     if not Path("/proc/self/schedstat").exists():
         advice.append(
             (

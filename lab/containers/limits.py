@@ -1,19 +1,21 @@
 """Whether an engine sets the limits that it is asked for: it is tried, because its own words are no proof.
 
 Rootless Podman on version 1 of the control groups says that it has CPU sets and quotas. It drops both without a
-warning, and its containers run on every CPU.
+warning, and its containers run on every CPU. On version 2, where a controller is not delegated to its user, it
+creates a container with a limit, and cannot start it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.cpus import cpulist
 from lab.containers.cleanup import remove_container
 from lab.containers.client import SESSION_LABEL, translated
 from lab.containers.container import create_container, isolated_host_config, quota_of
-from lab.errors import EngineError
+from lab.containers.refusals import about_limits, fix, kind, refusal
+from lab.errors import CellError, EngineError
 from lab.model.cell import PERIOD_US
 
 if TYPE_CHECKING:
@@ -22,58 +24,62 @@ if TYPE_CHECKING:
 #: The quota that is tried, in CPUs. Every machine has half a CPU.
 _QUOTA_CPUS = 0.5
 
-_ELSE = "or use --engine local"
 
+class Trial:
+    """Tries the limits of one engine with a program that ends at once."""
 
-def try_limits(
-    client: DockerClient, image: str, session: str, cpus: tuple[int, ...], info: Mapping[str, Any]
-) -> str | None:
-    """Why the engine sets no quota; ``None``: it sets CPU sets and quotas.
+    def __init__(self, client: DockerClient, image: str, session: str, command: Sequence[str], user: str) -> None:
+        self._client = client
+        self._image = image
+        self._labels = {SESSION_LABEL: session}
+        self._command = command
+        self._user = user
 
-    A container with both limits is created and looked at. It is never started, which makes this quick. ``info`` is what
-    the engine said of itself. Raises EngineError, with the exact fix, if the engine sets no CPU set.
-    """
-    limit = {"cpuset_cpus": cpulist.render(cpus), "cpu_period": PERIOD_US, "cpu_quota": round(_QUOTA_CPUS * PERIOD_US)}
-    host = isolated_host_config(len(cpus)) | limit
-    with translated("trying a CPU set and a quota"):
-        container = create_container(client, image, ["true"], host, labels={SESSION_LABEL: session})["Id"]
+    def no_quota(self, cpus: tuple[int, ...], info: Mapping[str, Any]) -> str | None:
+        """Why the engine sets no quota; ``None``: it sets CPU sets and quotas.
+
+        ``info`` is what the engine said of itself. Raises EngineError, with the exact fix, if the engine sets no CPU
+        set, or starts no container that has one.
+        """
+        cpu_set: dict[str, Any] = {"cpuset_cpus": cpulist.render(cpus)}
         try:
-            given = client.api.inspect_container(container)["HostConfig"]
-        finally:
-            remove_container(client, container)
-    if cpulist.parse(given.get("CpusetCpus") or "") != cpus:
-        raise EngineError(
-            f"there are no CPU sets here: the engine was asked for CPUs {limit['cpuset_cpus']}, and set"
-            f" {given.get('CpusetCpus') or 'none'}{_kind(info)}",
-            fix(info),
-        )
-    return None if quota_of(given) == _QUOTA_CPUS else f"this engine sets no quota{_kind(info)}"
+            given, refused = self._given(cpu_set | _QUOTA), ""
+        except CellError as error:
+            refused = error.what
+            try:
+                given = self._given(cpu_set)
+            except CellError as alone:
+                raise _no_cpu_sets(alone, info) from alone
+        if cpulist.members(given.get("CpusetCpus")) != set(cpus):
+            raise EngineError(
+                f"there are no CPU sets here: the engine was asked for CPUs {cpu_set['cpuset_cpus']}, and set"
+                f" {given.get('CpusetCpus') or 'none'}{kind(info)}",
+                fix(info),
+            )
+        if refused:
+            return f"this engine starts no container with a quota ({refused})"
+        return None if quota_of(given) == _QUOTA_CPUS else f"this engine sets no quota{kind(info)}"
+
+    def _given(self, limit: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The host configuration that a container with this limit got. The container was started."""
+        host = isolated_host_config(1) | dict(limit)
+        with translated("trying a container with a limit"):
+            container = create_container(
+                self._client, self._image, self._command, host, labels=self._labels, user=self._user
+            )["Id"]
+            try:
+                given: Mapping[str, Any] = self._client.api.inspect_container(container)["HostConfig"]
+                self._client.api.start(container)
+            finally:
+                remove_container(self._client, container)
+        return given
 
 
-def _kind(info: Mapping[str, Any]) -> str:
-    """What the engine is, where that explains why it sets no limit."""
-    return f" (it is rootless, on version {_version(info)} of the control groups)" if _is_rootless(info) else ""
+_QUOTA = {"cpu_period": PERIOD_US, "cpu_quota": round(_QUOTA_CPUS * PERIOD_US)}
 
 
-def fix(info: Mapping[str, Any]) -> str:
-    """How such an engine gets CPU sets, by what it said of itself."""
-    if not _is_rootless(info):
-        return f"boot a kernel with the cpuset controller, without cgroup_disable=cpuset, {_ELSE}"
-    if _version(info) == "1":
-        return (
-            "use the engine that runs as root; or boot with systemd.unified_cgroup_hierarchy=1, and delegate the"
-            f" controllers to your user (Delegate=cpu cpuset); {_ELSE}"
-        )
-    return (
-        "write [Service] and Delegate=cpu cpuset io memory pids into"
-        f" /etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload, and log in again; {_ELSE}"
-    )
-
-
-def _is_rootless(info: Mapping[str, Any]) -> bool:
-    """Whether the engine runs without root: Podman has an entry of its own, Docker a security option."""
-    return bool(info.get("Rootless")) or any("name=rootless" in str(it) for it in info.get("SecurityOptions") or ())
-
-
-def _version(info: Mapping[str, Any]) -> str:
-    return str(info.get("CgroupVersion") or "1")
+def _no_cpu_sets(error: CellError, info: Mapping[str, Any]) -> EngineError:
+    """The error for an engine that refused a container with a CPU set."""
+    if about_limits(error.what):
+        return EngineError(f"there are no CPU sets here: {error.what}{kind(info)}", fix(info, refuses=True))
+    return refusal(error.what, info) or error

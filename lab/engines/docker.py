@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,9 @@ from lab.containers.client import (
 )
 from lab.containers.container import create_container, isolated_host_config
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
-from lab.containers.limits import try_limits
+from lab.containers.limits import Trial
 from lab.containers.reasons import short
+from lab.containers.refusals import refusal
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
@@ -53,6 +54,11 @@ CHOICES = {
     OFFICIAL_IMAGE: "the official image",
 }
 OWN_IMAGES = tuple(name for name in CHOICES if name != OFFICIAL_IMAGE)
+
+#: The arguments of a Python that does nothing.
+_NOTHING = ("-I", "-S", "-c", "pass")
+#: How much of what a failed probe printed may be quoted, in bytes.
+_WORDS_BYTES = 500
 
 #: How long a probe may take, in seconds.
 _PROBE_SECONDS = 60.0
@@ -142,29 +148,31 @@ class Docker:
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         with translated("asking the engine what it is"):
-            info, version = self._client.info(), self._client.version()
+            info, version = dict(self._client.info()), dict(self._client.version())
         with translated(f"looking at the image {self._image}"):
             image = self._client.images.get(self._image)
         settings, machine = ImageSettings.of(image.attrs), str(info.get("Architecture") or "")
         refuse_emulation(self._image, settings.architecture, machine)
-        description = machine_from("docker", self._ask(meanwhile), self._image, {})
+        description = machine_from("docker", self._ask(meanwhile, info), self._image, {})
         # The engine says of an imported image that it is for this machine, whatever the image contains.
         refuse_emulation(self._image, str(description.python.get("machine") or ""), machine)
         line = settings.note(self._image, self._program, self._user)
         if line:
             self._note(line)
-        no_quota = try_limits(self._client, self._image, self._session, description.cpus, info)
+        trial = Trial(self._client, self._image, self._session, [self._program, *_NOTHING], self._user)
         details = {
             "engine_version": version.get("Version"),
             "api_version": version.get("ApiVersion"),
             "cgroup_version": info.get("CgroupVersion", "1"),
-            "engine_cpus": info.get("NCPU"),
+            "engine_cpus": _count(info.get("NCPU")),
             "engine_name": info.get("Name"),
-            "engine_warnings": info.get("Warnings") or [],
+            "engine_warnings": list(map(str, info.get("Warnings") or ())),
             "image_id": image.id,
             "image_settings": settings.details(self._program, self._user),
         }
-        probed = replace(description, details={**details, **description.details}, no_quota=no_quota)
+        probed = replace(
+            description, details={**details, **description.details}, no_quota=trial.no_quota(description.cpus, info)
+        )
         return probed if self._named else probed.with_choice(self._choice(probed))
 
     def _choice(self, machine: Machine) -> PythonChoice:
@@ -175,14 +183,23 @@ class Docker:
             builds = []
         return choice_of(machine, CHOICES.get(self._image, "the newest base image"), map(str, builds))
 
-    def _ask(self, meanwhile: Callable[[], object]) -> bytes:
+    def _ask(self, meanwhile: Callable[[], object], info: Mapping[str, Any]) -> bytes:
         """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.
 
-        The path and the user of that Python are kept. Raises ImageError with every Python that was tried.
+        The path and the user of that Python are kept. Raises EngineError if the engine starts no container at all, or
+        ImageError with every Python that was tried.
         """
-        stream, _ = self._probed(meanwhile)
+        try:
+            stream, outcome = self._probed(meanwhile)
+        except CellError as error:
+            raise refusal(error.what, info) or error from error
         if _began(stream):
             return stream
+        words = stream[-_WORDS_BYTES:].decode(errors="replace")
+        if outcome.exit_code and (
+            engine_error := refusal(f"{outcome.reason or ''} {outcome.stderr_tail} {words}", info)
+        ):
+            raise engine_error
         problems = []
         with contextlib.closing(image_pythons.look(self._client, self._image, self._session)) as pythons:
             for candidate in pythons:
@@ -271,7 +288,7 @@ class Docker:
             stack.callback(streams.hang_up, stream)
             sink(b"")
             watch.begin()
-            _start(api, container)
+            _start(api, container, self._program)
             for (output, error), over in streams.frames(stream):
                 watch.take(output or b"", error or b"", over)
                 details = watch.look(over)
@@ -285,16 +302,22 @@ def _began(stream: bytes) -> bool:
     return any(record.kind == "start" for record in read_records(stream).records)
 
 
+def _count(value: object) -> int | None:
+    """A number of CPUs, if it is one."""
+    return value if isinstance(value, int) and value > 0 else None
+
+
 class _NoInterpreterError(Exception):
     """The image has no such program."""
 
 
-def _start(api: Any, container: str) -> None:
+def _start(api: Any, container: str, program: str) -> None:
     from docker.errors import APIError
 
     try:
         api.start(container)
     except APIError as error:
-        if "executable file not found" in str(error) and "init" not in str(error):  # an engine may have no init
+        text = str(error)  # runc: exec: "python3": executable file not found; crun: executable file `python3` not found
+        if "executable file" in text and "not found" in text and program in text:
             raise _NoInterpreterError(short(error)) from error
         raise

@@ -93,7 +93,7 @@ def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
         context("tcp://far:port"),
         context("what://far"),
     ],
-    ids=str,
+    ids=lambda content: str(content)[:60],
 )
 def test_a_context_that_is_broken_is_named(tmp_path: Path, content: object) -> None:
     error = refusal({**settings(tmp_path, broken=content), "DOCKER_CONTEXT": "broken"})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def test_all_is_well_when_nothing_goes_wrong(lab: Lab, api: Engine) -> None:
     assert code == 0, err
     assert "confirmed" in out
     assert report(lab) == {"cpu1": ("measured", None), "cpu2": ("measured", None)}
-    assert len(api.created) == 4, "the probe, a container with both limits that never starts, and two cells"
+    assert len(api.created) == 4, "the probe, a container that tries both limits, and two cells"
     assert sorted(api.removed) == sorted(api.created)
 
 
@@ -275,6 +275,65 @@ def test_an_engine_that_drops_quotas_alone_runs_the_cells_that_have_none(lab: La
     assert run(lab)[0] == 0
     _, out, _ = lab.run("pipe", "--engine", "docker", "--quota", "0.5")
     assert "this engine sets no quota" in out
+
+
+NO_CONTROLLER = "crun: the requested cgroup controller `cpuset` is not available: OCI runtime error"
+
+
+def without_a_controller(key: str, words: str) -> Callable[[Mapping[str, Any]], str]:
+    """An engine that starts no container whose host configuration has this limit."""
+    return lambda host: words if host.get(key) else ""
+
+
+def test_an_engine_that_starts_no_container_with_a_cpu_set_is_refused_before_any_cell(lab: Lab, api: Engine) -> None:
+    api.info.update({"Rootless": True, "CgroupVersion": "2"})
+    api.refuses = without_a_controller("CpusetCpus", NO_CONTROLLER)
+    code, out, err = run(lab)
+    assert (code, out) == (3, "")
+    (line,) = err.splitlines()
+    assert line.startswith("lab: there are no CPU sets here: ")
+    assert NO_CONTROLLER in line
+    assert "Delegate=cpu cpuset" in line
+    assert not lab.sessions.exists()
+    assert api.containers == {}
+    code, out, _ = lab("doctor")
+    text = " ".join(out.split())
+    assert code == 3
+    assert "no cells in containers: there are no CPU sets here: " in text
+    assert "fix: write [Service] and Delegate=cpu cpuset io memory pids" in text
+    assert "ok cells in containers" not in text
+
+
+def test_an_engine_that_starts_no_container_with_a_quota_runs_the_cells_that_have_none(lab: Lab, api: Engine) -> None:
+    api.info["CgroupVersion"] = "2"
+    api.refuses = without_a_controller("CpuQuota", "open /sys/fs/cgroup/x/cpu.max: no such file or directory")
+    assert run(lab)[0] == 0
+    _, out, _ = lab.run("pipe", "--engine", "docker", "--quota", "0.5")
+    assert "this engine starts no container with a quota" in out
+    _, out, _ = lab("doctor")
+    assert "no  cells with a quota: this engine starts no container with a quota" in out
+    assert "Delegate=cpu cpuset" in out
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        Play(stderr=b"exec /sbin/docker-init: operation not permitted\n", exit_code=255),
+        Play(stdout=b"exec /sbin/docker-init: operation not permitted\n", exit_code=255),
+        Play(error="OCI runtime create failed: exec /sbin/docker-init: operation not permitted"),
+    ],
+    ids=["standard error", "standard output", "answer"],
+)
+def test_an_engine_that_forbids_every_container_is_at_fault_and_not_the_image(
+    lab: Lab, api: Engine, play: Play
+) -> None:
+    api.plays = lambda cell, cpus: play
+    code, _, err = run(lab)
+    assert code == 3
+    assert err.startswith("lab: this engine forbids the init of a container and no-new-privileges, as Docker from the")
+    assert "multicore-lab-base" not in err
+    assert "snap remove docker" in err
+    assert api.containers == {}
 
 
 NO_SUCH = Play(stderr=b"[FATAL tini (7)] exec python3 failed: No such file or directory\n", exit_code=127)

@@ -178,9 +178,9 @@ def test_a_cell_that_runs_as_root_is_kept_apart_like_any_other(
     seen: list[dict[str, Any]] = []
     usual = docker_engine._start
 
-    def start(api: Any, container: str) -> None:
+    def start(api: Any, container: str, program: str) -> None:
         seen.append(api.inspect_container(container))
-        usual(api, container)
+        usual(api, container, program)
 
     monkeypatch.setattr(docker_engine, "_start", start)
     probe(name)

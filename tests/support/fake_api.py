@@ -114,7 +114,8 @@ class Engine:
     ``faults`` maps a step, or (step, cell), to a status to answer, to ``hang`` (no answer), ``drop`` (the connection is
     closed) or ``lost`` (it is done, but the answer gets lost). ``asked`` is every request: (step, container's cell).
     ``files`` are those of every image; a container that is no cell counts as one of the name of what it runs. ``info``
-    is what it says of itself besides the usual; ``dropped`` are the limits that it takes and does not set.
+    is what it says of itself besides the usual; ``dropped`` are the limits that it takes and does not set. ``refuses``
+    says what it answers instead of starting a container with a host configuration; empty: it starts it.
     """
 
     images: set[str] = field(default_factory=lambda: {"multicore-lab-base:3.13"})
@@ -131,6 +132,7 @@ class Engine:
     numbers: Any = field(default_factory=lambda: itertools.count(1))
     info: dict[str, Any] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
+    refuses: Callable[[Mapping[str, Any]], str] = lambda host: ""
 
     def fault(self, step: str, cell: str) -> int | str | None:
         return self.faults.get((step, cell), self.faults.get(step))
@@ -278,8 +280,9 @@ class Handler(BaseHTTPRequestHandler):
             container.ended.wait()
 
     def _start(self, container: Container) -> None:
-        if container.play.error:
-            self._send(400, {"message": container.play.error})
+        error = container.play.error or self.server.engine.refuses(container.body["HostConfig"])
+        if error:
+            self._send(400, {"message": error})
             return
         threading.Timer(container.play.seconds, container.end, (container.play.exit_code,)).start()
         container.started.set()
