@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
 from lab.messages import show
+from lab.text import units
 
 if TYPE_CHECKING:
     from lab.sessions.listing import Entry
@@ -100,4 +101,4 @@ def _state(entry: Entry) -> str:
         return "\n".join(textwrap.wrap(f"{entry.state}: {entry.reason}", _WIDEST))
     if not entry.surprises:
         return str(entry.state)
-    return f"{entry.state}, {entry.surprises} surprise" + "s" * (entry.surprises > 1)
+    return f"{entry.state}, {units.counted(entry.surprises, 'surprise')}"

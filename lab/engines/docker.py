@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 #: The images that are tried, in this order and before any other, when the user names no image -> why.
 CHOICES = {
     "multicore-lab-cell:latest": "left by docker compose up",
-    f"{BASE_REPOSITORY}:3.13": "the usual base image",
+    f"{BASE_REPOSITORY}:3.13": "the lab's default",
     OFFICIAL_IMAGE: "the official image",
 }
 OWN_IMAGES = tuple(name for name in CHOICES if name != OFFICIAL_IMAGE)

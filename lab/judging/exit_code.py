@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.model.cell import Status
 from lab.model.fail_on import FailOn
 from lab.model.session import Session, Verdict
+from lab.text import units
 
 
 def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> str:
@@ -15,14 +16,16 @@ def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: 
     if code == 130:
         return "the run was interrupted"
     if code == 3:
-        parts = [f"{_counted(_broken(session), 'cell')} could not be measured as asked"] if _broken(session) else []
-        parts += [f"{_counted(_errors(session), 'claim')} could not be judged"] if _errors(session) else []
+        parts = (
+            [f"{units.counted(_broken(session), 'cell')} could not be measured as asked"] if _broken(session) else []
+        )
+        parts += [f"{units.counted(_errors(session), 'claim')} could not be judged"] if _errors(session) else []
         return ", ".join(parts)
     by_verdict = {
         verdict: sum(judgement.verdict is verdict for judgement in session.judgements)
         for verdict in _failures(fail_on, strict)
     }
-    parts = [_counted(len(session.surprises), "surprise")] if session.surprises else []
+    parts = [units.counted(len(session.surprises), "surprise")] if session.surprises else []
     parts += [f"{count} {verdict}" for verdict, count in by_verdict.items() if count]
     return f"{', '.join(parts)} (--fail-on {fail_on}{' --strict' if strict else ''})"
 
@@ -35,10 +38,6 @@ def _broken(session: Session) -> int:
 def _errors(session: Session) -> int:
     """How many claims have no verdict because something failed that is not the fault of a whole cell."""
     return sum(judgement.verdict is Verdict.ERROR and not judgement.about_cell for judgement in session.judgements)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + "s" * (count != 1)
 
 
 def _failures(fail_on: FailOn, strict: bool) -> set[Verdict]:

@@ -22,7 +22,7 @@ class SideBySide:
 
     #: Whether they may.
     allowed: bool
-    #: Why, in a line.
+    #: Why, in a sentence without its full stop.
     reason: str
     #: The speed side by side, as a share of the speed alone; ``None``: not known.
     speed: Estimate | None = None
@@ -32,7 +32,7 @@ def judge_side_by_side(sentinel: CellResult, companion: CellResult) -> SideBySid
     """Whether cells may run side by side, by two cells that did. In doubt they may not."""
     for result in (sentinel, companion):
         if result.status is not Status.MEASURED:
-            return SideBySide(allowed=False, reason=f"whether they disturb each other is not known: {result.reason}")
+            return SideBySide(allowed=False, reason=f"Whether they disturb each other is not known: {result.reason}")
     spans = evidence_of(COMPANION, companion)
     begun, ended = (max(spans.all(name), default=0.0) for name in ("busy from", "busy until"))
     rounds = evidence_of(sentinel_experiment.NAME, sentinel).rounds("round")
@@ -46,15 +46,9 @@ def judge_side_by_side(sentinel: CellResult, companion: CellResult) -> SideBySid
         [blocks["packed"]["rate"] / blocks["alone"]["rate"] for blocks in good if blocks["alone"]["rate"]]
     )
     if speed is None:
-        return SideBySide(allowed=False, reason="whether they disturb each other is not known: too few quiet rounds")
-    bound = f"{units.share(1 - MOST_BIAS)} to {units.share(1 + MOST_BIAS)} is allowed"
-    if speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS):
-        return SideBySide(allowed=True, reason=f"a test cell ran at {_of_its_speed(speed)}, and {bound}", speed=speed)
-    verb = "ran" if speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may have run"
-    reason = f"side by side a test cell {verb} at {_of_its_speed(speed)}, and {bound}"
-    return SideBySide(allowed=False, reason=reason, speed=speed)
-
-
-def _of_its_speed(speed: Estimate) -> str:
-    """A speed side by side in words, of which 100 % is the speed alone."""
-    return f"{units.share(speed.low)} to {units.share(speed.high)} of its speed alone"
+        return SideBySide(allowed=False, reason="Whether they disturb each other is not known: too few quiet rounds")
+    allowed = speed.inside(1 - MOST_BIAS, 1 + MOST_BIAS)
+    verb = "ran" if allowed or speed.outside(1 - MOST_BIAS, 1 + MOST_BIAS) else "may have run"
+    reached = f"{units.interval(speed.low, speed.high, 'share')} of its speed alone"
+    bound = f"{units.interval(1 - MOST_BIAS, 1 + MOST_BIAS, 'share')} is allowed"
+    return SideBySide(allowed=allowed, reason=f"Side by side, a test cell {verb} at {reached}; {bound}", speed=speed)

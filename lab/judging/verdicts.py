@@ -155,10 +155,7 @@ def _lack(claim: Claim, facts: Facts) -> str:
     if facts.cpus < claim.least_cpus:
         return f"needs {units.cpus(claim.least_cpus)}, this cell has {facts.cpus}"
     if claim.least_cpus > 1 and facts.rate < facts.cpus:
-        return (
-            f"a quota of {facts.rate:g} CPUs stops and goes, and blocks shorter than its period cannot average: see"
-            " lab run oversubscription"
-        )
+        return "a quota stops and goes, and blocks shorter than its period cannot average: see lab run oversubscription"
     return ""
 
 

@@ -22,6 +22,8 @@ from lab.sessions.folder import SessionFolder
 SENTINEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
 
+_ONE_BY_ONE = "the cells run one after the other, which takes longer and changes no result."
+
 
 def requests_of(
     cells: Iterable[Cell], seconds: float, explicit: frozenset[str] = frozenset()
@@ -93,12 +95,12 @@ def decide(
     requests = requests_of([job.cell for job in jobs], seconds, explicit)
     if not side_by_side(topology, requests, most, smt):
         asked_for = most is not None and most > 1 and len(requests) > 1
-        no_room = "cells run one after the other: there is no room for two cells side by side"
+        no_room = "the cells run one after the other, because there is no room for two cells side by side"
         return runner.one_at_a_time, no_room if asked_for else None
     verdict = check_side_by_side(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
     if verdict.allowed:
-        return schedule_of(topology, requests, most, smt), f"cells run side by side: {verdict.reason}"
-    return runner.one_at_a_time, f"cells run one after the other: {verdict.reason}"
+        return schedule_of(topology, requests, most, smt), f"the cells run side by side. {verdict.reason}."
+    return runner.one_at_a_time, f"{_ONE_BY_ONE} {verdict.reason}."
 
 
 def keep_off(busy: set[int]) -> None:

@@ -16,6 +16,7 @@ from lab.model.machine import stored_builds
 from lab.sessions import folder as store
 from lab.sessions import loading, seal
 from lab.sessions.files import read_file
+from lab.text import units
 
 
 class State(StrEnum):
@@ -127,7 +128,7 @@ def _machine(manifest: Mapping[str, Any]) -> str | None:
     name = (machine.get("details") or {}).get("engine_name") or (manifest.get("host") or {}).get("name")
     count = len(machine.get("cpus") or ())
     parts = [str(name)] if name else []
-    parts += [f"{count} CPU" + "s" * (count != 1)] if count else []
+    parts += [units.cpus(count)] if count else []
     return ", ".join(parts) or None
 
 

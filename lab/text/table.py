@@ -67,7 +67,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _paragraph(head: Sequence[str], row: Sequence[str]) -> str:
-    lines = ([" / ".join(text.splitlines()) for text in texts] for texts in (head, row))
+    lines = ([mark.join(text.splitlines()) for text in texts] for mark, texts in ((" ", head), (" / ", row)))
     first, *others = zip(*lines, strict=True)
     return f"- {first[1]}: " + "; ".join(f"{name} {value}" for name, value in others if value not in ("", "-"))
 

@@ -31,6 +31,11 @@ def share(value: float) -> str:
     return f"{value * 100:.1f} %"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: ``1 cell``, ``2 cells``."""
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
 def cpus(count: float) -> str:
     """A number of CPUs with its noun: ``1 CPU``, ``1.5 CPUs``."""
     return f"{count:g} CPU" if count == 1 else f"{count:g} CPUs"

@@ -154,7 +154,7 @@ def test_the_transcript_of_a_session_is_as_reviewed(lab: Lab, stage: Stage, gold
 def test_a_transcript_comes_before_the_tables(lab: Lab, stage: Stage) -> None:
     stage.plays(cell())
     _, out, _ = lab.run("pipe", "--cpus", "1", "--transcript")
-    assert out.index("the parent sends 'ping'") < out.index("Verdicts, ")
+    assert out.index("the parent sends 'ping'") < out.index(" verdict on ")
 
 
 def widest(text: str) -> int:
@@ -504,7 +504,7 @@ def test_a_terminal_that_cannot_show_every_character_gets_the_report_all_the_sam
         env={"PYTHONIOENCODING": "ascii"},
     )
     assert done.returncode == 0, done.stderr
-    assert b"Verdicts, " in done.stdout
+    assert b" verdicts on " in done.stdout
 
 
 #: How the SDK can be missing: not there at all, or hidden by an empty namespace package (a folder named docker/).

@@ -128,7 +128,7 @@ def test_up_ends_in_a_screen_that_fits_beside_the_names_of_the_services(ended: P
     assert max(len(line) for line in shown if "report-1" in line) <= 80
     text = " ".join(ended.said("report").split())
     assert "Pool() start" in text
-    assert "All tables: lab report --terminal." in text
+    assert "Tables: lab report --terminal." in text
 
 
 def test_the_quota_profile_adds_cells_under_a_quota_and_the_report_waits_for_them(

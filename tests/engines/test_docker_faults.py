@@ -214,7 +214,8 @@ def test_without_the_usual_image_the_newest_base_image_is_taken(lab: Lab, api: E
     api.cells["cpu1"] = Play(stdout=WHOLE)
     _, out, _ = run(lab, "--cpus", "1")
     text = " ".join(out.split())
-    assert "image multicore-lab-base:3.11 (the newest base image). Also here: 3.9, 3.11, 3.14t (--python all)" in text
+    assert "image multicore-lab-base:3.11 (the newest base image), Docker" in text
+    assert "Also here (lab run --python all): 3.9, 3.11, 3.14t (t: no GIL)." in text
 
 
 def test_an_image_that_a_registry_has_is_pulled(lab: Lab, api: Engine) -> None:
@@ -435,7 +436,7 @@ def test_a_cpu_set_that_the_kernel_discards_taints_the_cell(lab: Lab, api: Engin
     assert reason
     assert warning in reason
     assert "asked for CPUs 0, inside saw 0-1" in reason
-    assert "Failed      1 CPU: " in out
+    assert "Failed      a cell of 1 CPU: " in out
 
 
 def test_a_warning_about_something_else_taints_nothing(lab: Lab, api: Engine) -> None:

@@ -45,7 +45,7 @@ def test_the_page_says_first_what_surprised_what_is_refuted_and_what_to_do(text:
     assert "Try threads before processes" in page
     assert "expected: confirmed" in page
     assert text.index("Refuted claims, and what to do") < text.index("only get() or an error_callback")
-    assert text.index("or pass an error_callback. Otherwise") < text.index('id="charts"')
+    assert text.index("pass an error_callback: otherwise") < text.index('id="charts"')
 
 
 def test_a_page_of_one_run_stays_below_a_megabyte(text: str) -> None:

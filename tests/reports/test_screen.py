@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lab import reports
+from lab.cell.experiments import race
 from lab.model.cell import Cell
 from lab.model.session import Session
 from lab.reports.formats.screen import MOST_LINES
@@ -25,7 +26,7 @@ OLD = scripts.python((3, 11, 7))
 
 def with_choice(session: Session) -> Session:
     """The session where nobody named a Python, and others were there too."""
-    choice = {"why": "the usual base image", "others": ["3.9", "3.11", "3.13t"]}
+    choice = {"why": "the lab's default", "others": ["3.9", "3.11", "3.13t"]}
     details = {**session.machine.details, "python_choice": choice}
     return replace(session, machine=replace(session.machine, details=details))
 
@@ -91,8 +92,11 @@ def test_no_line_is_too_wide_and_no_word_is_cut(name: str, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     ruled = {word for word in text.split() if set(word) <= set("-|=:;0123456789")}
     plain = {word.strip("-:;,") for word in text.split() if not word.strip(",").isdigit()} - ruled
+    # The two have room for other claims.
+    claims = [f"{each.statement} ({each.claim}) ({each.claim}). {each.advice}" for each in session.judgements]
+    whole = {word.strip("-:;,") for line in (wide, *claims) for word in line.split()}
     # A narrow screen has room for fewer claims, and says how many more there are.
-    assert plain - {word.strip("-:;,") for word in wide.split()} <= {"Refuted", "and", "more", "see"}
+    assert plain - whole <= {"and", "more", "see", "sentence", "sentences"}
 
 
 @pytest.mark.parametrize("name", [*SESSIONS, *KINDS])
@@ -108,23 +112,71 @@ def test_refutations_that_do_not_fit_are_counted() -> None:
     assert len(text.splitlines()) <= MOST_LINES
     shown = text.count("(pool.made-up-")
     assert 0 < shown < 30
-    assert f"- and {30 - shown} more: lab report --terminal" in text or "- and " in text
+    hidden = sum(each.verdict == "refuted" for each in session.judgements) - 1 + 30 - text.count("\n- ") + 1
+    assert f"- and {hidden} more sentences: lab report --terminal" in text
 
 
 def test_what_the_machine_lacks_is_one_line_and_in_no_count() -> None:
     text = reports.render(SESSIONS["docker"], "screen")
-    assert [line for line in text.splitlines() if "4 CPUs" in line] == ["Not tried   4 CPUs: this machine has 2 CPUs."]
+    assert [line for line in text.splitlines() if "4 CPUs" in line] == [
+        "Not tried   a cell of 4 CPUs: this machine has 2 CPUs."
+    ]
     shown = [each for each in SESSIONS["docker"].judgements if each.cell != "cpu4"]
     confirmed = sum(each.verdict == "confirmed" for each in shown)
-    assert f"Verdicts, 13 claims in 2 cells: {confirmed} confirmed" in text
+    assert f"26 verdicts on 13 claims in 2 cells: {confirmed} confirmed" in text
 
 
 def subjects(session: Session) -> dict[str, str]:
     """Each subject of the answer -> its paragraphs."""
     return {
-        answer.subject: "\n".join(f"{where}: {text}" if where else text for where, text in answer.paragraphs)
+        answer.subject: "\n".join(f"{where} {text}" if where else text for where, text in answer.paragraphs)
         for answer in answers(session)
     }
+
+
+def test_a_refuted_claim_has_its_advice_and_its_cells() -> None:
+    text = " ".join(reports.render(SESSIONS["docker"], "screen").split())
+    assert "- only at 1 CPU: Pool() starts as many workers as os.cpu_count() says (pool.cpu-count). Do not take" in text
+    assert "- the exception of an apply_async() task" in text  # refuted in every cell, so no cell is named
+    assert "get() (pool.errors-surface). Call get() on each result." in text
+
+
+def test_a_loss_that_was_not_seen_is_no_reason_to_drop_the_lock() -> None:
+    (refuted, *_) = (each for each in SESSIONS["docker"].judgements if each.claim == "pool.errors-surface")
+    (claim,) = (each for each in race.EXPERIMENT.claims if each.id == "race.plain-loses")
+    judgement = replace(refuted, claim=claim.id, statement=claim.statement, advice=claim.advice)
+    session = replace(SESSIONS["docker"], judgements=(*SESSIONS["docker"].judgements, judgement))
+    for width in (80, 66, 60):
+        text = " ".join(reports.render(session, "screen", width).split())
+        assert "n += 1 is seen to lose updates (race.plain-loses). Keep the lock." in text
+
+
+def test_what_could_not_be_tested_is_named_with_its_reason() -> None:
+    assert subjects(SESSIONS["docker"])["Not tried"].splitlines() == [
+        "a cell of 4 CPUs: this machine has 2 CPUs.",
+        "4 claims of gil in a cell of 1 CPU (needs 2 CPUs, this cell has 1).",
+        "a quota: lab run --quota 1.5 sets one.",
+    ]
+    assert "a quota:" not in subjects(SESSIONS["quota"])["Not tried"]
+
+
+@pytest.mark.parametrize("name", [*SESSIONS, *KINDS])
+def test_where_no_cell_had_a_quota_no_sentence_but_not_tried_speaks_of_one(name: str) -> None:
+    session = SESSIONS.get(name) or KINDS[name]
+    if any(result.proof.get("quota") or result.cell.quota_cpus for result in session.results):
+        return
+    lines = reports.render(session, "screen").splitlines()
+    assert [line for line in lines if "quota" in line] in (
+        [],
+        ["            a quota: lab run --quota 1.5 sets one."],
+    ) or ("Not tried   a quota: lab run --quota 1.5 sets one." in lines)
+
+
+def test_builds_differ_by_what_was_run_and_in_no_release_between_them() -> None:
+    text = reports.render(SESSIONS["builds"], "screen")
+    assert "- on 3.13, not on 3.11: Pool() starts as many workers as the cell may use CPUs\n" in text
+    assert "since" not in text
+    assert text.count("(t: no GIL)") == 1
 
 
 def test_the_answer_says_which_number_pool_goes_by() -> None:
@@ -135,8 +187,8 @@ def test_the_answer_says_which_number_pool_goes_by() -> None:
 
 def test_builds_that_behave_alike_are_named_together() -> None:
     text = subjects(SESSIONS["builds"])["Threads"]
-    assert text.count("on 3.9, 3.11, 3.13 and 3.14: of Python code gain nothing") == 1
-    assert text.count("on 3.13t: of Python code gain: ") == 1
+    assert text.count("on 3.9, 3.11, 3.13 and 3.14 running Python code gain nothing: ") == 1
+    assert text.count("on 3.13t running Python code gain: ") == 1
 
 
 def test_a_tainted_cell_answers_nothing() -> None:
@@ -166,5 +218,5 @@ def test_builds_that_start_other_numbers_of_workers_are_not_named_together() -> 
     started = {"3.9": 2, "3.11": 3}
     session = scripts.on_builds(pythons, (1,), lambda cell: {"pool": scripts.pool(started[cell.build])})
     text = subjects(session)["Pool()"]
-    assert "on 3.9: starts 2 workers" in text
-    assert "on 3.11: started 3 workers for 1 CPU" in text
+    assert "on 3.9 starts 2 workers" in text
+    assert "on 3.11 started 3 workers for 1 CPU" in text

@@ -257,12 +257,12 @@ EXPERIMENT = Experiment(
         ),
         claim(
             "gil.always-one-core",
-            "threads can never use more than one core, not even in C code",
+            "threads never use more than one core, not even in C code",
             *MEASURED["gil.always-one-core"],
             always(REFUTED),
             least_cpus=2,
-            advice="Look at what the threads run: C code that releases the GIL for long enough (hashing,"
-            " compression) scales with threads, without the cost of processes.",
+            advice="Try threads for such C code (hashing, compression). Where it releases the GIL for long enough, it"
+            " scales with threads, without the cost of processes.",
             source=seen(docs("library/hashlib.html"), "PEP 703"),
         ),
         Claim(

@@ -129,7 +129,7 @@ EXPERIMENT = Experiment(
             "a pool needs a Manager to share a queue",
             judge_needed,
             always(REFUTED),
-            advice="Pass a plain Queue or Lock through Pool(initializer=..., initargs=...): a Manager is one more"
+            advice="Pass a plain Queue or Lock through Pool(initializer=..., initargs=...). A Manager is one more"
             " process, to which every put and get sends a request.",
             source=seen(docs("library/multiprocessing.html#programming-guidelines")),
         ),

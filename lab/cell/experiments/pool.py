@@ -173,7 +173,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             "pool.default-size",
-            "Pool() starts as many workers as the cell may use CPUs, by its CPU set and its quota",
+            "Pool() starts as many workers as the cell may use CPUs",
             judge_default_size,
             expect_default_size,
             advice="Give the number yourself: Pool(len(os.sched_getaffinity(0))). Under a quota take the quota,"
@@ -182,11 +182,11 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "pool.cpu-count",
-            "Pool() starts as many workers as os.cpu_count() says, which counts the machine's CPUs",
+            "Pool() starts as many workers as os.cpu_count() says",
             judge_cpu_count,
             expect_cpu_count,
-            advice="From Python 3.13 on Pool() counts the CPUs of the process (os.process_cpu_count()), which are fewer"
-            " under a CPU set. Do not take os.cpu_count() for the number of workers.",
+            advice="Do not take os.cpu_count() for the number of workers. From Python 3.13 on Pool() counts the CPUs of"
+            " the process (os.process_cpu_count()), which are fewer under a CPU set.",
             source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
         Claim(
@@ -222,8 +222,8 @@ EXPERIMENT = Experiment(
             "the exception of an apply_async() task reaches the parent even if nobody calls get()",
             holds("error surfaced", "it was raised by join()", "only get() or an error_callback shows it"),
             always(REFUTED),
-            advice="Keep the results that apply_async() returns and call get() on each, or pass an error_callback."
-            " Otherwise a task that failed looks like a task that worked.",
+            advice="Call get() on each result. Or pass an error_callback: otherwise a task that failed looks like a"
+            " task that worked.",
             source=seen(docs("library/multiprocessing.html#module-multiprocessing.pool")),
         ),
     ),

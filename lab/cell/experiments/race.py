@@ -181,11 +181,12 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "race.plain-loses",
-            "even a plain n += 1 loses updates",
+            "even a plain n += 1 is seen to lose updates",
             judge_statement("n += 1", lossless=REFUTED),
             expect_plain_update_loses,
-            advice="Lock the variable even so: whether a plain n += 1 loses anything depends on where this release"
-            " hands over. A call between reading and writing, or another build, is enough for a loss.",
+            advice="Keep the lock. A loss that was not seen can still happen: whether a plain n += 1 loses anything"
+            " depends on where this release hands over. A call between reading and writing, or another build, is"
+            " enough for a loss.",
             source=seen("PEP 703"),
         ),
         Claim(

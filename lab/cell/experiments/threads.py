@@ -131,8 +131,8 @@ EXPERIMENT = Experiment(
             "a child forked from another thread starts in MainThread too",
             judge_after_fork,
             always(REFUTED),
-            advice="Do not fork while threads run (use the start methods spawn or forkserver), and compare with"
-            " threading.main_thread() instead of the name MainThread.",
+            advice="Do not fork while threads run: use spawn or forkserver. Compare with threading.main_thread()"
+            " instead of the name MainThread.",
             source=seen("_after_fork() in Lib/threading.py"),
         ),
         Claim(

@@ -118,7 +118,7 @@ def _clear(table: Table) -> Table:
 
 def _tile(answer: Answer) -> dict[str, Any]:
     named = f"{answer.subject} " if answer.figure else ""
-    paragraphs = [_capital(f"{where}: " * bool(where) + named + text) for where, text in answer.paragraphs]
+    paragraphs = [_capital(named + f"{where} " * bool(where) + text) for where, text in answer.paragraphs]
     return {"subject": answer.subject, "figure": answer.figure, "paragraphs": paragraphs}
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lab.text import units
 
 if TYPE_CHECKING:
     from lab.model.session import Session
     from lab.reports.tables.answers import Answer
     from lab.reports.tables.highlights import Lesson
 
-#: The most lines of a default run, so that it fits on a screen.
+#: The most lines of a default run at full width, so that it fits on a screen. Narrower lines may be more.
 MOST_LINES = 45
 #: The widest lines.
 WIDEST = 80
@@ -23,10 +26,28 @@ FITS_WIDTH = True
 #: Where the text of an answer begins.
 _INDENT = 12
 
-_REST = "All tables: lab report --terminal. A page with charts: lab report. The words: lab explain glossary."
+#: The lines of a section that only counts its items, with the empty line above it.
+_LEAST_LINES = 2
+
+#: With more cells than this, the cells of a refuted claim are only counted.
+_MOST_CELLS = 2
+
+#: The command that shows what the screen leaves out.
+_TABLES = "lab report --terminal"
+
+_REST = f"Tables: {_TABLES}. A page: lab report. Words: lab explain glossary."
 
 
-_REFUTED = "Refuted, as expected: these sentences do not hold here:"
+@dataclass(frozen=True, kw_only=True)
+class _Section:
+    """What stands above a list of items, and what an item is."""
+
+    #: The title.
+    title: str
+    #: What an item is, in one word.
+    item: str
+    #: What the items are, for those who read the title for the first time; empty: the title says it.
+    what: str = ""
 
 
 def check_libraries() -> None:
@@ -51,23 +72,26 @@ def render(session: Session, width: int = WIDEST) -> str:
     parts.append(_wrapped(overview.counts(session), width))
     notes = [line for note in session.notes for line in _wrapped(note, width, 2)]
     last = [*notes, *_wrapped(_REST, width)]
-    room = MOST_LINES - sum(len(part) + 1 for part in parts if part) - len(last)
+    room = MOST_LINES * WIDEST // width - sum(len(part) + 1 for part in parts if part) - len(last)
+    changed = [_item(line, width) for line in overview.changes(session)]
+    holding = [_item(line, width) for line in overview.confirmed(session)]
+    false = _Section(title="False here, as expected (refuted)", what="though many people believe it", item="sentence")
+    sections = (
+        (_Section(title="Surprises", item="surprise"), [_lesson(lesson, width) for lesson in surprises(session)]),
+        (_Section(title="Errors", item="error"), [_lesson(lesson, width) for lesson in errors(session)]),
+        (_Section(title="What holds on one Python, and not on another", item="difference"), changed),
+        (false, _advised(refuted(session), room - 2, width)),
+        (_Section(title="Confirmed here", item="sentence"), holding),
+    )
+    for number, (section, items) in enumerate(sections, 1):
+        later = _LEAST_LINES * sum(bool(others) for _, others in sections[number:])
+        parts.append(_shortened(section, items, room - later - 1, width))
+        room -= len(parts[-1]) + 1 if parts[-1] else 0
     for table in overview.extra_tables(session):
         text = layout.fit_table(table.head, table.rows, width).splitlines()
         if len(text) + 2 <= room:
             parts.append([*_wrapped(table.title, width), *text])
             room -= len(parts[-1]) + 1
-    changed = [_item(line, width) for line in overview.changes(session)]
-    holding = [_item(line, width) for line in overview.confirmed(session)]
-    for title, items in (
-        ("Surprises:", [_lesson(lesson, width) for lesson in surprises(session)]),
-        ("Errors:", [_lesson(lesson, width) for lesson in errors(session)]),
-        ("What changed between builds:", changed),
-        (_REFUTED, [_item(_statement(lesson), width) for lesson in refuted(session)]),
-        ("Confirmed: these sentences hold here:", holding),
-    ):
-        parts.append(_shortened(title, items, room - 1, width))
-        room -= len(parts[-1]) + 1 if parts[-1] else 0
     return "\n\n".join("\n".join(part) for part in (*parts, last) if part) + "\n"
 
 
@@ -75,24 +99,52 @@ def _answer(answer: Answer, width: int) -> list[str]:
     """An answer in lines that begin below each other, unless that would leave too little room for long words."""
     indent = _INDENT if width >= 60 else 2
     heads = [answer.subject.ljust(_INDENT), *[" " * indent] * (len(answer.paragraphs) - 1)]
-    texts = [f"{where}: {text}" if where else text for where, text in answer.paragraphs]
+    texts = [f"{where} {text}" if where else text for where, text in answer.paragraphs]
     lines = [_wrapped(head + text, width, indent) for head, text in zip(heads, texts, strict=True)]
     return [line for paragraph in lines for line in paragraph]
 
 
-def _shortened(title: str, items: Sequence[Sequence[str]], room: int, width: int) -> list[str]:
+def _shortened(section: _Section, items: Sequence[Sequence[str]], room: int, width: int) -> list[str]:
     """The title and as many items as there is room for, in lines. The last line counts the items that are left out."""
     if not items:
         return []
-    if len(items[0]) + 2 > room:
-        return _wrapped(f"{title.partition(':')[0]}: {len(items)}, see lab report --terminal", width)
-    lines = [title]
+    lines = _wrapped(", ".join(filter(None, (section.title, section.what))) + ":", width)
+    if len(lines) + len(items[0]) + (len(items) > 1) > room:
+        return _wrapped(f"{section.title}: {units.counted(len(items), section.item)}, see {_TABLES}", width)
     for number, item in enumerate(items):
         is_last = number == len(items) - 1
         if len(lines) + len(item) + (not is_last) > room:
-            return [*lines, f"- and {len(items) - number} more: lab report --terminal"]
+            return [*lines, f"- and {units.counted(len(items) - number, f'more {section.item}')}: {_TABLES}"]
         lines += item
     return lines
+
+
+def _advised(lessons: Sequence[Lesson], room: int, width: int) -> list[list[str]]:
+    """A refuted claim in each item, with its advice where there is room for it.
+
+    The shortest advice comes first.
+    """
+    texts = [_first_sentence(lesson.advice) for lesson in lessons]
+    plain = [_item(_refuted(lesson), width) for lesson in lessons]
+    advised = [_item(f"{_refuted(lesson)}. {text}", width) for lesson, text in zip(lessons, texts, strict=True)]
+    room -= sum(map(len, plain))
+    costs = [len(long) - len(short) for long, short in zip(advised, plain, strict=True)]
+    for number in sorted(range(len(lessons)), key=lambda number: (costs[number], len(texts[number]))):
+        if lessons[number].advice and costs[number] <= max(room, 0):
+            plain[number] = advised[number]
+            room -= costs[number]
+    return plain
+
+
+def _refuted(lesson: Lesson) -> str:
+    """A refuted claim, with its cells in front if it is not refuted in all cells that could decide it."""
+    cells = [cell for _, labels in lesson.places for cell in labels]
+    where = _on_one_line(cells) if len(cells) <= _MOST_CELLS else f"{len(cells)} cells"
+    return f"only at {where}: {_statement(lesson)}" if lesson.differs else _statement(lesson)
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".") + "."
 
 
 def _item(line: str, width: int) -> list[str]:

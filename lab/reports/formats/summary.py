@@ -63,7 +63,7 @@ def escaped(text: str) -> str:
 
 def _answered(answer: Answer) -> str:
     """An answer as an item of a list, with an item below it for each group of builds that behave alike."""
-    texts = [escaped(f"{where}: {text}" if where else text) for where, text in answer.paragraphs]
+    texts = [escaped(f"{where} {text}" if where else text) for where, text in answer.paragraphs]
     if len(texts) == 1:
         return f"- **{escaped(answer.subject)}** {texts[0]}"
     return "\n".join([f"- **{escaped(answer.subject)}**", *(f"  - {text}" for text in texts)])
@@ -73,9 +73,9 @@ def _outcome(session: Session) -> str:
     broken = sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
     parts = ["interrupted"] if session.interrupted else []
     if broken:
-        parts.append(f"{broken} cell{'s' * (broken > 1)} not measured as requested")
+        parts.append(f"{units.counted(broken, 'cell')} not measured as requested")
     count = len(session.surprises)
-    parts.append(f"{count} surprise{'s' * (count > 1)}" if count else "no surprise")
+    parts.append(units.counted(count, "surprise") if count else "no surprise")
     return ", ".join(parts)
 
 

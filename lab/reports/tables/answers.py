@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from lab.cell.claims.estimates import Estimate
 from lab.judging import pool_sizes, proofs, speedups
 from lab.judging.pool_sizes import PoolSize
-from lab.model.cell import CellResult, Status
-from lab.model.session import Session
+from lab.model.cell import Cell, CellResult, Status
+from lab.model.session import Judgement, Session, Verdict
 from lab.reports.tables import columns
 from lab.text import names, units
 
-_C_CODE_GAINS = " In C code that releases the GIL they do gain: {c_times} times."
+_C_CODE = " In C code that releases the GIL they {gain}: {{c_times}} times."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Answer:
     subject: str
     #: The answer as a number or a few words, for a tile; empty: the sentences say it all.
     figure: str
-    #: The builds that behave alike, empty for all of them, with a text that goes on from the subject.
+    #: The builds that behave alike, empty for all of them, with a text. Both go on from the subject, in this order.
     paragraphs: tuple[tuple[str, str], ...]
 
 
@@ -111,19 +111,19 @@ def _pool_source(sizes: Sequence[PoolSize], telling: Sequence[PoolSize]) -> str:
         cell = telling[0]
         workers = _workers(cell.workers)
         return (
-            f"starts {workers} whatever the CPU set: this Python asks {largest.asked}, which says {cell.cpu_count}."
-            f" A cell of {units.cpus(cell.affinity)} got {workers} too."
+            f"starts {workers} whatever the CPU set, because it asks {largest.asked}, which says {cell.cpu_count}."
+            f" A cell of {units.cpus(cell.affinity)} got {workers}."
         )
     if telling and not counts_host and all(size.workers == size.affinity for size in sizes):
         cell = telling[0]
         return (
-            f"starts a worker for each CPU of the cell: this Python asks {largest.asked}, which counts the CPU set."
+            f"starts a worker for each CPU of the cell, because it asks {largest.asked}, which counts the CPU set."
             f" A cell of {units.cpus(cell.affinity)} got {_workers(cell.workers)}, though os.cpu_count() says"
-            f" {cell.cpu_count} there."
+            f" {cell.cpu_count}."
         )
     if not telling and all(size.workers == size.cpu_count for size in sizes):
         return (
-            f"started {_workers(largest.workers)}: this Python asks {largest.asked}. os.cpu_count() and the CPU set"
+            f"started {_workers(largest.workers)}, because it asks {largest.asked}. os.cpu_count() and the CPU set"
             f" both say {largest.cpu_count} here, so only a smaller cell could show which of them counts."
         )
     started = [f"{_workers(size.workers)} for {units.cpus(size.affinity)}" for size in sizes]
@@ -134,12 +134,12 @@ def _pool_quota(sizes: Sequence[PoolSize]) -> str:
     """A sentence for a cell whose quota allows fewer workers than ``Pool()`` started; else empty."""
     for size in sizes:
         if size.quota is not None and size.workers is not None and size.workers > math.ceil(size.quota):
-            return f" A quota does not count: under {size.quota:g} CPUs it started {_workers(size.workers)}."
+            return f" A quota changes nothing: with a quota of {size.quota:g} CPUs it started {_workers(size.workers)}."
     return ""
 
 
 def _workers(count: int | None) -> str:
-    return f"{count} worker" + "s" * (count != 1)
+    return units.counted(count or 0, "worker")
 
 
 def _widest(results: Sequence[CellResult]) -> CellResult | None:
@@ -163,19 +163,19 @@ def _threads(results: Sequence[CellResult]) -> _Finding | None:
     c_code = speedups.of_c_code(result)
     speed_up = arm.speed_up
     if speed_up is None:
-        return _Finding(figure="?", text=f"of Python code: {_few(arm)}.")
+        return _Finding(figure="?", text=f"running Python code cannot be judged: {_few(arm)}.")
     numbers = {"times": speed_up.value}
-    counted = f"{arm.workers} of them do {{times}} times the work of one"
+    work = f"{arm.workers} of them do {{times}} times the work of one"
     if arm.cores_used:
         numbers["cores"] = arm.cores_used.value
-        counted += ", on {cores} cores"
+        work += ", using {cores} cores"
     if speed_up.low > speedups.SECOND_CPU:
-        text = f"of Python code gain: {counted}."
+        text = f"running Python code gain: {work}."
     elif speed_up.high < speedups.SECOND_CPU:
-        text = f"of Python code gain nothing: {counted}."
+        text = f"running Python code gain nothing: {work}."
     else:
         low, high = units.ratio(speed_up.low), units.ratio(speed_up.high)
-        text = f"of Python code: undecided, {arm.workers} of them do {low} to {high} times the work."
+        text = f"running Python code are undecided: {arm.workers} of them do {low} to {high} times the work of one."
     if c_code:
         numbers["c_times"] = c_code.value
     text += _c_code(c_code, gains=speed_up.low > speedups.SECOND_CPU)
@@ -183,13 +183,16 @@ def _threads(results: Sequence[CellResult]) -> _Finding | None:
 
 
 def _c_code(speed_up: Estimate | None, *, gains: bool) -> str:
-    """A sentence about threads in C code that releases the GIL; empty where it was not measured or is undecided."""
+    """A sentence about threads in C code that releases the GIL; empty where it was not measured or is undecided.
+
+    ``gains`` says whether threads of Python code gain too.
+    """
     if speed_up is None:
         return ""
     if speed_up.low > speedups.SECOND_CPU:
-        return " In C code too: {c_times} times." if gains else _C_CODE_GAINS
+        return " In C code too: {c_times} times." if gains else _C_CODE.format(gain="do gain")
     if speed_up.high < speedups.SECOND_CPU:
-        return " In C code that releases the GIL they gain nothing here: {c_times} times."
+        return _C_CODE.format(gain="gain nothing here")
     return ""
 
 
@@ -201,15 +204,18 @@ def _processes(results: Sequence[CellResult]) -> _Finding | None:
     (arm,) = (cores for cores in speedups.of_cell(result) if cores.arm == "processes")
     delivered = speedups.capacity(result)
     if arm.speed_up is None or delivered is None:
-        return _Finding(figure="?", text=f"cannot be told: {_few(arm)}.")
+        return _Finding(figure="?", text=f"cannot be judged: {_few(arm)}.")
     numbers = {"times": arm.speed_up.value, "probe": delivered.value}
-    both = f"{arm.workers} of them do {{times}} times the work of one, and a probe on each CPU did {{probe}}"
+    both = (
+        f"{arm.workers} of them do {{times}} times the work of one; the machine delivered {{probe}}"
+        " (one process pinned to each CPU)"
+    )
     if delivered.high < speedups.SECOND_CPU:
         text = f"had nothing to gain: {both}."
     elif arm.speed_up.value >= speedups.FULL_SHARE * delivered.value:
-        text = f"gain what the machine delivered: {both}."
+        text = f"gain all they can: {both}."
     elif arm.speed_up.low > speedups.SECOND_CPU:
-        text = f"gain, but less than the machine delivered: {both}."
+        text = f"gain, but less than they could: {both}."
     else:
         text = f"gain nothing that can be told from noise: {both}."
     return _Finding(figure="× {times}", text=text, numbers=numbers)
@@ -223,28 +229,70 @@ def _few(arm: speedups.Cores) -> str:
 
 
 def _not_tried(session: Session) -> Answer | None:
-    """The cells that were not measured, the reasons each once."""
-    return _cells_with(session, "Not tried", (Status.UNAVAILABLE, Status.PLANNED))
+    """The cells and the claims that were not tried, the reasons each once, and a quota where none was set."""
+    cells = _cells_with(session, (Status.UNAVAILABLE, Status.PLANNED))
+    return _plain_answer("Not tried", [*cells, *_untestable(session), *_untried_quota(session)])
 
 
 def _failed(session: Session) -> Answer | None:
     """The cells that went wrong, the reasons each once."""
-    return _cells_with(session, "Failed", (Status.ERROR, Status.TAINTED))
+    return _plain_answer("Failed", _cells_with(session, (Status.ERROR, Status.TAINTED)))
 
 
-def _cells_with(session: Session, subject: str, statuses: tuple[Status, ...]) -> Answer | None:
-    every_build = {result.cell.build for result in session.results}
-    builds_of: dict[tuple[str, str], list[str]] = {}
+def _plain_answer(subject: str, sentences: Sequence[str]) -> Answer | None:
+    paragraphs = tuple(("", sentence) for sentence in sentences)
+    return Answer(subject=subject, figure="", paragraphs=paragraphs) if paragraphs else None
+
+
+def _cells_with(session: Session, statuses: tuple[Status, ...]) -> list[str]:
+    """A sentence for each reason why cells have one of these states."""
+    by_reason: dict[str, list[Cell]] = {}
     for result in session.results:
         if result.status in statuses:
-            place = (_why_not(session, result), names.plain_words(result.cell))
-            builds_of.setdefault(place, []).append(result.cell.build)
-    cells: dict[str, list[str]] = {}
-    for (reason, limit), builds in builds_of.items():
+            by_reason.setdefault(_why_not(session, result), []).append(result.cell)
+    return [f"{_places(session, cells)}: {reason}." for reason, cells in by_reason.items()]
+
+
+def _untestable(session: Session) -> list[str]:
+    """A sentence for each reason why claims could not be tested in cells that ran."""
+    silent = (Status.UNAVAILABLE, Status.TAINTED)
+    cells = {result.cell.id: result.cell for result in session.results if result.status not in silent}
+    by_reason: dict[str, list[Judgement]] = {}
+    for judgement in session.judgements:
+        if judgement.verdict is Verdict.UNTESTABLE and judgement.cell in cells:
+            by_reason.setdefault(judgement.reason, []).append(judgement)
+    sentences = []
+    for reason, judgements in by_reason.items():
+        claims = dict.fromkeys(judgement.claim for judgement in judgements)
+        experiments = _listed(dict.fromkeys(claim.partition(".")[0] for claim in claims))
+        where = _places(session, [cells[cell] for cell in dict.fromkeys(judgement.cell for judgement in judgements)])
+        sentences.append(f"{units.counted(len(claims), 'claim')} of {experiments} in {where} ({reason}).")
+    return sentences
+
+
+def _untried_quota(session: Session) -> list[str]:
+    """A sentence where ``Pool()`` ran without any quota, because a worker for each CPU may be too many under one."""
+    results = [result for result in session.results if result.status is not Status.TAINTED]
+    sizes = [size for size in map(pool_sizes.pool_size, results) if size and size.workers is not None]
+    if not sizes or any(size.quota is not None for size in sizes):
+        return []
+    reason = session.machine.no_quota
+    return [f"a quota ({reason})." if reason else "a quota: lab run --quota 1.5 sets one."]
+
+
+def _places(session: Session, cells: Iterable[Cell]) -> str:
+    """Cells in words, with their builds if they are not those of all builds: ``a cell of 2 CPUs on 3.9``."""
+    every_build = {result.cell.build for result in session.results}
+    builds_of: dict[str, list[str]] = {}
+    for cell in cells:
+        builds_of.setdefault(names.plain_words(cell), []).append(cell.build)
+    limits: dict[str, list[str]] = {}
+    for limit, builds in builds_of.items():
         where = "" if {*builds} == every_build else f" on {_listed(builds)}"
-        cells.setdefault(reason, []).append(limit + where)
-    parts = [("", f"{', '.join(places)}: {reason}.") for reason, places in cells.items()]
-    return Answer(subject=subject, figure="", paragraphs=tuple(parts)) if parts else None
+        limits.setdefault(where, []).append(limit)
+    return _listed(
+        f"{'a cell' if len(same) == 1 else 'cells'} of {_listed(same)}{where}" for where, same in limits.items()
+    )
 
 
 def _why_not(session: Session, result: CellResult) -> str:

@@ -11,6 +11,9 @@ from lab.text import names
 
 _Key = TypeVar("_Key", bound=Hashable)
 
+#: The verdicts of cells that say nothing of the claim.
+_SILENT = (Verdict.UNTESTABLE, Verdict.ERROR)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
@@ -26,6 +29,8 @@ class Lesson:
     expected: Verdict | None
     #: The reasons of the verdict, each with the labels of its cells.
     places: tuple[tuple[str, tuple[str, ...]], ...]
+    #: Whether the claim is confirmed or undecided in another cell.
+    differs: bool
     #: What to do about the claim; may be empty.
     advice: str
 
@@ -52,6 +57,9 @@ def undecided(session: Session) -> tuple[Lesson, ...]:
 
 def _lessons(session: Session, chosen: Callable[[Judgement], bool]) -> tuple[Lesson, ...]:
     labels = {result.cell.id: names.cell_words(result.cell) for result in session.results}
+    verdicts: dict[str, set[Verdict]] = {}
+    for judgement in session.judgements:
+        verdicts.setdefault(judgement.claim, set()).add(judgement.verdict)
     by_verdict = grouped(
         filter(chosen, session.judgements),
         lambda judgement: (judgement.claim, judgement.verdict, judgement.surprise and judgement.expected),
@@ -66,6 +74,7 @@ def _lessons(session: Session, chosen: Callable[[Judgement], bool]) -> tuple[Les
                 (reason, tuple(labels[judgement.cell] for judgement in same))
                 for reason, same in grouped([first, *others], lambda judgement: judgement.reason).items()
             ),
+            differs=any(verdict not in (first.verdict, *_SILENT) for verdict in verdicts[first.claim]),
             advice=first.advice,
         )
         for first, *others in by_verdict.values()

@@ -50,16 +50,12 @@ def _summary(topology: Topology) -> str:
     cores, caches = len(topology.cores), len({cpu.cache for cpu in topology.cpus} - {UNKNOWN})
     parts = [
         units.cpus(len(topology.cpus)),
-        _counted(cores, "core"),
-        _counted(len(topology.packages), "package"),
-        _counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "NUMA nodes unknown",
-        _counted(caches, "last-level cache") if caches else "caches unknown",
+        units.counted(cores, "core"),
+        units.counted(len(topology.packages), "package"),
+        units.counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "NUMA nodes unknown",
+        units.counted(caches, "last-level cache") if caches else "caches unknown",
     ]
     return ", ".join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _place(topology: Topology, key: tuple[int, int, int]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from lab.cell.claims.estimates import Estimate
-from lab.judging import pool_sizes, speedups
+from lab.judging import pool_sizes, proofs, speedups
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports.tables import columns, numbers, predictions
@@ -15,11 +16,15 @@ from lab.text.table import Table
 #: With more claims than this, the confirmed ones are only counted.
 _FEW_CLAIMS = 8
 
-#: An engine in words that say what a cell is.
-_ENGINES = {"docker": "containers", "compose": "containers", "local": "local processes"}
+#: An engine in words, and what a cell is there, for those who read the word for the first time.
+_ENGINES = {
+    "docker": ("Docker", "container"),
+    "compose": ("Docker Compose", "container"),
+    "local": ("local processes", "process"),
+}
 
-#: What a cell is, for those who read the word for the first time.
-_CELLS = {"containers": "A cell is a container with a limit.", "local processes": "A cell is a process with a limit."}
+#: The name of a build without the GIL: ``3.13t``.
+_FREE_THREADED = re.compile(r"\d+\.\d+t")
 
 
 def headline(session: Session) -> str:
@@ -30,13 +35,26 @@ def headline(session: Session) -> str:
         return "No cell reported which Python it runs."
     builds = ", ".join(facts.label for facts in machine.named_builds)
     which = f"Python {builds}" if builds else names.python_words(python)
-    kind = _ENGINES.get(machine.engine, machine.engine)
-    where = f"{kind}, {units.cpus(len(machine.cpus))}"
+    kind, cell = _ENGINES.get(machine.engine, (machine.engine, ""))
+    where = f"{kind} on a machine with {units.cpus(len(machine.cpus))}"
     image = f", image {machine.image}" if machine.image and not builds else ""
     choice = machine.python_choice
     why = f" ({choice.why})" if choice.why else ""
-    others = f". Also here: {', '.join(choice.others)} (--python all)" if choice.others else ""
-    return f"{which}, {where}{image}{why}{others}. {_CELLS.get(kind, '')}".rstrip()
+    limits = _limits(session)
+    what = f". Each cell is a {cell} limited to {limits}" if cell and limits else ""
+    others = f". Also here (lab run --python all): {', '.join(choice.others)}" if choice.others else ""
+    line = f"{which}{image}{why}, {where}{what}{others}."
+    return _FREE_THREADED.sub(lambda name: f"{name[0]} (t: no GIL)", line, count=1)
+
+
+def _limits(session: Session) -> str:
+    """What limits the cells that this machine has, in words: ``1 or 2 CPUs and to a quota of CPU time``."""
+    cells = [result.cell for result in session.results if result.status is not Status.UNAVAILABLE]
+    sizes = sorted({cell.size for cell in cells if cell.pinned})
+    *others, last = [str(size) for size in sizes[:-1]] + [units.cpus(size) for size in sizes[-1:]] or [""]
+    cpus = f"{', '.join(others)} or {last}" if others else last
+    quota = "a quota of CPU time" if any(cell.quota_cpus for cell in cells) else ""
+    return " and to ".join(filter(None, (cpus, quota)))
 
 
 def counts(session: Session) -> str:
@@ -46,27 +64,27 @@ def counts(session: Session) -> str:
     by_verdict = {verdict: sum(judgement.verdict is verdict for judgement in judgements) for verdict in Verdict}
     listed = ", ".join(f"{count} {verdict}" for verdict, count in by_verdict.items() if count) or "none"
     surprises = len(session.surprises)
-    words = "no surprise" if not surprises else f"{surprises} surprise" + "s" * (surprises > 1)
-    claims = len({judgement.claim for judgement in judgements})
-    cells = len({judgement.cell for judgement in judgements})
-    where = f"{claims} claim{'s' * (claims != 1)} in {cells} cell{'s' * (cells != 1)}"
-    return f"Verdicts, {where}: {listed}; {words}."
+    words = f"; {units.counted(surprises, 'surprise')}" if surprises else ", each as expected (no surprise)"
+    if not surprises and not all(judgement.verdict == judgement.expected for judgement in judgements):
+        words = "; no surprise"
+    claims = units.counted(len({judgement.claim for judgement in judgements}), "claim")
+    cells = units.counted(len({judgement.cell for judgement in judgements}), "cell")
+    return f"{units.counted(len(judgements), 'verdict')} on {claims} in {cells}: {listed}{words}."
 
 
 def changes(session: Session) -> tuple[str, ...]:
-    """A sentence for each claim that has another verdict on one build than on the next build, under any limit."""
+    """A sentence for each claim that has another verdict on one build than on the next build, under any limit.
+
+    It names builds that were run, and no release between them.
+    """
     labels = columns.build_names(session)
     statements = {judgement.claim: judgement.statement for judgement in session.judgements}
     lines: dict[str, None] = {}
     for change in session.changes:
-        since = f" ({change.since})" if change.since else ""
         before, after = labels[change.before], labels[change.after]
-        where = f"{change.now} on {after}, {change.was} on {before}{since}"
-        if (change.was, change.now) == (Verdict.REFUTED, Verdict.CONFIRMED):
-            where = f"holds on {after}, not on {before}{since}"
-        if (change.was, change.now) == (Verdict.CONFIRMED, Verdict.REFUTED):
-            where = f"held on {before}, not on {after}{since}"
-        lines[f"{where}: {statements[change.claim]} ({change.claim})"] = None
+        holding, other = (after, before) if change.now is Verdict.CONFIRMED else (before, after)
+        where = f"on {holding}, not on {other}"
+        lines[f"{where}: {statements[change.claim]}"] = None
     return tuple(lines)
 
 
@@ -98,14 +116,17 @@ def overview_tables(session: Session) -> list[Table]:
 
 
 def _pool_table(results: Sequence[CellResult]) -> Table:
+    sizes = [
+        (result, size) for result in results if (size := pool_sizes.pool_size(result)) and size.workers is not None
+    ]
+    has_quota = any(size.quota is not None for _, size in sizes)
     rows = []
-    for result in results:
-        size = pool_sizes.pool_size(result)
-        if size and size.workers is not None:
-            row = (_number(size.cpu_count), str(size.affinity), _quota(size.quota), str(size.workers))
-            rows.append((names.plain_words(result.cell), *row))
-    head = ("cell", "os.cpu_count()", "CPUs in its set", "quota", "workers of Pool()")
-    return Table(title="Pool()", head=head, rows=tuple(rows))
+    for result, size in sizes:
+        quota = [_quota(size.quota)] * has_quota
+        cpus = (_number(size.cpu_count), str(size.affinity))
+        rows.append((names.plain_words(result.cell), *cpus, *quota, str(size.workers)))
+    head = ("cell", "os.cpu_count()", "CPUs in its set", *["quota"] * has_quota, "workers of Pool()")
+    return Table(title="", head=head, rows=tuple(rows))
 
 
 def _cores_table(results: Sequence[CellResult]) -> Table:
@@ -120,15 +141,22 @@ def _cores_table(results: Sequence[CellResult]) -> Table:
                 _times(speedups.capacity(result)),
             )
             rows.append((names.plain_words(result.cell), *row))
-    head = ("cell", "threads", "threads in C code", "processes", "machine delivered")
-    return Table(title="Cores: work done, in times the work of one", head=head, rows=tuple(rows))
+    head = ("cell", "threads in\nPython", "threads in\nC code", "processes", "machine\ndelivered")
+    title = f"Cores: times the work of one{_legend(results)}"
+    return Table(title=title, head=head, rows=tuple(rows))
+
+
+def _legend(results: Sequence[CellResult]) -> str:
+    """What a sign without a number means, where a cell has one: a single CPU says nothing about threads in C code."""
+    single = [result for result in results if speedups.of_cell(result) and proofs.parallelism(result.proof) == 1]
+    return " (-: not measured in a cell of 1 CPU)" if any(not speedups.of_c_code(result) for result in single) else ""
 
 
 def _across(session: Session, results: Sequence[CellResult]) -> list[Table]:
     """The same figures with a column for each build, where a column for each figure would not fit."""
     figures: tuple[tuple[str, Callable[[CellResult], str]], ...] = (
         ("workers of Pool()", _pool_workers),
-        ("threads", lambda result: _arm(result, "threads")),
+        ("threads in Python", lambda result: _arm(result, "threads")),
         ("threads in C code", lambda result: _measured(result, speedups.of_c_code)),
         ("processes", lambda result: _arm(result, "processes")),
         ("machine delivered", lambda result: _measured(result, speedups.capacity)),
@@ -163,7 +191,7 @@ def _number(number: int | None) -> str:
 
 
 def _quota(cpus: float | None) -> str:
-    return "none" if cpus is None else f"{cpus:g}"
+    return "no quota" if cpus is None else f"{cpus:g}"
 
 
 def _times(estimate: Estimate | None) -> str:
