@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 )
 
 #: The rows inside ``cell``.
-CELL_ROWS: tuple[tuple[str, ...], ...] = (("cpus", "claims"), ("measuring",), ("experiments",), ("worker",))
+CELL_ROWS: tuple[tuple[str, ...], ...] = (("cpus", "claims"), ("measuring",), ("experiments", "targets"), ("worker",))
 
 #: Below all rows: the package's own version, errors, messages, and signals.
 GROUND = ("__init__", "errors", "messages", "interrupts")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.cell.targets.case import Case
     from lab.model.fail_on import FailOn
     from lab.model.session import Session
     from lab.planning.request import Request
@@ -77,6 +82,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what to run and where."""
     which = "the experiments to run, or all (default: all but the extra experiments; see lab list)"
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
+    add_cell_options(parser)
+
+
+def add_cell_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say in which cells, on which engine and on which builds to run."""
     parser.add_argument(
         "--cpus",
         metavar="LIST",
@@ -178,17 +188,38 @@ def add_level_options(parser: argparse.ArgumentParser) -> None:
 
 def request_from(options: argparse.Namespace) -> Request:
     """The request that the options make. Raises UsageError where one of them cannot be used."""
+    from lab.planning.request import LEVELS, chosen_experiments
+
+    request = _request(options, LEVELS)
+    request = replace(request, experiments=chosen_experiments(options.experiments))
+    request.check()
+    return request
+
+
+def scale_request(options: argparse.Namespace, case: Case, project: Path) -> Request:
+    """The request to measure a case of the user's. Raises UsageError where an option cannot be used."""
+    from lab.planning.request import SCALE_LEVELS
+    from lab.planning.targets import Target, parse_params
+
+    target = Target(case=case, params=parse_params(options.param), project=str(project))
+    request = replace(_request(options, SCALE_LEVELS), target=target)
+    request.check()
+    return request
+
+
+def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, float]]) -> Request:
+    """The request that the options make, without what is measured."""
     import random
 
     from lab.cell.worker.job import SEEDS
-    from lab.planning.request import LEVELS, Request, chosen_experiments
+    from lab.planning.request import Request
 
     values = vars(options)
     level = values.get("level", "default")
-    seconds, width = LEVELS[level]
+    seconds, width = levels[level]
     time_limit, given_width, seed = (values.get(name) for name in ("time_limit", "width", "seed"))
-    request = Request(
-        experiments=chosen_experiments(options.experiments),
+    return Request(
+        experiments=(),
         seconds=seconds if time_limit is None else time_limit,
         width=width if given_width is None else given_width,
         level=level,
@@ -201,5 +232,3 @@ def request_from(options: argparse.Namespace) -> Request:
         pythons=tuple(options.python or ()),
         seed=random.randrange(SEEDS) if seed is None else seed,
     )
-    request.check()
-    return request

@@ -126,7 +126,7 @@ def report(verdicts: dict[str, list[Judgement]], machine: Machine, cell: Cell) -
             of_claim = [judgement for judgement in judgements if judgement.claim == claim]
             counts = score(of_claim)
             truth = of_claim[0].expected.value if of_claim[0].expected else "-"
-            name = claim.partition(".")[2]
+            name = claim.rpartition(".")[2]
             rows.append((neighbour, name, truth, counts.right, counts.wrong, counts.inconclusive, counts.other))
             neighbour = ""
             wrong += [

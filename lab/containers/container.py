@@ -45,6 +45,24 @@ def isolated_host_config(cpus: int) -> dict[str, Any]:
     }
 
 
+#: The folder of the user's code in a cell.
+PROJECT = "/project"
+
+
+def own_code_config(folder: str) -> dict[str, Any]:
+    """What the host configuration of a cell has besides, if the cell runs code of the user's in this folder.
+
+    The folder is mounted so that it can only be read. Own code may need much more memory than the lab's experiments, so
+    the memory has no limit of the lab's.
+    """
+    return {
+        "binds": {folder: {"bind": PROJECT, "mode": "ro"}},
+        "mem_limit": None,
+        "memswap_limit": None,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,size=1g,mode=1777"},  # noqa: S108 - inside the container
+    }
+
+
 def create_container(
     client: DockerClient,
     image: str,

@@ -27,7 +27,12 @@ def _zipped(experiments: tuple[str, ...] | None) -> bytes:
     if experiments is None:
         files = [package / "__init__.py", *sorted((package / "cell").rglob("*.py"))]
     else:
-        files = _needed(package, ["lab.cell.worker.supervisor", *map(module_of, experiments)])
+        modules = ["lab.cell.worker.supervisor", *map(module_of, experiments)]
+        if "lab.cell.targets.scale" in modules:  # it finds the causes by their files
+            modules += [
+                f"lab.cell.targets.causes.{file.stem}" for file in (package / "cell/targets/causes").glob("*.py")
+            ]
+        files = _needed(package, modules)
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:

@@ -27,7 +27,7 @@ from lab.containers.client import (
     pull_image,
     translated,
 )
-from lab.containers.container import create_container, isolated_host_config
+from lab.containers.container import PROJECT, create_container, isolated_host_config, own_code_config
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
 from lab.containers.reasons import short
@@ -228,9 +228,12 @@ class Docker:
         return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        payload, deadline = worker_job(job, None), Deadline(job.cell_deadline, job.longest_silence)
+        payload, deadline = (
+            worker_job(job, None, PROJECT if job.project else ""),
+            Deadline(job.cell_deadline, job.longest_silence),
+        )
         try:
-            return self._cell(job.cell, job.cell.id, payload, sink, deadline)
+            return self._cell(job.cell, job.cell.id, payload, sink, deadline, job.project)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -251,13 +254,14 @@ class Docker:
         payload: WorkerJob,
         sink: Sink,
         deadline: Deadline,
+        project: str = "",
     ) -> Outcome:
         with translated(f"creating the container of {name}"), signals_held():
             response = create_container(
                 self._client,
                 self._image,
                 [self._program, *self._arguments, *worker_arguments(cell_code(payload.experiments), payload)],
-                settings(cell),
+                settings(cell) | (own_code_config(project) if project else {}),
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name},
                 user=self._user,

@@ -88,7 +88,9 @@ class Local:
         return replace(machine, no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        return self._cell(worker_job(job, list(job.cell.cpus)), sink, Deadline(job.cell_deadline, job.longest_silence))
+        return self._cell(
+            worker_job(job, list(job.cell.cpus), job.project), sink, Deadline(job.cell_deadline, job.longest_silence)
+        )
 
     def close(self) -> None:
         self._folder.cleanup()

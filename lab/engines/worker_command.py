@@ -28,8 +28,11 @@ def worker_arguments(code: bytes | Path, job: WorkerJob) -> list[str]:
     return ["-I", "-S", "-c", SOURCE, *pieces, job.to_json()]
 
 
-def worker_job(job: Job, pin: list[int] | None) -> WorkerJob:
-    """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids."""
+def worker_job(job: Job, pin: list[int] | None, project: str = "") -> WorkerJob:
+    """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids.
+
+    ``project`` is the folder of the user's code, as the cell sees it.
+    """
     return WorkerJob(
         session=job.session,
         cell=job.cell.id,
@@ -43,6 +46,7 @@ def worker_job(job: Job, pin: list[int] | None) -> WorkerJob:
         quota=job.cell.quota_cpus,
         pin=pin,
         pinned_by="worker" if pin else "engine" if job.cell.pinned else "none",
+        cases={name: {**case, "project": project} for name, case in job.cases.items()} or None,
     )
 
 

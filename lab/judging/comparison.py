@@ -261,7 +261,7 @@ def _limit(cell: Cell) -> tuple[object, ...]:
 def numbers_of(session: Session, result: CellResult) -> list[Number]:
     """The numbers of a cell that have an interval: those that claims rest on, and those of the tables."""
     measured: list[tuple[str, str, Judgement | Quantity]] = [
-        (judgement.claim, judgement.claim.partition(".")[0], judgement)
+        (judgement.claim, judgement.claim.rpartition(".")[0], judgement)
         for judgement in session.judgements
         if judgement.cell == result.cell.id
     ]

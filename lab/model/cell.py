@@ -180,6 +180,10 @@ class Job:
     cell_deadline: float
     #: The seed of everything that is done in random order.
     seed: int = 1
+    #: The name of an experiment that measures a function of the user's -> its case, as it is stored.
+    cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: The folder on the user's machine that these functions are imported from; empty: none.
+    project: str = ""
 
     @property
     def longest_silence(self) -> float:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from lab.cell.targets.case import Case
 from lab.cell.worker.job import deadline_for
 from lab.model.cell import GRACE_SECONDS, Cell, Job
 
 
-def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: float, width: float, seed: int = 1) -> Job:
+def job_of(
+    session: str,
+    cell: Cell,
+    experiments: tuple[str, ...],
+    seconds: float,
+    width: float,
+    seed: int = 1,
+    cases: Sequence[Case] = (),
+    project: str = "",
+) -> Job:
     """The job of a cell, with its deadlines."""
     each = deadline_for(seconds)
     return Job(
@@ -18,4 +30,6 @@ def job_of(session: str, cell: Cell, experiments: tuple[str, ...], seconds: floa
         experiment_deadline=each,
         cell_deadline=each * len(experiments) + GRACE_SECONDS,
         seed=seed,
+        cases={case.experiment: case.to_stored() for case in cases},
+        project=project,
     )

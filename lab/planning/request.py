@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.cell import experiments
+from lab.cell.targets.case import Case, from_stored
 from lab.cell.worker.job import SEEDS
 from lab.errors import UsageError
 from lab.model.cell import Cell
@@ -15,9 +16,17 @@ from lab.model.machine import Machine
 from lab.planning import cells as planner
 from lab.planning import packing
 from lab.planning.quotas import parse_quotas, under_quotas
+from lab.planning.targets import Target, target_from_stored
 
 #: Level -> (most seconds that one experiment measures, half-width of the interval at which it stops sooner).
 LEVELS: Mapping[str, tuple[float, float]] = {"quick": (4.0, 0.15), "default": (10.0, 0.05), "thorough": (60.0, 0.02)}
+
+#: The same for each function of the user's.
+SCALE_LEVELS: Mapping[str, tuple[float, float]] = {
+    "quick": (1.5, 0.1),
+    "default": (4.0, 0.03),
+    "thorough": (30.0, 0.01),
+}
 
 #: The sizes of the cells where neither ``--cpus`` nor ``--quota`` is given.
 DEFAULT_SIZES = "1,2,4,all"
@@ -59,6 +68,10 @@ class Request:
     images: Mapping[str, str] = field(default_factory=dict)
     #: The seed of everything that is done in random order.
     seed: int = 1
+    #: The user's own code that is measured, instead of experiments of the lab.
+    target: Target | None = None
+    #: The cases of the target, once they are known.
+    cases: tuple[Case, ...] = ()
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be used, before any engine is asked."""
@@ -102,7 +115,17 @@ class Request:
             "engine": machine.engine,
             "image": None if self.pythons else machine.image,
             "seed": self.seed,
+            **(
+                {"target": self.target.to_stored(), "cases": [case.to_stored() for case in self.cases]}
+                if self.target
+                else {}
+            ),
         }
+
+    def with_cases(self, cases: Sequence[Case], seconds: float) -> Request:
+        """The same request, once the cases of its target are known. Each of them is measured for these seconds."""
+        names = tuple(case.experiment for case in cases)
+        return replace(self, experiments=names, cases=tuple(cases), seconds=seconds)
 
     @property
     def _quota_alone(self) -> bool:
@@ -123,8 +146,11 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
     level = arguments.get("level") or "default"
     seconds, width = LEVELS[level]
     names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed")
+    target = arguments.get("target")
     return Request(
-        experiments=chosen_experiments(arguments["experiments"]),
+        experiments=tuple(arguments["experiments"]) if target else chosen_experiments(arguments["experiments"]),
+        target=target_from_stored(target) if target else None,
+        cases=tuple(map(from_stored, arguments.get("cases") or ())),
         seconds=seconds if arguments.get("seconds") is None else arguments["seconds"],
         width=width if arguments.get("width") is None else arguments["width"],
         level=level,

@@ -231,6 +231,10 @@ def _prepare(
     engine, machine = choose_engine(wanted(request), start.session_id, stop, while_waiting)
     stack.callback(engine.close)
     stop.at_once = False
+    if request.target and not request.cases:
+        from lab.running import own_code
+
+        request = own_code.with_cases(request, engine, machine, start.session_id)
     prepare()
 
     from lab.engines.cell_code import cell_code
@@ -253,7 +257,16 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
     available = sum(cell.available for cell in cells)
     with progress.for_this_terminal(available, request.experiments, request.seconds) as live:
         jobs = [
-            job_of(prepared.start.session_id, cell, request.experiments, request.seconds, request.width, seed)
+            job_of(
+                prepared.start.session_id,
+                cell,
+                request.experiments,
+                request.seconds,
+                request.width,
+                seed,
+                request.cases,
+                request.target.project if request.target else "",
+            )
             for cell in cells
         ]
         schedule, packing_note = parallel_cells.decide(

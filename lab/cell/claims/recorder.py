@@ -19,11 +19,18 @@ class Recorder:
     - ``width``: the half-width of intervals, as a share of the value, at which it may stop sooner;
     - ``cpus``: the ids of the CPUs that it may run on;
     - ``quota``: the quota under test, in CPUs, or ``None``;
-    - ``seed``: the seed of everything that is done in random order.
+    - ``seed``: the seed of everything that is done in random order;
+    - ``case``: what to measure, where the experiment measures code of the user's, else ``None``.
     """
 
     def __init__(
-        self, descriptor: int, seconds: float, width: float, quota: float | None = None, seed: int = 1
+        self,
+        descriptor: int,
+        seconds: float,
+        width: float,
+        quota: float | None = None,
+        seed: int = 1,
+        case: Mapping[str, Any] | None = None,
     ) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
@@ -31,6 +38,7 @@ class Recorder:
         self.width = width
         self.quota = quota
         self.seed = seed
+        self.case = case
         self.cpus = tuple(sorted(os.sched_getaffinity(0)))
         self.began = time.monotonic()
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lab.cell.claims.claim import Experiment
 
+#: The names of experiments that measure a function of the user's begin with this.
+OWN_CODE = "scale:"
+
 
 def names() -> list[str]:
     """The names of all experiments, in alphabetical order: ``start-cost`` stands in ``start_cost.py``."""
@@ -44,12 +47,17 @@ def usual() -> list[str]:
 def load(name: str) -> Experiment:
     """Load an experiment by its name. Raises ModuleNotFoundError when there is no module for it."""
     module = importlib.import_module(module_of(name))
+    if name.startswith(OWN_CODE):
+        own: Experiment = module.experiment(name)
+        return own
     experiment: Experiment = module.EXPERIMENTS[name.partition("-")[2]] if name.startswith("_") else module.EXPERIMENT
     return experiment
 
 
 def module_of(name: str) -> str:
     """The module that holds an experiment. ``_internal/control`` holds ``_control-idle``, for example."""
+    if name.startswith(OWN_CODE):
+        return "lab.cell.targets.scale"
     if name.startswith("_"):
         return "lab.cell.experiments._internal." + name[1:].partition("-")[0]
     return "lab.cell.experiments." + name.replace("-", "_")

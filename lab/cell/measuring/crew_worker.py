@@ -35,7 +35,7 @@ class Tally(NamedTuple):
     """What a worker did in one block."""
 
     #: How many payloads ended.
-    units: int
+    units: float
     #: Seconds by the clock.
     wall: float
     #: Seconds of CPU time, of all threads.
@@ -44,6 +44,10 @@ class Tally(NamedTuple):
     delay: float | None
     #: Seconds that the thread waited that waited longest; ``None`` where that is not known.
     longest_delay: float | None
+    #: Seconds that single calls took, of a target; at most some of each thread.
+    times: tuple[float, ...] = ()
+    #: What a target raised; ``None`` where it raised nothing.
+    error: str | None = None
 
 
 def begin(lock: Any) -> Callable[[Sequence[Block]], list[Tally]]:
@@ -53,14 +57,14 @@ def begin(lock: Any) -> Callable[[Sequence[Block]], list[Tally]]:
     def keep(blocks: Sequence[Block]) -> list[Tally]:
         tallies = []
         for block in blocks:
-            alone = len(block.cpus) == 1 and not block.isolated
-            tallies.append(_alone(block, 0, tools) if alone else _team(block, tools))
+            is_single = len(block.cpus) == 1 and not block.isolated
+            tallies.append(alone(block, 0, tools) if is_single else _team(block, tools))
         return tallies
 
     return keep
 
 
-def _alone(block: Block, number: int, tools: Tools) -> Tally:
+def alone(block: Block, number: int, tools: Tools) -> Tally:
     """One thread's block; ``number`` is its place in the team."""
     payload = PAYLOADS[block.payload]
     if os.sched_getaffinity(0) != set(block.cpus[number]):
@@ -98,7 +102,7 @@ def _team(block: Block, tools: Tools) -> Tally:
         if block.isolated:
             tallies.append(_isolated[number].call(_inside, block, number))
         else:
-            tallies.append(_alone(block, number, tools))
+            tallies.append(alone(block, number, tools))
 
     # A new thread inherits the CPUs that this one may use: where that is one, the team would have to spread first.
     os.sched_setaffinity(0, set().union(*block.cpus))
@@ -134,7 +138,7 @@ _isolated: list[Any] = []
 
 
 def _inside(block: Block, number: int) -> Tally:
-    return _alone(block, number, Tools(b"", None))
+    return alone(block, number, Tools(b"", None))
 
 
 def gil_enabled() -> bool:

@@ -7,6 +7,10 @@ from typing import Any, Callable, TypeVar
 _Own = TypeVar("_Own", bound="Workers")
 
 
+class WorkerLostError(Exception):
+    """A worker ended, or did not answer in time."""
+
+
 class Workers:
     """Processes that answer what they are asked, until the pipe closes; use as a context manager."""
 
@@ -23,6 +27,17 @@ class Workers:
         self.pipes.append(own_end)
         self._processes.append(process)
 
+    def answer(self, pipe: Any, seconds: float) -> Any:
+        """What a worker answers within so many seconds. Raises WorkerLostError where no answer comes."""
+        if not pipe.poll(seconds):
+            raise WorkerLostError("a worker did not answer within %.0f s" % seconds)
+        try:
+            return pipe.recv()
+        except (EOFError, ConnectionError):
+            process = self._processes[self.pipes.index(pipe)]
+            process.join(1)
+            raise WorkerLostError("a worker ended, %s" % _how(process.exitcode)) from None
+
     def __enter__(self: _Own) -> _Own:
         return self
 
@@ -32,6 +47,13 @@ class Workers:
         for process in self._processes:
             process.terminate()
             process.join()
+
+
+def _how(code: int | None) -> str:
+    """An exit code of multiprocessing, in words: negative ones are signals."""
+    if code is None:
+        return "how is not known"
+    return "killed by signal %d" % -code if code < 0 else "with exit status %d" % code
 
 
 def _serve(pipe: Any, parents_end: Any, begin: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:

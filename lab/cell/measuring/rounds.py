@@ -17,6 +17,7 @@ import random
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
+from lab.cell.claims.estimates import quantile
 from lab.cell.cpus.cgroups import throttled_periods
 from lab.cell.cpus.topology import kinds
 from lab.cell.measuring.crew_worker import Block, Tally, begin
@@ -36,6 +37,12 @@ GAP_SECONDS_A_THREAD = 0.0003
 GAP_SECONDS_AN_INTERPRETER = 0.002
 #: From laying out a timetable to its first block: it has to reach every worker.
 LEAD_SECONDS = 0.01
+
+#: How long workers may take to answer beyond their timetable, in seconds.
+PATIENCE_SECONDS = 30.0
+
+#: Which times of calls a block keeps: half, 95 % and 99 % of the calls took at most this long.
+CALL_QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 #: A block is rejected beyond these shares of its wall time: waiting in the run queue, and lost (neither running nor
 #: waiting to run: taken by the hypervisor, or by interrupts). Waking up alone takes up to WAKE_SECONDS, which is no
@@ -72,6 +79,10 @@ class Arm(NamedTuple):
     method: str = "fork"
     #: Whether each thread works in an interpreter of its own (Python 3.14 and later).
     isolated: bool = False
+    #: How long the last payload may outlast the block, in seconds. The next block begins after that.
+    tail: float = 0.0
+    #: Whether the payload is the user's: one worker alone may use all CPUs, and what it waits for is its own affair.
+    foreign: bool = False
 
 
 #: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
@@ -98,6 +109,8 @@ class Crew(Workers):
         least: int = 2,
         quota_under_test: bool = False,
         methods: Sequence[str] = ("fork",),
+        begin: Callable[..., Callable[[Sequence[Block]], list[Tally]]] = begin,
+        arguments: Sequence[object] = (),
     ) -> None:
         super().__init__()
         self.cpus = tuple(cpus)
@@ -111,7 +124,7 @@ class Crew(Workers):
             lock = context.Lock()
             self._locks.append(lock)
             for _ in range(max(least, len(self.cpus))):
-                self.start(context, begin, lock)
+                self.start(context, begin, lock, *arguments)
 
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
@@ -125,7 +138,7 @@ class Crew(Workers):
             pipe.send([block for _, block in timetable])
         tallies: dict[int, list[Tally]] = {}
         for pipe, timetable in zip(self.pipes, timetables):
-            for (place, _), tally in zip(timetable, pipe.recv()):
+            for (place, _), tally in zip(timetable, self.answer(pipe, self._patience(timetable))):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
         stopped = throttled_periods() - throttled
@@ -190,10 +203,17 @@ class Crew(Workers):
                 cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
                 block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
                 blocks[self._first[arm.method] + process].append((place, block))
-            start += arm.seconds
+            start += arm.seconds + arm.tail
         return blocks
 
+    @staticmethod
+    def _patience(timetable: Sequence[tuple[int, Block]]) -> float:
+        """How long a worker may take to answer, in seconds: much more than its timetable."""
+        return PATIENCE_SECONDS + 2 * max((block.end - time.monotonic() for _, block in timetable), default=0.0)
+
     def _cpus_of(self, arm: Arm, number: int, taken: int) -> tuple[int, ...]:
+        if arm.foreign:
+            return self.cpus
         if arm.pinned:
             return (self.cpus[number % len(self.cpus)],)
         return (self.cpus[taken % len(self.cpus)],) if arm.processes * arm.threads == 1 else self.cpus
@@ -211,18 +231,29 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     delays = [tally.longest_delay / tally.wall for tally in tallies if tally.longest_delay is not None]
     # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
     telling_tallies = tallies if arm.threads == 1 or arm.clean else ()
+    if arm.foreign:  # the user's function may wait for whatever it likes
+        telling_tallies = ()
     lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in telling_tallies]
-    block = {
+    block: dict[str, Any] = {
         "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
         "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),
         "delay": round(max(delays), 5) if delays else None,
         "lost": round(max(lost), 5) if lost else None,
     }
+    times = sorted(seconds for tally in tallies for seconds in tally.times)
+    if times:
+        block["calls"] = {name: round(quantile(times, share), 9) for name, share in CALL_QUANTILES}
+    errors = [tally.error for tally in tallies if tally.error]
+    if errors:
+        block["error"] = errors[0]
     return dict(block, disturbed=disturbance(arm, block))
 
 
 def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One block for all of an arm's in a round: the mean of those that count, or the first when none does."""
+    failed = [block for block in blocks if "error" in block]
+    if failed:
+        return dict(failed[0], blocks=0)
     good = [block for block in blocks if not block["disturbed"]]
     if len(good) < 2:
         return dict((good or list(blocks))[0], blocks=len(good))

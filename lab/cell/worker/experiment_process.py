@@ -108,11 +108,16 @@ def _be_the_experiment(
         _use_for_temporary_files(folder)
         if job.mark:
             _mark_semaphores(job.mark)
-        status = _perform(name, Recorder(writer, job.seconds, job.width, job.quota, job.seed))
+        status = _perform(name, _recorder(writer, name, job))
         sys.stdout.flush()
     finally:
         # Not sys.exit: the worker's own exit handlers and buffers are not the experiment's to run.
         os._exit(status)
+
+
+def _recorder(writer: int, name: str, job: WorkerJob) -> Recorder:
+    case = (job.cases or {}).get(name)
+    return Recorder(writer, job.seconds, job.width, job.quota, job.seed, case)
 
 
 def _use_for_temporary_files(folder: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 #: Every seed is below this number.
 SEEDS = 2**32
@@ -40,6 +40,8 @@ class WorkerJob(NamedTuple):
     look: bool = False
     #: A name for the semaphores that experiments make, so that an engine can find what they leave behind.
     mark: Optional[str] = None
+    #: The name of an experiment that measures code of the user's -> its case.
+    cases: Optional[Mapping[str, Mapping[str, Any]]] = None
 
     def to_json(self) -> str:
         """The job as the last argument of a worker's command line."""

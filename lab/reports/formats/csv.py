@@ -71,7 +71,7 @@ def _row(session: Session, result: CellResult, judgement: Judgement) -> dict[str
         "began": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "lab": session.lab_version,
         **cell,
-        "experiment": judgement.claim.partition(".")[0],
+        "experiment": judgement.claim.rpartition(".")[0],
         "claim": judgement.claim,
         "statement": judgement.statement,
         "verdict": judgement.verdict.value,

@@ -220,7 +220,7 @@ def _filters(session: Session) -> list[tuple[str, list[tuple[str, str]]]]:
     occurring = {judgement.verdict for judgement in session.judgements}
     verdicts = [("surprise", "surprise")] * bool(session.surprises)
     verdicts += [(verdict.value, verdict.value) for verdict in Verdict if verdict in occurring]
-    experiments = dict.fromkeys(judgement.claim.partition(".")[0] for judgement in session.judgements)
+    experiments = dict.fromkeys(judgement.claim.rpartition(".")[0] for judgement in session.judgements)
     cells = [(result.cell.id, title_of(result)) for result in session.results]
     return [("verdict", verdicts), ("experiment", [(name, name) for name in experiments]), ("cell", cells)]
 
@@ -232,7 +232,7 @@ def _claim(session: Session, name: str) -> dict[str, Any]:
     return {
         "id": name,
         "anchor": _anchor(name),
-        "experiment": name.partition(".")[0],
+        "experiment": name.rpartition(".")[0],
         "statement": judgements[0].statement,
         "text": " ".join((name, judgements[0].statement, *reasons)).lower(),
         "advice": judgements[0].advice,

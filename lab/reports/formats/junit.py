@@ -71,10 +71,10 @@ def _limit_case(result: CellResult) -> Element:
 
 def _cases(result: CellResult, judgements: list[Judgement]) -> list[Element]:
     """A case for each claim. Its time is an equal share of the time of its experiment, so that the times add up."""
-    claims = Counter(judgement.claim.partition(".")[0] for judgement in judgements)
+    claims = Counter(judgement.claim.rpartition(".")[0] for judgement in judgements)
     cases = []
     for judgement in judgements:
-        experiment, _, claim = judgement.claim.partition(".")
+        experiment, _, claim = judgement.claim.rpartition(".")
         finish = finish_of(experiment, result)
         spent = float(finish["seconds"]) / claims[experiment] if finish else 0.0
         case = _case(experiment, claim, result, spent)

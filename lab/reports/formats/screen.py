@@ -59,12 +59,14 @@ def check_libraries() -> None:
 
 def render(session: Session, width: int = WIDEST) -> str:
     """The session as one screen of text, in lines of at most ``width`` characters, but at least 40."""
-    from lab.reports.tables import overview
+    from lab.reports.tables import overview, scale
     from lab.reports.tables.answers import answers
     from lab.reports.tables.highlights import errors, refuted, surprises
     from lab.text import table as layout
 
     width = min(max(width, NARROWEST), WIDEST)
+    if scale.is_own_code(session):
+        return _own_code(session, width)
     parts = [_wrapped(overview.headline(session), width)]
     parts.append([line for answer in answers(session) for line in _answer(answer, width)])
     for table in overview.overview_tables(session):
@@ -93,6 +95,27 @@ def render(session: Session, width: int = WIDEST) -> str:
             parts.append([*_wrapped(table.title, width), *text])
             room -= len(parts[-1]) + 1
     return "\n\n".join("\n".join(part) for part in (*parts, last) if part) + "\n"
+
+
+def _own_code(session: Session, width: int) -> str:
+    """The screen of a session that measured the user's own code."""
+    from lab.reports.tables import overview, scale
+    from lab.text import table as layout
+
+    parts = [_wrapped(overview.headline(session), width)]
+    for table in scale.scale_tables(session):
+        parts.append([*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()])
+    advice = [line for text in scale.advice_lines(session) for line in _wrapped(text, width, 4)]
+    failed = [_item(f"{names}: {reason}", width) for names, reason in overview.failures(session)]
+    notes = [line for note in session.notes for line in _wrapped(note, width, 2)]
+    last = [*notes, *_wrapped(_REST, width)]
+    room = MOST_LINES - sum(len(part) + 1 for part in (*parts, advice) if part) - len(last)
+    found = [_wrapped(line, width, 2) for line in scale.cause_lines(session)]
+    undecided = [_wrapped(line, width, 2) for line in scale.open_lines(session)]
+    for title, items in (("Failed:", failed), ("Why:", found), ("Not decided:", undecided)):
+        parts.append(_shortened(title, items, room - 1, width))
+        room -= len(parts[-1]) + 1 if parts[-1] else 0
+    return "\n\n".join("\n".join(part) for part in (*parts, advice, last) if part) + "\n"
 
 
 def _answer(answer: Answer, width: int) -> list[str]:

@@ -14,7 +14,7 @@ from lab.text.table import Table
 
 def all_tables(session: Session) -> tuple[Table, ...]:
     """Every table for which the session has data, in reading order."""
-    experiments = {judgement.claim.partition(".")[0] for judgement in session.judgements}
+    experiments = {judgement.claim.rpartition(".")[0] for judgement in session.judgements}
     cell_tables = [limits.limits_table(session)]
     if "pool" in experiments:
         cell_tables.append(limits.pool_table(session))

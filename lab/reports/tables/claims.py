@@ -51,7 +51,7 @@ def _cells_table(session: Session, results: Sequence[CellResult]) -> Table:
     room = WIDTH - sum(max(_WIDEST_VERDICT, *map(len, text.split("\n"))) + GAP for text in head[1:])
     rows = []
     for claim, statement in _claims_of(session).items():
-        experiment, _, name = claim.partition(".")
+        experiment, _, name = claim.rpartition(".")
         if (experiment, *[""] * len(results)) not in rows:
             rows.append((experiment, *[""] * len(results)))
         marks = (mark(find_judgement(session, claim, result)) for result in results)
@@ -94,7 +94,7 @@ def _build_tables(session: Session, results: Sequence[CellResult]) -> list[Table
     values: dict[tuple[str, str, str], str] = {}
     group = ""
     for claim, statement in _claims_of(session).items():
-        experiment, _, name = claim.partition(".")
+        experiment, _, name = claim.rpartition(".")
         if experiment != group:
             group = experiment
             values[experiment, "", ""] = ""

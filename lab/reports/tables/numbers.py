@@ -199,7 +199,7 @@ def _numbers_across(session: Session) -> list[Table]:
     values: dict[tuple[str, str, str], str] = {}
     for judgement in session.judgements:
         if judgement.value is not None:
-            experiment, _, name = judgement.claim.partition(".")
+            experiment, _, name = judgement.claim.rpartition(".")
             values.setdefault((experiment, "", ""), "")
             values[f"  {name}", *cells[judgement.cell]] = _narrow(judgement)
     if not values:

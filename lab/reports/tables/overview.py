@@ -72,6 +72,15 @@ def counts(session: Session) -> str:
     return f"{units.counted(len(judgements), 'verdict')} on {claims} in {cells}: {listed}{words}."
 
 
+def failures(session: Session) -> tuple[tuple[str, str], ...]:
+    """The cells that were not measured, with the reason of each."""
+    return tuple(
+        (names.full_words(result.cell), result.reason or result.status.value)
+        for result in session.results
+        if result.status is not Status.MEASURED
+    )
+
+
 def changes(session: Session) -> tuple[str, ...]:
     """A sentence for each claim that has another verdict on one build than on the next build, under any limit.
 

@@ -19,7 +19,7 @@ def rows_by_experiment(rows: Iterable[Sequence[str]]) -> Iterator[tuple[str, ...
     """Rows that begin with a claim, below a heading for each experiment; ``pool.waves`` becomes ``  waves``."""
     heading = ""
     for claim, *texts in rows:
-        experiment, _, name = claim.partition(".")
+        experiment, _, name = claim.rpartition(".")
         if experiment != heading:
             heading = experiment
             yield (experiment, *[""] * len(texts))

@@ -1,0 +1,120 @@
+"""The arms of a case: one worker alone, and each kind of worker with each number of workers."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple, Sequence
+
+from lab.cell.measuring.rounds import BLOCK_SECONDS, Arm
+from lab.cell.targets.case import OWN as OWN_STATE
+from lab.cell.targets.case import SHARED as SHARED_STATE
+from lab.cell.targets.case import Case
+from lab.cell.targets.figures import BASE
+from lab.cell.targets.worker import OWN, SHARED
+
+THREAD, INTERPRETER = "thread", "interpreter"
+METHODS = ("fork", "forkserver", "spawn")
+
+#: The shortest blocks, in seconds: of workers that do not wait for each other, and of threads that pass the GIL on
+#: every 5 ms. A short arm has several blocks in a round, because one of them gets through where others are disturbed.
+SHORTEST, SHORTEST_TEAM = BLOCK_SECONDS, 0.05
+SHORT_ROUND = 0.02
+#: A block holds so many calls, unless they take longer than this together, in seconds; then it holds at least one.
+CALLS, LONGEST = 5, 0.4
+
+
+class TargetArm(NamedTuple):
+    """Workers of one kind that call a target."""
+
+    #: The name in records and tables: ``2 threads``, ``4 processes (spawn)``.
+    name: str
+    #: ``thread``, ``fork``, ``forkserver``, ``spawn`` or ``interpreter``.
+    executor: str
+    #: How many of them work.
+    workers: int
+    #: Whether each works on an argument of its own.
+    own: bool
+    #: How the crew runs it.
+    arm: Arm
+
+
+def executors() -> tuple[str, ...]:
+    """The kinds of workers that this Python has, the simplest first."""
+    return (THREAD, *METHODS) + ((INTERPRETER,) if sys.version_info >= (3, 14) else ())
+
+
+def counts(cpus: int, waits: bool) -> list[int]:
+    """How many workers to try on so many CPUs: powers of two, all CPUs, and twice as many where the target waits."""
+    tried = [2**power for power in range(1, 10) if 2**power < cpus] + [cpus] + ([2 * cpus] if waits else [])
+    return sorted({count for count in tried if count > 1})
+
+
+def block_seconds(call_seconds: float, team: bool) -> float:
+    """How long a block lasts, for calls of that length."""
+    several = min(CALLS * call_seconds, max(LONGEST, 1.05 * call_seconds))
+    return max(SHORTEST_TEAM if team else SHORTEST, several)
+
+
+def base_arm(call_seconds: float, waits: bool) -> Arm:
+    """One worker alone."""
+    seconds = block_seconds(call_seconds, False)
+    return Arm(
+        BASE,
+        SHARED,
+        clean=not waits,
+        seconds=seconds,
+        repeat=_repeat(seconds),
+        tail=1.2 * call_seconds,
+        foreign=True,
+    )
+
+
+def _repeat(seconds: float) -> int:
+    """How many blocks of that length an arm has in a round."""
+    return max(1, int(SHORT_ROUND / seconds))
+
+
+def arms_for(case: Case, kinds: Sequence[str], cpus: int, gil: bool, waits: bool, call: float) -> list[TargetArm]:
+    """The arms besides the one worker alone, on so many CPUs, for calls of ``call`` seconds."""
+    return [
+        _arm(kind, workers, own, cpus, gil, waits, call)
+        for workers in counts(cpus, waits)
+        for kind in kinds
+        for own in _states(case, kind)
+    ]
+
+
+def _states(case: Case, kind: str) -> tuple[bool, ...]:
+    """Whether workers have an argument of their own. Only threads can share one."""
+    if kind == INTERPRETER:
+        return (True,)
+    if kind != THREAD or not (case.setup or case.is_method):
+        return (False,)
+    return {SHARED_STATE: (False,), OWN_STATE: (True,)}.get(case.state, (False, True))
+
+
+def _arm(kind: str, workers: int, own: bool, cpus: int, gil: bool, waits: bool, call: float) -> TargetArm:
+    team = kind == THREAD and gil
+    seconds = block_seconds(call, team)
+    in_threads = kind in (THREAD, INTERPRETER)
+    arm = Arm(
+        name_of(kind, workers, own and kind == THREAD),
+        OWN if own else SHARED,
+        processes=1 if in_threads else workers,
+        threads=workers if in_threads else 1,
+        clean=not team and not waits and workers <= cpus,
+        seconds=seconds,
+        repeat=_repeat(seconds),
+        tail=1.2 * call * (workers if team else 1) * max(1.0, workers / cpus),
+        method=kind if kind in METHODS else "fork",
+        isolated=kind == INTERPRETER,
+        foreign=True,
+    )
+    return TargetArm(arm.name, kind, workers, own, arm)
+
+
+def name_of(kind: str, workers: int, own: bool = False) -> str:
+    """``2 threads``, ``2 threads, own state``, ``2 processes (fork)``, ``2 interpreters``."""
+    if kind == THREAD:
+        return "%d threads%s" % (workers, ", own state" if own else "")
+    return "%d interpreters" % workers if kind == INTERPRETER else "%d processes (%s)" % (workers, kind)

@@ -1,0 +1,59 @@
+"""A case: one function of the user's, or one statement, with its arguments. It travels into the cell as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
+
+#: The name of an experiment that measures a case is this prefix and the case's label.
+PREFIX = "scale:"
+
+#: Where a case comes from: a module that is imported by its name, a file, or a statement as ``timeit`` has it.
+MODULE, FILE, STATEMENT = "module", "file", "statement"
+
+#: Who works on the argument that a setup has made: all workers of a process on one, or each on an argument of its own.
+SHARED, OWN, BOTH = "shared", "own", "both"
+
+
+class Case(NamedTuple):
+    """What is called again and again, and with what."""
+
+    #: What the user calls it: ``work.py:busy, n=1000``.
+    label: str
+    #: ``module``, ``file`` or ``statement``.
+    source: str
+    #: The name of the module, the path of the file, or the statement.
+    where: str
+    #: The function in the module, or ``Class.method``; empty means every ``bench_*`` and ``time_*``.
+    name: str = ""
+    #: ``module:factory``, whose result is the first argument; for a statement, the code that runs once before it.
+    setup: str = ""
+    #: Keyword arguments of the call.
+    arguments: Mapping[str, Any] = {}
+    #: The places of the chosen values in the lists that asv calls ``params``; a value need not travel.
+    places: Sequence[int] = ()
+    #: Whether ``name`` is a method of a class with asv's ``setup``.
+    is_method: bool = False
+    #: ``shared``, ``own`` or ``both``.
+    state: str = BOTH
+    #: ``module:iterable``: its elements are the arguments, and the time of the whole list is measured; else empty.
+    items: str = ""
+    #: How many items travel to a process at a time.
+    chunks: Sequence[int] = ()
+    #: The folder of the project, which is importable; empty where there is none.
+    project: str = ""
+    #: About how long one call takes, in seconds; ``None`` before anybody has called it.
+    call_seconds: Optional[float] = None
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment that measures this case."""
+        return PREFIX + self.label
+
+    def to_stored(self) -> dict[str, Any]:
+        """The case as a job and a manifest have it."""
+        return self._asdict()
+
+
+def from_stored(stored: Mapping[str, Any]) -> Case:
+    """The case that :meth:`Case.to_stored` has written. Raises TypeError for anything else."""
+    return Case(**stored)

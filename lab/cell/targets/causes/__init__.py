@@ -1,0 +1,74 @@
+"""The causes that explain how a target scales. A module here is a cause, and defines ``CAUSE``; no list names it.
+
+A cause is a claim about the target: confirmed where the evidence shows it, refuted where the evidence excludes it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable, NamedTuple, Optional, Sequence
+
+from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
+from lab.cell.claims.estimates import Estimate
+from lab.cell.targets.figures import Workers, measured_arms, speed_up
+
+#: A speed-up above this shows that a second CPU was in use; see ``gil.no-speedup``.
+SECOND_CPU = 1.25
+#: Workers that reach this share of what others reach do as well as these.
+AS_WELL = 0.85
+
+
+class Cause(NamedTuple):
+    """Something that explains how a target scales."""
+
+    #: The cause in a sentence about the function, for a person.
+    statement: str
+    #: From the evidence and the facts of the cell to a finding, whose reason is the evidence in words.
+    judge: Callable[[Evidence, Facts], Finding]
+    #: What to do about it.
+    advice: str = ""
+    #: The cause cannot be told in a cell with fewer CPUs.
+    least_cpus: int = 1
+
+
+@functools.lru_cache(maxsize=None)
+def all_causes() -> "dict[str, Cause]":
+    """Every cause, by its name: ``holds-gil`` stands in ``holds_gil.py``."""
+    import importlib
+    import pkgutil
+
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name.replace("_", "-"): importlib.import_module(__name__ + "." + name).CAUSE for name in names}
+
+
+def found(reason: str) -> Finding:
+    """The cause is there."""
+    return Finding(CONFIRMED, reason)
+
+
+def excluded(reason: str) -> Finding:
+    """The cause is not there."""
+    return Finding(REFUTED, reason)
+
+
+def undecided(reason: str) -> Finding:
+    """The evidence does not tell."""
+    return Finding(INCONCLUSIVE, reason)
+
+
+def best(evidence: Evidence, executors: Sequence[str], most: Optional[int] = None) -> "tuple[Workers, Estimate] | None":
+    """The largest number of workers of these kinds, at most ``most`` of them, with their speed-up."""
+    rounds = evidence.rounds("round")
+    arms = [
+        arm for arm in measured_arms(evidence) if arm.executor in executors and (most is None or arm.workers <= most)
+    ]
+    for arm in sorted(arms, key=lambda arm: -arm.workers):
+        estimate = speed_up(arm.name).estimate(rounds)
+        if estimate is not None:
+            return arm, estimate
+    return None
+
+
+def of_arm(rounds: Sequence[Round], arm: str) -> "list[Round]":
+    """The rounds in which an arm took part."""
+    return [blocks for blocks in rounds if arm in blocks]

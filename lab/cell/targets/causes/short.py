@@ -1,0 +1,23 @@
+"""A call is shorter than what an executor needs to hand it over."""
+
+from __future__ import annotations
+
+from lab.cell.claims.claim import Evidence, Facts, Finding
+from lab.cell.targets.causes import Cause, excluded, found
+
+
+def judge(evidence: Evidence, facts: Facts) -> Finding:
+    call = evidence.last("trial")["call_seconds"]
+    costs = evidence.last("dispatch")
+    text = "a call takes %.3g µs; handing one over takes %s" % (
+        1e6 * call,
+        ", ".join("%.3g µs to a %s" % (1e6 * seconds, kind) for kind, seconds in costs.items()),
+    )
+    return found(text) if costs and call < min(costs.values()) else excluded(text)
+
+
+CAUSE = Cause(
+    "a call is shorter than what an executor needs to hand it over",
+    judge,
+    "hand over many calls at a time: chunksize=, or a function that does a whole batch",
+)

@@ -1,0 +1,29 @@
+"""Calls differ: they return different results, or take very different times."""
+
+from __future__ import annotations
+
+from lab.cell.claims.claim import Evidence, Facts, Finding, undisturbed
+from lab.cell.claims.estimates import median
+from lab.cell.targets.causes import Cause, excluded, found, undecided
+from lab.cell.targets.figures import BASE
+
+#: The slowest calls take at least so many times as long as the usual ones.
+SPREAD = 3.0
+
+
+def judge(evidence: Evidence, facts: Facts) -> Finding:
+    timed = [blocks[BASE]["calls"] for blocks in undisturbed(evidence.rounds("round"), BASE) if "calls" in blocks[BASE]]
+    if evidence.last("trial")["same"] is False:
+        return found("calls with the same arguments returned different results")
+    if not timed:
+        return undecided("no call was timed")
+    usual, slow = median([calls["p50"] for calls in timed]), median([calls["p95"] for calls in timed])
+    text = "half of the calls take at most %.3g ms, 5 %% take more than %.3g ms" % (1e3 * usual, 1e3 * slow)
+    return found(text) if slow > SPREAD * usual else excluded(text)
+
+
+CAUSE = Cause(
+    "calls with the same arguments differ",
+    judge,
+    "make them alike (a seed, a fixed input) before you compare numbers of workers",
+)

@@ -1,0 +1,86 @@
+"""The user's environment in a worker: packages, project folder, and what imports have changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NamedTuple
+
+from lab.cell.measuring.crew_worker import gil_enabled
+
+#: How Python announces that an import has switched the GIL on (``Python/import.c``, ``_PyImport_EnableGILAndWarn``).
+_SWITCHED_ON = "has been enabled to load module"
+
+
+def enter(project: str) -> None:
+    """Make the packages of this Python and the project importable, as they are for a program of the user's.
+
+    The worker runs without ``site``, because what a site runs could print before the records have their channel. In a
+    child of the worker that danger is past. An interpreter or a process that this one starts calls this function too.
+    """
+    import site
+
+    if not getattr(sys, "_lab_has_entered", False):
+        sys._lab_has_entered = True  # type: ignore[attr-defined] # the mark is one of this interpreter
+        site.main()
+    paths = [project, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    sys.path[:0] = [path for path in paths if path and path not in sys.path]
+    if project and os.path.isdir(project):
+        os.chdir(project)
+
+
+class Imported(NamedTuple):
+    """What happened to the GIL while a target was imported."""
+
+    #: Whether the GIL was on before.
+    gil_before: bool
+    #: Whether the GIL is on now.
+    gil_after: bool
+    #: The modules that switched it on, as Python's own warning names them.
+    modules: tuple[str, ...]
+
+
+class GilWatch:
+    """Watches who switches the GIL on; use as a context manager around imports and calls."""
+
+    def __init__(self) -> None:
+        self._before = gil_enabled()
+        self._modules: list[str] = []
+        self._warnings: Any = None
+
+    def __enter__(self) -> GilWatch:
+        import warnings
+
+        self._warnings = warnings.catch_warnings(record=True)
+        self._messages = self._warnings.__enter__()
+        warnings.simplefilter("always", RuntimeWarning)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._warnings.__exit__(None, None, None)
+        for warning in self._messages:
+            text = str(warning.message)
+            if _SWITCHED_ON in text:
+                self._modules.append(text.partition(_SWITCHED_ON)[2].strip().partition("'")[2].partition("'")[0])
+
+    @property
+    def imported(self) -> Imported:
+        """What was seen."""
+        return Imported(self._before, gil_enabled(), tuple(self._modules))
+
+
+def packages() -> dict[str, str]:
+    """The versions of the packages from outside the standard library that are loaded, by name."""
+    import importlib.metadata as metadata
+
+    known: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
+    names = sorted({name.partition(".")[0] for name in sys.modules} - {"lab", "__main__", *known})
+    versions: dict[str, str] = {}
+    for name in names:
+        if name.startswith("_") or len(versions) == 40:
+            continue
+        try:
+            versions[name] = metadata.version(name)
+        except (metadata.PackageNotFoundError, ValueError):
+            continue
+    return versions

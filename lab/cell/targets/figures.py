@@ -1,0 +1,85 @@
+"""The numbers of a case: calls per second, speed-up, share of what was delivered, cores, times of a call. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Sequence
+
+from lab.cell.claims.claim import Evidence, Figure, Round
+from lab.cell.claims.measured import CAPACITY, Measured, over, value_of
+
+#: A target that neither computes nor waits for a CPU for more than this share of its time waits for something else.
+WAITING_SHARE = 0.5
+
+#: One worker alone: what every other arm is compared with.
+BASE = "1 worker"
+
+
+class Workers(NamedTuple):
+    """Workers of one kind that were measured together."""
+
+    #: Their name in tables: ``2 threads``.
+    name: str
+    #: ``thread``, ``fork``, ``forkserver``, ``spawn`` or ``interpreter``.
+    executor: str
+    #: How many there were.
+    workers: int
+    #: Whether each had an argument of its own.
+    own: bool
+
+
+def measured_arms(evidence: Evidence) -> list[Workers]:
+    """The arms that took part in the rounds, in the order of a table, without the one worker alone."""
+    listed = evidence.all("arms")
+    return [Workers(*entry) for entry in (listed[-1] if listed else [])]
+
+
+def rate(arm: str) -> Measured:
+    """Calls per second."""
+    return Measured((arm,), value_of(arm, "rate"), unit="calls/s", better="higher")
+
+
+def speed_up(arm: str) -> Measured:
+    """Calls per second over those of one worker alone, in the same round."""
+    return Measured((arm, BASE), over(arm, BASE), better="higher")
+
+
+def share(arm: str, workers: int) -> Measured:
+    """The speed-up over what the machine delivered to so many workers in the same round."""
+
+    def value(blocks: Round) -> float:
+        return over(arm, BASE)(blocks) / max(min(CAPACITY.value(blocks), workers), 0.01)
+
+    return Measured((arm, BASE, *CAPACITY.arms), value, better="higher")
+
+
+def cores(arm: str) -> Measured:
+    """CPU seconds per second, of all workers and of what they started."""
+    return Measured((arm,), value_of(arm, "cores"), unit="cores")
+
+
+def call_time(arm: str, name: str) -> Measured:
+    """Seconds of a call, by the name of the quantile."""
+
+    def value(blocks: Round) -> float:
+        times: Mapping[str, Any] = blocks[arm]["calls"]
+        return float(times[name])
+
+    return Measured((arm,), value, unit="s", better="lower")
+
+
+def figures(evidence: Evidence) -> Sequence[Figure]:
+    """The rows of the table: one for each arm, with the one worker alone first."""
+    rounds = evidence.rounds("round")
+    waits = evidence.last("trial")["idle"] > WAITING_SHARE
+    rows: list[Figure] = []
+    for arm in [Workers(BASE, "", 1, False), *measured_arms(evidence)]:
+        rows.append(rate(arm.name).figure("calls/s", rounds, arm.name))
+        if arm.name != BASE:
+            rows.append(speed_up(arm.name).figure("speed-up", rounds, arm.name))
+            if not waits:  # what waits needs no CPU, so what the machine delivered says nothing
+                rows.append(share(arm.name, arm.workers).figure("of delivered", rounds, arm.name))
+        rows.append(cores(arm.name).figure("cores used", rounds, arm.name))
+        timed = [blocks for blocks in rounds if "calls" in blocks.get(arm.name, {})]
+        for name in ("p50", "p95", "p99"):
+            rows.append(call_time(arm.name, name).figure("call, %s" % name, timed, arm.name))
+    return rows

@@ -1,0 +1,47 @@
+"""The experiment that finds the cases of a target and calls each once, so that a wrong target is known beforehand."""
+
+from __future__ import annotations
+
+from lab.cell.claims.recorder import Recorder
+from lab.cell.targets import environment
+from lab.cell.targets.calling import Call, Caller, TargetError
+from lab.cell.targets.case import Case, from_stored
+from lab.cell.targets.discovery import cases
+from lab.cell.targets.trial import look
+
+
+def run(recorder: Recorder) -> None:
+    """Observe each case with the seconds of a call, or why the target cannot be measured."""
+    wanted = dict(recorder.case or {})
+    params = wanted.pop("params", {})
+    target = from_stored(wanted)
+    environment.enter(target.project)
+    try:
+        for case in cases(target, params):
+            trial = look(_caller(case))
+            recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
+    except TargetError as error:
+        recorder.observe("wrong", str(error))
+
+
+def _caller(case: Case) -> Call:
+    """The call, whose exceptions name the case."""
+    caller = Caller(case)
+
+    def call() -> object:
+        try:
+            return caller.call(0, own=False)()
+        except TargetError:
+            raise
+        except BaseException as error:  # whatever the user's function raises
+            raise TargetError(_raised(case, error)) from error
+
+    return call
+
+
+def _raised(case: Case, error: BaseException) -> str:
+    last = ("%s: %s" % (type(error).__name__, error)).rstrip(": ").splitlines()[0]
+    text = "%s raised at its first calls: %s" % (case.label, last)
+    if isinstance(error, TypeError) and "argument" in last:
+        text += ". Give it arguments: --param NAME=VALUE, or --setup MODULE:FACTORY for an object"
+    return text

@@ -1,0 +1,147 @@
+"""The experiment that measures a case: one worker alone beside every kind and number of workers, in the same rounds."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Sequence
+
+from lab.cell.claims.claim import Claim, Experiment, Facts, Round
+from lab.cell.claims.measured import narrow
+from lab.cell.claims.recorder import Recorder
+from lab.cell.measuring.crew_worker import gil_enabled
+from lab.cell.measuring.processes import WorkerLostError
+from lab.cell.measuring.rounds import ALONE, REPEAT, Crew, probe, shuffler
+from lab.cell.targets import causes, dispatch, environment, figures, look_up
+from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
+from lab.cell.targets.calling import Caller
+from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.cell.targets.figures import BASE
+from lab.cell.targets.trial import Trial, look
+from lab.cell.targets.worker import begin
+
+#: An estimate rests on at least so many rounds.
+FEWEST_ROUNDS = 6
+#: Rounds after which intervals are looked at again.
+BATCH = 3
+#: A case of very long calls may take so many times the seconds that it was given, to reach the fewest rounds.
+PATIENCE = 3.0
+
+
+def run(recorder: Recorder) -> None:
+    """Measure the case of the recorder."""
+    case = from_stored(recorder.case or {})
+    with environment.GilWatch() as watch:
+        environment.enter(case.project)
+        call = Caller(case).call(0, own=False)
+        trial = look(call)
+    recorder.observe("imported", watch.imported._asdict())
+    recorder.observe("packages", environment.packages())
+    recorder.observe("trial", trial._asdict())
+    recorder.observe("dispatch", dispatch.costs())
+    measure(recorder, case._replace(call_seconds=trial.call_seconds), trial)
+
+
+def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
+    """Try each arm once, then measure those that work in rounds until the intervals are narrow or the time is up."""
+    order = shuffler(recorder.seed)
+    arms = arms_for(case, executors(), len(recorder.cpus), gil_enabled(), trial.waits, trial.call_seconds)
+    while True:
+        with _crew(recorder, case, arms) as crew:
+            working, lost = _tried(recorder, crew, arms, order)
+            if lost is not None:  # the crew is one worker short: begin again without its kind
+                arms = [arm for arm in arms if arm.executor != lost]
+                continue
+            recorder.observe("arms", [[arm.name, arm.executor, arm.workers, arm.own] for arm in working])
+            _rounds(recorder, crew, base_arm(trial.call_seconds, trial.waits), working, order)
+            return
+
+
+def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm]) -> Crew:
+    """Workers by each start method that an arm needs. Forked ones also run the probe, threads and interpreters."""
+    methods = ["fork"] + [method for method in METHODS[1:] if any(arm.executor == method for arm in arms)]
+    return Crew(
+        recorder.cpus,
+        least=max([arm.arm.processes for arm in arms], default=1),
+        quota_under_test=recorder.quota is not None,
+        methods=methods,
+        begin=begin,
+        arguments=(case.to_stored(),),
+    )
+
+
+def _tried(recorder: Recorder, crew: Crew, arms: Sequence[TargetArm], order: Any) -> tuple[list[TargetArm], str | None]:
+    """Run each arm twice: the first time it imports and warms up. What fails is recorded.
+
+    Returns the arms that work, and the kind of worker that was lost, if one was.
+    """
+    working = []
+    for arm in arms:
+        try:
+            for _ in range(2):
+                (blocks,) = crew.rounds([arm.arm], 0, 1, order)
+        except WorkerLostError as error:
+            recorder.observe("out", [arm.name, arm.executor, str(error)])
+            return [], arm.executor
+        error_text = blocks[arm.name].get("error")
+        if error_text:
+            recorder.observe("out", [arm.name, arm.executor, error_text])
+        else:
+            working.append(arm)
+    return working, None
+
+
+def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], order: Any) -> None:
+    lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
+    rounds: list[Round] = []
+    begun = time.monotonic()
+    while not _enough(recorder, rounds, arms, time.monotonic() - begun):
+        count = BATCH if base.seconds < 0.1 else 1
+        for blocks in crew.rounds([*lab_arms, base, *[arm.arm for arm in arms]], len(rounds), count, order):
+            for arm in [arm for arm in arms if "error" in blocks.get(arm.name, {})]:
+                recorder.observe("out", [arm.name, arm.executor, blocks[arm.name]["error"]])
+                arms.remove(arm)
+            if "error" in blocks[BASE]:
+                raise RuntimeError("one worker alone failed: %s" % blocks[BASE]["error"])
+            recorder.sample("round", blocks)
+            rounds.append(blocks)
+
+
+def _enough(recorder: Recorder, rounds: Sequence[Round], arms: Sequence[TargetArm], seconds: float) -> bool:
+    """Whether to stop: the time is up, or every speed-up is known as narrowly as asked for."""
+    if len(rounds) < FEWEST_ROUNDS:
+        return seconds > PATIENCE * recorder.seconds
+    if seconds >= recorder.seconds:
+        return True
+    if len(rounds) % BATCH:
+        return False
+    estimates = [figures.speed_up(arm.name).estimate(rounds) for arm in arms] or [figures.rate(BASE).estimate(rounds)]
+    return all(narrow(estimate, recorder.width) for estimate in estimates)
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of the case with that name."""
+    label = name[len(PREFIX) :]
+    if not label:
+        return Experiment(name, "which functions a target has", "Calls each once.", "", look_up.run, (), extra=True)
+    return Experiment(
+        name=name,
+        summary="%s: calls per second" % label,
+        method="Calls the function again and again: in one worker alone, and in each number of threads, processes by"
+        " each start method, and interpreters. All take turns in rounds of short blocks, beside the capacity probe.",
+        watch="Compare each speed-up with what the machine delivered in the same rounds.",
+        run=run,
+        figures=figures.figures,
+        extra=True,
+        claims=tuple(_claim(name, slug, cause) for slug, cause in causes.all_causes().items()),
+    )
+
+
+def _claim(name: str, slug: str, cause: causes.Cause) -> Claim:
+    return Claim(
+        "%s.%s" % (name, slug), cause.statement, cause.judge, nobody_knows, cause.least_cpus, advice=cause.advice
+    )
+
+
+def nobody_knows(facts: Facts) -> str | None:
+    """What to expect of own code: nothing is a surprise."""
+    return None

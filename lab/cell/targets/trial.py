@@ -1,0 +1,143 @@
+"""The first look at a target: one call, a few more, and what they tell before anything is measured."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from typing import Any, NamedTuple
+
+from lab.cell.measuring.crew_worker import run_delay
+from lab.cell.targets.calling import Call
+from lab.cell.targets.figures import WAITING_SHARE
+
+#: The first look ends after so many seconds, or so many calls.
+LOOK_SECONDS, MOST_CALLS = 0.2, 200
+#: Threads of these libraries start by themselves: a part of the file's name -> the library.
+LIBRARIES = {
+    "openblas": "OpenBLAS",
+    "mkl_": "MKL",
+    "libgomp": "OpenMP (libgomp)",
+    "libomp": "OpenMP (libomp)",
+    "libiomp": "OpenMP (libiomp)",
+    "libtbb": "TBB",
+    "blis": "BLIS",
+}
+
+
+class Trial(NamedTuple):
+    """What the first calls showed."""
+
+    #: Seconds that the first call took.
+    first_seconds: float
+    #: Seconds that a later call took: the median.
+    call_seconds: float
+    #: CPU time over elapsed time of these calls, in cores.
+    cores: float
+    #: The share of the elapsed time in which it neither computed nor waited for a CPU, from 0 to 1.
+    idle: float
+    #: How many threads the process has more than before.
+    own_threads: int
+    #: The libraries that are loaded and start threads.
+    libraries: tuple[str, ...]
+    #: Bytes of the pickled result; ``None`` where it cannot be pickled.
+    result_bytes: int | None
+    #: Seconds to pickle and unpickle the result.
+    pickle_seconds: float
+    #: Why the result cannot be pickled; empty where it can.
+    pickle_error: str
+    #: Whether several calls returned the same; ``None`` where that cannot be told.
+    same: bool | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the target mostly waits."""
+        return self.idle > WAITING_SHARE
+
+
+def look(call: Call) -> Trial:
+    """Call a target for a moment. Raises whatever it raises."""
+    threads = _threads()
+    first, result = _timed(call)
+    spent, queued, begun = time.process_time() + _children(), run_delay() or 0.0, time.monotonic()
+    seconds: list[float] = []
+    others: list[Any] = []
+    while not seconds or (len(seconds) < MOST_CALLS and time.monotonic() - begun + first < LOOK_SECONDS):
+        if first > LOOK_SECONDS and seconds:
+            break
+        took, other = _timed(call)
+        seconds.append(took)
+        if len(others) < 2:
+            others.append(other)
+    elapsed = time.monotonic() - begun
+    cores = (time.process_time() + _children() - spent) / max(elapsed, 1e-9)
+    size, pickle_seconds, error = pickled(result)
+    return Trial(
+        first,
+        sorted(seconds)[len(seconds) // 2],
+        cores,
+        max(0.0, 1 - cores - ((run_delay() or 0.0) - queued) / max(elapsed, 1e-9)),
+        max(0, _threads() - threads),
+        loaded_libraries(),
+        size,
+        pickle_seconds,
+        error,
+        _same(result, others),
+    )
+
+
+def _timed(call: Call) -> tuple[float, Any]:
+    begun = time.monotonic()
+    result = call()
+    return time.monotonic() - begun, result
+
+
+def _children() -> float:
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _threads() -> int:
+    """The threads of this process, also those that Python knows nothing of (man 5 proc, /proc/pid/task)."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
+
+
+def loaded_libraries() -> tuple[str, ...]:
+    """The libraries in this process that start threads of their own, by the names of their files."""
+    try:
+        with open("/proc/self/maps", errors="replace") as stream:
+            paths = {os.path.basename(line.split()[-1]).lower() for line in stream if "/" in line}
+    except OSError:
+        return ()
+    found = {name for path in paths for part, name in LIBRARIES.items() if part in path and ".so" in path}
+    return tuple(sorted(found))
+
+
+def pickled(value: object) -> tuple[int | None, float, str]:
+    """(bytes of the pickled value, seconds to pickle and unpickle it, why it cannot be pickled)."""
+    begun = time.monotonic()
+    try:
+        text = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        pickle.loads(text)  # noqa: S301 - we have just written it
+    except Exception as error:  # whatever the type's own methods raise
+        return None, 0.0, ("%s: %s" % (type(error).__name__, error))[:200]
+    return len(text), time.monotonic() - begun, ""
+
+
+def _same(result: Any, others: list[Any]) -> bool | None:
+    """Whether the results are equal, as far as they can be compared."""
+    if result is None or not others:
+        return None
+    try:
+        return all(bool(type(other) is type(result) and other == result) for other in others)
+    except Exception:  # an array has no truth, and other types have their own ideas
+        try:
+            first = pickle.dumps(result)
+            return all(pickle.dumps(other) == first for other in others)
+        except Exception:
+            return None

@@ -1,0 +1,226 @@
+"""What a worker does that measures a target: it keeps the crew's timetable, and calls the target in its blocks.
+
+A call that is under way when a block ends counts with the share of it that lay within the block. So a long call is
+measured as exactly as a short one, and blocks need not be a multiple of it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from queue import SimpleQueue
+from typing import Any, Callable, Sequence
+
+from lab.cell.measuring.crew_worker import LOOK_SECONDS, Block, Tally, alone, interpreters, run_delay
+from lab.cell.measuring.payloads import PAYLOADS, Tools
+from lab.cell.targets import environment
+from lab.cell.targets.calling import Call, Caller
+from lab.cell.targets.case import Case, from_stored
+
+#: The payloads of a target: with the argument that all workers of a process share, and with an argument of its own.
+SHARED, OWN = "target", "target, own state"
+
+#: Reading the clock after every call costs about 0.1 µs, so short calls are timed in groups of at least this length.
+GROUP_SECONDS = 20e-6
+
+#: At most so many times of calls are kept of each thread in a block.
+MOST_TIMES = 64
+
+
+def begin(lock: Any, stored: dict[str, Any]) -> Callable[[Sequence[Block]], list[Tally]]:
+    """What a worker does: import the target, then keep timetables."""
+    case = from_stored(stored)
+    environment.enter(case.project)
+    team = Team(Caller(case), group_size(case))
+    tools = Tools(bytes(2**20), lock)
+
+    def keep(blocks: Sequence[Block]) -> list[Tally]:
+        tallies = []
+        for block in blocks:
+            if block.payload in PAYLOADS:
+                tallies.append(alone(block, 0, tools))
+            elif block.isolated:
+                tallies.append(_in_interpreters(block, stored))
+            else:
+                tallies.append(team.tally(block))
+        return tallies
+
+    return keep
+
+
+def group_size(case: Case) -> int:
+    """How many calls are timed together."""
+    return max(1, round(GROUP_SECONDS / case.call_seconds)) if case.call_seconds else 1
+
+
+class Team:
+    """Threads that live as long as the worker, as those of an executor do, and call the target in blocks."""
+
+    def __init__(self, caller: Caller, size: int) -> None:
+        self._caller = caller
+        self._size = size
+        self._threads: list[tuple[SimpleQueue[Any], SimpleQueue[Any]]] = []
+
+    def tally(self, block: Block) -> Tally:
+        """Let as many threads as the block has CPU sets call the target; a single one is the main thread."""
+        if os.sched_getaffinity(0) != set(block.cpus[0]):
+            os.sched_setaffinity(0, block.cpus[0])
+        own = block.payload == OWN
+        if len(block.cpus) == 1:
+            work = [lambda: timed(self._caller.call(0, own), self._size, block)]
+        else:
+            work = [
+                lambda number=number: timed(self._caller.call(number, own), self._size, block)  # type: ignore[misc]
+                for number in range(len(block.cpus))
+            ]
+        return self._all(work, block)
+
+    def _all(self, work: Sequence[Callable[[], Tally]], block: Block) -> Tally:
+        """Do all of this at once, and tally it with the CPU time of the whole process and of its children."""
+        if len(work) == 1:
+            time.sleep(max(0.0, block.start - LOOK_SECONDS - time.monotonic()))
+            spent = cpu_seconds()
+            tallies = [work[0]()]
+        else:
+            while len(self._threads) < len(work):
+                self._threads.append(_thread())
+            for (tasks, _), job in zip(self._threads, work):
+                tasks.put(job)
+            time.sleep(max(0.0, block.start - time.monotonic()))
+            spent = cpu_seconds()
+            tallies = [answers.get() for (_, answers), _ in zip(self._threads, work)]
+        elapsed = max(time.monotonic() - block.start, 1e-9)
+        return together(tallies, (cpu_seconds() - spent) / elapsed)
+
+
+def _thread() -> tuple[SimpleQueue[Any], SimpleQueue[Any]]:
+    tasks: SimpleQueue[Any] = SimpleQueue()
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            answers.put(tasks.get()())
+
+    threading.Thread(target=work, daemon=True).start()
+    return tasks, answers
+
+
+def together(tallies: Sequence[Tally], cores: float) -> Tally:
+    """The tally of workers that worked at the same time, of which all together used so many cores."""
+    delays = [tally.delay for tally in tallies if tally.delay is not None]
+    known = len(delays) == len(tallies)
+    wall = tallies[0].wall
+    return Tally(
+        sum(tally.units for tally in tallies),
+        wall,
+        cores * wall,
+        sum(delays) if known else None,
+        max(delays) if known else None,
+        tuple(seconds for tally in tallies for seconds in tally.times),
+        next((tally.error for tally in tallies if tally.error), None),
+    )
+
+
+def timed(call: Call, size: int, block: Block) -> Tally:
+    """Call the target from the beginning of a block to its end, in groups of ``size`` calls."""
+    clock = time.monotonic
+    moments: list[float] = []
+    note = moments.append
+    group = range(size)
+    end = block.end
+    error = None
+    time.sleep(max(0.0, block.start - LOOK_SECONDS - clock()))
+    waited = run_delay()
+    while clock() < block.start:
+        pass
+    begun = now = clock()
+    try:
+        if size == 1:
+            while now < end:
+                call()
+                now = clock()
+                note(now)
+        else:
+            while now < end:
+                for _ in group:
+                    call()
+                now = clock()
+                note(now)
+    except BaseException as raised:  # whatever the user's function raises
+        error = ("%s: %s" % (type(raised).__name__, raised)).rstrip(": ").splitlines()[0][:300]
+    after = run_delay()
+    delay = None if waited is None or after is None else after - waited
+    wall = block.end - block.start
+    if delay is not None:  # of a call that outlasts its block only the share that lies within it
+        delay = min(delay, delay * wall / max(now - block.start, 1e-9))
+    return Tally(units(moments, begun, end) * size, wall, 0.0, delay, delay, times(moments, begun, size), error)
+
+
+def units(moments: Sequence[float], begun: float, end: float) -> float:
+    """How many groups of calls lay between the beginning and the end, where one ended at each of these moments."""
+    if not moments:
+        return 0.0
+    last = moments[-2] if len(moments) > 1 else begun
+    share = (end - last) / (moments[-1] - last) if moments[-1] > last else 1.0
+    return len(moments) - 1 + min(max(share, 0.0), 1.0)
+
+
+def times(moments: Sequence[float], begun: float, size: int) -> tuple[float, ...]:
+    """How long single calls took, in seconds: evenly chosen ones, where there are very many."""
+    step = max(1, len(moments) // MOST_TIMES)
+    chosen = range(0, len(moments), step)
+    return tuple((moments[n] - (moments[n - 1] if n else begun)) / size for n in chosen)
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process, with all its threads, and of its children that have ended."""
+    import resource
+
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+#: The interpreters of this process. They live as long as the process.
+_isolated: list[Any] = []
+
+
+def _in_interpreters(block: Block, stored: dict[str, Any]) -> Tally:
+    """Let each thread call the target in an interpreter of its own."""
+    os.sched_setaffinity(0, set().union(*block.cpus))
+    new = len(block.cpus) - len(_isolated)
+    _isolated.extend(interpreters(new) if new > 0 else ())
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def work(number: int) -> None:
+        try:
+            answers.put(_isolated[number].call(inside, block, stored))
+        except BaseException as error:  # the import may fail there, and only there
+            answers.put(Tally(0.0, block.end - block.start, 0.0, None, None, (), _last_line(error)))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(block.cpus))]
+    for thread in threads:
+        thread.start()
+    time.sleep(max(0.0, block.start - time.monotonic()))
+    spent = cpu_seconds()
+    for thread in threads:
+        thread.join()
+    elapsed = max(time.monotonic() - block.start, 1e-9)
+    tallies = [answers.get() for _ in threads]
+    return together(tallies, (cpu_seconds() - spent) / elapsed)
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
+
+
+_callers: dict[str, Caller] = {}
+
+
+def inside(block: Block, stored: dict[str, Any]) -> Tally:
+    """What runs in an interpreter: import the target once, and call it in a block."""
+    case = from_stored(stored)
+    if case.label not in _callers:
+        environment.enter(case.project)
+        _callers[case.label] = Caller(case)
+    return timed(_callers[case.label].call(0, own=True), group_size(case), Block(*block))

@@ -1,0 +1,124 @@
+"""``lab scale``: which executor, and how many workers, for a function of the user's."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.commands import _options
+from lab.errors import UsageError
+from lab.interrupts import stopping
+from lab.messages import tell
+
+if TYPE_CHECKING:
+    from lab.cell.targets.case import Case
+
+HELP = "measure your own function: which executor, how many workers, and why"
+EXAMPLE = """\
+examples:
+  lab scale work.py:parse                      a function without arguments
+  lab scale package.module:parse --cpus 1,2    in cells of 1 and 2 CPUs
+  lab scale work.py                            every bench_* and time_* of a file
+  lab scale -s 'import json' 'json.loads("1")' a statement, as timeit has it
+  lab scale work.py:parse --setup make         make() makes the argument
+  lab scale work.py:parse --param n=10,1000    parse(n=10), then parse(n=1000)
+  lab scale work.py:parse --python 3.13 --python 3.13t
+  lab scale work.py:parse --image myapp:latest in an image that has its packages
+
+Each function is called by one worker alone, and by threads, by processes of
+each start method and by interpreters, in turn. The last lines advise which of
+them to take.
+
+exit codes: 0 it was measured; 2 the target cannot be measured; 3 a cell or the
+  engine failed; 130 interrupted"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "target",
+        nargs="*",
+        metavar="TARGET",
+        help="module:function, file.py:function, file.py, or, with -s, a statement",
+    )
+    parser.add_argument("-s", dest="statement_setup", metavar="SETUP", help="code that runs once before the statement")
+    parser.add_argument(
+        "--setup",
+        default="",
+        metavar="FACTORY",
+        help="module:function, or a function beside the target, that makes the argument",
+    )
+    parser.add_argument(
+        "--state",
+        choices=("shared", "own", "both"),
+        default="both",
+        help="whether threads share the argument, or each has its own (default: both)",
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="a parameter and its values, such as n=1000,10000; repeat it for several",
+    )
+    parser.add_argument(
+        "--project",
+        type=Path,
+        metavar="DIR",
+        help="the folder that is importable in the cells (default: the current folder)",
+    )
+    _options.add_cell_options(parser)
+    _options.add_format_option(parser)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
+    _options.add_level_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look the target up, measure it, advise; return the exit code."""
+    from lab import reports
+    from lab.model.fail_on import FailOn
+    from lab.running import measurement
+    from lab.running.measurement import NewRun
+    from lab.sessions.folder import default_folder, new_session_id
+
+    request = _options.scale_request(options, *_target(options))
+
+    def prepare() -> None:
+        reports.check_libraries(options.format)
+        reports.check_libraries("json")
+
+    began = time.time()
+    start = NewRun(session_id=new_session_id(began), began=began, parent=options.output or default_folder(), origin={})
+    with stopping() as stop:
+        session, where = measurement.measure(request, start, stop, prepare)
+        _options.print_report(session, options.format)
+        tell(f"measured in {session.wall_seconds:.0f} s; {where}")
+        code = _options.tell_exit(session, FailOn.NEVER, strict=False)
+        return 130 if stop.requested else code
+
+
+def _target(options: argparse.Namespace) -> tuple[Case, Path]:
+    """The target that the options name, and the folder of its project. Raises UsageError for a missing file."""
+    from lab.cell.targets.case import FILE
+    from lab.planning.targets import parse_target
+
+    is_statement = options.statement_setup is not None
+    setup = options.statement_setup if is_statement else options.setup
+    case = parse_target(options.target, setup, options.state, is_statement=is_statement)
+    project = (options.project or Path()).resolve()
+    if not project.is_dir():
+        raise UsageError(
+            f"--project {options.project} is not a folder", "name the folder that your code is imported from"
+        )
+    if case.source != FILE:
+        return case, project
+    file = Path(case.where).resolve()
+    if not file.is_file():
+        raise UsageError(f"there is no file {case.where}", "name a file of Python code: file.py:function")
+    if not file.is_relative_to(project):
+        if options.project:
+            raise UsageError(f"{case.where} is not below --project {options.project}", "name a folder above the file")
+        project = file.parent
+    return case._replace(where=str(file.relative_to(project))), project

@@ -1,0 +1,220 @@
+"""Advice on a function of the user's: which executor, and how many workers, from what a cell measured. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lab.cell.claims.claim import FEWEST_VALUES, Evidence, disturbances
+from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.measured import Measured, over
+from lab.cell.targets import figures
+from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.judging.verdicts import evidence_of
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
+
+#: Workers are worth having if they do at least this many times the work of one worker alone.
+WORTH = 1.1
+#: Workers that do more than this share less than the best ones are worse.
+SLIGHT = 1.05
+#: Workers are known to be as good as the best ones if the interval of the ratio ends below this.
+KNOWN = 1.25
+#: Handing a task over may cost this share of the task.
+CHEAP = 0.1
+
+_POOLS = {
+    "thread": "ThreadPoolExecutor",
+    "interpreter": "InterpreterPoolExecutor",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One way of running the function, with what it gains."""
+
+    #: Its name in tables: ``2 threads``.
+    name: str
+    #: ``thread``, ``fork``, ``forkserver``, ``spawn``, ``interpreter``, or empty for one worker alone.
+    executor: str
+    #: How many workers.
+    workers: int
+    #: Whether each worker has an argument of its own.
+    own: bool
+    #: The share of its speed that is left once results are handed over, from 0 to 1.
+    handing_over: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What to do with one case in one cell."""
+
+    #: The case.
+    case: Case
+    #: The cell's id.
+    cell: str
+    #: What to take; ``None`` where that is not decided.
+    option: Option | None
+    #: The speed-up of this choice over one worker alone, with its interval; ``None`` where nothing is decided.
+    speed_up: Estimate | None
+    #: The advice in one sentence.
+    sentence: str
+    #: The choice as code to paste; empty where there is none.
+    code: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether the measurements decide what to take."""
+        return self.option is not None
+
+
+def all_advice(session: Session) -> tuple[Advice, ...]:
+    """The advice for each case in each measured cell, in the order of the session."""
+    cases = [from_stored(stored) for stored in session.arguments.get("cases") or ()]
+    return tuple(
+        advise(case, result)
+        for case in cases
+        for result in session.results
+        if result.status is Status.MEASURED and result.records_of(case.experiment)
+    )
+
+
+def case_names(session: Session) -> tuple[str, ...]:
+    """The names of the experiments of this session that measured a function of the user's."""
+    return tuple(name for name in session.arguments.get("experiments") or () if name.startswith(PREFIX))
+
+
+def advise(case: Case, result: CellResult) -> Advice:
+    """The advice for one case in one cell."""
+    evidence = evidence_of(case.experiment, result)
+    rounds = evidence.rounds("round")
+    options = list(_options(evidence))
+    gains = {option.name: figures.speed_up(option.name).estimate(rounds) for option in options}
+    known = [option for option in options if gains[option.name]]
+    if figures.rate(figures.BASE).estimate(rounds) is None or (options and not known):
+        return _undecided(case, result, _too_few(rounds, options))
+    best = max(known, key=lambda option: _effective(option, gains[option.name]), default=None)
+    gain = gains[best.name] if best else None
+    if best is None or gain is None or gain.high * best.handing_over < WORTH:
+        return _alone(case, result, best, gain, options)
+    if gain.low * best.handing_over < WORTH:
+        return _undecided(case, result, f"{best.name} do {_times(gain)} the work of one worker: too noisy to decide")
+    for option in sorted(known, key=lambda option: (option.workers, _rank(option, result))):
+        ratio = Measured((best.name, option.name), over(best.name, option.name)).estimate(rounds)
+        if ratio is None:
+            continue
+        scale = best.handing_over / option.handing_over
+        if option is best or ratio.low * scale <= SLIGHT:
+            if option is not best and ratio.high * scale > KNOWN:
+                text = f"{best.name} do {_times(ratio)} the work of {option.name}: too noisy to decide"
+                return _undecided(case, result, text)
+            return _taken(case, result, option, gains[option.name], evidence)
+    raise AssertionError("the best option is as good as itself")
+
+
+def _options(evidence: Evidence) -> Iterable[Option]:
+    """The arms that were measured, but no process where the result cannot get out of one."""
+    trial = evidence.last("trial")
+    call, cost = trial["call_seconds"], trial["pickle_seconds"]
+    for arm in figures.measured_arms(evidence):
+        in_process = arm.executor not in ("thread",)
+        if in_process and trial["pickle_error"]:
+            continue
+        left = 1.0
+        if in_process and cost > 0:
+            # The worker pickles while it works; the parent unpickles one result after the other.
+            left = min(call / (call + cost / 2), call / (cost / 2) / arm.workers)
+        yield Option(
+            name=arm.name, executor=arm.executor, workers=arm.workers, own=arm.own, handing_over=min(left, 1.0)
+        )
+
+
+def _effective(option: Option, gain: Estimate | None) -> float:
+    return gain.value * option.handing_over if gain else 0.0
+
+
+def _rank(option: Option, result: CellResult) -> int:
+    """The simplest kind of worker first; of processes the start method that this Python has by default."""
+    usual = "fork" if tuple(result.python["version"][:2]) < (3, 14) else "forkserver"
+    order = ["thread", usual, "fork", "forkserver", "spawn", "interpreter"]
+    return order.index(option.executor) + option.own
+
+
+def _times(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f}) times"
+
+
+def _too_few(rounds: Sequence[object], options: Sequence[Option]) -> str:
+    arms = (figures.BASE, *(option.name for option in options))
+    causes = ", ".join(disturbances(rounds, *arms)) or "too little time"  # type: ignore[arg-type] # rounds of evidence
+    return f"fewer than {FEWEST_VALUES} of {len(rounds)} rounds were undisturbed ({causes})"
+
+
+def _undecided(case: Case, result: CellResult, why: str) -> Advice:
+    sentence = f"Advice: not decided; {why}. Measure again on a quieter machine, or with --thorough."
+    return Advice(case=case, cell=result.cell.id, option=None, speed_up=None, sentence=sentence)
+
+
+def _alone(
+    case: Case, result: CellResult, best: Option | None, gain: Estimate | None, options: Sequence[Option]
+) -> Advice:
+    """Call it in a plain loop."""
+    option = Option(name=figures.BASE, executor="", workers=1, own=False)
+    why = "this cell has one CPU, and the function does not wait"
+    if best and gain:
+        less = (
+            f", and handing results over leaves {100 * best.handing_over:.0f} % of that"
+            if best.handing_over < 0.99
+            else ""
+        )
+        why = f"the best of {len(options)} other ways, {best.name}, does {_times(gain)} its work{less}"
+    sentence = f"Advice: call it in a plain loop, in one worker: {why}."
+    return Advice(
+        case=case,
+        cell=result.cell.id,
+        option=option,
+        speed_up=Estimate(1.0, 1.0, 1.0, 1),
+        sentence=sentence,
+        code="results = [function(item) for item in items]",
+    )
+
+
+def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None, evidence: Evidence) -> Advice:
+    assert gain
+    share = figures.share(option.name, option.workers).estimate(evidence.rounds("round"))
+    delivered = f", which is {100 * share.value:.0f} % of what the machine delivered" if share else ""
+    own = ", each with an argument of its own" if option.own and option.executor == "thread" else ""
+    sentence = (
+        f"Advice: take {option.name.partition(',')[0]}{own}: they do {_times(gain)} the work of one worker{delivered}."
+    )
+    return Advice(
+        case=case,
+        cell=result.cell.id,
+        option=option,
+        speed_up=gain,
+        sentence=sentence,
+        code=_code(option, result, evidence),
+    )
+
+
+def _code(option: Option, result: CellResult, evidence: Evidence) -> str:
+    """The choice as code, with a chunk size where a call is short beside its way to a worker."""
+    usual = "fork" if tuple(result.python["version"][:2]) < (3, 14) else "forkserver"
+    pool = _POOLS.get(option.executor, "ProcessPoolExecutor")
+    arguments = f"{option.workers}"
+    if option.executor in ("fork", "forkserver", "spawn") and option.executor != usual:
+        arguments += f', mp_context=multiprocessing.get_context("{option.executor}")'
+    chunk = chunk_size(option, evidence)
+    chunks = f", chunksize={chunk}" if chunk > 1 and pool != "ThreadPoolExecutor" else ""
+    return f"with {pool}({arguments}) as pool: results = list(pool.map(function, items{chunks}))"
+
+
+def chunk_size(option: Option, evidence: Evidence) -> int:
+    """How many items to hand over at a time, so that this costs a tenth of the work at most."""
+    costs = evidence.last("dispatch")
+    cost = costs.get("thread" if option.executor == "thread" else "process")
+    if not cost:
+        return 1
+    call = max(float(evidence.last("trial")["call_seconds"]), 1e-9)
+    return max(1, math.ceil(float(cost) / CHEAP / call))
