@@ -20,7 +20,7 @@ EXAMPLE = """\
 examples:
   lab scale work.py:parse                      a function without arguments
   lab scale package.module:parse --cpus 1,2    in cells of 1 and 2 CPUs
-  lab scale work.py                            every bench_* and time_* of a file
+  lab scale work.py                            all bench_* and time_* of a file
   lab scale -s 'import json' 'json.loads("1")' a statement, as timeit has it
   lab scale work.py:parse --setup make         make() makes the argument
   lab scale work.py:parse --param n=10,1000    parse(n=10), then parse(n=1000)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from lab.judging import proofs, race_atlas, speedups
+from lab.judging.advice import Advice, all_advice, case_names
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session
 
@@ -53,6 +54,21 @@ def document(session: Session) -> dict[str, Any]:
         "changes": [dataclasses.asdict(change) for change in session.changes],
         "quantities": [_quantity(quantity) for quantity in session.quantities],
         "atlas": list(race_atlas.document(session)),
+        **({"advice": [_advice(each) for each in all_advice(session)]} if case_names(session) else {}),
+    }
+
+
+def _advice(advice: Advice) -> dict[str, Any]:
+    option, speed_up = advice.option, advice.speed_up
+    return {
+        "case": advice.case.label,
+        "cell": advice.cell,
+        "executor": None if option is None else option.executor or "none",
+        "workers": None if option is None else option.workers,
+        "own_state": None if option is None else option.own,
+        "speed_up": None if speed_up is None else speed_up._asdict(),
+        "sentence": advice.sentence,
+        "code": advice.code or None,
     }
 
 

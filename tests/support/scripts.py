@@ -14,11 +14,12 @@ from typing import Any
 from lab.cell.cpus import cpulist
 from lab.cell.experiments.gil import CROWD, arms_for
 from lab.cell.experiments.switching import INTERVALS
+from lab.cell.targets.case import Case
 from lab.cell.worker.record_writer import Channel
 from lab.engines import Sink
 from lab.judging import assembly, status
 from lab.judging.records import read_records
-from lab.model.cell import Cell, CellResult, Job, Outcome, Status
+from lab.model.cell import Cell, CellResult, Job, Limit, Outcome, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
 from lab.planning import cells as planner
@@ -374,3 +375,30 @@ def ctrl_c(job: Job, sink: Sink) -> Outcome:
     while time.monotonic() < until:  # the signal goes to the main thread, in its own time
         sink(b"")
     raise AssertionError("the sink should have ended the cell")
+
+
+def cell_of_own_code(
+    case: Case, arms: Sequence[Sequence[Any]], rounds: Sequence[Mapping[str, Any]], trial: Mapping[str, Any]
+) -> CellResult:
+    """A cell of 2 CPUs that measured a function of the user's, with these arms, rounds and results of the trial."""
+    usual = {
+        "first_seconds": 0.001,
+        "call_seconds": 0.001,
+        "cores": 1.0,
+        "idle": 0.0,
+        "own_threads": 0,
+        "libraries": [],
+        "result_bytes": 10,
+        "pickle_seconds": 1e-6,
+        "pickle_error": "",
+        "same": True,
+    }
+    said = [
+        observe("imported", {"gil_before": True, "gil_after": True, "modules": []}),
+        observe("trial", {**usual, **trial}),
+        observe("dispatch", {"thread": 1e-5, "process": 1e-4}),
+        observe("arms", [list(arm) for arm in arms]),
+        *(("sample", {"name": "round", "values": dict(blocks)}) for blocks in rounds),
+    ]
+    cell = Cell(id="cpu2", limit=Limit(cpus=2), size=2, cpus=(0, 1))
+    return result(cell, stream("cpu2", (0, 1), {case.experiment: said}))

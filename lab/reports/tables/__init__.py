@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lab.model.cell import CellResult
 from lab.model.machine import BuildFacts
 from lab.model.session import Session, Verdict
-from lab.reports.tables import claims, columns, limits, numbers, predictions, race_atlas
+from lab.reports.tables import claims, columns, limits, numbers, predictions, race_atlas, scale
 from lab.text import names, units
 from lab.text.table import Table
 
@@ -22,8 +22,10 @@ def all_tables(session: Session) -> tuple[Table, ...]:
         cell_tables = [part for table in cell_tables for part in _table_by_build(session, table)]
     tables = (
         *cell_tables,
+        *scale.advice_table(session),
+        *scale.full_tables(session),
         *(numbers.cores_tables(session) if "gil" in experiments else ()),
-        *numbers.quantity_tables(session),
+        *(() if scale.is_own_code(session) else numbers.quantity_tables(session)),
         *race_atlas.race_atlas_tables(session),
         *numbers.number_tables(session),
         *claims.claims_tables(session),

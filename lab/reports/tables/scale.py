@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lab.judging import advice as judged_advice
 from lab.judging.advice import Advice
@@ -69,6 +70,13 @@ def _cells(quantities: dict[str, Quantity]) -> tuple[str, ...]:
 
 def _value(quantities: dict[str, Quantity], what: str) -> float | None:
     return quantities[what].value if what in quantities else None
+
+
+def advice_table(session: Session) -> tuple[Table, ...]:
+    """The advice for each case and cell, with its sentences and the causes below; none for the lab's experiments."""
+    if not is_own_code(session):
+        return ()
+    return (replace(_summary(session), notes=(*advice_lines(session), *cause_lines(session))),)
 
 
 def _summary(session: Session) -> Table:

@@ -1,0 +1,136 @@
+"""From a target to a function without arguments: what is found, what is called, and what is said where it fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.cell.targets.calling import Caller, TargetError
+from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case, from_stored
+from lab.cell.targets.discovery import cases
+
+SOURCE = """
+made = []
+
+def make():
+    made.append(1)
+    return [len(made)]
+
+def see(thing, more=0):
+    return thing, more
+
+def bench_add():
+    return 1 + 1
+
+async def later():
+    return 5
+
+def several():
+    for number in range(3):
+        made.append(number)
+        yield number
+
+number = 7
+
+class TimeSuite:
+    params = [[10, 20], ["a", "b"]]
+    param_names = ["size", "kind"]
+
+    def setup(self, size, kind):
+        self.data = [kind] * size
+
+    def time_join(self, size, kind):
+        return "".join(self.data)
+
+def time_plain():
+    return None
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Path]:
+    """A file with targets of every form."""
+    path = tmp_path / "work_of_a_test.py"
+    path.write_text(SOURCE)
+    before = list(sys.path)
+    yield path
+    sys.path[:] = before
+    sys.modules.pop("work_of_a_test", None)
+
+
+def case_of(path: Path, name: str, **fields: object) -> Case:
+    return Case(label=f"work.py:{name}", source=FILE, where=str(path), name=name)._replace(**fields)
+
+
+def test_a_function_is_called_itself_where_it_takes_nothing(work: Path) -> None:
+    caller = Caller(case_of(work, "bench_add"))
+    assert caller.call(0, own=False) is sys.modules["work_of_a_test"].bench_add
+
+
+def test_state_is_shared_by_all_or_made_for_each(work: Path) -> None:
+    caller = Caller(case_of(work, "see", setup="make", arguments={"more": 3}))
+    shared = [caller.call(number, own=False)() for number in (0, 1)]
+    own = [caller.call(number, own=True)() for number in (0, 1, 0)]
+    assert shared == [([1], 3), ([1], 3)]
+    assert own == [([2], 3), ([3], 3), ([2], 3)]
+
+
+def test_a_coroutine_is_run_and_a_generator_is_read_to_its_end(work: Path) -> None:
+    assert Caller(case_of(work, "later")).call(0, own=False)() == 5
+    Caller(case_of(work, "several")).call(0, own=False)()
+    assert sys.modules["work_of_a_test"].made == [0, 1, 2]
+
+
+def test_every_benchmark_of_a_file_is_found_with_the_parameters_of_asv(work: Path) -> None:
+    found = cases(Case(label="work.py", source=FILE, where=str(work)), {})
+    assert [case.label for case in found] == [
+        "work.py:bench_add",
+        "work.py:TimeSuite.time_join, size=10, kind=a",
+        "work.py:TimeSuite.time_join, size=10, kind=b",
+        "work.py:TimeSuite.time_join, size=20, kind=a",
+        "work.py:TimeSuite.time_join, size=20, kind=b",
+        "work.py:time_plain",
+    ]
+    assert Caller(from_stored(found[4].to_stored())).call(0, own=False)() == "b" * 20
+
+
+def test_each_value_of_a_parameter_is_a_case(work: Path) -> None:
+    found = cases(case_of(work, "see", setup="make"), {"more": [1, 2]})
+    assert [case.label for case in found] == ["work.py:see, more=1", "work.py:see, more=2"]
+    assert Caller(found[1]).call(0, own=False)() == ([1], 2)
+
+
+def test_a_statement_has_the_namespace_of_its_setup() -> None:
+    case = Case(label="x", source=STATEMENT, where="seen.append(1)\nlast = seen[-1]", setup="seen = []; whole = seen")
+    call = Caller(case).call(0, own=False)
+    assert call() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nothing", "has no nothing"), ("bench_ad", "there is bench_add"), ("number", "cannot be called")],
+)
+def test_what_is_no_function_is_said(work: Path, name: str, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        Caller(case_of(work, name)).call(0, own=False)
+
+
+def test_a_module_that_is_missing_is_said_with_the_folders_that_were_searched() -> None:
+    with pytest.raises(TargetError, match="No module named 'nowhere_at_all'.*was looked for in"):
+        Caller(Case(label="x", source=MODULE, where="nowhere_at_all", name="f"))
+
+
+def test_a_file_without_benchmarks_says_how_to_name_a_function(tmp_path: Path) -> None:
+    path = tmp_path / "empty_of_a_test.py"
+    path.write_text("x = 1\n")
+    with pytest.raises(TargetError, match="name a function: empty.py:FUNCTION"):
+        cases(Case(label="empty.py", source=FILE, where=str(path)), {})
+    sys.modules.pop("empty_of_a_test", None)
+
+
+def test_a_statement_that_is_no_python_is_said() -> None:
+    with pytest.raises(TargetError, match="no valid syntax"):
+        Caller(Case(label="x", source=STATEMENT, where="1 +"))

@@ -1,0 +1,48 @@
+"""What a worker counts in a block: whole calls, and the share of the last call that lies within the block."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lab.cell.measuring.crew_worker import Block
+from lab.cell.targets.case import Case
+from lab.cell.targets.worker import MOST_TIMES, group_size, timed, times, units
+
+
+@pytest.mark.parametrize(
+    ("moments", "end", "expected"),
+    [
+        ([1.0, 2.0, 3.0], 3.0, 3.0),  # three calls of a second in three seconds
+        ([1.0, 2.0, 3.0], 2.5, 2.5),  # half of the third call lay within the block
+        ([4.0], 1.0, 0.25),  # a call that outlasts its block
+        ([], 1.0, 0.0),
+    ],
+)
+def test_a_call_under_way_counts_with_its_share(moments: list[float], end: float, expected: float) -> None:
+    assert units(moments, 0.0, end) == pytest.approx(expected)
+
+
+def test_times_of_calls_are_differences_and_only_some_are_kept() -> None:
+    assert times([1.0, 3.0, 6.0], 0.0, 1) == pytest.approx((1.0, 2.0, 3.0))
+    assert times([2.0, 4.0], 0.0, 4) == pytest.approx((0.5, 0.5))
+    assert len(times([float(n) for n in range(1, 10_000)], 0.0, 1)) <= 2 * MOST_TIMES
+
+
+def test_short_calls_are_timed_in_groups() -> None:
+    case = Case(label="x", source="module", where="m")
+    assert group_size(case._replace(call_seconds=1e-6)) == 20
+    assert group_size(case._replace(call_seconds=1e-3)) == 1
+
+
+def test_what_a_call_raises_ends_the_block_and_is_told() -> None:
+    calls = iter([None, None])
+
+    def call() -> None:
+        next(calls)
+
+    now = time.monotonic()
+    tally = timed(call, 1, Block("target", ((0,),), now, now + 60))
+    assert tally.error == "StopIteration"
+    assert len(tally.times) == 2

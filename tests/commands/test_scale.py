@@ -1,0 +1,120 @@
+"""``lab scale`` as a user meets it: what is refused before anything runs, and a whole run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.terminal import Lab
+
+SOURCE = """
+import threading
+
+def busy():
+    total = 0
+    for number in range(2000):
+        total = (total * 31 + number) & 255
+    return total
+
+def fails():
+    raise ValueError("no luck")
+
+def takes(one):
+    return one
+
+def ends():
+    import os
+    os._exit(7)
+
+def only_in_the_main_thread():
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("not here")
+    return busy()
+
+number = 3
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a file of targets."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "work.py").write_text(SOURCE)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["work.py:fails"], "work.py:fails raised at its first calls: ValueError: no luck"),
+        (["work.py:takes"], "Give it arguments: --param"),
+        (["work.py:ends"], "exited with status 7"),
+        (["work.py:nothing"], "has no nothing"),
+        (["work.py:number"], "cannot be called"),
+        (["work:busi"], "there is busy"),
+        (["no_such_module:f"], "No module named 'no_such_module'"),
+        (["-s", "pass", "1 +"], "no valid syntax"),
+    ],
+)
+def test_a_wrong_target_is_wrong_usage_before_anything_runs(
+    lab: Lab, project: Path, words: list[str], message: str
+) -> None:
+    code, out, err = lab("scale", *words, "--engine", "local", "--output", str(project / "sessions"))
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert out == ""
+    assert not (project / "sessions").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["no.py:f"], "there is no file no.py"),
+        (["a:b", "c:d"], "there are 2 targets"),
+        (["work.py:busy", "--param", "n"], "has no name and value"),
+        (["work.py:busy", "--project", "nowhere"], "is not a folder"),
+    ],
+)
+def test_what_cannot_be_a_target_is_refused(lab: Lab, project: Path, words: list[str], message: str) -> None:
+    code, _, err = lab("scale", *words, "--engine", "local")
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_a_function_is_measured_and_kept_like_any_session(lab: Lab, project: Path) -> None:
+    code, out, err = lab(
+        *("scale", "work.py:busy", "--engine", "local", "--cpus", "2", "--quick", "--output", str(project / "sessions"))
+    )
+    assert code == 0, err
+    assert "2 threads" in out
+    assert "2 processes (spawn)" in out
+    assert "\nAdvice: " in out
+    assert len(out.splitlines()) <= 45
+    assert max(map(len, out.splitlines())) <= 80
+    (folder,) = (project / "sessions").iterdir()
+    assert lab("verify", str(folder))[0] == 0
+    code, text, _ = lab("report", str(folder), "--terminal")
+    assert code == 0
+    assert "Advice" in text
+    manifest = json.loads((folder / "session.json").read_text())
+    assert manifest["arguments"]["experiments"] == ["scale:work.py:busy"]
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_what_fails_in_one_kind_of_worker_costs_that_kind_only(lab: Lab, project: Path) -> None:
+    code, out, err = lab(
+        *("scale", "work.py:only_in_the_main_thread", "--engine", "local", "--cpus", "2", "--quick"),
+        *("--output", str(project / "sessions")),
+    )
+    assert code == 0, err
+    assert "2 processes (fork)" in out
+    assert "2 threads" not in out.partition("Why:")[0]
+    assert "RuntimeError: not here" in " ".join(out.split())

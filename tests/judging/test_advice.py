@@ -1,0 +1,95 @@
+"""Advice from numbers that are known: which way of working is taken, and what is said where noise decides nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from lab.cell.targets.arms import name_of
+from lab.cell.targets.case import Case
+from lab.judging.advice import advise
+from lab.model.cell import CellResult
+from tests.support.scripts import cell_of_own_code
+
+CASE = Case(label="work.py:f", source="file", where="work.py", name="f")
+
+ARMS = (("thread", 2), ("fork", 2), ("forkserver", 2), ("spawn", 2))
+
+
+def measured(gains: Mapping[tuple[str, int], float], *, spread: float = 0.01, **trial: Any) -> CellResult:
+    """A cell in which these workers do so many times the work of one, each round a little differently."""
+    order = random.Random(1)
+    rounds = []
+    for _ in range(12):
+
+        def block(rate: float) -> dict[str, Any]:
+            return {"rate": rate * order.uniform(1 - spread, 1 + spread), "cores": 1.0, "disturbed": None, "delay": 0.0}
+
+        blocks = {"one process": block(100), "probe": block(200), "1 worker": block(1000)}
+        for (kind, workers), gain in gains.items():
+            blocks[name_of(kind, workers)] = block(1000 * gain)
+        rounds.append(blocks)
+    arms = [[name_of(kind, workers), kind, workers, False] for kind, workers in gains]
+    return cell_of_own_code(CASE, arms, rounds, trial)
+
+
+@pytest.mark.parametrize(
+    ("gains", "taken"),
+    [
+        ((1.0, 1.95, 1.95, 1.95), "2 processes (fork)"),  # holds the GIL
+        ((1.95, 1.95, 1.95, 1.95), "2 threads"),  # the simplest of equals
+        ((1.97, 1.95, 1.99, 1.95), "2 threads"),  # a difference that does not matter
+        ((1.0, 1.0, 1.0, 1.0), "1 worker"),  # nothing gains
+        ((0.5, 1.04, 1.02, 1.01), "1 worker"),
+        ((1.5, 1.95, 1.95, 1.95), "2 processes (fork)"),
+    ],
+)
+def test_the_simplest_of_the_best_is_taken(gains: tuple[float, ...], taken: str) -> None:
+    advice = advise(CASE, measured(dict(zip(ARMS, gains, strict=True))))
+    assert advice.option
+    assert advice.option.name == taken
+    assert advice.sentence.startswith("Advice: ")
+    assert advice.code
+
+
+def test_more_workers_than_cpus_are_taken_where_they_do_more() -> None:
+    gains = {("thread", 2): 2.0, ("thread", 4): 4.0, ("fork", 2): 2.0, ("fork", 4): 4.0}
+    advice = advise(CASE, measured(gains, idle=0.98))
+    assert advice.option
+    assert advice.option.name == "4 threads"
+    assert "ThreadPoolExecutor(4)" in advice.code
+
+
+def test_noise_decides_nothing_and_says_so() -> None:
+    advice = advise(CASE, measured({("thread", 2): 1.3, ("fork", 2): 1.35}, spread=0.6))
+    assert not advice.decided
+    assert "not decided" in advice.sentence
+    assert "--thorough" in advice.sentence
+
+
+def test_processes_are_out_where_the_result_cannot_be_pickled() -> None:
+    advice = advise(CASE, measured({("thread", 2): 1.0, ("fork", 2): 1.95}, pickle_error="TypeError: no"))
+    assert advice.option
+    assert advice.option.name == "1 worker"
+
+
+def test_what_it_costs_to_hand_the_result_over_counts_against_processes() -> None:
+    slow = measured({("thread", 2): 1.0, ("fork", 2): 1.95}, call_seconds=0.01, pickle_seconds=0.02)
+    advice = advise(CASE, slow)
+    assert advice.option
+    assert advice.option.name == "1 worker"
+
+
+def test_short_calls_travel_in_chunks() -> None:
+    advice = advise(CASE, measured({("thread", 2): 1.0, ("fork", 2): 1.95}, call_seconds=1e-4))
+    assert "chunksize=10" in advice.code  # 0.1 ms to hand over may be a tenth of a chunk
+
+
+def test_one_cpu_leaves_one_worker() -> None:
+    advice = advise(CASE, measured({}))
+    assert advice.option
+    assert advice.option.name == "1 worker"
+    assert "one CPU" in advice.sentence
