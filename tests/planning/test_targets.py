@@ -33,7 +33,7 @@ def test_a_statement_is_named_by_its_first_line() -> None:
 
 @pytest.mark.parametrize("words", [[], ["a:b", "c:d"], ["1+1"], ["a:b c"], ["a..b:c"], [":f"]])
 def test_what_is_no_target_is_refused_with_the_forms(words: list[str]) -> None:
-    with pytest.raises(UsageError, match="package.module:function"):
+    with pytest.raises(UsageError, match=r"package\.module:function"):
         parse_target(words, "", "both", is_statement=False)
 
 

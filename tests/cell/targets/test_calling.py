@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def work(tmp_path: Path) -> Iterator[Path]:
     sys.modules.pop("work_of_a_test", None)
 
 
-def case_of(path: Path, name: str, **fields: object) -> Case:
+def case_of(path: Path, name: str, **fields: Any) -> Case:
     return Case(label=f"work.py:{name}", source=FILE, where=str(path), name=name)._replace(**fields)
 
 
@@ -119,14 +120,14 @@ def test_what_is_no_function_is_said(work: Path, name: str, message: str) -> Non
 
 
 def test_a_module_that_is_missing_is_said_with_the_folders_that_were_searched() -> None:
-    with pytest.raises(TargetError, match="No module named 'nowhere_at_all'.*was looked for in"):
+    with pytest.raises(TargetError, match=r"No module named 'nowhere_at_all'.*was looked for in"):
         Caller(Case(label="x", source=MODULE, where="nowhere_at_all", name="f"))
 
 
 def test_a_file_without_benchmarks_says_how_to_name_a_function(tmp_path: Path) -> None:
     path = tmp_path / "empty_of_a_test.py"
     path.write_text("x = 1\n")
-    with pytest.raises(TargetError, match="name a function: empty.py:FUNCTION"):
+    with pytest.raises(TargetError, match=r"name a function: empty\.py:FUNCTION"):
         cases(Case(label="empty.py", source=FILE, where=str(path)), {})
     sys.modules.pop("empty_of_a_test", None)
 
