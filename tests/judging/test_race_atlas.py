@@ -113,7 +113,7 @@ def test_the_atlas_stands_in_each_report_instead_of_a_row_for_each_statement_at_
     for form in ("table", "markdown", "html"):
         text = reports.render(session, form)
         assert "42 % in 400" in text
-        assert "LOAD_GLOBAL LOAD_GLOBAL CALL* STORE_GLOBAL" in text.replace("\\*", "*")  # Markdown escapes it
+        assert "LOAD_GLOBAL LOAD_GLOBAL CALL* STORE_GLOBAL" in re.sub(r"\\(.)", r"\1", text)  # Markdown escapes
         assert " @ 5 ms" not in text.partition('id="data"')[0]
 
 
