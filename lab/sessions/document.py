@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from lab.judging import proofs, race_atlas, speedups
-from lab.judging.advice import Advice, all_advice, case_names
+from lab.judging.advice import Advice, all_advice
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session
 
@@ -54,7 +54,7 @@ def document(session: Session) -> dict[str, Any]:
         "changes": [dataclasses.asdict(change) for change in session.changes],
         "quantities": [_quantity(quantity) for quantity in session.quantities],
         "atlas": list(race_atlas.document(session)),
-        **({"advice": [_advice(each) for each in all_advice(session)]} if case_names(session) else {}),
+        "advice": [_advice(each) for each in all_advice(session)],
     }
 
 
