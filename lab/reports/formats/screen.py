@@ -112,8 +112,12 @@ def _own_code(session: Session, width: int) -> str:
     room = MOST_LINES - sum(len(part) + 1 for part in (*parts, advice) if part) - len(last)
     found = [_wrapped(line, width, 2) for line in scale.cause_lines(session)]
     undecided = [_wrapped(line, width, 2) for line in scale.open_lines(session)]
-    for title, items in (("Failed:", failed), ("Why:", found), ("Not decided:", undecided)):
-        parts.append(_shortened(title, items, room - 1, width))
+    for section, items in (
+        (_Section(title="Failed", item="cell"), failed),
+        (_Section(title="Why", item="cause"), found),
+        (_Section(title="Not decided", item="cause"), undecided),
+    ):
+        parts.append(_shortened(section, items, room - 1, width))
         room -= len(parts[-1]) + 1 if parts[-1] else 0
     return "\n\n".join("\n".join(part) for part in (*parts, advice, last) if part) + "\n"
 
