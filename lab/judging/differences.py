@@ -117,8 +117,8 @@ def _cpus(machine: Machine) -> str:
     parts = [f"{units.cpus(len(machine.cpus))} of {len(machine.host_cpus)}"]
     if machine.topology:
         parts.append(f"{len(topology.cores)} cores")
-        parts.append(f"{len({cpu.package for cpu in topology.cpus})} packages")
-        parts.append(f"{len({cpu.node for cpu in topology.cpus})} nodes")
+        parts.append(f"{len(topology.packages)} packages")
+        parts.append(f"{len(topology.nodes)} nodes")
     return ", ".join(parts)
 
 

@@ -57,6 +57,8 @@ class Topology:
     isolated: tuple[int, ...] = ()
     #: The ids of the CPUs that this process may use.
     allowed: tuple[int, ...]
+    #: The NUMA nodes with CPUs on line whose memory this process may not use (``cpuset.mems``).
+    forbidden_memory: tuple[int, ...] = ()
     #: The model name of the processor.
     model: str = ""
 
@@ -91,13 +93,28 @@ class Topology:
 
     @property
     def nodes(self) -> tuple[int, ...]:
-        """The NUMA nodes that have CPUs on line; only ``UNKNOWN`` where the kernel names none."""
-        return tuple(sorted({cpu.node for cpu in self.cpus}))
+        """The NUMA nodes that have CPUs on line; empty where the kernel names none."""
+        return tuple(sorted({cpu.node for cpu in self.cpus} - {UNKNOWN}))
+
+    @property
+    def without_node(self) -> tuple[int, ...]:
+        """The CPUs whose NUMA node the kernel does not name, though it names those of others."""
+        return tuple(cpu.id for cpu in self.cpus if cpu.node == UNKNOWN) if self.nodes else ()
+
+    @property
+    def caches(self) -> tuple[int, ...]:
+        """The last-level caches that CPUs on line have; empty where the kernel names none."""
+        return tuple(sorted({cpu.cache for cpu in self.cpus} - {UNKNOWN}))
 
     @property
     def packages(self) -> tuple[int, ...]:
         """The packages (sockets) that have CPUs on line."""
         return tuple(sorted({cpu.package for cpu in self.cpus}))
+
+    @functools.cached_property
+    def foreign(self) -> frozenset[int]:
+        """The CPUs on line that this process may not use: what runs on them is not ours."""
+        return frozenset(self.online) - {*self.allowed}
 
     def kind(self, place: int) -> tuple[int, ...]:
         """The CPUs whose cores are of that kind."""
@@ -121,6 +138,7 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
     package = _places((int(number), cpulist.parse(text)) for number, text in reading["packages"].items())
     node = _places((int(number), cpulist.parse(text)) for number, text in reading["nodes"].items())
     cache = _places((place, cpulist.parse(text)) for place, (_, text) in enumerate(reading["caches"]))
+    memory = cpulist.parse(reading["memory"]) if reading.get("memory") else tuple(node.values())
     kind = _places((place, cpulist.parse(core_kind["cpus"])) for place, core_kind in enumerate(reading["kinds"]))
     return Topology(
         cpus=tuple(
@@ -141,6 +159,7 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
         offline=cpulist.parse(reading["offline"]),
         isolated=cpulist.parse(reading["isolated"]),
         allowed=cpulist.parse(reading["allowed"]),
+        forbidden_memory=tuple(sorted({*node.values()} - {*memory})),
         model=str(reading["model"]),
     )
 

@@ -36,6 +36,12 @@ class Choice:
     caches: tuple[int, ...]
     #: The CPUs that are isolated from the scheduler.
     isolated: tuple[int, ...]
+    #: The CPUs that share a core with these and are not ours.
+    foreign: tuple[int, ...]
+    #: The CPUs whose NUMA node is not known, though those of others are.
+    without_node: tuple[int, ...]
+    #: The numbers of those of their NUMA nodes whose memory is forbidden.
+    forbidden_memory: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -44,6 +50,8 @@ class Choice:
             self.kinds,
             len(self.siblings),
             len(self.isolated),
+            len(self.foreign),
+            len(self.forbidden_memory),
             len(self.nodes),
             len(self.packages),
             len(self.caches),
@@ -65,6 +73,9 @@ def describe(topology: Topology, cpus: Iterable[int]) -> Choice:
         packages=tuple(sorted({cpu.package for cpu in chosen})),
         caches=tuple(sorted({cpu.cache for cpu in chosen} - {UNKNOWN})),
         isolated=tuple(sorted({*ids} & {*topology.isolated})),
+        foreign=tuple(sorted(cpu for core in cores for cpu in topology.cores[core] if cpu in topology.foreign)),
+        without_node=tuple(sorted({*ids} & {*topology.without_node})),
+        forbidden_memory=tuple(sorted({cpu.node for cpu in chosen} & {*topology.forbidden_memory})),
     )
 
 
@@ -80,10 +91,12 @@ def choose(
     allowed = topology.allowed if free is None else sorted({*free} & {*topology.allowed})
     if not 0 < size <= len(allowed):
         return None
-    isolated = {*topology.isolated}
-    tiers = ([cpu for cpu in allowed if cpu not in isolated], [cpu for cpu in allowed if cpu in isolated])
+    tiers: dict[tuple[bool, bool], list[int]] = {}
+    for cpu in allowed:
+        far = topology.by_id[cpu].node in topology.forbidden_memory
+        tiers.setdefault((cpu in topology.isolated, far), []).append(cpu)
     chosen: list[int] = []
-    for tier in tiers:
+    for _, tier in sorted(tiers.items()):
         count = min(size - len(chosen), len(tier))
         if count:
             chosen += _Chooser(topology, tier, spread).take(count, smt=smt)
@@ -105,13 +118,25 @@ class _Chooser:
     def take(self, size: int, *, smt: bool) -> list[int]:
         """That many of the CPUs. The caller makes sure that there are enough."""
         if smt:
-            return self._alike(size, self._cores)
+            return self._whole_first(size, self._cores)
         firsts = [core[:1] for core in self._cores]
-        chosen = self._alike(min(size, len(firsts)), firsts)
+        chosen = self._whole_first(min(size, len(firsts)), firsts)
         # If that is not enough, all cores are in use: add the second thread of each core, and so on.
         rounds = itertools.zip_longest(*(core[1:] for core in self._cores))
         rest = (thread for threads in rounds for thread in sorted(cpu for cpu in threads if cpu is not None))
         return chosen + list(itertools.islice(rest, size - len(chosen)))
+
+    def _whole_first(self, size: int, cores: Sequence[_Core]) -> list[int]:
+        """CPUs of cores that are ours as a whole; if these are not enough, of the others too.
+
+        What others run on a sibling slows a core down, and nobody knows when. Kinds are mixed before that is risked.
+        """
+        whole = [core for core in cores if self._is_whole(core)]
+        return self._alike(size, whole if sum(map(len, whole)) >= size else cores)
+
+    def _is_whole(self, core: _Core) -> bool:
+        siblings = self._topology.cores[self._topology.by_id[core[0]].core]
+        return self._topology.foreign.isdisjoint(siblings)
 
     def _alike(self, size: int, cores: Sequence[_Core]) -> list[int]:
         """CPUs of the fastest kind of core that has enough.
@@ -126,7 +151,10 @@ class _Chooser:
         chosen = next(((kind,) for kind in sorted(kinds) if have[kind] >= size), None) or self._nearest(size, have)
         cpus: list[int] = []
         for kind in chosen:
-            cpus += self._close(min(size - len(cpus), have[kind]), kinds[kind], 0)
+            for is_whole in (True, False):
+                part = [core for core in kinds[kind] if self._is_whole(core) is is_whole]
+                count = min(size - len(cpus), sum(map(len, part)))
+                cpus += self._close(count, part, 0) if count else []
         return cpus
 
     def _nearest(self, size: int, have: Mapping[int, int]) -> tuple[int, ...]:
@@ -225,17 +253,34 @@ def notes(topology: Topology, choice: Choice) -> tuple[str, ...]:
             f"cores of {len(choice.kinds)} kinds: "
             + ", ".join(f"{name or 'kind'} {cpulist.render(cpus)}" for name, cpus in of_kind)
         )
+    if choice.foreign:
+        cores = len({topology.by_id[cpu].core for cpu in choice.foreign})
+        sentences.append(
+            f"shares {'a core' if cores == 1 else f'{cores} cores'} with {_named(choice.foreign)}, which"
+            f" {'is' if len(choice.foreign) == 1 else 'are'} not ours"
+        )
     if len(choice.nodes) > 1:
         sentences.append(f"spans {len(choice.nodes)} NUMA nodes: {cpulist.render(choice.nodes)}")
     elif len(choice.packages) > 1:
         sentences.append(f"spans {len(choice.packages)} packages: {cpulist.render(choice.packages)}")
     elif len(choice.caches) > 1:
         sentences.append(f"spans {len(choice.caches)} last-level caches")
+    if choice.without_node:
+        sentences.append(f"the kernel names no NUMA node of {_named(choice.without_node)}")
+    if choice.forbidden_memory:
+        sentences.append(
+            f"the memory of NUMA node{'s' * (len(choice.forbidden_memory) > 1)}"
+            f" {cpulist.render(choice.forbidden_memory)} is forbidden here (cpuset.mems): CPUs there use that of others"
+        )
     if choice.isolated:
         sentences.append(
             f"isolated from the scheduler (isolcpus): CPUs {cpulist.render(choice.isolated)}; it moves nothing to them"
         )
     return tuple(sentences)
+
+
+def _named(cpus: Collection[int]) -> str:
+    return f"CPU{'s' * (len(cpus) > 1)} {cpulist.render(cpus)}"
 
 
 def why(topology: Topology, choice: Choice) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.cell.cpus import cgroups, cpulist, host
+from lab.cell.cpus import cgroups, host
 from lab.cell.cpus import topology as reader
 from lab.errors import UsageError
 from lab.model.topology import Topology, from_reading
@@ -94,23 +94,10 @@ def read_topology(root: Path = _HERE) -> Topology:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
-    is_here = root.resolve() == _HERE
-    allowed = _own_affinity() if is_here else _stored_affinity(root)
-    topology = from_reading(reader.read_topology("/" if is_here else str(root), allowed))
+    topology = from_reading(reader.read_topology("/" if root.resolve() == _HERE else str(root)))
     if not topology.cpus:
         raise UsageError(
             f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"
             " folder that holds a machine's sys and proc, such as an unpacked archive of both"
         )
     return topology
-
-
-def _own_affinity() -> tuple[int, ...] | None:
-    return tuple(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-
-
-def _stored_affinity(root: Path) -> tuple[int, ...] | None:
-    try:
-        return cpulist.parse(cgroups.own_cpus(str(root)) or "") or None
-    except ValueError:
-        return None

@@ -28,6 +28,10 @@ LONE_THREADS = machine(cores(4, 8), offline=tuple(cpu for cpu in range(32) if cp
 ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
 
 
+STATUS = "proc/self/status"
+HALF_OURS = machine(cores(4, 2, apart=4), extra={STATUS: "Cpus_allowed_list:\t0-3,6\n"})
+
+
 @pytest.mark.parametrize(
     ("made", "size", "smt", "chosen"),
     [
@@ -119,6 +123,27 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
             ["isolated from the scheduler (isolcpus): CPUs 1; it moves nothing to them"],
             id="isolated",
         ),
+        pytest.param(
+            machine(cores(2, node=0), cores(2, first=2, node=1), extra={STATUS: "Mems_allowed_list:\t1\n"}),
+            3,
+            [
+                "spans 2 NUMA nodes: 0-1",
+                "the memory of NUMA node 0 is forbidden here (cpuset.mems): CPUs there use that of others",
+            ],
+            id="memory that is forbidden",
+        ),
+        pytest.param(
+            machine(cores(2, node=1), cores(1, first=2, node=None)),
+            3,
+            ["the kernel names no NUMA node of CPU 2"],
+            id="a CPU without a node",
+        ),
+        pytest.param(
+            machine(cores(3, 2, apart=3), extra={STATUS: "Cpus_allowed_list:\t0-2\n"}),
+            3,
+            ["shares 3 cores with CPUs 3-5, which are not ours"],
+            id="cores that others use too",
+        ),
     ],
 )
 def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, notes: list[str], tmp_path: Path) -> None:
@@ -126,6 +151,37 @@ def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, no
     choice = placement.choose(topology, size)
     assert choice is not None
     assert list(placement.notes(topology, choice)) == notes
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "smt", "chosen"),
+    [
+        pytest.param(
+            machine(cores(2, node=0), cores(2, first=2, node=1), extra={STATUS: "Mems_allowed_list:\t1\n"}),
+            2,
+            False,
+            "2-3",
+            id="a node whose memory is forbidden comes last",
+        ),
+        pytest.param(
+            machine(cores(2, node=0), cores(2, first=2, node=1), extra={STATUS: "Mems_allowed_list:\t0-7\n"}),
+            2,
+            False,
+            "0-1",
+            id="nodes that are not there may be allowed",
+        ),
+        pytest.param(HALF_OURS, 1, False, "2", id="a whole core first"),
+        pytest.param(HALF_OURS, 2, False, "0,2", id="a core for each CPU, whole cores first"),
+        pytest.param(HALF_OURS, 2, True, "2,6", id="whole cores first, thread by thread"),
+        pytest.param(HALF_OURS, 3, True, "0,2,6", id="then the others"),
+    ],
+)
+def test_cpus_that_others_disturb_come_after_the_rest(
+    made: Machine, size: int, smt: bool, chosen: str, tmp_path: Path
+) -> None:
+    choice = placement.choose(topology_of(made, tmp_path), size, smt=smt)
+    assert choice is not None
+    assert cpulist.render(choice.cpus) == chosen
 
 
 @st.composite
@@ -182,21 +238,25 @@ def test_on_any_machine_a_cell_gets_what_it_asks_for_and_siblings_and_isolated_c
     others = {*topology.allowed} - {*topology.isolated}
     assert len(choice.isolated) == max(0, size - len(others))
     here = {topology.by_id[cpu].core for cpu in others}
+    whole = {core for core in here if {*topology.cores[core]} <= {*topology.allowed}}
+    if size <= (sum(topology.by_id[cpu].core in whole for cpu in others) if smt else len(whole)):
+        assert not choice.foreign
     if not smt and size <= len(here):
         assert not choice.siblings
-        per_kind = [
-            len({topology.by_id[cpu].core for cpu in others if topology.by_id[cpu].kind == kind}) for kind in range(4)
-        ]
+        enough = whole if size <= len(whole) else here
+        per_kind = [len({core for core in enough if topology.by_id[core].kind == kind}) for kind in range(4)]
         assert (len(choice.kinds) == 1) == (max(per_kind) >= size)
 
 
 @given(topologies(), st.integers(1, 64))
 def test_a_cell_that_fits_into_one_node_or_cache_stays_in_it(topology: Topology, size: int) -> None:
     choice = placement.choose(topology, size)
-    if choice is None or choice.isolated or choice.siblings or len(choice.kinds) > 1:
+    if choice is None or choice.isolated or choice.siblings or choice.foreign or len(choice.kinds) > 1:
         return
     room: dict[tuple[int, ...], set[int]] = {}
     for cpu in {*topology.allowed} - {*topology.isolated}:
+        if not topology.foreign.isdisjoint(topology.cores[topology.by_id[cpu].core]):
+            continue  # such a core comes after whole ones, however close it is
         details = topology.by_id[cpu]
         if details.kind == choice.kinds[0]:
             room.setdefault((details.package, details.node, details.cache), set()).add(details.core)

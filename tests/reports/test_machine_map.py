@@ -52,3 +52,9 @@ def test_no_map_is_wider_than_a_terminal_or_longer_than_two_screens(topology: To
     drawn = machine_map.draw_map(topology)
     assert max(map(len, drawn)) <= machine_map.WIDTH
     assert len(drawn) < 60
+
+
+def test_a_core_stays_whole_where_nodes_cut_it(tmp_path: Path) -> None:
+    nodes = {f"sys/devices/system/node/node{node}/cpulist": f"{2 * node}-{2 * node + 1}" for node in (0, 1)}
+    made = machine(cores(2, 2, apart=2, node=None, cache=None), extra=nodes)
+    assert machine_map.draw_map(topology_of(made, tmp_path))[1:] == ["  package 0, nodes 0-1: (0,2) (1,3)"]

@@ -30,6 +30,9 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?"
 #: The files with the CPU set of a group, of version 1 (with and without ``noprefix``) and 2.
 _LISTS = ("cpuset.effective_cpus", "effective_cpus", "cpuset.cpus.effective", "cpuset.cpus", "cpus")
 
+#: The files with the NUMA nodes whose memory a group may use, in the same way.
+_MEMORY = ("cpuset.effective_mems", "effective_mems", "cpuset.mems.effective", "cpuset.mems", "mems")
+
 _Number = Union[int, float]
 
 
@@ -64,6 +67,8 @@ class Groups(NamedTuple):
     levels: Tuple[Level, ...]
     #: The kernel's list of CPUs (``0-3,8``); ``None`` where none is visible.
     cpuset: Optional[str]
+    #: The kernel's list of the NUMA nodes whose memory may be used; ``None`` where none is visible.
+    memory: Optional[str]
     #: Whether the scheduler does not balance among these CPUs (``isolated`` partition of version 2, or version 1 with
     #: ``sched_load_balance`` 0).
     partitioned: bool
@@ -125,6 +130,7 @@ def look(root: Root = "/") -> Groups:
         version=(1 if time else 2) if own else None,
         levels=tuple(levels),
         cpuset=_first_list(files, set_folders, _LISTS, odd),
+        memory=_first_list(files, set_folders, _MEMORY, []),
         partitioned=_unbalanced(files, set_folders) if sets else _partitioned(files, set_folders),
         folders=tuple(own),
         odd=tuple(dict.fromkeys(odd)),
@@ -136,18 +142,6 @@ def _tell_unseen(time: Folders, sets: Folders | None, odd: List[str]) -> None:
         odd.append("this process is in %s: its own limit cannot be seen" % time.unseen)
     if sets and sets.unseen:
         odd.append("the CPU set is that of %s: whether it isolates its CPUs cannot be seen" % sets.unseen)
-
-
-def own_cpus(root: Root) -> str | None:
-    """The CPUs that a process may use, as a kernel list: the process that a captured tree calls ``self``.
-
-    They are its affinity, else the CPU set of its control group; ``None`` where the tree has neither (man 5 proc,
-    ``Cpus_allowed_list``; man 7 cpuset).
-    """
-    files = files_below(root)
-    status = files.text(files.path("proc/self/status")) or ""
-    affinity = re.search(r"^Cpus_allowed_list:\s*([0-9]\S*)$", status, re.MULTILINE)
-    return affinity.group(1) if affinity else look(files).cpuset
 
 
 def _first_list(files: KernelFiles, folders: List[str], names: Tuple[str, ...], odd: List[str]) -> str | None:

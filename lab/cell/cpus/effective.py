@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional, Set, Tuple, Union
 
+from lab.cell.cpus.affinity import affinity
 from lab.cell.cpus.cgroups import look
 from lab.cell.cpus.cpulist import members, render
 from lab.cell.cpus.kernel_files import KernelFiles, Root, files_below
@@ -102,7 +103,7 @@ def _usable(files: KernelFiles, cpuset: str | None, contradictions: List[str]) -
     """
     online = _listed(files, "sys/devices/system/cpu/online", contradictions)
     allowed = members(cpuset)
-    mask = _affinity(files)
+    mask = affinity(files)
     if not mask:
         cpus = online or set(range((files.are_of_this_process and os.cpu_count()) or 1))
         cpus = cpus & (allowed or cpus) or cpus
@@ -114,20 +115,6 @@ def _usable(files: KernelFiles, cpuset: str | None, contradictions: List[str]) -
                 "the affinity mask is %s, the %s is %s: the mask counts" % (render(mask), name, render(listed))
             )
     return mask
-
-
-def _affinity(files: KernelFiles) -> Set[int] | None:
-    """The calling thread's mask, of which the kernel leaves out what is off line; ``None`` where there is no such."""
-    if not files.are_of_this_process:
-        for line in (files.text(files.path("proc/self/status")) or "").splitlines():
-            key, _, value = line.partition(":")
-            if key == "Cpus_allowed_list":
-                return members(value)
-        return None
-    try:
-        return os.sched_getaffinity(0)
-    except (AttributeError, OSError):  # not Linux; or a sandbox that forbids to ask
-        return None
 
 
 def _isolated(files: KernelFiles, cpus: Set[int], partitioned: bool, contradictions: List[str]) -> Set[int]:

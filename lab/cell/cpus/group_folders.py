@@ -7,9 +7,9 @@ Documentation/admin-guide/cgroup-v2.rst ("Threads", "Namespace").
 from __future__ import annotations
 
 import os
-import re
 from typing import Dict, List, NamedTuple, Optional
 
+from lab.cell.cpus.affinity import status
 from lab.cell.cpus.kernel_files import KernelFiles
 from lab.cell.cpus.mounts import Mount, Mounts, mounts_of
 
@@ -173,6 +173,4 @@ def _own_pid(files: KernelFiles) -> str:
     """This process's id as its control groups list it; empty where a captured tree does not tell it."""
     if files.are_of_this_process:
         return str(os.getpid())
-    status = files.text(files.path("proc/self/status")) or ""
-    line = re.search(r"^Pid:\s*([0-9]+)$", status, re.MULTILINE)
-    return line.group(1) if line else ""
+    return status(files, "Pid")

@@ -13,7 +13,10 @@ from typing import Any, Collection, Mapping, Optional, Sequence, Tuple
 
 from lab.cell.cpus import core_kinds as kinds_of_core
 from lab.cell.cpus import cpulist
-from lab.cell.cpus.kernel_files import Root
+from lab.cell.cpus.affinity import affinity, status
+from lab.cell.cpus.cgroups import look
+from lab.cell.cpus.cpulist import members
+from lab.cell.cpus.kernel_files import Root, files_below
 from lab.cell.cpus.sysfs import Tree, listed
 
 #: A core, as the CPUs (hardware threads) in it that are on line, ascending.
@@ -37,7 +40,8 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
     """The machine below ``root`` as a JSON-able dict; CPUs are written as kernel lists (``0-3,8``).
 
     - ``online``, ``offline`` (switched off) and ``isolated`` (the scheduler moves nothing to them) are lists;
-    - ``allowed`` is the list of the CPUs that we may use: the argument, or all that are on line;
+    - ``allowed`` is the list of the CPUs that we may use: the argument, else what the files say of ``proc/self``;
+    - ``memory`` is the list of the NUMA nodes whose memory we may use, and empty where nothing tells it;
     - ``cores`` has a list for each physical core, ``packages`` and ``nodes`` a list for each number;
     - ``caches`` has (level, list) for each last-level cache;
     - ``kinds`` has the name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first;
@@ -45,20 +49,20 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
 
     Where the tree has no CPU, all of them are empty.
     """
-    tree = Tree(root)
-    online = online_cpus(tree)
-    if root == "/" and allowed is not None:
-        # What the scheduler lets us run on is on line, whatever a container's view of /sys makes of it.
-        online = sorted({*online, *allowed})
+    files = files_below(root)
+    tree = Tree(files)
+    mask = set(allowed) if allowed is not None else affinity(files)
+    online = online_cpus(tree, mask or ())
     cores = cores_of(tree, online)
     present = listed(tree.text(tree.cpus, "present")) | tree.cpu_folders()
-    usable = set(online) if allowed is None else set(allowed) & set(online)
+    usable = mask or (members(look(files).cpuset) or set()) & set(online) or online
     return {
         "model": next((tree.cpuinfo_line(name) for name in _MODEL_NAMES if tree.cpuinfo_line(name)), ""),
         "online": cpulist.render(online),
         "offline": cpulist.render(present - set(online)),
         "isolated": cpulist.render(listed(tree.text(tree.cpus, "isolated")) & set(online)),
         "allowed": cpulist.render(usable),
+        "memory": cpulist.render(members(status(files, "Mems_allowed_list")) or members(look(files).memory) or ()),
         "cores": [cpulist.render(core) for core in cores],
         "packages": _written(_packages(tree, cores)),
         "nodes": _written(_nodes(tree, online)),
@@ -70,20 +74,21 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
     }
 
 
-def online_cpus(tree: Tree) -> list[int]:
-    """The CPUs that are on line, ascending.
+def online_cpus(tree: Tree, mask: Collection[int] = ()) -> list[int]:
+    """The CPUs that are on line, ascending. ``mask`` are CPUs that a process may run on, so that they are on line.
 
-    The kernel's list tells them. Where an old kernel has no list, the switch of each CPU does; a CPU that cannot be
-    switched off has no switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line.
+    The kernel's list tells them, unless it leaves out CPUs of the mask: then it is a view that something made up. Where
+    there is no list, as in an old kernel, the switch of each CPU tells them; a CPU that cannot be switched off has no
+    switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line.
     """
     cpus = listed(tree.text(tree.cpus, "online"))
-    if not cpus:
+    if not cpus or not cpus.issuperset(mask):
         cpus = {cpu for cpu in tree.cpu_folders() if tree.cpu(cpu, "online") != "0"}
     if not cpus:
         cpus = set(tree.cpuinfo)
     if not cpus:
         cpus = {int(cpu) for cpu in re.findall(r"^cpu(\d{1,6})\s", tree.text("proc/stat"), re.MULTILINE)}
-    return sorted(cpus)
+    return sorted(cpus.union(mask))
 
 
 def cores_of(tree: Tree, cpus: Sequence[int]) -> list[Core]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from lab.cell.cpus import cpulist
 from lab.model.topology import UNKNOWN, Cpu, Topology
 from lab.reports.tables import limits
 from lab.text import units
@@ -20,20 +21,16 @@ _MOST_GROUPS = 12
 #: The most characters of a list of CPU ids.
 _LONGEST_LIST = 44
 
+#: The numbers of the packages, NUMA nodes and last-level caches that a core is in: one each, unless these cut cores.
+_Place = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
 
 def draw_map(topology: Topology) -> list[str]:
     """The map: a summary, a line for each group of cores that share a last-level cache, and the CPUs that are special.
 
     CPUs in parentheses share a core. No line is longer than 80 columns, and no machine takes more than a screen.
     """
-    sharing: dict[int, set[int]] = {}
-    for cpu in topology.cpus:
-        sharing.setdefault(cpu.cache, set()).add(cpu.core)
-    groups: dict[tuple[int, int, int], list[Cpu]] = {}
-    for cpu in topology.cpus:
-        # If every core has its own cache, a line for each cache would say nothing.
-        cache = cpu.cache if max(map(len, sharing.values())) > 1 else UNKNOWN
-        groups.setdefault((cpu.package, cpu.node, cache), []).append(cpu)
+    groups = _groups(topology)
     keys = sorted(groups, key=lambda key: (key[0], key[1], groups[key][0].id))
     lines = [_summary(topology)]
     hidden = len(keys) - _MOST_GROUPS
@@ -46,26 +43,48 @@ def draw_map(topology: Topology) -> list[str]:
     return lines + _special_cpus(topology)
 
 
+def _groups(topology: Topology) -> dict[_Place, list[Cpu]]:
+    """The CPUs by where their cores are. A core stays whole, also where a NUMA node cuts it."""
+    sharing: dict[int, set[int]] = {}
+    for cpu in topology.cpus:
+        sharing.setdefault(cpu.cache, set()).add(cpu.core)
+    # If every core has its own cache, a line for each cache would say nothing.
+    shared = max(map(len, sharing.values()), default=0) > 1
+    groups: dict[_Place, list[Cpu]] = {}
+    for core in topology.cores.values():
+        cpus = [topology.by_id[cpu] for cpu in core]
+        packages, nodes = ({getattr(cpu, name) for cpu in cpus} for name in ("package", "node"))
+        caches = {cpu.cache for cpu in cpus if shared}
+        groups.setdefault((_known(packages), _known(nodes), _known(caches)), []).extend(cpus)
+    return groups
+
+
+def _known(numbers: set[int]) -> tuple[int, ...]:
+    return tuple(sorted(numbers - {UNKNOWN}))
+
+
 def _summary(topology: Topology) -> str:
-    cores, caches = len(topology.cores), len({cpu.cache for cpu in topology.cpus} - {UNKNOWN})
     parts = [
         units.cpus(len(topology.cpus)),
-        units.counted(cores, "core"),
+        units.counted(len(topology.cores), "core"),
         units.counted(len(topology.packages), "package"),
-        units.counted(len(topology.nodes), "NUMA node") if topology.nodes != (UNKNOWN,) else "NUMA nodes unknown",
-        units.counted(caches, "last-level cache") if caches else "caches unknown",
+        units.counted(len(topology.nodes), "NUMA node") if topology.nodes else "NUMA nodes unknown",
+        units.counted(len(topology.caches), "last-level cache") if topology.caches else "caches unknown",
     ]
     return ", ".join(parts)
 
 
-def _place(topology: Topology, key: tuple[int, int, int]) -> str:
-    """Where a group is: ``package 0, node 1, L3``."""
-    package, node, cache = key
-    parts = [f"package {package}"]
-    if node != UNKNOWN:
-        parts.append(f"node {node}")
-    if cache != UNKNOWN:
-        parts.append(f"L{topology.cache_levels[cache]}")
+def _place(topology: Topology, key: _Place) -> str:
+    """Where a group is: ``package 0, node 1, L3``; where nodes cut cores: ``nodes 0-1``."""
+    packages, nodes, caches = key
+    parts = [
+        f"{noun}{'s' * (len(numbers) > 1)} {cpulist.render(numbers)}"
+        for noun, numbers in (("package", packages), ("node", nodes))
+        if numbers
+    ]
+    if topology.nodes and not nodes:
+        parts.append("no node known")
+    parts += sorted({f"L{topology.cache_levels[cache]}" for cache in caches})
     return ", ".join(parts)
 
 
@@ -95,12 +114,16 @@ def _cores_text(cores: Sequence[tuple[int, ...]]) -> str:
 
 def _special_cpus(topology: Topology) -> list[str]:
     """Lines about the CPUs that this process cannot use like the others."""
-    foreign = {*topology.online} - {*topology.allowed}
     lines = []
     for description, cpus in (
         ("offline", topology.offline),
         ("isolated from the scheduler", topology.isolated),
-        ("outside this process's CPU affinity", tuple(foreign)),
+        ("in no NUMA node that the kernel names", topology.without_node),
+        (
+            "in a NUMA node whose memory is forbidden (cpuset.mems)",
+            tuple(cpu.id for cpu in topology.cpus if cpu.node in topology.forbidden_memory),
+        ),
+        ("outside this process's CPU affinity", tuple(topology.foreign)),
     ):
         if cpus:
             lines += _wrapped(f"{description}: {_ids(cpus)}", "  ")

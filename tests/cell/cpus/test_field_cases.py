@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.cell.cpus import cpulist
 from lab.cell.cpus.effective import effective_cpus
 from lab.cell.cpus.topology import read_topology
+from lab.planning import placement
+from lab.reports.tables import machine_map
+from lab.running import host
 from tests.support.paths import TESTS
 
 FIELD = TESTS / "data" / "field"
@@ -45,6 +49,58 @@ def test_what_bounds_the_process_is_found(
 
 def test_a_list_of_another_cpu_is_not_believed(tmp_path: Path) -> None:
     assert read_topology(unpacked("53", tmp_path))["caches"] == [[3, "0-1"], [3, "2-3"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "chosen", "notes"),
+    [
+        pytest.param("11", 4, "11-14", (), id="sockets by their lists"),
+        pytest.param("13", 4, "4-7", (), id="CPUs of the node that there is"),
+        pytest.param("13", 1, "1", ("the kernel names no NUMA node of CPU 1",), id="a CPU without a node"),
+        pytest.param("16", 2, "2-3", (), id="a made-up list of CPUs on line"),
+        pytest.param("16", 4, "2-3,34-35", ("SMT siblings share 2 cores: CPUs 2,34; 3,35",), id="two cores"),
+        pytest.param("54", 1, "2", (), id="a core that is ours as a whole"),
+        pytest.param("54", 2, "0,2", ("shares a core with CPU 4, which is not ours",), id="one that is not"),
+    ],
+)
+def test_a_cell_gets_the_best_cpus_and_says_what_they_are(
+    name: str, size: int, chosen: str, notes: tuple[str, ...], tmp_path: Path
+) -> None:
+    topology = host.read_topology(Path(unpacked(name, tmp_path)))
+    choice = placement.choose(topology, size)
+    assert choice is not None
+    assert (cpulist.render(choice.cpus), placement.notes(topology, choice)) == (chosen, notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        pytest.param("11", ["15 CPUs, 15 cores, 3 packages, NUMA nodes unknown, caches unknown"], id="sockets"),
+        pytest.param(
+            "13",
+            [
+                "7 CPUs, 7 cores, 1 package, 1 NUMA node, caches unknown",
+                "  package 0, no node known: 1-3",
+                "  package 0, node 1: 4-7",
+                "  offline: 0",
+                "  in no NUMA node that the kernel names: 1-3",
+            ],
+            id="CPUs without a node",
+        ),
+        pytest.param(
+            "16",
+            [
+                "8 CPUs, 4 cores, 1 package, NUMA nodes unknown, caches unknown",
+                "  package 0: (0,32) (1,33) (2,34) (3,35)",
+                "  outside this process's CPU affinity: 0-1,32-33",
+            ],
+            id="a made-up list of CPUs on line",
+        ),
+    ],
+)
+def test_the_map_shows_what_is_known(name: str, lines: list[str], tmp_path: Path) -> None:
+    drawn = machine_map.draw_map(host.read_topology(Path(unpacked(name, tmp_path))))
+    assert drawn[: len(lines)] == lines
 
 
 def test_a_file_that_denies_cpus_is_named_and_does_not_count(tmp_path: Path) -> None:

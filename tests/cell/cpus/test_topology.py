@@ -20,7 +20,7 @@ from lab.cell.worker.record_writer import LONGEST_RECORD, Channel
 from lab.cell.worker.supervisor import describe
 from lab.engines.probing import machine_from
 from lab.errors import UsageError
-from lab.model.topology import UNKNOWN, flat, from_reading, from_stored
+from lab.model.topology import flat, from_reading, from_stored
 from lab.running import host
 from tests.support import scripts
 from tests.support.machines import Core, Machine, build, cores, files, machine, mask, topology_of
@@ -154,7 +154,7 @@ def test_a_cpus_own_link_tells_its_node_where_the_nodes_do_not(tmp_path: Path) -
 
 def test_without_nodes_caches_or_frequencies_the_cores_are_all_alike(tmp_path: Path) -> None:
     topology = topology_of(machine(cores(4, 2, node=None, cache=None)), tmp_path)
-    assert (len(topology.cores), topology.smt, topology.packages, topology.nodes) == (4, True, (0,), (UNKNOWN,))
+    assert (len(topology.cores), topology.smt, topology.packages, topology.nodes) == (4, True, (0,), ())
     assert [kind.name for kind in topology.kinds] == [""]
 
 
