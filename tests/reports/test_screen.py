@@ -11,7 +11,7 @@ from lab import reports
 from lab.cell.experiments import race
 from lab.model.cell import Cell
 from lab.model.session import Session
-from lab.reports.formats.screen import MOST_LINES
+from lab.reports.formats.screen import MOST_LINES, most_lines
 from lab.reports.tables.answers import answers
 from lab.sessions import loading
 from lab.text import colours
@@ -99,9 +99,12 @@ def test_no_line_is_too_wide_and_no_word_is_cut(name: str, width: int) -> None:
     assert plain - whole <= {"and", "more", "see", "sentence", "sentences"}
 
 
+@pytest.mark.parametrize("width", [80, 66, 60])
 @pytest.mark.parametrize("name", [*SESSIONS, *KINDS])
-def test_it_fits_on_a_screen_of_45_lines(name: str) -> None:
-    assert len(reports.render(SESSIONS.get(name) or KINDS[name], "screen").splitlines()) <= MOST_LINES
+def test_it_fits_on_a_screen_of_45_lines_or_as_much_text_in_narrow_lines(name: str, width: int) -> None:
+    text = reports.render(SESSIONS.get(name) or KINDS[name], "screen", width)
+    assert len(text.splitlines()) <= most_lines(width)
+    assert most_lines(80) == MOST_LINES == 45
 
 
 def test_refutations_that_do_not_fit_are_counted() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lab.reports.tables.answers import Answer
     from lab.reports.tables.highlights import Lesson
 
-#: The most lines of a default run at full width, so that it fits on a screen. Narrower lines may be more.
+#: The most lines of a default run at full width, so that it fits on a screen.
 MOST_LINES = 45
 #: The widest lines.
 WIDEST = 80
@@ -57,6 +57,11 @@ def check_libraries() -> None:
     from lab.reports import tables  # noqa: F401 - only to load it
 
 
+def most_lines(width: int) -> int:
+    """The most lines of a default run at this width: narrow lines hold less, so there may be more of them."""
+    return MOST_LINES * WIDEST // min(max(width, NARROWEST), WIDEST)
+
+
 def render(session: Session, width: int = WIDEST) -> str:
     """The session as one screen of text, in lines of at most ``width`` characters, but at least 40."""
     from lab.reports.tables import overview, scale
@@ -74,7 +79,7 @@ def render(session: Session, width: int = WIDEST) -> str:
     parts.append(_wrapped(overview.counts(session), width))
     notes = [line for note in session.notes for line in _wrapped(note, width, 2)]
     last = [*notes, *_wrapped(_REST, width)]
-    room = MOST_LINES * WIDEST // width - sum(len(part) + 1 for part in parts if part) - len(last)
+    room = most_lines(width) - sum(len(part) + 1 for part in parts if part) - len(last)
     changed = [_item(line, width) for line in overview.changes(session)]
     holding = [_item(line, width) for line in overview.confirmed(session)]
     false = _Section(title="False here, as expected (refuted)", what="though many people believe it", item="sentence")

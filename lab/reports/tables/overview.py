@@ -151,14 +151,18 @@ def _cores_table(results: Sequence[CellResult]) -> Table:
             )
             rows.append((names.plain_words(result.cell), *row))
     head = ("cell", "threads in\nPython", "threads in\nC code", "processes", "machine\ndelivered")
-    title = f"Cores: times the work of one{_legend(results)}"
+    title = f"Cores: times the work of one{_legend(results, rows)}"
     return Table(title=title, head=head, rows=tuple(rows))
 
 
-def _legend(results: Sequence[CellResult]) -> str:
-    """What a sign without a number means, where a cell has one: a single CPU says nothing about threads in C code."""
+def _legend(results: Sequence[CellResult], rows: Sequence[Sequence[str]]) -> str:
+    """What ``-`` means, where a row has one: a single CPU says nothing of threads in C code, and noise hides much."""
     single = [result for result in results if speedups.of_cell(result) and proofs.parallelism(result.proof) == 1]
-    return " (-: not measured in a cell of 1 CPU)" if any(not speedups.of_c_code(result) for result in single) else ""
+    unmeasured = sum(not speedups.of_c_code(result) for result in single)
+    signs = sum(text == "-" for row in rows for text in row)
+    if signs > unmeasured:
+        return " (-: not measured, or no result)"
+    return " (-: not measured in a cell of 1 CPU)" if signs else ""
 
 
 def _across(session: Session, results: Sequence[CellResult]) -> list[Table]:
