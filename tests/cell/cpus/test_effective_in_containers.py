@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-_TRIES = 5
-
 
 def test_there_are_at_least_twelve_settings() -> None:
     assert len(SETTINGS) >= 12
@@ -30,11 +28,7 @@ def test_effective_cpus_are_right_in_a_container(engine: DockerClient, setting: 
     if setting.parent and (why := no_limited_parent(engine)):
         pytest.skip(why)
     document = ask(engine, setting)
-    for _ in range(_TRIES):  # a limit that busy neighbours keep it from reaching cannot be seen
-        if not (setting.parent and setting.visible is None) or document["hidden_limit"]:
-            break
-        document = ask(engine, setting)
     assert wrong(setting, document, engine.info()["NCPU"]) == []
-    if setting.parent and setting.visible is None and document["rate"] > 1:
+    if setting.parent and setting.hidden and document["rate"] > 1:
         assert document["hidden_limit"]
         assert "hidden outside of this namespace" in document["explanation"]
