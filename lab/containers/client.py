@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.containers.address import user_address
 from lab.containers.image_config import familiar_name
-from lab.containers.reasons import fix_for, short
+from lab.containers.reasons import NONSENSE, fix_for, short
 from lab.errors import CellError, EngineError, NamedEngineError
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def image_attributes(client: DockerClient, image: str) -> dict[str, Any] | None:
     """What the engine says of an image; ``None`` when it has none of that name."""
     from docker.errors import ImageNotFound
 
+    api: Any = client.api
     with translated(f"looking for the image {image}"):
         try:
-            details: dict[str, Any] = client.images.get(image).attrs
+            return dict(api.inspect_image(image))
         except ImageNotFound:
             return None
-    return details
 
 
 def image_names(client: DockerClient) -> list[tuple[str, str]]:
@@ -88,9 +88,8 @@ def translated(doing: str) -> Iterator[None]:
         raise CellError(f"{doing}: the engine answered {error.status_code}: {short(error)}") from error
     except broken_connections() as error:
         raise EngineError(f"{doing}: {short(error)}", "is the engine still running? (docker info)") from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        what = f"{type(error).__name__}: {short(error)}"
-        raise EngineError(f"{doing}: the engine's answer makes no sense ({what})", "look at docker info") from error
+    except NONSENSE as error:
+        raise EngineError(f"{doing}: {short(error)}", "is it an engine? (docker info)") from error
 
 
 @functools.cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
 from lab.containers.container import COMPOSE_LABEL, how_it_ended, quota_of
@@ -57,40 +57,57 @@ def collect(client: DockerClient, project: str | None = None) -> Iterator[Collec
     if project:
         filters.append(f"{COMPOSE_LABEL}.project={project}")
     with translated("listing the containers"):
-        containers = client.api.containers(all=True, filters={"label": filters})
+        containers = client.api.containers(all=True, filters={"label": filters}) or ()
     for container in containers:
-        labels, stream, failure = container["Labels"], None, None
         with translated("looking at a container"):
-            details = client.api.inspect_container(container["Id"])
-        state = details["State"]
-        running, started = bool(state["Running"]), not state["StartedAt"].startswith(_NEVER)
-        ended = started and not running
-        if started:  # before its start, the file is of an earlier container
-            try:
-                stream = _records(client, container["Id"], labels[RECORDS_LABEL], state["StartedAt"])
-            except CellError as error:
-                failure = str(error)
-        yield Collected(
-            project=labels[f"{COMPOSE_LABEL}.project"],
-            cell=labels[CELL_LABEL],
-            image=familiar_name(details["Config"]["Image"]),
-            running=running,
-            stream=stream,
-            outcome=Outcome(
-                exit_code=state["ExitCode"] if ended else None,
-                # An experiment may have run out of memory in a cell that went on: its records say so.
-                reason=failure or (how_it_ended(state) if ended and state["ExitCode"] else None),
-                outside={
-                    "cpuset": details["HostConfig"].get("CpusetCpus"),
-                    "quota_cpus": quota_of(details["HostConfig"]),
-                    "warnings": [],
-                    "oom_killed": bool(state.get("OOMKilled")),
-                },
-            ),
-        )
+            collected = _collected(client, container)
+        yield collected
 
 
-def _records(client: DockerClient, container: str, path: str, started: str) -> bytes | None:
+def _collected(client: DockerClient, container: Mapping[str, Any]) -> Collected:
+    labels, stream, failure = container["Labels"], None, None
+    details = client.api.inspect_container(container["Id"])
+    state, host = details["State"], details.get("HostConfig") or {}
+    running, started = bool(state["Running"]), _started(state)
+    ended = started is not None and not running
+    if started:  # before its start, the file is of an earlier container
+        try:
+            stream = _records(client, container["Id"], labels[RECORDS_LABEL], started)
+        except CellError as error:
+            failure = str(error)
+    return Collected(
+        project=labels[f"{COMPOSE_LABEL}.project"],
+        cell=labels[CELL_LABEL],
+        image=familiar_name(details["Config"]["Image"]),
+        running=running,
+        stream=stream,
+        outcome=Outcome(
+            exit_code=state.get("ExitCode") if ended else None,
+            # An experiment may have run out of memory in a cell that went on: its records say so.
+            reason=failure or (how_it_ended(state) if ended and state.get("ExitCode") else None),
+            outside={
+                "cpuset": host.get("CpusetCpus"),
+                "quota_cpus": quota_of(host),
+                "warnings": [],
+                "oom_killed": bool(state.get("OOMKilled")),
+            },
+        ),
+    )
+
+
+def _started(state: Mapping[str, Any]) -> datetime | None:
+    """When a container was started; ``None``: never. A time that cannot be read counts as long ago."""
+    text = str(state.get("StartedAt") or "")
+    if text.startswith(_NEVER) or (not text and not state["Running"]):
+        return None
+    try:
+        started = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+    return started if started.tzinfo else started.replace(tzinfo=UTC)
+
+
+def _records(client: DockerClient, container: str, path: str, started: datetime) -> bytes | None:
     """The content of the file of records of a container; ``None`` when nothing was written since its start.
 
     This also works for a container that has ended, and for a file in a volume. Raises CellError.
@@ -106,7 +123,7 @@ def _records(client: DockerClient, container: str, path: str, started: str) -> b
             raise CellError(f"its records take {about['size'] // 2**20} MiB; that is not a cell of the lab")
         archive = b"".join(pieces)
     # The engine's clock made both times, that of the file system in ticks of a few milliseconds.
-    if datetime.fromisoformat(about["mtime"]) < datetime.fromisoformat(started) - timedelta(seconds=0.1):
+    if datetime.fromisoformat(about["mtime"]) < started - timedelta(seconds=0.1):
         return None
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as members:

@@ -73,7 +73,7 @@ def create_container(
     name: str | None = None,
     user: str = NOBODY,
 ) -> dict[str, Any]:
-    """Create a container, and return the engine's answer. The container is not started.
+    """Create a container, and return its ``Id`` and the engine's ``Warnings``. The container is not started.
 
     It runs ``command`` instead of the image's own entry point, as ``user``. ``host`` is its host configuration. Raises
     what the SDK raises.
@@ -90,7 +90,7 @@ def create_container(
         labels={**_NOT_OF_COMPOSE, **labels},
         host_config=api.create_host_config(**host),
     )
-    return made
+    return {"Id": str(made["Id"]), "Warnings": [str(line) for line in made.get("Warnings") or ()]}
 
 
 def quota_of(host_config: Mapping[str, Any]) -> float | None:

@@ -34,7 +34,13 @@ def _text(error: BaseException) -> str:
         return "it closed the connection without an answer"
     if isinstance(root, OSError) and root.strerror:
         return f"{root.strerror}: {root.filename}" if root.filename else root.strerror
+    if isinstance(root, NONSENSE):
+        return f"the engine's answer makes no sense ({type(root).__name__}: {root})"
     return str(root) or type(root).__name__
+
+
+#: What reading an answer raises that lacks something, or that is no answer of an engine at all.
+NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def _root(error: BaseException) -> BaseException:

@@ -149,9 +149,10 @@ class Docker:
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         with translated("asking the engine what it is"):
             info, version = dict(self._client.info()), dict(self._client.version())
-        with translated(f"looking at the image {self._image}"):
-            image = self._client.images.get(self._image)
-        settings, machine = ImageSettings.of(image.attrs), str(info.get("Architecture") or "")
+        image = image_attributes(self._client, self._image)
+        if image is None:
+            raise ImageError(f"the image {self._image} is no longer on this engine", "name another one with --image")
+        settings, machine = ImageSettings.of(image), str(info.get("Architecture") or "")
         refuse_emulation(self._image, settings.architecture, machine)
         description = machine_from("docker", self._ask(meanwhile, info), self._image, {})
         # The engine says of an imported image that it is for this machine, whatever the image contains.
@@ -167,7 +168,7 @@ class Docker:
             "engine_cpus": _count(info.get("NCPU")),
             "engine_name": info.get("Name"),
             "engine_warnings": list(map(str, info.get("Warnings") or ())),
-            "image_id": image.id,
+            "image_id": image.get("Id"),
             "image_settings": settings.details(self._program, self._user),
         }
         probed = replace(
@@ -269,7 +270,7 @@ class Docker:
         container = response["Id"]
         remove = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, list(response.get("Warnings") or []), sink, deadline)
+            outcome = self._watch(container, response["Warnings"], sink, deadline)
         except BaseException:  # not swallowed: the container is removed first, also at an interruption
             with signals_held():
                 remove()

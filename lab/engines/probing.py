@@ -52,15 +52,35 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     if start is None:
         raise ImageError(f"{where} did not run the probe: {'; '.join(reader.faults)}", "name another Python")
-    proof = start["proof"]
-    allowed = tuple(proof["affinity"])
-    reading = "".join(record.data["text"] for record in reader.records if record.kind == "topology")
+    reading = "".join(str(record.data.get("text")) for record in reader.records if record.kind == "topology")
+    try:
+        proof, python = start["proof"], start["python"]
+        allowed = _cpu_ids(proof["affinity"])
+        known = topology.from_reading(json.loads(reading)) if reading else None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ImageError(
+            f"{where} has sent a description of its machine that makes no sense ({type(error).__name__}: {error})",
+            "look at what lab cpus says there",
+        ) from error
     return Machine(
         engine=engine,
         cpus=allowed,
-        host_cpus=cpulist.parse(proof["host_cpus"]) if proof.get("host_cpus") else allowed,
-        python=start["python"],
+        host_cpus=_host_cpus(proof.get("host_cpus"), allowed),
+        python=python,
         image=image,
         details={**details, "probe": proof, "build": start.get("build"), "host": start.get("host")},
-        topology=topology.from_reading(json.loads(reading)) if reading else None,
+        topology=known,
     )
+
+
+def _cpu_ids(ids: list[int]) -> tuple[int, ...]:
+    """The CPUs that a probe may use, ascending. Raises TypeError or ValueError if these cannot be CPUs."""
+    allowed = cpulist.parse(",".join(str(int(cpu)) for cpu in ids))
+    if not allowed:
+        raise ValueError("it may use no CPU")
+    return allowed
+
+
+def _host_cpus(text: object, allowed: tuple[int, ...]) -> tuple[int, ...]:
+    """The CPUs of the host. They are unknown if the list makes no sense; the usable CPUs always are among them."""
+    return tuple(sorted((cpulist.members(str(text or "")) or set()) | {*allowed}))

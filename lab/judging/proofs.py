@@ -24,15 +24,17 @@ def taints(result: CellResult) -> tuple[str, ...]:
         reasons.append(f"asked for CPUs {cpulist.render(asked)}, inside saw {cpulist.render(before['affinity'])}")
     if result.pinned_by == "engine" and asked and result.outcome:
         reported = result.outcome.outside.get("cpuset")
-        if reported is not None and cpulist.parse(reported) != asked:
+        if reported is not None and cpulist.members(str(reported)) != set(asked):
             reasons.append(f"asked for CPUs {cpulist.render(asked)}, the engine says it set {reported or 'none'}")
         seen = before.get("cpuset_effective")
-        if seen and cpulist.parse(seen) != asked:
+        if seen and cpulist.members(seen) != set(asked):
             reasons.append(f"asked for CPUs {cpulist.render(asked)}, the control group has {seen}")
-        reasons.extend(str(text) for text in result.outcome.outside.get("warnings", ()) if "cpuset" in text.lower())
+        reasons.extend(
+            str(text) for text in result.outcome.outside.get("warnings", ()) if "cpuset" in str(text).lower()
+        )
     reasons.extend(_of_the_quota(result, before))
     affinity = result.outcome.outside.get("affinity") if result.outcome else None
-    if affinity is not None and asked and cpulist.parse(affinity) != asked:
+    if affinity is not None and asked and cpulist.members(affinity) != set(asked):
         reasons.append(f"asked for CPUs {cpulist.render(asked)}, from outside the affinity was {affinity}")
     if after:
         reasons.extend(_changes(before, after))

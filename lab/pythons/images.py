@@ -143,8 +143,8 @@ def listed(client: DockerClient) -> tuple[Image, ...]:
             name=name,
             build=build,
             origin=_origin(details),
-            size=details["Size"],
-            created=details["Created"],
+            size=int(details.get("Size") or 0),
+            created=str(details.get("Created") or ""),
             answer=answer,
             trouble=trouble,
         )
@@ -228,8 +228,9 @@ def tagged(client: DockerClient) -> Iterator[tuple[str, Build, dict[str, Any]]]:
         text = match["ours"] or f"{'pypy' if match['kind'] == 'pypy' else ''}{match['version']}"
         with contextlib.suppress(LabError):  # it is no build, such as trixie, or it was removed meanwhile
             build = builds.parse_build(text)
-            with translated(f"looking at {name}"):
-                yield name, build, client.images.get(image_id).attrs
+            details = image_attributes(client, image_id)
+            if details is not None:
+                yield name, build, details
 
 
 def _origin(details: Mapping[str, Any]) -> str:

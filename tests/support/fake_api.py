@@ -13,6 +13,7 @@ import json
 import re
 import socketserver
 import struct
+import tarfile
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -80,6 +81,7 @@ class Container:
             "Running": self.started.is_set() and not self.ended.is_set(),
             "ExitCode": self.exit_code or 0,
             "OOMKilled": self.play.out_of_memory,
+            "StartedAt": "2026-01-01T00:00:00.123456789Z" if self.started.is_set() else "0001-01-01T00:00:00Z",
             "Error": "",
         }
 
@@ -94,6 +96,7 @@ STEPS = {
     "pull": ("POST", r"/images/create"),
     "create": ("POST", r"/containers/create"),
     "look": ("HEAD", r"/containers/(?P<id>\w+)/archive"),
+    "archive": ("GET", r"/containers/(?P<id>\w+)/archive"),
     "attach": ("POST", r"/containers/(?P<id>\w+)/attach"),
     "wait": ("POST", r"/containers/(?P<id>\w+)/wait"),
     "start": ("POST", r"/containers/(?P<id>\w+)/start"),
@@ -115,7 +118,8 @@ class Engine:
     closed) or ``lost`` (it is done, but the answer gets lost). ``asked`` is every request: (step, container's cell).
     ``files`` are those of every image; a container that is no cell counts as one of the name of what it runs. ``info``
     is what it says of itself besides the usual; ``dropped`` are the limits that it takes and does not set. ``refuses``
-    says what it answers instead of starting a container with a host configuration; empty: it starts it.
+    says what it answers instead of starting a container with a host configuration; empty: it starts it. ``altered``
+    maps a step to a function that makes another answer of the right one.
     """
 
     images: set[str] = field(default_factory=lambda: {"multicore-lab-base:3.13"})
@@ -133,6 +137,7 @@ class Engine:
     info: dict[str, Any] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
     refuses: Callable[[Mapping[str, Any]], str] = lambda host: ""
+    altered: dict[str, Callable[[Any], object]] = field(default_factory=dict)
 
     def fault(self, step: str, cell: str) -> int | str | None:
         return self.faults.get((step, cell), self.faults.get(step))
@@ -171,6 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         cell = _cell(container.body if container else body)
         self._query = query
         engine.asked.append((step, cell))
+        self._alter: Callable[[Any], object] = engine.altered.get(step, lambda body: body)
         fault = engine.fault(step, cell)
         if fault == "hang":
             engine.closing.wait()
@@ -201,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(501, {"message": f"the fake engine has no {self.command} {self.path}"})
 
     def _send(self, status: int, body: object) -> None:
-        self._send_raw(status, json.dumps(body).encode(), "application/json")
+        self._send_raw(status, json.dumps(self._alter(body)).encode(), "application/json")
 
     def _send_raw(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
@@ -260,6 +266,21 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("X-Docker-Container-Path-Stat", base64.b64encode(about.encode()).decode())
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _archive(self, container: Container) -> None:
+        """A file with what the container prints, whichever file is asked for."""
+        memory, text = io.BytesIO(), container.play.stdout
+        with tarfile.open(fileobj=memory, mode="w") as tar:
+            entry = tarfile.TarInfo("records")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+        about = {"name": "records", "size": len(text), "mtime": "2026-01-01T00:00:01Z", "linkTarget": ""}
+        self.send_response(200)
+        self.send_header("X-Docker-Container-Path-Stat", base64.b64encode(json.dumps(about).encode()).decode())
+        self.send_header("Content-Type", "application/x-tar")
+        self.send_header("Content-Length", str(len(memory.getvalue())))
+        self.end_headers()
+        self.wfile.write(memory.getvalue())
 
     def _wait(self, container: Container) -> None:
         container.ended.wait()
@@ -329,12 +350,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _containers(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
-        (label,) = json.loads(query["filters"])["label"]
-        name, _, value = label.partition("=")
+        labels = [label.partition("=") for label in json.loads(query["filters"])["label"]]
         containers = [
             {"Id": number, "Names": ["/" + container.name], "Labels": container.labels}
             for number, container in engine.containers.items()
-            if name in container.labels and value in ("", container.labels[name])
+            if all(name in container.labels and value in ("", container.labels[name]) for name, _, value in labels)
         ]
         self._send(200, containers)
 

@@ -96,10 +96,11 @@ def stream(
     python: Mapping[str, Any] = python(),
     end: Mapping[str, Any] | None = None,
     pinned_by: str = "engine",
+    seen: Mapping[str, object] = {},
 ) -> bytes:
     """The whole stream of a cell whose experiments say these things; ``failed`` maps some of them to a reason, ``end``
-    is the proof at the end where it differs from the one at the start."""
-    before = proof(cpus, host_cpus)
+    is the proof at the end where it differs from the one at the start; ``seen`` is what differs from a usual proof."""
+    before = {**proof(cpus, host_cpus), **seen}
     with tempfile.TemporaryFile() as file:
         channel = Channel(file.fileno(), "scripted", cell)
         channel.emit(
