@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
     from lab.cell.targets.case import Case
     from lab.model.fail_on import FailOn
@@ -154,6 +156,35 @@ def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False
     parser.add_argument(
         "--strict", action="store_true", help="an inconclusive verdict is a failure too, whatever --fail-on says"
     )
+
+
+def add_yes_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--yes``, for commands that run what a stored session names."""
+    parser.add_argument("--yes", action="store_true", help="run the session's programs, also those unknown here")
+
+
+def confirm_programs(arguments: Mapping[str, Any], *, yes: bool) -> None:
+    """Show which programs a stored session is about to run, and ask, unless this machine knows them or ``yes``.
+
+    Raises UsageError where the answer is not yes, and where nobody can be asked.
+    """
+    import sys
+
+    from lab.messages import tell
+    from lab.running.stored_request import unknown_programs
+
+    programs = unknown_programs(arguments)
+    if not programs:
+        return
+    tell(f"the session names programs that are not among the Pythons of this machine: {', '.join(programs)}")
+    if yes:
+        return
+    look = "look at these programs, then give --yes to run them; lab doctor lists the Pythons of this machine"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"the session would run {', '.join(programs)}, and there is no terminal to ask on", look)
+    tell("Run them with your rights? [y/N] ", end="")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError(f"nothing was run, because {', '.join(programs)} may not be run", look)
 
 
 def gate(options: argparse.Namespace) -> FailOn:

@@ -44,16 +44,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read both sessions, print the comparison, and return the exit code."""
-    import json
-
-    from lab.judging import comparison, differences
     from lab.sessions import loading
 
     if not (0 <= options.tolerance < 1000 and math.isfinite(options.tolerance)):
         raise UsageError(
             f"--tolerance {options.tolerance:g} is out of range; give per cent from 0 to less than 1000, such as 5"
         )
-    base, new = (loading.load_session(loading.find_session(path)) for path in (options.base, options.new))
+    folders = [loading.find_session(path) for path in (options.base, options.new)]
+    with loading.making_sense_of(*folders):
+        return _compare(options, *map(loading.load_session, folders))
+
+
+def _compare(options: argparse.Namespace, base: Session, new: Session) -> int:
+    """Compare the sessions, print the comparison, and return the exit code."""
+    import json
+
+    from lab.judging import comparison, differences
+
     unlike = differences.session_differences(base, new)
     if unlike and not options.force:
         raise UsageError(

@@ -43,13 +43,14 @@ def run(options: argparse.Namespace) -> int:
     reports.check_libraries(options.format)
     fail_on = _options.gate(options)
     folders = dict.fromkeys(folder.resolve() for path in options.sessions for folder in _session_folders(path))
-    session = merging.join([loading.load_session(folder) for folder in folders])
     where = ""
-    if options.output:
-        where = f"session kept in {_store(options.output, session)}"
-        tell(where)
-    with kept(where):
-        _options.print_report(session, options.format)
+    with loading.making_sense_of(*folders):
+        session = merging.join([loading.load_session(folder) for folder in folders])
+        if options.output:
+            where = f"session kept in {_store(options.output, session)}"
+            tell(where)
+        with kept(where):
+            _options.print_report(session, options.format)
     return _options.tell_exit(session, fail_on, strict=options.strict)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.commands import _options
 from lab.errors import UsageError
 from lab.interrupts import stopping
 from lab.messages import ended, kept, show, tell
@@ -42,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="a verdict that is decisive in one session only is a failure too"
     )
+    _options.add_yes_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +61,10 @@ def run(options: argparse.Namespace) -> int:
 
     folder = loading.find_session(options.session or default_folder())
     then, manifest = loading.load_session(folder), loading.manifest(folder)
-    request = from_arguments(_arguments(options, stored_arguments(manifest), then.machine))
+    arguments = _arguments(options, stored_arguments(manifest), then.machine)
+    with loading.making_sense_of(folder):
+        request = from_arguments(arguments)
+    _options.confirm_programs(arguments, yes=options.yes)
     tell(f"replaying {then.id}: {', '.join(request.experiments)}, engine {request.engine}, seed {request.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:

@@ -59,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
     page = None if elsewhere and not options.output else options.output or str(folder / "report.html")
     if page and page != "-":
         check_output(Path(page))
-    with loading.uncollected():  # the charts' cycles take a few megabytes, and the process ends soon
+    with (
+        loading.making_sense_of(folder),
+        loading.uncollected(),
+    ):  # the charts' cycles take a few megabytes, and the process ends soon
         session = loading.load_session(folder)
         if page:
             _publish(reports.render(session, "html"), page)

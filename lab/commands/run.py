@@ -61,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="with --resume: also where the engine, an image or the lab has changed"
     )
     _options.add_gate_options(parser)
+    _options.add_yes_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
     fail_on = _options.gate(options)
     if options.force and options.resume is None:
         raise UsageError("--force goes with --resume, which is refused on unlike machines; leave it out")
+    if options.yes and options.resume is None:
+        raise UsageError("--yes goes with --resume, which asks before it runs a session's programs; leave it out")
     request, start = _new_run(options) if options.resume is None else _resumed_run(options)
     _check_format(options.format, request)
 
@@ -114,21 +117,24 @@ def _resumed_run(options: argparse.Namespace) -> tuple[Request, Start]:
     from lab.planning.request import from_arguments
     from lab.running.measurement import ResumedRun
     from lab.running.stored_request import stored_arguments, with_same_images
-    from lab.sessions import resuming
+    from lab.sessions import loading, resuming
     from lab.sessions.folder import default_folder
 
     if given := _given_options(options):
         raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
+    arguments = stored_arguments(past.manifest)
+    _options.confirm_programs(arguments, yes=options.yes)
     resuming.clear(past)
-    request = from_arguments(with_same_images(stored_arguments(past.manifest), past.machine))
+    with loading.making_sense_of(past.folder):
+        request = from_arguments(with_same_images(arguments, past.machine))
     kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
     return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)
 
 
 #: The options that may stand beside ``--resume``: they decide nothing of what is measured.
-_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict"}
+_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "yes"}
 
 
 def _given_options(options: argparse.Namespace) -> list[str]:

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     unlike = []
     for path in options.sessions or [default_folder()]:
         folder = loading.find_session(path)
-        faults, sealed = verification.inspect(folder)
+        with loading.making_sense_of(folder):
+            faults, sealed = verification.inspect(folder)
         unlike += [folder.name] if faults else []
         for line in _lines(folder.name, faults, sealed=sealed):
             show(table.fit_sentence(line, width))

@@ -15,7 +15,7 @@ from lab.cell.worker.record_writer import LONGEST_RECORD, SCHEMA, canonical
 from lab.model.cell import Record
 
 #: What reading records or a report raises that are whole, but not what a worker or a lab of this version writes.
-MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 #: The entries that the data of each kind of record must have. An experiment may send data without them.
 _HOLDS: dict[str, dict[str, Any]] = {
@@ -94,7 +94,7 @@ class Reader:
                 self._fault("a record of another schema")
                 return None
             record = _record(fields, self._texts)
-        except (*MALFORMED, RecursionError):
+        except MALFORMED:
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
         return self._in_order(record, line)

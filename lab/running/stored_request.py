@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from lab.messages import tell
@@ -23,6 +24,28 @@ def stored_arguments(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if labels and ("all" in named or "merged" in arguments):
         arguments |= {"python": labels, "image": None}
     return arguments
+
+
+def unknown_programs(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The programs that a stored session names by their paths, and that are no Pythons that this machine finds itself.
+
+    Whoever wrote the session decides what such a path leads to, and a local cell starts it with the user's rights.
+    """
+    named = [part for text in arguments.get("python") or () for part in builds.split_names(text) if "/" in part]
+    if not named or arguments["engine"] == "docker":
+        return ()
+    from lab.pythons import discovery
+
+    known = {Path(python.path) for python in discovery.find_interpreters().interpreters}
+    paths = [Path(builds.parse_build(part).path or part) for part in named]
+    return tuple(dict.fromkeys(str(path) for path in paths if not _is_known(path, known)))
+
+
+def _is_known(path: Path, known: Collection[Path]) -> bool:
+    """Whether it is a known program, or another name of it beside one. A link elsewhere may be a virtual environment,
+    whose files run first.
+    """
+    return path in known or (path.parent in {each.parent for each in known} and path.resolve() in known)
 
 
 def with_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[str, Any]:

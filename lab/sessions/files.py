@@ -13,10 +13,17 @@ from pathlib import Path
 #: A device or a FIFO without a partner is refused at once, where opening it would wait (man 2 open).
 _AT_ONCE = os.O_NONBLOCK | os.O_CLOEXEC
 
+#: The most that is read from one file. The records of a day of measuring in one cell are a tenth of that.
+MOST_BYTES = 1 << 30
+
 
 def open_to_read(path: Path) -> FileIO:
-    """A file to read. Raises OSError, also for what is not a regular file, such as a FIFO or a device."""
-    return _regular(path, os.open(path, os.O_RDONLY | _AT_ONCE), "rb")
+    """A file to read. Raises OSError, also for what is not a regular file, such as a FIFO or a device, or is huge."""
+    file = _regular(path, os.open(path, os.O_RDONLY | _AT_ONCE), "rb")
+    if os.fstat(file.fileno()).st_size > MOST_BYTES:
+        file.close()
+        raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES >> 20} MiB", str(path))
+    return file
 
 
 def read_file(path: Path) -> bytes:

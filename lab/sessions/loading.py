@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import gc
 import json
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lab.model import topology
 from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
+from lab.sessions import shape
 from lab.sessions.files import open_to_read, read_file
 from lab.sessions.folder import CELLS_LOG
 
@@ -67,13 +69,20 @@ def load_session(folder: Path) -> Session:
     Raises UsageError when the folder has no session that can be read, StoreError when the system refuses to read it.
     """
     content = manifest(folder)
+    with making_sense_of(folder), uncollected():
+        return _session(folder, content)
+
+
+@contextlib.contextmanager
+def making_sense_of(*folders: Path) -> Iterator[None]:
+    """Within the context, a session that holds what no lab writes is refused, in whatever place that is noticed."""
     try:
-        with uncollected():
-            return _session(folder, content)
+        yield
     except MALFORMED as error:
+        where = " or ".join(str(folder / _MANIFEST) for folder in folders)
         raise UsageError(
-            f"{folder / _MANIFEST} does not describe a session of this lab ({error!r}); name a folder that lab run"
-            " has written"
+            f"{where} does not describe a session of this lab ({reprlib.repr(error)})",
+            "name a folder that lab run has written",
         ) from error
 
 
@@ -103,6 +112,8 @@ def manifest(folder: Path) -> dict[str, Any]:
             f"{folder} was written by a newer lab (schema {schema}; this one reads up to {SCHEMA}); install that"
             " version to read it"
         )
+    with making_sense_of(folder):
+        shape.check(content)
     return dict(content)
 
 

@@ -1,0 +1,115 @@
+"""What the entries of a session.json may be. Anybody may have written that file, so each entry is checked. Pure."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: The first second that no calendar of Python can show any more: the year 10000.
+_END_OF_TIME = 253402300800
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _time(value: Any) -> bool:
+    return _number(value) and 0 <= value < _END_OF_TIME - 86400
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _seconds(value: Any) -> bool:
+    return _number(value) and 0 <= value < _END_OF_TIME
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+#: A form is a test of a value, a list of one form, or the forms of a table's entries. An entry whose name ends with
+#: ``?`` may be missing or null. Entries that are not named may be anything: nothing is read from them.
+Form = Callable[[Any], bool] | list[Any] | Mapping[str, Any]
+
+_VERDICT: Form = {"claim": _text, "cell": _text, "verdict": _text, "surprise": lambda value: isinstance(value, bool)}
+_CELL: Form = {"id": _text, "label": _text, "size": _count, "cpus": [_count], "notes?": [_text], "build?": _text}
+_PYTHON: Form = {"version?": [_count], "release?": _text, "implementation?": _text, "options?": _table}
+
+MANIFEST: Form = {
+    "session": _text,
+    "began": _time,
+    "engine": _text,
+    "arguments": {
+        "experiments": [_text],
+        "cpus?": _text,
+        "quota?": _text,
+        "level?": _text,
+        "python?": [_text],
+        "seconds?": _seconds,
+        "width?": _number,
+        "seed?": _count,
+        "engine?": _text,
+        "image?": _text,
+    },
+    "machine?": {
+        "engine?": _text,
+        "cpus?": [_count],
+        "host_cpus?": [_count],
+        "image?": _text,
+        "python?": _PYTHON,
+        "details?": {"host?": _table, "probe?": _table},
+        "topology?": _table,
+    },
+    "cells?": [_CELL],
+    "versions?": {"lab?": _text, "code_sha256?": _text},
+    "host?": _table,
+    "noise?": _table,
+    "resumed?": [_time],
+    "forced?": [_text],
+    "report?": {
+        "session": {
+            "wall_seconds": _seconds,
+            "notes?": [_text],
+            "host?": _table,
+            "details?": _table,
+            "image?": _text,
+            "interrupted": lambda value: isinstance(value, bool),
+        },
+        "cells": [{"id": _text, "status": _text, "wall_seconds": _seconds, "cpus": [_count], "proof?": _table}],
+        "verdicts": [_VERDICT],
+    },
+}
+
+
+def check(value: Any, form: Form = MANIFEST, where: str = "") -> None:
+    """Raise ValueError, with the place and the value, where a value does not have its form."""
+    if isinstance(form, Mapping):
+        _check_table(value, form, where)
+    elif isinstance(form, list):
+        if not isinstance(value, list):
+            raise ValueError(f"{where} is {_short(value)}")  # noqa: TRY004 - a wrong file, not a wrong call
+        for number, entry in enumerate(value):
+            check(entry, form[0], f"{where}[{number}]")
+    elif not form(value):
+        raise ValueError(f"{where} is {_short(value)}")
+
+
+def _check_table(value: Any, form: Mapping[str, Any], where: str) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where or 'the whole'} is {_short(value)}")  # noqa: TRY004 - a wrong file, not a wrong call
+    for name, entry_form in form.items():
+        entry = name.removesuffix("?")
+        if value.get(entry) is not None or not name.endswith("?"):
+            check(value.get(entry), entry_form, f"{where}.{entry}".lstrip("."))
+
+
+def _short(value: Any) -> str:
+    return "missing" if value is None else reprlib.repr(value)
