@@ -115,6 +115,7 @@ VALUES = {
     "$LAB_BUILDS": "3.11,3.13t",
     "$LAB_EXPERIMENTS": "pool",
     "${level:-}": "--quick",
+    "${builds[@]}": "3.13t",
 }
 
 
@@ -142,7 +143,8 @@ def commands(script: str) -> Iterator[list[str]]:
         match = re.search(r"(?:^|[;&|\"/ ])lab\"? (?=[a-z-])(.*)", line)
         if match and not line.strip().startswith("#"):
             text = re.split(r" (?:>|>>|\||\|\||&&|#) ?", match[1])[0]
-            yield [word for word in shlex.split(text) if not re.fullmatch(r"\$\{(options|experiments)\[@\]\}", word)]
+            words = [word for word in shlex.split(text) if not re.fullmatch(r"\$\{(options|experiments)\[@\]\}", word)]
+            yield [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
 
 
 def scripts() -> list[str]:
@@ -307,8 +309,84 @@ def test_a_mistake_in_the_inputs_is_told_in_the_labs_own_words(installed: Path, 
 def test_an_input_is_never_a_command(installed: Path, tmp_path: Path) -> None:
     evil = tmp_path / "evil"
     runner = on(installed, tmp_path, experiments=f"$(touch {evil}) ; touch {evil}", cpus=f"1; touch {evil}")
+    assert runner.step("Check the inputs").returncode == 2
     assert runner.step("Run the lab").returncode == 2
     assert not evil.exists()
+
+
+#: Inputs that are refused: an option, a command, a path out of the folder, or something that is not known.
+REFUSED = {
+    "experiments": ["--output=/tmp/x", "pool\n--force", "$(id)", "pool;id", "../x", "Pool"],
+    "cpus": ["--smt", "1\n--resume", "1;id", "`id`", "-1"],
+    "quota": ["--full", "1\n-x", "$((1))"],
+    "python": ["-c", "3.13\n--yes", "--python=3.9", "3.9\t3.10"],
+    "image": ["--help", "-v", "a b", "python:3.13\nother", "$(id)"],
+    "engine": ["", "podman", "auto\nlocal", "--image=x", "local "],
+    "level": ["", "full", "resume", "force", "quick\n", "quick --smt"],
+    "fail-on": ["", "all", "never\nsurprise", "--strict"],
+    "artifact-name": ["a\nb", "../x", "-x"],
+    "lab-python": ["", "latest", "3.13\n2.7", "--pre", "3.x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values], ids=repr
+)
+def test_an_input_that_may_not_be_is_refused_by_its_name(tmp_path: Path, name: str, value: str) -> None:
+    done = Runner(tmp_path, **{name: value}).step("Check the inputs")
+    assert done.returncode == 2
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"::error::the input {name} is ")
+    assert "it may be " in line
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"experiments": "pool gil\nrace-atlas\n"},
+        {"experiments": "\n  all\n", "cpus": "1,2,all", "quota": "0.5, 1.5"},
+        {"cpus": "ids:3", "python": "3.11,3.13t+gil\n/opt/my python/bin/python3"},
+        {"cpus": "0-3,8\n4", "image": "registry.example:5000/a/b@sha256:00", "level": "thorough", "fail-on": "never"},
+        {"artifact-name": "", "lab-python": "3.11.7", "engine": "docker"},
+        {"artifact-name": "cells-3.13t-q1.5"},
+    ],
+    ids=repr,
+)
+def test_what_an_input_may_be_is_taken(tmp_path: Path, inputs: dict[str, str]) -> None:
+    done = Runner(tmp_path, **inputs).step("Check the inputs")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_input_is_checked() -> None:
+    (step,) = (step for step in steps(ACTION) if step["name"] == "Check the inputs")
+    assert steps(ACTION)[0] is step
+    checked = set(re.findall(r"^(?:check|lines) ([a-z-]+) ", step["run"], re.MULTILINE))
+    assert checked == set(documents(ACTION)[0]["inputs"])
+
+
+def test_every_line_of_an_input_counts(tmp_path: Path) -> None:
+    """A program in the place of the lab tells what it was called with."""
+    program = tmp_path / "runner temp" / "multicore-lab" / "venv" / "bin" / "lab"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> "$RUNNER_TEMP/words"\n')
+    program.chmod(0o755)
+    (program.parent / "python").symlink_to(sys.executable)
+    runner = Runner(
+        tmp_path,
+        experiments="pool\n gil  race\n\npipe",
+        cpus="1, 2\nall\n",
+        quota="0.5\n1.5",
+        python="3.11,3.13t\n3.14",
+        engine="docker",
+        level="quick",
+    )
+    assert runner.step("Check the inputs").returncode == 0
+    assert runner.step("Run the lab").returncode == 0
+    words = (tmp_path / "runner temp" / "words").read_text().splitlines()
+    assert words[:5] == ["images", "build", "--", "3.11,3.13t", "3.14"]
+    assert words[words.index("--", 5) + 1 :] == ["pool", "gil", "race", "pipe"]
+    assert {"--cpus=1,2,all", "--quota=0.5,1.5", "--python=3.11,3.13t", "--python=3.14", "--quick"} <= {*words}
 
 
 # ---- GitLab

@@ -154,6 +154,7 @@ def test_a_run_on_a_disk_that_fills_up_prints_its_tables_and_says_that_the_sessi
         timeout=60,
     )
     assert done.returncode == 3, done.stderr  # a session that is lost in part is no success
+    assert done.stderr.splitlines()[-1].startswith("exit code 3: the session in ")
     assert "pipe" in done.stdout
     assert "confirmed" in done.stdout
     assert "incomplete: No space left on device" in " ".join(done.stdout.split()), "in lines of 80 columns"
