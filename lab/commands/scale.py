@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lab.commands import _options
 from lab.errors import UsageError
 from lab.interrupts import stopping
-from lab.messages import tell
+from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.cell.targets.case import Case
@@ -69,6 +69,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder that is importable in the cells (default: the current folder)",
     )
+    parser.add_argument(
+        "--items",
+        default="",
+        metavar="ITERABLE",
+        help="module:iterable, or one beside the target: measure the time of the whole list through each executor",
+    )
+    parser.add_argument("--chunk", default="", metavar="SIZES", help="with --items: how many travel at a time, as 1,10")
     _options.add_cell_options(parser)
     _options.add_format_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
@@ -93,20 +100,24 @@ def run(options: argparse.Namespace) -> int:
     start = NewRun(session_id=new_session_id(began), began=began, parent=options.output or default_folder(), origin={})
     with stopping() as stop:
         session, where = measurement.measure(request, start, stop, prepare)
-        _options.print_report(session, options.format)
-        tell(f"measured in {session.wall_seconds:.0f} s; {where}")
-        code = _options.tell_exit(session, FailOn.NEVER, strict=False)
+        with kept(where.words):
+            _options.print_report(session, options.format)
+        tell(f"measured in {session.wall_seconds:.0f} s; {where.words}")
+        code = _options.tell_exit(session, FailOn.NEVER, strict=False, lost=where.failure)
         return 130 if stop.requested else code
 
 
 def _target(options: argparse.Namespace) -> tuple[Case, Path]:
     """The target that the options name, and the folder of its project. Raises UsageError for a missing file."""
     from lab.cell.targets.case import FILE
-    from lab.planning.targets import parse_target
+    from lab.planning.targets import parse_chunks, parse_target
 
     is_statement = options.statement_setup is not None
     setup = options.statement_setup if is_statement else options.setup
     case = parse_target(options.target, setup, options.state, is_statement=is_statement)
+    case = case._replace(items=options.items, chunks=parse_chunks(options.chunk))
+    if is_statement and options.items:
+        raise UsageError("--items goes with a function, not with a statement", "name a function: file.py:function")
     project = (options.project or Path()).resolve()
     if not project.is_dir():
         raise UsageError(

@@ -42,6 +42,8 @@ class Option:
     workers: int
     #: Whether each worker has an argument of its own.
     own: bool
+    #: How many items travel at a time, where that was measured; else 0.
+    chunk: int = 0
     #: The share of its speed that is left once results are handed over, from 0 to 1.
     handing_over: float = 1.0
 
@@ -122,11 +124,16 @@ def _options(evidence: Evidence) -> Iterable[Option]:
         if in_process and trial["pickle_error"]:
             continue
         left = 1.0
-        if in_process and cost > 0:
+        if in_process and cost > 0 and not arm.chunk:
             # The worker pickles while it works; the parent unpickles one result after the other.
             left = min(call / (call + cost / 2), call / (cost / 2) / arm.workers)
         yield Option(
-            name=arm.name, executor=arm.executor, workers=arm.workers, own=arm.own, handing_over=min(left, 1.0)
+            name=arm.name,
+            executor=arm.executor,
+            workers=arm.workers,
+            own=arm.own,
+            chunk=arm.chunk,
+            handing_over=min(left, 1.0),
         )
 
 
@@ -185,9 +192,8 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
     share = figures.share(option.name, option.workers).estimate(evidence.rounds("round"))
     delivered = f", which is {100 * share.value:.0f} % of what the machine delivered" if share else ""
     own = ", each with an argument of its own" if option.own and option.executor == "thread" else ""
-    sentence = (
-        f"Advice: take {option.name.partition(',')[0]}{own}: they do {_times(gain)} the work of one worker{delivered}."
-    )
+    taken = option.name.replace(", own state", "")
+    sentence = f"Advice: take {taken}{own}: they do {_times(gain)} the work of one worker{delivered}."
     return Advice(
         case=case,
         cell=result.cell.id,
@@ -212,6 +218,8 @@ def _code(option: Option, result: CellResult, evidence: Evidence) -> str:
 
 def chunk_size(option: Option, evidence: Evidence) -> int:
     """How many items to hand over at a time, so that this costs a tenth of the work at most."""
+    if option.chunk:
+        return option.chunk
     costs = evidence.last("dispatch")
     cost = costs.get("thread" if option.executor == "thread" else "process")
     if not cost:

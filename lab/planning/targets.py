@@ -37,6 +37,14 @@ def target_from_stored(stored: Mapping[str, Any]) -> Target:
     return Target(case=from_stored(stored["case"]), params=stored["params"], project=stored["project"])
 
 
+def parse_chunks(text: str) -> list[int]:
+    """Chunk sizes, from ``1,10,100``. Raises UsageError for what is no whole number above 0."""
+    chunks = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")] if text else []
+    if not all(chunks):
+        raise UsageError(f"--chunk {text!r} is not a list of sizes", "give whole numbers above 0, such as --chunk 1,10")
+    return chunks
+
+
 def parse_target(words: Sequence[str], setup: str, state: str, *, is_statement: bool) -> Case:
     """The case that the words of a command line name. Raises UsageError where they name none."""
     if is_statement:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.claim import Evidence, Figure, Round
-from lab.cell.claims.measured import CAPACITY, Measured, over, value_of
+from lab.cell.claims.measured import CAPACITY, Measured, narrow, over, value_of
+from lab.cell.claims.recorder import Recorder
 
 #: A target that neither computes nor waits for a CPU for more than this share of its time waits for something else.
 WAITING_SHARE = 0.5
@@ -25,12 +26,34 @@ class Workers(NamedTuple):
     workers: int
     #: Whether each had an argument of its own.
     own: bool
+    #: How many items travelled at a time; 0 where no items travelled.
+    chunk: int = 0
 
 
 def measured_arms(evidence: Evidence) -> list[Workers]:
     """The arms that took part in the rounds, in the order of a table, without the one worker alone."""
     listed = evidence.all("arms")
     return [Workers(*entry) for entry in (listed[-1] if listed else [])]
+
+
+#: An estimate rests on at least so many rounds.
+FEWEST_ROUNDS = 6
+#: Rounds after which intervals are looked at again.
+BATCH = 3
+#: A case of very long calls may take so many times the seconds that it was given, to reach the fewest rounds.
+PATIENCE = 3.0
+
+
+def enough(rounds: Sequence[Round], arms: Sequence[str], seconds: float, recorder: Recorder) -> bool:
+    """Whether to stop: the time is up, or every speed-up is known as narrowly as asked for."""
+    if len(rounds) < FEWEST_ROUNDS:
+        return seconds > PATIENCE * recorder.seconds
+    if seconds >= recorder.seconds:
+        return True
+    if len(rounds) % BATCH:
+        return False
+    estimates = [speed_up(arm).estimate(rounds) for arm in arms] or [rate(BASE).estimate(rounds)]
+    return all(narrow(estimate, recorder.width) for estimate in estimates)
 
 
 def rate(arm: str) -> Measured:

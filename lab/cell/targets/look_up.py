@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.cell.claims.recorder import Recorder
-from lab.cell.targets import environment
+from lab.cell.targets import elapsed, environment
 from lab.cell.targets.calling import Call, Caller, TargetError
 from lab.cell.targets.case import Case, from_stored
 from lab.cell.targets.discovery import cases
@@ -19,6 +19,8 @@ def run(recorder: Recorder) -> None:
     try:
         for case in cases(target, params):
             trial = look(_caller(case))
+            if case.items:
+                elapsed.items_of(case)
             recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
     except TargetError as error:
         recorder.observe("wrong", str(error))
@@ -26,10 +28,12 @@ def run(recorder: Recorder) -> None:
 
 def _caller(case: Case) -> Call:
     """The call, whose exceptions name the case."""
-    caller = Caller(case)
+    caller = None if case.items else Caller(case)
 
     def call() -> object:
         try:
+            if caller is None:
+                return elapsed.function_of(case)(elapsed.items_of(case)[0])
             return caller.call(0, own=False)()
         except TargetError:
             raise

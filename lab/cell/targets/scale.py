@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any, Sequence
 
 from lab.cell.claims.claim import Claim, Experiment, Facts, Round
-from lab.cell.claims.measured import narrow
 from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Crew, probe, shuffler
-from lab.cell.targets import causes, dispatch, environment, figures, look_up
+from lab.cell.targets import causes, dispatch, elapsed, environment, figures, look_up
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
-from lab.cell.targets.calling import Caller
+from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.cell.targets.figures import BASE
 from lab.cell.targets.trial import Trial, look
 from lab.cell.targets.worker import begin
 
-#: An estimate rests on at least so many rounds.
-FEWEST_ROUNDS = 6
-#: Rounds after which intervals are looked at again.
+#: So many rounds of short blocks are run at a time.
 BATCH = 3
-#: A case of very long calls may take so many times the seconds that it was given, to reach the fewest rounds.
-PATIENCE = 3.0
 
 
 def run(recorder: Recorder) -> None:
@@ -32,13 +28,24 @@ def run(recorder: Recorder) -> None:
     case = from_stored(recorder.case or {})
     with environment.GilWatch() as watch:
         environment.enter(case.project)
-        call = Caller(case).call(0, own=False)
+        call = _first_call(case)
         trial = look(call)
     recorder.observe("imported", watch.imported._asdict())
     recorder.observe("packages", environment.packages())
     recorder.observe("trial", trial._asdict())
     recorder.observe("dispatch", dispatch.costs())
-    measure(recorder, case._replace(call_seconds=trial.call_seconds), trial)
+    case = case._replace(call_seconds=trial.call_seconds)
+    if case.items:
+        elapsed.measure(recorder, case, trial)
+    else:
+        measure(recorder, case, trial)
+
+
+def _first_call(case: Case) -> Call:
+    """What is called at first: the target, or the target with the first item."""
+    if not case.items:
+        return Caller(case).call(0, own=False)
+    return functools.partial(elapsed.function_of(case), elapsed.items_of(case)[0])
 
 
 def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
@@ -94,7 +101,7 @@ def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], or
     lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
     rounds: list[Round] = []
     begun = time.monotonic()
-    while not _enough(recorder, rounds, arms, time.monotonic() - begun):
+    while not figures.enough(rounds, [arm.name for arm in arms], time.monotonic() - begun, recorder):
         count = BATCH if base.seconds < 0.1 else 1
         for blocks in crew.rounds([*lab_arms, base, *[arm.arm for arm in arms]], len(rounds), count, order):
             for arm in [arm for arm in arms if "error" in blocks.get(arm.name, {})]:
@@ -104,18 +111,6 @@ def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], or
                 raise RuntimeError("one worker alone failed: %s" % blocks[BASE]["error"])
             recorder.sample("round", blocks)
             rounds.append(blocks)
-
-
-def _enough(recorder: Recorder, rounds: Sequence[Round], arms: Sequence[TargetArm], seconds: float) -> bool:
-    """Whether to stop: the time is up, or every speed-up is known as narrowly as asked for."""
-    if len(rounds) < FEWEST_ROUNDS:
-        return seconds > PATIENCE * recorder.seconds
-    if seconds >= recorder.seconds:
-        return True
-    if len(rounds) % BATCH:
-        return False
-    estimates = [figures.speed_up(arm.name).estimate(rounds) for arm in arms] or [figures.rate(BASE).estimate(rounds)]
-    return all(narrow(estimate, recorder.width) for estimate in estimates)
 
 
 def experiment(name: str) -> Experiment:
