@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from lab.errors import UsageError
 from lab.messages import show
@@ -107,37 +107,45 @@ def _advice(cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Exp
 
 
 def _beliefs() -> List[_Belief]:
-    """The numbers of CPUs that Python's own functions and classes go by here."""
-    import multiprocessing
-    from concurrent.futures import ThreadPoolExecutor
-
-    from lab.cell.worker import proof
-
-    beliefs = [_Belief("os.cpu_count()", os.cpu_count())]
+    """The numbers of CPUs that Python's own functions and classes go by here; each may fail for itself."""
     own, mask = getattr(os, "process_cpu_count", None), getattr(os, "sched_getaffinity", None)
-    beliefs.append(_Belief("os.process_cpu_count()", own() if own else None, "" if own else "new in Python 3.13"))
-    beliefs.append(
-        _Belief("len(os.sched_getaffinity(0))", len(mask(0)) if mask else None, "" if mask else "on Linux only")
-    )
-    beliefs.append(_Belief("multiprocessing.cpu_count()", multiprocessing.cpu_count()))
-    started = proof.pool_size()
-    beliefs.append(_Belief("Pool()", started, "workers started" if started else "could not be started here"))
-    with ThreadPoolExecutor() as threads:
-        beliefs.append(_Belief("ThreadPoolExecutor()", threads._max_workers, "threads at most"))
-    beliefs.append(_process_executor())
-    return beliefs
+    return [
+        _belief("os.cpu_count()", os.cpu_count),
+        _belief("os.process_cpu_count()", own, "" if own else "new in Python 3.13"),
+        _belief("len(os.sched_getaffinity(0))", mask and (lambda: len(mask(0))), "" if mask else "on Linux only"),
+        _belief("multiprocessing.cpu_count()", lambda: _module("multiprocessing").cpu_count()),
+        _pool(),
+        _belief("ThreadPoolExecutor()", lambda: _most_workers("ThreadPoolExecutor"), "threads at most"),
+        _belief("ProcessPoolExecutor()", lambda: _most_workers("ProcessPoolExecutor"), "processes at most"),
+    ]
 
 
-def _process_executor() -> _Belief:
-    name = "ProcessPoolExecutor()"
+def _belief(name: str, ask: Optional[Callable[[], Optional[int]]], why: str = "") -> _Belief:
     try:
-        from concurrent.futures import ProcessPoolExecutor
+        return _Belief(name, ask() if ask else None, why)
+    except Exception as error:  # a module that this Python lacks, no semaphores, a sandbox: each is an answer
+        return _Belief(name, None, f"fails here ({error})")
 
-        with ProcessPoolExecutor() as processes:
-            count: Optional[int] = getattr(processes, "_max_workers", None)
-            return _Belief(name, count, "processes at most")
-    except (ImportError, OSError, NotImplementedError) as error:  # no semaphores, as without a writable /dev/shm
-        return _Belief(name, None, f"cannot be made here ({error})")
+
+def _pool() -> _Belief:
+    from lab.cell.worker.pool_trial import try_pool
+
+    trial = try_pool()
+    return _Belief("Pool()", trial.workers, f"cannot be started here: {trial.why}" if trial.why else "workers started")
+
+
+def _most_workers(executor: str) -> Optional[int]:
+    """How many workers an executor starts at most."""
+    with getattr(_module("concurrent.futures"), executor)() as workers:
+        most: Optional[int] = getattr(workers, "_max_workers", None)
+        return most
+
+
+def _module(name: str) -> Any:
+    """A module that a small Python may lack."""
+    import importlib
+
+    return importlib.import_module(name)
 
 
 def _document(

@@ -12,17 +12,20 @@ from pathlib import Path
 from lab.cell.experiments import module_of
 
 
-def cell_code(experiments: Iterable[str] | None = None) -> bytes:
+def cell_code(experiments: Iterable[str] | None = None, *, packed: bool = True) -> bytes:
     """A zip file of the code that runs inside a cell. The same source gives the same bytes.
 
     Without ``experiments`` it holds all of ``lab/cell``. A session keeps this file. With ``experiments`` it holds these
-    and their imports. A container gets this file in its command line, which the engine copies many times.
+    and their imports. A container gets this file in its command line, which the engine copies many times. Only a Python
+    with zlib can read a file that is ``packed``; one that is not is twice as long.
     """
-    return _zipped(None if experiments is None else tuple(experiments))
+    return _zipped(
+        None if experiments is None else tuple(experiments), zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    )
 
 
 @functools.cache
-def _zipped(experiments: tuple[str, ...] | None) -> bytes:
+def _zipped(experiments: tuple[str, ...] | None, compression: int) -> bytes:
     package = Path(__file__).resolve().parents[1]
     if experiments is None:
         files = [package / "__init__.py", *sorted((package / "cell").rglob("*.py"))]
@@ -34,10 +37,10 @@ def _zipped(experiments: tuple[str, ...] | None) -> bytes:
             ]
         files = _needed(package, modules)
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(memory, "w", compression) as archive:
         for file in files:
             entry = zipfile.ZipInfo(str(file.relative_to(package.parent)), (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+            archive.writestr(entry, file.read_bytes(), compression)
     return memory.getvalue()
 
 

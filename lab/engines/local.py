@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.cell.cpus import cpulist
-from lab.cell.worker.job import WorkerJob
+from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import alongside, machine_from, unanswered
@@ -25,10 +25,6 @@ from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
-
-#: Every process of a cell inherits this variable, whose value is different for each cell. So each process is found,
-#: also if its parents were killed, or if it has changed its session.
-_MARK = "MULTICORE_LAB_CELL"
 
 #: The folder where named semaphores are files (man 7 sem_overview).
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108 - only read: the names of one cell are looked for
@@ -74,8 +70,6 @@ class Local:
         self._interpreter = interpreter
         self._arguments = list(arguments)
         self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_temporary(tempfile.gettempdir()))
-        self._code = Path(self._folder.name) / "cell.zip"
-        self._code.write_bytes(cell_code())
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         pieces: list[bytes] = []
@@ -97,14 +91,16 @@ class Local:
 
     def _cell(self, payload: WorkerJob, sink: Sink, patience: Deadline) -> Outcome:
         mark = secrets.token_hex(8)
+        own_code = Path(self._folder.name) / f"{mark}.zip"  # no cell reads what another may have changed
+        own_code.write_bytes(cell_code(packed=False))
         sink(b"")
         try:
             worker = subprocess.Popen(
-                [self._interpreter, *self._arguments, *worker_arguments(self._code, payload._replace(mark=mark))],
+                [self._interpreter, *self._arguments, *worker_arguments(own_code, payload._replace(mark=mark))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, _MARK: mark, "TMPDIR": self._folder.name},  # removed with the engine
+                env={**os.environ, MARK: mark, "TMPDIR": self._folder.name},  # removed with the engine
                 start_new_session=True,  # only the orchestrator receives Ctrl-C
             )
         except OSError as error:
@@ -124,6 +120,7 @@ class Local:
         finally:
             with signals_held():
                 _end(worker, mark)
+                own_code.unlink(missing_ok=True)
         code = worker.returncode
         if reason is None and code < 0:
             reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
@@ -185,10 +182,11 @@ def _end(worker: subprocess.Popen[bytes], mark: str) -> None:
 def _sweep(mark: str) -> None:
     """Kill every process that carries the mark, and remove the named semaphores of the cell.
 
-    A worker that ended by itself leaves neither.
+    Every process of the cell inherits the mark, which no other cell has. So each is found, also if its parents were
+    killed, or if it has changed its session. A worker that ended by itself leaves neither.
     """
     end = time.monotonic() + _SWEEP_SECONDS
-    while (processes := _marked(f"{_MARK}={mark}".encode())) and time.monotonic() < end:
+    while (processes := _marked(f"{MARK}={mark}".encode())) and time.monotonic() < end:
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

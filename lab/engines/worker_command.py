@@ -29,7 +29,8 @@ def worker_arguments(code: bytes | Path, job: WorkerJob) -> list[str]:
 
 
 def worker_job(job: Job, pin: list[int] | None, project: str = "") -> WorkerJob:
-    """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids.
+    """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids; else a
+    container is its own.
 
     ``project`` is the folder of the user's code, as the cell sees it.
     """
@@ -47,6 +48,7 @@ def worker_job(job: Job, pin: list[int] | None, project: str = "") -> WorkerJob:
         pin=pin,
         pinned_by="worker" if pin else "engine" if job.cell.pinned else "none",
         cases={name: {**case, "project": project} for name, case in job.cases.items()} or None,
+        alone=pin is None,
     )
 
 

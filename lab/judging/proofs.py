@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lab.cell.cpus import cpulist
@@ -38,7 +38,16 @@ def taints(result: CellResult) -> tuple[str, ...]:
         reasons.append(f"asked for CPUs {cpulist.render(asked)}, from outside the affinity was {affinity}")
     if after:
         reasons.extend(_changes(before, after))
+    reasons.extend(_left_behind(result))
     return tuple(reasons)
+
+
+def _left_behind(result: CellResult) -> Iterator[str]:
+    """What an experiment has left for those after it, and what changed while it ran: the worker says so."""
+    for record in result.records:
+        doubts = record.data.get("doubts") if record.kind == "finish" else None
+        for doubt in doubts if isinstance(doubts, list) else ():
+            yield f"{doubt} (while {record.data['experiment']} ran)"
 
 
 def _of_the_quota(result: CellResult, before: Mapping[str, Any]) -> list[str]:

@@ -63,7 +63,7 @@ def session() -> str:
 @pytest.fixture
 def docker(image: str, session: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     """A docker engine whose cells know the experiments of these tests too."""
-    monkeypatch.setattr(docker_engine, "cell_code", lambda *_: cells.code_with(OURS))
+    monkeypatch.setattr(docker_engine, "cell_code", lambda *_, **__: cells.code_with(OURS))
     engine = Docker(client_for_this_environment(), image, session)
     yield engine
     engine.close()

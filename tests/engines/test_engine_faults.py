@@ -43,7 +43,7 @@ BAD = {
 @pytest.fixture
 def docker(image: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     """A docker engine whose cells know the bad experiments too."""
-    monkeypatch.setattr(docker_engine, "cell_code", lambda *_: cells.code_with(BAD))
+    monkeypatch.setattr(docker_engine, "cell_code", lambda *_, **__: cells.code_with(BAD))
     engine = Docker(client_for_this_environment(), image, f"test-{uuid.uuid4().hex[:8]}")
     yield engine
     engine.close()

@@ -68,7 +68,7 @@ BAD = {
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
     """A local engine whose cells know the bad experiments too."""
-    monkeypatch.setattr(local_engine, "cell_code", lambda *_: cells.code_with(BAD))
+    monkeypatch.setattr(local_engine, "cell_code", lambda *_, **__: cells.code_with(BAD))
     engine = local_engine.connect()
     yield engine
     engine.close()
@@ -78,7 +78,7 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
 def nothing_runs_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """After every test: no process of its cells is left."""
     mark = f"MULTICORE_LAB_TEST_{uuid.uuid4().hex}"
-    monkeypatch.setattr(local_engine, "_MARK", mark)
+    monkeypatch.setattr(local_engine, "MARK", mark)
     yield
     assert cells.living(mark) == []
 
@@ -108,7 +108,7 @@ def test_a_cell_runs_on_the_cpus_asked_for_and_on_no_other(local: Local) -> None
 def test_records_come_while_the_cell_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     go = tmp_path / "go"
     code = cells.code_with({"waits": BAD["waits"].replace("GO", str(go))})
-    monkeypatch.setattr(local_engine, "cell_code", lambda: code)
+    monkeypatch.setattr(local_engine, "cell_code", lambda **_: code)
 
     def watch(reader: Reader) -> None:
         if any(record.kind == "observation" for record in reader.records):
@@ -306,7 +306,7 @@ def test_sockets_have_room_where_temporary_files_have_a_long_path(
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.setattr(local_engine, "cell_code", lambda *_: cells.code_with(BAD))
+    monkeypatch.setattr(local_engine, "cell_code", lambda *_, **__: cells.code_with(BAD))
     with contextlib.closing(local_engine.connect()) as engine:
         result = cells.run_on(engine, job(name, experiment=60, cell=60))
         assert (result.status, result.reason) == (Status.MEASURED, None)

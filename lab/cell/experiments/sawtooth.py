@@ -97,8 +97,9 @@ class Team(Workers):
     def __init__(self, workers: int) -> None:
         super().__init__()
         context = multiprocessing.get_context("fork")
-        for _ in range(workers):
-            self.start(context, _begin)
+        with self.all_or_none(workers):
+            for _ in range(workers):
+                self.start(context, _begin)
 
     def block(self, workers: int, limit: CellLimit) -> tuple[dict[str, Any], list[int]]:
         """Let so many workers compute at once. Returns the record by :func:`block_of`, and the curve.

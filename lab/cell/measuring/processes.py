@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, TypeVar
+import contextlib
+from typing import Any, Callable, Iterator, TypeVar
+
+from lab.cell.cpus import process_limit
 
 _Own = TypeVar("_Own", bound="Workers")
 
@@ -37,6 +40,19 @@ class Workers:
             process = self._processes[self.pipes.index(pipe)]
             process.join(1)
             raise WorkerLostError("a worker ended, %s" % _how(process.exitcode)) from None
+
+    @contextlib.contextmanager
+    def all_or_none(self, wanted: int) -> Iterator[None]:
+        """Within this context so many workers are started, or none is left. Raises BlockingIOError, with how many could
+        not start, where a limit on processes is met."""
+        try:
+            yield
+        except BaseException as error:
+            started = len(self._processes)
+            self.__exit__()
+            if process_limit.is_met(error):
+                raise BlockingIOError(process_limit.not_started(started, wanted)) from error
+            raise
 
     def __enter__(self: _Own) -> _Own:
         return self

@@ -118,13 +118,15 @@ class Crew(Workers):
         self._quota_under_test = quota_under_test
         self._taken: dict[str, int] = collections.Counter()  # arm -> blocks
         self._locks: list[Any] = []  # a lock without a reference here is gone before a spawned worker has found it
-        self._first = {method: number * max(least, len(self.cpus)) for number, method in enumerate(methods)}
-        for method in methods:
-            context: Any = multiprocessing.get_context(method)
-            lock = context.Lock()
-            self._locks.append(lock)
-            for _ in range(max(least, len(self.cpus))):
-                self.start(context, begin, lock, *arguments)
+        each = max(least, len(self.cpus))
+        self._first = {method: number * each for number, method in enumerate(methods)}
+        with self.all_or_none(each * len(methods)):
+            for method in methods:
+                context: Any = multiprocessing.get_context(method)
+                lock = context.Lock()
+                self._locks.append(lock)
+                for _ in range(each):
+                    self.start(context, begin, lock, *arguments)
 
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""

@@ -7,6 +7,8 @@ Its job comes from the environment, its records go to a file, and what it prints
 - ``LAB_QUOTA``: the quota that Compose was told to set, in CPUs; empty means no quota;
 - ``LAB_RECORDS``: the file for the records;
 - ``LAB_CLEAR``: if not empty, the records of an earlier run are removed first;
+- ``LAB_ALONE``: if not empty, temporary files and shared memory are this container's own, and what an experiment
+  leaves there is removed;
 - ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED``: as the options of ``lab run``; they may be empty.
 """
 
@@ -95,6 +97,7 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> WorkerJob:
         quota=quota,
         pin=list(allowed[:wanted]) if narrow else None,
         pinned_by="engine" if cpuset else "worker" if narrow else "none",
+        alone=bool(environment.get("LAB_ALONE")),
     )
 
 

@@ -13,41 +13,65 @@ import select
 import signal
 import sys
 import time
-from typing import NoReturn
+from typing import NoReturn, Sequence
 
 from lab.cell.claims.recorder import Recorder
+from lab.cell.cpus import process_limit
 from lab.cell.experiments import load
 from lab.cell.worker import reaper
 from lab.cell.worker.job import WorkerJob
 from lab.cell.worker.message_reader import Listener
 from lab.cell.worker.record_writer import Channel
+from lab.cell.worker.surroundings import Surroundings, remove
 
 #: How often to look whether an experiment has ended where the system cannot tell (Linux before 5.3).
 _POLL_SECONDS = 0.05
+
+#: This many doubts after an experiment are told.
+_MOST_DOUBTS = 8
 
 #: An experiment may say this much, in bytes, and more for every second that it measures (an honest one says 5 KiB).
 _MOST_BYTES, _MOST_BYTES_A_SECOND = 2**22, 2**16
 
 
-def run_experiment(channel: Channel, name: str, job: WorkerJob, stop: tuple[int, int]) -> str:
-    """Run one experiment in a child; emit what it says and how it ended.
+def run_experiment(
+    channel: Channel, name: str, job: WorkerJob, stop: tuple[int, int], surroundings: Surroundings
+) -> str:
+    """Run one experiment in a child; emit what it says, how it ended, and what makes the cell doubtful since.
 
     ``stop`` is a pipe that becomes readable when the cell is asked to stop. Returns the outcome: ``ok``, ``failed``,
     ``timeout`` or ``stopped``.
     """
-    begun = time.monotonic()
+    begun, refused = time.monotonic(), process_limit.refusals()
     channel.emit("begin", {"experiment": name})
-    outcome, reason = _in_a_child(channel, name, job, stop, begun + job.deadline_seconds)
+    outcome, reason, gone = _in_a_child(channel, name, job, stop, begun + job.deadline_seconds, surroundings)
     seconds = time.monotonic() - begun
-    channel.emit("finish", {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds})
+    doubts = surroundings.put_back()
+    if not gone:
+        doubts.append("processes were left behind that could not be ended")
+    if reason and (process_limit.says_it_is_met(reason) or process_limit.refusals() > refused):
+        limit = process_limit.named_limit()
+        reason += "" if limit in reason else "; no more processes or threads could start: %s" % limit
+    data = {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds}
+    channel.emit("finish", dict(data, doubts=_shown(doubts)) if doubts else data)
     return outcome
 
 
+def _shown(doubts: Sequence[str]) -> list[str]:
+    """The first doubts, since a record has to be short."""
+    more = len(doubts) - _MOST_DOUBTS
+    return [*doubts[:_MOST_DOUBTS], "and %d more" % more] if more > 0 else list(doubts)
+
+
 def _in_a_child(
-    channel: Channel, name: str, job: WorkerJob, stop: tuple[int, int], deadline: float
-) -> tuple[str, str | None]:
-    """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``)."""
-    import shutil
+    channel: Channel,
+    name: str,
+    job: WorkerJob,
+    stop: tuple[int, int],
+    deadline: float,
+    surroundings: Surroundings,
+) -> tuple[str, str | None, bool]:
+    """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``, whether all has ended)."""
     import tempfile
 
     listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job.seconds)
@@ -59,7 +83,7 @@ def _in_a_child(
             child = os.fork()
         except OSError as error:
             os.close(writer)
-            return "failed", "could not be started: %s" % (error.strerror or error)
+            return "failed", "could not be started: %s" % (error.strerror or error), True
         if child == 0:
             _be_the_experiment(channel, name, job, writer, folder, (reader, *stop))
         os.close(writer)
@@ -68,16 +92,16 @@ def _in_a_child(
         finally:
             _kill_group(child)
             _, state = os.waitpid(child, 0)
-            gone = reaper.end_all()
+            gone = reaper.end_all(strays=surroundings.strays)
         listener.hear_the_rest(reader)
     finally:
         os.close(reader)
         if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
     if cut == "timeout":
-        return cut, "did not end within %g s" % job.deadline_seconds
+        return cut, "did not end within %g s" % job.deadline_seconds, gone
     if cut == "stopped":
-        return cut, "the cell was asked to stop"
+        return cut, "the cell was asked to stop", gone
     reason = (
         listener.raised
         or (_how_it_died(state) if state and not cut else None)
@@ -85,7 +109,7 @@ def _in_a_child(
         or (None if listener.done else "ended before run() returned, or closed what it speaks through")
         or (None if gone else "left processes behind that could not be ended")
     )
-    return ("failed", reason) if reason else ("ok", None)
+    return ("failed", reason, gone) if reason else ("ok", None, gone)
 
 
 def _be_the_experiment(

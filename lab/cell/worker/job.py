@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
+#: Every process of a cell of the local engine inherits this variable, whose value is the ``mark`` of the job.
+MARK = "MULTICORE_LAB_CELL"
+
 #: Every seed is below this number.
 SEEDS = 2**32
 
@@ -42,6 +45,8 @@ class WorkerJob(NamedTuple):
     mark: Optional[str] = None
     #: The name of an experiment that measures code of the user's -> its case.
     cases: Optional[Mapping[str, Mapping[str, Any]]] = None
+    #: Whether the cell is alone with its processes, its folders and its shared memory, as in a container.
+    alone: bool = False
 
     def to_json(self) -> str:
         """The job as the last argument of a worker's command line."""

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import select
-import signal
 import sys
 from typing import Any
 
 from lab.cell.cpus.cgroups import cgroups
 from lab.cell.cpus.kernel_files import read_text
 from lab.cell.worker.implementations import IMPLEMENTATIONS
-
-#: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
-_POOL_SECONDS = 30.0
+from lab.cell.worker.pool_trial import try_pool
 
 
 def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
@@ -30,7 +26,7 @@ def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
     groups = cgroups(root)
     affinity = sorted(os.sched_getaffinity(0))
     shared, kinds = _cores(affinity, root)
-    counted = {"pool_size": pool_size()} if pool else {}
+    counted = {"pool_size": try_pool().workers} if pool else {}
     return {
         "host_cpus": online_cpus(root),
         "cpu_count": os.cpu_count(),
@@ -82,44 +78,3 @@ def python() -> dict[str, Any]:
 def online_cpus(root: str = "/") -> str | None:
     """CPUs that the kernel has on line, as its list (``0-3``); ``None`` where /sys does not say."""
     return read_text(os.path.join(root, "sys/devices/system/cpu/online"))
-
-
-def pool_size() -> int | None:
-    """How many workers ``Pool()`` starts here, counted; ``None`` when it could not be tried.
-
-    A child tries it, because a pool leaves threads behind and this process has to stay free of them to fork safely.
-    """
-    import multiprocessing.pool  # here, not in the child: so do most experiments, which are children too
-    import multiprocessing.queues
-    import multiprocessing.synchronize
-
-    reader, writer = os.pipe()
-    try:
-        child = os.fork()
-    except OSError:
-        os.close(reader)
-        os.close(writer)
-        return None
-    if child == 0:
-        try:
-            os.setsid()  # a group of its own, which can be killed as a whole
-            # A pool that cannot start all its workers sends them this signal. The inherited handler would print.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            with multiprocessing.get_context("fork").Pool():
-                os.write(writer, str(len(multiprocessing.active_children())).encode())
-                signal.pause()
-        finally:
-            os._exit(0)
-    os.close(writer)
-    ready, _, _ = select.select([reader], [], [], _POOL_SECONDS)
-    answer = os.read(reader, 100) if ready else b""
-    os.close(reader)
-    # Kill the whole group, because a pool replaces each worker that ends. An orderly end takes ten times as long.
-    for end in (os.killpg, os.kill):
-        try:
-            end(child, signal.SIGKILL)
-            break
-        except ProcessLookupError:  # the child has no group of its own yet, or has ended
-            continue
-    os.waitpid(child, 0)
-    return int(answer) if answer else None

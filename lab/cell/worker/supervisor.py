@@ -10,10 +10,10 @@ import contextlib
 import json
 import os
 import signal
-from typing import Any, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
 from lab.cell.worker import proof, reaper
-from lab.cell.worker.job import WorkerJob, from_json
+from lab.cell.worker.job import MARK, WorkerJob, from_json
 from lab.cell.worker.record_writer import Channel
 
 #: How long D is measured, in seconds: two periods of nearly every quota there is.
@@ -41,7 +41,8 @@ def work(job: WorkerJob, channel: Channel) -> int:
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
     """
     stop = _stop_signals()
-    reaper.adopt_orphans()
+    variable = ("%s=%s" % (MARK, job.mark)).encode() if job.mark else b""
+    strays = tuple if reaper.adopt_orphans() else reaper.Strays(job.alone, variable)
     pin_itself(job)
     before = proof.take_proof(pool=not job.look)
     reaper.end_all()
@@ -63,7 +64,7 @@ def work(job: WorkerJob, channel: Channel) -> int:
     channel.emit("start", data)
     if job.look:
         describe(channel, topology.read_topology(allowed=before["affinity"]))
-    outcomes = _run(channel, job, stop) if len(before["affinity"]) >= (job.cpus or 0) else set()
+    outcomes = _run(channel, job, stop, strays) if len(before["affinity"]) >= (job.cpus or 0) else set()
     last = {"proof": proof.take_proof(pool=False), "stopped": "stopped" in outcomes}
     if outcomes and "stopped" not in outcomes:
         last["delivered"] = _delivered(before)
@@ -71,14 +72,15 @@ def work(job: WorkerJob, channel: Channel) -> int:
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
 
 
-def _run(channel: Channel, job: WorkerJob, stop: tuple[int, int]) -> set[str]:
+def _run(channel: Channel, job: WorkerJob, stop: tuple[int, int], strays: Callable[[], Iterable[int]]) -> set[str]:
     """Run the experiments of a job, to the end or until the cell is asked to stop. Returns their outcomes."""
     outcomes: set[str] = set()
     if job.experiments:
-        from lab.cell.worker import experiment_process  # only here: a probe runs nothing
+        from lab.cell.worker import experiment_process, surroundings  # only here: a probe runs nothing
 
+        kept = surroundings.Surroundings(job.alone, getattr(globals().get("__loader__"), "archive", None), strays)
         for name in job.experiments:
-            outcomes.add(experiment_process.run_experiment(channel, name, job, stop))
+            outcomes.add(experiment_process.run_experiment(channel, name, job, stop, kept))
             if "stopped" in outcomes:
                 break
     return outcomes

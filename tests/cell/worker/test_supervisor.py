@@ -360,7 +360,7 @@ def test_a_record_forged_through_the_containers_first_process_is_found_out(
     """Descriptor 1 of PID 1 is the container's standard output, and an experiment has the same user."""
     body = FORGERY.replace("FOLDERS", "['/proc/1/fd', '/proc/%d/fd' % os.getppid()]").replace("SEQUENCE", "2")
     code = cells.code_with({"forger": body, "after": AFTER})
-    monkeypatch.setattr("lab.engines.docker.cell_code", lambda *_: code)
+    monkeypatch.setattr("lab.engines.docker.cell_code", lambda *_, **__: code)
     docker = engines.make("docker", image=image, session=f"test-{uuid.uuid4().hex[:8]}")
     try:
         cell = Cell(id="cell", limit=Limit(cpus=1), size=1, cpus=docker.probe().cpus[:1])
