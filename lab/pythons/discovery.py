@@ -107,7 +107,7 @@ def find_interpreters(environment: Mapping[str, str] | None = None, folder: Path
             ranks[answer.executable] = order.index(_group(place, path))
     ranked = sorted(
         interpreters.values(),
-        key=lambda python: (ranks[python.path], python.build, python.answer.newest_first, python.path),
+        key=lambda python: (ranks[python.path], python.build, python.answer.best_first, python.path),
     )
     discovery = Discovery(interpreters=tuple(ranked))
     # A version manager has dozens of shims. A shim that does not run is left out if another place has its version.

@@ -86,11 +86,12 @@ class Answer:
         return None
 
     @property
-    def newest_first(self) -> tuple[Any, ...]:
-        """A sort key: later releases come first, and a final release comes before its release candidates."""
+    def best_first(self) -> tuple[Any, ...]:
+        """A sort key: a debug build, which is slow, comes last; else later releases come first, and a final release
+        comes before its release candidates."""
         numbers = [int(digits) for digits in re.findall(r"\d+", self.release)[:3]]
         final = re.fullmatch(r"[\d.]+\+?", self.release) is not None
-        return (*(-number for number in numbers), not final, self.release)
+        return (self.debug, *(-number for number in numbers), not final, self.release)
 
 
 def read_answer(output: bytes) -> Answer | None:

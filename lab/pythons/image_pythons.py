@@ -26,12 +26,17 @@ _FREE_THREADED = (13, 14, 15)
 #: The names of the programs that may be a Python, in the order in which they are looked for.
 NAMES = (
     *("python3", "python", "pypy3", "graalpy"),
-    *(f"python3.{minor}{end}" for minor in range(15, 8, -1) for end in ("", "t") if not end or minor in _FREE_THREADED),
+    *(
+        f"python3.{minor}{end}"
+        for minor in range(15, 8, -1)
+        for end in ("", "t", "-nogil")
+        if not end or minor in _FREE_THREADED
+    ),
 )
 #: These names as a message lists them.
 NAMES_SHORT = "python3, python, pypy3, graalpy, python3.15 to python3.9"
 
-_IS_PYTHON = re.compile(r"/(.*/)?python(3(\.\d+t?)?)?")
+_IS_PYTHON = re.compile(r"/(.*/)?python(3(\.\d+(t|-nogil)?)?)?")
 _ANSWER_SECONDS = 30
 
 

@@ -16,8 +16,15 @@ from lab.model.build import Build
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
 
-#: The names of an interpreter.
-NAME = re.compile(r"(?P<kind>python|pypy)((?P<major>\d)(\.(?P<minor>\d+))?(?P<threads>t?))?")
+#: The names of an interpreter. CPython's own build names a free-threaded one ``python3.14t``, and a debug build
+#: ``python3.14d``; packages also use words, such as ``python3.13-nogil`` and ``python3.13-dbg``.
+NAME = re.compile(
+    r"(?P<kind>python|pypy)"
+    r"((?P<major>\d)(\.(?P<minor>\d+)(\.\d+)?)?(?P<threads>t?)d?(?P<words>(-(nogil|freethread(ed|ing)|dbg|debug))*))?"
+)
+
+#: The words of a name that stand for a free-threaded build.
+_FREE_THREADED = ("nogil", "freethread")
 
 #: Longest wait for an interpreter's answer, in seconds. An answer usually takes 10 to 100 ms.
 _SECONDS = 10.0
@@ -51,7 +58,7 @@ class Broken:
 def _by_name(name: re.Match[str]) -> Build:
     return Build(
         version=(int(name["major"]), int(name["minor"])),
-        free_threaded=bool(name["threads"]),
+        free_threaded=bool(name["threads"]) or any(word in name["words"] for word in _FREE_THREADED),
         implementation="pypy" if name["kind"] == "pypy" else "cpython",
     )
 

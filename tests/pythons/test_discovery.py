@@ -171,6 +171,43 @@ def test_the_newest_release_of_the_first_place_is_chosen(world: dict[str, str], 
     assert discovery.interpreter_of(parse_build("3.13"), discovery.find_interpreters(world, tmp_path)).place == "PATH"
 
 
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [
+        ("python3.13-nogil", "3.13t"),
+        ("python3.13-freethreaded", "3.13t"),
+        ("python3.14t", "3.14t"),
+        ("python3.14td", "3.14t"),
+        ("python3.13d", "3.13"),
+        ("python3.13-dbg", "3.13"),
+        ("python3-debug", "3.13"),
+        ("python3.13.5", "3.13"),
+    ],
+)
+def test_names_of_other_builds_are_found(name: str, build: str, world: dict[str, str], tmp_path: Path) -> None:
+    version = [3, int(build[2:4]), 2]
+    pretender(tmp_path / "bin", name, version=version, free_threaded=build.endswith("t"))
+    found = discovery.find_interpreters(world, tmp_path)
+    assert found.usable_builds == (build,)
+    broken = programs.Broken(path=f"/usr/bin/{name}", reason="")
+    assert {str(known) for known in broken.builds} == ({build} if "." in name else set())
+
+
+@pytest.mark.parametrize("name", ["python3.13-config", "python3-qr", "python3.13-nogil-config", "python-argcomplete"])
+def test_other_programs_of_python_are_not_asked(name: str, world: dict[str, str], tmp_path: Path) -> None:
+    pretender(tmp_path / "bin", name)
+    assert discovery.find_interpreters(world, tmp_path) == Discovery()
+
+
+def test_a_debug_build_stands_for_its_version_only_where_no_other_does(world: dict[str, str], tmp_path: Path) -> None:
+    pretender(tmp_path / "bin", "python3.13d", release="3.13.9", debug=True)
+    pretender(tmp_path / "bin", "python3.13", release="3.13.2")
+    pretender(tmp_path / "bin", "python3.14-dbg", release="3.14.0", version=[3, 14, 0], debug=True)
+    pythons = discovery.find_interpreters(world, tmp_path)
+    assert discovery.interpreter_of(parse_build("3.13"), pythons).answer.release == "3.13.2"
+    assert discovery.interpreter_of(parse_build("3.14"), pythons).answer.debug
+
+
 def test_on_path_the_first_folder_wins_as_in_a_shell(world: dict[str, str], tmp_path: Path) -> None:
     world["PATH"] = f"{tmp_path}/mine:{tmp_path}/theirs"
     pretender(tmp_path / "mine", "python3.13", release="3.13.1")

@@ -32,6 +32,8 @@ class _Setting(NamedTuple):
     get: Callable[[], Any]
     #: Sets its value again.
     put_back: Callable[[Any], object]
+    #: Whether it limits the cell: then nobody may change it, even if it can be put back.
+    is_limit: bool = False
 
 
 class _Limits(NamedTuple):
@@ -176,6 +178,7 @@ def _settings() -> List[_Setting]:
             "affinity",
             lambda: cpulist.render(os.sched_getaffinity(0)),
             lambda cpus: os.sched_setaffinity(0, cpulist.parse(cpus)),
+            is_limit=True,
         ),
         _Setting(
             "niceness",
@@ -235,15 +238,16 @@ def _resource_limit(resource: Any, number: int, name: str) -> _Setting:
 
 
 def _restored(setting: _Setting, value: Any) -> List[str]:
-    """Put a setting back. Returns a sentence where that does not work."""
+    """Put a setting back. Returns a sentence where that does not work, and where it is a limit."""
     changed = setting.get()
     if changed == value:
         return []
     with contextlib.suppress(OSError, ValueError):
         setting.put_back(value)
-    if setting.get() == value:
-        return []
-    return ["the %s was changed from %s to %s and cannot be put back" % (setting.name, value, changed)]
+    end = "" if setting.get() == value else " and cannot be put back"
+    return (
+        ["the %s was changed from %s to %s%s" % (setting.name, value, changed, end)] if end or setting.is_limit else []
+    )
 
 
 def _removed(kind: str, known: set[int]) -> List[str]:

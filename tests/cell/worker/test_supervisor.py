@@ -379,7 +379,7 @@ def test_an_experiment_that_widens_the_workers_affinity_taints_the_cell(tmp_path
     ran = cells.run(cells.job(["widener"], pin=cells.CPUS[:1]), tmp_path, code)
     assert ran.reader.faults == []
     (reason, *_) = proofs.taints(ran.result(cells.CPUS[:1]))
-    assert reason.startswith("affinity changed from")
+    assert reason.startswith("the affinity was changed from")
 
 
 def test_a_cell_with_fewer_cpus_than_it_is_to_have_runs_nothing(tmp_path: Path) -> None:

@@ -61,7 +61,11 @@ TO_OTHERS = [
         "os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0))",
         "the scheduling policy was changed",
     ),
-    Hostile("pins the worker", "os.sched_setaffinity(os.getppid(), {max(os.sched_getaffinity(0))})"),
+    Hostile(
+        "pins the worker",
+        "os.sched_setaffinity(os.getppid(), {max(os.sched_getaffinity(0))})",
+        "the affinity was changed from",
+    ),
     Hostile(
         "lowers a soft limit of the worker",
         """
@@ -125,9 +129,11 @@ def test_an_experiment_that(hostile: Hostile, tmp_path: Path) -> None:
     if taints and hostile.doubt:
         assert len(taints) == 1
         assert hostile.doubt in taints[0]
-        assert "cannot be put back (while hostile ran)" in taints[0]
+        assert "(while hostile ran)" in taints[0]
+    else:
+        assert taints == ()
+    if taints and "cannot be put back" in taints[0]:
         return
-    assert taints == ()
     policy, score = os.sched_getscheduler(0), Path("/proc/self/oom_score_adj").read_text(encoding="ascii")
     assert (after["niceness"], after["scheduler"]) == (os.getpriority(os.PRIO_PROCESS, 0), policy)
     assert (after["affinity"], after["score"]) == (list(cells.CPUS), int(score))
