@@ -11,7 +11,7 @@ import os
 from typing import List, Optional
 
 from lab.cell.cpus.cgroups import statistics
-from lab.cell.cpus.group_folders import group_folders
+from lab.cell.cpus.group_folders import OwnGroups
 from lab.cell.cpus.kernel_files import Root, files_below
 
 #: The line of /proc/self/limits (man 5 proc) with the limit on the processes of a user.
@@ -43,8 +43,8 @@ def named_limit(root: Root = "/") -> str:
 
 def _folders(root: Root) -> List[str]:
     """The visible levels whose processes are counted, the process's own group first."""
-    v1, v2 = group_folders(files_below(root), ("pids", ""), [])
-    return v1 or v2
+    groups = OwnGroups(files_below(root))
+    return groups.folders(groups.hierarchy("pids")).levels
 
 
 def is_met(error: BaseException) -> bool:
