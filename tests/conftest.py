@@ -17,7 +17,7 @@ import hypothesis
 import pytest
 
 from lab.cell.cpus import cpulist
-from lab.containers.client import SESSION_LABEL, client_for_this_environment
+from lab.containers.client import SESSION_LABEL, client_for_this_environment, image_names
 from lab.engines.docker import OWN_IMAGES
 from lab.errors import EngineError
 from tests.support import compose_project
@@ -77,6 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 #: A part of the reason why a test was skipped -> how to get what it needs.
 _HOW_TO_GET = {
+    "Podman": ".ci/setup-podman starts it on Debian",
     "Docker": "start an engine; .ci/setup-engine does it on Debian",
     "docker compose": ".ci/setup-engine installs Compose",
     "no Python": "put that Python on the PATH",
@@ -142,7 +143,7 @@ def engine() -> Iterator[DockerClient]:
 @pytest.fixture(scope="session")
 def image(engine: DockerClient) -> str:
     """An image of ours that is on the engine."""
-    tags = {tag for image in engine.images.list() for tag in image.tags}
+    tags = {name for name, _ in image_names(engine)}
     own_image = next((name for name in OWN_IMAGES if name in tags), None)
     if own_image is None:
         names = ", ".join(OWN_IMAGES)
@@ -153,7 +154,7 @@ def image(engine: DockerClient) -> str:
 @pytest.fixture(scope="session")
 def two_builds(engine: DockerClient) -> tuple[str, str]:
     """Two builds that the engine has images of."""
-    tags = {tag for image in engine.images.list() for tag in image.tags}
+    tags = {name for name, _ in image_names(engine)}
     if missing := {"multicore-lab-base:3.11", "multicore-lab-base:3.13"} - tags:
         skip_or_fail(f"{', '.join(sorted(missing))} is not on the engine; make it with lab images build 3.11 3.13")
     return "3.11", "3.13"

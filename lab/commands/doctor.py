@@ -171,7 +171,7 @@ def _engine_rows(docker: Machine | None) -> list[tuple[str, str]]:
         return [("engine", "none that can run a cell")]
     details, python = docker.details, docker.python
     return [
-        ("engine", f"docker {details['engine_version']} (API {details['api_version']}) on {details['engine_name']}"),
+        ("engine", f"{docker.engine_label} (API {details['api_version']}) on {details['engine_name']}"),
         ("engine's CPUs", f"{len(docker.cpus)} ({cpulist.render(docker.cpus)}): what a container may use"),
         ("engine's cgroup", f"version {details['cgroup_version']}"),
         ("image", f"{docker.image}: {python['implementation']} {python['release']}"),

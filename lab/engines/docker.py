@@ -163,6 +163,7 @@ class Docker:
         trial = Trial(self._client, self._image, self._session, [self._program, *_NOTHING], self._user)
         details = {
             "engine_version": version.get("Version"),
+            "engine_product": _product(version),
             "api_version": version.get("ApiVersion"),
             "cgroup_version": info.get("CgroupVersion", "1"),
             "engine_cpus": _count(info.get("NCPU")),
@@ -310,6 +311,12 @@ def _began(stream: bytes) -> bool:
 def _count(value: object) -> int | None:
     """A number of CPUs, if it is one."""
     return value if isinstance(value, int) and value > 0 else None
+
+
+def _product(version: Mapping[str, Any]) -> str:
+    """Which engine has answered: Podman has the same interface as Docker, and names itself among its components."""
+    names = [str(component.get("Name")) for component in version.get("Components") or ()]
+    return "podman" if any(name.startswith("Podman") for name in names) else "docker"
 
 
 class _NoInterpreterError(Exception):

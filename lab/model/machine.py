@@ -60,6 +60,8 @@ class BuildFacts:
 class EngineFacts:
     """What an engine and its host said of themselves; ``None`` or empty: not known."""
 
+    #: The engine behind the interface, ``docker`` or ``podman``.
+    product: str | None = None
     #: The version of the engine.
     version: str | None = None
     #: The version of the cgroup file system, ``1`` or ``2``.
@@ -74,6 +76,7 @@ class EngineFacts:
         """What the details of a machine say; any entry may be missing."""
         host, probe = details.get("host") or {}, details.get("probe") or {}
         return cls(
+            product=details.get("engine_product"),
             version=details.get("engine_version"),
             cgroup_version=details.get("cgroup_version") or probe.get("cgroup_version"),
             kernel_version=host.get("kernel_version"),
@@ -143,8 +146,9 @@ class Machine:
 
     @property
     def engine_label(self) -> str:
-        """The engine with its version: ``docker 27.0``."""
-        return f"{self.engine} {self.engine_facts.version or ''}".strip()
+        """The engine with its version: ``docker 27.0``, ``podman 4.3.1``."""
+        facts = self.engine_facts
+        return f"{facts.product or self.engine} {facts.version or ''}".strip()
 
     @property
     def named_builds(self) -> tuple[BuildFacts, ...]:

@@ -36,9 +36,10 @@ RELEASES = {
 #: The image in which a free-threaded build is compiled.
 _TOOLCHAIN = "debian:trixie-slim"
 
-#: Lines as the builder of the engine writes them.
-_STEP = re.compile(r"Step (\d+)/(\d+) : (\w+)")
-_LAYER = re.compile(r"^ ---> ([0-9a-f]{12})$")
+#: Lines as the builders of Docker and of Podman write them.
+_STEP = re.compile(r"(?:\[\d+/\d+\] )?S(?:tep|TEP) (\d+)/(\d+) ?: (\w+)")
+_LAYER = re.compile(r"^ ?-{2,3}> ([0-9a-f]{11,12})$")
+_EXIT_CODE = re.compile(r"(?:returned a non-zero code:|exit status) (\d+)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: How many lines of a build's output are shown when it fails.
 _TAIL_LINES = 15
@@ -175,7 +176,7 @@ def _build_image(
     """Run a Dockerfile that needs no context. Raises ImageError, after the end of the output was shown."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     layers: list[str] = []
-    step, failure = "it", None
+    step, failure = "it", ""
     try:
         with translated(f"building {name}"):
             for piece in client.api.build(
@@ -194,16 +195,16 @@ def _build_image(
                         if match[3] in ("RUN", "COPY"):
                             note(f"{name}: {step}")
                     tail.append(line)
-                failure = piece.get("error") or failure
+                failure = str(piece.get("error") or failure).strip()
     finally:
         images.remove_unnamed(client, layers)
     if failure:
         for line in tail:
             note(f"  {line}")
-        code = str(failure).rpartition(": ")[2] if "returned a non-zero code" in str(failure) else ""
+        code = _EXIT_CODE.search(failure)
         raise ImageError(
-            f"{name} could not be built: {f'{step} ended with code {code}' if code else failure}; the end of its output"
-            " is above",
+            f"{name} could not be built: {f'{step} ended with code {code[1]}' if code else failure}; the end of its"
+            " output is above",
             "if a source cannot be reached, name another source with --from",
         )
 

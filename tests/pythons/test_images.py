@@ -14,6 +14,7 @@ import pytest
 
 from lab.commands import images as command
 from lab.containers import client as containers
+from lab.containers.client import image_names
 from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import ImageError, UsageError
 from lab.model import build as builds
@@ -53,7 +54,7 @@ def free_threaded(engine: DockerClient) -> str:
 
 
 def tags(engine: DockerClient) -> set[str]:
-    return {tag for image in engine.images.list() for tag in image.tags}
+    return {name for name, _ in image_names(engine)}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import reports
+from lab.containers.client import image_names
 from lab.model.cell import Status
 from lab.sessions import loading, resuming
 from tests.conftest import skip_or_fail
@@ -120,7 +121,7 @@ def test_the_one_that_was_killed_is_taken_up(tmp_path: Path) -> None:
 def needs_image(kind: str, engine: DockerClient) -> None:
     """Skip, or fail under CI, where the engine does not have the session's image."""
     stored = loading.load_session(folder_of(kind)).machine.image
-    if stored not in {tag for image in engine.images.list() for tag in image.tags}:
+    if stored not in {name for name, _ in image_names(engine)}:
         skip_or_fail(f"the image {stored} is not on the engine; make it with docker/debian-base 3.13")
 
 

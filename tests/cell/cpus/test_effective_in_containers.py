@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.containers.client import image_names
 from tests.conftest import skip_or_fail
 from tests.support.docker_settings import SETTINGS, Setting, ask, no_limited_parent, wrong
 
@@ -22,7 +23,7 @@ def test_there_are_at_least_twelve_settings() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.words)
 def test_effective_cpus_are_right_in_a_container(engine: DockerClient, setting: Setting) -> None:
-    tags = {tag for image in engine.images.list() for tag in image.tags}
+    tags = {name for name, _ in image_names(engine)}
     if setting.image not in tags:
         skip_or_fail(f"there is no image {setting.image}; make it with docker/debian-base {setting.version}")
     if setting.parent and (why := no_limited_parent(engine)):
