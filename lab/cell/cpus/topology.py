@@ -94,22 +94,18 @@ def online_cpus(tree: Tree, mask: Collection[int] = ()) -> list[int]:
 def cores_of(tree: Tree, cpus: Sequence[int]) -> list[Core]:
     """The physical cores that these CPUs are threads of, each with those of its threads that are among these CPUs.
 
-    A CPU of which nothing is known is taken for a core.
+    The files of one thread are enough. A CPU of which nothing is known is taken for a core.
     """
     unseen, cores = set(cpus), []
-    by_number: dict[tuple[int, ...], list[int]] = {}
     for cpu in cpus:
-        if cpu not in unseen:
-            continue
-        siblings = tree.cpus_in(cpu, *_SIBLINGS)
+        siblings = tree.cpus_in(cpu, *_SIBLINGS) if cpu in unseen else ()
         if siblings:
-            core = tuple(sorted((siblings & unseen) | {cpu}))
+            core = tuple(sorted(siblings & unseen))
             unseen.difference_update(core)
             cores.append(core)
-        else:
-            number = _core_number(tree, cpu)
-            by_number.setdefault(number or (-1, cpu), []).append(cpu)
-            unseen.discard(cpu)
+    by_number: dict[tuple[int, ...], list[int]] = {}
+    for cpu in sorted(unseen):
+        by_number.setdefault(_core_number(tree, cpu) or (-1, cpu), []).append(cpu)
     cores.extend(tuple(same) for same in by_number.values())
     return sorted(cores)
 
@@ -138,16 +134,28 @@ def _packages(tree: Tree, cores: Sequence[Core]) -> dict[int, list[int]]:
     """
     packages: dict[object, list[int]] = {}
     numbers: dict[object, Optional[int]] = {}
+    package_of = {cpu: package for package in _listed_packages(tree, cores) for cpu in package}
     for core in cores:
         number = tree.number(core[0], "topology/physical_package_id", tree.cpuinfo.get(core[0], {}).get("physical id"))
         book, drawer = (tree.number(core[0], "topology/%s_id" % name) or 0 for name in ("book", "drawer"))
-        key: object = frozenset(tree.cpus_in(core[0], *_PACKAGE)) or (drawer, book, number or 0)
+        key: object = package_of.get(core[0]) or (drawer, book, number or 0)
         packages.setdefault(key, []).extend(core)
         numbers.setdefault(key, number)
     if None in numbers.values() or len(set(numbers.values())) < len(numbers):
         ordered = sorted(packages.values(), key=min)
         return dict(enumerate(ordered))
     return {number: packages[key] for key, number in numbers.items() if number is not None}
+
+
+def _listed_packages(tree: Tree, cores: Sequence[Core]) -> list[frozenset[int]]:
+    """The packages that a file of one of their CPUs lists."""
+    packages: list[frozenset[int]] = []
+    unseen = {cpu for core in cores for cpu in core}
+    for cpu in sorted(unseen):
+        package = frozenset(tree.cpus_in(cpu, *_PACKAGE) if cpu in unseen else ())
+        unseen -= package
+        packages.append(package)
+    return packages
 
 
 def _nodes(tree: Tree, online: Sequence[int]) -> dict[int, list[int]]:

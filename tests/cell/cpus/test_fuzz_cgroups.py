@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
-from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from lab.cell.cpus.effective import EffectiveCpus, effective_cpus
-from lab.cell.cpus.kernel_files import KernelFiles
 from tests.support.kernel_model import State, files, truth, write
 from tests.support.kernel_states import states
+from tests.support.memory_files import MemoryFiles
 
 #: The examples of a slow test; the parts run side by side.
 _PARTS = range(4)
 _EXAMPLES = 10_000 // len(_PARTS)
-
-
-class _InMemory(KernelFiles):
-    """Files that are only in memory: ten thousand trees are quicker so."""
-
-    def __init__(self, tree: dict[bytes, bytes]) -> None:
-        super().__init__("/below")
-        self._files = {f"/below/{os.fsdecode(name)}": text for name, text in tree.items()}
-        self._folders = {str(parent) for name in self._files for parent in PurePosixPath(name).parents}
-
-    def read(self, path: str) -> bytes | None:
-        return self._files.get(path)
-
-    def names(self, folder: str) -> list[str]:
-        return sorted(name.rpartition("/")[2] for name in {*self._files, *self._folders} if _is_in(name, folder))
-
-    def is_folder(self, path: str, *, or_a_link: bool = True) -> bool:
-        return path.rstrip("/") in self._folders
-
-
-def _is_in(name: str, folder: str) -> bool:
-    return name.rpartition("/")[0] == folder.rstrip("/")
 
 
 def disagreements(state: State, seen: EffectiveCpus) -> list[str]:
@@ -78,6 +54,6 @@ def test_ten_thousand_states_are_seen_as_they_are(part: int) -> None:
     @settings(max_examples=_EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(states())
     def run(state: State) -> None:
-        assert disagreements(state, effective_cpus(_InMemory(files(state)))) == []
+        assert disagreements(state, effective_cpus(MemoryFiles(files(state)))) == []
 
     run()

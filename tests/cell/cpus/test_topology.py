@@ -80,6 +80,22 @@ def test_lists_and_masks_of_a_machine_with_everything_say_the_same(tmp_path: Pat
     assert "8" in as_lists["cores"]  # its sibling is off line
 
 
+@pytest.mark.parametrize("broken", ["", "(null)", "2-3"])
+def test_what_one_thread_says_of_its_core_and_package_holds_for_the_others(broken: str, tmp_path: Path) -> None:
+    tree = files(machine(cores(2, 2), cores(2, 2, first=4, package=1)))
+    for cpu in range(8):
+        tree[f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"] = "-1"
+        tree[f"sys/devices/system/cpu/cpu{cpu}/topology/core_siblings_list"] = broken if cpu % 4 < 2 else ""
+    for cpu in (3, 7):
+        tree[f"sys/devices/system/cpu/cpu{cpu}/topology/core_siblings_list"] = "0-3" if cpu == 3 else "4-7"
+    for cpu in (0, 4):
+        tree[f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"] = broken
+    build(machine([], extra=tree), tmp_path)
+    seen = reader.read_topology(str(tmp_path))
+    assert seen["cores"] == ["0-1", "2-3", "4-5", "6-7"]
+    assert list(seen["packages"].values()) == ["0-3", "4-7"]
+
+
 def test_a_core_number_that_each_node_of_a_package_counts_anew_makes_no_siblings(tmp_path: Path) -> None:
     groups = [cores(4, first=4 * node, package=node // 2, node=node, cache=node) for node in range(4)]
     assert len(reading_of(machine(*groups), tmp_path)["cores"]) == 16
