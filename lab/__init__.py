@@ -1,7 +1,8 @@
 """A containerised multi-core lab for Python: claims, run under exact CPU limits, proven from inside, and judged.
 
-As a library: ``lab.effective_cpus()``, how many CPUs this process really has, on Python 3.9 and later with the standard
-library alone.
+As a library it has two functions. ``lab.effective_cpus()`` says how many CPUs this process really has, on Python 3.9
+and later with the standard library alone. ``lab.scale()`` says which executor and how many workers a function of yours
+should have.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.cell.cpus.effective import EffectiveCpus, effective_cpus
+    from lab.running.scaling import Scaling, scale
 
 __version__ = "0.1.0"
 
-__all__ = ["EffectiveCpus", "__version__", "effective_cpus"]
+__all__ = ["EffectiveCpus", "Scaling", "__version__", "effective_cpus", "scale"]
 
 
 def __getattr__(name: str) -> object:
@@ -22,4 +24,8 @@ def __getattr__(name: str) -> object:
         from lab.cell.cpus import effective
 
         return getattr(effective, name)
+    if name in ("Scaling", "scale"):
+        from lab.running import scaling
+
+        return getattr(scaling, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,6 +35,9 @@ CELL_ROWS: tuple[tuple[str, ...], ...] = (("cpus", "claims"), ("measuring",), ("
 #: Below all rows: the package's own version, errors, messages, and signals.
 GROUND = ("__init__", "errors", "messages", "interrupts")
 
+#: What ``lab`` hands on as a library: ``lab.effective_cpus()`` and ``lab.scale()``.
+HANDED_ON = ("cell/cpus/effective", "running/scaling")
+
 #: These packages decide and describe. They open no file, read no clock and start no process.
 PURE = ("model", "text", "planning", "judging")
 
@@ -114,7 +117,7 @@ def runs_up(name: str, imported: str) -> bool:
     if part(imported) in GROUND:
         return False
     if part(name) in GROUND:
-        return (name, imported) != ("__init__", "cell/cpus/effective")  # it hands on lab.effective_cpus()
+        return name != "__init__" or imported not in HANDED_ON
     if part(name) == part(imported):
         if part(name) != "cell":
             return False

@@ -109,8 +109,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _target(options: argparse.Namespace) -> tuple[Case, Path]:
     """The target that the options name, and the folder of its project. Raises UsageError for a missing file."""
-    from lab.cell.targets.case import FILE
     from lab.planning.targets import parse_chunks, parse_target
+    from lab.running.own_code import located
 
     is_statement = options.statement_setup is not None
     setup = options.statement_setup if is_statement else options.setup
@@ -118,18 +118,4 @@ def _target(options: argparse.Namespace) -> tuple[Case, Path]:
     case = case._replace(items=options.items, chunks=parse_chunks(options.chunk))
     if is_statement and options.items:
         raise UsageError("--items goes with a function, not with a statement", "name a function: file.py:function")
-    project = (options.project or Path()).resolve()
-    if not project.is_dir():
-        raise UsageError(
-            f"--project {options.project} is not a folder", "name the folder that your code is imported from"
-        )
-    if case.source != FILE:
-        return case, project
-    file = Path(case.where).resolve()
-    if not file.is_file():
-        raise UsageError(f"there is no file {case.where}", "name a file of Python code: file.py:function")
-    if not file.is_relative_to(project):
-        if options.project:
-            raise UsageError(f"{case.where} is not below --project {options.project}", "name a folder above the file")
-        project = file.parent
-    return case._replace(where=str(file.relative_to(project))), project
+    return located(case, options.project)

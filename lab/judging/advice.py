@@ -13,7 +13,8 @@ from lab.cell.targets import figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.judging.verdicts import evidence_of
 from lab.model.cell import CellResult, Status
-from lab.model.session import Session
+from lab.model.session import Quantity, Session
+from lab.text import names
 
 #: Workers are worth having if they do at least this many times the work of one worker alone.
 WORTH = 1.1
@@ -226,3 +227,39 @@ def chunk_size(option: Option, evidence: Evidence) -> int:
         return 1
     call = max(float(evidence.last("trial")["call_seconds"]), 1e-9)
     return max(1, math.ceil(float(cost) / CHEAP / call))
+
+
+def largest(session: Session) -> tuple[Advice, ...]:
+    """Of each case and build the advice for the cell with the most CPUs."""
+    results = {result.cell.id: result for result in session.results}
+    chosen: dict[tuple[str, str], Advice] = {}
+    for advice in all_advice(session):
+        key = (advice.case.label, results[advice.cell].cell.build)
+        if key not in chosen or results[advice.cell].cell.size >= results[chosen[key].cell].cell.size:
+            chosen[key] = advice
+    return tuple(chosen.values())
+
+
+def measured_rows(session: Session) -> list[tuple[str, str, dict[str, Estimate]]]:
+    """(cell, workers, what was measured -> its estimate) for every way of working that was measured."""
+    rows = []
+    for name in case_names(session):
+        for result in session.results:
+            where = ", ".join(filter(None, (result.cell.build, names.plain_words(result.cell))))
+            for workers, quantities in numbers_of(session, name, result.cell.id).items():
+                estimates = {
+                    what: Estimate(each.value, each.low, each.high, each.accepted)
+                    for what, each in quantities.items()
+                    if each.value is not None and each.low is not None and each.high is not None
+                }
+                rows.append((where, workers, estimates))
+    return rows
+
+
+def numbers_of(session: Session, experiment: str, cell: str) -> dict[str, dict[str, Quantity]]:
+    """Workers -> what was measured -> the number, of one case in one cell."""
+    numbers: dict[str, dict[str, Quantity]] = {}
+    for quantity in session.quantities:
+        if quantity.experiment == experiment and quantity.cell == cell:
+            numbers.setdefault(quantity.of, {})[quantity.what] = quantity
+    return numbers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lab.cell.targets.case import PREFIX, Case, from_stored
+from pathlib import Path
+
+from lab.cell.targets.case import FILE, PREFIX, Case, from_stored
 from lab.engines import Engine
 from lab.errors import CellError, UsageError
 from lab.judging.records import read_records
@@ -18,6 +20,27 @@ LOOK_UP_SECONDS = 60.0
 _FEWEST_ROUNDS = 6
 #: About how many blocks a round has, and how many calls a block.
 _BLOCKS, _CALLS = 7, 1.5
+
+
+def located(case: Case, folder: str | Path | None) -> tuple[Case, Path]:
+    """The case with its file as a path below the project, and the folder of the project.
+
+    The project is the current folder, or the folder of the file where that lies elsewhere. Raises UsageError for a
+    folder or a file that is not there.
+    """
+    project = Path(folder or ".").resolve()
+    if not project.is_dir():
+        raise UsageError(f"--project {folder} is not a folder", "name the folder that your code is imported from")
+    if case.source != FILE:
+        return case, project
+    file = Path(case.where).resolve()
+    if not file.is_file():
+        raise UsageError(f"there is no file {case.where}", "name a file of Python code: file.py:function")
+    if not file.is_relative_to(project):
+        if folder:
+            raise UsageError(f"{case.where} is not below --project {folder}", "name a folder above the file")
+        project = file.parent
+    return case._replace(where=str(file.relative_to(project))), project
 
 
 def with_cases(request: Request, engine: Engine, machine: Machine, session: str) -> Request:

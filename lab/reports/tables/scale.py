@@ -37,18 +37,9 @@ def full_tables(session: Session) -> tuple[Table, ...]:
 
 def _table(session: Session, experiment: str, result: CellResult) -> Table:
     """A row for each way of working in one cell."""
-    numbers = _numbers(session, experiment, result.cell.id)
+    numbers = judged_advice.numbers_of(session, experiment, result.cell.id)
     where = ", ".join(filter(None, (experiment.partition(":")[2], result.cell.build, names.plain_words(result.cell))))
     return Table(title=where, head=_HEAD, rows=tuple((of, *_cells(quantities)) for of, quantities in numbers.items()))
-
-
-def _numbers(session: Session, experiment: str, cell: str) -> dict[str, dict[str, Quantity]]:
-    """Workers -> what was measured -> the number, of one case in one cell."""
-    numbers: dict[str, dict[str, Quantity]] = {}
-    for quantity in session.quantities:
-        if quantity.experiment == experiment and quantity.cell == cell:
-            numbers.setdefault(quantity.of, {})[quantity.what] = quantity
-    return numbers
 
 
 def _cells(quantities: dict[str, Quantity]) -> tuple[str, ...]:
@@ -86,7 +77,7 @@ def _summary(session: Session) -> Table:
     for advice in judged_advice.all_advice(session):
         cell = results[advice.cell].cell
         where = ", ".join(filter(None, (cell.build, names.plain_words(cell))))
-        rate = _value(_numbers(session, advice.case.experiment, cell.id).get("1 worker", {}), "calls/s")
+        rate = _value(judged_advice.numbers_of(session, advice.case.experiment, cell.id).get("1 worker", {}), "calls/s")
         gain = advice.speed_up
         times = (
             f"{gain.value:.2f} ({gain.low:.2f}-{gain.high:.2f})" if gain and gain.value != 1 else "1" if gain else "?"
@@ -100,23 +91,12 @@ def _summary(session: Session) -> Table:
 def advice_lines(session: Session) -> tuple[str, ...]:
     """The advice for the largest cell of each case and build, with code to paste below it."""
     lines: list[str] = []
-    for advice in largest(session):
+    for advice in judged_advice.largest(session):
         named = "" if len(judged_advice.all_advice(session)) == 1 else f" [{_place(session, advice)}]"
         lines.append(advice.sentence.replace("Advice:", f"Advice{named}:"))
         if advice.code:
             lines.append("    " + advice.code)
     return tuple(lines)
-
-
-def largest(session: Session) -> tuple[Advice, ...]:
-    """Of each case and build the advice for the cell with the most CPUs."""
-    results = {result.cell.id: result for result in session.results}
-    chosen: dict[tuple[str, str], Advice] = {}
-    for advice in judged_advice.all_advice(session):
-        key = (advice.case.label, results[advice.cell].cell.build)
-        if key not in chosen or results[advice.cell].cell.size >= results[chosen[key].cell].cell.size:
-            chosen[key] = advice
-    return tuple(chosen.values())
 
 
 def _place(session: Session, advice: Advice) -> str:
@@ -137,10 +117,10 @@ def open_lines(session: Session) -> tuple[str, ...]:
 
 def _lines(session: Session, verdict: Verdict) -> tuple[str, ...]:
     lines = []
-    for advice in largest(session):
+    for advice in judged_advice.largest(session):
         for judgement in _judgements(session, advice):
             if judgement.verdict is verdict:
-                named = f"[{_place(session, advice)}] " if len(largest(session)) > 1 else ""
+                named = f"[{_place(session, advice)}] " if len(judged_advice.largest(session)) > 1 else ""
                 hint = f". What to do: {judgement.advice}" if verdict is Verdict.CONFIRMED and judgement.advice else ""
                 lines.append(f"- {named}{judgement.statement} ({judgement.reason}){hint}")
     return tuple(lines)

@@ -1,0 +1,249 @@
+"""``lab.scale()``: the measurement of ``lab scale`` as a function, for programs and notebooks."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.cell.claims.estimates import Estimate
+    from lab.cell.targets.case import Case
+    from lab.model.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Workers of one kind in one cell."""
+
+    #: The label of the cell: ``2 CPUs``, with the build before it where several were measured.
+    cell: str
+    #: The name of the workers: ``1 worker``, ``2 threads``, ``2 processes (fork)``.
+    workers: str
+    #: Calls (or items) per second, with a 95 % interval; ``None``: too few undisturbed rounds.
+    rate: Estimate | None
+    #: Calls per second over those of one worker, paired in each round; ``None`` for one worker, or if not known.
+    speed_up: Estimate | None
+    #: CPU seconds per second; ``None``: not known.
+    cores: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Something that explains the numbers."""
+
+    #: The cause in a sentence.
+    statement: str
+    #: The evidence for it.
+    evidence: str
+    #: What to do about it; empty: nothing.
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """What ``lab.scale()`` has found."""
+
+    #: What was measured, in each cell.
+    rows: tuple[Row, ...]
+    #: The advice for the largest cell, in one sentence.
+    advice: str
+    #: ``thread``, ``fork``, ``forkserver``, ``spawn``, ``interpreter``, or ``none`` for a plain loop; ``None``: not
+    #: decided.
+    executor: str | None
+    #: How many workers to take; ``None``: not decided.
+    workers: int | None
+    #: The advice as code to paste; empty: not decided.
+    code: str
+    #: The causes that were found in the largest cell.
+    causes: tuple[Cause, ...]
+    #: The session, with everything else.
+    session: Session
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``lab scale --format json`` prints."""
+        from lab.sessions.document import document
+
+        return document(self.session)
+
+    def _repr_html_(self) -> str:
+        """A table, the advice and the causes, for a notebook."""
+        head = "".join(f"<th>{name}</th>" for name in ("cell", "workers", "calls/s", "speed-up", "cores used"))
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{html.escape(text)}</td>"
+                for text in (row.cell, row.workers, _shown(row.rate), _shown(row.speed_up), _shown(row.cores))
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        causes = "".join(f"<li>{html.escape(f'{cause.statement} ({cause.evidence})')}</li>" for cause in self.causes)
+        code = f"<pre>{html.escape(self.code)}</pre>" if self.code else ""
+        advice = html.escape(self.advice)
+        return f"<table><tr>{head}</tr>{rows}</table><p><b>{advice}</b></p>{code}<ul>{causes}</ul>"
+
+
+def _shown(estimate: Estimate | None) -> str:
+    from lab.text import units
+
+    if estimate is None:
+        return "-"
+    interval = f"{units.quantity(estimate.low, '')} to {units.quantity(estimate.high, '')}"
+    return f"{units.quantity(estimate.value, '')} ({interval})"
+
+
+def scale(
+    function: Callable[..., object] | str,
+    *,
+    setup: str = "",
+    items: str = "",
+    params: dict[str, Sequence[Any]] | None = None,
+    state: str = "both",
+    cpus: str = "all",
+    quota: str | None = None,
+    python: Sequence[str] = (),
+    engine: str = "local",
+    image: str | None = None,
+    project: str | Path | None = None,
+    level: str = "quick",
+    seed: int = 1,
+    output: str | Path | None = None,
+) -> Scaling:
+    """Measure a function in every kind of worker, and advise which to take.
+
+    ``function`` is a function that a module defines, or a target as the command line has it. The other arguments are
+    the options of ``lab scale``. Without ``output`` the session is not kept. Nothing is printed.
+
+    Raises UsageError where the target cannot be measured (a function of a notebook or of ``__main__``: write it into a
+    file), and EngineError where the engine cannot run a cell.
+    """
+    from lab.interrupts import StopFlag
+    from lab.planning.request import SCALE_LEVELS, Request
+    from lab.planning.targets import Target
+    from lab.running.measurement import NewRun, measure
+    from lab.sessions.folder import new_session_id
+
+    case, folder = _case(function, setup, state, project)
+    seconds, width = SCALE_LEVELS[level]
+    request = Request(
+        experiments=(),
+        seconds=seconds,
+        width=width,
+        level=level,
+        cpus=cpus,
+        quota=quota,
+        engine=engine,
+        image=image,
+        pythons=tuple(python),
+        seed=seed,
+        target=Target(case=case._replace(items=items), params=params or {}, project=str(folder)),
+    )
+    began = time.time()
+    with _kept_in(output) as parent, _quiet():
+        start = NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
+        session, _ = measure(request, start, StopFlag(), lambda: None)
+    return result_of(session)
+
+
+def result_of(session: Session) -> Scaling:
+    """The typed result of a session of own code."""
+    from lab.judging.advice import largest, measured_rows
+    from lab.model.session import Verdict
+
+    advice = largest(session)[-1] if largest(session) else None
+    causes = tuple(
+        Cause(statement=judgement.statement, evidence=judgement.reason, advice=judgement.advice)
+        for judgement in session.judgements
+        if advice and judgement.cell == advice.cell and judgement.verdict is Verdict.CONFIRMED
+    )
+    option = advice.option if advice else None
+    return Scaling(
+        rows=tuple(
+            Row(
+                cell=cell,
+                workers=workers,
+                rate=numbers.get("calls/s"),
+                speed_up=numbers.get("speed-up"),
+                cores=numbers.get("cores used"),
+            )
+            for cell, workers, numbers in measured_rows(session)
+        ),
+        advice=advice.sentence if advice else "Advice: not decided; no cell was measured.",
+        executor=None if option is None else option.executor or "none",
+        workers=None if option is None else option.workers,
+        code=advice.code if advice else "",
+        causes=causes,
+        session=session,
+    )
+
+
+@contextlib.contextmanager
+def _kept_in(output: str | Path | None) -> Iterator[Path]:
+    """The folder to keep the session in; without one it is kept in a folder that is removed."""
+    if output is not None:
+        yield Path(output)
+        return
+    with tempfile.TemporaryDirectory(prefix="multicore-lab-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing is written to the standard streams."""
+    with contextlib.redirect_stderr(_Nothing()), contextlib.redirect_stdout(_Nothing()):
+        yield
+
+
+class _Nothing:
+    """A stream that takes everything and keeps nothing."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        return None
+
+    def isatty(self) -> bool:
+        return False
+
+
+def _case(
+    function: Callable[..., object] | str, setup: str, state: str, project: str | Path | None
+) -> tuple[Case, Path]:
+    """The case that a function or a target is, and the folder of its project."""
+    from lab.cell.targets.case import MODULE, Case
+    from lab.planning.targets import parse_target
+    from lab.running.own_code import located
+
+    if isinstance(function, str):
+        return located(parse_target([function], setup, state, is_statement=False), project)
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if module == "__main__" or not module:
+        raise UsageError(
+            f"{name or function!r} is defined in __main__, which workers do not have",
+            "write it into a file (in a notebook: %%writefile work.py), import it from there, and measure that",
+        )
+    if "<" in name:
+        raise UsageError(f"{name} is defined inside a function", "move it to the top of its module")
+    case = Case(label=f"{module}:{name}", source=MODULE, where=module, name=name, setup=setup, state=state)
+    return case, Path(project or _root_of(module))
+
+
+def _root_of(module: str) -> Path:
+    """The folder from which a module was imported."""
+    file = getattr(sys.modules[module], "__file__", None)
+    if not file:
+        return Path.cwd()
+    levels = module.count(".") + (Path(file).name == "__init__.py")
+    return Path(file).resolve().parents[levels]

@@ -1,0 +1,53 @@
+"""``lab.scale()`` as a program uses it: a typed result, and nothing printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import lab
+from lab.errors import UsageError
+
+SOURCE = """
+def busy():
+    total = 0
+    for number in range(2000):
+        total = (total * 31 + number) & 255
+    return total
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_a_function_of_a_module_gets_a_typed_result_and_nothing_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work_for_the_library.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import work_for_the_library as work  # type: ignore[import-not-found] # it was just written
+
+    result = lab.scale(work.busy, cpus="2")
+    sys.modules.pop("work_for_the_library")
+    assert capsys.readouterr() == ("", "")
+    assert [row.workers for row in result.rows][:3] == ["1 worker", "2 threads", "2 processes (fork)"]
+    assert result.advice.startswith("Advice: ")
+    assert result.to_dict()["advice"][0]["sentence"] == result.advice
+    page = result._repr_html_()
+    assert "<td>2 threads</td>" in page
+    assert result.advice in page
+
+
+def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:
+    with pytest.raises(UsageError, match="defined inside a function; move it to the top of its module"):
+        lab.scale(lambda: 1)
+
+
+def test_a_function_of_main_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def own() -> None:
+        return None
+
+    own.__module__ = "__main__"
+    with pytest.raises(UsageError, match="write it into a file"):
+        lab.scale(own)
