@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from docker.tls import TLSConfig
+from urllib3.exceptions import InsecureRequestWarning
 
 from docker import APIClient, DockerClient
 from lab.containers.address import Address
@@ -27,6 +29,8 @@ def _tls(address: Address) -> TLSConfig | bool:
     wanted = address.certificates
     if wanted is None:
         return False
+    if not wanted.verify:  # the user has decided so, and every request would warn of it
+        warnings.simplefilter("ignore", InsecureRequestWarning)
     return TLSConfig(
         client_cert=(str(wanted.own[0]), str(wanted.own[1])) if wanted.own else None,
         ca_cert=str(wanted.authority) if wanted.authority else None,

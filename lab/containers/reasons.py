@@ -26,6 +26,8 @@ def _text(error: BaseException) -> str:
         return f"its certificate is refused: {root.verify_message}"
     if isinstance(root, ssl.SSLError):
         return f"TLS failed: {root.reason or root}"
+    if type(root).__name__ == "BadHostKeyException":
+        return "its host key is not the one that known_hosts has"
     if isinstance(root, FileNotFoundError) and root.filename is None:
         return "there is no such socket"
     if isinstance(root, TimeoutError):
@@ -36,7 +38,7 @@ def _text(error: BaseException) -> str:
         return f"{root.strerror}: {root.filename}" if root.filename else root.strerror
     if isinstance(root, NONSENSE):
         return f"the engine's answer makes no sense ({type(root).__name__}: {root})"
-    return str(root) or type(root).__name__
+    return str(root).rstrip(".") or type(root).__name__
 
 
 #: What reading an answer raises that lacks something, or that is no answer of an engine at all.
@@ -92,7 +94,7 @@ def _fix_for_ssh(root: BaseException, parts: urllib.parse.SplitResult) -> str:
         return (
             f"find out why it changed; if that is right, ssh-keygen -R {name} and then {login}; or use --engine local"
         )
-    if "uthenticat" in kind + text or kind == "PasswordRequiredException":
+    if any(words in kind + text for words in ("uthenticat", "PasswordRequired", "private key")):
         return f"make {login} work without a password (ssh-copy-id, ssh-add); or use --engine local"
     if isinstance(root, (EOFError, ConnectionResetError)) or kind in ("RemoteDisconnected", "BadStatusLine"):
         return f"make {login} docker version work there; or use --engine local"

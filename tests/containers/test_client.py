@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import socket
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from lab.containers.client import client_for_this_environment
 from lab.errors import EngineError
+from tests.support.terminal import Lab
 
 
 @pytest.fixture
@@ -48,8 +52,6 @@ def test_settings_that_cannot_be_read_are_refused(config: Path, text: str) -> No
 
 
 def test_a_context_whose_description_is_broken_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hashlib import sha256
-
     monkeypatch.setenv("DOCKER_CONTEXT", "broken")
     folder = config.parent / "contexts" / "meta" / sha256(b"broken").hexdigest()
     folder.mkdir(parents=True)
@@ -62,3 +64,31 @@ def test_an_address_counts_more_than_a_context(config: Path, monkeypatch: pytest
     monkeypatch.setenv("DOCKER_CONTEXT", "far-away")
     monkeypatch.setenv("DOCKER_HOST", "what://is.this")
     assert refusal().what == "DOCKER_HOST='what://is.this' has the protocol 'what', which no engine speaks"
+
+
+#: Every command that asks an engine, as far as it needs arguments.
+COMMANDS = ("run pipe", "plan", "selftest --cells 1", "clean", "gather", "images list", "compose-env")
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("words", [*COMMANDS, pytest.param("doctor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("state", ["stopped", "missing", "broken"])
+def test_no_command_takes_another_engine_than_the_context_that_is_named(
+    lab: Lab, config: Path, monkeypatch: pytest.MonkeyPatch, words: str, state: str
+) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    path = config.parent / "contexts" / "meta" / sha256(b"far").hexdigest() / "meta.json"
+    path.parent.mkdir(parents=True)
+    if state == "stopped":
+        refusing = config.parent / "stopped.sock"
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.bind(str(refusing))  # nobody listens
+        path.write_text(json.dumps({"Endpoints": {"docker": {"Host": f"unix://{refusing}"}}}))
+    elif state == "broken":
+        path.write_text("{}")
+    monkeypatch.chdir(config.parent)
+    code, out, err = lab(*words.split())
+    gc.collect()
+    assert code == 3
+    assert "the Docker context far (DOCKER_CONTEXT)" in " ".join((out if words == "doctor" else err).split())
+    assert "local processes" not in err

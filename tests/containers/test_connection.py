@@ -1,0 +1,182 @@
+"""Connections by TLS and by ssh, with real certificates and a real sshd, and what is said when they fail."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.containers.client import client_for_this_environment
+from lab.errors import NamedEngineError
+from tests.conftest import skip_or_fail
+from tests.support import secure_api
+from tests.support.fake_api import Server
+from tests.support.secure_api import Sshd, TlsServer
+
+#: The SDK forgets a socket that did not connect.
+FORGOTTEN = "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+pytestmark = [pytest.mark.filterwarnings(FORGOTTEN), pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+def refusal() -> NamedEngineError:
+    with pytest.raises(NamedEngineError) as caught:
+        client_for_this_environment()
+    assert str(caught.value).isprintable()
+    assert str(caught.value).endswith("or use --engine local")
+    gc.collect()
+    return caught.value
+
+
+def answers() -> bool:
+    with contextlib.closing(client_for_this_environment()) as client:
+        return bool(client.ping())
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("own", "other"):
+        secure_api.make_certificates(folder / name)
+    return folder
+
+
+@pytest.fixture
+def tls(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsServer]:
+    """An engine behind TLS that the environment names, with the right certificates."""
+    with TlsServer(certificates / "own") as server:
+        monkeypatch.setenv("DOCKER_HOST", server.url)
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates / "own"))
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("tls")
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("verify", ["1", ""])
+def test_the_certificates_of_the_web_do_not_replace_those_of_the_engine(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch, name: str, verify: str
+) -> None:
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
+    for bundle in (certificates / "other" / "ca.pem", certificates / "there-is-none.pem"):
+        monkeypatch.setenv(name, str(bundle))
+        assert answers()
+
+
+@pytest.mark.usefixtures("tls")
+def test_a_certificate_of_another_authority_is_refused_with_the_whole_reason(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates / "other"))
+    error = refusal()
+    assert error.what.endswith("its certificate is refused: self-signed certificate in certificate chain")
+    assert f"compare ca.pem, cert.pem and key.pem in {certificates / 'other'}" in error.fix
+
+
+@pytest.mark.usefixtures("tls")
+def test_a_client_without_a_certificate_is_refused(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_bytes((certificates / "own" / "ca.pem").read_bytes())
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    assert "DOCKER_HOST names: " in refusal().what
+
+
+@pytest.mark.usefixtures("tls")
+def test_a_certificate_that_is_no_certificate_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ca", "cert", "key"):
+        (tmp_path / f"{name}.pem").write_text("this is no certificate\n")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    assert "DOCKER_HOST names: " in refusal().what
+
+
+@pytest.mark.usefixtures("tls")
+def test_an_engine_that_wants_tls_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name)
+    assert "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH" in refusal().fix
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home folder with an empty folder for ssh, and no agent."""
+    pytest.importorskip("paramiko")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".ssh").mkdir()
+    return tmp_path / ".ssh"
+
+
+@pytest.fixture
+def sshd(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sshd]:
+    """An engine behind a real sshd that the environment names. The client knows neither the host nor a key."""
+    if why := secure_api.no_sshd():
+        skip_or_fail(why)
+    with (
+        Server(tmp_path / "engine.sock") as engine,
+        secure_api.sshd(tmp_path / "sshd", str(engine.server_address)) as it,
+    ):
+        monkeypatch.setenv("DOCKER_HOST", f"ssh://root@127.0.0.1:{it.port}")
+        yield it
+
+
+def trust(home: Path, server: Sshd) -> None:
+    (home / "known_hosts").write_text(server.known_host)
+
+
+def have_key(home: Path, server: Sshd, name: str = "user") -> None:
+    (home / "id_ed25519").write_bytes((server.folder / name).read_bytes())
+
+
+def test_an_engine_behind_ssh_answers(home: Path, sshd: Sshd) -> None:
+    trust(home, sshd)
+    have_key(home, sshd)
+    assert answers()
+
+
+def test_a_host_that_is_not_known_is_refused(home: Path, sshd: Sshd) -> None:
+    have_key(home, sshd)
+    error = refusal()
+    assert "not found in known_hosts" in error.what
+    assert f"connect once with ssh -p {sshd.port} root@127.0.0.1" in error.fix
+
+
+def test_a_host_with_another_key_is_refused(home: Path, sshd: Sshd) -> None:
+    other = (sshd.folder / "user.pub").read_text().split()[1]
+    (home / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} ssh-ed25519 {other}\n")
+    have_key(home, sshd)
+    error = refusal()
+    assert error.what.endswith("its host key is not the one that known_hosts has")
+    assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}'" in error.fix
+
+
+@pytest.mark.parametrize("key", [None, "host", "text"])
+def test_a_client_without_the_right_key_is_refused(home: Path, sshd: Sshd, key: str | None) -> None:
+    trust(home, sshd)
+    if key == "text":
+        (home / "id_ed25519").write_text("this is no key\n")
+    elif key:
+        have_key(home, sshd, key)
+    assert "work without a password (ssh-copy-id, ssh-add)" in refusal().fix
+
+
+def test_a_host_without_docker_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if why := secure_api.no_sshd():
+        skip_or_fail(why)
+    with secure_api.sshd(tmp_path / "sshd", None) as server:
+        monkeypatch.setenv("DOCKER_HOST", f"ssh://root@127.0.0.1:{server.port}")
+        trust(home, server)
+        have_key(home, server)
+        assert "docker version work" in refusal().fix
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("host", ["ssh://root@127.0.0.1:1", "ssh://root@nowhere.invalid"])
+def test_nobody_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert f"no Docker engine answers at {host}, which DOCKER_HOST names: " in refusal().what
