@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -20,8 +21,7 @@ def run() -> None:
     messages.prepare_streams()
     gc.set_threshold(_COLLECT_AFTER)
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, interrupts.end)
+        interrupts.listen_to_signals()
         from lab.cli import main
 
         code = main(sys.argv[1:])
@@ -33,18 +33,31 @@ def run() -> None:
             import traceback
 
             traceback.print_exc()
-        messages.tell(f"lab: {_defect(error)}")
+        if not interrupts.requested():  # else a terminal was closed, which cannot be written to
+            messages.tell(f"lab: {_defect(error)}")
         code = 3
     except KeyboardInterrupt:
         messages.tell("lab: interrupted")
+        interrupts.say_remains()
         # sys.exit is not used. After an interrupt within an exec(), such as in a dataclass, CPython would end itself
         # with the signal, whatever the exit code is (run_eval_code_obj in Python/pythonrun.c).
         os._exit(130)
     finally:
+        interrupts.say_remains()
         gc.freeze()  # the system frees the memory; a last collection may take a tenth of a second
-    for number in (signal.SIGINT, signal.SIGTERM):
+    if interrupts.requested():
+        _leave()
+    for number in interrupts.SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the command has ended: a late signal would change the exit code
     sys.exit(code)
+
+
+def _leave() -> None:
+    """Exit after a request to end, without waiting for threads, because an engine may not answer them."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a terminal that was closed
+            stream.flush()
+    os._exit(130)
 
 
 def _defect(error: Exception) -> str:

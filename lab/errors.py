@@ -11,7 +11,8 @@
     ├── MissingExtraError    3  an optional part of the lab is not installed
     └── Interrupted        130  Ctrl-C or SIGTERM
 
-Every message says what happened, the value seen, what is allowed and what to do next. Only ``lab.__main__`` exits.
+Every message says what happened, the value seen, what is allowed and what to do next. Only ``lab.__main__`` exits, and
+after Ctrl-C the guard of ``lab.interrupts``.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
 #: The rows inside ``cell``.
 CELL_ROWS: tuple[tuple[str, ...], ...] = (("cpus", "claims"), ("measuring",), ("experiments", "targets"), ("worker",))
 
-#: Below all rows: the package's own version, errors, messages, and signals.
-GROUND = ("__init__", "errors", "messages", "interrupts")
+#: Below all rows: the package's own version, errors, messages, signals, and what listens to a program.
+GROUND = ("__init__", "errors", "messages", "interrupts", "listening")
 
 #: What ``lab`` hands on as a library: ``lab.effective_cpus()`` and ``lab.scale()``.
 HANDED_ON = ("cell/cpus/effective", "running/scaling")
@@ -71,8 +71,8 @@ HARMLESS = {
 #: Other packages that compute without reaching out.
 COMPUTES = {"orjson", "scipy", "tabulate"}
 
-#: Who may end the process. In a cell there is no ``__main__`` of the lab's.
-EXITS = {"__main__", "cell/worker/compose_service"}
+#: Who may end the process. In a cell there is no ``__main__`` of the lab's. After Ctrl-C a guard ends what hangs.
+EXITS = {"__main__", "interrupts", "cell/worker/compose_service"}
 
 #: Who may write to standard output besides the commands: under Compose a cell's standard output is for people.
 PRINTS = {"cell/worker/compose_service"}

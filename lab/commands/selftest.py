@@ -63,7 +63,6 @@ def run(options: argparse.Namespace) -> int:
         wanted = Wanted(engine=options.engine, image=options.image)
         engine, machine = measurement.choose_engine(wanted, session, stop)
         stack.callback(engine.close)
-        stop.at_once = False
         cell = _cell(machine, options.cpus)
         # Beside the sessions, not among them: these cells are no run that could be reported or resumed.
         folder = stack.enter_context(SessionFolder(default_folder().parent / "selftests", session))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.containers.client import SESSION_LABEL, broken_connections, translated
+from lab.containers.container import is_gone
 from lab.containers.reasons import short
 from lab.errors import EngineError
 
@@ -19,12 +20,15 @@ def remove_container(client: DockerClient, container: str) -> None:
     """Remove one container, dead or alive. If that fails, :func:`remove_all` and ``lab clean`` will remove it."""
     from docker.errors import APIError, NotFound
 
-    with contextlib.suppress(NotFound, EngineError), translated("removing the container"):
+    with contextlib.suppress(EngineError), translated("removing the container"):
         try:
             client.api.remove_container(container, force=True, v=True)
+        except NotFound:
+            pass
         except APIError as error:
             if error.status_code != 409:  # 409: it is being removed already
                 raise
+        is_gone(container)
 
 
 def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[str], list[str]]:
@@ -59,6 +63,7 @@ def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[s
             kept.append(f"{kind} {name}: {short(error)}")
         else:
             removed.append(f"{kind} {name}")
+    is_gone()  # the caller names what could not be removed
     return removed, kept
 
 

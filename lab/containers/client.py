@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 #: Every container, volume and network of the lab carries this label, with the session as its value.
 SESSION_LABEL = "org.multicore-lab.session"
 CELL_LABEL = "org.multicore-lab.cell"
+
+
+#: How long an engine that let a request fail has to answer again, and how often it is asked, in seconds.
+_ANSWERS_SECONDS, _ANSWERS_PAUSE = 5.0, 0.2
 
 
 def client_for_this_environment() -> DockerClient:
@@ -39,6 +44,17 @@ def client_for_this_environment() -> DockerClient:
     except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
         kind = NamedEngineError if address.named_by else EngineError
         raise kind(f"no Docker engine answers at {address}: {short(error)}", fix_for(error, address.url)) from error
+
+
+def answers(client: DockerClient) -> bool:
+    """Whether the engine answers, or does so within some seconds: it may just be starting again."""
+    until = time.monotonic() + _ANSWERS_SECONDS
+    while (left := until - time.monotonic()) > 0:
+        with contextlib.suppress(*broken_connections()):
+            client.api.get(f"{client.api.base_url}/_ping", timeout=left).close()
+            return True
+        time.sleep(_ANSWERS_PAUSE)
+    return False
 
 
 def image_attributes(client: DockerClient, image: str) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ from urllib3.exceptions import InsecureRequestWarning
 from docker import APIClient, DockerClient
 from lab.containers.address import Address
 
-_API_SECONDS = 60
+#: How long the engine may take to answer a request, in seconds. An answer usually takes some milliseconds.
+_API_SECONDS = 30
 
 
 def connected(address: Address) -> DockerClient:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab import interrupts
 from lab.containers.image_config import NOBODY
 from lab.model.cell import PERIOD_US
 
@@ -22,6 +23,13 @@ _NOT_OF_COMPOSE = {f"{COMPOSE_LABEL}.{name}": "" for name in ("project", "servic
 
 _MEBIBYTE = 2**20
 
+#: How large a container's log may become on the engine. There is room for all that a worker may send.
+LOG_SIZE = "128m"
+
+
+#: The containers that were made and not removed: their ids, or an object for each whose id is unknown.
+_left: set[object] = set()
+
 
 def isolated_host_config(cpus: int) -> dict[str, Any]:
     """The host configuration of an isolated container that runs code for that many CPUs.
@@ -29,7 +37,7 @@ def isolated_host_config(cpus: int) -> dict[str, Any]:
     The container gets nothing that a cell does not need: no network, no capability, no file to write but in ``/tmp``.
     The limit of pids also counts threads: it has room for some hundred threads, and for a pool of one worker for each
     CPU. Each worker has memory for a small Python. The records are read from the log when the stream broke, so the
-    driver of the log does not depend on the engine's default.
+    driver of the log does not depend on the engine's default. The log is limited, because output may never end.
     """
     return {
         "network_mode": "none",
@@ -41,7 +49,7 @@ def isolated_host_config(cpus: int) -> dict[str, Any]:
         "mem_limit": (512 + 64 * cpus) * _MEBIBYTE,
         "memswap_limit": (512 + 64 * cpus) * _MEBIBYTE,
         "init": True,
-        "log_config": {"Type": "json-file", "Config": {}},
+        "log_config": {"Type": "json-file", "Config": {"max-size": LOG_SIZE, "max-file": "1"}},
     }
 
 
@@ -76,9 +84,12 @@ def create_container(
     """Create a container, and return its ``Id`` and the engine's ``Warnings``. The container is not started.
 
     It runs ``command`` instead of the image's own entry point, as ``user``. ``host`` is its host configuration. Raises
-    what the SDK raises.
+    what the SDK raises. Until :func:`is_gone` says otherwise, the container counts as left behind.
     """
     api = client.api
+    unknown = object()  # until the engine has answered, nobody knows whether there is a container
+    _left.add(unknown)
+    interrupts.leave("containers", _remains)
     made: dict[str, Any] = api.create_container(
         image,
         entrypoint=list(command[:1]),
@@ -90,7 +101,22 @@ def create_container(
         labels={**_NOT_OF_COMPOSE, **labels},
         host_config=api.create_host_config(**host),
     )
+    _left.add(str(made["Id"]))
+    _left.discard(unknown)
     return {"Id": str(made["Id"]), "Warnings": [str(line) for line in made.get("Warnings") or ()]}
+
+
+def is_gone(container: str | None = None) -> None:
+    """Note that a container, or all that this process has made, is no longer on the engine."""
+    _left.intersection_update(_left - {container} if container else ())
+
+
+def _remains() -> str | None:
+    if not _left:
+        return None
+    count = f"{len(_left)} container{'s' * (len(_left) > 1)}"
+    _left.clear()
+    return f"left behind: {count} of the lab may still be on the engine; remove them with: lab clean"
 
 
 def quota_of(host_config: Mapping[str, Any]) -> float | None:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.containers import streams
+from lab.containers.client import broken_connections
 from lab.containers.container import how_it_ended, quota_of
 from lab.engines import Sink
-from lab.engines.waiting import Deadline
 from lab.judging.records import read_records
+from lab.listening import STDERR_KEPT, Patience
 from lab.model.cell import Outcome
 
 #: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The question finds
 #: a connection that broke silently. The answer takes the engine some milliseconds of a CPU, perhaps of a measured CPU.
 _LOOK_SECONDS = 5.0
 
+#: How long an engine is asked again whose connection breaks, and how often, in seconds.
+_RECONNECT_SECONDS, _RECONNECT_PAUSE = 5.0, 0.2
+
 #: How long a container may take to die after it was killed, in seconds.
 _KILL_SECONDS = 10
-
-#: How many bytes at the end of standard error are kept.
-_STDERR_KEPT = 4000
 
 
 class ContainerWatch:
@@ -32,33 +34,36 @@ class ContainerWatch:
     and has :data:`_KILL_SECONDS` to end. It is over: it has ended, or it did not end although it was killed.
     """
 
-    def __init__(self, api: Any, container: str, sink: Sink, deadline: Deadline) -> None:
+    def __init__(self, api: Any, container: str, sink: Sink, patience: Patience) -> None:
         self._api = api
         self._container = container
         self._sink = sink
-        self._deadline = deadline
-        self._output = b""
+        self._patience = patience
+        self._output = bytearray()
         self._error_tail = b""
         self._logged_bytes = 0
         self._killed_because: str | None = None
+        self._overfull = False
         self._look_at = 0.0
 
     def begin(self) -> None:
         """Start the clock: the container is about to start."""
-        self._deadline.begin()
+        self._patience.begin()
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def take(self, output: bytes, error: bytes, over: bool) -> None:
         """Take a frame of the stream; an empty frame means that nothing came. ``over``: the stream has ended."""
+        if self._killed_because:  # what it had printed before it died may be endless
+            output = b""
         self._output += output
         self._sink(output)  # also when nothing came: the sink may have a reason to stop
-        self._error_tail = (self._error_tail + error)[-_STDERR_KEPT:]
+        self._error_tail = (self._error_tail + error)[-STDERR_KEPT:]
         if output or over:  # after the connection has ended, nothing more can arrive
-            self._deadline.heard()
+            self._patience.heard(len(output))
 
     def look(self, over: bool) -> Mapping[str, Any] | None:
         """The engine's description of the container when it is over; ``None`` while it may still run."""
-        if self._deadline.left < 0 and not self._still_talks():
+        if self._patience.left < 0 and not self._still_talks():
             if self._killed_because:  # it did not end although it was killed; it will be removed by force
                 return self._inspect()
             self.kill()
@@ -71,7 +76,8 @@ class ContainerWatch:
 
     def kill(self) -> None:
         """Kill the container, and give it a new deadline within which to end."""
-        self._killed_because, self._deadline = self._deadline.why, Deadline(_KILL_SECONDS)
+        self._overfull = self._patience.overfull
+        self._killed_because, self._patience = self._patience.why, Patience(_KILL_SECONDS, most=sys.maxsize)
         with contextlib.suppress(Exception):  # from the SDK or from HTTP; a container that cannot be killed is removed
             self._api.kill(self._container)
 
@@ -79,9 +85,10 @@ class ContainerWatch:
         """How the cell ended, from the engine's description of its container.
 
         The engine's log is read only if the stream is incomplete, because reading it takes time while the next cell
-        starts.
+        starts. The log of a container that printed too much is not read.
         """
-        log = streams.log(self._api, self._container) if read_records(self._output).faults else None
+        whole = self._overfull or not read_records(self._output).faults
+        log = None if whole else streams.log(self._api, self._container)
         state = details["State"]
         return Outcome(
             exit_code=state.get("ExitCode"),
@@ -98,15 +105,29 @@ class ContainerWatch:
 
     def _still_talks(self) -> bool:
         """Whether the engine has logged more than the stream brought. Then only the connection is broken."""
-        if self._killed_because:
+        if self._killed_because or self._patience.overfull:
             return False
         logged_bytes = len(streams.log(self._api, self._container) or b"")
         if logged_bytes <= max(len(self._output), self._logged_bytes):
             return False
         self._logged_bytes = logged_bytes
-        self._deadline.heard()
+        self._patience.heard(0)
         return True
 
     def _inspect(self) -> Mapping[str, Any]:
-        details: Mapping[str, Any] = self._api.inspect_container(self._container)
-        return details
+        """What the engine says of the container. A connection that breaks is tried again for some seconds."""
+        from docker.errors import APIError
+
+        until = time.monotonic() + _RECONNECT_SECONDS
+        while True:
+            try:
+                details: Mapping[str, Any] = self._api.inspect_container(self._container)
+            except APIError:
+                raise
+            except broken_connections():
+                if time.monotonic() > until:
+                    raise
+                self._sink(b"")  # it may have a reason to stop
+                time.sleep(_RECONNECT_PAUSE)
+            else:
+                return details

@@ -9,12 +9,12 @@ also after an exception.
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.cell.worker.job import WorkerJob
 from lab.containers import streams
@@ -22,6 +22,7 @@ from lab.containers.cleanup import remove_all, remove_container
 from lab.containers.client import (
     CELL_LABEL,
     SESSION_LABEL,
+    answers,
     client_for_this_environment,
     image_attributes,
     pull_image,
@@ -35,11 +36,12 @@ from lab.containers.refusals import refusal
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
-from lab.engines.probing import alongside, machine_from
-from lab.engines.waiting import Deadline, signals_held
+from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
+from lab.interrupts import signals_held
 from lab.judging.records import read_records
+from lab.listening import Patience
 from lab.model.cell import PERIOD_US, Cell, Job, Outcome
 from lab.model.machine import Machine, PythonChoice, choice_of
 from lab.pythons import image_pythons, images
@@ -59,9 +61,6 @@ OWN_IMAGES = tuple(name for name in CHOICES if name != OFFICIAL_IMAGE)
 _NOTHING = ("-I", "-S", "-c", "pass")
 #: How much of what a failed probe printed may be quoted, in bytes.
 _WORDS_BYTES = 500
-
-#: How long a probe may take, in seconds.
-_PROBE_SECONDS = 60.0
 
 
 def connect(
@@ -145,6 +144,8 @@ class Docker:
         self._program, self._user = "python3", NOBODY
         #: Threads that remove containers while the next container is made. close() waits for these threads.
         self._removals: list[threading.Thread] = []
+        #: Whether the engine has let a request fail, and has not answered since.
+        self._unanswered = False
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         with translated("asking the engine what it is"):
@@ -224,30 +225,56 @@ class Docker:
         pieces: list[bytes] = []
         try:
             with alongside(meanwhile, pieces.append) as sink:
-                outcome = self._cell(None, self._probe, probe_job(self._session), sink, Deadline(_PROBE_SECONDS))
+                patience = Patience(PROBE_SECONDS, most=PROBE_BYTES)
+                outcome = self._cell(None, self._probe, probe_job(self._session), sink, patience)
         except _NoInterpreterError as error:
             return b"", Outcome(exit_code=None, reason=str(error))
         return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
 
     def run(self, job: Job, sink: Sink) -> Outcome:
-        payload, deadline = (
-            worker_job(job, None, PROJECT if job.project else ""),
-            Deadline(job.cell_deadline, job.longest_silence),
-        )
+        """Run one cell; see :class:`lab.engines.Engine`.
+
+        If the connection breaks before the cell has sent anything, the cell is run again, once. Nothing was measured.
+        """
+        if self._unanswered and not self._answers():
+            raise EngineError(*_NO_ANSWER)
+        first = _Heard(sink)
         try:
-            return self._cell(job.cell, job.cell.id, payload, sink, deadline, job.project)
+            return self._job(job, job.cell.id, first)
+        except CellError:  # the engine has answered: it refuses the cell
+            raise
+        except EngineError:
+            if not self._answers() or first.anything:
+                raise
+        self._await_removals()
+        return self._job(job, job.cell.id + _AGAIN, sink)
+
+    def _job(self, job: Job, name: str, sink: Sink) -> Outcome:
+        patience = Patience(job.cell_deadline, job.longest_silence, job.most_bytes)
+        try:
+            payload = worker_job(job, None, PROJECT if job.project else "")
+            return self._cell(job.cell, name, payload, sink, patience, job.project)
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
+    def _answers(self) -> bool:
+        self._unanswered = not answers(self._client)
+        return not self._unanswered
+
     def close(self) -> None:
         try:
-            with contextlib.suppress(EngineError), signals_held():
-                self._await_removals()
-                _, kept = remove_all(self._client, self._session)
-                for line in kept:
-                    self._note(f"left behind: {line}; remove it with: lab clean")
+            interrupts.finish(self._remove_all)  # what does not end in time is named at the end of the process
         finally:
             self._client.close()
+
+    def _remove_all(self) -> None:
+        if not self._answers():
+            return
+        with contextlib.suppress(EngineError):
+            self._await_removals()
+            _, kept = remove_all(self._client, self._session)
+            for line in kept:
+                self._note(f"left behind: {line}; remove it with: lab clean")
 
     def _cell(
         self,
@@ -255,7 +282,7 @@ class Docker:
         name: str,
         payload: WorkerJob,
         sink: Sink,
-        deadline: Deadline,
+        patience: Patience,
         project: str = "",
     ) -> Outcome:
         with translated(f"creating the container of {name}"), signals_held():
@@ -265,37 +292,46 @@ class Docker:
                 [self._program, *self._arguments, *worker_arguments(cell_code(payload.experiments), payload)],
                 settings(cell) | (own_code_config(project) if project else {}),
                 name=f"multicore-lab-{self._session}-{name}",
-                labels={SESSION_LABEL: self._session, CELL_LABEL: name},
+                labels={SESSION_LABEL: self._session, CELL_LABEL: name.removesuffix(_AGAIN)},
                 user=self._user,
             )
         container = response["Id"]
-        remove = functools.partial(remove_container, self._client, container)
         try:
-            outcome = self._watch(container, response["Warnings"], sink, deadline)
+            outcome = self._watch(container, response["Warnings"], sink, patience)
+        except EngineError:
+            self._remove(container)
+            raise
         except BaseException:  # not swallowed: the container is removed first, also at an interruption
             with signals_held():
-                remove()
+                self._remove(container).join()
             raise
-        removal = threading.Thread(target=remove)
-        self._removals.append(removal)
-        removal.start()
+        self._remove(container)
         return outcome
 
-    def _await_removals(self) -> None:
-        while self._removals:
-            self._removals.pop().join()
+    def _remove(self, container: str) -> threading.Thread:
+        """Remove a container in a thread, which :meth:`close` waits for."""
+        removal = threading.Thread(target=remove_container, args=(self._client, container), daemon=True)
+        self._removals.append(removal)
+        removal.start()
+        return removal
 
-    def _watch(self, container: str, warnings: Sequence[str], sink: Sink, deadline: Deadline) -> Outcome:
+    def _await_removals(self) -> None:
+        with contextlib.suppress(IndexError):  # another thread may wait for them too
+            while True:
+                self._removals.pop().join()
+
+    def _watch(self, container: str, warnings: Sequence[str], sink: Sink, patience: Patience) -> Outcome:
         """Start a container and watch it to its end."""
         api = self._client.api
-        watch = ContainerWatch(api, container, sink, deadline)
+        watch = ContainerWatch(api, container, sink, patience)
         with translated("running the cell"), contextlib.ExitStack() as stack:
             stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
             stack.callback(streams.hang_up, stream)
             sink(b"")
             watch.begin()
             _start(api, container, self._program)
-            for (output, error), over in streams.frames(stream):
+            frames = stack.enter_context(contextlib.closing(streams.frames(stream)))
+            for (output, error), over in frames:
                 watch.take(output or b"", error or b"", over)
                 details = watch.look(over)
                 if details is not None:
@@ -317,6 +353,26 @@ def _product(version: Mapping[str, Any]) -> str:
     """Which engine has answered: Podman has the same interface as Docker, and names itself among its components."""
     names = [str(component.get("Name")) for component in version.get("Components") or ()]
     return "podman" if any(name.startswith("Podman") for name in names) else "docker"
+
+
+#: What is said of each further cell of an engine that does not answer, and what to do.
+_NO_ANSWER = ("the engine does not answer any more", "is the engine still running? (docker info)")
+
+
+#: What the name of a container ends with when its cell is run again.
+_AGAIN = "-again"
+
+
+class _Heard:
+    """A sink that knows whether anything came."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.anything = False
+
+    def __call__(self, piece: bytes) -> None:
+        self.anything = self.anything or bool(piece)
+        self._sink(piece)
 
 
 class _NoInterpreterError(Exception):

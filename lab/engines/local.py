@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
-from lab.engines.probing import alongside, machine_from, unanswered
-from lab.engines.waiting import Deadline, signals_held
+from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
+from lab.interrupts import signals_held
+from lab.listening import Patience, listen
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
 
@@ -41,16 +43,10 @@ _SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - tempfile makes a private f
 
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
-#: How long a probe may take, in seconds.
-_PROBE_SECONDS = 60.0
 #: How long a worker may take to end after SIGTERM, in seconds.
 _GRACE_SECONDS = 2.0
 #: How long processes of a cell are killed again, in seconds.
 _SWEEP_SECONDS = 2.0
-#: How long to wait for output before the sink is called, in seconds.
-_POLL_SECONDS = 0.2
-#: How many bytes at the end of standard error are kept.
-_STDERR_KEPT = 4000
 
 
 def connect(interpreter: str = sys.executable, arguments: Sequence[str] = (), **_: object) -> Local:
@@ -69,12 +65,16 @@ class Local:
     def __init__(self, interpreter: str, arguments: Sequence[str] = ()) -> None:
         self._interpreter = interpreter
         self._arguments = list(arguments)
-        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_temporary(tempfile.gettempdir()))
+        #: The marks of the cells that run.
+        self._marks: set[str] = set()
+        with signals_held():
+            self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_temporary(tempfile.gettempdir()))
+            interrupts.leave(self, self._leave)
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         pieces: list[bytes] = []
         with alongside(meanwhile, pieces.append) as sink:
-            outcome = self._cell(probe_job("probe"), sink, Deadline(_PROBE_SECONDS))
+            outcome = self._cell(probe_job("probe"), sink, Patience(PROBE_SECONDS, most=PROBE_BYTES))
         stream = b"".join(pieces)
         if outcome.reason or not stream:
             raise unanswered(self._interpreter, outcome, "name another Python")
@@ -83,17 +83,27 @@ class Local:
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         return self._cell(
-            worker_job(job, list(job.cell.cpus), job.project), sink, Deadline(job.cell_deadline, job.longest_silence)
+            worker_job(job, list(job.cell.cpus), job.project),
+            sink,
+            Patience(job.cell_deadline, job.longest_silence, job.most_bytes),
         )
 
     def close(self) -> None:
         self._folder.cleanup()
+        interrupts.leave_nothing(self)
 
-    def _cell(self, payload: WorkerJob, sink: Sink, patience: Deadline) -> Outcome:
+    def _leave(self) -> None:
+        """Kill what runs, because there is no time to end it."""
+        for mark in list(self._marks):
+            _kill(mark)
+        shutil.rmtree(self._folder.name, ignore_errors=True)
+
+    def _cell(self, payload: WorkerJob, sink: Sink, patience: Patience) -> Outcome:
         mark = secrets.token_hex(8)
         own_code = Path(self._folder.name) / f"{mark}.zip"  # no cell reads what another may have changed
         own_code.write_bytes(cell_code(packed=False))
         sink(b"")
+        self._marks.add(mark)
         try:
             worker = subprocess.Popen(
                 [self._interpreter, *self._arguments, *worker_arguments(own_code, payload._replace(mark=mark))],
@@ -116,11 +126,12 @@ class Local:
             sink(piece)
 
         try:
-            tail, reason = _pump(worker, look, patience)
+            tail, reason = listen(worker, look, patience)
         finally:
             with signals_held():
                 _end(worker, mark)
                 own_code.unlink(missing_ok=True)
+            self._marks.discard(mark)
         code = worker.returncode
         if reason is None and code < 0:
             reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
@@ -132,33 +143,6 @@ def _temporary(folder: str) -> str:
     if len(os.fsencode(folder)) + len(_SOCKET) <= _LONGEST_SOCKET:
         return folder
     return next((short for short in _SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), folder)
-
-
-def _pump(worker: subprocess.Popen[bytes], sink: Sink, patience: Deadline) -> tuple[str, str | None]:
-    """Read both streams until they close. Returns (the end of standard error, ``None`` or why it was cut short)."""
-    assert worker.stdout
-    assert worker.stderr
-    streams = {worker.stdout.fileno(): True, worker.stderr.fileno(): False}
-    tail = b""
-    while any(streams.values()):  # the records end with standard output; a stray grandchild may keep the other open
-        left = patience.left
-        if left <= 0:
-            return tail.decode(errors="replace"), patience.why
-        ended = worker.poll() is not None  # ask before reading, so that the last output is not missed
-        ready, _, _ = select.select(list(streams), [], [], min(left, _POLL_SECONDS))
-        sink(b"")
-        for stream in ready:
-            piece = os.read(stream, 65536)
-            if not piece:
-                del streams[stream]
-            elif stream == worker.stdout.fileno():
-                patience.heard()
-                sink(piece)
-            else:
-                tail = (tail + piece)[-_STDERR_KEPT:]
-        if ended and not ready:
-            break
-    return tail.decode(errors="replace"), None
 
 
 def _end(worker: subprocess.Popen[bytes], mark: str) -> None:
@@ -186,14 +170,20 @@ def _sweep(mark: str) -> None:
     killed, or if it has changed its session. A worker that ended by itself leaves neither.
     """
     end = time.monotonic() + _SWEEP_SECONDS
-    while (processes := _marked(f"{MARK}={mark}".encode())) and time.monotonic() < end:
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+    while _kill(mark) and time.monotonic() < end:
         time.sleep(0.01)
     for semaphore in _SEMAPHORES.glob(f"*mp-{mark}-*"):
         with contextlib.suppress(OSError):
             semaphore.unlink()
+
+
+def _kill(mark: str) -> bool:
+    """Kill every process that carries the mark. Returns whether there was any."""
+    processes = _marked(f"{MARK}={mark}".encode())
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return bool(processes)
 
 
 def _marked(variable: bytes) -> list[int]:

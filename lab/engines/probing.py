@@ -7,11 +7,17 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 
+from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.engines import Sink
 from lab.errors import ImageError
+from lab.listening import MEBIBYTE
 from lab.model.cell import Outcome
 from lab.model.machine import Machine
+
+#: How long a probe may take, in seconds, and how much it may print, in bytes: some hundred for each CPU.
+PROBE_SECONDS = 60.0
+PROBE_BYTES = 16 * MEBIBYTE
 
 
 @contextlib.contextmanager
@@ -19,11 +25,12 @@ def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
     """A sink whose first call also starts ``task`` in a separate thread.
 
     At that moment the process of a cell is about to start, which takes an engine a quarter of a second. The task uses
-    this time. The end of the context waits for the task.
+    this time. The end of the context waits for the task. The sink raises Interrupted after a request to end.
     """
     thread = threading.Thread(target=task, daemon=True)
 
     def begin(piece: bytes) -> None:
+        interrupts.check()
         if thread.ident is None:
             thread.start()
         sink(piece)

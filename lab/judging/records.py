@@ -41,6 +41,10 @@ _FIELDS = len(Record._fields)
 
 #: At most this many faults of a stream are named.
 _MOST_FAULTS = 5
+#: After so many lines that are no records, a stream is not read any further: it is not that of a worker.
+_MOST_STRAYS = 1000
+#: How many bytes of a whole stream are split into lines at a time.
+_PIECE = 2**20
 
 
 class Reader:
@@ -52,15 +56,22 @@ class Reader:
         self.refusal: str | None = None
         self._pending = b""
         self._overlong = False
+        self._strays = 0
         self._hash = hashlib.sha256()
         self._ended = False
         self._texts: dict[str, str] = {}
 
     def feed(self, piece: bytes) -> list[Record]:
         """Read the next piece, and return the records that it completed."""
+        if self._strays > _MOST_STRAYS:
+            return []
         lines = (self._pending + piece).split(b"\n")
         self._pending = lines.pop()
         completed = [record for line in lines if (record := self._line(line)) is not None]
+        if self._strays > _MOST_STRAYS:
+            self.faults.append(f"more than {_MOST_STRAYS} lines are not records; the rest is not read")
+            self._pending = b""
+            return completed
         if len(self._pending) > LONGEST_RECORD:
             # The rest of the line is dropped, so that a megabyte without a newline costs no memory.
             if not self._overlong:
@@ -80,7 +91,7 @@ class Reader:
         if self._overlong:
             self._overlong = False
             return None
-        if not line:
+        if not line or self._strays > _MOST_STRAYS:
             return None
         if len(line) >= LONGEST_RECORD:
             self._fault(f"a line longer than {LONGEST_RECORD} bytes")
@@ -95,6 +106,7 @@ class Reader:
                 return None
             record = _record(fields, self._texts)
         except MALFORMED:
+            self._strays += 1
             self._fault(f"a line that is not a record: {line[:40].decode('ascii', 'backslashreplace')!r}")
             return None
         return self._in_order(record, line)
@@ -146,9 +158,10 @@ def _record(fields: dict[str, Any], texts: dict[str, str]) -> Record:
     return Record(texts.setdefault(session, session), texts.setdefault(cell, cell), seq, kind, time, data)
 
 
-def read_records(stream: bytes) -> Reader:
+def read_records(stream: bytes | bytearray) -> Reader:
     """The reader of a whole stream, which has ended."""
     reader = Reader()
-    reader.feed(stream)
+    for start in range(0, len(stream), _PIECE):
+        reader.feed(bytes(stream[start : start + _PIECE]))
     reader.finish()
     return reader

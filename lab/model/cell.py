@@ -158,6 +158,8 @@ class Cell:
 
 #: What a worker takes at most before, between and after its experiments, in seconds.
 GRACE_SECONDS = 30.0
+#: How much the worker of a cell may send, in bytes: this, and more for each second that an experiment measures.
+_MOST_BYTES, _MOST_BYTES_A_SECOND = 2**26, 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +192,11 @@ class Job:
         """How long the worker may send nothing, in seconds: an experiment that passes its deadline ends with a
         record."""
         return self.experiment_deadline + GRACE_SECONDS
+
+    @property
+    def most_bytes(self) -> int:
+        """How much the worker may send, in bytes: far more than honest experiments say (about 5 KiB a second)."""
+        return _MOST_BYTES + int(len(self.experiments) * self.seconds * _MOST_BYTES_A_SECOND)
 
 
 @dataclass(frozen=True, kw_only=True)

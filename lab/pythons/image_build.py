@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import subprocess
@@ -13,6 +14,7 @@ from lab.containers import client as containers
 from lab.containers.client import translated
 from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import ImageError, UsageError
+from lab.listening import MEBIBYTE, Patience
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.pythons import images, recipes
@@ -43,6 +45,11 @@ _EXIT_CODE = re.compile(r"(?:returned a non-zero code:|exit status) (\d+)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: How many lines of a build's output are shown when it fails.
 _TAIL_LINES = 15
+#: How many characters of such a line are shown.
+_LONGEST_LINE = 500
+#: How long a build may take, in seconds, and how much it may print, in bytes. A compilation takes some minutes.
+_BUILD_SECONDS = 4 * 3600.0
+_MOST_BUILD_BYTES = 256 * MEBIBYTE
 
 
 def make(
@@ -177,6 +184,7 @@ def _build_image(
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     layers: list[str] = []
     step, failure = "it", ""
+    patience = Patience(_BUILD_SECONDS, most=_MOST_BUILD_BYTES)
     try:
         with translated(f"building {name}"):
             for piece in client.api.build(
@@ -194,8 +202,11 @@ def _build_image(
                         step = f"step {match[1]} of {match[2]}"
                         if match[3] in ("RUN", "COPY"):
                             note(f"{name}: {step}")
-                    tail.append(line)
-                failure = str(piece.get("error") or failure).strip()
+                    tail.append(line[:_LONGEST_LINE])
+                    patience.heard(len(line))
+                failure = str(piece.get("error") or (patience.why if patience.left < 0 else failure)).strip()
+                if patience.left < 0:
+                    break
     finally:
         images.remove_unnamed(client, layers)
     if failure:
@@ -222,11 +233,15 @@ def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
     try:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr
-            for line in process.stderr:
-                tail.append(line.rstrip())
-                message = line.strip().removeprefix("debian-base: ")
-                if line.startswith("debian-base: ") and not message.startswith("error: "):
-                    note(message)
+            try:
+                for line in iter(functools.partial(process.stderr.readline, _LONGEST_LINE), ""):
+                    tail.append(line.rstrip())
+                    message = line.strip().removeprefix("debian-base: ")
+                    if line.startswith("debian-base: ") and not message.startswith("error: "):
+                        note(message)
+            except BaseException:  # raised again: the recipe must not go on alone
+                process.terminate()
+                raise
     except OSError as error:
         raise ImageError(
             f"{command[0]}, which makes the image of {what}, does not start: {error.strerror}", f"install {command[0]}"

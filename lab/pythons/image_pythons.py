@@ -6,15 +6,19 @@ import base64
 import contextlib
 import json
 import re
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab import interrupts
+from lab.containers import streams
 from lab.containers.cleanup import remove_container
-from lab.containers.client import SESSION_LABEL, broken_connections, image_attributes, translated
+from lab.containers.client import SESSION_LABEL, image_attributes, translated
 from lab.containers.container import create_container, how_it_ended, isolated_host_config
 from lab.containers.image_config import ImageSettings
 from lab.containers.reasons import short
+from lab.listening import MEBIBYTE, STDERR_KEPT
 from lab.model.cell import Outcome
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
@@ -38,6 +42,11 @@ NAMES_SHORT = "python3, python, pypy3, graalpy, python3.15 to python3.9"
 
 _IS_PYTHON = re.compile(r"/(.*/)?python(3(\.\d+(t|-nogil)?)?)?")
 _ANSWER_SECONDS = 30
+_POLL_SECONDS = 0.05
+#: How often is looked how much a program has printed, in seconds.
+_LOOK_SECONDS = 2.0
+#: How much of each output of a program is read, in bytes. An answer usually has some hundred bytes.
+_MOST_BYTES = MEBIBYTE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,22 +156,41 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
     container = create_container(
         client, image, [program, *ARGUMENTS], isolated_host_config(1), labels={SESSION_LABEL: session}, user=user
     )["Id"]
-    reason = None
     try:
         try:
             api.start(container)
         except APIError as error:
             return None, Outcome(exit_code=None, reason=short(error))
-        try:
-            api.wait(container, timeout=_ANSWER_SECONDS)
-        except broken_connections():  # it hangs; what it printed before counts
-            reason = f"it did not end within {_ANSWER_SECONDS} s"
+        trouble = _trouble(api, container)
+        if trouble:
+            with contextlib.suppress(APIError):  # it has just ended
+                api.kill(container)
         state = api.inspect_container(container)["State"]
+        errors = streams.log(api, container, error=True, most=_MOST_BYTES) or b""
         outcome = Outcome(
             exit_code=state.get("ExitCode"),
-            reason=how_it_ended(state, reason),
-            stderr_tail=api.logs(container, stdout=False, stderr=True).decode(errors="replace"),
+            reason=how_it_ended(state, trouble),  # what a program that hangs has printed before counts
+            stderr_tail=errors[-STDERR_KEPT:].decode(errors="replace"),
         )
-        return identity.read_answer(api.logs(container, stdout=True, stderr=False)), outcome
+        return identity.read_answer(streams.log(api, container, most=_MOST_BYTES) or b""), outcome
     finally:
         remove_container(client, container)
+
+
+def _trouble(api: Any, container: str) -> str | None:
+    """Wait until a container ends. Returns why it is not waited for any longer, or ``None``.
+
+    Nothing is measured now, so the engine may be asked often.
+    """
+    began = looked = time.monotonic()
+    while api.inspect_container(container)["State"]["Running"]:
+        interrupts.check()
+        now = time.monotonic()
+        if now - began > _ANSWER_SECONDS:
+            return f"it did not end within {_ANSWER_SECONDS} s"
+        if now - looked > _LOOK_SECONDS:
+            if len(streams.log(api, container, most=_MOST_BYTES) or b"") >= _MOST_BYTES:
+                return f"it printed more than {_MOST_BYTES // MEBIBYTE} MiB"
+            looked = time.monotonic()
+        time.sleep(_POLL_SECONDS)
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -11,7 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import interrupts
 from lab.cell.claims.wording import shortened
+from lab.listening import MEBIBYTE, Patience, listen
 from lab.model.build import Build
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
@@ -28,6 +29,8 @@ _FREE_THREADED = ("nogil", "freethread")
 
 #: Longest wait for an interpreter's answer, in seconds. An answer usually takes 10 to 100 ms.
 _SECONDS = 10.0
+#: The most bytes that an answer may have. An answer usually has some hundred bytes.
+_MOST_BYTES = MEBIBYTE
 #: The exit code of a shell, or of a version manager's shim, if the program does not exist (POSIX sh, 2.8.2).
 _NO_SUCH_PROGRAM = 127
 #: How many characters of a program's last words a message quotes.
@@ -68,6 +71,13 @@ def ask(path: str) -> Answer | Broken:
 
     The program may be anything. It gets a few seconds and no input, and it cannot break the lab.
     """
+    patience = Patience(_SECONDS, most=_MOST_BYTES)
+    pieces: list[bytes] = []
+
+    def take(piece: bytes) -> None:
+        interrupts.check()
+        pieces.append(piece)
+
     try:
         with subprocess.Popen(
             [path, *ARGUMENTS],
@@ -77,15 +87,22 @@ def ask(path: str) -> Answer | Broken:
             start_new_session=True,
         ) as process:
             try:
-                output, errors = process.communicate(timeout=_SECONDS)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
+                errors, trouble = listen(process, take, patience)
+                process.wait(0 if trouble else _SECONDS)
+            except subprocess.TimeoutExpired:  # it hangs, or goes on printing
+                trouble = patience.why
+            finally:
+                if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)  # with its children
-                return Broken(path=path, reason=f"gave no answer within {_SECONDS:g} s")
     except (OSError, ValueError) as error:
         return Broken(path=path, reason=_not_started(path, error), ran=False)
+    if trouble:
+        printed = f"gave no answer and printed more than {_MOST_BYTES // MEBIBYTE} MiB"
+        return Broken(path=path, reason=printed if patience.overfull else f"gave no answer within {_SECONDS:g} s")
     code = process.returncode
-    return identity.read_answer(output) or Broken(path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM)
+    return identity.read_answer(b"".join(pieces)) or Broken(
+        path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM
+    )
 
 
 def _not_started(path: str, error: OSError | ValueError) -> str:
@@ -101,11 +118,11 @@ def _not_started(path: str, error: OSError | ValueError) -> str:
     return f"cannot be started: {getattr(error, 'strerror', None) or error}"
 
 
-def _ended(code: int, errors: bytes) -> str:
+def _ended(code: int, errors: str) -> str:
     """How a program without an answer ended, and its last words."""
     if code < 0:
         return f"was killed by signal {-code} ({_signal_name(-code)})"
-    lines = errors[-4096:].decode(errors="replace").strip().splitlines()
+    lines = errors.strip().splitlines()
     quote = f" and said {shortened(lines[-1].strip(), _MOST_QUOTED)!r}" if lines else ""
     return f"exited with {code}{quote}" if code else f"did not answer as a Python does{quote}"
 

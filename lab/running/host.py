@@ -18,6 +18,7 @@ from typing import Any
 from lab.cell.cpus import cgroups, host
 from lab.cell.cpus import topology as reader
 from lab.errors import UsageError
+from lab.listening import MEBIBYTE, Patience, listen
 from lab.model.topology import Topology, from_reading
 
 #: Where Docker's command line looks for its plugins (its documentation, "CLI plugins"), after the user's own folder.
@@ -61,19 +62,20 @@ def asking_compose() -> Iterator[Callable[[], str | None]]:
                 [program, "version", "--short"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
+                stderr=subprocess.PIPE,
             )
     if process is None:
         yield lambda: None
         return
 
     def answer() -> str | None:
-        try:
-            output, _ = process.communicate(timeout=_COMPOSE_SECONDS)
-        except subprocess.TimeoutExpired:
+        pieces: list[bytes] = []
+        _, trouble = listen(process, pieces.append, Patience(_COMPOSE_SECONDS, most=MEBIBYTE))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_COMPOSE_SECONDS)
+        if trouble or process.returncode != 0:
             return None
-        return output.strip() or None if process.returncode == 0 else None
+        return b"".join(pieces).decode(errors="replace").strip() or None
 
     with process:
         try:

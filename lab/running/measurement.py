@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lab import interrupts
 from lab.errors import EngineError, Interrupted
 from lab.interrupts import StopFlag
 from lab.messages import tell
@@ -230,7 +231,6 @@ def _prepare(
     while_waiting = functools.partial(_load_early, request.experiments, prepare)
     engine, machine = choose_engine(wanted(request), start.session_id, stop, while_waiting)
     stack.callback(engine.close)
-    stop.at_once = False
     if request.target and not request.cases:
         from lab.running import own_code
 
@@ -245,7 +245,16 @@ def _prepare(
     plan = start.plan(request, machine, hashlib.sha256(code).hexdigest(), stop)
     folder = stack.enter_context(start.folder(code))
     folder.write_manifest(plan.manifest)
+    interrupts.leave(folder, functools.partial(_incomplete, folder))
+    stack.callback(interrupts.leave_nothing, folder)
     return Prepared(request=request, start=start, engine=engine, machine=machine, plan=plan, folder=folder, begun=begun)
+
+
+def _incomplete(folder: SessionFolder) -> str:
+    """What is left of a run that has to end before its session is complete."""
+    from lab.sessions.folder import resume_command
+
+    return f"{folder.path.name} is incomplete; measure its missing cells with: {resume_command(folder.path)}"
 
 
 def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
@@ -290,7 +299,9 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
     """Judge what ran, and complete the session's folder."""
     from lab.judging.assembly import assemble
     from lab.running import host
+    from lab.sessions import resuming
     from lab.sessions.document import document
+    from lab.sessions.folder import resume_command
     from lab.sessions.manifest import noise
 
     plan, folder, kept = prepared.plan, prepared.folder, prepared.start.kept
@@ -316,10 +327,14 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
         manifest = dict(plan.manifest)
         if compose_version is not None:
             manifest["host"] = {**manifest["host"], "compose_version": compose_version()}
-    ending = {"ended": time.time(), "noise": noise(results), "report": document(session)}
+    ending: dict[str, Any] = {"ended": time.time(), "noise": noise(results), "report": document(session)}
     folder.write_manifest({**manifest, **ending})
     folder.seal()
-    return session, Kept(words=folder.failure or f"session kept in {folder.path}", failure=folder.failure)
+    interrupts.leave_nothing(folder)
+    words = folder.failure or f"session kept in {folder.path}"
+    if not folder.failure and (stop.requested or resuming.lost_cells(ending["report"])):
+        words += f"; measure its missing cells with: {resume_command(folder.path)}"
+    return session, Kept(words=words, failure=folder.failure)
 
 
 def _forced(manifest: Mapping[str, Any]) -> str:
@@ -340,28 +355,19 @@ def choose_engine(
 ) -> tuple[Engine, Machine]:
     """The engine that is wanted, probed; see :func:`lab.engines.selection.choose`.
 
-    Raises what that function raises. Raises Interrupted where a stop was requested and no engine answered, because
-    Ctrl-C in a terminal also reaches the Python that is asked.
+    Raises what that function raises. A request to stop takes effect at once, because nothing has been measured.
     """
     from lab import engines
     from lab.engines import selection
 
-    def before_slow_step(line: str) -> None:
-        tell(line)
-        stop.at_once = True
-
-    try:
-        return selection.choose(
-            wanted,
-            session_id,
-            note=tell,
-            before_slow_step=before_slow_step,
-            meanwhile=while_waiting or engines.nothing,
-        )
-    except EngineError:
-        if stop.requested:
-            raise Interrupted("interrupted before anything was measured") from None
-        raise
+    meanwhile = while_waiting or engines.nothing
+    with stop.interruptible():
+        try:
+            return selection.choose(wanted, session_id, note=tell, before_slow_step=tell, meanwhile=meanwhile)
+        except EngineError:
+            if stop.requested:  # Ctrl-C in a terminal also reaches a Python that is asked
+                raise Interrupted("interrupted before anything was measured") from None
+            raise
 
 
 def _load_early(experiments: tuple[str, ...], prepare: Callable[[], object]) -> None:

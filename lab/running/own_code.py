@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lab import interrupts
 from lab.cell.targets.case import FILE, PREFIX, Case, from_stored
 from lab.engines import Engine
 from lab.errors import CellError, UsageError
@@ -81,9 +82,14 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
         project=target.project,
     )
     pieces: list[bytes] = []
+
+    def take(piece: bytes) -> None:
+        interrupts.check()
+        pieces.append(piece)
+
     where = f" on {build}" if build else ""
     try:
-        outcome = engine.run(job, pieces.append)
+        outcome = engine.run(job, take)
     except CellError as error:
         raise UsageError(f"{target.case.label} could not be looked up{where}: {error}") from error
     records = read_records(b"".join(pieces)).records

@@ -8,6 +8,7 @@ one starts, before that one measures.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -25,6 +26,10 @@ from lab.sessions.folder import SessionFolder
 #: After an exception: how many seconds to wait until the running cells, which were told to stop, have ended.
 _ENDING_SECONDS = 15.0
 _POLL_SECONDS = 0.2
+#: After a request to stop: how many seconds the running cells have to end. Then they are given up.
+_STOPPING_SECONDS = 4.0
+#: How often a request to stop is looked for, in seconds.
+_STOP_POLL_SECONDS = 0.5
 
 
 class Progress(Protocol):
@@ -132,13 +137,14 @@ class _Run:
         self._results: dict[str, CellResult] = {}
         self._events: _Events = queue.SimpleQueue()
         self._task_stop = _Either(stop)
+        self._give_up_at: float | None = None
 
     def results(self) -> tuple[CellResult, ...]:
         """Run all jobs, and return their results."""
         try:
             while self._tasks or (self._waiting and not self._stop.requested):
                 self._start_jobs()
-                self._handle(self._events.get())
+                self._handle_next()
         except BaseException:  # raised again, after the running cells have ended
             self._end_tasks()
             raise
@@ -156,6 +162,17 @@ class _Run:
             self._prepare(job)
             self._aside({cpu for holder in self._holding.values() for cpu in holder.cell.cpus})
             self._tasks[job.cell.id].go.set()
+
+    def _handle_next(self) -> None:
+        """Handle the next event. After a request to stop, a cell that does not end in time is given up."""
+        with contextlib.suppress(queue.Empty):
+            self._handle(self._events.get(timeout=_STOP_POLL_SECONDS))
+        if not self._stop.requested:
+            return
+        self._give_up_at = self._give_up_at or time.monotonic() + _STOPPING_SECONDS
+        if time.monotonic() > self._give_up_at:
+            for task in list(self._tasks.values()):
+                self._take_result(task.given_up())
 
     def _handle(self, event: _Event) -> None:
         match event:
@@ -180,8 +197,9 @@ class _Run:
 
     def _take_result(self, result: CellResult) -> None:
         self._holding.pop(result.cell.id, None)
-        task = self._tasks.pop(result.cell.id)
-        task.join()
+        task = self._tasks.pop(result.cell.id, None)
+        if task is None:  # it was given up
+            return
         self._remove_waiting(result.cell)  # a cell that was made ahead may have failed before its turn
         if task.go.is_set() or not self._stop.requested:
             self._results[result.cell.id] = result
@@ -247,12 +265,19 @@ class _Task:
         self._folder = folder
         self._events = events
         self._stop = stop
+        self._reader = Reader()
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def join(self, seconds: float | None = None) -> None:
+    def join(self, seconds: float) -> None:
         """Wait until the thread has ended, at most for this many seconds."""
         self._thread.join(seconds)
+
+    def given_up(self) -> CellResult:
+        """The result of a cell that does not end although it was told to."""
+        failure = "interrupted while it ran, and the engine did not end it in time"
+        return conclude(self._job.cell, self._reader, None, failure, time.monotonic() - self._began)
 
     def _run(self) -> None:
         try:
@@ -261,18 +286,16 @@ class _Task:
             self._events.put(Failed(error))
 
     def _run_cell(self) -> CellResult:
-        cell = self._job.cell
-        reader = Reader()
-        began, started = time.monotonic(), False
+        cell, reader, started = self._job.cell, self._reader, False
         failure, outcome = None, None
         with self._folder.cell(cell.id) as file:
 
             def sink(piece: bytes) -> None:
-                nonlocal began, started
+                nonlocal started
                 while not self.go.is_set():
                     self._check()
                     self.go.wait(_POLL_SECONDS)
-                    began = time.monotonic()
+                    self._began = time.monotonic()
                 if not started:
                     started = True
                     self._events.put(Started(cell))
@@ -290,7 +313,7 @@ class _Task:
                     reader.finish()
             except (EngineError, Interrupted) as error:
                 failure = str(error)
-        return conclude(cell, reader, outcome, failure, time.monotonic() - began)
+        return conclude(cell, reader, outcome, failure, time.monotonic() - self._began)
 
     def _check(self) -> None:
         if self._stop.requested:

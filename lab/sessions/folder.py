@@ -44,6 +44,14 @@ def default_folder() -> Path:
     return user_state_path("multicore-lab") / "sessions"
 
 
+def resume_command(folder: Path) -> str:
+    """The command that measures the missing cells of the newest session in the folder that this session is in."""
+    from shlex import quote
+
+    is_default = folder.parent.absolute() == default_folder().absolute()
+    return "lab run --resume" if is_default else f"lab run --resume --output {quote(str(folder.parent))}"
+
+
 def is_written(folder: Path) -> bool:
     """Whether a process is writing this session."""
     with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ from lab.containers import client as client_
 from lab.errors import EngineError, UsageError
 from lab.judging import differences
 from lab.judging.differences import Difference
+from lab.judging.records import MALFORMED
 from lab.messages import tell
 from lab.model import machine as machine_
 from lab.model.cell import Cell, CellResult, Status
@@ -111,17 +112,26 @@ def unfinished(manifest: Mapping[str, Any]) -> bool:
     return not report or bool(report["session"]["interrupted"])
 
 
+def lost_cells(report: Mapping[str, Any]) -> bool:
+    """Whether a cell of a report was cut short: it should have run, and the end of its records is missing."""
+    return any(
+        cell["status"] in (Status.ERROR, Status.PLANNED) and cell["proof"].get("after") is None
+        for cell in report["cells"]
+    )
+
+
 def _newest_resumable(parent: Path) -> Past:
-    """The newest run below this folder that was cut short and can be resumed. Older ones wait behind it.
+    """The newest run below this folder that was cut short, or lost cells, and can be resumed. Older ones wait.
 
     Raises UsageError if there is none, with the reasons why those that were cut short cannot be resumed.
     """
     reasons = []
     for folder in reversed(loading.folders(parent)):
         try:
-            if not unfinished(loading.manifest(folder)):
+            manifest = loading.manifest(folder)
+            if not unfinished(manifest) and not lost_cells(manifest["report"]):
                 continue
-        except UsageError:  # not a session that this version can read
+        except (UsageError, *MALFORMED):  # not a session that this version can read
             continue
         try:
             past = _past(folder)
@@ -136,7 +146,7 @@ def _newest_resumable(parent: Path) -> Past:
             f"no session in {parent} can be resumed: {'; '.join(reasons)}",
             "remove the folder of a session that you do not need, or begin a new run with lab run",
         )
-    raise UsageError(f"no session in {parent} was cut short", "list all sessions with lab sessions")
+    raise UsageError(f"no session in {parent} was cut short or lost a cell", "list all sessions with lab sessions")
 
 
 def clear(past: Past) -> None:

@@ -457,6 +457,47 @@ def test_a_log_that_is_torn_shows_as_a_torn_stream(lab: Lab, api: Engine) -> Non
     assert report(lab)["cpu1"] == ("error", "a torn last line; the end record is missing")
 
 
+def test_a_cell_that_prints_too_much_is_ended_and_its_log_is_not_read(
+    lab: Lab, api: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Job, "most_bytes", 2**20)
+    api.cells["cpu1"] = Play(stdout=b"y\n" * 2**20, seconds=60)
+    assert run(lab)[0] == 3
+    status, reason = report(lab)["cpu1"]
+    assert status == "error"
+    assert reason
+    assert reason.startswith("it printed more than 1 MiB and was ended")
+    assert ("logs", "cpu1") not in api.asked
+    assert report(lab)["cpu2"] == ("measured", None)
+
+
+def test_a_connection_that_breaks_before_anything_came_costs_nothing(lab: Lab, api: Engine) -> None:
+    faults: dict[str | tuple[str, str], int | str] = {("start", "cpu1"): "drop", ("create", "cpu2"): "drop"}
+
+    class Once(dict[str | tuple[str, str], int | str]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            return self.pop(key, default)
+
+    api.faults = Once(faults)
+    code, _, err = run(lab)
+    assert code == 0, err
+    assert report(lab) == {"cpu1": ("measured", None), "cpu2": ("measured", None)}
+    assert api.containers == {}
+
+
+def test_the_logs_of_all_containers_have_a_limit(lab: Lab, api: Engine) -> None:
+    configurations: list[dict[str, Any]] = []
+
+    def noting(cell: str, cpus: tuple[int, ...]) -> Play:
+        configurations.extend(container.body["HostConfig"]["LogConfig"] for container in api.containers.values())
+        return well(cell, cpus)
+
+    api.plays = noting
+    run(lab)
+    assert configurations
+    assert all(log["Config"]["max-size"] == "128m" for log in configurations)
+
+
 def test_a_stream_that_came_whole_needs_no_log(lab: Lab, api: Engine) -> None:
     api.cells["cpu1"] = Play(stdout=WHOLE, log=WHOLE[:-200])
     api.faults[("logs", "cpu2")] = 500

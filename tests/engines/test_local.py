@@ -261,10 +261,26 @@ def test_a_program_that_is_no_python_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_engine, "_PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(local_engine, "PROBE_SECONDS", 0.3)
     message = refused(program(tmp_path / "python3", "#!/bin/sh\nsleep 600\n"), ImageError)
     assert "it passed its deadline and was ended" in message
     assert str(tmp_path / "python3") in message
+
+
+def test_a_program_that_prints_for_ever_is_ended_and_takes_no_memory(tmp_path: Path) -> None:
+    message = refused(program(tmp_path / "python3", "#!/bin/sh\nexec yes\n"), ImageError)
+    assert "did not run the probe: it printed more than 16 MiB and was ended" in message
+
+
+def test_a_cell_that_prints_for_ever_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "most_bytes", 2**20)
+    engine = local_engine.connect(program(tmp_path / "python3", "#!/bin/sh\nexec yes\n"))
+    try:
+        result = cells.run_on(engine, job("pipe"))
+    finally:
+        engine.close()
+    assert result.reason
+    assert result.reason.startswith("it printed more than 1 MiB and was ended")
 
 
 #: Says that it is Python 3.6, and otherwise is the Python of these tests.

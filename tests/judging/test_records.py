@@ -203,3 +203,9 @@ def test_faults_of_a_thousand_kinds_are_told_in_a_few_lines() -> None:
     reader = read_records(b"".join(b"noise %d\n" % number for number in range(1000)) + WHOLE)
     assert len(reader.faults) <= 10
     assert len(reader.records) == len(LINES)
+
+
+def test_a_stream_that_is_no_workers_is_not_read_to_its_end() -> None:
+    reader = read_records(WHOLE + b"y\n" * 2**20)
+    assert [record.kind for record in reader.records] == [record.kind for record in read_records(WHOLE).records]
+    assert "more than 1000 lines are not records; the rest is not read" in reader.faults

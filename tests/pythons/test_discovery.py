@@ -119,6 +119,8 @@ def test_what_is_no_python_never_breaks_it(
     (folder / "python3.19").mkdir()
     (folder / "python3.20").symlink_to("python3.20")
     program(folder, "python3-config", "exit 0")
+    program(folder, "python3.21", "exec yes")
+    program(folder, "python3.22", "yes & sleep 61.5")
     begun = time.monotonic()
     pythons = discovery.find_interpreters(world, tmp_path)
     assert [program.path for program in pythons.interpreters] == [str(HERE)]
@@ -131,6 +133,8 @@ def test_what_is_no_python_never_breaks_it(
         "python3.14": "did not answer as a Python does",
         "python3.15": "did not answer as a Python does",
         "python3.16": "cannot be started: Exec format error (damaged, or made for another processor)",
+        "python3.21": "gave no answer and printed more than 1 MiB",
+        "python3.22": "gave no answer and printed more than 1 MiB",
     }
     assert time.monotonic() - begun < 30
     while b"sleep\x0061.5" in b"".join(_command_lines()):  # it was killed, which takes its time on a busy machine

@@ -20,6 +20,7 @@ from lab.errors import UsageError
 from lab.model.cell import Status
 from lab.model.session import Session
 from lab.sessions import listing, loading, resuming
+from lab.sessions.document import document
 from lab.sessions.folder import SessionFolder, is_written
 from tests.conftest import labelled
 from tests.sessions.test_loading import changed, stored
@@ -208,6 +209,18 @@ def unfinished(folder: Path, session: Session = EXPECTED, **arguments: object) -
     torn = path / f"{second['id']}.jsonl"
     torn.write_bytes(torn.read_bytes()[:-50])
     return path
+
+
+def test_a_session_that_lost_a_cell_is_resumed_without_being_named(tmp_path: Path) -> None:
+    folder = unfinished(tmp_path)
+    report = document(EXPECTED)
+    report["cells"][1] |= {"status": "error", "reason": "the engine does not answer any more"}
+    changed(folder, report=report)
+    with pytest.raises(UsageError, match="was cut short or lost a cell"):
+        resuming.take_up(None, tmp_path)  # its experiment failed, and would fail again
+    report["cells"][1]["proof"]["after"] = None
+    changed(folder, report=report)
+    assert resuming.take_up(None, tmp_path).folder == folder
 
 
 def test_only_cells_that_ended_well_are_kept(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lab.containers.container import LOG_SIZE
+
 #: What hardening() is to find in every container of the lab.
 HARDENED = {
     "network": "none",
@@ -16,6 +18,7 @@ HARDENED = {
     "user": "65534:65534",
     "init": True,
     "log driver": "json-file",
+    "log limit": {"max-size": LOG_SIZE, "max-file": "1"},
     "tmpfs": ["/tmp"],
     "restart": "no",
     "host namespaces": [],
@@ -35,6 +38,7 @@ def hardening(container: Mapping[str, Any]) -> dict[str, Any]:
         "user": container["Config"]["User"],
         "init": host["Init"],
         "log driver": host["LogConfig"]["Type"],
+        "log limit": host["LogConfig"]["Config"],
         "tmpfs": list(host["Tmpfs"]),
         "restart": host["RestartPolicy"]["Name"] or "no",
         "host namespaces": [name for name in ("PidMode", "IpcMode", "UTSMode", "UsernsMode") if host[name] == "host"],

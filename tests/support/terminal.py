@@ -11,17 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from lab import __main__
+from lab import __main__, interrupts
 
 
 @contextlib.contextmanager
 def as_before() -> Iterator[None]:
     """What the command line sets for the whole process is not to outlive it here: a pool's workers that a later test
     forks would be terminated by an exception, which may get lost, and never end."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     threshold = gc.get_threshold()
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(interrupts, "_requested_at", None)
+            patch.setattr(interrupts, "_guard", lambda: None)  # it would end the tests
+            patch.setattr(__main__, "_leave", lambda: sys.exit(130))
+            yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
