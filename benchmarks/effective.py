@@ -62,12 +62,12 @@ def _in_containers() -> Iterator[Answer]:
 
 
 def _row(words: str, answer: dict[str, Any], faults: list[str]) -> tuple[str, ...]:
-    advice, delivered = answer["advice"], answer["delivered"]
+    advice, delivered = answer["advice"], answer["delivered_cpus"]
     return (
         words,
-        str(answer["parallelism"]),
-        f"{answer['rate']:g}",
-        f"{delivered['cpus']:.2f}" if delivered else "",
+        str(answer["parallelism_cpus"]),
+        f"{answer['rate_cpus']:g}",
+        "" if delivered is None else f"{delivered:.2f}",
         f"{advice['throughput_workers']} / {advice['latency_workers']} by {advice['basis']}",
         "; ".join(faults) or "right",
     )

@@ -14,17 +14,19 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from lab.errors import UsageError
-from lab.messages import show
+from lab.messages import show, show_document
 
 if TYPE_CHECKING:
     from lab.cell.cpus.delivered import Delivered, Explanation
     from lab.cell.cpus.effective import EffectiveCpus
+    from lab.cell.cpus.kernel_files import Root
 
 HELP = "say how many CPUs there really are here, and how many workers to start"
 EXAMPLE = """\
 examples:
   lab cpus                 look and measure on this machine or in this container
   lab cpus --no-measure    only read the kernel's files, and answer at once
+  lab cpus --root FILE     what a file says that lab doctor --capture wrote
   docker run --rm --cpus 1.5 -v "$PWD/lab:/opt/lab/lab:ro" \\
       -e PYTHONPATH=/opt/lab python:3.13-slim python3 -m lab cpus"""
 
@@ -56,6 +58,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-measure", action="store_true", help="do not measure D, and keep no CPU busy")
     parser.add_argument(
+        "--root",
+        metavar="DIR",
+        help="read the kernel's files below DIR, or in a file that lab doctor --capture wrote; D is not measured",
+    )
+    parser.add_argument(
         "--format",
         choices=("table", "json"),
         default="table",
@@ -70,6 +77,10 @@ def run(options: argparse.Namespace) -> int:
 
     if not 0 < options.seconds <= _MOST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is out of range; give more than 0, and at most 60")
+    if options.root is not None:
+        cpus = effective_cpus(_root(options.root))
+        _print(options.format, cpus, None, delivered.Explanation(), None)
+        return 0
     cpus = effective_cpus()
     watched = sorted(set(cpus.cpus) - set(cpus.isolated)) or cpus.cpus
     measured: Optional[Delivered] = None
@@ -81,15 +92,38 @@ def run(options: argparse.Namespace) -> int:
             explanation = delivered.explain(measured, cpus.rate)
         except (OSError, AttributeError) as error:
             explanation = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
-    beliefs = _beliefs()
-    if options.format == "json":
+    _print(options.format, cpus, measured, explanation, _beliefs())
+    return 0
+
+
+def _root(path: str) -> Root:
+    """The root to read. Raises UsageError."""
+    from lab.cell.cpus.capture import root_at
+
+    try:
+        return root_at(path)
+    except ValueError as error:
+        raise UsageError(
+            f"--root {path} {error}; give a folder with a machine's sys and proc, or a file that lab doctor --capture"
+            " wrote"
+        ) from None
+
+
+def _print(
+    form: str,
+    cpus: EffectiveCpus,
+    measured: Optional[Delivered],
+    explanation: Explanation,
+    beliefs: Optional[Sequence[_Belief]],
+) -> None:
+    """Print what was found. Below another root there are no beliefs, because no Python runs there."""
+    if form == "json":
         import json
 
-        show(json.dumps(_document(cpus, measured, explanation, beliefs), indent=2))
+        show_document(json.dumps(_document(cpus, measured, explanation, beliefs), indent=2) + "\n")
     else:
         width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
-        show("\n".join(_lines(cpus, measured, explanation, beliefs, width)))
-    return 0
+        show("\n".join(_lines(cpus, measured, explanation, beliefs or (), width)))
 
 
 def _advice(cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Explanation) -> Tuple[str, int, int]:
@@ -149,9 +183,9 @@ def _module(name: str) -> Any:
 
 
 def _document(
-    cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Explanation, beliefs: Sequence[_Belief]
+    cpus: EffectiveCpus, measured: Optional[Delivered], explanation: Explanation, beliefs: Optional[Sequence[_Belief]]
 ) -> Dict[str, Any]:
-    """The document for ``--format json``."""
+    """The document for ``--format json``. P, R and D have the names that they have in a session's document."""
     from dataclasses import asdict
 
     from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
@@ -161,9 +195,10 @@ def _document(
     return {
         "schema": 1,
         "python": sys.version.split()[0],
-        "parallelism": cpus.parallelism,
-        "rate": cpus.rate,
-        "delivered": None if measured is None else asdict(measured),
+        "parallelism_cpus": cpus.parallelism,
+        "rate_cpus": cpus.rate,
+        "delivered_cpus": None if measured is None else measured.cpus,
+        "measured": None if measured is None else asdict(measured),
         "explanation": explanation.sentence or None,
         "hidden_limit": explanation.hidden_limit,
         "advice": {"basis": basis, "throughput_workers": throughput, "latency_workers": latency},
@@ -172,7 +207,7 @@ def _document(
         "cgroup_version": cpus.cgroup,
         "limits": limits,
         "contradictions": list(cpus.contradictions),
-        "python_believes": {belief.name: belief.number for belief in beliefs},
+        "python_believes": None if beliefs is None else {belief.name: belief.number for belief in beliefs},
         "others_round": {rule.runtime: workers(rule, cpus.parallelism, cpus.rate) for rule in ROUNDINGS},
     }
 
@@ -204,9 +239,10 @@ def _lines(
         or [("none", "that is visible here")],
         width,
     )
-    lines += ["", "What Python believes"]
-    rows = [(belief.name, "-" if belief.number is None else str(belief.number), belief.why) for belief in beliefs]
-    lines += _table(rows, width)
+    if beliefs:
+        lines += ["", "What Python believes"]
+        rows = [(belief.name, "-" if belief.number is None else str(belief.number), belief.why) for belief in beliefs]
+        lines += _table(rows, width)
     lines += ["", "What others would make of it"]
     rounded = [(rule.runtime, str(workers(rule, cpus.parallelism, cpus.rate)), rule.rule) for rule in ROUNDINGS]
     return lines + _table(rounded, width)

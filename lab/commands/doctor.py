@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError
+from lab.errors import LabError, StoreError, UsageError
 from lab.messages import ended, show
 
 if TYPE_CHECKING:
@@ -22,17 +22,29 @@ _QUIET_SECONDS = 2.0
 
 HELP = "say what can be measured on this machine, and the exact fix for what cannot be"
 EXAMPLE = """\
-example:
-  lab doctor   engine, CPUs, cgroups, and what would disturb a measurement"""
+examples:
+  lab doctor                     engine, CPUs, cgroups, and what would disturb a
+                                 measurement
+  lab doctor --capture cpus.txt  write the kernel's files that tell the CPUs into
+                                 a file for a report; then lab cpus --root
+                                 cpus.txt says anywhere what it says here"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--image", help="the image to try, with Python 3.9 or later (docker)")
+    parser.add_argument(
+        "--capture",
+        type=Path,
+        metavar="FILE",
+        help="write the kernel's files that tell the CPUs into FILE, without names of users or hosts, and do no more",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Look at everything and print it; return 0 when cells can run in containers, else 3."""
+    if options.capture is not None:
+        return _capture(options.capture)
     from tabulate import tabulate
 
     from lab.pythons import discovery
@@ -51,6 +63,23 @@ def run(options: argparse.Namespace) -> int:
         rows = [(f"{mark:2}", line), *([("", f"fix: {fix}")] if fix else [])]
         show(tabulate(rows, tablefmt="plain", maxcolwidths=[None, 72], preserve_whitespace=True))
     return ended(0 if docker else 3, "no cell can be run in a container")
+
+
+def _capture(path: Path) -> int:
+    """Write the capture of this process's CPUs; return 0. Raises UsageError and StoreError."""
+    from lab import __version__
+    from lab.cell.cpus.capture import capture
+    from lab.sessions.files import replace_file
+
+    if not path.name or path.is_dir():
+        raise UsageError(f"--capture {path} is a folder; name a file in it")
+    note = f"The kernel's files that tell which CPUs a process has, as lab {__version__} read them."
+    try:
+        replace_file(path, capture(note))
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; name another file") from error
+    show(str(path))
+    return 0
 
 
 #: (ok, no or !; what was found; the fix)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.commands import _options
 from lab.errors import UsageError
 from lab.interrupts import StopFlag
-from lab.messages import show
+from lab.messages import show, show_document
 
 if TYPE_CHECKING:
+    from lab.model.cell import Cell
     from lab.model.machine import Machine
     from lab.planning.request import Request
 
@@ -22,19 +25,58 @@ examples:
   lab plan                     the cells of lab run on this machine
   lab plan gil --cpus 1,3,all  those of another run
   lab plan --cpus 0-3,8        a cell on these CPU ids
-  lab plan --topology DIR      on another machine, whose sys and proc are in DIR"""
+  lab plan --topology DIR      on another machine, whose sys and proc are in DIR,
+                               or in a file that lab doctor --capture wrote
+  lab plan --format json       the cells for programs"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     _options.add_plan_options(parser)
     parser.add_argument(
-        "--topology", type=Path, metavar="DIR", help="plan for the machine whose sys and proc are in DIR"
+        "--topology",
+        type=Path,
+        metavar="DIR",
+        help="plan for the machine whose sys and proc are in DIR, or in a file that lab doctor --capture wrote",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="what to print (default: table); json is for programs",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
+    request = _options.request_from(options)
+    machine, where = _machine(options, request)
+    cells = request.cells(machine)
+    if options.format == "json":
+        show_document(json.dumps(_document(request, machine, cells), indent=2) + "\n")
+    else:
+        _print_table(request, machine, cells, where)
+    return 0
+
+
+def _document(request: Request, machine: Machine, cells: Sequence[Cell]) -> dict[str, Any]:
+    """The plan for ``--format json``, with the names of a session's document."""
+    from lab.model.cell import CellResult, Status
+    from lab.sessions.document import SCHEMA, cell_document, host_document
+
+    status = {True: Status.PLANNED, False: Status.UNAVAILABLE}
+    results = [CellResult(cell=cell, status=status[cell.available], reason=cell.reason) for cell in cells]
+    return {
+        "schema": SCHEMA,
+        "engine": machine.engine,
+        "host": host_document(machine),
+        "experiments": list(request.experiments),
+        "cells": [cell_document(result) for result in results],
+    }
+
+
+def _print_table(request: Request, machine: Machine, cells: Sequence[Cell], where: str) -> None:
+    """Print the map, the cells, their notes, and how long a run would take."""
     from tabulate import tabulate
 
     from lab.cell.cpus import cpulist
@@ -43,10 +85,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.running import parallel_cells, progress
     from lab.text import units
 
-    request = _options.request_from(options)
-    machine, where = _machine(options, request)
     topology = machine.cpu_topology
-    cells = request.cells(machine)
     rows = [
         (cell.label, cpulist.render(cell.cpus), placement.why(topology, placement.describe(topology, cell.cpus)))
         if cell.available
@@ -70,11 +109,10 @@ def run(options: argparse.Namespace) -> int:
         )
     else:
         show(f"one cell after the other {where}, in about {most} at most")
-    return 0
 
 
 def _machine(options: argparse.Namespace, request: Request) -> tuple[Machine, str]:
-    """The machine to plan for, and words for it: the engine's machine, or a machine whose files lie in a folder."""
+    """The machine to plan for, and words for it: the engine's machine, or a machine whose files are captured."""
     if options.topology is not None:
         from lab.model.machine import Machine
         from lab.running import host

@@ -17,6 +17,7 @@ from typing import Any
 
 from lab.cell.cpus import cgroups, host
 from lab.cell.cpus import topology as reader
+from lab.cell.cpus.capture import root_at
 from lab.errors import UsageError
 from lab.listening import MEBIBYTE, Patience, listen
 from lab.model.topology import Topology, from_reading
@@ -88,15 +89,21 @@ _HERE = Path("/")
 
 
 def read_topology(root: Path = _HERE) -> Topology:
-    """The topology of the machine whose file tree is below ``root``. Raises UsageError when there is no machine.
+    """The topology of the machine whose file tree is below ``root``, or in the capture that ``root`` is.
+
+    Raises UsageError when there is no machine.
 
     The usable CPUs of this machine are this process's affinity. In the tree of another machine its ``proc/self`` says
     it; without that file, all CPUs that are on line are usable.
     """
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"--topology {root} {what}; give the folder that holds a machine's sys and proc")
-    topology = from_reading(reader.read_topology("/" if root.resolve() == _HERE else str(root)))
+    try:
+        files = "/" if root.resolve() == _HERE else root_at(str(root))
+    except ValueError as error:
+        raise UsageError(
+            f"--topology {root} {error}; give the folder that holds a machine's sys and proc, or a file that"
+            " lab doctor --capture wrote"
+        ) from None
+    topology = from_reading(reader.read_topology(files))
     if not topology.cpus:
         raise UsageError(
             f"--topology {root} describes no CPU: neither sys/devices/system/cpu nor proc/cpuinfo is there; give the"

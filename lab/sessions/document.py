@@ -8,6 +8,7 @@ from typing import Any
 from lab.judging import proofs, race_atlas, speedups
 from lab.judging.advice import Advice, all_advice
 from lab.model.cell import CellResult
+from lab.model.machine import Machine
 from lab.model.session import Judgement, Quantity, Session
 
 SCHEMA = 1
@@ -25,18 +26,13 @@ def document(session: Session) -> dict[str, Any]:
             "interrupted": session.interrupted,
             "engine": machine.engine,
             "image": machine.image,
-            "host": {
-                "cpus": list(machine.cpus),
-                "host_cpus": list(machine.host_cpus),
-                "kernel": machine.python.get("kernel"),
-                "machine": machine.python.get("machine"),
-            },
+            "host": host_document(machine),
             "details": dict(machine.details),
             "versions": {"lab": session.lab_version, "code_sha256": session.code_sha256},
             "arguments": dict(session.arguments),
             "notes": list(session.notes),
         },
-        "cells": [_cell(result) for result in session.results],
+        "cells": [cell_document(result) for result in session.results],
         "verdicts": [_verdict(judgement) for judgement in session.judgements],
         "scaling": [
             {
@@ -72,7 +68,18 @@ def _advice(advice: Advice) -> dict[str, Any]:
     }
 
 
-def _cell(result: CellResult) -> dict[str, Any]:
+def host_document(machine: Machine) -> dict[str, Any]:
+    """The machine whose CPUs the cells use, as data for JSON."""
+    return {
+        "cpus": list(machine.cpus),
+        "host_cpus": list(machine.host_cpus),
+        "kernel": machine.python.get("kernel"),
+        "machine": machine.python.get("machine"),
+    }
+
+
+def cell_document(result: CellResult) -> dict[str, Any]:
+    """A cell as data for JSON; what only a run can tell is ``None`` in a plan."""
     outcome, after = result.outcome, result.data("end").get("proof")
     capacity = speedups.capacity(result) if result.proof else None
     return {

@@ -18,6 +18,7 @@ from lab.cell.cpus.delivered import Delivered, Explanation, explain
 from lab.cell.cpus.effective import EffectiveCpus, Quota
 from lab.cell.cpus.other_runtimes import ROUNDINGS, workers
 from lab.commands import cpus
+from tests.cell.cpus.test_field_cases import FIELD, unpacked
 from tests.cell.experiments.test_contract import PACKAGE, imported, inside_annotations, pythons
 from tests.support.terminal import Lab
 
@@ -53,12 +54,43 @@ def test_its_json_says_the_same(lab: Lab) -> None:
     code, out, _ = lab("cpus", "--format", "json", "--no-measure")
     document = json.loads(out)
     assert code == 0
-    assert document["parallelism"] == len(os.sched_getaffinity(0))
-    assert document["delivered"] is None
+    assert document["parallelism_cpus"] == len(os.sched_getaffinity(0))
+    assert document["delivered_cpus"] is None
     assert document["advice"]["basis"] == "R"
-    assert document["python_believes"]["len(os.sched_getaffinity(0))"] == document["parallelism"]
+    assert document["python_believes"]["len(os.sched_getaffinity(0))"] == document["parallelism_cpus"]
     assert document["python_believes"]["Pool()"] >= 1
     assert document["python_believes"]["ThreadPoolExecutor()"] == min(32, (os.cpu_count() or 1) + 4)
+
+
+def test_it_reads_the_files_of_another_root_and_measures_nothing_there(lab: Lab, tmp_path: Path) -> None:
+    field = FIELD / "06-two-mounts-one-unreachable.txt"
+    for root in (field, Path(unpacked("06", tmp_path))):
+        code, out, _ = lab("cpus", "--root", str(root), "--format", "json")
+        document = json.loads(out)
+        names = ("parallelism_cpus", "rate_cpus", "delivered_cpus", "python_believes")
+        assert (code, [document[name] for name in names]) == (0, [8, 2.0, None, None])
+    _, out, _ = lab("cpus", "--root", str(field))
+    assert "not measured" in out
+    assert "What Python believes" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        pytest.param("missing", "does not exist", id="missing"),
+        pytest.param("text", "no line that begins with '@@ '", id="another file"),
+        pytest.param("empty", "has neither sys nor proc in it", id="an empty folder"),
+        pytest.param("fifo", "is neither a folder nor a file", id="a FIFO"),
+    ],
+)
+def test_what_is_no_root_is_refused(lab: Lab, tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "text").write_text("a text\n")
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    code, out, err = lab("cpus", "--root", str(tmp_path / name))
+    assert (code, out) == (2, "")
+    assert what in err
+    assert "a file that lab doctor --capture wrote" in err
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "61", "nan"])

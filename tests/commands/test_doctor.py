@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lab.errors import EngineError
 from lab.pythons import discovery
 from lab.pythons.discovery import Discovery
 from lab.pythons.programs import Broken
+from lab.running import host
 from tests.pythons.test_discovery import pretender
 from tests.support.terminal import Lab
 
@@ -39,3 +41,23 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
         ["3.13", f"{tmp_path}/bin/python3.13"],
         ["?", "/opt/python", "gave no answer"],
     ]
+
+
+def test_a_capture_says_anywhere_what_is_true_here(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "cpus.txt"
+    assert lab("doctor", "--capture", str(file)) == (0, f"{file}\n", "")
+    here, there = (
+        json.loads(lab("cpus", "--no-measure", "--format", "json", *options)[1])
+        for options in ((), ("--root", str(file)))
+    )
+    assert {**here, "python_believes": None} == there
+    assert host.read_topology(file) == host.read_topology()
+
+
+def test_a_capture_that_cannot_be_written_is_one_line(lab: Lab, tmp_path: Path) -> None:
+    code, _, err = lab("doctor", "--capture", str(tmp_path))
+    assert code == 2
+    assert "is a folder; name a file in it" in err
+    code, _, err = lab("doctor", "--capture", str(tmp_path / "none" / "file"))
+    assert code == 3
+    assert "No such file or directory; name another file" in err

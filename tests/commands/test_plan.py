@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from tests.cell.cpus.test_field_cases import FIELD
 from tests.cell.cpus.test_topology import HYBRID
 from tests.support.machines import build, cores, machine
 from tests.support.terminal import Lab
@@ -45,3 +47,18 @@ def test_a_plan_says_how_many_cells_would_run_side_by_side(lab: Lab, tmp_path: P
     assert "if a sentinel shows that they disturb each other" in side_by_side
     for options in (("--cpus", "1,2,4", "--jobs", "1"), ("--cpus", "2,8")):
         assert lab("plan", "--topology", root, *options)[1].splitlines()[-1].startswith("one cell after the other on")
+
+
+def test_its_json_has_the_cells_of_a_sessions_document(lab: Lab) -> None:
+    root = str(FIELD / "54-half-foreign-core.txt")
+    code, out, _ = lab("plan", "gil", "--topology", root, "--cpus", "1,2,6", "--format", "json")
+    document = json.loads(out)
+    assert (code, document["host"]["cpus"], document["experiments"]) == (0, [0, 1, 2, 3, 6], ["gil"])
+    cells = [(cell["id"], cell["cpus"], cell["status"], cell["notes"]) for cell in document["cells"]]
+    assert cells == [
+        ("cpu1", [2], "planned", []),
+        ("cpu2", [0, 2], "planned", ["shares a core with CPU 4, which is not ours"]),
+        ("cpu6", [], "unavailable", []),
+    ]
+    names = ("parallelism_cpus", "rate_cpus", "delivered_cpus")
+    assert {cell[name] for cell in document["cells"] for name in names} == {None}

@@ -187,16 +187,16 @@ def wrong(setting: Setting, document: Mapping[str, Any], all_cpus: int) -> list[
     parallelism = setting.cpus or all_cpus
     rate = min(parallelism, setting.visible or parallelism)
     true = min(parallelism, setting.quota or parallelism)
-    delivery = document["delivered"]
-    delivered = delivery["cpus"]
+    delivery = document["measured"]
+    delivered, said = delivery["cpus"], document["rate_cpus"]
     faults = []
-    if document["parallelism"] != parallelism:
-        faults.append(f"P is {document['parallelism']}, not {parallelism}")
-    if document["rate"] != rate and not (setting.parent and document["rate"] == true):  # version 2 may show the parent
-        faults.append(f"R is {document['rate']}, not {rate}")
+    if document["parallelism_cpus"] != parallelism:
+        faults.append(f"P is {document['parallelism_cpus']}, not {parallelism}")
+    if said != rate and not (setting.parent and said == true):  # version 2 may show the parent
+        faults.append(f"R is {said}, not {rate}")
     if delivered > true * 1.1 + 0.05:
         faults.append(f"D is {delivered:.2f}, and there are only {true:g} CPUs")
-    if delivered < 0.9 * min(document["rate"], delivery["processes"]) and not document["explanation"]:
+    if delivered < 0.9 * min(said, delivery["processes"]) and not document["explanation"]:
         faults.append(f"D is {delivered:.2f}, and nothing is said about it")
     advice = (document["advice"]["throughput_workers"], document["advice"]["latency_workers"])
     told = setting.hidden and not document["hidden_limit"] and "busy machine" in (document["explanation"] or "")

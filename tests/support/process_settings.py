@@ -205,8 +205,8 @@ def wrong(setting: ProcessSetting, document: Mapping[str, Any], all_cpus: int) -
     advice = document["advice"]
     said = any("its own limit cannot be seen" in sentence for sentence in document["contradictions"])
     pairs = {
-        "P": (document["parallelism"], parallelism),
-        "R": (document["rate"], rate),
+        "P": (document["parallelism_cpus"], parallelism),
+        "R": (document["rate_cpus"], rate),
         "for throughput": (advice["throughput_workers"], max(1, math.ceil(rate))),
         "for latency": (advice["latency_workers"], max(1, math.floor(rate))),
         "its group is unseen": (said, setting.unseen),

@@ -30,6 +30,6 @@ def test_effective_cpus_are_right_in_a_container(engine: DockerClient, setting: 
         pytest.skip(why)
     document = ask(engine, setting)
     assert wrong(setting, document, engine.info()["NCPU"]) == []
-    if setting.parent and setting.hidden and document["rate"] > 1:
+    if setting.parent and setting.hidden and document["rate_cpus"] > 1:
         assert document["hidden_limit"]
         assert "hidden outside of this namespace" in document["explanation"]

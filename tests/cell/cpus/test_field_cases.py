@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.cell.cpus import cpulist
+from lab.cell.cpus.capture import root_at
 from lab.cell.cpus.effective import effective_cpus
 from lab.cell.cpus.topology import read_topology
 from lab.planning import placement
@@ -43,8 +44,9 @@ def unpacked(name: str, folder: Path) -> str:
 def test_what_bounds_the_process_is_found(
     name: str, parallelism: int, rate: float, workers: int, tmp_path: Path
 ) -> None:
-    effective = effective_cpus(unpacked(name, tmp_path))
-    assert (effective.parallelism, effective.rate, effective.throughput_workers) == (parallelism, rate, workers)
+    for root in (unpacked(name, tmp_path), root_at(str(*FIELD.glob(f"{name}-*.txt")))):
+        effective = effective_cpus(root)
+        assert (effective.parallelism, effective.rate, effective.throughput_workers) == (parallelism, rate, workers)
 
 
 def test_a_list_of_another_cpu_is_not_believed(tmp_path: Path) -> None:
