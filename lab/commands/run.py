@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _options
+from lab.commands import _options, _resume
 from lab.errors import UsageError
 from lab.interrupts import stopping
 from lab.messages import kept, tell
@@ -50,28 +50,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
     _options.add_level_options(parser)
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="SESSION",
-        help="resume a run that was cut short, as it was begun (default: the newest run)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="with --resume: also where the engine, an image or the lab has changed"
-    )
+    _resume.add_resume_options(parser)
     _options.add_gate_options(parser)
-    _options.add_yes_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
     fail_on = _options.gate(options)
-    if options.force and options.resume is None:
-        raise UsageError("--force goes with --resume, which is refused on unlike machines; leave it out")
-    if options.yes and options.resume is None:
-        raise UsageError("--yes goes with --resume, which asks before it runs a session's programs; leave it out")
-    request, start = _new_run(options) if options.resume is None else _resumed_run(options)
+    _resume.check_alone(options)
+    is_new = options.resume is None
+    request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "experiments")
     _check_format(options.format, request)
 
     from lab import reports
@@ -109,43 +97,6 @@ def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
     parent = options.output or default_folder()
     start = NewRun(session_id=new_session_id(began), began=began, parent=parent, predict=options.predict, origin={})
     return request, start
-
-
-def _resumed_run(options: argparse.Namespace) -> tuple[Request, Start]:
-    """The request of the run that was cut short, and a run that goes on there."""
-    from lab.model.cell import Status
-    from lab.planning.request import from_arguments
-    from lab.running.measurement import ResumedRun
-    from lab.running.stored_request import stored_arguments, with_same_images
-    from lab.sessions import loading, resuming
-    from lab.sessions.folder import default_folder
-
-    if given := _given_options(options):
-        raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
-    past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
-    arguments = stored_arguments(past.manifest)
-    _options.confirm_programs(arguments, yes=options.yes)
-    resuming.clear(past)
-    with loading.making_sense_of(past.folder):
-        request = from_arguments(with_same_images(arguments, past.machine))
-    kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
-    tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
-    return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)
-
-
-#: The options that may stand beside ``--resume``: they decide nothing of what is measured.
-_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "yes"}
-
-
-def _given_options(options: argparse.Namespace) -> list[str]:
-    """The options given that decide what is measured, as the user wrote them."""
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    defaults = vars(parser.parse_args([]))
-    given = [name for name, value in defaults.items() if name not in _BESIDE_RESUME and vars(options)[name] != value]
-    flags = {"level": f"--{options.level}"}
-    written = (flags.get(name, f"--{name.replace('_', '-')}") for name in given if name != "experiments")
-    return [*options.experiments, *written]
 
 
 def _check_format(name: str, request: Request) -> None:

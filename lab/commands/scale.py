@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _options
+from lab.commands import _options, _resume
 from lab.errors import UsageError
 from lab.interrupts import stopping
 from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.cell.targets.case import Case
+    from lab.planning.request import Request
+    from lab.running.measurement import Start
 
 HELP = "measure your own function: which executor, how many workers, and why"
 EXAMPLE = """\
@@ -26,6 +28,7 @@ examples:
   lab scale work.py:parse --param n=10,1000    parse(n=10), then parse(n=1000)
   lab scale work.py:parse --python 3.13 --python 3.13t
   lab scale work.py:parse --image myapp:latest in an image that has its packages
+  lab scale --resume                           the missing cells of a killed run
 
 Each function is called by one worker alone, and by threads, by processes of
 each start method and by interpreters, in turn. The last lines advise which of
@@ -80,6 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _options.add_format_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
     _options.add_level_options(parser)
+    _resume.add_resume_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,17 +91,15 @@ def run(options: argparse.Namespace) -> int:
     from lab import reports
     from lab.model.fail_on import FailOn
     from lab.running import measurement
-    from lab.running.measurement import NewRun
-    from lab.sessions.folder import default_folder, new_session_id
 
-    request = _options.scale_request(options, *_target(options))
+    _resume.check_alone(options)
+    is_new = options.resume is None
+    request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "target")
 
     def prepare() -> None:
         reports.check_libraries(options.format)
         reports.check_libraries("json")
 
-    began = time.time()
-    start = NewRun(session_id=new_session_id(began), began=began, parent=options.output or default_folder(), origin={})
     with stopping() as stop:
         session, where = measurement.measure(request, start, stop, prepare)
         with kept(where.words):
@@ -105,6 +107,17 @@ def run(options: argparse.Namespace) -> int:
         tell(f"measured in {session.wall_seconds:.0f} s; {where.words}")
         code = _options.tell_exit(session, FailOn.NEVER, strict=False, lost=where.failure)
         return 130 if stop.requested else code
+
+
+def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
+    """The request of the command line, and a run that begins with a new plan."""
+    from lab.running.measurement import NewRun
+    from lab.sessions.folder import default_folder, new_session_id
+
+    request = _options.scale_request(options, *_target(options))
+    began = time.time()
+    parent = options.output or default_folder()
+    return request, NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
 
 
 def _target(options: argparse.Namespace) -> tuple[Case, Path]:

@@ -1,0 +1,83 @@
+"""``--resume``, for the commands that measure: a run that was cut short goes on as it was begun."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.commands import _options
+from lab.errors import UsageError
+from lab.messages import tell
+
+if TYPE_CHECKING:
+    from lab.planning.request import Request
+    from lab.running.measurement import Start
+
+#: The options that may stand beside ``--resume``: they decide nothing of what is measured.
+_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "yes"}
+
+
+def add_resume_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--resume``, ``--force`` and ``--yes``."""
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="SESSION",
+        help="resume a run that was cut short, as it was begun (default: the newest run)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="with --resume: also where the engine, an image or the lab has changed"
+    )
+    _options.add_yes_option(parser)
+
+
+def check_alone(options: argparse.Namespace) -> None:
+    """Raise UsageError where an option that only goes with ``--resume`` is given without it."""
+    if options.force and options.resume is None:
+        raise UsageError("--force goes with --resume, which is refused on unlike machines; leave it out")
+    if options.yes and options.resume is None:
+        raise UsageError("--yes goes with --resume, which asks before it runs a session's programs; leave it out")
+
+
+def resumed_run(
+    options: argparse.Namespace, configure: Callable[[argparse.ArgumentParser], None], words: str
+) -> tuple[Request, Start]:
+    """The request of the run that was cut short, and a run that goes on there.
+
+    ``configure`` is that of the command, and ``words`` names its positional arguments. Raises UsageError.
+    """
+    from lab.model.cell import Status
+    from lab.planning.request import from_arguments
+    from lab.running.measurement import ResumedRun
+    from lab.running.stored_request import stored_arguments, with_same_images
+    from lab.sessions import loading, resuming
+    from lab.sessions.folder import default_folder
+
+    if given := _given_options(options, configure, words):
+        raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
+    past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
+    arguments = stored_arguments(past.manifest)
+    _options.confirm_programs(arguments, yes=options.yes)
+    resuming.clear(past)
+    with loading.making_sense_of(past.folder):
+        request = from_arguments(with_same_images(arguments, past.machine))
+    kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
+    tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
+    return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)
+
+
+def _given_options(
+    options: argparse.Namespace, configure: Callable[[argparse.ArgumentParser], None], words: str
+) -> list[str]:
+    """The options given that decide what is measured, as the user wrote them."""
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    defaults = vars(parser.parse_args([]))
+    given = [name for name, value in defaults.items() if name not in _BESIDE_RESUME and vars(options)[name] != value]
+    flags = {"level": f"--{options.level}", "statement_setup": "-s"}
+    written = (flags.get(name, f"--{name.replace('_', '-')}") for name in given if name != words)
+    return [*vars(options)[words], *written]
