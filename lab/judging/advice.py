@@ -11,8 +11,8 @@ from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, over
 from lab.cell.targets import figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
-from lab.judging.verdicts import evidence_of
-from lab.model.cell import CellResult, Status
+from lab.judging.verdicts import completed, evidence_of
+from lab.model.cell import CellResult
 from lab.model.session import Quantity, Session
 from lab.text import names
 
@@ -63,7 +63,7 @@ class Advice:
     speed_up: Estimate | None
     #: The advice in one sentence.
     sentence: str
-    #: The choice as code to paste; empty where there is none.
+    #: The choice as lines of code to paste; empty where there is none.
     code: str = ""
 
     @property
@@ -73,13 +73,10 @@ class Advice:
 
 
 def all_advice(session: Session) -> tuple[Advice, ...]:
-    """The advice for each case in each measured cell, in the order of the session."""
+    """The advice for each case in each cell that measured it, in the order of the session."""
     cases = [from_stored(stored) for stored in session.arguments.get("cases") or ()]
     return tuple(
-        advise(case, result)
-        for case in cases
-        for result in session.results
-        if result.status is Status.MEASURED and result.records_of(case.experiment)
+        advise(case, result) for case in cases for result in session.results if completed(case.experiment, result)
     )
 
 
@@ -190,7 +187,8 @@ def _alone(
 
 def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None, evidence: Evidence) -> Advice:
     assert gain
-    share = figures.share(option.name, option.workers).estimate(evidence.rounds("round"))
+    waits = evidence.last("trial")["idle"] > figures.WAITING_SHARE
+    share = None if waits else figures.share(option.name, option.workers).estimate(evidence.rounds("round"))
     delivered = f", which is {100 * share.value:.0f} % of what the machine delivered" if share else ""
     own = ", each with an argument of its own" if option.own and option.executor == "thread" else ""
     taken = option.name.replace(", own state", "")
@@ -206,15 +204,19 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
 
 
 def _code(option: Option, result: CellResult, evidence: Evidence) -> str:
-    """The choice as code, with a chunk size where a call is short beside its way to a worker."""
+    """The choice as lines of code, with a chunk size where a call is short beside its way to a worker."""
     usual = "fork" if tuple(result.python["version"][:2]) < (3, 14) else "forkserver"
     pool = _POOLS.get(option.executor, "ProcessPoolExecutor")
+    lines = [f"from concurrent.futures import {pool}"]
     arguments = f"{option.workers}"
     if option.executor in ("fork", "forkserver", "spawn") and option.executor != usual:
-        arguments += f', mp_context=multiprocessing.get_context("{option.executor}")'
+        lines[:0] = ["import multiprocessing"]
+        lines.append(f'context = multiprocessing.get_context("{option.executor}")')
+        arguments += ", mp_context=context"
     chunk = chunk_size(option, evidence)
     chunks = f", chunksize={chunk}" if chunk > 1 and pool != "ThreadPoolExecutor" else ""
-    return f"with {pool}({arguments}) as pool: results = list(pool.map(function, items{chunks}))"
+    lines += [f"with {pool}({arguments}) as pool:", f"    results = list(pool.map(function, items{chunks}))"]
+    return "\n".join(lines)
 
 
 def chunk_size(option: Option, evidence: Evidence) -> int:

@@ -167,6 +167,13 @@ def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
     return None
 
 
+def completed(experiment: str, result: CellResult) -> bool:
+    """Whether an experiment came to its end in a cell whose limit held. Others in the cell may have failed."""
+    finish = finish_of(experiment, result)
+    proven = result.proof and result.status in (Status.MEASURED, Status.ERROR)
+    return bool(proven) and finish is not None and finish["outcome"] == "ok"
+
+
 def quantities(experiments: Sequence[Experiment], results: Iterable[CellResult]) -> tuple[Quantity, ...]:
     """Every number of every experiment's own table, cell by cell."""
     cells = tuple(results)
@@ -176,7 +183,7 @@ def quantities(experiments: Sequence[Experiment], results: Iterable[CellResult])
 
 
 def _quantities(experiment: Experiment, result: CellResult) -> Iterable[Quantity]:
-    if experiment.figures is None or result.status is not Status.MEASURED:
+    if experiment.figures is None or not completed(experiment.name, result):
         return
     evidence = evidence_of(experiment.name, result)
     if not evidence.rounds("round"):

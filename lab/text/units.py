@@ -9,16 +9,16 @@ def seconds(value: float) -> str:
     if size >= 60:
         minutes, rest = divmod(round(value), 60)
         return f"{minutes} min {rest} s"
-    if size >= 1:
+    if size >= 0.9995:
         return f"{value:.1f} s"
-    if size >= 1e-3:
+    if size >= 0.9995e-3:  # what would round to 1000 µs is 1 ms
         return f"{three_figures(value * 1e3)} ms"
     return f"{three_figures(value * 1e6)} µs"
 
 
 def three_figures(value: float) -> str:
     """Three significant figures, or all figures before the point: ``5.07``, ``0.31``, ``1234``."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def ratio(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Sessions of ``lab scale`` that nobody measured: what each worker does is made up, a little different in each round."""
+"""Sessions of ``lab scale`` that nobody measured: what each worker does is made up, and varies a little."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def said(
     samples = [
         {
             "one process": block(100),
-            "probe": block(100 * delivered),
+            "probe": block(100 * delivered, delivered),
             "1 worker": block(rate, 0.02 if waits else 1.0),
             **{
                 name_of(kind, workers): block(rate * gain, 0.02 * workers if waits else gain)

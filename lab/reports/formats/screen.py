@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lab.model.session import Session
     from lab.reports.tables.answers import Answer
     from lab.reports.tables.highlights import Lesson
+    from lab.reports.tables.scale import AdviceText
 
 #: The most lines of a default run at full width, so that it fits on a screen.
 MOST_LINES = 45
@@ -105,26 +106,31 @@ def render(session: Session, width: int = WIDEST) -> str:
 def _own_code(session: Session, width: int) -> str:
     """The screen of a session that measured the user's own code."""
     from lab.reports.tables import overview, scale
+    from lab.reports.tables.answers import answers
     from lab.text import table as layout
 
-    parts = [_wrapped(overview.headline(session), width)]
-    for table in scale.scale_tables(session):
-        parts.append([*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()])
-    advice = [line for text in scale.advice_lines(session) for line in _wrapped(text, width, 4)]
-    failed = [_item(f"{names}: {reason}", width) for names, reason in overview.failures(session)]
+    head = [_wrapped(overview.headline(session), width)]
+    for table in scale.screen_tables(session):
+        text = layout.fit_table(table.head, table.rows, width).splitlines()
+        notes = [line for note in table.notes for line in _wrapped(note, width, 2)]
+        head.append([*_wrapped(table.title, width), *text, *notes])
+    advice = [line for text in scale.advice_texts(session) for line in _advice(text, width)]
+    missing = [line for answer in answers(session) if not answer.figure for line in _answer(answer, width)]
     notes = [line for note in session.notes for line in _wrapped(note, width, 2)]
     last = [*notes, *_wrapped(_REST, width)]
-    room = MOST_LINES - sum(len(part) + 1 for part in (*parts, advice) if part) - len(last)
+    room = most_lines(width) - sum(len(part) + 1 for part in (*head, advice, missing) if part) - len(last)
     found = [_wrapped(line, width, 2) for line in scale.cause_lines(session)]
     undecided = [_wrapped(line, width, 2) for line in scale.open_lines(session)]
-    for section, items in (
-        (_Section(title="Failed", item="cell"), failed),
-        (_Section(title="Why", item="cause"), found),
-        (_Section(title="Not decided", item="cause"), undecided),
-    ):
-        parts.append(_shortened(section, items, room - 1, width))
-        room -= len(parts[-1]) + 1 if parts[-1] else 0
-    return "\n\n".join("\n".join(part) for part in (*parts, advice, last) if part) + "\n"
+    later = _LEAST_LINES * bool(undecided)
+    why = _shortened(_Section(title="Why", item="cause"), found, room - later - 1, width)
+    room -= len(why) + 1 if why else 0
+    open_ = _shortened(_Section(title="Not decided", what="whether", item="question"), undecided, room - 1, width)
+    return "\n\n".join("\n".join(part) for part in (*head, why, advice, missing, open_, last) if part) + "\n"
+
+
+def _advice(text: AdviceText, width: int) -> list[str]:
+    """The sentence, and the code, whose lines are never broken."""
+    return [*_wrapped(text.sentence, width, 4), *(f"    {line}" for line in text.code)]
 
 
 def _answer(answer: Answer, width: int) -> list[str]:

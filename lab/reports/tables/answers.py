@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.cell.claims.estimates import Estimate
+from lab.cell.targets.case import PREFIX
 from lab.judging import pool_sizes, proofs, speedups
 from lab.judging.pool_sizes import PoolSize
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
-from lab.reports.tables import columns
+from lab.reports.tables import columns, scale
 from lab.text import names, units
 
 _C_CODE = " In C code that releases the GIL they {gain}: {{c_times}} times."
@@ -44,6 +45,7 @@ class _Finding:
 def answers(session: Session) -> tuple[Answer, ...]:
     """The answers of a session, each subject once. Several builds or machines share a sentence where they agree."""
     by_subject = (
+        *_advice(session),
         _across(session, "Pool()", _pool),
         _across(session, "Threads", _threads),
         _across(session, "Processes", _processes),
@@ -51,6 +53,20 @@ def answers(session: Session) -> tuple[Answer, ...]:
         _failed(session),
     )
     return tuple(answer for answer in by_subject if answer)
+
+
+def _advice(session: Session) -> list[Answer]:
+    """What to take for each of the user's functions on each build, in the largest cell; none for experiments."""
+    chosen = scale.placed(session)
+    subjects = [", ".join(filter(None, (each.case, each.build and f"on {each.build}"))) for each in chosen]
+    return [
+        Answer(
+            subject=subject,
+            figure=each.advice.option.name if each.advice.option else "not decided",
+            paragraphs=(("", each.advice.sentence),),
+        )
+        for subject, each in zip(subjects, chosen, strict=True)
+    ]
 
 
 def _across(session: Session, subject: str, find: Callable[[Sequence[CellResult]], _Finding | None]) -> Answer | None:
@@ -259,12 +275,14 @@ def _untestable(session: Session) -> list[str]:
     cells = {result.cell.id: result.cell for result in session.results if result.status not in silent}
     by_reason: dict[str, list[Judgement]] = {}
     for judgement in session.judgements:
+        if judgement.claim.startswith(PREFIX):  # a cause that cannot be there is no question
+            continue
         if judgement.verdict is Verdict.UNTESTABLE and judgement.cell in cells:
             by_reason.setdefault(judgement.reason, []).append(judgement)
     sentences = []
     for reason, judgements in by_reason.items():
         claims = dict.fromkeys(judgement.claim for judgement in judgements)
-        experiments = _listed(dict.fromkeys(claim.partition(".")[0] for claim in claims))
+        experiments = _listed(dict.fromkeys(claim.rpartition(".")[0] for claim in claims))
         where = _places(session, [cells[cell] for cell in dict.fromkeys(judgement.cell for judgement in judgements)])
         sentences.append(f"{units.counted(len(claims), 'claim')} of {experiments} in {where} ({reason}).")
     return sentences

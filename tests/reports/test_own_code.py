@@ -1,0 +1,84 @@
+"""Reports of ``lab scale``: what each format shows of a function of the user's. Each screen is a golden file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from lab import reports
+from lab.cell.targets.arms import name_of
+from lab.judging.advice import all_advice
+from lab.reports.formats.screen import most_lines
+from tests.support import own_code
+
+Golden = Callable[[str, str], None]
+
+KINDS = own_code.every_kind()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_screen_is_as_reviewed(name: str, golden: Golden) -> None:
+    golden(f"scale-{name}.txt", reports.render(KINDS[name], "screen"))
+
+
+@pytest.mark.parametrize("width", [66, 60])
+def test_a_narrow_screen_is_as_reviewed(width: int, golden: Golden) -> None:
+    golden(f"scale-one-case-{width}.txt", reports.render(KINDS["one-case"], "screen", width))
+
+
+@pytest.mark.parametrize("width", [80, 66, 60])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_screen_fits_and_breaks_no_word_and_no_line_of_code(name: str, width: int) -> None:
+    text = reports.render(KINDS[name], "screen", width)
+    lines = text.splitlines()
+    assert len(lines) <= most_lines(width)
+    assert max(map(len, lines)) <= width
+    for advice in all_advice(KINDS[name]):
+        block = "\n".join(f"    {line}" for line in advice.code.splitlines())
+        if advice.cell.startswith("cpu2") and block:
+            assert block in text
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_advice_is_a_line_that_begins_with_the_word(name: str) -> None:
+    text = reports.render(KINDS[name], "screen")
+    assert bool(re.search(r"^Advice: ", text, re.MULTILINE)) == bool(all_advice(KINDS[name]))
+    assert not re.search(r"^Advice[^:]", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", ["thread", "fork", "forkserver", "spawn"])
+def test_the_code_runs_as_it_stands(kind: str) -> None:
+    best = {(kind, 2): 1.95}
+    (advice,) = all_advice(own_code.session(own_code.ran(2, (own_code.BUSY, own_code.said(best)))))
+    assert advice.option
+    assert advice.option.name == name_of(kind, 2)
+    compile(advice.code, "advice", "exec")
+    names = {"function": str.upper, "items": "abc"}
+    exec(advice.code, names)
+    assert names["results"] == ["A", "B", "C"]
+
+
+def test_what_waits_is_not_measured_by_what_the_machine_delivered() -> None:
+    text = reports.render(KINDS["waits"], "screen")
+    assert "% of what the machine delivered" not in text
+
+
+def test_builds_stand_side_by_side() -> None:
+    text = reports.render(KINDS["builds"], "screen")
+    (row,) = [line for line in text.splitlines() if line.startswith("2 threads")]
+    assert re.search(r"\(1\.00 x\) .*\(1\.9\d x\)", row)
+
+
+def test_a_function_that_fails_leaves_the_numbers_of_the_others() -> None:
+    text = reports.render(KINDS["failed-case"], "screen")
+    assert "work.py:busy, 2 CPUs" in text
+    assert "work.py:crash, 2 CPUs" not in text
+    assert "Failed      a cell of 2 CPUs: work.py:crash was killed by SIGSEGV." in text
+
+
+def test_a_cell_that_nobody_could_run_did_not_fail() -> None:
+    text = reports.render(KINDS["interrupted"], "screen")
+    assert "Not tried   a cell of 2 CPUs: the run was interrupted." in text
+    assert "Failed" not in text
