@@ -32,7 +32,7 @@ from lab.containers.container import PROJECT, create_container, isolated_host_co
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
 from lab.containers.reasons import short
-from lab.containers.refusals import refusal
+from lab.containers.refusals import forbidden, refusal
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
@@ -198,10 +198,9 @@ class Docker:
             raise refusal(error.what, info) or error from error
         if _began(stream):
             return stream
-        words = stream[-_WORDS_BYTES:].decode(errors="replace")
-        if outcome.exit_code and (
-            engine_error := refusal(f"{outcome.reason or ''} {outcome.stderr_tail} {words}", info)
-        ):
+        words = stream[-_WORDS_BYTES:].decode(errors="replace")  # the runtime may write to either output
+        engine_error = forbidden(f"{outcome.stderr_tail} {words}") if outcome.exit_code else None
+        if engine_error:
             raise engine_error
         problems = []
         with contextlib.closing(image_pythons.look(self._client, self._image, self._session)) as pythons:

@@ -117,10 +117,10 @@ def _file(client: DockerClient, container: str, path: str) -> str | None:
             params={"path": path},
             timeout=api.timeout,
         )
-    if answer.status_code != 200:  # 404; 500 where a part of the path is no folder
-        return None
-    attributes: dict[str, Any] = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
-    return attributes.get("linkTarget") or path
+        if answer.status_code != 200:  # 404; 500 where a part of the path is no folder
+            return None
+        attributes: dict[str, Any] = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+        return attributes.get("linkTarget") or path
 
 
 def _asked_by_any(client: DockerClient, image: str, program: str, settings: ImageSettings, session: str) -> Candidate:

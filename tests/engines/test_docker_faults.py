@@ -415,6 +415,15 @@ def test_an_image_that_does_something_else_is_quoted(lab: Lab, api: Engine, play
     assert words in err
 
 
+def test_an_image_whose_python_speaks_of_control_groups_is_still_at_fault(lab: Lab, api: Engine) -> None:
+    words = b"RuntimeError: no cgroup controller cpuset; seccomp: unknown runtime specified"
+    api.files.add("/usr/bin/python3")
+    api.plays = lambda cell, cpus: Play(stderr=words, exit_code=1)
+    code, _, err = run(lab)
+    assert code == 3
+    assert err.startswith("lab: the image multicore-lab-base:3.13 cannot run a cell: ")
+
+
 def test_a_python_that_answers_and_runs_no_worker_is_quoted(lab: Lab, api: Engine) -> None:
     api.files.add("/usr/bin/python3")
     api.cells |= {
