@@ -227,12 +227,12 @@ def request_from(options: argparse.Namespace) -> Request:
     return request
 
 
-def scale_request(options: argparse.Namespace, case: Case, project: Path) -> Request:
+def scale_request(options: argparse.Namespace, case: Case, project: Path, other: str = "") -> Request:
     """The request to measure a case of the user's. Raises UsageError where an option cannot be used."""
     from lab.planning.request import SCALE_LEVELS
     from lab.planning.targets import Target, parse_params
 
-    target = Target(case=case, params=parse_params(options.param), project=str(project))
+    target = Target(case=case, params=parse_params(options.param), project=str(project), other=other)
     request = replace(_request(options, SCALE_LEVELS), target=target)
     request.check()
     return request

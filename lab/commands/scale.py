@@ -78,6 +78,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ITERABLE",
         help="module:iterable, or one beside the target: measure the time of the whole list through each executor",
     )
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="OTHER",
+        help="another folder of the code, a virtual environment, or a Python: both take turns in the same rounds",
+    )
     parser.add_argument("--chunk", default="", metavar="SIZES", help="with --items: how many travel at a time, as 1,10")
     _options.add_cell_options(parser)
     _options.add_format_option(parser)
@@ -120,10 +126,10 @@ def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
     return request, NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
 
 
-def _target(options: argparse.Namespace) -> tuple[Case, Path]:
+def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:
     """The target that the options name, and the folder of its project. Raises UsageError for a missing file."""
     from lab.planning.targets import parse_chunks, parse_target
-    from lab.running.own_code import located
+    from lab.running.own_code import compared, located
 
     is_statement = options.statement_setup is not None
     setup = options.statement_setup if is_statement else options.setup
@@ -131,4 +137,10 @@ def _target(options: argparse.Namespace) -> tuple[Case, Path]:
     case = case._replace(items=options.items, chunks=parse_chunks(options.chunk))
     if is_statement and options.items:
         raise UsageError("--items goes with a function, not with a statement", "name a function: file.py:function")
-    return located(case, options.project)
+    if options.against and options.items:
+        raise UsageError("--against and --items cannot be combined", "compare the calls per second, without --items")
+    case, project = located(case, options.project)
+    if not options.against:
+        return case, project, ""
+    case, other = compared(case, options.against, options.engine)
+    return case, project, other

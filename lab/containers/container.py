@@ -55,16 +55,19 @@ def isolated_host_config(cpus: int) -> dict[str, Any]:
 
 #: The folder of the user's code in a cell.
 PROJECT = "/project"
+#: The folder in a cell that the user's code is compared with.
+OTHER_PROJECT = "/other"
 
 
-def own_code_config(folder: str) -> dict[str, Any]:
+def own_code_config(folder: str, other: str) -> dict[str, Any]:
     """What the host configuration of a cell has besides, if the cell runs code of the user's in this folder.
 
-    The folder is mounted so that it can only be read. Own code may need much more memory than the lab's experiments, so
-    the memory has no limit of the lab's.
+    The folder, and the ``other`` one if there is one, are mounted so that they can only be read. Own code may need much
+    more memory than the lab's experiments, so the memory has no limit of the lab's.
     """
+    folders = {folder: {"bind": PROJECT, "mode": "ro"}}
     return {
-        "binds": {folder: {"bind": PROJECT, "mode": "ro"}},
+        "binds": {**folders, **({other: {"bind": OTHER_PROJECT, "mode": "ro"}} if other else {})},
         "mem_limit": None,
         "memswap_limit": None,
         "tmpfs": {"/tmp": "rw,nosuid,nodev,size=1g,mode=1777"},  # noqa: S108 - inside the container

@@ -28,7 +28,7 @@ from lab.containers.client import (
     pull_image,
     translated,
 )
-from lab.containers.container import PROJECT, create_container, isolated_host_config, own_code_config
+from lab.containers.container import OTHER_PROJECT, PROJECT, create_container, isolated_host_config, own_code_config
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
 from lab.containers.reasons import short
@@ -251,8 +251,8 @@ class Docker:
     def _job(self, job: Job, name: str, sink: Sink) -> Outcome:
         patience = Patience(job.cell_deadline, job.longest_silence, job.most_bytes)
         try:
-            payload = worker_job(job, None, PROJECT if job.project else "")
-            return self._cell(job.cell, name, payload, sink, patience, job.project)
+            payload = worker_job(job, None, PROJECT if job.project else "", OTHER_PROJECT)
+            return self._cell(job.cell, name, payload, sink, patience, (job.project, job.other))
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -282,14 +282,14 @@ class Docker:
         payload: WorkerJob,
         sink: Sink,
         patience: Patience,
-        project: str = "",
+        folders: tuple[str, str] = ("", ""),
     ) -> Outcome:
         with translated(f"creating the container of {name}"), signals_held():
             response = create_container(
                 self._client,
                 self._image,
                 [self._program, *self._arguments, *worker_arguments(cell_code(payload.experiments), payload)],
-                settings(cell) | (own_code_config(project) if project else {}),
+                settings(cell) | (own_code_config(*folders) if folders[0] else {}),
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name.removesuffix(_AGAIN)},
                 user=self._user,

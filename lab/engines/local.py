@@ -83,7 +83,7 @@ class Local:
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         return self._cell(
-            worker_job(job, list(job.cell.cpus), job.project),
+            worker_job(job, list(job.cell.cpus), job.project, job.other),
             sink,
             Patience(job.cell_deadline, job.longest_silence, job.most_bytes),
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lab.cell.cpus import cpulist
 from lab.cell.worker.bootstrap import SOURCE
@@ -28,11 +30,12 @@ def worker_arguments(code: bytes | Path, job: WorkerJob) -> list[str]:
     return ["-I", "-S", "-c", SOURCE, *pieces, job.to_json()]
 
 
-def worker_job(job: Job, pin: list[int] | None, project: str = "") -> WorkerJob:
+def worker_job(job: Job, pin: list[int] | None, project: str = "", other: str = "") -> WorkerJob:
     """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids; else a
     container is its own.
 
-    ``project`` is the folder of the user's code, as the cell sees it.
+    ``project`` is the folder of the user's code, as the cell sees it, and ``other`` the folder that it is compared
+    with.
     """
     return WorkerJob(
         session=job.session,
@@ -47,9 +50,17 @@ def worker_job(job: Job, pin: list[int] | None, project: str = "") -> WorkerJob:
         quota=job.cell.quota_cpus,
         pin=pin,
         pinned_by="worker" if pin else "engine" if job.cell.pinned else "none",
-        cases={name: {**case, "project": project} for name, case in job.cases.items()} or None,
+        cases={name: _placed(case, project, other) for name, case in job.cases.items()} or None,
         alone=pin is None,
     )
+
+
+def _placed(case: Mapping[str, Any], project: str, other: str) -> dict[str, Any]:
+    """A case with the folders as the cell sees them."""
+    against = dict(case.get("against") or {})
+    if against.get("project"):
+        against["project"] = other
+    return {**case, "project": project, "against": against}
 
 
 def probe_job(session: str) -> WorkerJob:

@@ -76,7 +76,10 @@ def all_advice(session: Session) -> tuple[Advice, ...]:
     """The advice for each case in each cell that measured it, in the order of the session."""
     cases = [from_stored(stored) for stored in session.arguments.get("cases") or ()]
     return tuple(
-        advise(case, result) for case in cases for result in session.results if completed(case.experiment, result)
+        advise(case, result)
+        for case in cases
+        for result in session.results
+        if completed(case.experiment, result) and not case.against
     )
 
 

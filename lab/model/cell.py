@@ -186,6 +186,8 @@ class Job:
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: The folder on the user's machine that these functions are imported from; empty: none.
     project: str = ""
+    #: Another folder that they are imported from in turn, to compare the two; empty: none.
+    other: str = ""
 
     @property
     def longest_silence(self) -> float:

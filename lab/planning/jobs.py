@@ -18,6 +18,7 @@ def job_of(
     seed: int = 1,
     cases: Sequence[Case] = (),
     project: str = "",
+    other: str = "",
 ) -> Job:
     """The job of a cell, with its deadlines."""
     each = deadline_for(seconds)
@@ -32,4 +33,5 @@ def job_of(
         seed=seed,
         cases={case.experiment: case.to_stored() for case in cases},
         project=project,
+        other=other,
     )

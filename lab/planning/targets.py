@@ -26,15 +26,27 @@ class Target:
     params: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     #: The folder on the user's machine that is importable in the cells.
     project: str
+    #: Another folder that the target is imported from in turn; empty: none.
+    other: str = ""
 
     def to_stored(self) -> dict[str, Any]:
         """The target as the manifest keeps it."""
-        return {"case": self.case.to_stored(), "params": dict(self.params), "project": self.project}
+        return {
+            "case": self.case.to_stored(),
+            "params": dict(self.params),
+            "project": self.project,
+            "other": self.other,
+        }
 
 
 def target_from_stored(stored: Mapping[str, Any]) -> Target:
     """The target that :meth:`Target.to_stored` has written."""
-    return Target(case=from_stored(stored["case"]), params=stored["params"], project=stored["project"])
+    return Target(
+        case=from_stored(stored["case"]),
+        params=stored["params"],
+        project=stored["project"],
+        other=stored.get("other", ""),
+    )
 
 
 def parse_chunks(text: str) -> list[int]:

@@ -275,6 +275,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
                 seed,
                 request.cases,
                 request.target.project if request.target else "",
+                request.target.other if request.target else "",
             )
             for cell in cells
         ]

@@ -44,6 +44,31 @@ def located(case: Case, folder: str | Path | None) -> tuple[Case, Path]:
     return case._replace(where=str(file.relative_to(project))), project
 
 
+def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
+    """The case with the environment that it is compared with, and the folder of that, if it is one.
+
+    ``other`` is a folder with another version of the project, or the path of another Python. Raises UsageError for
+    anything else.
+    """
+    path = Path(other)
+    if path.is_dir():
+        inner = path / "bin" / "python"
+        if inner.is_file() and (path / "pyvenv.cfg").is_file():
+            return compared(case, str(inner), engine)
+        return case._replace(against={"label": other, "project": str(path.resolve())}), str(path.resolve())
+    if path.is_file():
+        if engine == "docker":
+            raise UsageError(
+                f"--against {other} is a Python of this machine, which no container has",
+                "use --engine local, or name a folder with another version of the code",
+            )
+        return case._replace(against={"label": other, "python": str(path.absolute())}), ""
+    raise UsageError(
+        f"--against {other} is neither a folder nor a Python",
+        "name a folder with another version of the code, a virtual environment, or the path of another Python",
+    )
+
+
 def with_cases(request: Request, engine: Engine, machine: Machine, session: str) -> Request:
     """The request with the cases of its target. Each is called once, on every build.
 
@@ -80,6 +105,7 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
         cell_deadline=LOOK_UP_SECONDS + GRACE_SECONDS,
         cases={PREFIX: {**target.case.to_stored(), "params": target.params}},
         project=target.project,
+        other=target.other,
     )
     pieces: list[bytes] = []
 

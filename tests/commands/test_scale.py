@@ -118,3 +118,27 @@ def test_what_fails_in_one_kind_of_worker_costs_that_kind_only(lab: Lab, project
     assert "2 processes (fork)" in out
     assert "2 threads" not in out.partition("Why:")[0]
     assert "RuntimeError: not here" in " ".join(out.split())
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_two_versions_of_the_code_take_turns(lab: Lab, project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "work.py").write_text(SOURCE.replace("range(2000)", "range(6000)"))  # a third of the speed
+    code, out, err = lab(
+        *("scale", "work.py:busy", "--engine", "local", "--cpus", "2", "--quick", "--against", str(other)),
+        *("--output", str(project / "sessions")),
+    )
+    assert code == 0, err
+    assert "two environments in turn" in out
+    row = next(line for line in out.splitlines() if line.startswith("1 worker"))
+    assert "% slower" in row or "not decided" in row or "not known" in row  # the machine may be busy
+    assert "Advice" not in out
+
+
+@pytest.mark.parametrize("other", ["nowhere", "work.py:busy"])
+def test_what_is_no_environment_is_refused(lab: Lab, project: Path, other: str) -> None:
+    code, _, err = lab("scale", "work.py:busy", "--engine", "local", "--against", other)
+    assert code == 2
+    assert "neither a folder nor a Python" in " ".join(err.split())

@@ -379,7 +379,11 @@ def ctrl_c(job: Job, sink: Sink) -> Outcome:
 
 
 def cell_of_own_code(
-    case: Case, arms: Sequence[Sequence[Any]], rounds: Sequence[Mapping[str, Any]], trial: Mapping[str, Any]
+    case: Case,
+    arms: Sequence[Sequence[Any]],
+    rounds: Sequence[Mapping[str, Any]],
+    trial: Mapping[str, Any],
+    *more: Said,
 ) -> CellResult:
     """A cell of 2 CPUs that measured a function of the user's, with these arms, rounds and results of the trial."""
     usual = {
@@ -399,6 +403,7 @@ def cell_of_own_code(
         observe("trial", {**usual, **trial}),
         observe("dispatch", {"thread": 1e-5, "process": 1e-4}),
         observe("arms", [list(arm) for arm in arms]),
+        *more,
         *(("sample", {"name": "round", "values": dict(blocks)}) for blocks in rounds),
     ]
     cell = Cell(id="cpu2", limit=Limit(cpus=2), size=2, cpus=(0, 1))

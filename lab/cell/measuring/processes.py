@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Iterator, TypeVar
+from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 from lab.cell.cpus import process_limit
 
 _Own = TypeVar("_Own", bound="Workers")
+
+
+#: How long a worker may take to end after SIGTERM, in seconds.
+_TERMINATION_SECONDS = 1.0
 
 
 class WorkerLostError(Exception):
@@ -29,6 +33,12 @@ class Workers:
         workers_end.close()
         self.pipes.append(own_end)
         self._processes.append(process)
+
+    def take_in(self, processes: Sequence[Any]) -> None:
+        """Take in workers that were started elsewhere, each with a ``pipe``, and with a process's methods."""
+        for process in processes:
+            self.pipes.append(process.pipe)
+            self._processes.append(process)
 
     def answer(self, pipe: Any, seconds: float) -> Any:
         """What a worker answers within so many seconds. Raises WorkerLostError where no answer comes."""
@@ -62,7 +72,11 @@ class Workers:
             pipe.close()
         for process in self._processes:
             process.terminate()
-            process.join()
+        for process in self._processes:
+            process.join(_TERMINATION_SECONDS)
+            if process.exitcode is None:  # it does not listen to SIGTERM
+                process.kill()
+                process.join()
 
 
 def _how(code: int | None) -> str:
@@ -73,8 +87,13 @@ def _how(code: int | None) -> str:
 
 
 def _serve(pipe: Any, parents_end: Any, begin: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
-    """A worker's life."""
+    """The life of a worker that multiprocessing has started."""
     parents_end.close()
+    serve(pipe, begin, arguments)
+
+
+def serve(pipe: Any, begin: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
+    """A worker's life: to answer what it is asked, until the pipe closes."""
     answer = begin(*arguments)
     while True:
         try:

@@ -128,6 +128,11 @@ class Crew(Workers):
                 for _ in range(each):
                     self.start(context, begin, lock, *arguments)
 
+    def adopt(self, method: str, processes: Sequence[Any]) -> None:
+        """Take in workers that were started elsewhere; arms with this ``method`` are theirs."""
+        self._first[method] = len(self.pipes)
+        self.take_in(processes)
+
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
         plan: list[list[Arm]] = []

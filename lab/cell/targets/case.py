@@ -41,6 +41,9 @@ class Case(NamedTuple):
     chunks: Sequence[int] = ()
     #: The folder of the project, which is importable; empty where there is none.
     project: str = ""
+    #: The other environment that this one is compared with: a ``label``, and the ``python`` or the ``project`` that
+    #: differs; empty: none.
+    against: Mapping[str, str] = {}
     #: About how long one call takes, in seconds; ``None`` before anybody has called it.
     call_seconds: Optional[float] = None
 

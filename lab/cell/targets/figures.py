@@ -95,7 +95,8 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     rounds = evidence.rounds("round")
     waits = evidence.last("trial")["idle"] > WAITING_SHARE
     rows: list[Figure] = []
-    for arm in [Workers(BASE, "", 1, False), *measured_arms(evidence)]:
+    compared = pairs(evidence)
+    for arm in [] if compared else [Workers(BASE, "", 1, False), *measured_arms(evidence)]:
         rows.append(rate(arm.name).figure("calls/s", rounds, arm.name))
         if arm.name != BASE:
             rows.append(speed_up(arm.name).figure("speed-up", rounds, arm.name))
@@ -105,4 +106,19 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
         timed = [blocks for blocks in rounds if "calls" in blocks.get(arm.name, {})]
         for name in ("p50", "p95", "p99"):
             rows.append(call_time(arm.name, name).figure("call, %s" % name, timed, arm.name))
+    for name, own, other in compared:
+        rows.append(rate(own).figure("calls/s", rounds, name))
+        rows.append(rate(other).figure("calls/s, other", rounds, name))
+        rows.append(times(own, other).figure("other / this", rounds, name))
     return rows
+
+
+def pairs(evidence: Evidence) -> list[tuple[str, str, str]]:
+    """(workers, their arm in this environment, their arm in the other environment), where two were compared."""
+    listed = evidence.all("pairs")
+    return [(name, own, other) for name, own, other in (listed[-1] if listed else [])]
+
+
+def times(own: str, other: str) -> Measured:
+    """The calls per second of the other environment over those of this one, in the same round."""
+    return Measured((own, other), over(other, own), better="higher")

@@ -11,7 +11,7 @@ from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Crew, probe, shuffler
-from lab.cell.targets import causes, dispatch, elapsed, environment, figures, look_up
+from lab.cell.targets import against, causes, dispatch, elapsed, environment, figures, look_up
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import PREFIX, Case, from_stored
@@ -35,7 +35,9 @@ def run(recorder: Recorder) -> None:
     recorder.observe("trial", trial._asdict())
     recorder.observe("dispatch", dispatch.costs())
     case = case._replace(call_seconds=trial.call_seconds)
-    if case.items:
+    if case.against:
+        against.measure(recorder, case, trial)
+    elif case.items:
         elapsed.measure(recorder, case, trial)
     else:
         measure(recorder, case, trial)

@@ -11,7 +11,7 @@ from lab.judging import advice as judged_advice
 from lab.judging.advice import Advice
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session, Verdict
-from lab.reports.tables import columns
+from lab.reports.tables import columns, environments
 from lab.text import names, units
 from lab.text.table import Table
 
@@ -64,12 +64,14 @@ def full_tables(session: Session) -> tuple[Table, ...]:
     """A table for each case with a row for each way of working, however many these are."""
     tables = (_table(session, name, result) for name in judged_advice.case_names(session) for result in session.results)
     shown = [table for table in tables if table.rows]
-    return (*shown[:-1], *(replace(table, notes=_LEGEND) for table in shown[-1:]))
+    compared = environments.environment_tables(session)
+    return (*compared, *shown[:-1], *(replace(table, notes=_LEGEND) for table in shown[-1:]))
 
 
 def _table(session: Session, experiment: str, result: CellResult) -> Table:
     """A row for each way of working in one cell."""
     numbers = judged_advice.numbers_of(session, experiment, result.cell.id)
+    numbers = {of: quantities for of, quantities in numbers.items() if environments.RATIO not in quantities}
     where = ", ".join(filter(None, (experiment.partition(":")[2], result.cell.build, names.plain_words(result.cell))))
     return Table(title=where, head=_HEAD, rows=tuple((of, *_cells(quantities)) for of, quantities in numbers.items()))
 
