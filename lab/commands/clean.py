@@ -8,17 +8,19 @@ import contextlib
 from lab.errors import EngineError
 from lab.messages import show
 
-HELP = "remove every container, volume and network on the engine that carries the lab's label"
+HELP = "remove the containers, volumes and networks with the lab's label, but not those of runs that are under way"
 EXAMPLE = """\
-example:
-  lab clean   remove what a killed run or docker compose up has left
+examples:
+  lab clean           remove what a killed run or docker compose up has left
+  lab clean --force   remove what runs that are under way need, too
 
 The command looks at the label only. It touches nothing else, and it works from
 any folder."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The command has no options."""
+    """Add the command's option."""
+    parser.add_argument("--force", action="store_true", help="also end the runs that are under way")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,14 +28,18 @@ def run(options: argparse.Namespace) -> int:
 
     Raises EngineError when something could not be removed.
     """
-    from lab.containers import cleanup
+    from lab.containers import cleanup, owner
     from lab.containers.client import client_for_this_environment
 
     with contextlib.closing(client_for_this_environment()) as client:
-        removed, kept = cleanup.remove_all(client)
+        needed = {} if options.force else owner.under_way(client)
+        removed, kept = cleanup.remove_all(client, spare=needed)
     for name in removed:
         show(f"removed {name}")
     if kept:
         raise EngineError(f"could not remove {'; '.join(kept)}; run lab clean again, or look at docker ps -a")
-    show("nothing is left" if removed else "there was nothing to remove")
+    for session, who in sorted(needed.items()):
+        show(f"left alone: session {session}, which {who} runs; remove it too with: lab clean --force")
+    if not needed:
+        show("nothing is left" if removed else "there was nothing to remove")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.containers.client import SESSION_LABEL, broken_connections, translated
@@ -31,8 +31,12 @@ def remove_container(client: DockerClient, container: str) -> None:
         is_gone(container)
 
 
-def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[str], list[str]]:
+def remove_all(
+    client: DockerClient, session: str | None = None, spare: Container[str] = ()
+) -> tuple[list[str], list[str]]:
     """Remove every container, volume and network that carries the lab's label, of one session or of all sessions.
+
+    What belongs to the sessions in ``spare`` stays.
 
     Returns two lists: what was removed, and what could not be removed, with the engine's reason. Raises EngineError
     when the engine cannot list them.
@@ -45,11 +49,14 @@ def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[s
         leftovers: list[tuple[str, str, Callable[[], object]]] = [
             ("container", _name(item), functools.partial(delete, item["Id"], force=True, v=True))
             for item in client.api.containers(all=True, filters={"label": label}) or ()
+            if _session(item) not in spare
         ]
-        leftovers += [
-            ("network", str(item.name), item.remove) for item in client.networks.list(filters={"label": label})
-        ]
-        leftovers += [("volume", str(item.name), item.remove) for item in client.volumes.list(filters={"label": label})]
+        for kind, collection in (("network", client.networks), ("volume", client.volumes)):
+            leftovers += [
+                (kind, str(item.name), item.remove)
+                for item in collection.list(filters={"label": label})
+                if _session(item.attrs) not in spare
+            ]
     from docker.errors import NotFound
 
     for kind, name, remove in leftovers:
@@ -65,6 +72,10 @@ def remove_all(client: DockerClient, session: str | None = None) -> tuple[list[s
             removed.append(f"{kind} {name}")
     is_gone()  # the caller names what could not be removed
     return removed, kept
+
+
+def _session(item: Mapping[str, Any]) -> str:
+    return str((item.get("Labels") or {}).get(SESSION_LABEL, ""))
 
 
 def _name(container: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import interrupts
 from lab.containers.image_config import NOBODY
+from lab.containers.owner import OWNER_LABEL, own
 from lab.model.cell import PERIOD_US
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def create_container(
         working_dir="/",  # nobody may not enter the image's own folder
         healthcheck={"test": ["NONE"]},  # a health check would run beside the measurement, on the same CPUs
         name=name,
-        labels={**_NOT_OF_COMPOSE, **labels},
+        labels={**_NOT_OF_COMPOSE, OWNER_LABEL: own(), **labels},
         host_config=api.create_host_config(**host),
     )
     _left.add(str(made["Id"]))

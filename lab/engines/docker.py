@@ -31,6 +31,7 @@ from lab.containers.client import (
 from lab.containers.container import OTHER_PROJECT, PROJECT, create_container, isolated_host_config, own_code_config
 from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
+from lab.containers.owner import others
 from lab.containers.reasons import short
 from lab.containers.refusals import forbidden, refusal
 from lab.engines import Sink, nothing
@@ -284,6 +285,7 @@ class Docker:
         patience: Patience,
         folders: tuple[str, str] = ("", ""),
     ) -> Outcome:
+        other_sessions = others(self._client, self._session)
         with translated(f"creating the container of {name}"), signals_held():
             response = create_container(
                 self._client,
@@ -304,8 +306,11 @@ class Docker:
             with signals_held():
                 self._remove(container).join()
             raise
+        other_sessions |= others(self._client, self._session)
         self._remove(container)
-        return outcome
+        if not other_sessions:
+            return outcome
+        return replace(outcome, outside={**outcome.outside, "other_sessions": sorted(other_sessions)})
 
     def _remove(self, container: str) -> threading.Thread:
         """Remove a container in a thread, which :meth:`close` waits for."""

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -312,7 +312,7 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
         by_id = {**kept, **{result.cell.id: result for result in ran.results}}
         results = tuple(by_id[cell.id] for cell in plan.cells)
         spent_before = sum(result.wall_seconds for result in kept.values())
-        notes = (ran.packing_note, folder.failure, _forced(plan.manifest))
+        notes = (ran.packing_note, folder.failure, _forced(plan.manifest), _other_sessions(results))
         session = assemble(
             id=prepared.start.session_id,
             began=plan.manifest["began"],
@@ -336,6 +336,22 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
     if not folder.failure and (stop.requested or resuming.lost_cells(ending["report"])):
         words += f"; measure its missing cells with: {resume_command(folder.path)}"
     return session, Kept(words=words, failure=folder.failure)
+
+
+def _other_sessions(results: Iterable[CellResult]) -> str:
+    """That other labs measured on the same engine; empty if none was seen."""
+    cells = {
+        result.cell.label: result.outcome.outside["other_sessions"]
+        for result in results
+        if result.outcome and result.outcome.outside.get("other_sessions")
+    }
+    if not cells:
+        return ""
+    sessions = sorted({str(session) for seen in cells.values() for session in seen})
+    return (
+        f"another lab used this engine at the same time (session {', '.join(sessions)}; at {', '.join(cells)})."
+        " Runs disturb each other: run them one after the other"
+    )
 
 
 def _forced(manifest: Mapping[str, Any]) -> str:

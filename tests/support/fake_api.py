@@ -352,7 +352,12 @@ class Handler(BaseHTTPRequestHandler):
     def _containers(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         labels = [label.partition("=") for label in json.loads(query["filters"])["label"]]
         containers = [
-            {"Id": number, "Names": ["/" + container.name], "Labels": container.labels}
+            {
+                "Id": number,
+                "Names": ["/" + container.name],
+                "Labels": container.labels,
+                "State": container.state()["Status"],
+            }
             for number, container in engine.containers.items()
             if all(name in container.labels and value in ("", container.labels[name]) for name, _, value in labels)
         ]
