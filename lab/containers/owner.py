@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.containers.client import SESSION_LABEL, translated
 from lab.errors import EngineError
@@ -63,13 +62,13 @@ def under_way(client: DockerClient) -> dict[str, str]:
     """
     sessions: dict[str, str] = {}
     with translated("listing the lab's containers"):
-        containers = client.api.containers(all=True, filters={"label": SESSION_LABEL}) or ()
-    for container in containers:
-        labels = container.get("Labels") or {}
-        owner = str(labels.get(OWNER_LABEL, ""))
-        alive = is_alive(owner)
-        if alive or (alive is None and container.get("State") == "running"):
-            sessions[str(labels[SESSION_LABEL])] = _named(owner) if alive else "a process that cannot be seen from here"
+        for container in client.api.containers(all=True, filters={"label": SESSION_LABEL}) or ():
+            labels = container.get("Labels") or {}
+            owner = str(labels.get(OWNER_LABEL, ""))
+            alive = is_alive(owner)
+            if alive or (alive is None and container.get("State") == "running"):
+                who = _named(owner) if alive else "a process that cannot be seen from here"
+                sessions[str(labels.get(SESSION_LABEL))] = who
     return sessions
 
 
@@ -79,7 +78,8 @@ def _named(owner: str) -> str:
 
 def others(client: DockerClient, session: str) -> set[str]:
     """The other sessions of which a container runs on the engine now. It is empty if the engine does not answer."""
-    running: list[Mapping[str, Any]] = []
+    sessions: set[str] = set()
     with contextlib.suppress(EngineError), translated("looking for other labs"):
-        running = client.api.containers(filters={"label": SESSION_LABEL}) or []
-    return {str((container.get("Labels") or {}).get(SESSION_LABEL)) for container in running} - {session, "None"}
+        for container in client.api.containers(filters={"label": SESSION_LABEL}) or ():
+            sessions.add(str((container.get("Labels") or {}).get(SESSION_LABEL)))
+    return sessions - {session, "None"}
