@@ -10,6 +10,8 @@ import pytest
 from lab import reports
 from lab.cell.targets.arms import name_of
 from lab.judging.advice import all_advice
+from lab.reports.charts import charts, drawing, terminal
+from lab.reports.charts.workers import points
 from lab.reports.formats.screen import most_lines
 from tests.support import own_code
 
@@ -82,3 +84,50 @@ def test_a_cell_that_nobody_could_run_did_not_fail() -> None:
     text = reports.render(KINDS["interrupted"], "screen")
     assert "Not tried   a cell of 2 CPUs: the run was interrupted." in text
     assert "Failed" not in text
+
+
+@pytest.mark.parametrize("name", ["one-case", "waits", "builds", "many-builds", "cases", "many-cases"])
+def test_every_chart_has_its_lines_in_every_form(name: str) -> None:
+    drawn = charts(KINDS[name])
+    assert len(drawn) == {"cases": 2, "many-cases": 3}.get(name, 1)
+    for chart in drawn:
+        lines = {row[2] for row in chart.table.rows}
+        assert {"ideal", "threads", "fork", "forkserver", "spawn"} <= lines
+        assert ("delivered" in lines) == ("delivered" in chart.reading)
+        assert "1 worker makes" in chart.description
+        wide, narrow = drawing.elements(chart)
+        assert wide.count('class="mark"') == narrow.count('class="mark"') > 0
+        text = terminal.text(chart, 80, colour=False)
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_function_that_waits_is_not_held_against_what_the_machine_delivered() -> None:
+    assert {point.line for point in points(KINDS["waits"])} == {"ideal", "threads", "fork", "forkserver", "spawn"}
+
+
+def test_a_line_begins_with_one_worker_and_ends_with_the_most() -> None:
+    by_line = {line: [point for point in points(KINDS["waits"]) if point.line == line] for line in ("threads", "ideal")}
+    assert [point.workers for point in by_line["threads"]] == [1, 2, 4]
+    assert by_line["ideal"][-1].rate.value == pytest.approx(4 * by_line["ideal"][0].rate.value)
+    assert all(point.rate.low < point.rate.value < point.rate.high for point in by_line["threads"])
+
+
+def test_noise_draws_nothing() -> None:
+    assert charts(KINDS["undecided"]) == ()
+
+
+def test_the_page_begins_with_the_advice_and_says_why() -> None:
+    page = reports.render(KINDS["builds"], "html")
+    advice = page.index("Advice: take 2 threads")
+    assert advice < page.index("Why: the causes that were found") < page.index('id="charts"')
+    assert "ThreadPoolExecutor(2)" in page[advice : page.index('id="lessons"')]
+    assert "the function holds the GIL" in page
+    assert "Refuted claims" not in page
+    assert "Surprises<" not in page
+
+
+def test_what_to_do_about_a_cause_is_said_only_where_it_was_found() -> None:
+    advice = [each.advice for each in KINDS["one-case"].judgements if each.verdict == "refuted" and each.advice]
+    assert advice
+    text = terminal.findings(KINDS["one-case"], (), 200)
+    assert not any(line in text for line in advice)

@@ -75,6 +75,15 @@ def share(arm: str, workers: int) -> Measured:
     return Measured((arm, BASE, *CAPACITY.arms), value, better="higher")
 
 
+def delivered(workers: int) -> Measured:
+    """Calls per second of so many workers with what the machine delivered, each as fast as one worker alone."""
+
+    def value(blocks: Round) -> float:
+        return float(blocks[BASE]["rate"]) * min(CAPACITY.value(blocks), workers)
+
+    return Measured((BASE, *CAPACITY.arms), value, unit="calls/s", better="higher")
+
+
 def cores(arm: str) -> Measured:
     """CPU seconds per second, of all workers and of what they started."""
     return Measured((arm,), value_of(arm, "cores"), unit="cores")

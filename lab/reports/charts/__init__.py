@@ -14,7 +14,7 @@ from lab.reports.charts.chart import Chart
 __all__ = ["Chart", "charts", "needs"]
 
 #: In the order to read them.
-_NOUNS = ("speedup", "timeline", "handovers", "atlas")
+_NOUNS = ("workers", "speedup", "timeline", "handovers", "atlas")
 
 
 def charts(session: Session) -> tuple[Chart, ...]:

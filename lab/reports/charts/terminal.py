@@ -11,7 +11,7 @@ from lab.errors import MissingExtraError
 from lab.messages import printable
 from lab.model.session import Session
 from lab.reports.charts.chart import Chart, Panel
-from lab.reports.tables import highlights
+from lab.reports.tables import highlights, scale
 
 #: The narrowest terminal for a chart. In a narrower terminal the lines are broken.
 NARROWEST = 40
@@ -37,7 +37,10 @@ def findings(session: Session, headline: Sequence[str], width: int) -> str:
     """The surprises and the refuted claims in words, with what to do about them."""
     width = min(max(width, NARROWEST), WIDEST)
     parts = [*(_wrapped(line, width) for line in headline)]
-    for title, lessons in (("Surprises", highlights.surprises(session)), ("Refuted here", highlights.refuted(session))):
+    sections = [("Surprises", highlights.surprises(session)), ("Refuted here", highlights.refuted(session))]
+    if scale.is_own_code(session):
+        sections = [("Causes found", highlights.causes(session))]
+    for title, lessons in sections:
         parts += ["", f"{title}: none"] if not lessons else ["", title]
         for lesson in lessons:
             parts.append(_item(f"- {lesson.claim}: “{lesson.statement}”", width))

@@ -21,7 +21,7 @@ from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables as summary
 from lab.reports.charts import Chart, charts, drawing
-from lab.reports.tables import highlights, machine_map
+from lab.reports.tables import highlights, machine_map, scale
 from lab.reports.tables.answers import Answer, answers
 from lab.sessions import export
 from lab.teaching import glossary
@@ -70,6 +70,7 @@ def _context(session: Session) -> dict[str, Any]:
     lessons = {
         "surprises": _lessons(highlights.surprises(session), surprise=True),
         "refuted": _lessons(highlights.refuted(session)),
+        "causes": _lessons(highlights.causes(session)),
         "undecided": _lessons(highlights.undecided(session)),
     }
     drawn = [_chart(chart) for chart in charts(session)]
@@ -78,6 +79,7 @@ def _context(session: Session) -> dict[str, Any]:
     return lessons | {
         "title": f"{headline.python}, {units.cpus(len(session.machine.cpus))}",
         "where": ". ".join(_capital(line) for line in (headline.engine, headline.machine) if line),
+        "own_code": scale.is_own_code(session),
         "counts": _counts(session),
         "answers": [_tile(answer) for answer in answers(session)],
         "contents": [
@@ -117,16 +119,24 @@ def _clear(table: Table) -> Table:
 
 
 def _tile(answer: Answer) -> dict[str, Any]:
-    named = f"{answer.subject} " if answer.figure else ""
+    named = f"{answer.subject} " if answer.figure and not answer.code else ""
     paragraphs = [_capital(named + f"{where} " * bool(where) + text) for where, text in answer.paragraphs]
-    return {"subject": answer.subject, "figure": answer.figure, "paragraphs": paragraphs}
+    return {"subject": answer.subject, "figure": answer.figure, "paragraphs": paragraphs, "code": answer.code}
 
 
-def _counts(session: Session) -> list[tuple[str, int]]:
+#: What the verdict on a cause of the user's own code means.
+_OF_CAUSES = {Verdict.CONFIRMED: "found", Verdict.REFUTED: "excluded", Verdict.INCONCLUSIVE: "undecided"}
+
+
+def _counts(session: Session) -> list[tuple[str, str, int]]:
+    """How many claims have each verdict: (verdict, the word for it, how many)."""
     lacking = {result.cell.id for result in session.results if result.status is Status.UNAVAILABLE}
     verdicts = [judgement.verdict for judgement in session.judgements if judgement.cell not in lacking]
-    counts = [(verdict.value, verdicts.count(verdict)) for verdict in Verdict]
-    return [("surprises", len(session.surprises)), *(pair for pair in counts if pair[1])]
+    words = _OF_CAUSES if scale.is_own_code(session) else {}
+    numbers = {verdict: verdicts.count(verdict) for verdict in Verdict}
+    counts = [(verdict.value, words.get(verdict, verdict.value), count) for verdict, count in numbers.items()]
+    surprises = [] if words else [("surprises", "surprises", len(session.surprises))]
+    return [*surprises, *(each for each in counts if each[2])]
 
 
 def _warnings(session: Session) -> list[str]:

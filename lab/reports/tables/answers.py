@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.cell.claims.estimates import Estimate
-from lab.cell.targets.case import PREFIX
 from lab.judging import pool_sizes, proofs, speedups
 from lab.judging.pool_sizes import PoolSize
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports.tables import columns, scale
+from lab.reports.tables.highlights import is_cause
 from lab.text import names, units
 
 _C_CODE = " In C code that releases the GIL they {gain}: {{c_times}} times."
@@ -28,6 +28,8 @@ class Answer:
     figure: str
     #: The builds that behave alike, empty for all of them, with a text. Both go on from the subject, in this order.
     paragraphs: tuple[tuple[str, str], ...]
+    #: Lines of code to paste; empty: none.
+    code: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,7 @@ def _advice(session: Session) -> list[Answer]:
             subject=subject,
             figure=each.advice.option.name if each.advice.option else "not decided",
             paragraphs=(("", each.advice.sentence),),
+            code=each.advice.code,
         )
         for subject, each in zip(subjects, chosen, strict=True)
     ]
@@ -275,7 +278,7 @@ def _untestable(session: Session) -> list[str]:
     cells = {result.cell.id: result.cell for result in session.results if result.status not in silent}
     by_reason: dict[str, list[Judgement]] = {}
     for judgement in session.judgements:
-        if judgement.claim.startswith(PREFIX):  # a cause that cannot be there is no question
+        if is_cause(judgement):  # a cause that cannot be there is no question
             continue
         if judgement.verdict is Verdict.UNTESTABLE and judgement.cell in cells:
             by_reason.setdefault(judgement.reason, []).append(judgement)

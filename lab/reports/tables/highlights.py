@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lab.cell.targets.case import PREFIX
 from lab.model.session import Judgement, Session, Verdict
 from lab.text import names
 
@@ -41,8 +42,21 @@ def surprises(session: Session) -> tuple[Lesson, ...]:
 
 
 def refuted(session: Session) -> tuple[Lesson, ...]:
-    """The claims that do not hold here, as expected."""
-    return _lessons(session, lambda judgement: judgement.verdict is Verdict.REFUTED and not judgement.surprise)
+    """The claims that do not hold here, as expected. A cause that a function does not have is no such claim."""
+    return _lessons(
+        session,
+        lambda judgement: judgement.verdict is Verdict.REFUTED and not judgement.surprise and not is_cause(judgement),
+    )
+
+
+def causes(session: Session) -> tuple[Lesson, ...]:
+    """The causes that were found for how the user's own functions scale."""
+    return _lessons(session, lambda judgement: is_cause(judgement) and judgement.verdict is Verdict.CONFIRMED)
+
+
+def is_cause(judgement: Judgement) -> bool:
+    """Whether the claim is a cause that a function of the user's may have."""
+    return judgement.claim.startswith(PREFIX)
 
 
 def errors(session: Session) -> tuple[Lesson, ...]:
