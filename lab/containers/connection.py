@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from logging import NullHandler, getLogger
 from typing import Any
 
 from docker.tls import TLSConfig
@@ -10,6 +11,9 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from docker import APIClient, DockerClient
 from lab.containers.address import Address
+
+# What breaks over ssh is raised too. Without a handler, Python prints what paramiko logs, with tracebacks.
+getLogger("paramiko").addHandler(NullHandler())
 
 #: How long the engine may take to answer a request, in seconds. An answer usually takes some milliseconds.
 _API_SECONDS = 30

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +17,9 @@ from lab.containers.client import client_for_this_environment
 from lab.errors import NamedEngineError
 from tests.conftest import skip_or_fail
 from tests.support import secure_api
-from tests.support.fake_api import Server
+from tests.support.fake_api import Engine, Server
 from tests.support.secure_api import Sshd, TlsServer
+from tests.support.terminal import Lab
 
 #: The SDK forgets a socket that did not connect.
 FORGOTTEN = "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
@@ -113,16 +118,20 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sshd(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sshd]:
+def engine_behind(tmp_path: Path) -> Iterator[Engine]:
+    """The fake engine that the sshd passes connections on to."""
+    with Server(tmp_path / "engine.sock") as server:
+        yield server.engine
+
+
+@pytest.fixture
+def sshd(home: Path, engine_behind: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sshd]:
     """An engine behind a real sshd that the environment names. The client knows neither the host nor a key."""
     if why := secure_api.no_sshd():
         skip_or_fail(why)
-    with (
-        Server(tmp_path / "engine.sock") as engine,
-        secure_api.sshd(tmp_path / "sshd", str(engine.server_address)) as it,
-    ):
-        monkeypatch.setenv("DOCKER_HOST", f"ssh://root@127.0.0.1:{it.port}")
-        yield it
+    with secure_api.sshd(tmp_path / "sshd", str(tmp_path / "engine.sock")) as server:
+        monkeypatch.setenv("DOCKER_HOST", f"ssh://root@127.0.0.1:{server.port}")
+        yield server
 
 
 def trust(home: Path, server: Sshd) -> None:
@@ -180,3 +189,29 @@ def test_a_host_without_docker_is_refused(home: Path, monkeypatch: pytest.Monkey
 def test_nobody_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
     assert f"no Docker engine answers at {host}, which DOCKER_HOST names: " in refusal().what
+
+
+@pytest.mark.slow
+def test_cells_run_on_an_engine_behind_ssh(home: Path, sshd: Sshd, lab: Lab) -> None:
+    trust(home, sshd)
+    have_key(home, sshd)
+    code, out, err = lab.run("pipe", "--engine", "docker", "--cpus", "1")
+    assert code == 0, err
+    assert "confirmed" in out
+
+
+@pytest.mark.usefixtures("home")
+def test_what_the_library_for_ssh_logs_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            for _ in range(3):
+                server.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"ssh://root@127.0.0.1:{server.getsockname()[1]}")
+        words = [sys.executable, "-m", "lab", "clean"]
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("lab: no Docker engine answers at ssh://root@127.0.0.1:")
