@@ -21,6 +21,7 @@ from lab.cell.claims.estimates import quantile
 from lab.cell.cpus.cgroups import throttled_periods
 from lab.cell.cpus.topology import kinds
 from lab.cell.measuring.crew_worker import Block, Tally, begin
+from lab.cell.measuring.memory import pss_of
 from lab.cell.measuring.processes import Workers
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
@@ -132,6 +133,18 @@ class Crew(Workers):
         """Take in workers that were started elsewhere; arms with this ``method`` are theirs."""
         self._first[method] = len(self.pipes)
         self.take_in(processes)
+
+    def memory(self) -> dict[str, float]:
+        """Bytes of a worker of each start method (PSS), the mean of those that could be read."""
+        firsts = sorted(self._first.items(), key=lambda entry: entry[1])
+        ends = [first for _, first in firsts[1:]] + [len(self.pipes)]
+        means: dict[str, float] = {}
+        for (method, first), end in zip(firsts, ends):
+            sizes = [pss_of(process.pid) for process in self._processes[first:end]]
+            known = [size for size in sizes if size]
+            if known:
+                means[method] = sum(known) / len(known)
+        return means
 
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.claim import Evidence, Figure, Round
+from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import CAPACITY, Measured, narrow, over, value_of
 from lab.cell.claims.recorder import Recorder
 
@@ -103,6 +104,7 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     """The rows of the table: one for each arm, with the one worker alone first."""
     rounds = evidence.rounds("round")
     waits = evidence.last("trial")["idle"] > WAITING_SHARE
+    memory = (evidence.all("memory") or [{}])[-1]
     rows: list[Figure] = []
     compared = pairs(evidence)
     for arm in [] if compared else [Workers(BASE, "", 1, False), *measured_arms(evidence)]:
@@ -115,6 +117,10 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
         timed = [blocks for blocks in rounds if "calls" in blocks.get(arm.name, {})]
         for name in ("p50", "p95", "p99"):
             rows.append(call_time(arm.name, name).figure("call, %s" % name, timed, arm.name))
+        size = memory.get(arm.executor)
+        if size:
+            exact = Estimate(size / 2**20, size / 2**20, size / 2**20, 1)
+            rows.append(Figure("memory each", exact, "MiB", 1, 0, arm.name, "lower"))
     for name, own, other in compared:
         rows.append(rate(own).figure("calls/s", rounds, name))
         rows.append(rate(other).figure("calls/s, other", rounds, name))

@@ -62,6 +62,7 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
                 continue
             recorder.observe("arms", [[arm.name, arm.executor, arm.workers, arm.own] for arm in working])
             _rounds(recorder, crew, base_arm(trial.call_seconds, trial.waits), working, order)
+            recorder.observe("memory", crew.memory())
             return
 
 
