@@ -82,8 +82,8 @@ def _crew(recorder: Recorder, case: Case, most: int) -> Crew:
     other = dict(case.against)
     python = other.get("python") or sys.executable
     moved = case._replace(project=other.get("project") or case.project, against={})
-    crew.adopt("own", [Agent(sys.executable, case._replace(against={}).to_stored()) for _ in range(most)])
-    crew.adopt("other", [Agent(python, moved.to_stored()) for _ in range(most)])
+    crew.adopt("own", [Agent(sys.executable, case._replace(against={}).to_stored(), 2 * most) for _ in range(most)])
+    crew.adopt("other", [Agent(python, moved.to_stored(), 2 * most) for _ in range(most)])
     return crew
 
 

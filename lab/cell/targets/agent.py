@@ -16,21 +16,22 @@ from typing import Any, Mapping
 
 from lab.cell.measuring.processes import serve
 
-#: What the interpreter of the agent runs. Its arguments: the cell's code, the descriptor, and the case.
+#: What the interpreter of the agent runs. Its arguments: the cell's code, the descriptor, the case, and how many workers there are.
 _SOURCE = (
     "import sys; sys.path.append(sys.argv[1]);"
-    " from lab.cell.targets.agent import main; main(int(sys.argv[2]), sys.argv[3])"
+    " from lab.cell.targets.agent import main; main(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
 )
 
 
 class Agent:
     """An agent, seen from the process that started it. It has what a crew wants of a process."""
 
-    def __init__(self, python: str, stored: Mapping[str, Any]) -> None:
+    def __init__(self, python: str, stored: Mapping[str, Any], workers: int) -> None:
         own, theirs = socket.socketpair()
         with theirs:
             # -I and -S as for every worker: the agent enters the user's environment itself.
-            command = [python, "-I", "-S", "-c", _SOURCE, code_path(), str(theirs.fileno()), json.dumps(dict(stored))]
+            words = [code_path(), str(theirs.fileno()), json.dumps(dict(stored)), str(workers)]
+            command = [python, "-I", "-S", "-c", _SOURCE, *words]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         self.pipe = Connection(own.detach())
 
@@ -63,9 +64,9 @@ def code_path() -> str:
     return path
 
 
-def main(descriptor: int, text: str) -> None:
-    """The agent's life."""
+def main(descriptor: int, text: str, workers: int) -> None:
+    """The life of an agent that is one of so many workers."""
     from lab.cell.targets.worker import begin
 
     sys.argv[:] = ["agent"]
-    serve(Connection(descriptor), begin, (None, json.loads(text)))
+    serve(Connection(descriptor), begin, (None, json.loads(text), workers))

@@ -69,13 +69,14 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
 def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm]) -> Crew:
     """Workers by each start method that an arm needs. Forked ones also run the probe, threads and interpreters."""
     methods = ["fork"] + [method for method in METHODS[1:] if any(arm.executor == method for arm in arms)]
+    least = max([arm.arm.processes for arm in arms], default=1)
     return Crew(
         recorder.cpus,
-        least=max([arm.arm.processes for arm in arms], default=1),
+        least=least,
         quota_under_test=recorder.quota is not None,
         methods=methods,
         begin=begin,
-        arguments=(case.to_stored(),),
+        arguments=(case.to_stored(), len(methods) * max(least, len(recorder.cpus))),
     )
 
 
@@ -106,7 +107,14 @@ def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], or
     begun = time.monotonic()
     while not figures.enough(rounds, [arm.name for arm in arms], time.monotonic() - begun, recorder):
         count = BATCH if base.seconds < 0.1 else 1
-        for blocks in crew.rounds([*lab_arms, base, *[arm.arm for arm in arms]], len(rounds), count, order):
+        try:
+            new = crew.rounds([*lab_arms, base, *[arm.arm for arm in arms]], len(rounds), count, order)
+        except WorkerLostError as error:
+            if not rounds:
+                raise RuntimeError("%s, while it called the function" % error) from error
+            recorder.observe("out", ["workers", "later", "%s, after %d rounds" % (error, len(rounds))])
+            return
+        for blocks in new:
             for arm in [arm for arm in arms if "error" in blocks.get(arm.name, {})]:
                 recorder.observe("out", [arm.name, arm.executor, blocks[arm.name]["error"]])
                 arms.remove(arm)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Sequence
 
 from lab.cell.measuring.crew_worker import LOOK_SECONDS, Block, Tally, alone, interpreters, run_delay
 from lab.cell.measuring.payloads import PAYLOADS, Tools
-from lab.cell.targets import environment
+from lab.cell.targets import environment, memory_limit
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import Case, from_stored
 
@@ -28,8 +28,9 @@ GROUP_SECONDS = 20e-6
 MOST_TIMES = 64
 
 
-def begin(lock: Any, stored: dict[str, Any]) -> Callable[[Sequence[Block]], list[Tally]]:
-    """What a worker does: import the target, then keep timetables."""
+def begin(lock: Any, stored: dict[str, Any], workers: int) -> Callable[[Sequence[Block]], list[Tally]]:
+    """What one of so many workers does: import the target, then keep timetables."""
+    memory_limit.set_for(workers)
     case = from_stored(stored)
     environment.enter(case.project)
     team = Team(Caller(case), group_size(case))

@@ -1,0 +1,38 @@
+"""A limit on the memory of each worker, so that a target that leaks ends with MemoryError and costs nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+
+#: All workers together may take this share of the memory that is available.
+SHARE = 0.8
+
+#: Where a control group says how much memory it may have, in version 2 and in version 1 (cgroup-v2.rst and
+#: cgroup-v1/memory.rst of the kernel's documentation).
+_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def set_for(workers: int) -> None:
+    """Limit the data of this process to its share of the memory, where it is one of so many workers.
+
+    The limit is RLIMIT_DATA, which counts private memory that can be written (man 2 getrlimit).
+    """
+    import resource
+
+    available = _available()
+    if available is None:
+        return
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
+        resource.setrlimit(resource.RLIMIT_DATA, (int(SHARE * available / workers),) * 2)
+
+
+def _available() -> int | None:
+    """Bytes of memory that this process's machine and group still have; ``None`` where that is not known."""
+    known = []
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as stream:
+        line = next((text for text in stream if text.startswith("MemAvailable:")), "")
+        known.append(1024 * int(line.split()[1]))
+    for path in _FILES:
+        with contextlib.suppress(OSError, ValueError), open(path) as stream:
+            known.append(int(stream.read()))  # "max" is no number
+    return min(known, default=None)
