@@ -16,7 +16,8 @@ from typing import Any, Mapping
 
 from lab.cell.measuring.processes import serve
 
-#: What the interpreter of the agent runs. Its arguments: the cell's code, the descriptor, the case, and how many workers there are.
+#: What the interpreter of the agent runs. Its arguments are the cell's code, the descriptor, the case, and how many
+#: workers there are.
 _SOURCE = (
     "import sys; sys.path.append(sys.argv[1]);"
     " from lab.cell.targets.agent import main; main(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
