@@ -1,0 +1,1 @@
+"""Functions with known answers that need libraries: ``lab selftest --scale --corpus benchmarks/corpus``."""
