@@ -132,6 +132,7 @@ def timed(call: Call, size: int, block: Block) -> Tally:
     end = block.end
     error = None
     time.sleep(max(0.0, block.start - LOOK_SECONDS - clock()))
+    late = max(0.0, clock() - block.start)  # it waited for a CPU to wake up on, not for what it calls
     waited = run_delay()
     while clock() < block.start:
         pass
@@ -151,7 +152,7 @@ def timed(call: Call, size: int, block: Block) -> Tally:
     except BaseException as raised:  # whatever the user's function raises
         error = ("%s: %s" % (type(raised).__name__, raised)).rstrip(": ").splitlines()[0][:300]
     after = run_delay()
-    delay = None if waited is None or after is None else after - waited
+    delay = None if waited is None or after is None else after - waited + late
     wall = block.end - block.start
     if delay is not None:  # of a call that outlasts its block only the share that lies within it
         delay = min(delay, delay * wall / max(now - block.start, 1e-9))

@@ -46,3 +46,9 @@ def test_what_a_call_raises_ends_the_block_and_is_told() -> None:
     tally = timed(call, 1, Block("target", ((0,),), now, now + 60))
     assert tally.error == "StopIteration"
     assert len(tally.times) == 2
+
+
+def test_who_wakes_up_late_has_waited_for_a_cpu() -> None:
+    now = time.monotonic()
+    tally = timed(lambda: None, 1, Block("target", ((0,),), now - 0.03, now + 0.01))
+    assert tally.delay is None or tally.delay >= 0.03
