@@ -147,6 +147,7 @@ class Docker:
         self._removals: list[threading.Thread] = []
         #: Whether the engine has let a request fail, and has not answered since.
         self._unanswered = False
+        self._usual_seconds = client.api.timeout
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         with translated("asking the engine what it is"):
@@ -258,7 +259,9 @@ class Docker:
             raise CellError(f"the container did not start: {error}") from error
 
     def _answers(self) -> bool:
+        """Whether the engine answers. While it does not, each request has little time."""
         self._unanswered = not answers(self._client)
+        self._client.api.timeout = _SHORT_SECONDS if self._unanswered else self._usual_seconds
         return not self._unanswered
 
     def close(self) -> None:
@@ -361,6 +364,10 @@ def _product(version: Mapping[str, Any]) -> str:
 
 #: What is said of each further cell of an engine that does not answer, and what to do.
 _NO_ANSWER = ("the engine does not answer any more", "is the engine still running? (docker info)")
+
+
+#: How long a request to an engine may take that has just let one fail, in seconds.
+_SHORT_SECONDS = 5
 
 
 #: What the name of a container ends with when its cell is run again.
