@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.cell.targets.case import BOTH, FILE, MODULE, OWN, SHARED, STATEMENT, Case, from_stored
+from lab.cell.targets import naming
+from lab.cell.targets.case import BOTH, OWN, SHARED, STATEMENT, Case, from_stored
 from lab.errors import UsageError
 
 #: Who may work on the argument that a setup has made.
 STATES = (SHARED, OWN, BOTH)
 
-_FORMS = "name a target as package.module:function, file.py:function, file.py, or -s SETUP STATEMENT"
+_FORMS = f"{naming.FORMS}, or -s SETUP STATEMENT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +64,10 @@ def parse_target(words: Sequence[str], setup: str, state: str, *, is_statement: 
         return Case(label=_shown(statement), source=STATEMENT, where=statement, setup=setup, state=state)
     if len(words) != 1:
         raise UsageError(f"there are {len(words)} targets: {' '.join(words)}", _FORMS)
-    (text,) = words
-    where, _, name = text.partition(":") if not text.endswith(".py") else (text, "", "")
-    if where.endswith(".py"):
-        return Case(label=text, source=FILE, where=where, name=name, setup=setup, state=state)
-    if not all(part.isidentifier() for part in where.split(".")) or not all(
-        part.isidentifier() for part in name.split(".") if name
-    ):
-        raise UsageError(f"{text!r} is not a target", _FORMS)
-    return Case(label=text, source=MODULE, where=where, name=name, setup=setup, state=state)
+    try:
+        return naming.parse_target(words[0], setup, state)
+    except naming.WrongNameError as error:
+        raise UsageError(error.what, _FORMS) from error
 
 
 def _shown(statement: str) -> str:
@@ -83,20 +78,7 @@ def _shown(statement: str) -> str:
 
 def parse_params(texts: Sequence[str]) -> dict[str, list[Any]]:
     """The values of each parameter, from ``n=1000,10000``. Raises UsageError for what is no literal of Python."""
-    params: dict[str, list[Any]] = {}
-    for text in texts:
-        name, equals, values = text.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise UsageError(f"--param {text!r} has no name and value", "write --param n=1000,10000")
-        if name in params:
-            raise UsageError(f"--param {name} is given twice", f"write all values in one: --param {name}=1,2")
-        try:
-            params[name] = list(ast.literal_eval(f"({values},)"))
-        except (ValueError, SyntaxError) as error:
-            raise UsageError(
-                f"--param {name}: {values!r} is not a list of literals",
-                "write numbers, or strings in quotes:"
-                f""" --param '{name}="text",1'""",
-            ) from error
-    return params
+    try:
+        return naming.parse_params(texts, "--param ")
+    except naming.WrongNameError as error:
+        raise UsageError(error.what, error.fix) from error

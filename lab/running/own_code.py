@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab import interrupts
-from lab.cell.targets.case import FILE, PREFIX, Case, from_stored
+from lab.cell.targets import look_up
+from lab.cell.targets.calling import TargetError
+from lab.cell.targets.case import FILE, PREFIX, Case
 from lab.engines import Engine
 from lab.errors import CellError, UsageError
 from lab.judging.records import read_records
@@ -14,13 +16,6 @@ from lab.model.cell import GRACE_SECONDS, Cell, Job, Limit
 from lab.model.machine import Machine
 from lab.planning.request import Request
 from lab.planning.targets import Target
-
-#: How long the first calls of a target may take, in seconds.
-LOOK_UP_SECONDS = 60.0
-#: A target of long calls is measured for at least so many rounds.
-_FEWEST_ROUNDS = 6
-#: About how many blocks a round has, and how many calls a block.
-_BLOCKS, _CALLS = 7, 1.5
 
 
 def located(case: Case, folder: str | Path | None) -> tuple[Case, Path]:
@@ -78,9 +73,9 @@ def with_cases(request: Request, engine: Engine, machine: Machine, session: str)
     found: list[Case] = []
     for build in [facts.label for facts in machine.named_builds] or [""]:
         found = _look_up(request.target, engine, machine, session, build)
-    longest = max(case.call_seconds or 0.0 for case in found)
-    seconds = max(request.seconds, longest * _FEWEST_ROUNDS * _BLOCKS * _CALLS)
+    seconds = look_up.seconds_for(found, request.seconds)
     if seconds > 2 * request.seconds:
+        longest = max(case.call_seconds or 0.0 for case in found)
         tell(f"a call takes {longest:.1f} s, so a cell measures about {seconds:.0f} s for each case")
     return request.with_cases(found, seconds)
 
@@ -101,8 +96,8 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
         experiments=(PREFIX,),
         seconds=1.0,
         width=0.0,
-        experiment_deadline=LOOK_UP_SECONDS,
-        cell_deadline=LOOK_UP_SECONDS + GRACE_SECONDS,
+        experiment_deadline=look_up.SECONDS,
+        cell_deadline=look_up.SECONDS + GRACE_SECONDS,
         cases={PREFIX: {**target.case.to_stored(), "params": target.params}},
         project=target.project,
         other=target.other,
@@ -119,11 +114,7 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
     except CellError as error:
         raise UsageError(f"{target.case.label} could not be looked up{where}: {error}") from error
     records = read_records(b"".join(pieces)).records
-    wrong = [record.data["value"] for record in records if record.data.get("name") == "wrong"]
-    if wrong:
-        raise UsageError(f"{wrong[0]}{where}")
-    finish = [record.data for record in records if record.kind == "finish"]
-    if not finish or finish[0]["outcome"] != "ok":
-        reason = finish[0]["reason"] if finish else outcome.ending
-        raise UsageError(f"{target.case.label} cannot be measured{where}: at its first calls it {reason}")
-    return [from_stored(record.data["value"]) for record in records if record.data.get("name") == "case"]
+    try:
+        return look_up.found(target.case.label, [record.data for record in records], outcome.ending)
+    except TargetError as error:
+        raise UsageError(f"{error}{where}") from error

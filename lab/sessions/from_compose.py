@@ -13,6 +13,8 @@ from typing import Any
 
 from lab.cell import experiments
 from lab.cell.cpus import cpulist
+from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.containers.container import PROJECT
 from lab.judging import speedups
 from lab.judging import status as runner
 from lab.judging.assembly import assemble
@@ -20,6 +22,7 @@ from lab.judging.records import MALFORMED, Reader, read_records
 from lab.model.cell import Cell, CellResult, Limit, Outcome, Record, Status
 from lab.model.machine import Machine
 from lab.model.session import Session
+from lab.planning.targets import Target
 from lab.text import units
 
 
@@ -57,7 +60,8 @@ def _session(
     results = [_result(*pair, everything=len(machine.cpus)) for pair in zip(sources, readers, strict=True)]
     times = [record.time for result in results for record in result.records]
     began = min(times, default=0.0)
-    chosen = _experiments(results)
+    cases = _cases(results)
+    chosen = _experiments(results) if not cases else tuple(case.experiment for case in cases)
     seeds = {str(result.cell.id): result.data("start")["seed"] for result in results if "seed" in result.data("start")}
     same_seed = len({*seeds.values()}) == 1
     return assemble(
@@ -68,6 +72,7 @@ def _session(
             "experiments": list(chosen),
             "cpus": ",".join(source.cell.removeprefix("cpu") for source in sources),
             "seed": next(iter(seeds.values())) if same_seed else None,
+            **_own_code(cases),
         },
         experiments=chosen,
         results=results,
@@ -165,6 +170,25 @@ def _experiments(results: Iterable[CellResult]) -> tuple[str, ...]:
     }
     known = experiments.in_order()
     return tuple(name for name in known if name in begun) or tuple(experiments.usual())
+
+
+def _cases(results: Iterable[CellResult]) -> tuple[Case, ...]:
+    """The cases of the user's own code that the cells have begun, in the order of the cells and their records."""
+    cases: dict[str, Case] = {}
+    for result in results:
+        for record in result.records:
+            name = str(record.data.get("experiment", ""))
+            if name.startswith(PREFIX) and record.kind == "observation" and record.data["name"] == "case":
+                cases.setdefault(name, from_stored(record.data["value"]))
+    return tuple(case for name, case in cases.items() if case.experiment == name)
+
+
+def _own_code(cases: Sequence[Case]) -> dict[str, Any]:
+    """The arguments of a session that has measured these cases."""
+    if not cases:
+        return {}
+    target = Target(case=cases[0], project=PROJECT)
+    return {"target": target.to_stored(), "cases": [case.to_stored() for case in cases]}
 
 
 def _machine(readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]) -> Machine:

@@ -26,6 +26,7 @@ BATCH = 3
 def run(recorder: Recorder) -> None:
     """Measure the case of the recorder."""
     case = from_stored(recorder.case or {})
+    recorder.observe("case", case._replace(project="").to_stored())
     with environment.GilWatch() as watch:
         environment.enter(case.project)
         call = _first_call(case)

@@ -9,7 +9,10 @@ Its job comes from the environment, its records go to a file, and what it prints
 - ``LAB_CLEAR``: if not empty, the records of an earlier run are removed first;
 - ``LAB_ALONE``: if not empty, temporary files and shared memory are this container's own, and what an experiment
   leaves there is removed;
-- ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED``: as the options of ``lab run``; they may be empty.
+- ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED``: as the options of ``lab run``; they may be empty;
+- ``LAB_TARGET``: if not empty, a function of the user's, which is measured instead of the experiments;
+- ``LAB_SETUP``, ``LAB_ITEMS`` and ``LAB_PARAM``: as the options of ``lab scale``; a ``;`` stands between parameters;
+- ``LAB_PROJECT``: the folder of the user's code in this container.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from types import FrameType
 from typing import Any, Callable, Mapping, Sequence
 
 from lab.cell import experiments
+from lab.cell.targets import look_up
+from lab.cell.targets.calling import TargetError
+from lab.cell.targets.case import BOTH, FILE, PREFIX
+from lab.cell.targets.naming import WrongNameError, parse_params, parse_target
 from lab.cell.worker import supervisor
 from lab.cell.worker.job import SEEDS, WorkerJob, deadline_for
 from lab.cell.worker.record_writer import Channel
 
-SECONDS = 9.0
-WIDTH = 0.05
+#: The most seconds of measuring, and the half-width at which it stops sooner: of an experiment, and of own code.
+SECONDS, WIDTH = 9.0, 0.05
+TARGET_SECONDS, TARGET_WIDTH = 4.0, 0.03
 SEED = 1
-
 
 #: Exit statuses. Compose starts no further service after any but 0, so a cell that fails has to end with 0 as well.
 WRONG_SETTINGS = 2
@@ -49,7 +56,19 @@ class Narrator(Channel):
             for line in _beginning(data):
                 _say(line)
         elif kind == "finish":
-            _say("%s: %s in %.1f s" % (data["experiment"], data["reason"] or data["outcome"], data["seconds"]))
+            name = data["experiment"][len(PREFIX) if data["experiment"].startswith(PREFIX) else 0 :]
+            _say("%s: %s in %.1f s" % (name, data["reason"] or data["outcome"], data["seconds"]))
+
+
+class Notes(Channel):
+    """A channel that keeps what it hears, and writes nothing."""
+
+    def __init__(self, descriptor: int, session: str, cell: str) -> None:
+        super().__init__(descriptor, session, cell)
+        self.said: list[Mapping[str, Any]] = []
+
+    def emit(self, kind: str, data: Mapping[str, Any]) -> None:
+        self.said.append(data)
 
 
 def _beginning(data: Mapping[str, Any]) -> list[str]:
@@ -81,15 +100,17 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> WorkerJob:
     if size != "all" and not (size.isdecimal() and int(size)):
         raise ValueError("LAB_SIZE is %r; give a number of CPUs from 1, or all" % size)
     wanted = None if size == "all" else int(size)
-    seconds = _positive("LAB_SECONDS", environment.get("LAB_SECONDS") or str(SECONDS), "seconds")
+    case = _case(environment)
+    usual = SECONDS if case is None else TARGET_SECONDS
+    seconds = _positive("LAB_SECONDS", environment.get("LAB_SECONDS") or str(usual), "seconds")
     quota = _positive("LAB_QUOTA", environment["LAB_QUOTA"], "CPUs") if environment.get("LAB_QUOTA") else None
     narrow = not cpuset and wanted is not None and len(allowed) > wanted
     return WorkerJob(
         session=environment.get("LAB_SESSION", "compose"),
         cell="cpu" + size if quota is None else "q%g" % quota,
-        experiments=_experiments(environment.get("LAB_EXPERIMENTS", "")),
+        experiments=_experiments(environment.get("LAB_EXPERIMENTS", "")) if case is None else [PREFIX],
         seconds=seconds,
-        width=WIDTH,
+        width=WIDTH if case is None else TARGET_WIDTH,
         seed=_seed(environment.get("LAB_SEED") or str(SEED)),
         deadline_seconds=deadline_for(seconds),
         cpus=wanted,
@@ -97,8 +118,32 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> WorkerJob:
         quota=quota,
         pin=list(allowed[:wanted]) if narrow else None,
         pinned_by="engine" if cpuset else "worker" if narrow else "none",
+        cases=None if case is None else {PREFIX: case},
         alone=bool(environment.get("LAB_ALONE")),
     )
+
+
+def _case(environment: Mapping[str, str]) -> dict[str, Any] | None:
+    """What to look up, as the job of a worker has it; ``None`` where the experiments of the lab run."""
+    target, project = environment.get("LAB_TARGET"), environment.get("LAB_PROJECT", "")
+    setup, items, params = (environment.get(name, "") for name in ("LAB_SETUP", "LAB_ITEMS", "LAB_PARAM"))
+    if not target:
+        if setup or items or params:
+            raise ValueError(
+                "LAB_SETUP, LAB_ITEMS and LAB_PARAM go with LAB_TARGET=file.py:function; set it too"
+            )
+        return None
+    try:
+        case = parse_target(target, setup, BOTH)._replace(items=items, project=project)
+    except WrongNameError as error:
+        raise ValueError("LAB_TARGET: %s" % error) from error
+    if case.source == FILE and not os.access(os.path.join(project, case.where), os.R_OK):
+        raise ValueError(
+            "LAB_TARGET: there is no %s that everybody can read in the folder of LAB_PROJECT (by default the current"
+            " folder); name a file as a path in that folder" % case.where
+        )
+    values = parse_params([text.strip() for text in params.split(";") if text.strip()], "LAB_PARAM=")
+    return dict(case.to_stored(), params=values)
 
 
 def _experiments(text: str) -> list[str]:
@@ -144,7 +189,38 @@ def main() -> int:
     except OSError as error:
         _say("cannot write %s: %s; remove the volume (docker compose down -v) and start again" % (path, error.strerror))
         return NO_RECORDS
-    return watched(lambda: supervisor.work(work, Narrator(descriptor, work.session, work.cell)))
+    return watched(lambda: perform(work, descriptor))
+
+
+def perform(job: WorkerJob, descriptor: int) -> int:
+    """Run a job with its records on this descriptor, and return the exit status. A target is looked up first."""
+    stop = supervisor.stop_signals()
+    if job.cases and len(os.sched_getaffinity(0)) >= (job.cpus or 0):
+        try:
+            job = with_cases(job, Notes(descriptor, job.session, job.cell), stop)
+        except TargetError as error:
+            _say("LAB_TARGET: %s" % str(error).replace("--param ", "LAB_PARAM=").replace("--setup ", "LAB_SETUP="))
+            return WRONG_SETTINGS
+    return supervisor.work(job, Narrator(descriptor, job.session, job.cell), stop)
+
+
+def with_cases(job: WorkerJob, notes: Notes, stop: tuple[int, int]) -> WorkerJob:
+    """The job with the cases of its target, each of which is called for a moment. Raises TargetError.
+
+    When the service is asked to stop meanwhile, the job stays as it is: the worker is asked too, and ends at once.
+    """
+    (target,) = (job.cases or {}).values()
+    looking = job._replace(seconds=1.0, deadline_seconds=look_up.SECONDS)
+    if "stopped" in supervisor.look_up(looking, notes, stop):
+        return job
+    cases = look_up.found(target["label"], notes.said, "did not end")
+    seconds = look_up.seconds_for(cases, job.seconds)
+    return job._replace(
+        experiments=[case.experiment for case in cases],
+        cases={case.experiment: case._replace(project=target["project"]).to_stored() for case in cases},
+        seconds=seconds,
+        deadline_seconds=deadline_for(seconds),
+    )
 
 
 def clear(folder: str) -> None:
@@ -154,7 +230,7 @@ def clear(folder: str) -> None:
 
 
 def watched(body: Callable[[], int]) -> int:
-    """Run ``body`` in a child, and return 0 however it ends, unless it was asked to stop.
+    """Run ``body`` in a child, and return 0 however it ends, unless it was asked to stop, or its settings are wrong.
 
     When memory runs out the kernel may kill the worker itself; this process offers it up to outlive it.
     """
@@ -180,7 +256,7 @@ def watched(body: Callable[[], int]) -> int:
             return STOPPED
         _say("the worker was killed by %s%s" % (killer.name, " (out of memory?)" if killer == signal.SIGKILL else ""))
         return 0
-    return STOPPED if os.WEXITSTATUS(state) == 3 else 0
+    return {3: STOPPED, WRONG_SETTINGS: WRONG_SETTINGS}.get(os.WEXITSTATUS(state), 0)
 
 
 def _be_the_worker(body: Callable[[], int]) -> None:

@@ -35,14 +35,14 @@ def pin_itself(job: WorkerJob) -> None:
         os.sched_setaffinity(0, job.pin)
 
 
-def work(job: WorkerJob, channel: Channel) -> int:
+def work(job: WorkerJob, channel: Channel, stop: tuple[int, int] | None = None) -> int:
     """Run a job and return the exit status: 0 when every experiment ended, 1 when one failed, 3 when stopped.
 
     This process is the worker's alone: its signals, and every child that it has after an experiment, are taken over.
+    ``stop`` is what :func:`stop_signals` has made, if this process listens to its signals already.
     """
-    stop = _stop_signals()
-    variable = ("%s=%s" % (MARK, job.mark)).encode() if job.mark else b""
-    strays = tuple if reaper.adopt_orphans() else reaper.Strays(job.alone, variable)
+    stop = stop or stop_signals()
+    strays = _strays(job)
     pin_itself(job)
     before = proof.take_proof(pool=not job.look)
     reaper.end_all()
@@ -70,6 +70,19 @@ def work(job: WorkerJob, channel: Channel) -> int:
         last["delivered"] = _delivered(before)
     channel.end(last)
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
+
+
+def look_up(job: WorkerJob, channel: Channel, stop: tuple[int, int]) -> set[str]:
+    """Run the experiments of a job that measure nothing, without any proof. Returns their outcomes."""
+    strays = _strays(job)
+    pin_itself(job)
+    return _run(channel, job, stop, strays)
+
+
+def _strays(job: WorkerJob) -> Callable[[], Iterable[int]]:
+    """What finds the processes that an experiment leaves behind, besides this process's own children."""
+    variable = ("%s=%s" % (MARK, job.mark)).encode() if job.mark else b""
+    return tuple if reaper.adopt_orphans() else reaper.Strays(job.alone, variable)
 
 
 def _run(channel: Channel, job: WorkerJob, stop: tuple[int, int], strays: Callable[[], Iterable[int]]) -> set[str]:
@@ -116,7 +129,7 @@ def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _stop_signals() -> tuple[int, int]:
+def stop_signals() -> tuple[int, int]:
     """A pipe, as (reader, writer), that becomes readable at SIGTERM or SIGINT.
 
     No exception is raised in the handler: it could tear the record that is being written just then.

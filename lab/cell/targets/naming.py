@@ -1,0 +1,55 @@
+"""How the user names a target and its parameters: on a command line, and in the environment of a Compose service."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Sequence
+
+from lab.cell.targets.case import FILE, MODULE, Case
+
+#: The forms of a target, for messages.
+FORMS = "name a target as package.module:function, file.py:function, file.py"
+
+
+class WrongNameError(ValueError):
+    """A text names no target, or no parameter. ``what`` says what is wrong, and ``fix`` what to do next."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__("%s; %s" % (what, fix))
+        self.what = what
+        self.fix = fix
+
+
+def parse_target(text: str, setup: str, state: str) -> Case:
+    """The case that a text names. Raises WrongNameError where it names none."""
+    where, _, name = text.partition(":") if not text.endswith(".py") else (text, "", "")
+    if where.endswith(".py"):
+        return Case(label=text, source=FILE, where=where, name=name, setup=setup, state=state)
+    if not all(part.isidentifier() for part in [*where.split("."), *(name.split(".") if name else ())]):
+        raise WrongNameError("%r is not a target" % text, FORMS)
+    return Case(label=text, source=MODULE, where=where, name=name, setup=setup, state=state)
+
+
+def parse_params(texts: Sequence[str], option: str) -> dict[str, list[Any]]:
+    """The values of each parameter, from ``n=1000,10000``. ``option`` is what the user writes before each text.
+
+    Raises WrongNameError for what is no literal of Python.
+    """
+    params: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise WrongNameError("%s%r has no name and value" % (option, text), "write %sn=1000,10000" % option)
+        if name in params:
+            raise WrongNameError(
+                "%s%s is given twice" % (option, name), "write all values in one: %s%s=1,2" % (option, name)
+            )
+        try:
+            params[name] = list(ast.literal_eval("(%s,)" % values.strip()))
+        except (ValueError, SyntaxError) as error:
+            raise WrongNameError(
+                "%s%s: %r is not a list of literals" % (option, name, values),
+                "write numbers, or strings in quotes: %s'%s=\"text\",1'" % (option, name),
+            ) from error
+    return params
