@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from lab.cell.targets.case import Case, from_stored
 from lab.cell.worker.record_writer import Channel
 from lab.containers import client as lab_containers
 from lab.containers import compose
 from lab.containers.compose import Collected
 from lab.model.cell import Outcome, Status
+from lab.model.session import Session
+from lab.planning.targets import target_from_stored
 from lab.sessions import from_compose
 from lab.sessions.from_compose import CellRecords
 from tests.support import scripts
@@ -309,3 +312,29 @@ class TestGatherFromTheEngine:
         assert (code, out, err.count("\n")) == (3, "", 1)
         assert "cpu1: it exited with status 2 and left no records" in err
         assert "cpu2: it was not started" in err
+
+
+class TestOwnCode:
+    """From the records of a function of the user's to the arguments of a session."""
+
+    CASE = Case(
+        label="work.py:busy", source="file", where="work.py", name="busy", places=[], chunks=[], call_seconds=0.001
+    )
+
+    def gathered(self, *cases: object) -> Session:
+        stream = scripts.stream("cpu1", (0,), {self.CASE.experiment: [scripts.observe("case", case) for case in cases]})
+        return from_compose.session("x", [CellRecords(cell="cpu1", stream=stream)], None, {})
+
+    def test_the_cells_say_which_functions_they_measured(self) -> None:
+        arguments = self.gathered(self.CASE.to_stored()).arguments
+        assert arguments["experiments"] == ["scale:work.py:busy"]
+        assert [from_stored(case) for case in arguments["cases"]] == [self.CASE]
+        assert target_from_stored(arguments["target"]).case == self.CASE
+
+    def test_the_experiments_of_the_lab_have_no_target(self) -> None:
+        session = from_compose.session("x", [CellRecords(cell="cpu1", stream=ONE)], None, {})
+        assert not {"target", "cases"} & session.arguments.keys()
+
+    @pytest.mark.parametrize("case", [{"label": "other.py:f", "source": "file", "where": "other.py"}, {"n": 1}, 1])
+    def test_records_of_no_case_are_not_believed(self, case: object) -> None:
+        assert "cases" not in self.gathered(case).arguments

@@ -129,9 +129,7 @@ def _case(environment: Mapping[str, str]) -> dict[str, Any] | None:
     setup, items, params = (environment.get(name, "") for name in ("LAB_SETUP", "LAB_ITEMS", "LAB_PARAM"))
     if not target:
         if setup or items or params:
-            raise ValueError(
-                "LAB_SETUP, LAB_ITEMS and LAB_PARAM go with LAB_TARGET=file.py:function; set it too"
-            )
+            raise ValueError("LAB_SETUP, LAB_ITEMS and LAB_PARAM go with LAB_TARGET=file.py:function; set it too")
         return None
     try:
         case = parse_target(target, setup, BOTH)._replace(items=items, project=project)

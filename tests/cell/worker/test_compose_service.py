@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from lab.cell import experiments
+from lab.cell.targets.case import BOTH, PREFIX, from_stored
 from lab.cell.worker import compose_service
 from lab.model.cell import Status
+from lab.planning.request import SCALE_LEVELS
+from lab.planning.targets import parse_target
 from lab.sessions.from_compose import CellRecords
 from tests.support import scripts
 from tests.support.gathered import cells, rows
@@ -72,6 +75,8 @@ class TestTheServicesJob:
             {"LAB_SEED": "4294967296"},
             {"LAB_SEED": "²"},
             {"LAB_EXPERIMENTS": "pool nonsense"},
+            {"LAB_TARGET": "1+1"},
+            {"LAB_TARGET": "missing.py"},
         ],
         ids=str,
     )
@@ -80,6 +85,28 @@ class TestTheServicesJob:
         with pytest.raises(ValueError, match=name) as refused:
             compose_service.job(setting, (0,))
         assert value.split()[-1] in str(refused.value)
+
+    def test_a_target_is_measured_instead_of_the_experiments(self, tmp_path: Path) -> None:
+        (tmp_path / "work.py").touch()
+        settings = {"LAB_TARGET": "work.py:f", "LAB_PROJECT": str(tmp_path), "LAB_EXPERIMENTS": "pool"}
+        job = compose_service.job({**settings, "LAB_SETUP": "make", "LAB_PARAM": "n=1,10; kind='a'"}, (0,))
+        assert job.experiments == [PREFIX]
+        assert (job.seconds, job.width) == SCALE_LEVELS["default"]
+        (stored,) = (job.cases or {}).values()
+        case = dict(stored)
+        assert case.pop("params") == {"n": [1, 10], "kind": ["a"]}
+        wanted = parse_target(["work.py:f"], "make", BOTH, is_statement=False)
+        assert from_stored(case) == wanted._replace(project=str(tmp_path))
+
+    @pytest.mark.parametrize("name", ["LAB_SETUP", "LAB_ITEMS", "LAB_PARAM"])
+    def test_what_goes_with_a_target_needs_one(self, name: str) -> None:
+        with pytest.raises(ValueError, match="go with LAB_TARGET"):
+            compose_service.job({name: "n=1", "LAB_TARGET": ""}, (0,))
+
+    @pytest.mark.parametrize("params", ["n", "n=x", "n=1; n=2"])
+    def test_parameters_that_are_no_literals_are_refused(self, params: str) -> None:
+        with pytest.raises(ValueError, match="LAB_PARAM="):
+            compose_service.job({"LAB_TARGET": "json:loads", "LAB_PARAM": params}, (0,))
 
 
 def serve(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -112,7 +139,7 @@ class TestTheService:
         lacking = f"untestable: needs {have + 1} CPUs, this machine has {have}"
         assert done.stdout.splitlines()[1:] == [lacking]
         code, out, _ = lab("gather", "--records", str(tmp_path))
-        assert (code, f"Not tried   {have + 1} CPUs: this machine has {have} CPU" in out) == (0, True)
+        assert (code, f"Not tried   a cell of {have + 1} CPUs: this machine has {have} CPU" in out) == (0, True)
 
     def test_the_first_one_clears_what_an_earlier_up_left_and_the_others_do_not(self, tmp_path: Path) -> None:
         old, notes = tmp_path / "cpu4.jsonl", tmp_path / "notes.txt"
@@ -150,6 +177,46 @@ class TestTheService:
         done = serve(Path(), LAB_RECORDS="/dev/full", LAB_SIZE="1")
         assert done.returncode == 0
         assert done.stdout == "the worker cannot go on: [Errno 28] No space left on device\n"
+
+    @pytest.mark.slow
+    def test_a_function_of_the_users_is_measured_and_gather_advises(self, tmp_path: Path, lab: Lab) -> None:
+        (tmp_path / "work.py").write_text("def busy(n):\n    return sum(range(n))\n")
+        own = {"LAB_TARGET": "work.py:busy", "LAB_PARAM": "n=10000", "LAB_PROJECT": str(tmp_path)}
+        done = serve(tmp_path, LAB_SIZE="1", LAB_SECONDS="1", **own)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.splitlines()[1].startswith("work.py:busy, n=10000: ok in ")
+        code, out, _ = lab("gather", "--records", str(tmp_path))
+        assert (code, "work.py:busy, n=10000, 1 CPU" in out, "\nAdvice: " in out) == (0, True, True)
+
+    @pytest.mark.parametrize(
+        ("target", "code", "message"),
+        [
+            ("work.py:nope", "", "work has no nope"),
+            ("work.py:f", "def f(n): 1", "LAB_PARAM=NAME=VALUE"),
+            ("work.py:f", "import nope", "ModuleNotFoundError: No module named 'nope'"),
+            ("work.py:f", "import os\ndef f(): os._exit(4)", "at its first calls it exited with status 4"),
+        ],
+    )
+    def test_a_wrong_target_ends_it_with_a_sentence(self, tmp_path: Path, target: str, code: str, message: str) -> None:
+        (tmp_path / "work.py").write_text(code)
+        done = serve(tmp_path, LAB_SIZE="1", LAB_TARGET=target, LAB_PROJECT=str(tmp_path))
+        assert done.returncode == compose_service.WRONG_SETTINGS
+        assert done.stdout.startswith("LAB_TARGET: ")
+        assert message in done.stdout
+
+    def test_asked_to_stop_while_it_looks_a_target_up_it_ends_at_once(self, tmp_path: Path) -> None:
+        called = tmp_path / "called"
+        os.mkfifo(called)
+        (tmp_path / "work.py").write_text(f"import time\ndef f():\n    open({str(called)!r}, 'w'); time.sleep(60)\n")
+        own = {"LAB_TARGET": "work.py:f", "LAB_PROJECT": str(tmp_path), "LAB_SIZE": "1"}
+        with subprocess.Popen(
+            [sys.executable, "-m", "lab.cell.worker.compose_service"],
+            env={**os.environ, "LAB_RECORDS": str(tmp_path / "cpu1.jsonl"), **own},
+            cwd=ROOT,
+        ) as worker:
+            called.open().close()  # waits for the first call
+            worker.terminate()
+            assert worker.wait(30) == compose_service.STOPPED
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
     def test_when_asked_to_stop_it_ends_at_once_and_no_further_service_starts(
