@@ -187,7 +187,10 @@ def main() -> int:
     except OSError as error:
         _say("cannot write %s: %s; remove the volume (docker compose down -v) and start again" % (path, error.strerror))
         return NO_RECORDS
-    return watched(lambda: perform(work, descriptor))
+    status = watched(lambda: perform(work, descriptor))
+    if status == WRONG_SETTINGS:  # it leaves no records, as after any other wrong setting
+        os.unlink(path)
+    return status
 
 
 def perform(job: WorkerJob, descriptor: int) -> int:

@@ -203,6 +203,7 @@ class TestTheService:
         assert done.returncode == compose_service.WRONG_SETTINGS
         assert done.stdout.startswith("LAB_TARGET: ")
         assert message in done.stdout
+        assert not list(tmp_path.glob("*.jsonl")), "gather then says that it exited, and where to look"
 
     def test_asked_to_stop_while_it_looks_a_target_up_it_ends_at_once(self, tmp_path: Path) -> None:
         called = tmp_path / "called"
