@@ -103,7 +103,7 @@ def _check_format(name: str, request: Request) -> None:
     """Raise UsageError where a format reports what no experiment of this run measures."""
     from lab import reports
 
-    missing = reports.needs(name) - {*request.experiments}
+    missing = frozenset() if request.target else reports.needs(name) - {*request.experiments}
     if missing:
         raise UsageError(
             f"--format {name} reports what {', '.join(sorted(missing))} measures; name that experiment too"

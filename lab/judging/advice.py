@@ -11,6 +11,7 @@ from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, over
 from lab.cell.targets import figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.judging import speedups
 from lab.judging.verdicts import completed, evidence_of
 from lab.model.cell import CellResult
 from lab.model.session import Quantity, Session
@@ -86,6 +87,29 @@ def all_advice(session: Session) -> tuple[Advice, ...]:
 def case_names(session: Session) -> tuple[str, ...]:
     """The names of the experiments of this session that measured a function of the user's."""
     return tuple(name for name in session.arguments.get("experiments") or () if name.startswith(PREFIX))
+
+
+def timings(experiment: str, result: CellResult) -> tuple[speedups.Timing, ...]:
+    """The seconds for a call of each way of working that has enough undisturbed rounds, all workers together."""
+    evidence = evidence_of(experiment, result)
+    rounds = evidence.rounds("round") if completed(experiment, result) else []
+    measured = []
+    for arm in figures.measured_arms(evidence, alone=True) if rounds else ():
+        values = speedups.seconds_each(rounds, arm.name, figures.BASE)
+        if values:
+            measured.append(speedups.Timing(arm=arm.name, workers=arm.workers, loops=1, values=values))
+    return tuple(measured)
+
+
+def workers_of(session: Session) -> dict[tuple[str, str, str], figures.Workers]:
+    """The workers that a number belongs to, by its experiment, its cell, and their name in tables."""
+    return {
+        (name, result.cell.id, arm.name): arm
+        for name in case_names(session)
+        for result in session.results
+        if result.records_of(name)
+        for arm in figures.measured_arms(evidence_of(name, result), alone=True)
+    }
 
 
 def advise(case: Case, result: CellResult) -> Advice:

@@ -151,14 +151,15 @@ def timings(result: CellResult) -> tuple[Timing, ...]:
     measured = []
     of_gil = gil.arms_for(len(result.proof["affinity"]), result.python["gil_enabled"]) if rounds else ()
     for arm in (*of_gil, gil.CROWD):
-        values = _payload_seconds(rounds, arm.name, _BASE.get(arm.name, ARMS[0]))
+        values = seconds_each(rounds, arm.name, _BASE.get(arm.name, ARMS[0]))
         if values:
             loops = max(1, round(arm.seconds / median(values)))
             measured.append(Timing(arm=arm.name, workers=arm.processes * arm.threads, loops=loops, values=values))
     return tuple(measured)
 
 
-def _payload_seconds(rounds: Sequence[Round], arm: str, base: str) -> tuple[float, ...]:
+def seconds_each(rounds: Sequence[Round], arm: str, base: str) -> tuple[float, ...]:
+    """The seconds of an arm for each payload or call, in blocks of neighbouring rounds; empty: too few rounds."""
     pairs = [
         (float(blocks[arm]["rate"]), float(blocks[base]["rate"]))
         for blocks in undisturbed(rounds, arm, base)

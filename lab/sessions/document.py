@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from lab.cell.targets.figures import Workers
 from lab.judging import proofs, race_atlas, speedups
-from lab.judging.advice import Advice, all_advice
+from lab.judging.advice import Advice, all_advice, workers_of
 from lab.model.cell import CellResult
 from lab.model.machine import Machine
 from lab.model.session import Judgement, Quantity, Session
@@ -48,7 +49,7 @@ def document(session: Session) -> dict[str, Any]:
             for model in speedups.scaling(session.results)
         ],
         "changes": [dataclasses.asdict(change) for change in session.changes],
-        "quantities": [_quantity(quantity) for quantity in session.quantities],
+        "quantities": _quantities(session),
         "atlas": list(race_atlas.document(session)),
         "advice": [_advice(each) for each in all_advice(session)],
     }
@@ -122,9 +123,19 @@ def cell_document(result: CellResult) -> dict[str, Any]:
     }
 
 
-def _quantity(quantity: Quantity) -> dict[str, Any]:
+def _quantities(session: Session) -> list[dict[str, Any]]:
+    """Every number; one of the user's own code with its workers."""
+    workers = workers_of(session)
+    return [_quantity(each, workers.get((each.experiment, each.cell, each.of))) for each in session.quantities]
+
+
+def _quantity(quantity: Quantity, workers: Workers | None) -> dict[str, Any]:
     fields = dataclasses.asdict(quantity)
     del fields["better"]  # it follows from the experiment, and the published schema does not have it
+    fields["executor"] = None if workers is None else workers.executor or "none"
+    fields["workers"] = None if workers is None else workers.workers
+    fields["own_state"] = None if workers is None else workers.own
+    fields["chunk_size"] = None if workers is None else workers.chunk or None
     return fields
 
 

@@ -20,7 +20,7 @@ class Table:
     head: tuple[str, ...]
     #: The rows, each with as many texts as there are columns.
     rows: tuple[tuple[str, ...], ...]
-    #: Lines to read below the table.
+    #: Lines to read below the table. Those that begin with a tab are code.
     notes: tuple[str, ...] = ()
     #: A line to read below the title; empty: none.
     subtitle: str = ""
@@ -30,6 +30,9 @@ def title_of(result: CellResult) -> str:
     """The name of a cell in a table: ``2 = all``, with a quota on a line of its own."""
     return names.cell_lines(result.cell)
 
+
+#: What a line of code among the notes of a table begins with.
+CODE = "\t"
 
 #: The width that fits into every terminal, in characters.
 WIDTH = 80

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 from collections.abc import Callable
 
@@ -13,6 +16,8 @@ from lab.judging.advice import all_advice
 from lab.reports.charts import charts, drawing, terminal
 from lab.reports.charts.workers import points
 from lab.reports.formats.screen import most_lines
+from lab.reports.tables import scale
+from tests.reports.test_schema import check
 from tests.support import own_code
 
 Golden = Callable[[str, str], None]
@@ -131,3 +136,73 @@ def test_what_to_do_about_a_cause_is_said_only_where_it_was_found() -> None:
     assert advice
     text = terminal.findings(KINDS["one-case"], (), 200)
     assert not any(line in text for line in advice)
+
+
+@pytest.mark.parametrize("form", reports.format_names())
+@pytest.mark.parametrize("name", KINDS)
+def test_every_format_says_something_of_every_session(name: str, form: str) -> None:
+    text = reports.render(KINDS[name], form)
+    assert text.strip() or (form, name) == ("transcript", "nothing-ran")
+    assert "no surprise" not in text
+    if form in ("screen", "table", "transcript"):
+        assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_document_has_every_number_with_its_workers(name: str) -> None:
+    document = check(reports.render(KINDS[name], "json"))
+    for number in document["quantities"]:
+        assert number["workers"] >= 1
+        assert number["executor"] in ("none", "thread", "fork", "forkserver", "spawn", "interpreter")
+        assert number["of"].startswith(f"{number['workers']} ")
+    assert (not document["quantities"]) == (name == "nothing-ran")
+
+
+def test_a_row_of_csv_has_a_number_with_its_executor_and_its_workers() -> None:
+    rows = [*csv.DictReader(io.StringIO(reports.render(KINDS["one-case"], "csv")))]
+    numbers = [row for row in rows if row["number"]]
+    assert len(numbers) == len(KINDS["one-case"].quantities)
+    (gain,) = [row for row in numbers if (row["number"], row["executor"], row["workers"]) == ("speed-up", "fork", "2")]
+    assert gain["cell"] == "cpu2"
+    assert float(gain["low"]) <= float(gain["value"]) <= float(gain["high"])
+    assert {row["number"] for row in rows if row["claim"]} == {""}
+
+
+def test_pyperf_has_the_seconds_of_a_call() -> None:
+    suite = json.loads(reports.render(KINDS["one-case"], "pyperf"))
+    by_name = {each["metadata"]["name"]: each["runs"][0]["values"] for each in suite["benchmarks"]}
+    assert by_name["work.py:busy/1 worker/2 CPUs"] == pytest.approx([0.001] * 5, rel=0.02)
+    assert by_name["work.py:busy/2 processes (fork)/2 CPUs"] == pytest.approx([0.001 / 1.95] * 5, rel=0.02)
+    assert json.loads(reports.render(KINDS["undecided"], "pyperf"))["benchmarks"] == []
+
+
+def test_the_summary_and_the_log_of_a_server_begin_with_the_advice() -> None:
+    summary = reports.render(KINDS["cases"], "summary")
+    assert summary.startswith("## multicore-lab: advice for 3 functions\n\n- **bench\\_1** Advice: take")
+    assert "### Why" in summary
+    assert "<system-out>work.py:busy: Advice: take 2 processes" in reports.render(KINDS["one-case"], "junit")
+
+
+def test_code_is_code_in_markdown() -> None:
+    text = reports.render(KINDS["one-case"], "markdown")
+    (block,) = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    compile(block, "markdown", "exec")
+    assert "Refuted" not in text
+
+
+def test_functions_whose_names_begin_alike_keep_their_own_causes() -> None:
+    cases = [own_code.BUSY._replace(label=f"work.py:busy, n={n}") for n in ("1", "1.5")]
+    session = own_code.session(
+        own_code.ran(2, (cases[0], own_code.said(own_code.FREE)), (cases[1], own_code.said(own_code.HOLDS))),
+        cases=cases,
+    )
+    (line,) = [line for line in scale.cause_lines(session) if "holds the GIL" in line]
+    assert line.startswith("- for busy, n=1.5:")
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    page = reports.render(KINDS["cases"], "html")
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert not any(" " in each for each in ids)
+    assert {*re.findall(r'href="#([^"]*)"', page)} <= {*ids}

@@ -31,10 +31,11 @@ class Workers(NamedTuple):
     chunk: int = 0
 
 
-def measured_arms(evidence: Evidence) -> list[Workers]:
-    """The arms that took part in the rounds, in the order of a table, without the one worker alone."""
+def measured_arms(evidence: Evidence, alone: bool = False) -> list[Workers]:
+    """The arms that took part in the rounds, in the order of a table; with ``alone`` one worker alone comes first."""
     listed = evidence.all("arms")
-    return [Workers(*entry) for entry in (listed[-1] if listed else [])]
+    first = [Workers(BASE, "", 1, False)] if alone else []
+    return first + [Workers(*entry) for entry in (listed[-1] if listed else [])]
 
 
 #: An estimate rests on at least so many rounds.
@@ -107,7 +108,7 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     memory = (evidence.all("memory") or [{}])[-1]
     rows: list[Figure] = []
     compared = pairs(evidence)
-    for arm in [] if compared else [Workers(BASE, "", 1, False), *measured_arms(evidence)]:
+    for arm in [] if compared else measured_arms(evidence, alone=True):
         rows.append(rate(arm.name).figure("calls/s", rounds, arm.name))
         if arm.name != BASE:
             rows.append(speed_up(arm.name).figure("speed-up", rounds, arm.name))

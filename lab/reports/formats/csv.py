@@ -1,4 +1,7 @@
-"""The report for spreadsheets and data frames: a row for every claim in every cell, as RFC 4180 describes CSV."""
+"""The report for spreadsheets and data frames: a row for every claim in every cell, as RFC 4180 describes CSV.
+
+A session of the user's own code has a row for every number too.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import csv
 import datetime
 import io
 
+from lab.cell.targets.figures import Workers
+from lab.judging.advice import workers_of
 from lab.messages import printable
 from lab.model.cell import CellResult
-from lab.model.session import Judgement, Session
+from lab.model.session import Judgement, Quantity, Session
 from lab.reports.tables import cell_fields
 from lab.reports.tables.cell_fields import Value
 
@@ -49,28 +54,63 @@ COLUMNS = (
     "rejected",
     "reason",
     "build",
+    "number",
+    "executor",
+    "workers",
+    "own_state",
+    "chunk_size",
 )
 
 
 def render(session: Session) -> str:
-    """All claims of the session, a line for each; the first line names the columns."""
+    """All claims of the session, and the numbers of own code, a line for each; the first line names the columns."""
     lines = io.StringIO()
     writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
     results = {result.cell.id: result for result in session.results}
     writer.writeheader()
-    for judgement in session.judgements:
-        row = _row(session, results[judgement.cell], judgement)
+    rows = [_claim(session, results[judgement.cell], judgement) for judgement in session.judgements]
+    workers = workers_of(session)
+    for number in session.quantities:
+        if whose := workers.get((number.experiment, number.cell, number.of)):
+            rows.append(_number(session, results[number.cell], number, whose))
+    for row in rows:
         writer.writerow({name: _field(value) for name, value in row.items()})
     return lines.getvalue()
 
 
-def _row(session: Session, result: CellResult, judgement: Judgement) -> dict[str, Value]:
+def _cell(session: Session, result: CellResult) -> dict[str, Value]:
     cell = cell_fields.fields_of_cell(session, result)
     return {
         "session": session.id,
         "began": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "lab": session.lab_version,
         **cell,
+        "build": cell["build"] and f"Python {cell['build']}",  # a bare 3.10 would be read as the number 3.1
+    }
+
+
+def _number(session: Session, result: CellResult, number: Quantity, workers: Workers) -> dict[str, Value]:
+    return {
+        **_cell(session, result),
+        "experiment": number.experiment,
+        "statement": f"{number.of}: {number.what}",
+        "value": number.value,
+        "low": number.low,
+        "high": number.high,
+        "unit": number.unit or None,
+        "accepted": number.accepted,
+        "rejected": number.rejected,
+        "number": number.what,
+        "executor": workers.executor or "none",
+        "workers": workers.workers,
+        "own_state": "true" if workers.own else "false",
+        "chunk_size": workers.chunk or None,
+    }
+
+
+def _claim(session: Session, result: CellResult, judgement: Judgement) -> dict[str, Value]:
+    return {
+        **_cell(session, result),
         "experiment": judgement.claim.rpartition(".")[0],
         "claim": judgement.claim,
         "statement": judgement.statement,
@@ -85,7 +125,6 @@ def _row(session: Session, result: CellResult, judgement: Judgement) -> dict[str
         "accepted": judgement.accepted,
         "rejected": judgement.rejected,
         "reason": judgement.reason,
-        "build": cell["build"] and f"Python {cell['build']}",  # a bare 3.10 would be read as the number 3.1
     }
 
 

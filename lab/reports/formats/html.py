@@ -9,6 +9,7 @@ import base64
 import hashlib
 import importlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
@@ -26,7 +27,7 @@ from lab.reports.tables.answers import Answer, answers
 from lab.sessions import export
 from lab.teaching import glossary
 from lab.text import units
-from lab.text.table import Table, title_of
+from lab.text.table import CODE, Table, title_of
 
 #: A session with more records than this is not put into the page; the page says where the records are.
 MOST_RECORDS = 20_000
@@ -115,7 +116,8 @@ def _capital(line: str) -> str:
 def _clear(table: Table) -> Table:
     """The table without the line breaks in its heads, which only a terminal needs."""
     head = tuple(name.replace("_\n", "_").replace("\n", " ") for name in table.head)
-    return Table(title=table.title, head=head, rows=table.rows, notes=table.notes, subtitle=table.subtitle)
+    notes = tuple(note for note in table.notes if not note.startswith(CODE))  # the tiles have the code
+    return Table(title=table.title, head=head, rows=table.rows, notes=notes, subtitle=table.subtitle)
 
 
 def _tile(answer: Answer) -> dict[str, Any]:
@@ -150,7 +152,8 @@ def _warnings(session: Session) -> list[str]:
 
 
 def _anchor(claim: str) -> str:
-    return f"claim-{claim.replace('.', '-')}"
+    """An id without blanks, which no other claim has: the names of the user's functions may hold anything."""
+    return f"claim-{re.sub(r'[^A-Za-z0-9_-]', lambda sign: f'_{ord(sign[0]):x}', claim.replace('.', '-'))}"
 
 
 def _lessons(lessons: Sequence[highlights.Lesson], *, surprise: bool = False) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections import Counter
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from lab.judging.advice import all_advice
 from lab.judging.verdicts import finish_of
 from lab.messages import printable
 from lab.model.cell import CellResult, Status
@@ -53,7 +54,8 @@ def _suite(session: Session, result: CellResult, number: int) -> Element:
         if value is not None:
             SubElement(properties, "property", name=key, value=_clean(f"{value}"))
     suite.extend(cases)
-    SubElement(suite, "system-out").text = _clean("\n".join(map(_story, judgements)))
+    advice = [f"{each.case.label}: {each.sentence}" for each in all_advice(session) if each.cell == result.cell.id]
+    SubElement(suite, "system-out").text = _clean("\n".join([*advice, *map(_story, judgements)]))
     SubElement(suite, "system-err").text = _clean(result.outcome.stderr_tail if result.outcome else "")
     return suite
 

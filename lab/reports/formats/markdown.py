@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
+from lab.messages import printable
 from lab.model.session import Session
 from lab.reports import tables
 from lab.text.markdown import escaped
+from lab.text.table import CODE
 
 
 def render(session: Session) -> str:
@@ -20,9 +24,18 @@ def render(session: Session) -> str:
         rows = [[escaped(re.sub(r"\n *", " ", text)).replace("  ", "&emsp;") for text in row] for row in table.rows]
         parts.append(tabulate(rows, headers=head, tablefmt="github", disable_numparse=True))
         if table.notes:
-            parts.append("\n".join(_item(line) for line in table.notes))
+            parts += _notes(table.notes)
     parts.extend(map(escaped, session.notes))
     return "\n\n".join(parts) + "\n"
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    """The lines below a table as lists, and code in blocks of its own."""
+    for is_code, lines in itertools.groupby(notes, lambda line: line.startswith(CODE)):
+        if is_code:
+            yield "\n".join(("```python", *(printable(line.removeprefix(CODE)) for line in lines), "```"))
+        else:
+            yield "\n".join(map(_item, lines))
 
 
 def _item(line: str) -> str:

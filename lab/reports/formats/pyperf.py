@@ -1,8 +1,9 @@
 """The report for pyperf: its JSON format 1.0, with a benchmark for each way of working in each cell.
 
-A value is the seconds per payload in a block of neighbouring rounds, see :func:`lab.judging.speedups.timings`. The
-workers live through the whole measurement, so a cell is one run in pyperf's sense. This module writes the format
-itself, because pyperf's classes would collect the metadata of this machine, and the cell may have run on another.
+A value is the seconds per payload in a block of neighbouring rounds, see :func:`lab.judging.speedups.timings`; of a
+function of the user's it is the seconds per call. The workers live through the whole measurement, so a cell is one run
+in pyperf's sense. This module writes the format itself, because pyperf's classes would collect the metadata of this
+machine, and the cell may have run on another.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import json
 from typing import Any
 
 from lab.cell.cpus import cpulist
+from lab.cell.targets.case import PREFIX
 from lab.judging import speedups
+from lab.judging.advice import case_names, timings
 from lab.judging.verdicts import finish_of
 from lab.messages import printable
 from lab.model import session as likeness
@@ -51,14 +54,16 @@ def _session_metadata(session: Session) -> dict[str, Any]:
 
 
 def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
-    finish = finish_of("gil", result)
+    measured = [("gil", "a payload", timing) for timing in speedups.timings(result)]
+    measured += [(name, "a call", timing) for name in case_names(session) for timing in timings(name, result)]
     benchmarks = []
-    for timing in speedups.timings(result):
+    for experiment, what, timing in measured:
+        finish = finish_of(experiment, result)
         metadata = {
-            "name": f"gil/{timing.arm}/{_limit(session, result)}",
+            "name": f"{experiment.removeprefix(PREFIX)}/{timing.arm}/{_limit(session, result)}",
             "loops": timing.loops,
             "duration": float(finish["seconds"]) if finish else None,
-            "description": f"seconds a payload, {timing.workers} at work",
+            "description": f"seconds {what}, {timing.workers} at work",
             "cpu_affinity": cpulist.render(result.proof["affinity"]),
             "python_version": result.python["release"],
             "python_implementation": str(result.python["implementation"]).lower(),

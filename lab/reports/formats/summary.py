@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from lab.cell.claims.wording import shortened
 from lab.judging import proofs, speedups
+from lab.judging.advice import case_names
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables
+from lab.reports.tables import scale
 from lab.reports.tables.answers import Answer, answers
 from lab.text import markdown, units
 from lab.text import names as naming
@@ -35,6 +37,8 @@ _UNQUOTABLE = re.compile(r"[^\w =.,:+-]")
 
 def render(session: Session) -> str:
     """The session in one screen, and below it all claims in a folded part, if the screen does not show them."""
+    if scale.is_own_code(session):
+        return _own_code(session)
     attention, plain = _divided(session)
     parts = [f"## multicore-lab: {_outcome(session)}"]
     parts += ["\n".join(_answered(answer) for answer in answers(session))]
@@ -56,6 +60,23 @@ def render(session: Session) -> str:
     return (long if len(long.encode()) <= MOST_BYTES else short) + "\n"
 
 
+def _own_code(session: Session) -> str:
+    """The summary of a session that measured functions of the user's: advice, numbers and causes."""
+    cases = units.counted(len(case_names(session)), "function")
+    parts = [f"## multicore-lab: {', '.join((*_incidents(session), f'advice for {cases}'))}"]
+    parts.append("\n".join(_answered(answer) for answer in answers(session)))
+    parts.append("  \n".join(map(escaped, tables.headline(session).lines[:2])))
+    for table in scale.screen_tables(session):
+        head = [escaped(name) for name in table.head]
+        rows = [[escaped(text) for text in row] for row in table.rows]
+        parts += [f"### {escaped(table.title)}", _table(head, rows), *map(escaped, table.notes)]
+    parts += _list("Why", [escaped(line.removeprefix("- ")) for line in scale.cause_lines(session)])
+    parts += _list("Not decided, whether", [escaped(line.removeprefix("- ")) for line in scale.open_lines(session)])
+    parts += _list("Cells not measured as requested", _troubles(session))
+    parts += [escaped(note) for note in session.notes]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
 def escaped(text: str) -> str:
     """The text on one line, not too long, without markup."""
     return markdown.escaped(shortened(" ".join(text.split()), LONGEST_TEXT))
@@ -70,13 +91,15 @@ def _answered(answer: Answer) -> str:
 
 
 def _outcome(session: Session) -> str:
+    count = len(session.surprises)
+    return ", ".join((*_incidents(session), units.counted(count, "surprise") if count else "no surprise"))
+
+
+def _incidents(session: Session) -> list[str]:
+    """What went wrong with the run itself."""
     broken = sum(result.status in (Status.ERROR, Status.TAINTED) for result in session.results)
     parts = ["interrupted"] if session.interrupted else []
-    if broken:
-        parts.append(f"{units.counted(broken, 'cell')} not measured as requested")
-    count = len(session.surprises)
-    parts.append(units.counted(count, "surprise") if count else "no surprise")
-    return ", ".join(parts)
+    return parts + [f"{units.counted(broken, 'cell')} not measured as requested"] * bool(broken)
 
 
 def _ordered(session: Session) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.text.table import GAP, WIDTH
+from lab.text.table import CODE, GAP, WIDTH
 
 if TYPE_CHECKING:
     from lab.model.session import Session
@@ -84,5 +84,7 @@ def _column_groups(table: Table, widths: list[int]) -> Iterator[list[int]]:
 
 
 def _wrap(line: str, width: int) -> str:
+    if line.startswith(CODE):  # code cannot be broken
+        return f"    {line.removeprefix(CODE)}"
     indent = len(line) - len(line.lstrip(" -"))
     return textwrap.fill(line, width, subsequent_indent=" " * max(indent, 2), break_on_hyphens=False)

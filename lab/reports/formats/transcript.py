@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from lab.cell.targets.case import PREFIX
 from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Session
@@ -39,6 +40,8 @@ def _story(result: CellResult, experiment: str) -> str:
         )
         for event in sorted(events, key=lambda event: float(event["at"]))
     ]
+    if not rows and experiment.startswith(PREFIX):
+        return "No story: its calls are only counted. lab report --terminal has the numbers."
     return tabulate(
         rows,
         headers=("ms", "pid", "thread", "CPU", "what happens"),

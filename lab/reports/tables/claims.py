@@ -9,7 +9,7 @@ from dataclasses import replace
 from lab.model.cell import CellResult
 from lab.model.session import BuildChange, Judgement, Session, Verdict
 from lab.reports.tables import columns
-from lab.reports.tables.highlights import grouped
+from lab.reports.tables.highlights import grouped, is_cause
 from lab.text import names as naming
 from lab.text.table import GAP, WIDTH, Table
 
@@ -142,7 +142,7 @@ def verdict_sentences(session: Session) -> tuple[str, ...]:
     expected = [judgement for judgement in judgements if not judgement.surprise]
     for heading, chosen in (
         ("Surprises (marked !)", [judgement for judgement in judgements if judgement.surprise]),
-        ("Refuted", [judgement for judgement in expected if judgement.verdict is Verdict.REFUTED]),
+        ("Refuted", [each for each in expected if each.verdict is Verdict.REFUTED and not is_cause(each)]),
         ("Inconclusive", [judgement for judgement in judgements if judgement.verdict is Verdict.INCONCLUSIVE]),
         ("Errors", [judgement for judgement in judgements if judgement.verdict is Verdict.ERROR]),
     ):

@@ -13,7 +13,7 @@ from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session, Verdict
 from lab.reports.tables import columns, environments
 from lab.text import names, units
-from lab.text.table import Table
+from lab.text.table import CODE, Table
 
 #: A screen with more rows than this gets one row for each function and build.
 MOST_ROWS = 16
@@ -127,7 +127,7 @@ def advice_table(session: Session) -> tuple[Table, ...]:
     if not is_own_code(session):
         return ()
     table = _summary(session, judged_advice.all_advice(session))
-    lines = [line for text in advice_texts(session) for line in (text.sentence, *(f"    {code}" for code in text.code))]
+    lines = [line for text in advice_texts(session) for line in (text.sentence, *(CODE + code for code in text.code))]
     return (replace(table, notes=(*lines, *cause_lines(session))),)
 
 
@@ -284,5 +284,5 @@ def _judgements(session: Session, advice: Advice) -> Sequence[Judgement]:
     return [
         judgement
         for judgement in session.judgements
-        if judgement.cell == advice.cell and judgement.claim.startswith(f"{advice.case.experiment}.")
+        if judgement.cell == advice.cell and judgement.claim.rpartition(".")[0] == advice.case.experiment
     ]
