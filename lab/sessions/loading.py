@@ -126,9 +126,8 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
         notes.append("note: this session was cut short: the records that were stored until then are judged")
     stored = {cell["id"]: cell for cell in report.get("cells", ())} or endings(folder)
     results = tuple(_result(folder, cell, stored.get(cell.id)) for cell in planned(manifest))
-    known = experiments.in_order()
     wanted = manifest["arguments"]["experiments"]
-    unknown = [name for name in wanted if name not in known]
+    unknown = [name for name in wanted if not experiments.is_known(name)]
     if unknown:
         notes.append(f"note: this version has no experiment {', '.join(map(repr, unknown))}: its claims are not judged")
     session = assembly.assemble(
@@ -136,7 +135,7 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
         began=float(manifest["began"]),
         machine=_machine(manifest, summary, results),
         arguments=manifest["arguments"],
-        experiments=[name for name in wanted if name in known],
+        experiments=[name for name in wanted if name not in unknown],
         results=results,
         code_sha256=versions.get("code_sha256", ""),
         wall_seconds=float(summary.get("wall_seconds") or sum(result.wall_seconds for result in results)),

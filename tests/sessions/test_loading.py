@@ -18,7 +18,7 @@ from lab.model.session import Session
 from lab.sessions import export, loading
 from lab.sessions import manifest as sessions
 from lab.sessions.folder import SessionFolder
-from tests.support import scripts
+from tests.support import own_code, scripts
 
 SESSIONS = scripts.every_kind()
 
@@ -46,6 +46,14 @@ def test_a_session_is_read_back_as_it_was(name: str, tmp_path: Path) -> None:
     before = json.loads(json.dumps(reports.document(SESSIONS[name])))
     after = json.loads(json.dumps(reports.document(loading.load_session(stored(SESSIONS[name], tmp_path)))))
     assert after == before
+
+
+@pytest.mark.parametrize("name", list(own_code.every_kind()))
+def test_a_session_of_own_code_keeps_its_claims(name: str, tmp_path: Path) -> None:
+    session = own_code.every_kind()[name]
+    again = loading.load_session(stored(session, tmp_path))
+    assert again.judgements == session.judgements
+    assert not any("has no experiment" in note for note in again.notes)
 
 
 def test_a_session_of_before_the_manifest_had_cells_is_read_back_from_its_report(tmp_path: Path) -> None:

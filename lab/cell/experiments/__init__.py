@@ -39,6 +39,11 @@ def in_order() -> list[str]:
     return sorted(names(), key=lambda name: (_TUTORIAL.index(name) if name in _TUTORIAL else len(_TUTORIAL), name))
 
 
+def is_known(name: str) -> bool:
+    """Whether this version has an experiment of that name; every function of the user's is one."""
+    return name.startswith(OWN_CODE) or name in names()
+
+
 def usual() -> list[str]:
     """The names of the experiments that run when the user names none: all that are not ``extra``, in the same order."""
     return [name for name in in_order() if not load(name).extra]
