@@ -25,7 +25,8 @@ def __getattr__(name: str) -> object:
 
         return getattr(effective, name)
     if name in ("Scaling", "scale"):
-        from lab.running import scaling
+        import importlib
 
-        return getattr(scaling, name)
+        # By its name: what this file imports travels into every cell.
+        return getattr(importlib.import_module("lab.running.scaling"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,7 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 CELL_ROWS: tuple[tuple[str, ...], ...] = (("cpus", "claims"), ("measuring",), ("experiments", "targets"), ("worker",))
 
 #: Below all rows: the package's own version, errors, messages, signals, and what listens to a program.
-GROUND = ("__init__", "errors", "messages", "interrupts", "listening")
+GROUND = ("__init__", "errors", "messages", "interrupts")
 
 #: What ``lab`` hands on as a library: ``lab.effective_cpus()`` and ``lab.scale()``.
 HANDED_ON = ("cell/cpus/effective", "running/scaling")

@@ -25,8 +25,8 @@ EXAMPLE = """\
 examples:
   lab doctor                     engine, CPUs, cgroups, and what would disturb a
                                  measurement
-  lab doctor --capture cpus.txt  write the kernel's files that tell the CPUs into
-                                 a file for a report; then lab cpus --root
+  lab doctor --capture cpus.txt  write the kernel's files on the CPUs into a
+                                 file for a report; then lab cpus --root
                                  cpus.txt says anywhere what it says here"""
 
 

@@ -25,8 +25,8 @@ examples:
   lab plan                     the cells of lab run on this machine
   lab plan gil --cpus 1,3,all  those of another run
   lab plan --cpus 0-3,8        a cell on these CPU ids
-  lab plan --topology DIR      on another machine, whose sys and proc are in DIR,
-                               or in a file that lab doctor --capture wrote
+  lab plan --topology DIR      on another machine, whose sys and proc are in
+                               DIR, or in a file of lab doctor --capture
   lab plan --format json       the cells for programs"""
 
 

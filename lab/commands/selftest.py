@@ -24,7 +24,7 @@ examples:
   lab selftest                          three cells beside each neighbour
   lab selftest --cells 20 --cpus 1      more of them, on one CPU
   lab selftest --engine local           without an engine
-  lab selftest --scale --python 3.13    lab scale, on functions with known answers
+  lab selftest --scale --python 3.13    lab scale on functions of known answers
 
 A neighbour is a process on one of the cell's CPUs that is idle, busy half of
 the time, or always busy.

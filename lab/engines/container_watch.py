@@ -13,8 +13,8 @@ from lab.containers.client import broken_connections
 from lab.containers.container import how_it_ended, quota_of
 from lab.engines import Sink
 from lab.judging.records import read_records
-from lab.listening import STDERR_KEPT, Patience
 from lab.model.cell import Outcome
+from lab.pythons.listening import STDERR_KEPT, Patience
 
 #: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The question finds
 #: a connection that broke silently. The answer takes the engine some milliseconds of a CPU, perhaps of a measured CPU.

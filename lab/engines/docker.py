@@ -42,10 +42,10 @@ from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
 from lab.interrupts import signals_held
 from lab.judging.records import read_records
-from lab.listening import Patience
 from lab.model.cell import PERIOD_US, Cell, Job, Outcome
 from lab.model.machine import Machine, PythonChoice, choice_of
 from lab.pythons import image_pythons, images
+from lab.pythons.listening import Patience
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -24,9 +24,9 @@ from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_f
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.interrupts import signals_held
-from lab.listening import Patience, listen
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
+from lab.pythons.listening import Patience, listen
 
 #: The folder where named semaphores are files (man 7 sem_overview).
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108 - only read: the names of one cell are looked for

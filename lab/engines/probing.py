@@ -11,9 +11,9 @@ from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.engines import Sink
 from lab.errors import ImageError
-from lab.listening import MEBIBYTE
 from lab.model.cell import Outcome
 from lab.model.machine import Machine
+from lab.pythons.listening import MEBIBYTE
 
 #: How long a probe may take, in seconds, and how much it may print, in bytes: some hundred for each CPU.
 PROBE_SECONDS = 60.0

@@ -14,11 +14,11 @@ from lab.containers import client as containers
 from lab.containers.client import translated
 from lab.containers.image_config import BASE_REPOSITORY
 from lab.errors import ImageError, UsageError
-from lab.listening import MEBIBYTE, Patience
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.pythons import images, recipes
 from lab.pythons.images import Note
+from lab.pythons.listening import MEBIBYTE, Patience
 
 if TYPE_CHECKING:
     from docker import DockerClient

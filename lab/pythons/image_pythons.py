@@ -18,10 +18,10 @@ from lab.containers.client import SESSION_LABEL, image_attributes, translated
 from lab.containers.container import create_container, how_it_ended, isolated_host_config
 from lab.containers.image_config import ImageSettings
 from lab.containers.reasons import short
-from lab.listening import MEBIBYTE, STDERR_KEPT
 from lab.model.cell import Outcome
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
+from lab.pythons.listening import MEBIBYTE, STDERR_KEPT
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lab import interrupts
 from lab.cell.claims.wording import shortened
-from lab.listening import MEBIBYTE, Patience, listen
 from lab.model.build import Build
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer
+from lab.pythons.listening import MEBIBYTE, Patience, listen
 
 #: The names of an interpreter. CPython's own build names a free-threaded one ``python3.14t``, and a debug build
 #: ``python3.14d``; packages also use words, such as ``python3.13-nogil`` and ``python3.13-dbg``.

@@ -19,8 +19,8 @@ from lab.cell.cpus import cgroups, host
 from lab.cell.cpus import topology as reader
 from lab.cell.cpus.capture import root_at
 from lab.errors import UsageError
-from lab.listening import MEBIBYTE, Patience, listen
 from lab.model.topology import Topology, from_reading
+from lab.pythons.listening import MEBIBYTE, Patience, listen
 
 #: Where Docker's command line looks for its plugins (its documentation, "CLI plugins"), after the user's own folder.
 _PLUGINS = (
