@@ -86,10 +86,12 @@ def _claims_in_common(base: Session, new: Session) -> bool:
 
 def _content(session: Session) -> str:
     """The experiments and measured cells of a session, in words."""
+    from lab.cell.targets.case import PREFIX
     from lab.model.cell import Status
 
     cells = [result.cell.id for result in session.results if result.status is Status.MEASURED]
-    return f"{', '.join(session.arguments['experiments'])} in {', '.join(cells) or 'no measured cell'}"
+    names = ", ".join(name.removeprefix(PREFIX) for name in session.arguments["experiments"])
+    return f"{names} in {', '.join(cells) or 'no measured cell'}"
 
 
 def _document(base: Session, new: Session, unlike: Sequence[Difference], comparison: Comparison) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lab.judging.repetition import Both, Repetition
     from lab.model.cell import Cell
     from lab.model.machine import Machine
+    from lab.model.session import Session
+    from lab.planning.request import Request
 
 HELP = "repeat a stored session and show, verdict by verdict, what is the same and what differs"
 EXAMPLE = """\
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     with loading.making_sense_of(folder):
         request = from_arguments(arguments)
     _options.confirm_programs(arguments, yes=options.yes)
-    tell(f"replaying {then.id}: {', '.join(request.experiments)}, engine {request.engine}, seed {request.seed}")
+    tell(f"replaying {then.id}: {_content(request)}, engine {request.engine}, seed {request.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:
         facts_then, facts_now = differences.machine_facts(then.machine), differences.machine_facts(machine)
@@ -92,6 +94,8 @@ def run(options: argparse.Namespace) -> int:
         repeated = repetition.repeated(then, now)
         changed = differences.session_differences(then, now)
         lines = [f"{now.id} repeats {then.id}", *_machines(changed), *_verdicts(repeated)]
+        advised = _advice(then, now)
+        lines += advised
         width = shutil.get_terminal_size((80, 24)).columns
         with kept(where.words):
             show("\n".join(table.fit_sentence(line, width) for line in lines))
@@ -100,8 +104,9 @@ def run(options: argparse.Namespace) -> int:
             return ended(code, exit_reason(now))
         if where.failure:
             return ended(3, where.failure)
-        unlike = len(repeated.changed) + (len(repeated.undecided) if options.strict else 0)
-        return ended(int(unlike > 0), f"{unlike} verdict{'s' * (unlike > 1)} of {then.id} did not come again")
+        unlike = len(repeated.changed) + len(advised) + (len(repeated.undecided) if options.strict else 0)
+        what = f"verdict{'s' * (unlike > 1)}{' or advice' if advised else ''}"
+        return ended(int(unlike > 0), f"{unlike} {what} of {then.id} did not come again")
 
 
 def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Machine) -> dict[str, Any]:
@@ -126,6 +131,25 @@ def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Mac
     elif not options.engine:
         arguments = with_same_images(arguments, machine)
     return arguments
+
+
+def _content(request: Request) -> str:
+    from lab.cell.targets.case import PREFIX
+
+    return ", ".join(name.removeprefix(PREFIX) for name in request.experiments)
+
+
+def _advice(then: Session, now: Session) -> list[str]:
+    """The advice that is another one now, for functions and cells where both sessions could decide."""
+    from lab.judging.advice import all_advice
+
+    before = {(each.case.label, each.cell): each.option for each in all_advice(then)}
+    lines = []
+    for each in all_advice(now):
+        option = before.get((each.case.label, each.cell))
+        if option and each.option and option.name != each.option.name:
+            lines.append(f"advice for {each.case.label} at {each.cell}: {option.name} then, {each.option.name} now")
+    return lines
 
 
 def _machines(differences: Sequence[Difference]) -> list[str]:

@@ -26,6 +26,7 @@ from typing import TypeVar
 from lab.cell.claims.claim import FEWEST_VALUES, Better
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, value_of
+from lab.cell.targets.case import PREFIX
 from lab.judging import differences, proofs
 from lab.judging.records import MALFORMED
 from lab.judging.verdicts import evidence_of
@@ -46,6 +47,9 @@ SHORT = 0.9
 
 #: The confidence of the intervals that the numbers come with.
 _GIVEN = 0.95
+
+#: Numbers of the user's own code that follow from others: comparing them too would only widen all intervals.
+_FOLLOWING = ("of delivered", "cores used", "call, p95")
 
 #: What a process on one CPU does, by the capacity probe's rounds.
 _SPEED = Measured(("one process",), value_of("one process", "rate"))
@@ -266,9 +270,9 @@ def numbers_of(session: Session, result: CellResult) -> list[Number]:
         if judgement.cell == result.cell.id
     ]
     measured += [
-        (f"{quantity.experiment}: {quantity.what}", quantity.experiment, quantity)
+        (_name_of(quantity), quantity.experiment, quantity)
         for quantity in session.quantities
-        if quantity.cell == result.cell.id
+        if quantity.cell == result.cell.id and quantity.what not in _FOLLOWING
     ]
     speeds: dict[str, Estimate | None] = {}
     numbers = []
@@ -280,10 +284,15 @@ def numbers_of(session: Session, result: CellResult) -> list[Number]:
             continue
         if experiment not in speeds:
             speeds[experiment] = _speed(experiment, result)
-        speed = speeds[experiment] if number.unit in ("s", "/s") else None
+        speed = speeds[experiment] if number.unit == "s" or number.unit.endswith("/s") else None
         estimate = Estimate(value, low, high, accepted)
         numbers.append(Number(name=name, unit=number.unit, estimate=estimate, better=number.better, speed=speed))
     return numbers
+
+
+def _name_of(quantity: Quantity) -> str:
+    """What a number is called, with the thing that it belongs to: ``work.py:busy: 2 threads: calls/s``."""
+    return ": ".join(filter(None, (quantity.experiment.removeprefix(PREFIX), quantity.of, quantity.what)))
 
 
 def _speed(experiment: str, result: CellResult) -> Estimate | None:
@@ -302,7 +311,7 @@ def pair(cell: str, base: Number, new: Number, tolerance: float, confidence: flo
     if base.speed and new.speed:
         # A slow machine needs more time for a task, and does fewer tasks in a second.
         over, under = [new.estimate, new.speed], [base.estimate, base.speed]
-        if base.unit == "/s":
+        if base.unit.endswith("/s"):
             over, under = [new.estimate, base.speed], [base.estimate, new.speed]
         at_speed = ratio(over, under, confidence)
     return Pair(

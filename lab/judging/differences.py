@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lab.model.machine import BuildFacts, Machine, builds_of
 from lab.model.session import Session
@@ -84,6 +85,22 @@ def of_code(base_sha256: str, new_sha256: str) -> tuple[Difference, ...]:
     return (Difference(what="code of the cells", base=_short_hash(base_sha256), new=_short_hash(new_sha256)),)
 
 
+def of_cases(base: Session, new: Session) -> tuple[Difference, ...]:
+    """The functions of the user's that have the same name in both sessions, but are called in another way."""
+    base_cases, new_cases = (
+        {case["label"]: _call_of(case) for case in session.arguments.get("cases") or ()} for session in (base, new)
+    )
+    return differences(base_cases, new_cases)
+
+
+def _call_of(case: Mapping[str, Any]) -> str:
+    """Everything that decides what is called, as text; how long a call takes and where the project is do not."""
+    parts = (
+        (name, value) for name, value in case.items() if value and name not in ("label", "call_seconds", "project")
+    )
+    return ", ".join(f"{name} {value}" for name, value in parts)
+
+
 def _of_builds(base: Mapping[str, BuildFacts], new: Mapping[str, BuildFacts]) -> tuple[Difference, ...]:
     if "" in base or "" in new:
         return ()
@@ -100,7 +117,7 @@ def _of_builds(base: Mapping[str, BuildFacts], new: Mapping[str, BuildFacts]) ->
 
 def session_differences(base: Session, new: Session) -> tuple[Difference, ...]:
     """The differences between the machines and the software of two sessions, also in each cell that both have."""
-    found = of_machines(base.machine, new.machine) + of_code(base.code_sha256, new.code_sha256)
+    found = of_machines(base.machine, new.machine) + of_code(base.code_sha256, new.code_sha256) + of_cases(base, new)
     if any(difference.what.startswith("Python") for difference in found):
         return found
     base_pythons, new_pythons = (

@@ -51,8 +51,13 @@ def document(session: Session) -> dict[str, Any]:
         "changes": [dataclasses.asdict(change) for change in session.changes],
         "quantities": _quantities(session),
         "atlas": list(race_atlas.document(session)),
-        "advice": [_advice(each) for each in all_advice(session)],
+        "advice": advice(session),
     }
+
+
+def advice(session: Session) -> list[dict[str, Any]]:
+    """What to take for each function of the user's in each cell."""
+    return [_advice(each) for each in all_advice(session)]
 
 
 def _advice(advice: Advice) -> dict[str, Any]:

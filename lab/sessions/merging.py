@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lab.cell.experiments import load
 from lab.errors import UsageError
@@ -172,6 +174,7 @@ def _assembled(
         arguments={
             **sessions[0].arguments,
             "experiments": wanted,
+            **({"cases": cases} if (cases := _cases(sessions)) else {}),
             "merged": [session.id for session in sessions],
         },
         lab_version=sessions[0].lab_version,
@@ -184,6 +187,21 @@ def _assembled(
         notes=(*notes, *origins),
         interrupted=any(session.interrupted for session in sessions),
     )
+
+
+def _cases(sessions: Sequence[Session]) -> list[Any]:
+    """The functions of the user's in all sessions, each once.
+
+    Raises UsageError where one name stands for two ways of calling, because their numbers do not belong together.
+    """
+    for first, second in itertools.combinations(sessions, 2):
+        for difference in differences.of_cases(first, second):
+            raise UsageError(
+                f"{first.id} and {second.id} call {difference.what} in different ways: {difference.base}; and"
+                f" {difference.new}; leave one of them out"
+            )
+    cases = {case["label"]: case for session in sessions for case in session.arguments.get("cases") or ()}
+    return list(cases.values())
 
 
 def _place(name: str, order: Sequence[str]) -> int:

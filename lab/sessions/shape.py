@@ -7,6 +7,8 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lab.cell.targets.case import Case
+
 #: The first second that no calendar of Python can show any more: the year 10000.
 _END_OF_TIME = 253402300800
 
@@ -35,6 +37,14 @@ def _table(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _case(value: Any) -> bool:
+    """A function of the user's, as :class:`lab.cell.targets.case.Case` is stored."""
+    if not isinstance(value, dict) or not {"label", "source", "where"} <= {*value} <= {*Case._fields}:
+        return False
+    texts = ("label", "source", "where", "name", "setup", "state", "items", "project")
+    return all(isinstance(value.get(name, ""), str) for name in texts)
+
+
 #: A form is a test of a value, a list of one form, or the forms of a table's entries. An entry whose name ends with
 #: ``?`` may be missing or null. Entries that are not named may be anything: nothing is read from them.
 Form = Callable[[Any], bool] | list[Any] | Mapping[str, Any]
@@ -58,6 +68,8 @@ MANIFEST: Form = {
         "seed?": _count,
         "engine?": _text,
         "image?": _text,
+        "cases?": [_case],
+        "target?": {"case": _case, "params": _table, "project": _text},
     },
     "machine?": {
         "engine?": _text,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from lab import __version__
 from lab.errors import StoreError
 from lab.judging.records import MALFORMED
 from lab.model.session import Session
-from lab.sessions import loading, seal
+from lab.sessions import document, loading, seal
 from lab.sessions.files import read_file
 from lab.sessions.folder import read_files
 
@@ -61,7 +61,10 @@ def _missing(session: Session, names: tuple[str, ...]) -> list[str]:
 
 
 def _against_its_records(session: Session, manifest: dict[str, Any]) -> Iterator[str]:
-    """Verdicts of the report that differ from those of the records. The report of another version is not checked."""
+    """Verdicts and advice of the report that are not those of the records.
+
+    The report of another version is not checked.
+    """
     report = manifest.get("report") or {}
     reported = {(verdict["claim"], verdict["cell"]): verdict["verdict"] for verdict in report.get("verdicts", ())}
     if report.get("session", {}).get("versions", {}).get("lab") != __version__ or "versions" not in manifest:
@@ -72,6 +75,23 @@ def _against_its_records(session: Session, manifest: dict[str, Any]) -> Iterator
         for judgement in session.judgements
         if reported.get((judgement.claim, judgement.cell), judgement.verdict) != judgement.verdict
     ]
+    wrong += _wrong_advice(session, report)
     yield from (f"the report says {line}" for line in wrong[:_NAMED])
     if len(wrong) > _NAMED:
-        yield f"and {len(wrong) - _NAMED} more verdicts that the records do not give"
+        yield f"and {len(wrong) - _NAMED} more that the records do not give"
+
+
+def _wrong_advice(session: Session, report: Mapping[str, Any]) -> list[str]:
+    """The advice of the report that differs from that of the records."""
+    reported = {(each.get("case"), each.get("cell")): each for each in report.get("advice", ())}
+    wrong = []
+    for advice in document.advice(session):
+        place = advice["case"], advice["cell"]
+        said, given = (_choice(each) for each in (reported.get(place, advice), advice))
+        if said != given:
+            wrong.append(f"to take {said} for {place[0]} at {place[1]}, its records give {given}")
+    return wrong
+
+
+def _choice(advice: Mapping[str, Any]) -> str:
+    return f"{advice.get('workers')} of {advice.get('executor')}"

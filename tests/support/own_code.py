@@ -30,6 +30,7 @@ def said(
     gains: Gains,
     *,
     rate: float = 1000.0,
+    speed: float = 1.0,
     delivered: float = 2.0,
     spread: float = 0.01,
     disturbed: str | None = None,
@@ -54,8 +55,8 @@ def said(
     waits = trial.get("idle", 0) > 0.5
     samples = [
         {
-            "one process": block(100),
-            "probe": block(100 * delivered, delivered),
+            "one process": block(100 * speed),
+            "probe": block(100 * speed * delivered, delivered),
             "1 worker": block(rate, 0.02 if waits else 1.0),
             **{
                 name_of(kind, workers): block(rate * gain, 0.02 * workers if waits else gain)
