@@ -1,10 +1,12 @@
-"""A proxy on a unix socket between the lab and an engine. It stalls or cuts the connections on request."""
+"""A proxy on a unix socket between the lab and an engine. It stalls, slows, refuses or cuts the connections
+on request."""
 
 from __future__ import annotations
 
 import socket
 import socketserver
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +22,10 @@ class Proxy(socketserver.ThreadingUnixStreamServer):
         #: Set while everything flows. While it is not set, no byte is passed on, and no connection is closed.
         self.flows = threading.Event()
         self.flows.set()
+        #: How long each piece of a connection is held back, in seconds.
+        self.delay = 0.0
+        #: Whether new connections are closed at once.
+        self.refuses = False
         #: The sockets of all connections.
         self.sockets: list[socket.socket] = []
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -55,6 +61,8 @@ class _Passing(socketserver.BaseRequestHandler):
     server: Proxy
 
     def handle(self) -> None:
+        if self.server.refuses:
+            return
         with socket.socket(socket.AF_UNIX) as engine:
             engine.connect(self.server.engine)
             self.server.sockets += [self.request, engine]
@@ -67,6 +75,7 @@ class _Passing(socketserver.BaseRequestHandler):
         with suppress(OSError):  # the other side is gone, or the connection was cut
             while piece := source.recv(65536):
                 self.server.flows.wait()
+                time.sleep(self.server.delay)
                 target.sendall(piece)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
