@@ -31,15 +31,12 @@ from lab.pythons.listening import Patience, listen
 #: The folder where named semaphores are files (man 7 sem_overview).
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108 - only read: the names of one cell are looked for
 
-_PREFIX = "multicore-lab-"
 #: The most bytes that the path of a socket may have, without its NUL (man 7 unix).
 _LONGEST_SOCKET = 107
 #: The longest path that a cell adds to a temporary folder. Each X is a random character from tempfile. The parts are
 #: the folder of this engine, the folder of an experiment (:mod:`lab.cell.worker.experiment_process`), and the folder
 #: and the socket of a Manager or a fork server (``get_temp_dir`` and ``arbitrary_address`` in multiprocessing).
-_SOCKET = f"/{_PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
-#: The folders that replace a temporary folder whose name is too long. Newer Pythons do the same in multiprocessing.
-_SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - tempfile makes a private folder there
+_SOCKET = f"/{PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
 
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
@@ -68,7 +65,7 @@ class Local:
         #: The marks of the cells that run.
         self._marks: set[str] = set()
         with signals_held():
-            self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_temporary(tempfile.gettempdir()))
+            self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=_temporary(tempfile.gettempdir()))
             interrupts.leave(self, self._leave)
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
@@ -142,7 +139,7 @@ def _temporary(folder: str) -> str:
     """The folder for temporary files, or a shorter folder if the path of a cell's sockets would become too long."""
     if len(os.fsencode(folder)) + len(_SOCKET) <= _LONGEST_SOCKET:
         return folder
-    return next((short for short in _SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), folder)
+    return next((short for short in SHORT_FOLDERS if os.access(short, os.W_OK | os.X_OK)), folder)
 
 
 def _end(worker: subprocess.Popen[bytes], mark: str) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import orjson
-
 from lab.cell.worker.record_writer import LONGEST_RECORD, SCHEMA, canonical
+from lab.interrupts import signals_held
 from lab.model.cell import Record
+
+with signals_held():  # if Ctrl-C raises an exception while orjson loads, orjson crashes
+    import orjson
 
 #: What reading records or a report raises that are whole, but not what a worker or a lab of this version writes.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)

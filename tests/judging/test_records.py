@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -209,3 +212,31 @@ def test_a_stream_that_is_no_workers_is_not_read_to_its_end() -> None:
     reader = read_records(WHOLE + b"y\n" * 2**20)
     assert [record.kind for record in reader.records] == [record.kind for record in read_records(WHOLE).records]
     assert "more than 1000 lines are not records; the rest is not read" in reader.faults
+
+
+LOADS = """
+import signal, sys
+
+left, loading = int(sys.argv[1]), False
+
+
+def hook(event, arguments):
+    global left, loading
+    if event == "import":
+        loading = loading or arguments[0] == "orjson.orjson"
+        left -= loading
+        if left == -1:
+            left = -sys.maxsize
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.addaudithook(hook)
+import lab.judging.records
+"""
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2, 5, 10])
+def test_ctrl_c_while_the_reader_of_json_loads_does_not_crash(moment: int) -> None:
+    done = subprocess.run([sys.executable, "-c", LOADS, str(moment)], capture_output=True, text=True, check=False)
+    assert done.returncode in (130, -signal.SIGINT), done
+    assert "KeyboardInterrupt" in done.stderr

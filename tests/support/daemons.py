@@ -109,7 +109,7 @@ class Daemon:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = {"CONTAINERS_CONF": str(PODMAN_SETTINGS)} if self.kind == "podman" else {}
-        for name in ("pid", "engine.sock"):
+        for name in ("pid", "engine.sock", "state/containerd/containerd.pid"):
             (self.folder / name).unlink(missing_ok=True)  # a killed daemon leaves them
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

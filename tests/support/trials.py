@@ -76,7 +76,8 @@ class Command:
         self.mark = f"MULTICORE_LAB_TRIAL_{uuid.uuid4().hex}"
         self.engine = engine
         self._environment = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
-        self._environment |= {"DOCKER_HOST": engine.address} if engine else {}
+        # Without an engine of the campaign there is none: nobody else's engine may be touched.
+        self._environment |= {"DOCKER_HOST": engine.address if engine else f"unix://{self.folder}/none.sock"}
         self._environment |= {"TMPDIR": str(self.temporary), **(settings or {})}
         self._ends_by = 0.0
         #: When it was last asked to end.
@@ -150,7 +151,8 @@ class Command:
         try:
             self.process.wait(max(0.0, began + 3 * within - time.monotonic()))
         except subprocess.TimeoutExpired:
-            trial.wrong.append(f"it did not end within {3 * within:g} s; the last line is {self._last_line()!r}")
+            last, waits = self._last_line(), ", ".join(self._waits())
+            trial.wrong.append(f"it did not end within {3 * within:g} s; its threads: {waits}; its last line: {last!r}")
             self.process.kill()
             self.process.wait()
             self.killed = True
@@ -165,6 +167,11 @@ class Command:
         trial.wrong += self._wrong_sessions()
         trial.left += [*self._left_here(), *(self._left_on(self.engine) if self.engine else ())]
         return trial
+
+    def _waits(self) -> list[str]:
+        """Where in the kernel each of its threads is."""
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [f"{(thread / 'wchan').read_text()} ({(thread / 'syscall').read_text()[:24]})" for thread in threads]
 
     def _last_line(self) -> str:
         return (self.err.splitlines() or [""])[-1]
