@@ -1,4 +1,4 @@
-"""``lab clean``: remove everything on the engine that carries the lab's label."""
+"""``lab clean``: remove what killed labs have left: on the engine what carries the label, here their folders."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import contextlib
 from lab.errors import EngineError
 from lab.messages import show
 
-HELP = "remove the containers, volumes and networks with the lab's label, but not those of runs that are under way"
+HELP = "remove what a killed run has left: containers, volumes, networks and temporary folders"
 EXAMPLE = """\
 examples:
   lab clean           remove what a killed run or docker compose up has left
   lab clean --force   remove what runs that are under way need, too
 
-The command looks at the label only. It touches nothing else, and it works from
-any folder."""
+On the engine the command looks at the lab's label only, and here at folders
+that a lab has locked. It touches nothing else, and it works from any folder.
+Runs that are under way keep what they need."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,11 @@ def run(options: argparse.Namespace) -> int:
     """
     from lab.containers import cleanup, owner
     from lab.containers.client import client_for_this_environment
+    from lab.engines.temporary import remove_abandoned
 
+    folders = [f"folder {path}" for path in remove_abandoned()]  # first, because it needs no engine
+    for name in folders:
+        show(f"removed {name}")
     with contextlib.closing(client_for_this_environment()) as client:
         needed = {} if options.force else owner.under_way(client)
         removed, kept = cleanup.remove_all(client, spare=needed)
@@ -41,5 +46,5 @@ def run(options: argparse.Namespace) -> int:
     for session, who in sorted(needed.items()):
         show(f"left alone: session {session}, which {who} runs; remove it too with: lab clean --force")
     if not needed:
-        show("nothing is left" if removed else "there was nothing to remove")
+        show("nothing is left" if removed or folders else "there was nothing to remove")
     return 0

@@ -106,9 +106,8 @@ def _docker(image: str | None) -> tuple[Machine | None, list[_Advice], LabError 
 
 def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     """How quiet the machine is, by a short ``lab selftest``: a second or two of claims whose truth is known."""
-    import tempfile
-
     from lab.cell.claims.measured import CAPACITY
+    from lab.engines.temporary import TemporaryFolder
     from lab.judging.verdicts import evidence_of
     from lab.model.cell import Status
     from lab.planning import cells
@@ -117,7 +116,7 @@ def _quiet(engine: Engine, machine: Machine) -> list[_Advice]:
     from lab.text import units
 
     cell = cells.plan([min(2, len(machine.cpus))], machine.cpu_topology)[0]
-    with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "doctor") as folder:
+    with TemporaryFolder() as parent, SessionFolder(Path(parent), "doctor") as folder:
         result = selftest.measure_controls(
             engine, f"doctor-{os.getpid()}", cell, "idle", 0, _QUIET_SECONDS, folder, NeverStop()
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
+from lab.engines.temporary import PREFIX, SHORT_FOLDERS, TemporaryFolder, remove_abandoned
 from lab.engines.worker_command import probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.interrupts import signals_held
@@ -65,7 +65,8 @@ class Local:
         #: The marks of the cells that run.
         self._marks: set[str] = set()
         with signals_held():
-            self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=_temporary(tempfile.gettempdir()))
+            remove_abandoned()
+            self._folder = TemporaryFolder(_temporary(tempfile.gettempdir()))
             interrupts.leave(self, self._leave)
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
@@ -93,7 +94,7 @@ class Local:
         """Kill what runs, because there is no time to end it."""
         for mark in list(self._marks):
             _kill(mark)
-        shutil.rmtree(self._folder.name, ignore_errors=True)
+        self._folder.cleanup()
 
     def _cell(self, payload: WorkerJob, sink: Sink, patience: Patience) -> Outcome:
         mark = secrets.token_hex(8)

@@ -17,7 +17,7 @@ from lab.pythons.listening import MEBIBYTE
 
 #: How long a probe may take, in seconds, and how much it may print, in bytes: some hundred for each CPU.
 PROBE_SECONDS = 60.0
-PROBE_BYTES = 16 * MEBIBYTE
+PROBE_BYTES = 4 * MEBIBYTE
 
 
 @contextlib.contextmanager

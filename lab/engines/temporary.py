@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
+import stat
 import tempfile
 from pathlib import Path
 
+from lab.cell.worker.surroundings import remove
+
+#: The names of all folders begin with this.
 PREFIX = "multicore-lab-"
 #: The name of the file that is locked.
 _LOCK = ".owner"
@@ -28,7 +31,9 @@ class TemporaryFolder:
             #: The path of the folder.
             self.name = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
             lock = os.open(Path(self.name) / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            with contextlib.suppress(OSError):  # a file system without locks: the folder is not removed by others either
+            with contextlib.suppress(
+                OSError
+            ):  # a file system without locks: the folder is not removed by others either
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if os.fstat(lock).st_nlink:
                 break
@@ -37,7 +42,7 @@ class TemporaryFolder:
 
     def cleanup(self) -> None:
         """Remove the folder and all that is in it."""
-        shutil.rmtree(self.name, ignore_errors=True)
+        remove(self.name)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -66,9 +71,10 @@ def _removed(folder: Path) -> bool:
         return False  # it is none of ours
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
+        if not stat.S_ISREG(os.fstat(lock).st_mode):
+            return False
+        return remove(str(folder))
     except OSError:
         return False  # its lab lives
     finally:
         os.close(lock)
-    return True

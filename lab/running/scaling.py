@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import html
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.engines.temporary import TemporaryFolder
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _kept_in(output: str | Path | None) -> Iterator[Path]:
     if output is not None:
         yield Path(output)
         return
-    with tempfile.TemporaryDirectory(prefix="multicore-lab-") as folder:
+    with TemporaryFolder() as folder:
         yield Path(folder)
 
 

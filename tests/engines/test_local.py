@@ -269,7 +269,7 @@ def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_program_that_prints_for_ever_is_ended_and_takes_no_memory(tmp_path: Path) -> None:
     message = refused(program(tmp_path / "python3", "#!/bin/sh\nexec yes\n"), ImageError)
-    assert "did not run the probe: it printed more than 16 MiB and was ended" in message
+    assert "did not run the probe: it printed more than 4 MiB and was ended" in message
 
 
 def test_a_cell_that_prints_for_ever_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,17 @@ class Daemon:
         if self.kind == "podman":
             return ["podman", "--root", data, "--runroot", state, "system", "service", "--time=0", self.address]
         # In a network namespace of its own: a second daemon without a bridge removes the bridge of the first one.
-        command = ["unshare", "--net", "dockerd", "--data-root", data, "--exec-root", state, "--pidfile", str(self.folder / "pid")]
+        command = [
+            "unshare",
+            "--net",
+            "dockerd",
+            "--data-root",
+            data,
+            "--exec-root",
+            state,
+            "--pidfile",
+            str(self.folder / "pid"),
+        ]
         command += ["--host", self.address, "--bridge", "none", "--iptables=false", "--ip-masq=false"]
         return [*command, "--ip-forward=false"]
 

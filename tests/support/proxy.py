@@ -63,7 +63,7 @@ class _Passing(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         if self.server.refuses:
             return
-        with socket.socket(socket.AF_UNIX) as engine:
+        with socket.socket(socket.AF_UNIX) as engine, suppress(ConnectionError, FileNotFoundError):
             engine.connect(self.server.engine)
             self.server.sockets += [self.request, engine]
             back = threading.Thread(target=self._copy, args=(engine, self.request), daemon=True)

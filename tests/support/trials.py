@@ -212,8 +212,14 @@ class Command:
     def _left_here(self) -> list[str]:
         """Processes, temporary files and semaphores."""
         processes = cells.still_living(self.mark, _VANISH_SECONDS)
+        if self.killed:
+            self._clean()
         files = [path for folder in (self.temporary, self.shm) for path in sorted(folder.iterdir())]
         return [*(f"process {line}" for line in processes), *(str(path.relative_to(self.folder)) for path in files)]
+
+    def _clean(self) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lab", "clean"]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
 
     def _left_on(self, engine: Daemon) -> Sequence[str]:
         """What is left on the engine, apart from what ``lab clean`` removes where it was named or nobody could."""
@@ -223,8 +229,7 @@ class Command:
             time.sleep(0.1)
         if not left:
             return ()
-        cleaning = [sys.executable, "-m", "lab", "clean"]
-        done = subprocess.run(cleaning, env=self._environment, capture_output=True, text=True, check=False)
+        done = self._clean()
         still = engine.left()
         if still:
             engine.remove_all()
