@@ -254,7 +254,7 @@ def writes(tree: ast.AST) -> list[str]:
             or (
                 re.fullmatch(r"open|.*\.open|.*fdopen", ast.unparse(node.func))
                 and re.search(r"'[rb]*[wax+][bt+]*'|O_WRONLY|O_RDWR", ast.unparse(node))
-                and "os.devnull" not in ast.unparse(node)
+                and not re.search(r"os\.devnull|O_NOFOLLOW|O_EXCL", ast.unparse(node))
             )
         )
     ]

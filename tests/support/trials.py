@@ -29,8 +29,9 @@ from tests.support.daemons import Daemon
 EXIT_CODES = (0, 1, 2, 3, 130)
 #: How long the end may take after Ctrl-C, in seconds, and after a second one. A busy machine gets some more.
 ONCE_SECONDS, TWICE_SECONDS = 10.0, 4.0
-#: How long a command may take that nobody interrupts, whatever its engine does, in seconds.
-LONGEST_SECONDS = 120.0
+#: How long a command may take that nobody interrupts, whatever its engine does, in seconds: an image may have several
+#: Pythons, and each has 30 s to say what it is (docs/running.md).
+LONGEST_SECONDS = 240.0
 #: How long processes and containers may take to vanish after the lab has ended, in seconds.
 _VANISH_SECONDS = 15.0
 
@@ -149,10 +150,10 @@ class Command:
         """Wait for the end, and write into the trial what is wrong with it."""
         began = time.monotonic() if self.asked_at is None else self.asked_at
         try:
-            self.process.wait(max(0.0, began + 3 * within - time.monotonic()))
+            self.process.wait(max(0.0, began + within + 30 - time.monotonic()))
         except subprocess.TimeoutExpired:
             last, waits = self._last_line(), ", ".join(self._waits())
-            trial.wrong.append(f"it did not end within {3 * within:g} s; its threads: {waits}; its last line: {last!r}")
+            trial.wrong.append(f"it did not end within {within + 30:g} s; its threads: {waits}; its last line: {last!r}")
             self.process.kill()
             self.process.wait()
             self.killed = True
