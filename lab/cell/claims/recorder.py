@@ -11,6 +11,13 @@ from typing import Any, Mapping
 
 from lab.cell.claims.wording import shortened
 
+#: So many characters of an error are told.
+MOST_WORDS = 500
+
+
+class NotMeasuredError(Exception):
+    """An experiment cannot be measured, and this is no fault of the lab's. The message goes on from its name."""
+
 
 class Recorder:
     """What every experiment's ``run`` is handed. Each call becomes one record of the cell.
@@ -67,7 +74,9 @@ class Recorder:
 
         An experiment that ends without this call counts as failed.
         """
-        last = {"kind": "done"} if error is None else {"kind": "raised", "error": _in_words(error)}
+        plain = isinstance(error, NotMeasuredError)
+        why = "" if error is None else str(error) if plain else "raised " + in_words(error)
+        last = {"kind": "raised", "error": shortened(why, MOST_WORDS)} if why else {"kind": "done"}
         with contextlib.suppress(OSError):  # the experiment has closed what it speaks through
             self._say(last)
 
@@ -78,9 +87,10 @@ class Recorder:
                 line = line[os.write(self._descriptor, line) :]
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """An exception in one line, as the last line of its traceback has it, and not too long for a message."""
-    return shortened(("%s: %s" % (type(error).__name__, error)).rstrip(": "), 500)
+    text = " ".join(str(error).split())
+    return shortened(("%s: %s" % (type(error).__name__, text)).rstrip(": "), MOST_WORDS)
 
 
 def here() -> dict[str, Any]:

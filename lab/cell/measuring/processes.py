@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Iterator, Sequence, TypeVar
+import functools
+from typing import Any, Callable, Iterator, NamedTuple, Sequence, TypeVar
 
+from lab.cell.claims.recorder import in_words
 from lab.cell.cpus import process_limit
 
 _Own = TypeVar("_Own", bound="Workers")
@@ -15,7 +17,19 @@ _TERMINATION_SECONDS = 1.0
 
 
 class WorkerLostError(Exception):
-    """A worker ended, or did not answer in time."""
+    """A worker could not begin, has ended, or did not answer in time. The message goes on from "the function"."""
+
+    def __init__(self, message: str, place: int) -> None:
+        super().__init__(message)
+        #: The place of the worker among all that were started.
+        self.place = place
+
+
+class Refusal(NamedTuple):
+    """What a worker answers that could not begin."""
+
+    #: What it raised.
+    reason: str
 
 
 class Workers:
@@ -40,16 +54,25 @@ class Workers:
             self.pipes.append(process.pipe)
             self._processes.append(process)
 
+    def ask(self, pipe: Any, question: object) -> None:
+        """Ask a worker something. That it has ended is found out when it should answer."""
+        with contextlib.suppress(ConnectionError):
+            pipe.send(question)
+
     def answer(self, pipe: Any, seconds: float) -> Any:
         """What a worker answers within so many seconds. Raises WorkerLostError where no answer comes."""
+        place = self.pipes.index(pipe)
         if not pipe.poll(seconds):
-            raise WorkerLostError("a worker did not answer within %.0f s" % seconds)
+            raise WorkerLostError("did not return within %.0f s" % seconds, place)
         try:
-            return pipe.recv()
+            answer = pipe.recv()
         except (EOFError, ConnectionError):
-            process = self._processes[self.pipes.index(pipe)]
+            process = self._processes[place]
             process.join(1)
-            raise WorkerLostError("a worker ended, %s" % _how(process.exitcode)) from None
+            raise WorkerLostError("its process %s" % _how(process.exitcode), place) from None
+        if isinstance(answer, Refusal):
+            raise WorkerLostError(answer.reason, place)
+        return answer
 
     @contextlib.contextmanager
     def all_or_none(self, wanted: int) -> Iterator[None]:
@@ -82,8 +105,12 @@ class Workers:
 def _how(code: int | None) -> str:
     """An exit code of multiprocessing, in words: negative ones are signals."""
     if code is None:
-        return "how is not known"
-    return "killed by signal %d" % -code if code < 0 else "with exit status %d" % code
+        return "ended, and nobody knows how"
+    return "was killed by signal %d" % -code if code < 0 else "ended with exit status %d" % code
+
+
+def _refuse(refusal: Refusal, asked: object) -> Refusal:
+    return refusal
 
 
 def _serve(pipe: Any, parents_end: Any, begin: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
@@ -93,8 +120,12 @@ def _serve(pipe: Any, parents_end: Any, begin: Callable[..., Callable[[Any], Any
 
 
 def serve(pipe: Any, begin: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
-    """A worker's life: to answer what it is asked, until the pipe closes."""
-    answer = begin(*arguments)
+    """A worker's life: to answer what it is asked, until the pipe closes. If it cannot begin, it answers why."""
+    try:
+        answer = begin(*arguments)
+    except BaseException as error:  # whatever the code of the user raises while it is imported
+        refusal = Refusal(in_words(error))
+        answer = functools.partial(_refuse, refusal)
     while True:
         try:
             asked = pipe.recv()

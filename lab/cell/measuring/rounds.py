@@ -146,6 +146,10 @@ class Crew(Workers):
                 means[method] = sum(known) / len(known)
         return means
 
+    def method_of(self, place: int) -> str:
+        """The start method of the worker at that place."""
+        return max((first, method) for method, first in self._first.items() if first <= place)[1]
+
     def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
         plan: list[list[Arm]] = []
@@ -155,7 +159,7 @@ class Crew(Workers):
         timetables = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         throttled = throttled_periods()
         for pipe, timetable in zip(self.pipes, timetables):
-            pipe.send([block for _, block in timetable])
+            self.ask(pipe, [block for _, block in timetable])
         tallies: dict[int, list[Tally]] = {}
         for pipe, timetable in zip(self.pipes, timetables):
             for (place, _), tally in zip(timetable, self.answer(pipe, self._patience(timetable))):

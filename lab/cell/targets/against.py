@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, NamedTuple, Sequence
 
-from lab.cell.claims.recorder import Recorder
+from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
 from lab.cell.targets.agent import Agent
@@ -90,7 +90,7 @@ def _crew(recorder: Recorder, case: Case, most: int) -> Crew:
 def _working(recorder: Recorder, crew: Crew, pairs: Sequence[Pair], order: Any) -> list[Pair]:
     """The pairs that work in both environments; the others are recorded with the reason.
 
-    Raises RuntimeError where not even one worker works.
+    Raises NotMeasuredError where not even one worker works.
     """
     working = []
     for pair in pairs:
@@ -98,12 +98,12 @@ def _working(recorder: Recorder, crew: Crew, pairs: Sequence[Pair], order: Any) 
             for _ in range(2):  # the first one imports and warms up
                 (blocks,) = crew.rounds([pair.own, pair.other], 0, 1, order)
         except WorkerLostError as error:
-            raise RuntimeError("%s: %s" % (pair.name, error)) from error
+            raise NotMeasuredError("does not work in %s: %s" % (pair.name, error)) from error
         errors = ["%s: %s" % (name, block["error"]) for name, block in blocks.items() if "error" in block]
         if not errors:
             working.append(pair)
             continue
         if pair.name == pairs[0].name:
-            raise RuntimeError(errors[0])
+            raise NotMeasuredError("does not work in %s" % errors[0])
         recorder.observe("out", [pair.name, pair.own.method, errors[0]])
     return working

@@ -17,7 +17,7 @@ import time
 from typing import Any, Callable, NamedTuple, Sequence
 
 from lab.cell.claims.claim import Round
-from lab.cell.claims.recorder import Recorder
+from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
 from lab.cell.targets import environment
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
@@ -103,7 +103,7 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
                 block = _mapped(executor, function, items, pool.chunk, loops)
                 block()
             except Exception as error:  # whatever the user's function, its argument or its result does in a worker
-                recorder.observe("out", [pool.name, pool.executor, _in_words(error)])
+                recorder.observe("out", [pool.name, pool.executor, in_words(error)])
                 continue
             blocks[pool.name] = block
             working.append((pool.name, pool.executor, pool.workers, False, pool.chunk))
@@ -185,7 +185,3 @@ def _spent_by(process: int) -> float:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return 0.0
-
-
-def _in_words(error: BaseException) -> str:
-    return ("%s: %s" % (type(error).__name__, error)).rstrip(": ").splitlines()[0][:300]

@@ -14,6 +14,8 @@ WAITING_SHARE = 0.5
 
 #: One worker alone: what every other arm is compared with.
 BASE = "1 worker"
+#: In place of an executor: workers of some kind that worked at first, and were lost in a later round.
+LATER = "later"
 
 
 class Workers(NamedTuple):

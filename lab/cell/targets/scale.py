@@ -7,7 +7,7 @@ import time
 from typing import Any, Sequence
 
 from lab.cell.claims.claim import Claim, Experiment, Facts, Round
-from lab.cell.claims.recorder import Recorder
+from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Crew, probe, shuffler
@@ -15,7 +15,7 @@ from lab.cell.targets import against, causes, dispatch, elapsed, environment, fi
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import PREFIX, Case, from_stored
-from lab.cell.targets.figures import BASE
+from lab.cell.targets.figures import BASE, LATER
 from lab.cell.targets.trial import Trial, look
 from lab.cell.targets.worker import begin
 
@@ -92,14 +92,23 @@ def _tried(recorder: Recorder, crew: Crew, arms: Sequence[TargetArm], order: Any
             for _ in range(2):
                 (blocks,) = crew.rounds([arm.arm], 0, 1, order)
         except WorkerLostError as error:
-            recorder.observe("out", [arm.name, arm.executor, str(error)])
-            return [], arm.executor
+            lost = _kind(crew.method_of(error.place), arm)
+            names = [other.name for other in arms if other.executor == lost]
+            if not names:  # a worker that the probe needs
+                raise NotMeasuredError("does not work in a worker: %s" % error) from error
+            recorder.observe("out", [names[0], lost, str(error)])
+            return [], lost
         error_text = blocks[arm.name].get("error")
         if error_text:
             recorder.observe("out", [arm.name, arm.executor, error_text])
         else:
             working.append(arm)
     return working, None
+
+
+def _kind(method: str, arm: TargetArm) -> str:
+    """The kind of worker that a lost process was, whose start method is known, and also the arm that was tried."""
+    return arm.executor if arm.arm.method == method else method
 
 
 def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], order: Any) -> None:
@@ -112,15 +121,15 @@ def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], or
             new = crew.rounds([*lab_arms, base, *[arm.arm for arm in arms]], len(rounds), count, order)
         except WorkerLostError as error:
             if not rounds:
-                raise RuntimeError("%s, while it called the function" % error) from error
-            recorder.observe("out", ["workers", "later", "%s, after %d rounds" % (error, len(rounds))])
+                raise NotMeasuredError("worked at its first calls, but not later: %s" % error) from error
+            recorder.observe("out", ["workers", LATER, "%s, after %d rounds" % (error, len(rounds))])
             return
         for blocks in new:
             for arm in [arm for arm in arms if "error" in blocks.get(arm.name, {})]:
                 recorder.observe("out", [arm.name, arm.executor, blocks[arm.name]["error"]])
                 arms.remove(arm)
             if "error" in blocks[BASE]:
-                raise RuntimeError("one worker alone failed: %s" % blocks[BASE]["error"])
+                raise NotMeasuredError("raised in one worker alone: %s" % blocks[BASE]["error"])
             recorder.sample("round", blocks)
             rounds.append(blocks)
 

@@ -12,6 +12,7 @@ import time
 from queue import SimpleQueue
 from typing import Any, Callable, Sequence
 
+from lab.cell.claims.recorder import in_words
 from lab.cell.measuring.crew_worker import LOOK_SECONDS, Block, Tally, alone, interpreters, run_delay
 from lab.cell.measuring.payloads import PAYLOADS, Tools
 from lab.cell.targets import environment, memory_limit
@@ -69,13 +70,21 @@ class Team:
             os.sched_setaffinity(0, block.cpus[0])
         own = block.payload == OWN
         if len(block.cpus) == 1:
-            work = [lambda: timed(self._caller.call(0, own), self._size, block)]
+            work = [lambda: self._timed(0, own, block)]
         else:
             work = [
-                lambda number=number: timed(self._caller.call(number, own), self._size, block)  # type: ignore[misc]
+                lambda number=number: self._timed(number, own, block)  # type: ignore[misc]
                 for number in range(len(block.cpus))
             ]
         return self._all(work, block)
+
+    def _timed(self, number: int, own: bool, block: Block) -> Tally:
+        """What one thread does. Its argument is made in its first block, and whatever that raises is told."""
+        try:
+            call = self._caller.call(number, own)
+        except BaseException as error:  # whatever the user's setup raises
+            return failed(block, in_words(error))
+        return timed(call, self._size, block)
 
     def _all(self, work: Sequence[Callable[[], Tally]], block: Block) -> Tally:
         """Do all of this at once, and tally it with the CPU time of the whole process and of its children."""
@@ -123,6 +132,16 @@ def together(tallies: Sequence[Tally], cores: float) -> Tally:
     )
 
 
+def _last_line(error: BaseException) -> str:
+    """The last line of the traceback that another interpreter has handed over."""
+    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
+
+
+def failed(block: Block, reason: str) -> Tally:
+    """The tally of a worker that could not call the target."""
+    return Tally(0.0, block.end - block.start, 0.0, None, None, (), reason)
+
+
 def timed(call: Call, size: int, block: Block) -> Tally:
     """Call the target from the beginning of a block to its end, in groups of ``size`` calls."""
     clock = time.monotonic
@@ -150,7 +169,7 @@ def timed(call: Call, size: int, block: Block) -> Tally:
                 now = clock()
                 note(now)
     except BaseException as raised:  # whatever the user's function raises
-        error = ("%s: %s" % (type(raised).__name__, raised)).rstrip(": ").splitlines()[0][:300]
+        error = in_words(raised)
     after = run_delay()
     delay = None if waited is None or after is None else after - waited + late
     wall = block.end - block.start
@@ -198,7 +217,7 @@ def _in_interpreters(block: Block, stored: dict[str, Any]) -> Tally:
         try:
             answers.put(_isolated[number].call(inside, block, stored))
         except BaseException as error:  # the import may fail there, and only there
-            answers.put(Tally(0.0, block.end - block.start, 0.0, None, None, (), _last_line(error)))
+            answers.put(failed(block, _last_line(error)))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(block.cpus))]
     for thread in threads:
@@ -210,10 +229,6 @@ def _in_interpreters(block: Block, stored: dict[str, Any]) -> Tally:
     elapsed = max(time.monotonic() - block.start, 1e-9)
     tallies = [answers.get() for _ in threads]
     return together(tallies, (cpu_seconds() - spent) / elapsed)
-
-
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
 
 
 _callers: dict[str, Caller] = {}

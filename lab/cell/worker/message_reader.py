@@ -29,7 +29,7 @@ class Listener:
     """Takes what an experiment sends through its pipe, and turns it into records of ``channel``.
 
     - ``fault``: the first thing that the experiment sent and that is not a message;
-    - ``raised``: the exception that ended the experiment, in words;
+    - ``raised``: what ended the experiment, in words that go on from its name;
     - ``done``: whether the experiment said that it had come to its end;
     - ``overfull``: whether the experiment has sent more than ``most`` bytes.
     """
@@ -78,7 +78,7 @@ class Listener:
             if kind == "done":
                 self.done = True
             elif kind == "raised":
-                self.raised = self.raised or "raised " + _plain(data["error"])
+                self.raised = self.raised or _plain(data["error"])
             else:
                 self._channel.emit(kind, dict(data, experiment=self._experiment))
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from lab.cell.measuring.crew_worker import Block
-from lab.cell.targets.case import Case
-from lab.cell.targets.worker import MOST_TIMES, group_size, timed, times, units
+from lab.cell.targets.calling import Caller
+from lab.cell.targets.case import FILE, Case
+from lab.cell.targets.worker import MOST_TIMES, OWN, Team, group_size, timed, times, units
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,17 @@ def test_who_wakes_up_late_has_waited_for_a_cpu() -> None:
     now = time.monotonic()
     tally = timed(lambda: None, 1, Block("target", ((0,),), now - 0.03, now + 0.01))
     assert tally.delay is None or tally.delay >= 0.03
+
+
+def test_a_setup_that_fails_in_a_thread_fails_the_block_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "setup_of_a_test.py"
+    path.write_text(
+        "made = []\ndef make():\n    made.append(1)\n    if len(made) > 1: raise OSError('one is enough')\n"
+    )
+    path.write_text(path.read_text() + "def use(thing): pass\n")
+    case = Case(label="x", source=FILE, where=str(path), name="use", setup="make", call_seconds=0.001)
+    cpus = tuple(os.sched_getaffinity(0))
+    now = time.monotonic()
+    tally = Team(Caller(case), 1).tally(Block(OWN, (cpus, cpus), now, now + 0.01))
+    sys.modules.pop("setup_of_a_test")
+    assert tally.error == "OSError: one is enough"

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
 from lab.cell.targets.causes import Cause, excluded, found
+from lab.cell.targets.figures import LATER
+
+_KINDS = {
+    "thread": "threads",
+    "interpreter": "interpreters",
+    LATER: "later",
+    "own": "this environment",
+    "other": "the other environment",
+}
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
@@ -12,7 +21,17 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
         reasons.setdefault(executor, reason)
     if not reasons:
         return excluded("it ran in every kind of worker")
-    return found("; ".join("%s: %s" % pair for pair in reasons.items()))
+    kinds: dict[str, list[str]] = {}
+    for executor, reason in reasons.items():
+        kinds.setdefault(reason, []).append(executor)
+    return found("; ".join("%s: %s" % (_named(executors), reason) for reason, executors in kinds.items()))
+
+
+def _named(executors: list[str]) -> str:
+    """``threads and processes (fork, spawn)``."""
+    names = [_KINDS[executor] for executor in executors if executor in _KINDS]
+    methods = [executor for executor in executors if executor not in _KINDS]
+    return " and ".join(names + (["processes (%s)" % ", ".join(methods)] if methods else []))
 
 
 CAUSE = Cause("the function does not work in every kind of worker", judge, "take another kind, or repair the reason")
