@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lab.cell.claims.claim import FEWEST_VALUES, Evidence, disturbances
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, over
-from lab.cell.targets import figures
+from lab.cell.targets import arms, figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.judging import speedups
 from lab.judging.verdicts import completed, evidence_of
@@ -108,8 +108,21 @@ def workers_of(session: Session) -> dict[tuple[str, str, str], figures.Workers]:
         for name in case_names(session)
         for result in session.results
         if result.records_of(name)
-        for arm in figures.measured_arms(evidence_of(name, result), alone=True)
+        for arm in _all_workers(evidence_of(name, result))
     }
+
+
+def _all_workers(evidence: Evidence) -> Iterable[figures.Workers]:
+    """The workers of a case; where two environments were compared, those that both have."""
+    yield from figures.measured_arms(evidence, alone=True)
+    for name, _, _ in figures.pairs(evidence):
+        count = int(name.partition(" ")[0])
+        for kind in (arms.THREAD, *arms.METHODS, arms.INTERPRETER):
+            yield from (
+                figures.Workers(name, kind, count, own)
+                for own in (False, True)
+                if arms.name_of(kind, count, own) == name
+            )
 
 
 def advise(case: Case, result: CellResult) -> Advice:

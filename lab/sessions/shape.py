@@ -42,7 +42,9 @@ def _case(value: Any) -> bool:
     if not isinstance(value, dict) or not {"label", "source", "where"} <= {*value} <= {*Case._fields}:
         return False
     texts = ("label", "source", "where", "name", "setup", "state", "items", "project")
-    return all(isinstance(value.get(name, ""), str) for name in texts)
+    other = value.get("against") or {}
+    known = isinstance(other, dict) and (not other or isinstance(other.get("label"), str))
+    return known and all(isinstance(value.get(name, ""), str) for name in texts)
 
 
 #: A form is a test of a value, a list of one form, or the forms of a table's entries. An entry whose name ends with

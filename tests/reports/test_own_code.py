@@ -18,7 +18,7 @@ from lab.reports.charts.workers import points
 from lab.reports.formats.screen import most_lines
 from lab.reports.tables import scale
 from tests.reports.test_schema import check
-from tests.support import own_code
+from tests.support import own_code, scripts
 
 Golden = Callable[[str, str], None]
 
@@ -206,3 +206,22 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
     assert len(ids) == len(set(ids))
     assert not any(" " in each for each in ids)
     assert {*re.findall(r'href="#([^"]*)"', page)} <= {*ids}
+
+
+def test_the_numbers_of_two_environments_have_their_workers_too() -> None:
+    messages = [each for each in own_code.said({}) if each[1].get("name") not in ("arms", "round")]
+    names = ["1 worker", "2 threads", "2 processes (spawn)"]
+    block = {"rate": 100.0, "cores": 1.0, "disturbed": None, "delay": 0.0}
+    blocks = {name: block for own in names for name in (own, f"other: {own}")}
+    messages += [
+        scripts.observe("arms", []),
+        scripts.observe("pairs", [[name, name, f"other: {name}"] for name in names]),
+        *(("sample", {"name": "round", "values": blocks}) for _ in range(8)),
+    ]
+    case = own_code.BUSY._replace(against={"python": "/usr/bin/python3", "label": "python3"})
+    session = own_code.session(own_code.ran(2, (case, messages)), cases=[case])
+    rows = [row for row in csv.DictReader(io.StringIO(reports.render(session, "csv"))) if row["number"]]
+    assert {(row["executor"], row["workers"]) for row in rows} == {("none", "1"), ("thread", "2"), ("spawn", "2")}
+    assert "other / this" in {row["number"] for row in rows}
+    assert reports.render(session, "screen")
+    assert reports.render(session, "html")

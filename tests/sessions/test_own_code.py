@@ -141,6 +141,7 @@ def test_a_report_whose_advice_is_not_that_of_its_records_is_found(lab: Lab, tmp
         ("cases", [{"label": "f"}]),
         ("cases", [{**BUSY.to_stored(), "added": 1}]),
         ("cases", [{**BUSY.to_stored(), "where": 5}]),
+        ("cases", [{**BUSY.to_stored(), "against": {"python": "/usr/bin/python3"}}]),
         ("cases", "work.py"),
         ("target", {"case": {}, "params": {}, "project": "/"}),
     ],

@@ -10,7 +10,7 @@ import datetime
 import io
 
 from lab.cell.targets.figures import Workers
-from lab.judging.advice import workers_of
+from lab.judging.advice import case_names, workers_of
 from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session
@@ -70,9 +70,10 @@ def render(session: Session) -> str:
     writer.writeheader()
     rows = [_claim(session, results[judgement.cell], judgement) for judgement in session.judgements]
     workers = workers_of(session)
-    for number in session.quantities:
-        if whose := workers.get((number.experiment, number.cell, number.of)):
-            rows.append(_number(session, results[number.cell], number, whose))
+    own = {*case_names(session)}
+    for number in (each for each in session.quantities if each.experiment in own):
+        whose = workers.get((number.experiment, number.cell, number.of))
+        rows.append(_number(session, results[number.cell], number, whose))
     for row in rows:
         writer.writerow({name: _field(value) for name, value in row.items()})
     return lines.getvalue()
@@ -89,7 +90,7 @@ def _cell(session: Session, result: CellResult) -> dict[str, Value]:
     }
 
 
-def _number(session: Session, result: CellResult, number: Quantity, workers: Workers) -> dict[str, Value]:
+def _number(session: Session, result: CellResult, number: Quantity, workers: Workers | None) -> dict[str, Value]:
     return {
         **_cell(session, result),
         "experiment": number.experiment,
@@ -101,10 +102,10 @@ def _number(session: Session, result: CellResult, number: Quantity, workers: Wor
         "accepted": number.accepted,
         "rejected": number.rejected,
         "number": number.what,
-        "executor": workers.executor or "none",
-        "workers": workers.workers,
-        "own_state": "true" if workers.own else "false",
-        "chunk_size": workers.chunk or None,
+        "executor": workers and (workers.executor or "none"),
+        "workers": workers and workers.workers,
+        "own_state": workers and ("true" if workers.own else "false"),
+        "chunk_size": (workers and workers.chunk) or None,
     }
 
 
