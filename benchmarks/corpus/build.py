@@ -24,15 +24,15 @@ LIBRARIES = ("numpy", "lxml", "jiter")
 SCALING = "https://raw.githubusercontent.com/python/cpython/v3.14.0/Tools/ftscalingbench/ftscalingbench.py"
 
 
-def build_extension(include: Path) -> None:
-    """Compile the extension with the GIL and without it."""
+def build_extension(include: Path, folder: Path = HERE) -> None:
+    """Compile the extension into a folder, with the GIL and without it."""
     text = (include / "patchlevel.h").read_text()
     major, minor = (re.search(rf"PY_{name}_VERSION\s+(\d+)", text) for name in ("MAJOR", "MINOR"))
     assert major
     assert minor
     version = int(minor[1])
     for kind, options in (("", []), *([("t", ["-DPy_GIL_DISABLED=1"])] if version >= 13 else [])):
-        target = HERE / f"keeps_gil.cpython-{major[1]}{version}{kind}-x86_64-linux-gnu.so"
+        target = folder / f"keeps_gil.cpython-{major[1]}{version}{kind}-x86_64-linux-gnu.so"
         command = [
             "cc",
             "-O1",

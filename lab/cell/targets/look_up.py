@@ -9,7 +9,7 @@ from lab.cell.targets import elapsed, environment
 from lab.cell.targets.calling import Call, Caller, TargetError
 from lab.cell.targets.case import Case, from_stored
 from lab.cell.targets.discovery import cases
-from lab.cell.targets.trial import look
+from lab.cell.targets.trial import count_threads, look
 
 #: How long the first calls of a target may take, in seconds.
 SECONDS = 60.0
@@ -52,7 +52,7 @@ def run(recorder: Recorder) -> None:
     environment.enter(target.project)
     try:
         for case in cases(target, params):
-            trial = look(_caller(case))
+            trial = look(_caller(case), count_threads())
             if case.items:
                 elapsed.items_of(case)
             recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))

@@ -16,7 +16,7 @@ from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, execut
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.cell.targets.figures import BASE, LATER
-from lab.cell.targets.trial import Trial, look
+from lab.cell.targets.trial import Trial, count_threads, look
 from lab.cell.targets.worker import begin
 
 #: So many rounds of short blocks are run at a time.
@@ -27,10 +27,11 @@ def run(recorder: Recorder) -> None:
     """Measure the case of the recorder."""
     case = from_stored(recorder.case or {})
     recorder.observe("case", case._replace(project="").to_stored())
+    threads = count_threads()
     with environment.GilWatch() as watch:
         environment.enter(case.project)
         call = _first_call(case)
-        trial = look(call)
+        trial = look(call, threads)
     recorder.observe("imported", watch.imported._asdict())
     recorder.observe("packages", environment.packages())
     recorder.observe("trial", trial._asdict())

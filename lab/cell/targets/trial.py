@@ -38,7 +38,7 @@ class Trial(NamedTuple):
     cores: float
     #: The share of the elapsed time in which it neither computed nor waited for a CPU, from 0 to 1.
     idle: float
-    #: How many threads the process has more than before.
+    #: How many threads the process has more than before the target was imported.
     own_threads: int
     #: The libraries that are loaded and start threads.
     libraries: tuple[str, ...]
@@ -57,9 +57,8 @@ class Trial(NamedTuple):
         return self.idle > WAITING_SHARE
 
 
-def look(call: Call) -> Trial:
-    """Call a target for a moment. Raises whatever it raises."""
-    threads = _threads()
+def look(call: Call, threads: int) -> Trial:
+    """Call a target for a moment. Raises whatever it raises. ``threads`` were there before it was imported."""
     first, result = _timed(call)
     spent, queued, begun = time.process_time() + _children(), run_delay() or 0.0, time.monotonic()
     seconds: list[float] = []
@@ -79,7 +78,7 @@ def look(call: Call) -> Trial:
         sorted(seconds)[len(seconds) // 2],
         cores,
         max(0.0, 1 - cores - ((run_delay() or 0.0) - queued) / max(elapsed, 1e-9)),
-        max(0, _threads() - threads),
+        max(0, count_threads() - threads),
         loaded_libraries(),
         size,
         pickle_seconds,
@@ -101,7 +100,7 @@ def _children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _threads() -> int:
+def count_threads() -> int:
     """The threads of this process, also those that Python knows nothing of (man 5 proc, /proc/pid/task)."""
     try:
         return len(os.listdir("/proc/self/task"))

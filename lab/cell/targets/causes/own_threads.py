@@ -14,15 +14,19 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     trial = evidence.last("trial")
     used = cores(BASE).estimate(evidence.rounds("round"))
     count, libraries = trial["own_threads"], ", ".join(trial["libraries"])
-    if not count:
-        if used is not None and used.low > SEVERAL:
-            return found("one worker uses %.2f cores, in processes or threads that end with each call" % used.value)
-        return excluded("no thread was started")
-    text = "%d thread%s started%s" % (count, "" if count == 1 else "s", ", by " + libraries if libraries else "")
+    text = "%s thread%s of its own%s" % (
+        count or "no",
+        "" if count == 1 else "s",
+        " (%s)" % libraries if count and libraries else "",
+    )
     if used is None:
-        return undecided(text)
-    text += "; one worker uses %.2f cores" % used.value
-    return found(text) if used.low > SEVERAL or libraries else undecided(text)
+        return undecided("it has %s, and too few rounds were undisturbed" % text)
+    text = "one worker uses %.2f cores, with %s" % (used.value, text)
+    if used.low > SEVERAL:
+        return found(text if count else text + " that stays: they end with each call, or are processes")
+    if used.high < SEVERAL and (facts.cpus > 1 or not count):
+        return excluded(text)
+    return undecided(text)
 
 
 CAUSE = Cause(

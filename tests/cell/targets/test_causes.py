@@ -1,0 +1,210 @@
+"""Each cause is made to happen for real, and found; and where it is not there, it is excluded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lab
+from lab.cell.targets.causes import all_causes
+from lab.containers.client import image_names
+from lab.judging.verdicts import evidence_of
+from lab.model.session import Session, Verdict
+from tests.support import cells
+
+pytestmark = [pytest.mark.slow, pytest.mark.measures]
+
+needs_two_cpus = pytest.mark.skipif(len(cells.CPUS) < 2, reason="what workers do to each other takes two CPUs")
+
+SOURCE = """
+import concurrent.futures, hashlib, random, threading, time
+
+MEBIBYTE = bytes(2 ** 20)
+calls = []
+
+def loop():
+    total = 0
+    for number in range(20_000):
+        total = (total * 31 + number) & 255
+    return total
+
+def short():
+    return len(MEBIBYTE)
+
+def hashes():
+    return hashlib.sha256(MEBIBYTE).digest()
+
+def waits():
+    time.sleep(0.005)
+
+def threads_of_its_own():
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda _: hashlib.sha256(MEBIBYTE * 4).digest(), range(2)))
+
+def much():
+    return b"x" * 20_000_000
+
+def no_pickle():
+    loop()
+    return lambda: None
+
+def at_random():
+    loop()
+    return random.random()
+
+def now_and_then():
+    calls.append(None)
+    for _ in range(30 if len(calls) % 10 == 0 else 1):
+        loop()
+
+def in_the_main_thread():
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("not here")
+    return loop()
+
+def make():
+    return dict.fromkeys(range(64), 0)
+
+def write(shared):
+    for number in range(500):
+        shared[number & 63] = number
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a file of targets."""
+    tmp_path.chmod(0o755)  # the user of a cell reads it
+    (tmp_path / "work.py").write_text(SOURCE)
+    return tmp_path
+
+
+def judged(session: Session, cause: str) -> tuple[Verdict, str]:
+    (judgement,) = [each for each in session.judgements if each.claim.endswith(f".{cause}")]
+    return judgement.verdict, judgement.reason
+
+
+def is_disturbed(session: Session) -> bool:
+    """Whether other work on this machine disturbed every fourth block or more."""
+    (name,) = session.arguments["experiments"]
+    blocks = [
+        block
+        for result in session.results
+        for blocks in evidence_of(name, result).rounds("round")
+        for block in blocks.values()
+    ]
+    return not blocks or sum(bool(block.get("disturbed")) for block in blocks) >= len(blocks) / 4
+
+
+def assert_judged(cause: str, expected: Verdict, project: Path, name: str, **options: Any) -> str:
+    """Measure a function, and hold the verdict on a cause against what is true. Returns the reason.
+
+    Where the machine is disturbed, nothing may be decided; then the function is measured again, some times.
+    """
+    for level in ("quick", "default", "default", "thorough"):
+        result = lab.scale(f"{project}/work.py:{name}", project=project, level=level, **{"cpus": "2", **options})
+        verdict, reason = judged(result.session, cause)
+        if verdict is not Verdict.INCONCLUSIVE:
+            assert verdict is expected, reason
+            return reason
+        disturbed = is_disturbed(result.session)
+    if disturbed:
+        pytest.skip(f"other work disturbs this machine: {reason}")
+    pytest.fail(f"not decided, though nothing disturbed it: {reason}")
+
+
+@needs_two_cpus
+@pytest.mark.parametrize(
+    ("cause", "name", "evidence"),
+    [
+        ("holds-gil", "loop", "2 threads do 1.0"),
+        ("own-threads", "threads_of_its_own", "cores"),
+        ("refused", "in_the_main_thread", "thread: RuntimeError: not here"),
+    ],
+)
+def test_a_cause_that_takes_two_cpus_is_found(project: Path, cause: str, name: str, evidence: str) -> None:
+    assert evidence in assert_judged(cause, Verdict.CONFIRMED, project, name)
+
+
+@pytest.mark.parametrize(
+    ("cause", "name", "evidence"),
+    [
+        ("waits", "waits", "neither computes nor waits for a CPU"),
+        ("pickling", "much", "pickling the result (20 MB)"),
+        ("pickling", "no_pickle", "cannot be pickled at all"),
+        ("short", "short", "handing one over takes"),
+        ("varies", "at_random", "returned different results"),
+        ("varies", "now_and_then", "of the blocks one takes more than"),
+    ],
+)
+def test_a_cause_of_the_function_itself_is_found_on_one_cpu(
+    project: Path, cause: str, name: str, evidence: str
+) -> None:
+    assert evidence in assert_judged(cause, Verdict.CONFIRMED, project, name, cpus="1")
+
+
+@needs_two_cpus
+@pytest.mark.parametrize(
+    ("cause", "name"),
+    [
+        ("holds-gil", "hashes"),
+        *((cause, "loop") for cause in sorted(all_causes()) if cause != "holds-gil"),
+    ],
+)
+def test_a_cause_that_is_not_there_is_excluded(project: Path, cause: str, name: str) -> None:
+    assert_judged(cause, Verdict.REFUTED, project, name)
+
+
+# Without a GIL.
+
+
+@pytest.fixture
+def free_threaded(engine: Any) -> Mapping[str, Any]:
+    """The options that measure on a build without a GIL."""
+    if not any("3.13t" in name for name, _ in image_names(engine)):
+        pytest.skip("there is no image of a build without a GIL")
+    return {"engine": "docker", "python": ["3.13t"]}
+
+
+@needs_two_cpus
+@pytest.mark.engine
+@pytest.mark.parametrize(("state", "expected"), [("shared", Verdict.CONFIRMED), ("own", Verdict.REFUTED)])
+def test_threads_contend_for_what_they_share_and_for_nothing_of_their_own(
+    project: Path, free_threaded: Mapping[str, Any], state: str, expected: Verdict
+) -> None:
+    assert_judged("contention", expected, project, "write", setup="make", state=state, **free_threaded)
+
+
+@needs_two_cpus
+@pytest.mark.engine
+def test_shared_and_own_state_are_compared_where_both_were_measured(
+    project: Path, free_threaded: Mapping[str, Any]
+) -> None:
+    reason = assert_judged("contention", Verdict.CONFIRMED, project, "write", setup="make", **free_threaded)
+    assert "with shared state 2 threads do 0." in reason
+
+
+@pytest.mark.engine
+def test_the_module_that_switches_the_gil_on_is_named(project: Path, free_threaded: Mapping[str, Any]) -> None:
+    from benchmarks.corpus import build
+
+    headers = sorted(Path.home().glob(".pyenv/versions/3.13.*/include/python3.13"))
+    headers += [path for path in [Path("/usr/include/python3.13")] if (path / "Python.h").exists()]
+    if not headers or not shutil.which("cc"):
+        pytest.skip("a C compiler and the headers of Python 3.13 are missing")
+    build.build_extension(headers[0], project)
+    (project / "work.py").write_text("import keeps_gil\n\ndef loop():\n    return keeps_gil.loop(100_000)\n")
+    reason = assert_judged("gil-switched-on", Verdict.CONFIRMED, project, "loop", cpus="1", **free_threaded)
+    assert "keeps_gil" in reason
+
+
+@pytest.mark.engine
+def test_a_quota_below_the_cpus_is_found_with_the_periods_in_which_it_stopped_the_workers(
+    engine: Any, project: Path
+) -> None:
+    reason = assert_judged("quota", Verdict.CONFIRMED, project, "loop", cpus="1", quota="0.5", engine="docker")
+    assert "allows 0.5 CPUs" in reason
