@@ -16,12 +16,15 @@ from lab import engines
 from lab.cell.cpus import cpulist
 from lab.cell.experiments import load
 from lab.cell.experiments._internal.control import CONTROLS, NEIGHBOURS, arms_for
-from lab.commands.selftest import report
+from lab.commands.selftest import report, report_of_functions
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, LabError
+from lab.judging.known_answers import Mark
 from lab.model.cell import CellResult, Job, Outcome
 from lab.model.session import Judgement, Verdict
+from lab.running import known_functions
+from lab.running.known_functions import Marked
 from lab.running.selftest import Score, judge_controls, score
 from lab.sessions import folder as store
 from lab.sessions import loading
@@ -361,3 +364,82 @@ def test_the_report_stays_within_80_columns() -> None:
     verdicts = {name: judge_controls(name, [ran(name)]) for name in NEIGHBOURS}
     text = report(verdicts, scripts.TWO_CPUS, scripts.cell(2))
     assert max(map(len, text.splitlines())) <= 80
+
+
+# Functions with known answers.
+
+
+def marks(*several: Mark) -> list[Marked]:
+    (function,) = known_functions.chosen([known_functions.load(known_functions.STANDARD)], ["hash_kib"])
+    return [Marked(function=function[1], marks=several)]
+
+
+def test_functions_are_counted_with_what_was_wrong_and_what_was_skipped() -> None:
+    (_, skipped), *_ = known_functions.chosen([known_functions.load(known_functions.STANDARD)], ["sleep"])
+    right = Mark(right=True, found=("short",))
+    wrong = Mark(right=False, unsure=("short",), invented=("memory",), faults=("Advice: so.", "memory is not there: x"))
+    several = [*marks(right), *marks(wrong), *marks(Mark(right=None)), Marked(function=skipped, skipped="no numpy")]
+    text = report_of_functions(several)
+    assert re.search(r"hash_kibibyte +1 +1 +1 +1 +0 +1 +1\n", text)
+    assert re.search(r"together +1 +1 +1 +1 +0 +1 +1\n", text)
+    assert "\nWrong:\n- hash_kibibyte: Advice: so.\n- hash_kibibyte: memory is not there: x\n" in text
+    assert text.endswith("\nSkipped:\n- sleep: no numpy")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_where_no_function_was_measured_nothing_is_called_right() -> None:
+    assert "Nothing was measured." in report_of_functions([])
+    assert "Nothing was wrong." in report_of_functions(marks(Mark(right=None)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(("--python", "3.13"), ("--python goes with --scale",), id="a build without functions"),
+        pytest.param(("--scale", "--cpus", "3"), ("--cpus 3", "1 and 2"), id="no answer is known"),
+        pytest.param(("--scale", "--cells", "0"), ("--cells 0",), id="no cell"),
+        pytest.param(("--scale", "--time-limit", "0"), ("--time-limit 0",), id="no time"),
+        pytest.param(("--scale", "--corpus", "nowhere"), ("nowhere/corpus.toml cannot be read",), id="no corpus"),
+        pytest.param(("--scale", "--function", "rocket"), ("no function is called rocket", "loop"), id="no function"),
+    ],
+)
+def test_wrong_words_about_functions_are_refused(lab: Lab, arguments: tuple[str, ...], words: Sequence[str]) -> None:
+    code, out, err = lab("selftest", *arguments)
+    assert (code, out) == (2, "")
+    assert all(word in err for word in words)
+
+
+CORPUS = """
+[[function]]
+target = "work.py:waits"
+source = "by construction"
+answers = [{ executors = ["thread"], workers = 2, found = ["waits"] }]
+
+[[function]]
+target = "work.py:needs"
+needs = ["no_such_library"]
+source = "by construction"
+answers = [{ executors = ["none"], workers = 1 }]
+"""
+
+
+@pytest.mark.measures
+def test_functions_are_really_measured_and_what_lacks_a_library_is_skipped(
+    selftest: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "corpus.toml").write_text(CORPUS)
+    (folder / "work.py").write_text(
+        "import time\ndef waits():\n    time.sleep(0.005)\ndef needs():\n    import no_such_library\n"
+    )
+    words = ("--scale", "--engine", "local", "--cpus", "1", "--time-limit", "2", "--corpus", str(folder))
+    for _ in range(3):  # on a busy machine it may not be decided at first
+        code, out, err = selftest(*words, "--function", "waits", "--function", "needs")
+        assert code == 0, out + err
+        if re.search(r"waits +1 +0 +0 +1 +0 +0 +0\n", out):
+            break
+    else:
+        pytest.fail(out)
+    assert "- needs: work.py:needs raised at its first calls: ModuleNotFoundError" in " ".join(out.split())
+    assert list((tmp_path / "multicore-lab" / "selftests").glob("*/session.json"))
