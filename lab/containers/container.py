@@ -66,9 +66,12 @@ def own_code_config(folder: str, other: str) -> dict[str, Any]:
     The folder, and the ``other`` one if there is one, are mounted so that they can only be read. Own code may need much
     more memory than the lab's experiments, so the memory has no limit of the lab's.
     """
-    folders = {folder: {"bind": PROJECT, "mode": "ro"}}
+    from docker.types import Mount  # here, because docker is slow to load
+
+    places = [(PROJECT, folder), *([(OTHER_PROJECT, other)] if other else [])]
     return {
-        "binds": {**folders, **({other: {"bind": OTHER_PROJECT, "mode": "ro"}} if other else {})},
+        # As "binds", a folder that the engine's machine does not have would be made there, and be empty.
+        "mounts": [Mount(place, source, type="bind", read_only=True) for place, source in places],
         "mem_limit": None,
         "memswap_limit": None,
         "tmpfs": {"/tmp": "rw,nosuid,nodev,size=1g,mode=1777"},  # noqa: S108 - inside the container

@@ -17,6 +17,9 @@ from lab.model.machine import Machine
 from lab.planning.request import Request
 from lab.planning.targets import Target
 
+#: What an engine says where its machine does not have the folder of the project.
+_NO_FOLDER = "bind source path does not exist"
+
 
 def located(case: Case, folder: str | Path | None) -> tuple[Case, Path]:
     """The case with its file as a path below the project, and the folder of the project.
@@ -108,13 +111,20 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
         interrupts.check()
         pieces.append(piece)
 
-    where = f" on {build}" if build else ""
+    where = f"on {build}: " if build else ""
     try:
         outcome = engine.run(job, take)
     except CellError as error:
-        raise UsageError(f"{target.case.label} could not be looked up{where}: {error}") from error
+        if _NO_FOLDER in str(error):
+            raise UsageError(
+                f"the engine's machine has no folder {target.project}, so it cannot mount your code",
+                "use an engine of this machine, or --engine local",
+            ) from error
+        raise UsageError(f"{where}{target.case.label} could not be looked up: {error}") from error
     records = read_records(b"".join(pieces)).records
     try:
         return look_up.found(target.case.label, [record.data for record in records], outcome.ending)
     except TargetError as error:
-        raise UsageError(f"{error}{where}") from error
+        is_docker = machine.engine == "docker"
+        fix = f"name an image that has it: FROM python:3.13-slim, RUN pip install {error.missing}, then --image NAME"
+        raise UsageError(f"{where}{error}", fix if error.missing and is_docker else "") from error

@@ -34,6 +34,14 @@ def only_in_the_main_thread():
     return busy()
 
 number = 3
+several = [1, 2, 3]
+
+def picky(item):
+    if item == 3:
+        raise ValueError(item)
+
+def reads():
+    return input()
 """
 
 
@@ -55,7 +63,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["work.py:takes"], "Give it arguments: --param"),
         (["work.py:ends"], "exited with status 7"),
         (["work.py:nothing"], "has no nothing"),
-        (["work.py:number"], "cannot be called"),
+        (["work.py:number"], "is of type int, and cannot be called"),
+        (["work.py:takes", "--items", "ends"], "cannot be measured"),
+        (["work.py:picky", "--items", "several"], "raised at item 3 of 3 of --items several: ValueError: 3"),
+        (["work.py:reads"], "The lab gives it no standard input"),
         (["work:busi"], "there is busy"),
         (["no_such_module:f"], "No module named 'no_such_module'"),
         (["-s", "pass", "1 +"], "no valid syntax"),

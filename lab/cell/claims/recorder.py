@@ -75,7 +75,7 @@ class Recorder:
         An experiment that ends without this call counts as failed.
         """
         plain = isinstance(error, NotMeasuredError)
-        why = "" if error is None else str(error) if plain else "raised " + in_words(error)
+        why = "" if error is None else ("" if plain else "raised ") + in_words(error)
         last = {"kind": "raised", "error": shortened(why, MOST_WORDS)} if why else {"kind": "done"}
         with contextlib.suppress(OSError):  # the experiment has closed what it speaks through
             self._say(last)
@@ -90,6 +90,8 @@ class Recorder:
 def in_words(error: BaseException) -> str:
     """An exception in one line, as the last line of its traceback has it, and not too long for a message."""
     text = " ".join(str(error).split())
+    if isinstance(error, NotMeasuredError):
+        return text
     return shortened(("%s: %s" % (type(error).__name__, text)).rstrip(": "), MOST_WORDS)
 
 

@@ -9,13 +9,23 @@ import os
 import sys
 from typing import Any, Callable
 
+from lab.cell.claims.recorder import NotMeasuredError, in_words
 from lab.cell.targets.case import FILE, STATEMENT, Case
 
 Call = Callable[[], object]
 
 
-class TargetError(Exception):
+class TargetError(NotMeasuredError):
     """The target itself cannot be measured: the message says what is wrong, and what to do."""
+
+    def __init__(self, message: str, missing: str = "") -> None:
+        super().__init__(message)
+        #: The package that was not found; empty where none is missing.
+        self.missing = missing
+
+
+class SkippedError(TargetError):
+    """The setup of a benchmark raised NotImplementedError, which is asv's way to leave a case out."""
 
 
 class Caller:
@@ -46,10 +56,11 @@ class Caller:
             return self._method()
         function = attribute(self._module, case.name)
         if not callable(function):
-            raise TargetError("%s is a %s, and cannot be called" % (case.name, type(function).__name__))
+            kind = type(function).__name__
+            raise TargetError("%s is of type %s, and cannot be called; name a function" % (case.label, kind))
         positional = chosen_parameters(function, case)
         if case.setup:
-            positional.insert(0, factory(case)())
+            positional.insert(0, made_by("--setup %s" % case.setup, factory(case)))
         return adapted(function, positional, case.arguments)
 
     def _method(self) -> Call:
@@ -59,8 +70,19 @@ class Caller:
         chosen = chosen_parameters(instance, self._case)
         prepare = getattr(instance, "setup", None)
         if prepare is not None:
-            prepare(*chosen)
+            try:
+                prepare(*chosen)
+            except NotImplementedError as error:
+                raise SkippedError("the setup of %s raised NotImplementedError" % self._case.label) from error
         return adapted(getattr(instance, name), chosen, {})
+
+
+def made_by(who: str, make: Callable[..., Any]) -> Any:
+    """What a function of the user's makes. Raises TargetError where it raises."""
+    try:
+        return make()
+    except BaseException as error:  # whatever the user's function raises
+        raise TargetError("%s raised %s; repair it, or name another" % (who, in_words(error))) from error
 
 
 def parameter_lists(owner: Any) -> list[list[Any]]:
@@ -87,25 +109,64 @@ def adapted(function: Any, positional: list[Any], arguments: Any) -> Call:
         import collections
 
         return lambda: collections.deque(call(), maxlen=0)  # type: ignore[call-overload] # an iterator
+    if inspect.isasyncgenfunction(function):
+        import asyncio
+
+        async def drained() -> None:
+            async for _ in call():  # type: ignore[attr-defined] # it is an asynchronous generator
+                pass
+
+        return lambda: asyncio.run(drained())
     return call
 
 
 def import_module(case: Case) -> Any:
     """The module of a case. Raises TargetError with the last line of the traceback, and with what was on the path."""
+    folder, name = _place(case)
+    _check_name(case, folder, name)
     try:
-        return _from_file(case.where) if case.source == FILE else importlib.import_module(case.where)
+        if case.source == FILE and folder not in sys.path:
+            sys.path.insert(1, folder)  # the first one is the lab's
+        if case.source != FILE or "." in name:
+            return importlib.import_module(name)
+        return _from_file(case.where, name)
     except BaseException as error:  # whatever the user's module raises while it is imported
-        raise TargetError(_import_failed(case, error)) from error
+        missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+        raise TargetError(_import_failed(case, error, missing), missing) from error
 
 
-def _from_file(path: str) -> Any:
+def _place(case: Case) -> tuple[str, str]:
+    """The folder that a case's module is imported from, and the name of the module there.
+
+    A file in a package is imported by its whole name, so that it can import its neighbours.
+    """
+    if case.source != FILE:
+        return case.project or os.getcwd(), case.where
+    folder, file = os.path.split(os.path.abspath(case.where))
+    stem = file[:-3] if file.endswith(".py") else file
+    names = [] if stem == "__init__" else [stem]
+    while stem.isidentifier() and os.path.exists(os.path.join(folder, "__init__.py")):
+        folder, package = os.path.split(folder)
+        names.insert(0, package)
+    return folder, ".".join(names) if len(names) > 1 or stem == "__init__" else stem
+
+
+def _check_name(case: Case, folder: str, name: str) -> None:
+    """Raise TargetError where the user's module has a name that workers import something else by."""
+    top = name.partition(".")[0]
+    known: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset(sys.builtin_module_names))
+    owner = "the lab" if top == "lab" else "Python's standard library" if top in known else ""
+    files = [os.path.join(folder, top + ".py"), os.path.join(folder, top, "__init__.py")]
+    if owner and any(os.path.exists(file) for file in files):
+        raise TargetError(
+            "%s has the name %s, by which workers import a module of %s; rename it" % (case.where, top, owner)
+        )
+
+
+def _from_file(path: str, name: str) -> Any:
     """A file as a module of its own name, so that what it defines can be pickled and found again in each worker."""
     import importlib.util
 
-    folder, name = os.path.split(path)
-    name = name[:-3] if name.endswith(".py") else name
-    if folder and folder not in sys.path:
-        sys.path.insert(0, folder)
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == path:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -117,13 +178,13 @@ def _from_file(path: str) -> Any:
     return module
 
 
-def _import_failed(case: Case, error: BaseException) -> str:
+def _import_failed(case: Case, error: BaseException, missing: str) -> str:
     if isinstance(error, TargetError):
         return str(error)
-    last = ("%s: %s" % (type(error).__name__, error)).rstrip(": ").splitlines()[0]
-    message = "%s cannot be imported: %s" % (case.where, last)
-    missing = getattr(error, "name", None)
-    if isinstance(error, ModuleNotFoundError) and missing:
+    message = "%s cannot be imported: %s" % (case.where, in_words(error))
+    if isinstance(error, PermissionError):
+        message += ". The cell's user (number %d) may not read it; allow it: chmod -R o+rX FOLDER" % os.getuid()
+    if missing:
         where = [path for path in sys.path if path and not path.endswith(".zip")]
         message += ". %s was looked for in %s" % (missing, ", ".join(where) or "no folder")
     return message

@@ -21,7 +21,14 @@ from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
 from lab.cell.targets import environment
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
-from lab.cell.targets.calling import TargetError, attribute, chosen_parameters, factory, import_module
+from lab.cell.targets.calling import (
+    TargetError,
+    attribute,
+    chosen_parameters,
+    factory,
+    import_module,
+    made_by,
+)
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, enough
 from lab.cell.targets.trial import Trial
@@ -50,11 +57,11 @@ class Pool(NamedTuple):
 def items_of(case: Case) -> list[Any]:
     """The items: what the function or the iterable of that name gives. Raises TargetError where it is no list."""
     thing: Any = factory(case, case.items)
-    source = thing() if callable(thing) else thing
-    try:
-        items = list(itertools.islice(source, MOST_ITEMS + 1))
-    except TypeError as error:
-        raise TargetError("--items %s is a %s, and no iterable" % (case.items, type(source).__name__)) from error
+    who = "--items %s" % case.items
+    source = made_by(who, thing) if callable(thing) else thing
+    if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
+        raise TargetError("%s is of type %s, and no iterable; name a list" % (who, type(source).__name__))
+    items: list[Any] = made_by(who, lambda: list(itertools.islice(source, MOST_ITEMS + 1)))
     if not items:
         raise TargetError("--items %s is empty; give at least one item" % case.items)
     if len(items) > MOST_ITEMS:

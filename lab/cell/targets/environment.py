@@ -7,6 +7,7 @@ import sys
 from typing import Any, NamedTuple
 
 from lab.cell.measuring.crew_worker import gil_enabled
+from lab.cell.targets.calling import TargetError
 
 #: How Python announces that an import has switched the GIL on (``Python/import.c``, ``_PyImport_EnableGILAndWarn``).
 _SWITCHED_ON = "has been enabled to load module"
@@ -23,10 +24,30 @@ def enter(project: str) -> None:
     if not getattr(sys, "_lab_has_entered", False):
         sys._lab_has_entered = True  # type: ignore[attr-defined] # the mark is one of this interpreter
         site.main()
-    paths = [project, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [project, *_source_folder(project), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     sys.path[:0] = [path for path in paths if path and path not in sys.path]
+    _lab_first()
     if project and os.path.isdir(project):
+        if not os.access(project, os.R_OK | os.X_OK):
+            raise TargetError(
+                "the cell's user (number %d) may not read the folder of the project; allow it: chmod -R o+rX FOLDER"
+                % os.getuid()
+            )
         os.chdir(project)
+
+
+def _source_folder(project: str) -> "list[str]":
+    """The folder ``src`` of a project that keeps its packages there."""
+    folder = os.path.join(project, "src")
+    is_package = os.path.exists(os.path.join(folder, "__init__.py"))
+    return [folder] if project and os.path.isdir(folder) and not is_package else []
+
+
+def _lab_first() -> None:
+    """A project may have a package named ``lab``, which a worker that is spawned must not take for this one."""
+    archive = getattr(globals().get("__loader__"), "archive", None)
+    if archive:
+        sys.path[:] = [archive, *[path for path in sys.path if path != archive]]
 
 
 class Imported(NamedTuple):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from typing import Any, Iterable, Mapping, Sequence
 
-from lab.cell.claims.recorder import Recorder
+from lab.cell.claims.recorder import Recorder, in_words
+from lab.cell.cpus import process_limit
 from lab.cell.targets import elapsed, environment
-from lab.cell.targets.calling import Call, Caller, TargetError
+from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError
 from lab.cell.targets.case import Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.trial import count_threads, look
 
 #: How long the first calls of a target may take, in seconds.
 SECONDS = 60.0
+#: For so many seconds the function is tried with one item after the other.
+ITEMS_SECONDS = 1.0
 #: A target of long calls is measured for at least so many rounds.
 _FEWEST_ROUNDS = 6
 #: About how many blocks a round has, and how many calls a block.
@@ -28,7 +33,7 @@ def found(label: str, said: Iterable[Mapping[str, Any]], ending: str) -> list[Ca
     outcome: Mapping[str, Any] = {"outcome": "failed", "reason": ending}
     for data in said:
         if data.get("name") == "wrong":
-            raise TargetError(data["value"])
+            raise TargetError(*data["value"])
         if data.get("name") == "case":
             cases.append(from_stored(data["value"]))
         if "outcome" in data:
@@ -49,15 +54,41 @@ def run(recorder: Recorder) -> None:
     wanted = dict(recorder.case or {})
     params = wanted.pop("params", {})
     target = from_stored(wanted)
-    environment.enter(target.project)
     try:
-        for case in cases(target, params):
-            trial = look(_caller(case), count_threads())
-            if case.items:
-                elapsed.items_of(case)
-            recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
+        environment.enter(target.project)
+        _observe_each(recorder, cases(target, params))
     except TargetError as error:
-        recorder.observe("wrong", str(error))
+        recorder.observe("wrong", [str(error), error.missing])
+
+
+def _observe_each(recorder: Recorder, found: Sequence[Case]) -> None:
+    """Call each case. What asv would leave out is left out, unless nothing else is there. Raises TargetError."""
+    observed, skipped = 0, None
+    for case in found:
+        try:
+            trial = look(_caller(case), count_threads())
+        except SkippedError as error:
+            skipped = error
+            continue
+        if case.items:
+            _try_items(case)
+        recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
+        observed += 1
+    if skipped and not observed:
+        raise skipped
+
+
+def _try_items(case: Case) -> None:
+    """Call the function with one item after the other, for a moment. Raises TargetError where it raises."""
+    items, function, until = elapsed.items_of(case), elapsed.function_of(case), time.monotonic() + ITEMS_SECONDS
+    for number, item in enumerate(items, 1):
+        try:
+            function(item)
+        except BaseException as error:  # whatever the user's function raises
+            place = "item %d of %d of --items %s" % (number, len(items), case.items)
+            raise TargetError("%s raised at %s: %s" % (case.label, place, in_words(error))) from error
+        if time.monotonic() > until:
+            return
 
 
 def _caller(case: Case) -> Call:
@@ -78,8 +109,18 @@ def _caller(case: Case) -> Call:
 
 
 def _raised(case: Case, error: BaseException) -> str:
-    last = ("%s: %s" % (type(error).__name__, error)).rstrip(": ").splitlines()[0]
-    text = "%s raised at its first calls: %s" % (case.label, last)
-    if isinstance(error, TypeError) and "argument" in last:
-        text += ". Give it arguments: --param NAME=VALUE, or --setup MODULE:FACTORY for an object"
-    return text
+    return "%s raised at its first calls: %s. %s" % (case.label, in_words(error), _next_step(case, error))
+
+
+def _next_step(case: Case, error: BaseException) -> str:
+    if isinstance(error, TypeError) and "argument" in str(error):
+        if case.items:
+            return "With --items each item is its argument, after that of --setup and beside those of --param"
+        return "Give it arguments: --param NAME=VALUE, or --setup MODULE:FACTORY for an object"
+    if isinstance(error, EOFError):
+        return "The lab gives it no standard input; let it read a file"
+    if process_limit.is_met(error):
+        return "It started too many processes: %s" % process_limit.named_limit()
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return "Let it write below tempfile.gettempdir(): a container can only read the project"
+    return "Repair that first, or give it what it needs with --setup or --param"

@@ -135,3 +135,46 @@ def test_a_file_without_benchmarks_says_how_to_name_a_function(tmp_path: Path) -
 def test_a_statement_that_is_no_python_is_said() -> None:
     with pytest.raises(TargetError, match="no valid syntax"):
         Caller(Case(label="x", source=STATEMENT, where="1 +"))
+
+
+def test_a_method_that_is_named_has_the_setup_and_the_parameters_of_asv(work: Path) -> None:
+    found = cases(case_of(work, "TimeSuite.time_join"), {})
+    assert [case.label for case in found][:2] == [
+        "work.py:TimeSuite.time_join, size=10, kind=a",
+        "work.py:TimeSuite.time_join, size=10, kind=b",
+    ]
+    assert Caller(found[1]).call(0, own=False)() == "b" * 10
+
+
+def test_an_asynchronous_generator_is_read_to_its_end(work: Path) -> None:
+    work.write_text(SOURCE + "\nasync def many():\n    for n in 1, 2:\n        made.append(n)\n        yield n\n")
+    Caller(case_of(work, "many")).call(0, own=False)()
+    assert sys.modules["work_of_a_test"].made == [1, 2]
+
+
+def test_a_file_in_a_package_can_import_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    package = tmp_path / "package_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .near import five\n")
+    (package / "near.py").write_text("def five(): return 5\n")
+    (package / "far.py").write_text("from .near import five\n")
+    for file in ("far.py", "__init__.py"):
+        assert Caller(case_of(package / file, "five")).call(0, own=False)() == 5
+    for name in [name for name in sys.modules if name.startswith(package.name)]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", ["random", "lab"])
+def test_a_name_that_workers_import_something_else_by_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("def five(): return 5\n")
+    with pytest.raises(TargetError, match=f"has the name {name}, by which workers import a module of"):
+        Caller(case_of(tmp_path / f"{name}.py", "five"))
+    with pytest.raises(TargetError, match="rename it"):
+        Caller(Case(label="x", source=MODULE, where=name, name="five", project=str(tmp_path)))
+
+
+def test_what_a_setup_raises_is_said_of_the_setup(work: Path) -> None:
+    work.write_text(SOURCE + "\ndef broken(): raise OSError('no database')\n")
+    with pytest.raises(TargetError, match="--setup broken raised OSError: no database"):
+        Caller(case_of(work, "see", setup="broken")).call(0, own=False)
