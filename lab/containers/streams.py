@@ -83,15 +83,18 @@ def hang_up(stream: Any) -> None:
         stream._response.close()
 
 
-def log(api: Any, container: str, *, error: bool = False, most: int = MOST_LOGGED) -> bytes | None:
+def log(api: Any, container: str, *, error: bool | None = False, most: int = MOST_LOGGED) -> bytes | None:
     """What the engine has logged of standard output, or of standard ``error``; at most so many bytes of it.
+
+    If ``error`` is ``None``, it is both. For one of them the engine reads through what the other has, too.
 
     It is ``None`` when the engine does not answer.
     """
     from lab.containers.client import broken_connections
 
+    parameters = {"stdout": int(not error), "stderr": int(error is not False)}
     try:
-        with asked(api, f"containers/{container}/logs", {"stdout": int(not error), "stderr": int(error)}) as answer:
+        with asked(api, f"containers/{container}/logs", parameters) as answer:
             return bounded(_texts(answer.iter_content(_PIECE)), most)
     except broken_connections():
         return None

@@ -47,6 +47,8 @@ _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 2.0
 #: How much of each output of a program is read, in bytes. An answer usually has some hundred bytes.
 _MOST_BYTES = MEBIBYTE
+#: What is said of a program that prints more.
+_TOO_MUCH = f"it printed more than {_MOST_BYTES // MEBIBYTE} MiB"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,8 @@ def _asked(client: DockerClient, image: str, program: str, user: str, session: s
             with contextlib.suppress(APIError):  # it has just ended
                 api.kill(container)
         state = api.inspect_container(container)["State"]
+        if trouble == _TOO_MUCH:  # to look for the few words of one output in it would take minutes
+            return None, Outcome(exit_code=state.get("ExitCode"), reason=how_it_ended(state, trouble))
         errors = streams.log(api, container, error=True, most=_MOST_BYTES) or b""
         outcome = Outcome(
             exit_code=state.get("ExitCode"),
@@ -189,8 +193,8 @@ def _trouble(api: Any, container: str) -> str | None:
         if now - began > _ANSWER_SECONDS:
             return f"it did not end within {_ANSWER_SECONDS} s"
         if now - looked > _LOOK_SECONDS:
-            if len(streams.log(api, container, most=_MOST_BYTES) or b"") >= _MOST_BYTES:
-                return f"it printed more than {_MOST_BYTES // MEBIBYTE} MiB"
+            if len(streams.log(api, container, error=None, most=_MOST_BYTES) or b"") >= _MOST_BYTES:
+                return _TOO_MUCH
             looked = time.monotonic()
         time.sleep(_POLL_SECONDS)
     return None

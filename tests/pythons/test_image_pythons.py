@@ -286,3 +286,14 @@ def test_the_image_of_a_build_may_have_it_as_python_alone(engine: DockerClient, 
     answer = images.asked(engine, make("ENV PATH=/opt", python=f"-> {make.python}"))
     assert answer
     assert answer.problem is None
+
+
+@pytest.mark.parametrize("output", [1, 2], ids=["standard output", "standard error"])
+def test_a_program_that_prints_for_ever_is_ended_whichever_output_it_prints_to(
+    engine: DockerClient, make: Maker, output: int
+) -> None:
+    image = make(endless=f"#!/bin/sh\nexec yes >&{output}\n")
+    answer, outcome = image_pythons._asked(engine, image, "/opt/endless", "", "test-endless")
+    assert answer is None
+    assert outcome.reason
+    assert "it printed more than 1 MiB" in outcome.reason
