@@ -226,6 +226,8 @@ class Part:
     quick: int
     #: The kinds of engines that it needs.
     needs: tuple[str, ...] = ()
+    #: How long it may go on, in seconds; with ``--quick`` a third of it.
+    seconds: float = 45.0
 
 
 #: The faults of a daemon.
@@ -235,9 +237,13 @@ FAULTS = (
 )
 
 PARTS = {
-    "signals-local": Part(make=functools.partial(signals, "local"), times=80, quick=12),
-    "signals-docker": Part(make=functools.partial(signals, "docker"), times=80, quick=12, needs=("docker",)),
-    "signals-podman": Part(make=functools.partial(signals, "podman"), times=40, quick=6, needs=("podman",)),
+    "signals-local": Part(make=functools.partial(signals, "local"), times=80, quick=12, seconds=150),
+    "signals-docker": Part(
+        make=functools.partial(signals, "docker"), times=80, quick=12, needs=("docker",), seconds=150
+    ),
+    "signals-podman": Part(
+        make=functools.partial(signals, "podman"), times=40, quick=6, needs=("podman",), seconds=100
+    ),
     **{
         fault.replace(" ", "-"): Part(make=functools.partial(daemon, fault), times=6, quick=2, needs=("docker",))
         for fault in FAULTS
@@ -280,7 +286,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="try less")
-    parser.add_argument("--seconds", type=float, help="most seconds for each part (default: 120, with --quick 30)")
+    parser.add_argument("--seconds", type=float, help="most seconds for each part (default: 15 minutes in all)")
     parser.add_argument("--part", action="append", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seed", type=int, default=1, help="the seed of the first trial of each part (default: 1)")
     parser.add_argument("--times", type=int, help="how many trials each part makes")
@@ -290,11 +296,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run_part(name: str, campaign: Campaign, options: argparse.Namespace) -> dict[str, Trial]:
     """The trials of a part by the options that repeat them."""
     part = PARTS[name]
-    until = time.monotonic() + (options.seconds or (30 if options.quick else 120))
+    until = time.monotonic() + (options.seconds or part.seconds / (3 if options.quick else 1))
     times = options.times or (part.quick if options.quick else part.times)
     trials: dict[str, Trial] = {}
     for seed in range(options.seed, options.seed + times):
         if time.monotonic() > until and trials:
+            print(f"{name}: there was time for {len(trials)} of {times} trials")
             break
         trial = part.make(campaign, seed, random.Random(f"{name} {seed}"))
         trials[f"--part {name} --seed {seed} --times 1"] = trial
