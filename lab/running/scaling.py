@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,7 @@ class Cause:
     advice: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Scaling:
     """What ``lab.scale()`` has found."""
 
@@ -73,6 +74,9 @@ class Scaling:
         from lab.sessions.document import document
 
         return document(self.session)
+
+    def __repr__(self) -> str:
+        return f"<Scaling of {len(self.rows)} rows. {self.advice}>"
 
     def _repr_html_(self) -> str:
         """A table, the advice and the causes, for a notebook."""
@@ -120,11 +124,11 @@ def scale(
 ) -> Scaling:
     """Measure a function in every kind of worker, and advise which to take.
 
-    ``function`` is a function that a module defines, or a target as the command line has it. The other arguments are
-    the options of ``lab scale``. Without ``output`` the session is not kept. Nothing is printed.
+    ``function`` is a function that a module or the running script defines, or a target as the command line has it. The
+    other arguments are the options of ``lab scale``. Without ``output`` the session is not kept. Nothing is printed.
 
-    Raises UsageError where the target cannot be measured (a function of a notebook or of ``__main__``: write it into a
-    file), and EngineError where the engine cannot run a cell.
+    Raises UsageError where the target cannot be measured (a function of a notebook: write it into a file), and
+    EngineError where the engine cannot run a cell.
     """
     from lab.interrupts import StopFlag
     from lab.planning.request import SCALE_LEVELS, Request
@@ -133,6 +137,11 @@ def scale(
     from lab.sessions.folder import new_session_id
 
     case, folder = _case(function, setup, state, project)
+    if level not in SCALE_LEVELS:
+        raise UsageError(f"level {level!r} is not known", f"take one of {', '.join(SCALE_LEVELS)}")
+    for name, values in (params or {}).items():
+        if not _travels(values):
+            raise UsageError(f"the values of {name} cannot travel as JSON", "take numbers and strings, or a setup")
     seconds, width = SCALE_LEVELS[level]
     request = Request(
         experiments=(),
@@ -222,22 +231,35 @@ def _case(
     function: Callable[..., object] | str, setup: str, state: str, project: str | Path | None
 ) -> tuple[Case, Path]:
     """The case that a function or a target is, and the folder of its project."""
-    from lab.cell.targets.case import MODULE, Case
+    from lab.cell.targets.case import FILE, MODULE, Case
     from lab.planning.targets import parse_target
     from lab.running.own_code import located
 
     if isinstance(function, str):
         return located(parse_target([function], setup, state, is_statement=False), project)
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if "<" in name:
+        raise UsageError(f"{name} is defined inside a function", "move it to the top of its module")
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if module == "__main__" and script:
+        case = Case(label=f"{Path(script).name}:{name}", source=FILE, where=script, name=name, setup=setup, state=state)
+        return located(case, project)
     if module == "__main__" or not module:
         raise UsageError(
             f"{name or function!r} is defined in __main__, which workers do not have",
             "write it into a file (in a notebook: %%writefile work.py), import it from there, and measure that",
         )
-    if "<" in name:
-        raise UsageError(f"{name} is defined inside a function", "move it to the top of its module")
     case = Case(label=f"{module}:{name}", source=MODULE, where=module, name=name, setup=setup, state=state)
     return case, Path(project or _root_of(module))
+
+
+def _travels(values: object) -> bool:
+    """Whether values can be sent to a worker: as JSON."""
+    try:
+        json.dumps(values)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _root_of(module: str) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,10 +46,33 @@ def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None
         lab.scale(lambda: 1)
 
 
-def test_a_function_of_main_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def own() -> None:
-        return None
+def own() -> None:
+    """What a notebook defines."""
 
-    own.__module__ = "__main__"
+
+def test_a_function_of_a_notebook_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "__module__", "__main__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     with pytest.raises(UsageError, match="write it into a file"):
         lab.scale(own)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"level": "fast"}, "level 'fast' is not known"), ({"params": {"n": [{1}]}}, "values of n cannot travel")],
+)
+def test_what_cannot_be_asked_for_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    (tmp_path / "work.py").write_text(SOURCE)
+    with pytest.raises(UsageError, match=message):
+        lab.scale(f"{tmp_path}/work.py:busy", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_a_script_measures_its_own_function_below_its_guard(tmp_path: Path) -> None:
+    call = "print(repr(lab.scale(busy, cpus='1'))[:9])"
+    guarded = f"import lab\n{SOURCE}\nif __name__ == '__main__':\n    {call}\n"
+    for text, told in ((guarded, "<Scaling "), (f"import lab\n{SOURCE}\n{call}\n", "Call lab.scale() below if")):
+        (tmp_path / "script.py").write_text(text)
+        done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert told in done.stdout + done.stderr

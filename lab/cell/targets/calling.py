@@ -184,6 +184,8 @@ def _import_failed(case: Case, error: BaseException, missing: str) -> str:
     message = "%s cannot be imported: %s" % (case.where, in_words(error))
     if isinstance(error, PermissionError):
         message += ". The cell's user (number %d) may not read it; allow it: chmod -R o+rX FOLDER" % os.getuid()
+    if missing.startswith("lab."):
+        return message + '. Call lab.scale() below if __name__ == "__main__":, so that only the script does it'
     if missing:
         where = [path for path in sys.path if path and not path.endswith(".zip")]
         message += ". %s was looked for in %s" % (missing, ", ".join(where) or "no folder")
