@@ -245,16 +245,16 @@ def _prepare(
     plan = start.plan(request, machine, hashlib.sha256(code).hexdigest(), stop)
     folder = stack.enter_context(start.folder(code))
     folder.write_manifest(plan.manifest)
-    interrupts.leave(folder, functools.partial(_incomplete, folder))
+    interrupts.leave(folder, functools.partial(_incomplete, folder, bool(request.target)))
     stack.callback(interrupts.leave_nothing, folder)
     return Prepared(request=request, start=start, engine=engine, machine=machine, plan=plan, folder=folder, begun=begun)
 
 
-def _incomplete(folder: SessionFolder) -> str:
+def _incomplete(folder: SessionFolder, own_code: bool) -> str:
     """What is left of a run that has to end before its session is complete."""
     from lab.sessions.folder import resume_command
 
-    return f"{folder.path.name} is incomplete; measure its missing cells with: {resume_command(folder.path)}"
+    return f"{folder.path.name} is incomplete; measure its missing cells with: {resume_command(folder.path, own_code)}"
 
 
 def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
@@ -334,7 +334,7 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
     interrupts.leave_nothing(folder)
     words = folder.failure or f"session kept in {folder.path}"
     if not folder.failure and (stop.requested or resuming.lost_cells(ending["report"])):
-        words += f"; measure its missing cells with: {resume_command(folder.path)}"
+        words += f"; measure its missing cells with: {resume_command(folder.path, bool(prepared.request.target))}"
     return session, Kept(words=words, failure=folder.failure)
 
 

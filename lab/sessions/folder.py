@@ -44,12 +44,13 @@ def default_folder() -> Path:
     return user_state_path("multicore-lab") / "sessions"
 
 
-def resume_command(folder: Path) -> str:
+def resume_command(folder: Path, own_code: bool = False) -> str:
     """The command that measures the missing cells of the newest session in the folder that this session is in."""
     from shlex import quote
 
     is_default = folder.parent.absolute() == default_folder().absolute()
-    return "lab run --resume" if is_default else f"lab run --resume --output {quote(str(folder.parent))}"
+    command = f"lab {'scale' if own_code else 'run'} --resume"
+    return command if is_default else f"{command} --output {quote(str(folder.parent))}"
 
 
 def is_written(folder: Path) -> bool:

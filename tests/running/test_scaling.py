@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,9 @@ import pytest
 
 import lab
 from lab.errors import UsageError
+from lab.running.scaling import result_of
+from tests.support import own_code
+from tests.support.own_code import FREE
 
 SOURCE = """
 def busy():
@@ -76,3 +81,32 @@ def test_a_script_measures_its_own_function_below_its_guard(tmp_path: Path) -> N
         (tmp_path / "script.py").write_text(text)
         done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert told in done.stdout + done.stderr
+
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "scale.ipynb"
+
+
+def shape(page: str) -> list[str]:
+    """The elements of a page, and the heads of its table."""
+    return re.findall(r"<(?:table|p|b|ul|pre)>|<th>.*?</th>", page)
+
+
+def test_the_notebook_was_run_and_shows_a_result_as_it_looks_now() -> None:
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert all(cell["outputs"] for cell in cells)
+    assert {output["output_type"] for output in outputs} == {"stream", "execute_result"}
+    (page,) = ["".join(output["data"]["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
+    assert shape(page) == shape(result_of(own_code.one_case(FREE))._repr_html_())
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_the_notebook_runs_again(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    place = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()

@@ -14,7 +14,7 @@ import pytest
 
 from lab.engines.cell_code import cell_code
 from lab.errors import StoreError
-from lab.sessions.folder import SessionFolder, default_folder
+from lab.sessions.folder import SessionFolder, default_folder, resume_command
 
 DISK_BYTES = 512 * 1024
 
@@ -184,3 +184,11 @@ def test_a_manifest_is_replaced_whole_or_not_at_all(tiny_disk: Path) -> None:
         folder.write_manifest({"schema": 1, "text": "x" * 100000})
     assert json.loads((folder.path / "session.json").read_text()) == {"schema": 1}
     assert folder.failure
+
+
+def test_a_session_of_own_code_goes_on_by_the_command_that_began_it() -> None:
+    folder = default_folder() / "20260101-000000-aa"
+    assert [resume_command(folder, own_code) for own_code in (False, True)] == [
+        "lab run --resume",
+        "lab scale --resume",
+    ]
