@@ -240,7 +240,7 @@ def report_of_functions(marked: list[Marked]) -> str:
     rows = [(name, *count(of_name).columns) for name, of_name in marks.items() if of_name]
     everything = count([mark for of_name in marks.values() for mark in of_name])
     rows.append(("together", *everything.columns))
-    head = ("function", "right", "wrong", "open", "causes\nfound", "missed", "open", "in-\nvented")
+    head = ("function", "right", "wrong", "open", "cause\nfound", "not\nfound", "open", "extra")
     table = tabulate(rows, headers=head, disable_numparse=True, colalign=("left",) + ("right",) * 7)
     wrong = [f"- {name}: {fault}" for name, of_name in marks.items() for mark in of_name for fault in mark.faults]
     skipped = dict.fromkeys(

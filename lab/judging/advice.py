@@ -136,6 +136,9 @@ def advise(case: Case, result: CellResult) -> Advice:
         return _undecided(case, result, _too_few(rounds, options))
     best = max(known, key=lambda option: _effective(option, gains[option.name]), default=None)
     gain = gains[best.name] if best else None
+    reached = gain.low * best.handing_over if best and gain else 0.0
+    if missing := _missing(options, known, max(1.0, reached)):
+        return _undecided(case, result, _too_few(rounds, missing))
     if best is None or gain is None or gain.high * best.handing_over < WORTH:
         return _alone(case, result, best, gain, options)
     if gain.low * best.handing_over < WORTH:
@@ -151,6 +154,21 @@ def advise(case: Case, result: CellResult) -> Advice:
                 return _undecided(case, result, text)
             return _taken(case, result, option, gains[option.name], evidence)
     raise AssertionError("the best option is as good as itself")
+
+
+def _missing(options: Sequence[Option], known: Sequence[Option], reached: float) -> list[Option]:
+    """The options of which nothing is known, and which could do much more than what was ``reached``.
+
+    Processes of one start method do as much as those of another. What one worker does is the most that each can do.
+    """
+
+    def alike(option: Option) -> tuple[str, int, bool]:
+        kind = option.executor if option.executor in _POOLS else "process"
+        return kind, option.workers, option.own
+
+    measured = {alike(option) for option in known}
+    unknown = [option for option in options if alike(option) not in measured]
+    return [option for option in unknown if option.workers * option.handing_over > KNOWN * reached]
 
 
 def _options(evidence: Evidence) -> Iterable[Option]:

@@ -63,7 +63,7 @@ class KnownFunction:
     @property
     def name(self) -> str:
         """The function in a table, with what is done with its argument."""
-        return self.target.partition(":")[2] + (f", {self.state}" if self.setup and self.state != "both" else "")
+        return self.target.partition(":")[2] + (f" {self.state}" if self.setup and self.state != "both" else "")
 
     def answer(self, build: str, cpus: int) -> Answer | None:
         """The answer for this kind of build and size of cell; ``None`` where none is known."""

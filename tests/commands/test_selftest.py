@@ -20,7 +20,7 @@ from lab.commands.selftest import report, report_of_functions
 from lab.engines import Sink
 from lab.engines.fake import Fake
 from lab.errors import CellError, LabError
-from lab.judging.known_answers import Mark
+from lab.judging.known_answers import KnownFunction, Mark
 from lab.model.cell import CellResult, Job, Outcome
 from lab.model.session import Judgement, Verdict
 from lab.running import known_functions
@@ -384,7 +384,13 @@ def test_functions_are_counted_with_what_was_wrong_and_what_was_skipped() -> Non
     assert re.search(r"together +1 +1 +1 +1 +0 +1 +1\n", text)
     assert "\nWrong:\n- hash_kibibyte: Advice: so.\n- hash_kibibyte: memory is not there: x\n" in text
     assert text.endswith("\nSkipped:\n- sleep: no numpy")
+    longest = max((function for function in known_functions.load(known_functions.STANDARD).functions), key=_length)
+    text = report_of_functions([*several, Marked(function=longest, marks=(Mark(right=True),))])
     assert max(map(len, text.splitlines())) <= 80
+
+
+def _length(function: KnownFunction) -> int:
+    return len(function.name)
 
 
 def test_where_no_function_was_measured_nothing_is_called_right() -> None:

@@ -93,3 +93,41 @@ def test_one_cpu_leaves_one_worker() -> None:
     assert advice.option
     assert advice.option.name == "1 worker"
     assert "one CPU" in advice.sentence
+
+
+def unmeasured(result: CellResult, *names: str) -> CellResult:
+    """The cell with these workers disturbed in every round."""
+    for record in result.records:
+        if record.data.get("name") == "round":
+            for name in names:
+                record.data["values"][name]["disturbed"] = "run delay"
+    return result
+
+
+PROCESSES = tuple(name_of(kind, 2) for kind in ("fork", "forkserver", "spawn"))
+
+
+@pytest.mark.parametrize(
+    ("gains", "lost", "taken"),
+    [
+        ((1.0, 1.95, 1.95, 1.95), PROCESSES, None),  # threads gain nothing, but processes might
+        ((1.4, 1.95, 1.95, 1.95), PROCESSES, None),
+        ((1.95, 1.95, 1.95, 1.95), PROCESSES, "2 threads"),  # nothing can do much more
+        ((1.0, 1.95, 1.95, 1.95), PROCESSES[:2], "2 processes (spawn)"),  # one kind of process tells of the others
+        ((1.0, 1.0, 1.0, 1.0), PROCESSES[:1], "1 worker"),
+    ],
+)
+def test_what_was_not_measured_may_be_better(
+    gains: tuple[float, ...], lost: tuple[str, ...], taken: str | None
+) -> None:
+    advice = advise(CASE, unmeasured(measured(dict(zip(ARMS, gains, strict=True))), *lost))
+    assert (advice.option.name if advice.option else None) == taken
+    if taken is None:
+        assert "undisturbed" in advice.sentence
+
+
+def test_what_could_not_hand_its_results_over_need_not_be_measured() -> None:
+    result = measured(dict(zip(ARMS, (1.0, 1.95, 1.95, 1.95), strict=True)), call_seconds=0.01, pickle_seconds=0.1)
+    advice = advise(CASE, unmeasured(result, *PROCESSES))
+    assert advice.option
+    assert advice.option.name == "1 worker"

@@ -6,6 +6,7 @@ measured as exactly as a short one, and blocks need not be a multiple of it.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
@@ -33,6 +34,7 @@ def begin(lock: Any, stored: dict[str, Any], workers: int) -> Callable[[Sequence
     """What one of so many workers does: import the target, then keep timetables."""
     memory_limit.set_for(workers)
     case = from_stored(stored)
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # it may start processes
     environment.enter(case.project)
     team = Team(Caller(case), group_size(case))
     tools = Tools(bytes(2**20), lock)
