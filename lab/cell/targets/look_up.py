@@ -39,7 +39,9 @@ def found(label: str, said: Iterable[Mapping[str, Any]], ending: str) -> list[Ca
         if "outcome" in data:
             outcome = data
     if outcome["outcome"] != "ok":
-        raise TargetError("%s cannot be measured: at its first calls it %s" % (label, outcome["reason"]))
+        is_late = outcome["outcome"] == "timeout"
+        step = "give it less to do in a call" if is_late else "call it once in a program of your own to see why"
+        raise TargetError("%s cannot be measured: at its first calls it %s; %s" % (label, outcome["reason"], step))
     return cases
 
 
