@@ -10,7 +10,7 @@ import pytest
 from tests.support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-DEV = [line for extra in PROJECT["optional-dependencies"].items() for line in extra[1] if extra[0] != "ssh"]
+DEV = [line for extra in PROJECT["optional-dependencies"].items() for line in extra[1] if extra[0] != "corpus"]
 
 
 def names(lines: list[str]) -> set[str]:
