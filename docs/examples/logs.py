@@ -7,7 +7,7 @@ import re
 LINE = re.compile(r'(\S+) \S+ \S+ \[([^\]]+)\] "(\S+) (\S+) [^"]*" (\d{3}) (\d+|-)')
 
 LINES = [
-    f'10.0.{number % 7}.{number % 251} - - [28/Nov/2026:10:{number % 60:02}:00 +0000]'
+    f"10.0.{number % 7}.{number % 251} - - [28/Nov/2026:10:{number % 60:02}:00 +0000]"
     f' "GET /page/{number % 97} HTTP/1.1" 200 {number * 37 % 50000}'
     for number in range(500)
 ]
