@@ -14,6 +14,8 @@ from lab.containers.client import client_for_this_environment
 from lab.errors import EngineError
 from tests.support.terminal import Lab
 
+pytestmark = pytest.mark.slow  # each test starts the command line
+
 
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:

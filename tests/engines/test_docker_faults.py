@@ -21,6 +21,8 @@ from tests.support import scripts
 from tests.support.fake_api import Engine, Play, Server, well
 from tests.support.terminal import Lab
 
+pytestmark = pytest.mark.slow  # an engine that hangs takes its time
+
 WHOLE = scripts.stream("cpu1", (0,), {"pipe": scripts.pipe()})
 WIDE = scripts.stream("cpu1", (0, 1), {"pipe": scripts.pipe()})
 

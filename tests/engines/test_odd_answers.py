@@ -17,6 +17,8 @@ from tests.support import scripts
 from tests.support.fake_api import Container, Engine, Play, Server, well
 from tests.support.terminal import Lab
 
+pytestmark = pytest.mark.slow  # each test starts the command line
+
 #: The labels of a cell that Compose has started.
 LABELS = {
     SESSION_LABEL: "compose",
