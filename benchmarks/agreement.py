@@ -21,8 +21,6 @@ is timed several times over, as it times them itself, on a thread pinned to each
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +28,6 @@ from typing import NamedTuple
 from lab import engines
 from lab.cell.claims.estimates import Estimate, estimate, median, over_rounds
 from lab.cell.claims.measured import Measured, over
-from lab.cell.cpus import cpulist
 from lab.cell.experiments._internal import plain_scripts
 from lab.cell.measuring.rounds import ALONE
 from lab.containers import client as containers
@@ -61,25 +58,6 @@ class Found(NamedTuple):
 
     turns: list[Turn]
     functions: dict[str, list[float]]
-
-
-#: Runs CPython's benchmark, which is read from standard input: the speed-up of every function, so many times.
-CPYTHON = r"""
-import argparse, json, sys, types
-
-times, cpus = int(sys.argv[1]), [int(cpu) for cpu in sys.argv[2:]]
-bench = sys.modules["ftscalingbench"] = types.ModuleType("ftscalingbench")
-exec(compile(sys.stdin.read(), "ftscalingbench.py", "exec"), bench.__dict__)
-sys.stdout, out = sys.stderr, sys.stdout
-bench.determine_num_threads_and_affinity = lambda: cpus
-bench.initialize_threads(argparse.Namespace(threads=-1))
-found = {name: [] for name in bench.ALL_BENCHMARKS}
-for _ in range(times):
-    for name, function in bench.ALL_BENCHMARKS.items():
-        alone = bench.bench_one_thread(function)
-        found[name].append(alone * len(cpus) / bench.bench_parallel(function))
-print(json.dumps(found), file=out)
-"""
 
 
 def main() -> None:
@@ -195,11 +173,10 @@ def speed_up(arm: str) -> Measured:
 
 def of_cpython(image: str, cpus: Sequence[int], source: str) -> dict[str, list[float]]:
     """What each function of CPython's benchmark reached in a container on these CPUs, :data:`TIMES` times."""
-    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--cpuset-cpus", cpulist.render(cpus)]
-    command += ["--entrypoint", "python3", image, "-c", CPYTHON, str(TIMES), *map(str, cpus)]
-    done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
-    speed_ups: dict[str, list[float]] = json.loads(done.stdout)
-    return speed_ups
+    from benchmarks import cpython_scaling
+
+    functions = cpython_scaling.of_cpython(image, cpus, source, TIMES)
+    return {name: [turn.exact for turn in turns] for name, turns in functions.items()}
 
 
 def spread(values: Sequence[float]) -> str:

@@ -74,7 +74,8 @@ def turn(function):
     alone, *together = took
     return {
         "printed": factor if direction == "faster" else 1 / factor,
-            "counted": sum(alone / each for each in together),
+            "exact": alone * len(cpus) / max(together),
+        "counted": sum(alone / each for each in together),
     }
 
 functions = {name: function for name, function in bench.ALL_BENCHMARKS.items() if names == [""] or name in names}
@@ -87,6 +88,8 @@ class Turn(NamedTuple):
 
     #: The speed-up that it prints, with one digit.
     printed: float
+    #: The same with all digits.
+    exact: float
     #: The speed-up if each thread counts what it does in its own time.
     counted: float
 
