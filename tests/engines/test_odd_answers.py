@@ -153,7 +153,8 @@ def test_a_dead_container_without_a_name_is_removed_and_named_by_its_id(lab: Lab
     api.altered["containers"] = each(Names=None)
     code, out, _ = lab("clean")
     assert code == 0
-    assert out == f"removed container {'d' * 12}\nnothing is left\n"
+    lines = [line for line in out.splitlines() if not line.startswith("removed folder")]  # of tests that were killed
+    assert lines == [f"removed container {'d' * 12}", "nothing is left"]
     assert api.containers == {}
 
 
