@@ -31,9 +31,9 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the trials are the tests'
 
-from tests.sessions.test_hostile import COMMANDS, STORED
 from tests.support import daemons, hostile
 from tests.support.daemons import Daemon
+from tests.support.hostile_sessions import COMMANDS, STORED
 from tests.support.proxy import Proxy
 from tests.support.trials import EXIT_CODES, LONGEST_SECONDS, ONCE_SECONDS, TWICE_SECONDS, Command, Trial
 

@@ -168,13 +168,13 @@ def test_a_signal_ends_a_probe_that_hangs(text: str, number: signal.Signals, tmp
 
 def test_a_terminal_that_is_closed_ends_a_run_as_sigterm_does(tmp_path: Path) -> None:
     sessions, mark = tmp_path / "sessions", f"MULTICORE_LAB_TEST_{os.getpid()}_{tmp_path.name}"
-    arguments = ["process", "pipe", "--cpus", "1,2", "--engine", "local", "--output", str(sessions)]
+    arguments = ["gil", "--cpus", "1,2", "--engine", "local", "--output", str(sessions)]
     child, terminal = pty.fork()
     if child == 0:
         os.environ["LAB_TEST"] = mark
         os.execv(sys.executable, [sys.executable, "-m", "lab", "run", *arguments])
     seen = b""
-    while b"process" not in seen:
+    while b"CPU (0): gil" not in seen:
         seen += os.read(terminal, 4096)
     os.close(terminal)
     _, status = os.waitpid(child, 0)

@@ -6,47 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.sessions import files, shape
+from tests.support.hostile_sessions import COMMANDS, ENTRIES, STORED, WRONG, with_entry
 from tests.support.paths import TESTS
 from tests.support.terminal import Lab
-
-STORED = TESTS / "data" / "stored" / "local" / "20261128-014656-e70d"
-
-#: What a session's entry may hold in a file that no lab has written.
-WRONG: dict[str, Any] = {
-    "infinity": float("inf"),
-    "nan": float("nan"),
-    "digits": 10**400,
-    "text": "x",
-    "null": None,
-    "list": [1],
-    "far below": -1e308,
-    "table": {"a": 1},
-    "true": True,
-}
-
-#: Entries that every command reads.
-ENTRIES = (
-    *("began", "session", "engine", "arguments", "arguments.experiments", "machine", "machine.cpus"),
-    *("machine.details", "machine.python", "machine.topology", "cells", "cells.0", "cells.0.id", "cells.0.cpus"),
-    *("report", "report.cells", "report.verdicts", "report.session", "report.session.notes"),
-    *("report.session.wall_seconds", "report.cells.0.status", "report.cells.0.wall_seconds", "schema", "versions"),
-    *("noise", "host", "machine.host_cpus", "arguments.seed", "arguments.python"),
-)
-
-COMMANDS = (
-    "report {folder} --terminal",
-    "report {folder} --output -",
-    "merge {folder} --format csv",
-    "compare {folder} {good} --force",
-    "verify {folder}",
-    "sessions --output {folder}/..",
-    "run --resume {folder}",
-)
 
 
 def copied(parent: Path, change: Callable[[str], str]) -> Path:
@@ -56,19 +22,6 @@ def copied(parent: Path, change: Callable[[str], str]) -> Path:
     path = folder / "session.json"
     path.write_text(change(path.read_text("utf-8")), "utf-8")
     return folder
-
-
-def with_entry(place: str, value: Any) -> Callable[[str], str]:
-    def change(text: str) -> str:
-        manifest = json.loads(text)
-        *parents, last = [int(name) if name.isdecimal() else name for name in place.split(".")]
-        table = manifest
-        for name in parents:
-            table = table[name]
-        table[last] = value
-        return json.dumps(manifest)
-
-    return change
 
 
 def check(lab: Lab, folder: Path, command: str) -> None:

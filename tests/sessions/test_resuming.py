@@ -356,7 +356,9 @@ def test_what_an_attempt_left_is_kept_under_another_name_each_time(tmp_path: Pat
 def test_a_run_that_was_interrupted_and_then_killed_goes_on_from_both(lab: Lab, tmp_path: Path) -> None:
     folder = killed(tmp_path / "sessions", "in the second cell", "local")
     past = resuming.take_up(folder, tmp_path)
-    changed(folder, report={"session": {"interrupted": True}, "cells": [], "verdicts": []})
+    changed(
+        folder, report={"session": {"interrupted": True, "wall_seconds": 1.0, "notes": []}, "cells": [], "verdicts": []}
+    )
     again = past.manifest_at(1.0)
     assert "report" not in again
     assert again["resumed"] == [1.0]

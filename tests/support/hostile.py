@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.sessions.test_hostile import ENTRIES, STORED, WRONG, with_entry
 from tests.support.cells import experiment
 from tests.support.daemons import IMAGE, Daemon
+from tests.support.hostile_sessions import ENTRIES, STORED, WRONG, with_entry
 from tests.support.paths import ROOT
 
 #: The bodies of experiments, by what they do. Those that never end are ended by Ctrl-C.

@@ -343,7 +343,7 @@ REAL_MACHINES = {
     "16em64t-4s2c2t-offlines.tar.bz2": (7, 4, 1, 4, 1, 4, 12),
     "20em64t-hybrid-1p6c2t+2ca4co1t.tar.bz2": (14, 1, 1, 1, 2, 0, 20),
     "32amd64-4s2n4c-cgroup2.tar.bz2": (32, 4, 8, 8, 1, 0, 6),
-    "arm-A510-A710-A715-X3.tar.gz": (8, 3, 1, 1, 4, 0, 8),
+    "arm-A510-A710-A715-X3.tar.gz": (8, 3, 0, 1, 4, 0, 8),  # it has no nodes
     "x86_64-64cpu-linux6.2.tar.gz": (4, 1, 1, 1, 1, 0, 8),
 }
 
