@@ -7,12 +7,15 @@ import pickle
 import time
 from typing import Any, NamedTuple
 
+from lab.cell.claims.estimates import quantile
 from lab.cell.measuring.crew_worker import run_delay
 from lab.cell.targets.calling import Call
 from lab.cell.targets.figures import WAITING_SHARE
 
 #: The first look ends after so many seconds, or so many calls.
 LOOK_SECONDS, MOST_CALLS = 0.2, 200
+#: Nothing is said of how calls differ where there were fewer of them.
+FEWEST_CALLS = 20
 #: The result is pickled so many times, or for so many seconds.
 MOST_PICKLES, PICKLE_SECONDS = 20, 0.05
 #: Threads of these libraries start by themselves: a part of the file's name -> the library.
@@ -50,6 +53,8 @@ class Trial(NamedTuple):
     pickle_error: str
     #: Whether several calls returned the same; ``None`` where that cannot be told.
     same: bool | None
+    #: The CPU time that one call of twenty exceeds, over that of half of the calls; 1 where there were too few calls.
+    spread: float = 1.0
 
     @property
     def waits(self) -> bool:
@@ -62,12 +67,15 @@ def look(call: Call, threads: int) -> Trial:
     first, result = _timed(call)
     spent, queued, begun = time.process_time() + _children(), run_delay() or 0.0, time.monotonic()
     seconds: list[float] = []
+    computed: list[float] = []
     others: list[Any] = []
     while not seconds or (len(seconds) < MOST_CALLS and time.monotonic() - begun + first < LOOK_SECONDS):
         if first > LOOK_SECONDS and seconds:
             break
+        before = time.process_time()
         took, other = _timed(call)
         seconds.append(took)
+        computed.append(time.process_time() - before)  # others on the same CPU make a call longer, and not this
         if len(others) < 2:
             others.append(other)
     elapsed = time.monotonic() - begun
@@ -84,7 +92,15 @@ def look(call: Call, threads: int) -> Trial:
         pickle_seconds,
         error,
         _same(result, others),
+        spread_of(computed),
     )
+
+
+def spread_of(seconds: list[float]) -> float:
+    """What one of twenty of these times exceeds, over what half of them do."""
+    if len(seconds) < FEWEST_CALLS:
+        return 1.0
+    return quantile(seconds, 0.95) / max(quantile(seconds, 0.5), 1e-9)
 
 
 def _timed(call: Call) -> tuple[float, Any]:

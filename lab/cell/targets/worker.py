@@ -86,6 +86,8 @@ class Team:
             call = self._caller.call(number, own)
         except BaseException as error:  # whatever the user's setup raises
             return failed(block, in_words(error))
+        if len(block.cpus) > 1:
+            _spread(number, block.cpus[number])
         return timed(call, self._size, block)
 
     def _all(self, work: Sequence[Callable[[], Tally]], block: Block) -> Tally:
@@ -104,6 +106,16 @@ class Team:
             tallies = [answers.get() for (_, answers), _ in zip(self._threads, work)]
         elapsed = max(time.monotonic() - block.start, 1e-9)
         return together(tallies, (cpu_seconds() - spent) / elapsed)
+
+
+def _spread(number: int, cpus: Sequence[int]) -> None:
+    """Move this thread to a CPU of its own, and leave it free again.
+
+    Threads that wake up together may wake up on one CPU. The scheduler spreads them within some tens of milliseconds,
+    which is nothing for a program, and much of a block.
+    """
+    os.sched_setaffinity(0, {cpus[number % len(cpus)]})
+    os.sched_setaffinity(0, cpus)
 
 
 def _thread() -> tuple[SimpleQueue[Any], SimpleQueue[Any]]:

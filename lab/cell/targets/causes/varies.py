@@ -17,6 +17,9 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     timed = [blocks[BASE]["calls"] for blocks in undisturbed(evidence.rounds("round"), BASE) if "calls" in blocks[BASE]]
     if evidence.last("trial")["same"] is False:
         return found("calls with the same arguments returned different results")
+    spread = evidence.last("trial").get("spread", 1.0)
+    if spread > SPREAD:
+        return found("one call of twenty takes more than %.0f times the CPU time of half of the calls" % spread)
     if not timed:
         return undecided("no call was timed")
     usual = median([calls["p50"] for calls in timed])
