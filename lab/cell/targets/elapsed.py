@@ -31,7 +31,7 @@ from lab.cell.targets.calling import (
 )
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, enough
-from lab.cell.targets.trial import Trial
+from lab.cell.targets.trial import Trial, pickled
 
 #: A list with more items than this is taken for endless.
 MOST_ITEMS = 1_000_000
@@ -97,6 +97,8 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     items, function = items_of(case), function_of(case)
     loops = max(1, math.ceil(SHORTEST_BLOCK / max(trial.call_seconds * len(items), 1e-9)))
     recorder.observe("items", {"count": len(items), "loops": loops})
+    size, seconds, error = pickled(items[0])
+    recorder.observe("item", {"bytes": size, "seconds": seconds, "error": error})
     order = shuffler(recorder.seed)
     with Crew(recorder.cpus, quota_under_test=recorder.quota is not None) as crew, contextlib.ExitStack() as stack:
         blocks: dict[str, Callable[[], dict[str, Any]]] = {BASE: _loop(function, items, loops)}

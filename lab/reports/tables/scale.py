@@ -73,7 +73,16 @@ def _table(session: Session, experiment: str, result: CellResult) -> Table:
     numbers = judged_advice.numbers_of(session, experiment, result.cell.id)
     numbers = {of: quantities for of, quantities in numbers.items() if environments.RATIO not in quantities}
     where = ", ".join(filter(None, (experiment.partition(":")[2], result.cell.build, names.plain_words(result.cell))))
-    return Table(title=where, head=_HEAD, rows=tuple((of, *_cells(quantities)) for of, quantities in numbers.items()))
+    return Table(
+        title=where,
+        head=_HEAD,
+        rows=tuple((_on_two_lines(of), *_cells(quantities)) for of, quantities in numbers.items()),
+    )
+
+
+def _on_two_lines(workers: str) -> str:
+    """The name of workers with the chunks on a line of their own: the table has 80 columns."""
+    return workers.replace(", chunks", ",\nchunks")
 
 
 def _cells(quantities: dict[str, Quantity]) -> tuple[str, ...]:

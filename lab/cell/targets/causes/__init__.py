@@ -57,16 +57,13 @@ def undecided(reason: str) -> Finding:
 
 
 def best(evidence: Evidence, executors: Sequence[str], most: Optional[int] = None) -> "tuple[Workers, Estimate] | None":
-    """The largest number of workers of these kinds, at most ``most`` of them, with their speed-up."""
+    """Of the largest number of workers of these kinds, at most ``most``, those with the highest speed-up."""
     rounds = evidence.rounds("round")
     arms = [
         arm for arm in measured_arms(evidence) if arm.executor in executors and (most is None or arm.workers <= most)
     ]
-    for arm in sorted(arms, key=lambda arm: -arm.workers):
-        estimate = speed_up(arm.name).estimate(rounds)
-        if estimate is not None:
-            return arm, estimate
-    return None
+    known = [(arm, estimate) for arm in arms for estimate in [speed_up(arm.name).estimate(rounds)] if estimate]
+    return max(known, key=lambda entry: (entry[0].workers, entry[1].value), default=None)
 
 
 def of_arm(rounds: Sequence[Round], arm: str) -> "list[Round]":

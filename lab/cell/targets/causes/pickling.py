@@ -1,4 +1,4 @@
-"""The result costs more to hand over to another process than to compute."""
+"""What a call takes and gives costs more to hand over to another process than to compute."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from lab.cell.claims.claim import Evidence, Facts, Finding
 from lab.cell.targets.causes import Cause, excluded, found
 
 #: Handing over that takes this share of the call decides what processes gain.
-MUCH = 0.5
+MUCH = 0.3
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
     trial = evidence.last("trial")
     if trial["pickle_error"]:
         return found("the result cannot be pickled at all: %s" % trial["pickle_error"])
-    cost, call = trial["pickle_seconds"], trial["call_seconds"]
-    text = "pickling the result (%.3g MB) takes %.3g ms, a call takes %.3g ms" % (
-        trial["result_bytes"] / 1e6,
+    item = (evidence.all("item") or [{"bytes": 0, "seconds": 0.0, "error": ""}])[-1]
+    if item["error"]:
+        return found("an item cannot be pickled at all: %s" % item["error"])
+    cost, call = trial["pickle_seconds"] + item["seconds"], trial["call_seconds"]
+    text = "pickling %s (%.3g MB) takes %.3g ms, a call takes %.3g ms" % (
+        "an item and the result" if item["bytes"] else "the result",
+        (trial["result_bytes"] + item["bytes"]) / 1e6,
         1e3 * cost,
         1e3 * call,
     )
@@ -23,7 +27,8 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
 
 
 CAUSE = Cause(
-    "the result costs more to pickle than it gains to compute it elsewhere",
+    "what is handed over costs too much to pickle for what a call computes",
     judge,
-    "return less, write the result where the parent can read it (a file, shared memory), or take threads",
+    "hand over less (a file name, a range), write the result where the parent can read it (a file, shared memory), or"
+    " take threads",
 )

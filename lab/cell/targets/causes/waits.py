@@ -8,6 +8,8 @@ from lab.cell.targets.figures import BASE, WAITING_SHARE
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
+    if evidence.all("items"):
+        return undecided("the time of a whole list holds more than the calls; measure without --items")
     rounds = [blocks for blocks in evidence.rounds("round") if blocks.get(BASE, {}).get("delay") is not None]
     idle = estimate_or_none([1 - blocks[BASE]["cores"] - blocks[BASE]["delay"] for blocks in rounds])
     if idle is None:
