@@ -63,14 +63,14 @@ _LXML = "https://lxml.de/FAQ.html#can-i-use-threads-to-concurrently-access-the-l
 _JITER = "https://github.com/pydantic/jiter/pull/165"
 
 STATEMENTS = (
-    Statement("orjson.loads", "orjson", "orjson:loads", TURNS, "", "https://pypi.org/project/orjson/", "json_bytes"),
+    Statement("orjson.loads", "orjson", "orjson:loads", TURNS, "", "https://github.com/ijl/orjson", "json_bytes"),
     Statement(
         "regex, search",
         "regex",
         "inputs:REGEX.search",
         PARALLEL,
         PARALLEL,
-        "https://pypi.org/project/regex/",
+        "https://github.com/mrabarnett/mrab-regex",
         "text",
     ),
     Statement(
