@@ -40,14 +40,15 @@ class Mounts:
     def showing(self, controller: str) -> List[Mount]:
         """The mounts that show a controller's groups and can be reached, the last first.
 
-        Where the ids leave none, they may not be the kernel's. Then the order of the lines counts.
+        Where the parents leave none, they may not be the kernel's. Then a mount with a higher id is a later one.
         """
         mounts = [mount for mount in reversed(self._mounts) if controller in mount.controllers]
         reached = [mount for mount in mounts if self._end(mount.point) is mount]
         return reached or [mount for mount in mounts if not self._has_later_above(mount)]
 
     def _has_later_above(self, mount: Mount) -> bool:
-        later = self._mounts[self._mounts.index(mount) + 1 :]
+        by_age = sorted(self._mounts, key=lambda other: other.number)
+        later = by_age[by_age.index(mount) + 1 :]
         return any(other.point != "/" and _within(mount.point, other.point) for other in later)
 
     def hides(self, mount: Mount, path: str) -> bool:

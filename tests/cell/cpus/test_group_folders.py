@@ -96,6 +96,12 @@ def test_ids_that_are_not_the_kernels_are_not_believed(tmp_path: Path) -> None:
     assert seen(tmp_path, "0::/a\n", mountinfo, files) == (0.5, 2, False)
 
 
+def test_a_hidden_mount_stays_hidden_in_whatever_order_the_lines_stand(tmp_path: Path) -> None:
+    mountinfo = f"36 22 0:31 / /sys/fs rw - tmpfs none rw\n31 22 0:30 / /sys/fs/cgroup rw {V2}"
+    files = {"sys/fs/cgroup/a/cpu.max": "50000 100000\n"}
+    assert seen(tmp_path, "0::/a\n", mountinfo, files) == (4.0, None, True)
+
+
 def test_an_effective_cpu_set_without_prefix_is_read_before_the_one_that_was_set(tmp_path: Path) -> None:
     mountinfo = "30 22 0:30 / /sets rw - cgroup cgroup rw,noprefix,cpuset,cpuset_v2_mode\n"
     files = {"sets/a/cpus": "0-7\n", "sets/a/effective_cpus": "1\n"}
