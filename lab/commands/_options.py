@@ -160,31 +160,35 @@ def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False
 
 def add_yes_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--yes``, for commands that run what a stored session names."""
-    parser.add_argument("--yes", action="store_true", help="run the session's programs, also those unknown here")
+    parser.add_argument("--yes", action="store_true", help="run the session's programs and code without asking")
 
 
-def confirm_programs(arguments: Mapping[str, Any], *, yes: bool) -> None:
-    """Show which programs a stored session is about to run, and ask, unless this machine knows them or ``yes``.
+def confirm_code(arguments: Mapping[str, Any], *, yes: bool) -> None:
+    """Show which programs and code a stored session is about to run. Ask, unless this machine knows them, or ``yes``.
 
     Raises UsageError where the answer is not yes, and where nobody can be asked.
     """
     import sys
 
     from lab.messages import tell
-    from lab.running.stored_request import unknown_programs
+    from lab.running.stored_request import foreign_code, unknown_programs
 
-    programs = unknown_programs(arguments)
-    if not programs:
+    programs, code = unknown_programs(arguments), foreign_code(arguments)
+    if programs:
+        tell(f"the session names programs that are not among the Pythons of this machine: {', '.join(programs)}")
+    if code:
+        tell(f"the session runs {'; '.join(code)}")
+    if yes or not (programs or code):
         return
-    tell(f"the session names programs that are not among the Pythons of this machine: {', '.join(programs)}")
-    if yes:
-        return
-    look = "look at these programs, then give --yes to run them; lab doctor lists the Pythons of this machine"
+    both = ", ".join((*programs, *code))
+    look = "look at it, then give --yes to run it"
+    if programs:
+        look = "look at these programs, then give --yes to run them; lab doctor lists the Pythons of this machine"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"the session would run {', '.join(programs)}, and there is no terminal to ask on", look)
-    tell("Run them with your rights? [y/N] ", end="")
+        raise UsageError(f"the session would run {both}, and there is no terminal to ask on", look)
+    tell("Run that with your rights? [y/N] ", end="")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError(f"nothing was run, because {', '.join(programs)} may not be run", look)
+        raise UsageError(f"nothing was run, because {both} may not be run", look)
 
 
 def gate(options: argparse.Namespace) -> FailOn:
@@ -231,8 +235,10 @@ def scale_request(options: argparse.Namespace, case: Case, project: Path, other:
     """The request to measure a case of the user's. Raises UsageError where an option cannot be used."""
     from lab.planning.request import SCALE_LEVELS
     from lab.planning.targets import Target, parse_params
+    from lab.running.own_code import code_of
 
-    target = Target(case=case, params=parse_params(options.param), project=str(project), other=other)
+    params = parse_params(options.param)
+    target = Target(case=case, params=params, project=str(project), other=other, code=code_of(case, project))
     request = replace(_request(options, SCALE_LEVELS), target=target)
     request.check()
     return request

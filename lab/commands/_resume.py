@@ -52,6 +52,7 @@ def resumed_run(
     """
     from lab.model.cell import Status
     from lab.planning.request import from_arguments
+    from lab.running import own_code
     from lab.running.measurement import ResumedRun
     from lab.running.stored_request import stored_arguments, with_same_images
     from lab.sessions import loading, resuming
@@ -61,10 +62,13 @@ def resumed_run(
         raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
     past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
     arguments = stored_arguments(past.manifest)
-    _options.confirm_programs(arguments, yes=options.yes)
+    with loading.making_sense_of(past.folder):
+        _options.confirm_code(arguments, yes=options.yes)
     resuming.clear(past)
     with loading.making_sense_of(past.folder):
         request = from_arguments(with_same_images(arguments, past.machine))
+    if request.target and not options.force:
+        own_code.check_unchanged(request.target, past.folder.name)
     kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
     return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)

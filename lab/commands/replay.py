@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     arguments = _arguments(options, stored_arguments(manifest), then.machine)
     with loading.making_sense_of(folder):
         request = from_arguments(arguments)
-    _options.confirm_programs(arguments, yes=options.yes)
+        _options.confirm_code(arguments, yes=options.yes)
     tell(f"replaying {then.id}: {_content(request)}, engine {request.engine}, seed {request.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:

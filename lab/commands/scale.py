@@ -137,8 +137,6 @@ def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:
     case = case._replace(items=options.items, chunks=parse_chunks(options.chunk))
     if is_statement and options.items:
         raise UsageError("--items goes with a function, not with a statement", "name a function: file.py:function")
-    if options.against and options.items:
-        raise UsageError("--against and --items cannot be combined", "compare the calls per second, without --items")
     case, project = located(case, options.project)
     if not options.against:
         return case, project, ""

@@ -143,6 +143,8 @@ class Docker:
         self._named = named
         self._session = session
         self._program, self._user = "python3", NOBODY
+        #: Whether the Python of the image can read a compressed zip file.
+        self._packed = True
         #: Threads that remove containers while the next container is made. close() waits for these threads.
         self._removals: list[threading.Thread] = []
         #: Whether the engine has let a request fail, and has not answered since.
@@ -191,8 +193,8 @@ class Docker:
     def _ask(self, meanwhile: Callable[[], object], info: Mapping[str, Any]) -> bytes:
         """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.
 
-        The path and the user of that Python are kept. Raises EngineError if the engine starts no container at all, or
-        ImageError with every Python that was tried.
+        The path and the user of that Python are kept, and whether it has zlib. Raises EngineError if the engine starts
+        no container at all, or ImageError with every Python that was tried.
         """
         try:
             stream, outcome = self._probed(meanwhile)
@@ -208,8 +210,9 @@ class Docker:
         with contextlib.closing(image_pythons.look(self._client, self._image, self._session)) as pythons:
             for candidate in pythons:
                 problem = candidate.problem
-                if problem is None:
+                if candidate.answer and problem is None:
                     self._program, self._user = candidate.program, candidate.user
+                    self._packed = candidate.answer.zlib
                     stream, outcome = self._probed()
                     if _began(stream):
                         return stream
@@ -289,11 +292,12 @@ class Docker:
         folders: tuple[str, str] = ("", ""),
     ) -> Outcome:
         other_sessions = others(self._client, self._session)
+        code = cell_code(payload.experiments, packed=self._packed)
         with translated(f"creating the container of {name}"), signals_held():
             response = create_container(
                 self._client,
                 self._image,
-                [self._program, *self._arguments, *worker_arguments(cell_code(payload.experiments), payload)],
+                [self._program, *self._arguments, *worker_arguments(code, payload)],
                 settings(cell) | (own_code_config(*folders) if folders[0] else {}),
                 name=f"multicore-lab-{self._session}-{name}",
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name.removesuffix(_AGAIN)},

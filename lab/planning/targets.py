@@ -28,6 +28,8 @@ class Target:
     project: str
     #: Another folder that the target is imported from in turn; empty: none.
     other: str = ""
+    #: The SHA-256 of the file that the target is in; empty where it is in no file of the project.
+    code: str = ""
 
     def to_stored(self) -> dict[str, Any]:
         """The target as the manifest keeps it."""
@@ -36,6 +38,7 @@ class Target:
             "params": dict(self.params),
             "project": self.project,
             "other": self.other,
+            "code": self.code,
         }
 
 
@@ -46,6 +49,7 @@ def target_from_stored(stored: Mapping[str, Any]) -> Target:
         params=stored["params"],
         project=stored["project"],
         other=stored.get("other", ""),
+        code=stored.get("code", ""),
     )
 
 

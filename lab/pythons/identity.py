@@ -34,6 +34,10 @@ except (AttributeError, OSError):
     needed.append("waitid")
 kind = "pypy" if "PyPy" in sys.version else "cpython"
 gil, jit = getattr(sys, "_is_gil_enabled", None), getattr(sys, "_jit", None)
+try:
+    import zlib
+except ImportError:
+    zlib = None
 answer = {
     "version": list(sys.version_info[:3]),
     "release": sys.version.split()[0],
@@ -43,6 +47,7 @@ answer = {
     "gil_enabled": True if gil is None else bool(gil()),
     "jit": None if jit is None else {"available": jit.is_available(), "enabled": jit.is_enabled()},
     "executable": os.path.realpath(sys.executable),
+    "zlib": zlib is not None,
     "lacks": ["os." + name for name in needed if not hasattr(os, name)],
 }
 sys.stdout.write("MARK" + json.dumps(answer) + "\n")
@@ -71,6 +76,8 @@ class Answer:
     lacks: tuple[str, ...]
     #: Whether it is a debug build (Py_DEBUG).
     debug: bool = False
+    #: Whether it can import zlib, and so read the code of a cell from a compressed zip file.
+    zlib: bool = True
 
     @property
     def problem(self) -> str | None:
@@ -121,4 +128,5 @@ def _answer(fields: Mapping[str, Any]) -> Answer | None:
         jit=fields["jit"],
         lacks=tuple(fields["lacks"]),
         debug=bool(fields.get("debug")),
+        zlib=bool(fields.get("zlib", True)),
     )

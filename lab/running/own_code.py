@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from lab import interrupts
 from lab.cell.targets import look_up
 from lab.cell.targets.calling import TargetError
-from lab.cell.targets.case import FILE, PREFIX, Case
+from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
 from lab.engines import Engine
 from lab.errors import CellError, UsageError
 from lab.judging.records import read_records
@@ -42,6 +43,26 @@ def located(case: Case, folder: str | Path | None) -> tuple[Case, Path]:
     return case._replace(where=str(file.relative_to(project))), project
 
 
+def code_of(case: Case, project: Path) -> str:
+    """The SHA-256 of the file that a target is in; empty where no file of the project has it."""
+    places = [case.where] if case.source == FILE else []
+    if case.source == MODULE:
+        path = case.where.replace(".", "/")
+        places = [f"{path}.py", f"{path}/__init__.py"]
+    file = next((project / place for place in places if (project / place).is_file()), None)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
+
+
+def check_unchanged(target: Target, run: str) -> None:
+    """Raise UsageError where the file of a target is another one than when this run began."""
+    now = code_of(target.case, Path(target.project))
+    if target.code and now != target.code:
+        raise UsageError(
+            f"the file of {target.case.label} has changed since {run} began: its cells would not be comparable",
+            f"measure it anew, or resume it in spite of this with --force; lab replay {run} runs all cells again",
+        )
+
+
 def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
     """The case with the environment that it is compared with, and the folder of that, if it is one.
 
@@ -49,6 +70,8 @@ def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
     anything else.
     """
     path = Path(other)
+    if case.items:
+        raise UsageError("--against and --items cannot be combined", "compare the calls per second, without --items")
     if path.is_dir():
         inner = path / "bin" / "python"
         if inner.is_file() and (path / "pyvenv.cfg").is_file():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.cell.claims.estimates import Estimate
     from lab.cell.targets.case import Case
     from lab.model.session import Session
+    from lab.planning.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Row:
     speed_up: Estimate | None
     #: CPU seconds per second; ``None``: not known.
     cores: Estimate | None
+    #: Calls per second of the other environment over those of this one; ``None`` where nothing is compared.
+    ratio: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,8 @@ def scale(
     *,
     setup: str = "",
     items: str = "",
+    chunks: Sequence[int] = (),
+    against: str | Path = "",
     params: dict[str, Sequence[Any]] | None = None,
     state: str = "both",
     cpus: str = "all",
@@ -132,11 +137,11 @@ def scale(
     """
     from lab.interrupts import StopFlag
     from lab.planning.request import SCALE_LEVELS, Request
-    from lab.planning.targets import Target
     from lab.running.measurement import NewRun, measure
     from lab.sessions.folder import new_session_id
 
     case, folder = _case(function, setup, state, project)
+    case = case._replace(items=items, chunks=list(chunks))
     if level not in SCALE_LEVELS:
         raise UsageError(f"level {level!r} is not known", f"take one of {', '.join(SCALE_LEVELS)}")
     for name, values in (params or {}).items():
@@ -154,13 +159,21 @@ def scale(
         image=image,
         pythons=tuple(python),
         seed=seed,
-        target=Target(case=case._replace(items=items), params=params or {}, project=str(folder)),
+        target=_target(case, folder, params or {}, str(against), engine),
     )
     began = time.time()
     with _kept_in(output) as parent, _quiet():
         start = NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
         session, _ = measure(request, start, StopFlag(), lambda: None)
     return result_of(session)
+
+
+def _target(case: Case, folder: Path, params: dict[str, Sequence[Any]], against: str, engine: str) -> Target:
+    from lab.planning.targets import Target
+    from lab.running.own_code import code_of, compared
+
+    case, other = compared(case, against, engine) if against else (case, "")
+    return Target(case=case, params=params, project=str(folder), other=other, code=code_of(case, folder))
 
 
 def result_of(session: Session) -> Scaling:
@@ -183,6 +196,7 @@ def result_of(session: Session) -> Scaling:
                 rate=numbers.get("calls/s"),
                 speed_up=numbers.get("speed-up"),
                 cores=numbers.get("cores used"),
+                ratio=numbers.get("other / this"),
             )
             for cell, workers, numbers in measured_rows(session)
         ),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.cell.targets.case import STATEMENT
 from lab.messages import tell
 from lab.model import build as builds
 from lab.model.machine import Machine, stored_builds
@@ -39,6 +40,22 @@ def unknown_programs(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     known = {Path(python.path) for python in discovery.find_interpreters().interpreters}
     paths = [Path(builds.parse_build(part).path or part) for part in named]
     return tuple(dict.fromkeys(str(path) for path in paths if not _is_known(path, known)))
+
+
+def foreign_code(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The code that a stored session is about to run on this machine, and that the user has not named now.
+
+    It is the statement of the session with the code before it, and a folder of code that is not the current one. A
+    container shuts both in.
+    """
+    target = arguments.get("target")
+    if not target or arguments["engine"] == "docker":
+        return ()
+    case, here = target["case"], Path.cwd()
+    statements = [case["setup"], case["where"]] if case["source"] == STATEMENT else []
+    folders = [Path(folder) for folder in (target.get("project"), target.get("other")) if folder]
+    foreign = [str(folder) for folder in folders if not (folder.is_relative_to(here) or here.is_relative_to(folder))]
+    return (*(f"the statement {text!r}" for text in statements if text), *(f"code of {text}" for text in foreign))
 
 
 def _is_known(path: Path, known: Collection[Path]) -> bool:

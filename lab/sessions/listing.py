@@ -23,6 +23,7 @@ class State(StrEnum):
     """Whether a session is complete and readable."""
 
     COMPLETE = "complete"
+    INCOMPLETE = "incomplete"  # cells that could be measured were lost
     INTERRUPTED = "interrupted"  # by Ctrl-C or SIGTERM
     CUT_SHORT = "cut short"  # killed, or the disk was full
     RUNNING = "running"
@@ -99,7 +100,9 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
     machine = manifest.get("machine") or {}
     python = machine.get("python") or {}
     builds = stored_builds(machine)
-    state, reason = _state(folder, report)
+    planned = sum(cell.available for cell in loading.planned(manifest))
+    measured = sum(cell["status"] == Status.MEASURED for cell in cells)
+    state, reason = _state(folder, report, missing=planned - measured)
     release = f"{python.get('release') or ''}{'t' if python.get('free_threaded') else ''}"
     where = [manifest["engine"], ", ".join(facts.label for facts in builds) or release]
     blocks = sum(cell["blocks"] for cell in manifest.get("noise", {}).values())
@@ -112,8 +115,8 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         where=" ".join(filter(None, where)),
         experiments=tuple(map(str, (manifest.get("arguments") or {}).get("experiments") or ())),
         image=", ".join(facts.image for facts in builds if facts.image) or machine.get("image"),
-        measured=sum(cell["status"] == Status.MEASURED for cell in cells),
-        planned=sum(cell.available for cell in loading.planned(manifest)),
+        measured=measured,
+        planned=planned,
         surprises=sum(verdict["surprise"] for verdict in report["verdicts"]) if report else None,
         noise=disturbed / blocks if blocks else None,
         state=state,
@@ -132,7 +135,7 @@ def _machine(manifest: Mapping[str, Any]) -> str | None:
     return ", ".join(parts) or None
 
 
-def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:
+def _state(folder: Path, report: Mapping[str, Any], missing: int) -> tuple[State, str]:
     if store.is_written(folder):
         return State.RUNNING, ""
     damage = _damage(folder)
@@ -140,7 +143,9 @@ def _state(folder: Path, report: Mapping[str, Any]) -> tuple[State, str]:
         return State.DAMAGED, damage
     if not report:
         return State.CUT_SHORT, ""
-    return (State.INTERRUPTED if report["session"]["interrupted"] else State.COMPLETE), ""
+    if report["session"]["interrupted"]:
+        return State.INTERRUPTED, ""
+    return (State.INCOMPLETE if missing > 0 else State.COMPLETE), ""
 
 
 def _damage(folder: Path) -> str:

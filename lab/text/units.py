@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-
-def seconds(value: float) -> str:
-    """A duration given in seconds, in the unit that reads best: ``3.2 s``, ``5.07 ms``, ``120 µs``."""
-    size = abs(value)
-    if size >= 60:
-        minutes, rest = divmod(round(value), 60)
-        return f"{minutes} min {rest} s"
-    if size >= 0.9995:
-        return f"{value:.1f} s"
-    if size >= 0.9995e-3:  # what would round to 1000 µs is 1 ms
-        return f"{three_figures(value * 1e3)} ms"
-    return f"{three_figures(value * 1e6)} µs"
-
-
-def three_figures(value: float) -> str:
-    """Three significant figures, or all figures before the point: ``5.07``, ``0.31``, ``1234``."""
-    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+from lab.cell.claims.wording import seconds as seconds
+from lab.cell.claims.wording import three_figures
 
 
 def ratio(value: float) -> str:

@@ -80,7 +80,8 @@ def test_sessions_are_listed_with_what_became_of_them(lab: Lab, tmp_path: Path) 
     (sealed(tmp_path, "20260104-000000-aa") / "cpu1.jsonl").unlink()
     changed(stored(EXPECTED, tmp_path, "20260105-000000-aa"), schema=2)
     (stored(EXPECTED, tmp_path, "20260106-000000-aa") / "session.json").write_text("{")
-    running = SessionFolder(tmp_path, "20260107-000000-aa")
+    sealed(tmp_path, "20260107-000000-aa", scripts.every_kind()["error"])
+    running = SessionFolder(tmp_path, "20260108-000000-aa")
     with running:
         running.write_manifest(loading.manifest(tmp_path / "20260101-000000-aa"))
         entries = listing.entries(tmp_path)
@@ -91,6 +92,7 @@ def test_sessions_are_listed_with_what_became_of_them(lab: Lab, tmp_path: Path) 
         "damaged",
         "unreadable",
         "unreadable",
+        "incomplete",
         "running",
     ]
     assert (entries[0].measured, entries[0].planned, entries[0].surprises, entries[0].where) == (
@@ -104,7 +106,7 @@ def test_sessions_are_listed_with_what_became_of_them(lab: Lab, tmp_path: Path) 
     code, out, _ = lab("sessions", "--output", str(tmp_path))
     assert code == 0
     assert all(entry.id in out for entry in entries)
-    assert len(json.loads(lab("sessions", "--output", str(tmp_path), "--format", "json")[1])) == 7
+    assert len(json.loads(lab("sessions", "--output", str(tmp_path), "--format", "json")[1])) == 8
 
 
 @pytest.mark.parametrize("columns", ["20", "40", "80"])

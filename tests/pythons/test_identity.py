@@ -69,6 +69,15 @@ def test_waitid_is_needed_only_where_the_system_does_not_tell_the_end_of_a_child
     assert answer.lacks == lacks
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_it_says_whether_it_can_read_a_compressed_zip_file(there: bool) -> None:
+    less = "" if there else "import sys\nsys.modules['zlib'] = None\n"
+    done = subprocess.run([sys.executable, "-c", less + SOURCE], capture_output=True, check=True)
+    answer = identity.read_answer(done.stdout)
+    assert answer
+    assert answer.zlib is there
+
+
 def test_what_lies_in_the_current_folder_is_not_imported_to_answer(tmp_path: Path) -> None:
     for name in ("json.py", "os.py"):
         (tmp_path / name).write_text("raise SystemExit(3)\n", encoding="utf-8")

@@ -52,6 +52,7 @@ exec(sys.argv.pop(1))
 """
 OLD = 'sys.version_info = (3, 6, 15, "final", 0); sys.version = "3.6.15 (default)"'
 PYPY = 'del os.sched_getaffinity; sys.implementation.name = "pypy"; sys.version = "3.9.16 (7.3)"'
+WITHOUT_ZLIB = "sys.modules['zlib'] = None"
 FOREIGN = 'os.uname = lambda known=os.uname(): os.uname_result((*known[:4], "{machine}"))'
 
 
@@ -202,6 +203,13 @@ def test_one_that_is_too_old_is_passed_over(make: Maker, probe: Probe, first: st
     machine, lines = probe(name)
     assert settings(machine)["interpreter"] == f"/opt/{second}"
     assert lines == []
+
+
+def test_a_python_without_zlib_gets_code_that_it_can_read(lab: Lab, make: Maker) -> None:
+    name = make("ENV PATH=/opt", python3=make.altered(WITHOUT_ZLIB))
+    code, out, err = lab.run("pipe", "--image", name, "--cpus", "1", "--time-limit", "0.5", "--format", "json")
+    assert code == 0, err
+    assert {verdict["verdict"] for verdict in json.loads(out)["verdicts"]} == {"confirmed"}
 
 
 def test_the_same_name_in_a_later_folder_is_tried_too(make: Maker, probe: Probe) -> None:

@@ -46,6 +46,17 @@ def test_a_function_of_a_module_gets_a_typed_result_and_nothing_is_printed(
     assert result.advice in page
 
 
+@pytest.mark.slow
+@pytest.mark.measures
+def test_two_versions_of_a_function_are_compared(tmp_path: Path) -> None:
+    for name, text in (("base", SOURCE), ("head", SOURCE.replace("return total", "return total + sum(range(20000))"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "work.py").write_text(text)
+    result = lab.scale(f"{tmp_path}/base/work.py:busy", against=tmp_path / "head", cpus="1")
+    (ratio,) = [row.ratio for row in result.rows if row.workers == "1 worker" and row.ratio]
+    assert ratio.high < 1
+
+
 def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match="defined inside a function; move it to the top of its module"):
         lab.scale(lambda: 1)
@@ -64,7 +75,12 @@ def test_a_function_of_a_notebook_is_refused_with_what_to_do(monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"level": "fast"}, "level 'fast' is not known"), ({"params": {"n": [{1}]}}, "values of n cannot travel")],
+    [
+        ({"level": "fast"}, "level 'fast' is not known"),
+        ({"params": {"n": [{1}]}}, "values of n cannot travel"),
+        ({"items": "work.py:many", "against": "."}, "--against and --items cannot be combined"),
+        ({"against": "nowhere"}, "--against nowhere is neither a folder nor a Python"),
+    ],
 )
 def test_what_cannot_be_asked_for_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     (tmp_path / "work.py").write_text(SOURCE)

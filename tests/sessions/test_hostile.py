@@ -112,6 +112,34 @@ def test_a_program_of_a_session_is_not_run_unasked(lab: Lab, tmp_path: Path) -> 
     assert trace.exists()
 
 
+def measuring(case: dict[str, object], project: Path) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        manifest = json.loads(text)
+        manifest["engine"] = "local"
+        target = {"case": {"setup": "", "name": "", **case}, "params": {}, "project": str(project), "other": ""}
+        manifest["arguments"] |= {"engine": "local", "image": None, "experiments": [], "target": target, "cases": []}
+        return json.dumps(manifest)
+
+    return change
+
+
+@pytest.mark.parametrize("is_statement", [True, False], ids=["a statement", "a folder of code"])
+def test_code_that_a_session_brings_or_names_is_not_run_unasked(is_statement: bool, lab: Lab, tmp_path: Path) -> None:
+    trace, project = tmp_path / "trace", tmp_path / "project"
+    project.mkdir()
+    statement = f"open({str(trace)!r}, 'w').close()"
+    (project / "work.py").write_text(f"{statement}\ndef busy(): pass\n")
+    case: dict[str, object] = {"label": "it", "source": "file", "where": str(project / "work.py"), "name": "busy"}
+    if is_statement:
+        case = {"label": "it", "source": "statement", "where": statement}
+    folder = copied(tmp_path / "s", measuring(case, project))
+    code, out, err = lab("replay", str(folder), "--output", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert (repr(statement) if is_statement else f"code of {project}") in err
+    assert "--yes" in err.splitlines()[-1]
+    assert not trace.exists()
+
+
 def test_yes_goes_with_resume_only(lab: Lab) -> None:
     code, _, err = lab.run("pipe", "--yes")
     assert code == 2

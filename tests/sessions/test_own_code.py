@@ -188,6 +188,11 @@ def test_a_run_that_was_interrupted_goes_on_and_can_be_replayed(
     code, _, err = lab("scale", "work.py:busy", "--resume", "--output", str(sessions))
     assert code == 2
     assert "leave out work.py:busy" in err
+    (project / "work.py").write_text(SOURCE + "# changed\n")
+    code, _, err = lab("scale", "--resume", "--output", str(sessions))
+    assert code == 2
+    assert "the file of work.py:busy has changed since" in err
+    (project / "work.py").write_text(SOURCE)
     code, out, err = lab("scale", "--resume", "--output", str(sessions))
     assert code == 0, err
     assert "1 of 2 cells are there already" in err

@@ -84,6 +84,9 @@ class Arm(NamedTuple):
     tail: float = 0.0
     #: Whether the payload is the user's: one worker alone may use all CPUs, and what it waits for is its own affair.
     foreign: bool = False
+    #: Whether its one process is each of the first workers in turn, as many as there are CPUs. Where data happen to lie
+    #: in memory makes one process faster than another by some percent, and what all do together is held against that.
+    rotates: bool = False
 
 
 #: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
@@ -222,11 +225,12 @@ class Crew(Workers):
             start += GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
             taken = self._taken[arm.name]
             self._taken[arm.name] += 1
+            first = self._first[arm.method] + (taken % len(self.cpus) if arm.rotates else 0)
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
                 block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
-                blocks[self._first[arm.method] + process].append((place, block))
+                blocks[first + process].append((place, block))
             start += arm.seconds + arm.tail
         return blocks
 

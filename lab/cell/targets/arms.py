@@ -66,6 +66,7 @@ def base_arm(call_seconds: float, waits: bool) -> Arm:
         repeat=_repeat(seconds),
         tail=1.2 * call_seconds,
         foreign=True,
+        rotates=True,
     )
 
 
@@ -109,6 +110,7 @@ def _arm(kind: str, workers: int, own: bool, cpus: int, gil: bool, waits: bool, 
         method=kind if kind in METHODS else "fork",
         isolated=kind == INTERPRETER,
         foreign=True,
+        rotates=kind == THREAD,
     )
     return TargetArm(arm.name, kind, workers, own, arm)
 

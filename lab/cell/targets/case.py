@@ -52,6 +52,11 @@ class Case(NamedTuple):
         """The name of the experiment that measures this case."""
         return PREFIX + self.label
 
+    @property
+    def counted(self) -> str:
+        """What a rate of this case counts."""
+        return "items" if self.items else "calls"
+
     def to_stored(self) -> dict[str, Any]:
         """The case as a job and a manifest have it."""
         return self._asdict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from typing import Any, Sequence
@@ -10,7 +11,7 @@ from lab.cell.claims.claim import Claim, Experiment, Facts, Round
 from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
-from lab.cell.measuring.rounds import ALONE, REPEAT, Crew, probe, shuffler
+from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
 from lab.cell.targets import against, causes, dispatch, elapsed, environment, figures, look_up
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
 from lab.cell.targets.calling import Call, Caller
@@ -63,7 +64,9 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
                 arms = [arm for arm in arms if arm.executor != lost]
                 continue
             recorder.observe("arms", [[arm.name, arm.executor, arm.workers, arm.own] for arm in working])
-            _rounds(recorder, crew, base_arm(trial.call_seconds, trial.waits), working, order)
+            base = base_arm(trial.call_seconds, trial.waits)
+            _warm_up(recorder, crew, base, order)
+            _rounds(recorder, crew, base, working, order)
             recorder.observe("memory", crew.memory())
             return
 
@@ -107,12 +110,18 @@ def _tried(recorder: Recorder, crew: Crew, arms: Sequence[TargetArm], order: Any
     return working, None
 
 
+def _warm_up(recorder: Recorder, crew: Crew, base: Arm, order: Any) -> None:
+    """Let each worker that works alone in its turn do so once: the first time it imports."""
+    with contextlib.suppress(WorkerLostError):  # the rounds will say so
+        crew.rounds([base._replace(repeat=1)], 0, len(recorder.cpus), order)
+
+
 def _kind(method: str, arm: TargetArm) -> str:
     """The kind of worker that a lost process was, whose start method is known, and also the arm that was tried."""
     return arm.executor if arm.arm.method == method else method
 
 
-def _rounds(recorder: Recorder, crew: Crew, base: Any, arms: list[TargetArm], order: Any) -> None:
+def _rounds(recorder: Recorder, crew: Crew, base: Arm, arms: list[TargetArm], order: Any) -> None:
     lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
     rounds: list[Round] = []
     begun = time.monotonic()

@@ -54,8 +54,10 @@ class WorkerPoint:
     line: str
     #: How many workers.
     workers: int
-    #: Calls per second with their interval.
+    #: Calls (or items) per second with their interval.
     rate: Estimate
+    #: What is counted: ``calls`` or ``items``.
+    what: str
 
 
 def points(session: Session) -> tuple[WorkerPoint, ...]:
@@ -86,7 +88,7 @@ def _points(session: Session, advice: Advice, result: CellResult) -> list[Worker
     build = result.cell.build or build_of(result)
     case, cell = advice.case.label, names.plain_words(result.cell)
     return [
-        WorkerPoint(case=case, build=build, cell=cell, line=line, workers=workers, rate=rate)
+        WorkerPoint(case=case, build=build, cell=cell, line=line, workers=workers, rate=rate, what=advice.case.counted)
         for (line, workers), rate in sorted(lines.items(), key=lambda entry: (_order(entry[0][0]), entry[0][1]))
         if rate is not None
     ]
@@ -120,6 +122,7 @@ def charts(session: Session) -> tuple[Chart, ...]:
 def _chart(number: int, panels: Sequence[Sequence[WorkerPoint]], left_out: Sequence[str]) -> Chart:
     shown = [[point for point in panel if point.build in _builds(panel)[:MOST_BUILDS]] for panel in panels]
     everything = [point for panel in panels for point in panel]
+    counted = everything[0].what
     rows = tuple(
         (
             point.case,
@@ -133,8 +136,8 @@ def _chart(number: int, panels: Sequence[Sequence[WorkerPoint]], left_out: Seque
     )
     waits = all(point.line != DELIVERED for point in everything)
     reading = (
-        "Calls per second of so many workers, with 95 % intervals. On the dotted line every worker does as much as one"
-        " worker alone."
+        f"{counted.capitalize()} per second of so many workers, with 95 % intervals. On the dotted line every worker"
+        " does as much as one worker alone."
     )
     if not waits:
         reading += f" The line '{DELIVERED}' is what the machine really gave to so many workers that compute."
@@ -142,12 +145,12 @@ def _chart(number: int, panels: Sequence[Sequence[WorkerPoint]], left_out: Seque
         reading += f" The tables also have {units.counted(len(left_out), 'function')} that {_is(left_out)} not drawn."
     return Chart(
         name=f"workers-{number}",
-        title=f"Calls per second against workers: {', '.join(panel[0].case for panel in panels)}",
+        title=f"{counted.capitalize()} per second against workers: {', '.join(panel[0].case for panel in panels)}",
         reading=reading,
         description=" ".join(_described(panel) for panel in panels),
         table=Table(
-            title="Calls per second",
-            head=("function", "build", "line", "workers", "calls/s", "95 % interval"),
+            title=f"{counted.capitalize()} per second",
+            head=("function", "build", "line", "workers", f"{counted}/s", "95 % interval"),
             rows=rows,
         ),
         height=(400, 340 * len(panels) + 110),
@@ -185,7 +188,7 @@ def _described(panel: Sequence[WorkerPoint]) -> str:
         ends = [f"{point.line} {units.quantity(point.rate.value, '')}" for point in of_build if point.workers == most]
         one = units.quantity(alone.rate.value, "")
         parts.append(
-            f"{alone.case} on {build} with {alone.cell}: 1 worker makes {one} calls per second;"
+            f"{alone.case} on {build} with {alone.cell}: 1 worker makes {one} {alone.what} per second;"
             f" {most} workers: {', '.join(ends)}."
         )
     return " ".join(parts)
@@ -219,7 +222,7 @@ def _panel(panel: Sequence[WorkerPoint], build: str) -> Panel:
         strokes.append(Stroke(xs=(x,), ys=(point.rate.value,), marker=letters[point.line], series=series))
     counts = sorted({point.workers for point in panel})
     return Panel(
-        title=f"{group[0].case}, {build}, {group[0].cell}: calls per second",
+        title=f"{group[0].case}, {build}, {group[0].cell}: {group[0].what} per second",
         strokes=tuple(strokes),
         rows=16,
         x_label="workers",
@@ -244,7 +247,7 @@ def _draw(canvas: Canvas, panels: Sequence[Sequence[WorkerPoint]]) -> None:
                 _draw_line(canvas, axes, group, style, most, top)
         axes.set_title(f"{panel[0].case}, {panel[0].cell}", loc="left", fontsize=12, color=INK)
         axes.set_xlabel("workers")
-        axes.set_ylabel("calls per second")
+        axes.set_ylabel(f"{panel[0].what} per second")
         counts = sorted({point.workers for point in panel})
         axes.set_xticks(counts, [f"{count}" for count in counts])
         axes.set_xlim(1 - 5 * _STEP * most, most * (1 + 6 * _STEP))
@@ -267,7 +270,7 @@ def _draw_line(canvas: Canvas, axes: Axes, group: Sequence[WorkerPoint], style: 
     lows, highs = ([max(point.rate.low, 0) for point in group], [min(point.rate.high, top) for point in group])
     axes.vlines(places, lows, highs, color=colour, linewidth=2)
     for place, point in zip(places, group, strict=True):
-        rate = f"{units.quantity(point.rate.value, '')} calls/s ({_interval(point)})"
+        rate = f"{units.quantity(point.rate.value, '')} {point.what}/s ({_interval(point)})"
         tip = f"{line}, {units.counted(point.workers, 'worker')}, {point.build}: {rate}"
         canvas.dot(axes, place, point.rate.value, tip, color=colour, marker=marker, markersize=6)
 

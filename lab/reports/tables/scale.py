@@ -26,7 +26,7 @@ _FEW = 2
 #: The most names in a line.
 _MOST_NAMES = 6
 
-_HEAD = ("workers", "calls/s", "speed-up", "of\ndelivered", "cores\nused", "call,\np50")
+_HEAD = ("speed-up", "of\ndelivered", "cores\nused", "call,\np50")
 
 _LEGEND = (
     "of delivered: what they did, of what the machine gave so many workers; p50: half of the calls took no longer",
@@ -68,6 +68,11 @@ def full_tables(session: Session) -> tuple[Table, ...]:
     return (*compared, *shown[:-1], *(replace(table, notes=_LEGEND) for table in shown[-1:]))
 
 
+def counted(session: Session) -> str:
+    """What the rates of a session count: ``calls``, or the ``items`` of a list."""
+    return next((advice.case.counted for advice in judged_advice.all_advice(session)), "calls")
+
+
 def _table(session: Session, experiment: str, result: CellResult) -> Table:
     """A row for each way of working in one cell."""
     numbers = judged_advice.numbers_of(session, experiment, result.cell.id)
@@ -75,7 +80,7 @@ def _table(session: Session, experiment: str, result: CellResult) -> Table:
     where = ", ".join(filter(None, (experiment.partition(":")[2], result.cell.build, names.plain_words(result.cell))))
     return Table(
         title=where,
-        head=_HEAD,
+        head=("workers", f"{counted(session)}/s", *_HEAD),
         rows=tuple((_on_two_lines(of), *_cells(quantities)) for of, quantities in numbers.items()),
     )
 
@@ -124,7 +129,8 @@ def _side_by_side(session: Session) -> tuple[Table, ...]:
             times = f" ({gain:.2f} x)" if gain is not None else ""
             values[of, "", each.result.cell.build] = ("?" if rate is None else units.quantity(rate, "")) + times
     each = placed(session)[0]
-    title = f"{each.case}, {names.plain_words(each.result.cell)}: calls/s (x: times those of 1 worker of that build)"
+    where, unit = names.plain_words(each.result.cell), f"{counted(session)}/s"
+    title = f"{each.case}, {where}: {unit} (x: times those of 1 worker of that build)"
     return tuple(columns.build_tables(session, title, values, ("workers", "")))
 
 
@@ -156,7 +162,7 @@ def _summary(session: Session, chosen: Sequence[Advice]) -> Table:
         take = advice.option.name if advice.option else "not decided"
         name = [advice.case.label.removeprefix(where)] * several
         rows.append((*name, place, "?" if rate is None else units.quantity(rate, ""), take, times))
-    head = (*["function"] * several, "cell", "calls/s of\n1 worker", "take", "speed-up")
+    head = (*["function"] * several, "cell", f"{counted(session)}/s of\n1 worker", "take", "speed-up")
     subject = f"the functions of {where.rstrip(':')}" if where else "" if several else cases[0].removeprefix(PREFIX)
     title = f"What to take{' for ' if subject else ''}{subject}"
     return Table(title=title, head=head, rows=tuple(rows))

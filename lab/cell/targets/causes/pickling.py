@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
+from lab.cell.claims.wording import seconds
 from lab.cell.targets.causes import Cause, excluded, found
 
 #: Handing over that takes this share of the call decides what processes gain.
@@ -17,11 +18,11 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     if item["error"]:
         return found("an item cannot be pickled at all: %s" % item["error"])
     cost, call = trial["pickle_seconds"] + item["seconds"], trial["call_seconds"]
-    text = "pickling %s (%.3g MB) takes %.3g ms, a call takes %.3g ms" % (
+    text = "pickling %s (%.3g MB) takes %s, a call takes %s" % (
         "an item and the result" if item["bytes"] else "the result",
         (trial["result_bytes"] + item["bytes"]) / 1e6,
-        1e3 * cost,
-        1e3 * call,
+        seconds(cost),
+        seconds(call),
     )
     return found(text) if cost > MUCH * call and cost > 1e-4 else excluded(text)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
+from lab.cell.claims.wording import seconds
 from lab.cell.targets.causes import Cause, excluded, found
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
     call = evidence.last("trial")["call_seconds"]
     costs = evidence.last("dispatch")
-    text = "a call takes %.3g µs; handing one over takes %s" % (
-        1e6 * call,
-        ", ".join("%.3g µs to a %s" % (1e6 * seconds, kind) for kind, seconds in costs.items()),
+    text = "a call takes %s; handing one over takes %s" % (
+        seconds(call),
+        ", ".join("%s to a %s" % (seconds(cost), kind) for kind, cost in costs.items()),
     )
     return found(text) if costs and call < min(costs.values()) else excluded(text)
 

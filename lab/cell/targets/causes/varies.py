@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding, undisturbed
 from lab.cell.claims.estimates import median, quantile
+from lab.cell.claims.wording import seconds
 from lab.cell.targets.causes import Cause, excluded, found, undecided
 from lab.cell.targets.figures import BASE
 
@@ -24,10 +25,10 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
         return undecided("no call was timed")
     usual = median([calls["p50"] for calls in timed])
     slow = quantile(sorted(calls["p95"] for calls in timed), 1 - SEEN)
-    text = "half of the calls take at most %.3g ms, and in %.0f %% of the blocks one takes more than %.3g ms" % (
-        1e3 * usual,
+    text = "half of the calls take at most %s, and in %.0f %% of the blocks one takes more than %s" % (
+        seconds(usual),
         100 * SEEN,
-        1e3 * slow,
+        seconds(slow),
     )
     return found(text) if slow > SPREAD * usual else excluded(text)
 
