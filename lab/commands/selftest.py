@@ -25,6 +25,7 @@ examples:
   lab selftest --cells 20 --cpus 1      more of them, on one CPU
   lab selftest --engine local           without an engine
   lab selftest --scale --python 3.13    lab scale on functions of known answers
+  lab selftest --scale --neighbour half the same beside a half-busy neighbour
 
 A neighbour is a process on one of the cell's CPUs that is idle, busy half of
 the time, or always busy.
@@ -55,6 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     scale.add_argument(
         "--corpus", action="append", type=Path, metavar="DIR", help="more functions, from DIR/corpus.toml"
     )
+    scale.add_argument(
+        "--neighbour", choices=("idle", "half", "full"), help="a neighbour on the last CPU (default: idle, so none)"
+    )
     scale.add_argument("--function", action="append", metavar="NAME", help="only functions with NAME in their names")
 
 
@@ -64,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--cells {options.cells}: give a number above 0, such as 3")
     if options.scale:
         return _run_functions(options)
-    for name in ("python", "corpus", "function"):
+    for name in ("python", "corpus", "neighbour", "function"):
         if getattr(options, name):
             raise UsageError(f"--{name} goes with --scale", f"write lab selftest --scale --{name} ...")
     return _run_controls(options)
@@ -184,7 +188,7 @@ def _run_functions(options: argparse.Namespace) -> int:
     parent = default_folder().parent / "selftests"
     total = len(functions) * len(builds) * (options.cells or 1)
     marked: list[Marked] = []
-    with stopping() as stop:
+    with stopping() as stop, known_functions.beside(options.neighbour or "idle"):
         for _ in range(options.cells or 1):
             for build in builds:
                 on_build = dataclasses.replace(request, pythons=(build,) if build else ())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import multiprocessing
+import os
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lab
+from lab.cell.experiments._internal.control import NEIGHBOURS, disturb
 from lab.errors import UsageError
 from lab.interrupts import StopFlag
 from lab.judging.advice import all_advice
@@ -98,6 +102,23 @@ def measured(
             raise
         if not stop.requested:
             yield marked(function, session)
+
+
+@contextlib.contextmanager
+def beside(neighbour: str) -> Iterator[None]:
+    """A context in which a neighbour of that strength works on the last CPU of this machine."""
+    share = NEIGHBOURS[neighbour]
+    if not share:
+        yield
+        return
+    cpu = max(os.sched_getaffinity(0))
+    process = multiprocessing.get_context("spawn").Process(target=disturb, args=(cpu, share), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
 
 
 def _session(corpus: Corpus, function: KnownFunction, request: Request, parent: Path, stop: StopFlag) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import subprocess
@@ -449,3 +450,21 @@ def test_functions_are_really_measured_and_what_lacks_a_library_is_skipped(
         pytest.fail(out)
     assert "- needs: work.py:needs raised at its first calls: ModuleNotFoundError" in " ".join(out.split())
     assert list((tmp_path / "multicore-lab" / "selftests").glob("*/session.json"))
+
+
+@pytest.mark.slow
+def test_a_neighbour_works_on_the_last_cpu_as_long_as_it_is_wanted() -> None:
+    with known_functions.beside("full"):
+        (process,) = multiprocessing.active_children()
+        assert process.pid
+        while os.sched_getaffinity(process.pid) != {max(cells.CPUS)} or cpu_seconds(process.pid) < 0.2:
+            assert process.is_alive()
+    assert not multiprocessing.active_children()
+    with known_functions.beside("idle"):
+        assert not multiprocessing.active_children()
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time of a process so far (man 5 proc, ``stat``: utime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
