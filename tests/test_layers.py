@@ -30,7 +30,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
 )
 
 #: The rows inside ``cell``.
-CELL_ROWS: tuple[tuple[str, ...], ...] = (("cpus", "claims"), ("measuring",), ("experiments", "targets"), ("worker",))
+CELL_ROWS: tuple[tuple[str, ...], ...] = (
+    ("cpus", "claims"),
+    ("measuring",),
+    ("experiments", "targets", "programs"),
+    ("worker",),
+)
 
 #: Below all rows: the package's own version, errors, messages, signals, and what listens to a program.
 GROUND = ("__init__", "errors", "messages", "interrupts")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lab.cell.targets.case import Case
     from lab.model.fail_on import FailOn
     from lab.model.session import Session
+    from lab.planning.programs import Workload
     from lab.planning.request import Request
 
 
@@ -89,6 +90,24 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def add_cell_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say in which cells, on which engine and on which builds to run."""
+    add_limit_options(parser)
+    parser.add_argument(
+        "--jobs",
+        default="auto",
+        metavar="N",
+        help="how many cells run at the same time, each on its own cores: a number or auto (default)",
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        type=located,
+        metavar="BUILD",
+        help="a Python to run on, such as 3.9, 3.13t, 3.13t+gil, /path/to/python or all; repeat it for several",
+    )
+
+
+def add_limit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say under which limits and on which engine to run."""
     parser.add_argument(
         "--cpus",
         metavar="LIST",
@@ -104,21 +123,8 @@ def add_cell_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="quotas in CPUs, such as 0.5,1.5 (CPU time per second); 'none' means no quota (docker)",
     )
-    parser.add_argument(
-        "--jobs",
-        default="auto",
-        metavar="N",
-        help="how many cells run at the same time, each on its own cores: a number or auto (default)",
-    )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
-    parser.add_argument(
-        "--python",
-        action="append",
-        type=located,
-        metavar="BUILD",
-        help="a Python to run on, such as 3.9, 3.13t, 3.13t+gil, /path/to/python or all; repeat it for several",
-    )
 
 
 def located(build: str) -> str:
@@ -244,6 +250,20 @@ def scale_request(options: argparse.Namespace, case: Case, project: Path, other:
     return request
 
 
+def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
+    """The request to run programs of the user's, one cell after the other. Raises UsageError."""
+    from lab.planning.programs import LEAST_SECONDS
+
+    levels = {"default": (LEAST_SECONDS / workload.turns, 0.05)}
+    names = tuple(program.experiment for program in workload.programs)
+    engine = options.engine
+    if engine == "auto":  # a command of this machine runs on this machine
+        engine = "docker" if options.image else "local"
+    request = replace(_request(options, levels), experiments=names, workload=workload, jobs="1", engine=engine)
+    request.check()
+    return request
+
+
 def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, float]]) -> Request:
     """The request that the options make, without what is measured."""
     import random
@@ -263,9 +283,9 @@ def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, floa
         cpus=options.cpus,
         quota=options.quota,
         smt=options.smt,
-        jobs=options.jobs,
+        jobs=values.get("jobs", "auto"),
         engine=options.engine,
         image=options.image,
-        pythons=tuple(options.python or ()),
+        pythons=tuple(values.get("python") or ()),
         seed=random.randrange(SEEDS) if seed is None else seed,
     )

@@ -86,11 +86,11 @@ def _claims_in_common(base: Session, new: Session) -> bool:
 
 def _content(session: Session) -> str:
     """The experiments and measured cells of a session, in words."""
-    from lab.cell.targets.case import PREFIX
+    from lab.cell.experiments import shown
     from lab.model.cell import Status
 
     cells = [result.cell.id for result in session.results if result.status is Status.MEASURED]
-    names = ", ".join(name.removeprefix(PREFIX) for name in session.arguments["experiments"])
+    names = ", ".join(shown(name) for name in session.arguments["experiments"])
     return f"{names} in {', '.join(cells) or 'no measured cell'}"
 
 

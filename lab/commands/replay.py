@@ -134,9 +134,9 @@ def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Mac
 
 
 def _content(request: Request) -> str:
-    from lab.cell.targets.case import PREFIX
+    from lab.cell.experiments import shown
 
-    return ", ".join(name.removeprefix(PREFIX) for name in request.experiments)
+    return ", ".join(shown(name) for name in request.experiments)
 
 
 def _advice(then: Session, now: Session) -> list[str]:

@@ -84,11 +84,11 @@ def _where(where: str) -> str:
 
 def _experiments(names: Sequence[str]) -> str:
     """One experiment by its name, several by their number."""
-    from lab.cell.targets.case import PREFIX
+    from lab.cell.experiments import shown
 
     if not names:
         return "-"
-    names = [name.removeprefix(PREFIX) for name in names]
+    names = [shown(name) for name in names]
     return names[0] if len(names) == 1 else f"{len(names)}: {names[0]} …"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cell.cpus import cpulist
+from lab.cell.experiments import PROGRAM
 from lab.cell.worker.bootstrap import SOURCE
 from lab.cell.worker.job import WorkerJob
 from lab.model.cell import Job
@@ -50,13 +51,15 @@ def worker_job(job: Job, pin: list[int] | None, project: str = "", other: str = 
         quota=job.cell.quota_cpus,
         pin=pin,
         pinned_by="worker" if pin else "engine" if job.cell.pinned else "none",
-        cases={name: _placed(case, project, other) for name, case in job.cases.items()} or None,
+        cases={name: _placed(name, case, project, other, pin is None) for name, case in job.cases.items()} or None,
         alone=pin is None,
     )
 
 
-def _placed(case: Mapping[str, Any], project: str, other: str) -> dict[str, Any]:
-    """A case with the folders as the cell sees them."""
+def _placed(name: str, case: Mapping[str, Any], project: str, other: str, alone: bool) -> dict[str, Any]:
+    """A case of the experiment with that name, with the folders and the control group as the cell sees them."""
+    if name.startswith(PROGRAM):
+        return {**case, "alone": alone}
     against = dict(case.get("against") or {})
     if against.get("project"):
         against["project"] = other

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab import __version__
 from lab.cell.experiments import load
-from lab.judging import changes, verdicts
+from lab.judging import changes, programs, verdicts
 from lab.model.cell import CellResult
 from lab.model.machine import Machine
 from lab.model.session import Session
@@ -29,7 +30,7 @@ def assemble(
     """The session with these results, and with every claim of its experiments judged."""
     loaded = [load(name) for name in experiments]
     judgements = verdicts.judge_claims(loaded, results)
-    return Session(
+    session = Session(
         id=id,
         began=began,
         machine=machine,
@@ -44,3 +45,5 @@ def assemble(
         notes=tuple(notes),
         interrupted=interrupted,
     )
+    own = programs.quantities(programs.measured(session))
+    return dataclasses.replace(session, quantities=(*session.quantities, *own)) if own else session

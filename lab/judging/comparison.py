@@ -26,7 +26,7 @@ from typing import TypeVar
 from lab.cell.claims.claim import FEWEST_VALUES, Better
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, value_of
-from lab.cell.targets.case import PREFIX
+from lab.cell.experiments import shown
 from lab.judging import differences, proofs
 from lab.judging.records import MALFORMED
 from lab.judging.verdicts import evidence_of
@@ -292,7 +292,7 @@ def numbers_of(session: Session, result: CellResult) -> list[Number]:
 
 def _name_of(quantity: Quantity) -> str:
     """What a number is called, with the thing that it belongs to: ``work.py:busy: 2 threads: calls/s``."""
-    return ": ".join(filter(None, (quantity.experiment.removeprefix(PREFIX), quantity.of, quantity.what)))
+    return ": ".join(filter(None, (shown(quantity.experiment), quantity.of, quantity.what)))
 
 
 def _speed(experiment: str, result: CellResult) -> Estimate | None:

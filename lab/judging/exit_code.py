@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.judging import programs
 from lab.model.cell import Status
 from lab.model.fail_on import FailOn
 from lab.model.session import Session, Verdict
@@ -15,6 +16,8 @@ def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: 
         return ""
     if code == 130:
         return "the run was interrupted"
+    if code == 1 and programs.failed(session):
+        return "a command failed (--ignore-failure counts its exit code as a success)"
     if code == 3:
         parts = (
             [f"{units.counted(_broken(session), 'cell')} could not be measured as asked"] if _broken(session) else []
@@ -57,6 +60,8 @@ def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bo
         return 130
     if _broken(session) or _errors(session):
         return 3
+    if programs.failed(session):
+        return 1
     if fail_on is FailOn.NEVER:
         return 0
     failures = _failures(fail_on, strict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from lab.cell.claims.wording import shortened
-from lab.cell.targets.case import PREFIX
+from lab.cell.experiments import shown
 from lab.judging import proofs
 from lab.judging.records import Reader
 from lab.model.cell import Cell, CellResult, Outcome, Status
@@ -38,7 +38,7 @@ def _status(result: CellResult, failure: str | None) -> tuple[Status, str | None
     outcome = result.outcome
     troubles = [failure, outcome.reason if outcome else None, *result.faults]
     failed = [
-        f"{record.data['experiment'].removeprefix(PREFIX)} {record.data['reason']}"
+        f"{shown(record.data['experiment'])} {record.data['reason']}"
         for record in result.records
         if record.kind == "finish" and record.data["outcome"] != "ok"
     ]

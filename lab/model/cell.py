@@ -88,6 +88,8 @@ class Cell:
     notes: tuple[str, ...] = ()
     #: The experiments that it was to run, if not every cell of a merged session ran all; empty: all of them.
     experiments: tuple[str, ...] = ()
+    #: Which of the turns of its limit it is, from 1; 0: its limit has one cell.
+    turn: int = 0
 
     @property
     def available(self) -> bool:
@@ -129,6 +131,7 @@ class Cell:
             "reason": self.reason,
             "notes": self.notes,
             **({"experiments": self.experiments} if self.experiments else {}),
+            **({"turn": self.turn} if self.turn else {}),
         }
 
     @classmethod
@@ -153,6 +156,7 @@ class Cell:
             reason=stored.get("reason"),
             notes=tuple(stored.get("notes", ())),
             experiments=tuple(stored.get("experiments", ())),
+            turn=stored.get("turn", 0),
         )
 
 
@@ -160,6 +164,41 @@ class Cell:
 GRACE_SECONDS = 30.0
 #: How much the worker of a cell may send, in bytes: this, and more for each second that an experiment measures.
 _MOST_BYTES, _MOST_BYTES_A_SECOND = 2**26, 2**16
+
+
+class Mount(NamedTuple):
+    """A folder of the user's that a container sees under the same path."""
+
+    #: The folder.
+    folder: str
+    #: Whether the container may only read it.
+    read_only: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What the container of a program of the user's has, besides its limit."""
+
+    #: The folders of the user's.
+    mounts: tuple[Mount, ...] = ()
+    #: The name of the network; empty: none.
+    network: str = ""
+    #: Whether the entry point of the image comes before the command.
+    entrypoint: bool = True
+
+    def to_stored(self) -> dict[str, Any]:
+        """The room as a manifest has it."""
+        return {
+            "mounts": [list(mount) for mount in self.mounts],
+            "network": self.network,
+            "entrypoint": self.entrypoint,
+        }
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> Room:
+        """The room that :meth:`to_stored` has written."""
+        mounts = tuple(Mount(*mount) for mount in stored["mounts"])
+        return cls(mounts=mounts, network=stored["network"], entrypoint=stored["entrypoint"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,12 +221,14 @@ class Job:
     cell_deadline: float
     #: The seed of everything that is done in random order.
     seed: int = 1
-    #: The name of an experiment that measures a function of the user's -> its case, as it is stored.
+    #: The name of an experiment that measures a function or a program of the user's -> its case, as it is stored.
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: The folder on the user's machine that these functions are imported from; empty: none.
     project: str = ""
     #: Another folder that they are imported from in turn, to compare the two; empty: none.
     other: str = ""
+    #: What the container of a program of the user's has; ``None``: no such program runs.
+    room: Room | None = None
 
     @property
     def longest_silence(self) -> float:

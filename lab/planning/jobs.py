@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lab.cell.programs.program import Program
 from lab.cell.targets.case import Case
 from lab.cell.worker.job import deadline_for
-from lab.model.cell import GRACE_SECONDS, Cell, Job
+from lab.model.cell import GRACE_SECONDS, Cell, Job, Room
 
 
 def job_of(
@@ -16,12 +17,14 @@ def job_of(
     seconds: float,
     width: float,
     seed: int = 1,
-    cases: Sequence[Case] = (),
+    cases: Sequence[Case | Program] = (),
     project: str = "",
     other: str = "",
+    room: Room | None = None,
 ) -> Job:
     """The job of a cell, with its deadlines."""
-    each = deadline_for(seconds)
+    longest = max((case.longest_seconds for case in cases if isinstance(case, Program)), default=0.0)
+    each = deadline_for(seconds) + longest
     return Job(
         session=session,
         cell=cell,
@@ -34,4 +37,5 @@ def job_of(
         cases={case.experiment: case.to_stored() for case in cases},
         project=project,
         other=other,
+        room=room,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.cell import experiments
+from lab.cell.programs.program import Program
 from lab.cell.targets.case import Case, from_stored
 from lab.cell.worker.job import SEEDS
 from lab.errors import UsageError
@@ -15,6 +16,7 @@ from lab.model.cell import Cell
 from lab.model.machine import Machine
 from lab.planning import cells as planner
 from lab.planning import packing
+from lab.planning.programs import Workload, workload_from_stored
 from lab.planning.quotas import parse_quotas, under_quotas
 from lab.planning.targets import Target, target_from_stored
 
@@ -72,6 +74,8 @@ class Request:
     target: Target | None = None
     #: The cases of the target, once they are known.
     cases: tuple[Case, ...] = ()
+    #: The programs of the user's that are run, instead of experiments of the lab.
+    workload: Workload | None = None
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot be used, before any engine is asked."""
@@ -83,6 +87,15 @@ class Request:
         check_seed(self.seed)
 
     @property
+    def command(self) -> str:
+        """The command that makes such a request: ``run``, ``scale`` or ``exec``."""
+        return "exec" if self.workload else "scale" if self.target else "run"
+
+    def cases_in(self, cell: Cell) -> tuple[Case | Program, ...]:
+        """The functions or the programs of the user's that a cell has to measure."""
+        return self.workload.in_turn(cell.turn) if self.workload else self.cases
+
+    @property
     def most_at_once(self) -> int | None:
         """The largest number of cells that may run at the same time; ``None`` means any number."""
         return packing.parse_most_at_once(self.jobs)
@@ -92,7 +105,8 @@ class Request:
         cells = planner.plan(planner.parse_sizes(self._sizes), machine.cpu_topology, smt=self.smt)
         quotas = parse_quotas(self.quota or "none")
         under = under_quotas(cells, quotas, self._quota_alone, machine.no_quota)
-        return planner.across(under, [facts.label for facts in machine.named_builds])
+        across = planner.across(under, [facts.label for facts in machine.named_builds])
+        return self.workload.cells(across, self.seed) if self.workload else across
 
     def explicit(self, cells: Sequence[Cell]) -> frozenset[str]:
         """The ids of the cells whose CPUs the user has named."""
@@ -120,6 +134,7 @@ class Request:
                 if self.target
                 else {}
             ),
+            **({"workload": self.workload.to_stored()} if self.workload else {}),
         }
 
     def with_cases(self, cases: Sequence[Case], seconds: float) -> Request:
@@ -146,9 +161,11 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
     level = arguments.get("level") or "default"
     seconds, width = LEVELS[level]
     names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed")
-    target = arguments.get("target")
+    target, workload = arguments.get("target"), arguments.get("workload")
+    is_own = target or workload
     return Request(
-        experiments=tuple(arguments["experiments"]) if target else chosen_experiments(arguments["experiments"]),
+        experiments=tuple(arguments["experiments"]) if is_own else chosen_experiments(arguments["experiments"]),
+        workload=workload_from_stored(workload) if workload else None,
         target=target_from_stored(target) if target else None,
         cases=tuple(map(from_stored, arguments.get("cases") or ())),
         seconds=seconds if arguments.get("seconds") is None else arguments["seconds"],

@@ -235,6 +235,10 @@ def _prepare(
         from lab.running import own_code
 
         request = own_code.with_cases(request, engine, machine, start.session_id)
+    if request.workload:
+        from lab.running import own_programs
+
+        own_programs.check(request.workload, engine, machine, start.session_id)
     prepare()
 
     from lab.engines.cell_code import cell_code
@@ -245,16 +249,16 @@ def _prepare(
     plan = start.plan(request, machine, hashlib.sha256(code).hexdigest(), stop)
     folder = stack.enter_context(start.folder(code))
     folder.write_manifest(plan.manifest)
-    interrupts.leave(folder, functools.partial(_incomplete, folder, bool(request.target)))
+    interrupts.leave(folder, functools.partial(_incomplete, folder, request.command))
     stack.callback(interrupts.leave_nothing, folder)
     return Prepared(request=request, start=start, engine=engine, machine=machine, plan=plan, folder=folder, begun=begun)
 
 
-def _incomplete(folder: SessionFolder, own_code: bool) -> str:
+def _incomplete(folder: SessionFolder, command: str) -> str:
     """What is left of a run that has to end before its session is complete."""
     from lab.sessions.folder import resume_command
 
-    return f"{folder.path.name} is incomplete; measure its missing cells with: {resume_command(folder.path, own_code)}"
+    return f"{folder.path.name} is incomplete; measure its missing cells with: {resume_command(folder.path, command)}"
 
 
 def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
@@ -273,9 +277,10 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
                 request.seconds,
                 request.width,
                 seed,
-                request.cases,
+                request.cases_in(cell),
                 request.target.project if request.target else "",
                 request.target.other if request.target else "",
+                request.workload.room if request.workload else None,
             )
             for cell in cells
         ]
@@ -334,7 +339,7 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
     interrupts.leave_nothing(folder)
     words = folder.failure or f"session kept in {folder.path}"
     if not folder.failure and (stop.requested or resuming.lost_cells(ending["report"])):
-        words += f"; measure its missing cells with: {resume_command(folder.path, bool(prepared.request.target))}"
+        words += f"; measure its missing cells with: {resume_command(folder.path, prepared.request.command)}"
     return session, Kept(words=words, failure=folder.failure)
 
 

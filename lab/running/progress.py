@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lab.cell.experiments import OWN_CODE, load
+from lab.cell.experiments import load, shown
 from lab.messages import printable, tell
 from lab.model.cell import Cell, CellResult, Record, Status
 from lab.text import names, units
@@ -44,11 +44,11 @@ class Plain:
     def record(self, record: Record) -> None:
         name, cell = record.data.get("experiment"), self._cells.get(record.cell, record.cell)
         if record.kind == "begin" and name:
-            self.begins(cell, name.removeprefix(OWN_CODE), f"about {units.seconds(max(self._left, 1))} left")
+            self.begins(cell, shown(name), f"about {units.seconds(max(self._left, 1))} left")
         elif record.kind == "finish" and name:
             self._left -= self._costs.get(name, 0)
             if record.data["outcome"] != "ok":
-                self.say(f"{cell}: {name.removeprefix(OWN_CODE)} {record.data['reason']}")
+                self.say(f"{cell}: {shown(name)} {record.data['reason']}")
 
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")

@@ -11,6 +11,7 @@ from lab.cell.targets.case import STATEMENT
 from lab.messages import tell
 from lab.model import build as builds
 from lab.model.machine import Machine, stored_builds
+from lab.planning.programs import workload_from_stored
 
 
 def stored_arguments(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,9 +47,11 @@ def foreign_code(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """The code that a stored session is about to run on this machine, and that the user has not named now.
 
     It is the statement of the session with the code before it, and a folder of code that is not the current one. A
-    container shuts both in.
+    container shuts both in. It is also each command of ``lab exec``.
     """
     target = arguments.get("target")
+    if arguments.get("workload"):
+        return tuple(f"the command {text!r}" for text in _commands(arguments))
     if not target or arguments["engine"] == "docker":
         return ()
     case, here = target["case"], Path.cwd()
@@ -56,6 +59,19 @@ def foreign_code(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     folders = [Path(folder) for folder in (target.get("project"), target.get("other")) if folder]
     foreign = [str(folder) for folder in folders if not (folder.is_relative_to(here) or here.is_relative_to(folder))]
     return (*(f"the statement {text!r}" for text in statements if text), *(f"code of {text}" for text in foreign))
+
+
+def _commands(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The commands of a stored session that run here with the user's rights, or on folders of the user's."""
+    workload = workload_from_stored(arguments["workload"])
+    if arguments["engine"] == "docker" and not workload.room.mounts:
+        return ()
+    lines = (
+        line
+        for program in workload.programs
+        for line in (program.command, program.setup, program.prepare, program.conclude, program.cleanup)
+    )
+    return tuple(dict.fromkeys(filter(None, lines)))
 
 
 def _is_known(path: Path, known: Collection[Path]) -> bool:

@@ -44,13 +44,17 @@ def default_folder() -> Path:
     return user_state_path("multicore-lab") / "sessions"
 
 
-def resume_command(folder: Path, own_code: bool = False) -> str:
-    """The command that measures the missing cells of the newest session in the folder that this session is in."""
+def resume_command(folder: Path, name: str = "run") -> str:
+    """The command that measures the missing cells of the newest session in the folder that this session is in.
+
+    ``name`` is the command that made the session.
+    """
     from shlex import quote
 
     is_default = folder.parent.absolute() == default_folder().absolute()
-    command = f"lab {'scale' if own_code else 'run'} --resume"
-    return command if is_default else f"{command} --output {quote(str(folder.parent))}"
+    command = f"lab {name} --resume"
+    option = "--session" if name == "exec" else "--output"  # there, --output is what the command prints
+    return command if is_default else f"{command} {option} {quote(str(folder.parent))}"
 
 
 def is_written(folder: Path) -> bool:

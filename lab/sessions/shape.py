@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lab.cell.programs.program import Program
 from lab.cell.targets.case import Case
 
 #: The first second that no calendar of Python can show any more: the year 10000.
@@ -47,12 +48,44 @@ def _case(value: Any) -> bool:
     return known and all(isinstance(value.get(name, ""), str) for name in texts)
 
 
+def _program(value: Any) -> bool:
+    """A program of the user's, as :class:`lab.cell.programs.program.Program` is stored."""
+    if not isinstance(value, dict) or not {"label", "words"} <= {*value} <= {*Program._fields}:
+        return False
+    texts = ("label", "folder", "output", "setup", "prepare", "conclude", "cleanup")
+    numbers = ("warmup", "least_runs", "seconds", "deadline_seconds")
+    tables = [value.get(name, {}) for name in ("parameters", "environment")]
+    codes = value.get("ignored_codes") or []
+    return (
+        all(isinstance(value.get(name, ""), str) for name in texts)
+        and all(_seconds(value.get(name, 1)) for name in numbers)
+        and all(isinstance(table, dict) and all(map(_text, table.values())) for table in tables)
+        and isinstance(value["words"], list)
+        and bool(value["words"])
+        and all(map(_text, value["words"]))
+        and isinstance(codes, list)
+        and all(map(_count, codes))
+    )
+
+
+def _mount(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], bool)
+
+
 #: A form is a test of a value, a list of one form, or the forms of a table's entries. An entry whose name ends with
 #: ``?`` may be missing or null. Entries that are not named may be anything: nothing is read from them.
 Form = Callable[[Any], bool] | list[Any] | Mapping[str, Any]
 
 _VERDICT: Form = {"claim": _text, "cell": _text, "verdict": _text, "surprise": lambda value: isinstance(value, bool)}
-_CELL: Form = {"id": _text, "label": _text, "size": _count, "cpus": [_count], "notes?": [_text], "build?": _text}
+_CELL: Form = {
+    "id": _text,
+    "label": _text,
+    "size": _count,
+    "cpus": [_count],
+    "notes?": [_text],
+    "build?": _text,
+    "turn?": _count,
+}
 _PYTHON: Form = {"version?": [_count], "release?": _text, "implementation?": _text, "options?": _table}
 
 MANIFEST: Form = {
@@ -71,6 +104,15 @@ MANIFEST: Form = {
         "engine?": _text,
         "image?": _text,
         "cases?": [_case],
+        "workload?": {
+            "programs": [_program],
+            "runs?": lambda value: _count(value) and value >= 1,
+            "room": {
+                "mounts": [_mount],
+                "network": _text,
+                "entrypoint": lambda value: isinstance(value, bool),
+            },
+        },
         "target?": {"case": _case, "params": _table, "project": _text},
     },
     "machine?": {

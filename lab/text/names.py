@@ -18,7 +18,8 @@ def full_words(cell: Cell) -> str:
     """All that distinguishes a cell from others: ``Python 3.13t, 2 CPUs (0-1), quota 1.5, machine 1``."""
     where = f" ({cpulist.render(cell.cpus)})" if cell.cpus and cell.pinned else ""
     build = f"Python {cell.build}" if cell.build else ""
-    return _joined(build, _cpus(cell) + where, cell.limit.quota_label, cell.machine)
+    turn = f"turn {cell.turn}" if cell.turn else ""
+    return _joined(build, _cpus(cell) + where, cell.limit.quota_label, cell.machine, turn)
 
 
 def asked_words(cell: Cell) -> str:

@@ -16,6 +16,14 @@ def share(value: float) -> str:
     return f"{value * 100:.1f} %"
 
 
+def size(value: float) -> str:
+    """A number of bytes, in the unit that reads best: ``131 MB``, ``2.4 GB``."""
+    for unit, bytes_of_it in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= 0.9995 * bytes_of_it:
+            return f"{three_figures(value / bytes_of_it)} {unit}"
+    return f"{value:.0f} B"
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun: ``1 cell``, ``2 cells``."""
     return f"{count} {noun}" + "s" * (count != 1)
@@ -32,6 +40,8 @@ def quantity(value: float, unit: str) -> str:
         return seconds(value)
     if unit == "share":
         return share(value)
+    if unit == "bytes":
+        return size(value)
     if abs(value) >= 10000:
         return f"{three_figures(value / 1e6)} M" if abs(value) >= 1e6 else f"{three_figures(value / 1e3)} k"
     text = ratio(value) if value != int(value) or unit in ("", "CPUs") else str(int(value))

@@ -188,7 +188,7 @@ def test_a_manifest_is_replaced_whole_or_not_at_all(tiny_disk: Path) -> None:
 
 def test_a_session_of_own_code_goes_on_by_the_command_that_began_it() -> None:
     folder = default_folder() / "20260101-000000-aa"
-    assert [resume_command(folder, own_code) for own_code in (False, True)] == [
+    assert [resume_command(folder, name) for name in ("run", "scale")] == [
         "lab run --resume",
         "lab scale --resume",
     ]

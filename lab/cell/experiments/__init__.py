@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 #: The names of experiments that measure a function of the user's begin with this.
 OWN_CODE = "scale:"
+#: The names of experiments that run a program of the user's begin with this.
+PROGRAM = "exec:"
+
+#: What the names of experiments of the user's own begin with -> the module that makes such an experiment of a name.
+_OWN = {OWN_CODE: "lab.cell.targets.scale", PROGRAM: "lab.cell.programs.execution"}
 
 
 def names() -> list[str]:
@@ -40,8 +45,13 @@ def in_order() -> list[str]:
 
 
 def is_known(name: str) -> bool:
-    """Whether this version has an experiment of that name; every function of the user's is one."""
-    return name.startswith(OWN_CODE) or name in names()
+    """Whether this version has an experiment of that name; every function and program of the user's is one."""
+    return name.startswith(tuple(_OWN)) or name in names()
+
+
+def shown(name: str) -> str:
+    """The name as messages and tables show it: a function or a program of the user's goes by its own name."""
+    return name.partition(":")[2] if name.startswith(tuple(_OWN)) else name
 
 
 def usual() -> list[str]:
@@ -52,7 +62,7 @@ def usual() -> list[str]:
 def load(name: str) -> Experiment:
     """Load an experiment by its name. Raises ModuleNotFoundError when there is no module for it."""
     module = importlib.import_module(module_of(name))
-    if name.startswith(OWN_CODE):
+    if name.startswith(tuple(_OWN)):
         own: Experiment = module.experiment(name)
         return own
     experiment: Experiment = module.EXPERIMENTS[name.partition("-")[2]] if name.startswith("_") else module.EXPERIMENT
@@ -61,8 +71,9 @@ def load(name: str) -> Experiment:
 
 def module_of(name: str) -> str:
     """The module that holds an experiment. ``_internal/control`` holds ``_control-idle``, for example."""
-    if name.startswith(OWN_CODE):
-        return "lab.cell.targets.scale"
+    for prefix, module in _OWN.items():
+        if name.startswith(prefix):
+            return module
     if name.startswith("_"):
         return "lab.cell.experiments._internal." + name[1:].partition("-")[0]
     return "lab.cell.experiments." + name.replace("-", "_")

@@ -18,6 +18,7 @@ from typing import NoReturn, Sequence
 from lab.cell.claims.recorder import Recorder
 from lab.cell.cpus import process_limit
 from lab.cell.experiments import load
+from lab.cell.measuring import offspring
 from lab.cell.worker import reaper
 from lab.cell.worker.job import WorkerJob
 from lab.cell.worker.message_reader import Listener
@@ -125,7 +126,7 @@ def _be_the_experiment(
         os.setsid()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        reaper.die_with_parent()
+        offspring.die_with_parent()
         channel.close()
         for descriptor in others:
             os.close(descriptor)

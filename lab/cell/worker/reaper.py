@@ -13,23 +13,6 @@ import signal
 import time
 from typing import Callable, Iterable, Iterator
 
-# include/uapi/linux/prctl.h; see man 2 prctl.
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-def adopt_orphans() -> bool:
-    """From now on every descendant whose parent has ended becomes a child of this process.
-
-    Returns ``False`` without ctypes in this Python, or where the system forbids it: they go to PID 1 as ever.
-    """
-    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, for whatever reason."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
 
 def end_all(seconds: float = 5.0, strays: Callable[[], Iterable[int]] = tuple) -> bool:
     """Kill every child of this process and, once they are orphans, its children's children.
@@ -105,12 +88,3 @@ def _state_and_parent(pid: int) -> tuple[str, int]:
     with open("/proc/%d/stat" % pid, "rb") as stream:
         state, parent = stream.read().rpartition(b")")[2].split()[:2]
     return state.decode(), int(parent)
-
-
-def _prctl(option: int, argument: int) -> bool:
-    try:
-        import ctypes
-
-        return int(ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)) == 0
-    except (ImportError, OSError, AttributeError):
-        return False

@@ -12,6 +12,7 @@ import os
 import signal
 from typing import Any, Callable, Iterable, Mapping
 
+from lab.cell.measuring import offspring
 from lab.cell.worker import proof, reaper
 from lab.cell.worker.job import MARK, WorkerJob, from_json
 from lab.cell.worker.record_writer import Channel
@@ -82,7 +83,7 @@ def look_up(job: WorkerJob, channel: Channel, stop: tuple[int, int]) -> set[str]
 def _strays(job: WorkerJob) -> Callable[[], Iterable[int]]:
     """What finds the processes that an experiment leaves behind, besides this process's own children."""
     variable = ("%s=%s" % (MARK, job.mark)).encode() if job.mark else b""
-    return tuple if reaper.adopt_orphans() else reaper.Strays(job.alone, variable)
+    return tuple if offspring.adopt_orphans() else reaper.Strays(job.alone, variable)
 
 
 def _run(channel: Channel, job: WorkerJob, stop: tuple[int, int], strays: Callable[[], Iterable[int]]) -> set[str]:

@@ -65,6 +65,7 @@ def most_lines(width: int) -> int:
 
 def render(session: Session, width: int = WIDEST) -> str:
     """The session as one screen of text, in lines of at most ``width`` characters, but at least 40."""
+    from lab.judging.programs import is_of_programs
     from lab.reports.tables import overview, scale
     from lab.reports.tables.answers import answers
     from lab.reports.tables.highlights import errors, refuted, surprises
@@ -73,6 +74,8 @@ def render(session: Session, width: int = WIDEST) -> str:
     width = min(max(width, NARROWEST), WIDEST)
     if scale.is_own_code(session):
         return _own_code(session, width)
+    if is_of_programs(session):
+        return _programs(session, width)
     parts = [_wrapped(overview.headline(session), width)]
     parts.append([line for answer in answers(session) for line in _answer(answer, width)])
     for table in overview.overview_tables(session):
@@ -126,6 +129,20 @@ def _own_code(session: Session, width: int) -> str:
     room -= len(why) + 1 if why else 0
     open_ = _shortened(_Section(title="Not decided", what="whether", item="question"), undecided, room - 1, width)
     return "\n\n".join("\n".join(part) for part in (*head, why, advice, missing, open_, last) if part) + "\n"
+
+
+def _programs(session: Session, width: int) -> str:
+    """The screen of a session that ran programs of the user's."""
+    from lab.reports.tables import overview, programs
+    from lab.text import table as layout
+
+    parts = [_wrapped(overview.headline(session), width)]
+    last = [*(line for note in session.notes for line in _wrapped(note, width, 2)), *_wrapped(_REST, width)]
+    for table in programs.program_tables(session):
+        parts.append([*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()])
+        for notes in (programs.unavailable_lines(session), table.notes):
+            parts.append([line for note in notes for line in _wrapped(note, width, 4 if note[:1] == " " else 2)])
+    return "\n\n".join("\n".join(part) for part in (*parts, last) if part) + "\n"
 
 
 def _advice(text: AdviceText, width: int) -> list[str]:

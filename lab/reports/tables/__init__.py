@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lab.model.cell import CellResult
+from lab.judging.programs import is_of_programs, limits_of
+from lab.model.cell import CellResult, Status
 from lab.model.machine import BuildFacts
 from lab.model.session import Session, Verdict
-from lab.reports.tables import claims, columns, limits, numbers, predictions, race_atlas, scale
+from lab.reports.tables import claims, columns, limits, numbers, predictions, programs, race_atlas, scale
 from lab.text import names, units
 from lab.text.table import Table
 
 
 def all_tables(session: Session) -> tuple[Table, ...]:
     """Every table for which the session has data, in reading order."""
+    if is_of_programs(session):
+        shown = (*programs.program_tables(session), limits.limits_table(_first_turns(session)))
+        return tuple(replace(table, subtitle=pinning(session)) for table in shown)
     experiments = {judgement.claim.rpartition(".")[0] for judgement in session.judgements}
     cell_tables = [limits.limits_table(session)]
     if "pool" in experiments:
@@ -33,6 +37,13 @@ def all_tables(session: Session) -> tuple[Table, ...]:
     )
     pinned = pinning(session)
     return tuple(replace(table, subtitle=pinned) for table in tables)
+
+
+def _first_turns(session: Session) -> Session:
+    """The session with one cell for each limit: the first, or the first that was not measured as asked."""
+    groups = limits_of(session.results)
+    chosen = (next((each for each in group if each.status is not Status.MEASURED), group[0]) for group in groups)
+    return replace(session, results=tuple(chosen))
 
 
 def _table_by_build(session: Session, table: Table) -> list[Table]:

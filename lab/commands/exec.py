@@ -1,0 +1,176 @@
+"""``lab exec``: any program, again and again under exact CPU limits."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.commands import _options, _resume
+from lab.errors import UsageError
+from lab.interrupts import stopping
+from lab.messages import kept, tell
+
+if TYPE_CHECKING:
+    from lab.cell.programs.program import Program
+    from lab.planning.programs import Workload
+    from lab.planning.request import Request
+    from lab.running.measurement import Start
+
+HELP = "run any command under CPU limits: its times, cores used, memory and processes"
+EXAMPLE = """\
+examples:
+  lab exec -- pytest -n auto              a test suite with 1, 2, 4 and all CPUs
+  lab exec --cpus 1,2 --runs 3 -- make   with 1 and 2 CPUs, three runs of each
+  lab exec --shell 'sort big | uniq'     a line for the shell
+  lab exec --parameter-list n 1,2,4 -- pytest -n {n}
+  lab exec --prepare 'make clean' -- make -j2
+  lab exec --resume                      the missing cells of a killed run
+
+The limits take turns, so that a slow moment of the machine meets all of them.
+
+exit codes: 0 it was measured; 1 the command failed; 2 it cannot be run;
+  3 a cell or the engine failed; 130 interrupted"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="the command, after -- and as it is")
+    parser.add_argument("--name", metavar="NAME", help="what the command is called in tables (default: itself)")
+    parser.add_argument("--shell", action="store_true", help="run the command as a line for /bin/sh")
+    _add_run_options(parser)
+    _add_place_options(parser)
+    _options.add_limit_options(parser)
+    parser.add_argument("--seed", type=int, metavar="N", help="the seed of the cells' order (default: a new seed)")
+    _options.add_format_option(parser)
+    parser.add_argument(
+        "--session", dest="output", type=Path, metavar="DIR", help="keep the session in a folder below DIR"
+    )
+    _resume.add_resume_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how often it runs, and what comes before and after. The words are hyperfine's."""
+    runs = "how many runs under each limit (default: at least 10, and 3 s)"
+    parser.add_argument("--runs", type=int, metavar="N", help=runs)
+    parser.add_argument("--warmup", type=int, default=0, metavar="N", help="so many runs of each cell do not count")
+    parser.add_argument("--setup", default="", metavar="LINE", help="for the shell, once before the runs of a cell")
+    parser.add_argument("--prepare", default="", metavar="LINE", help="for the shell, before each run")
+    parser.add_argument("--conclude", default="", metavar="LINE", help="for the shell, after each run")
+    parser.add_argument("--cleanup", default="", metavar="LINE", help="for the shell, once after the runs of a cell")
+    parser.add_argument(
+        "--output",
+        dest="destination",
+        default="null",
+        metavar="WHERE",
+        help="where its output goes: null (default), pipe, or a file",
+    )
+    parser.add_argument(
+        "--ignore-failure",
+        nargs="?",
+        const="all",
+        metavar="CODES",
+        help="an exit code other than 0 is no failure; with =1,3 only these",
+    )
+    parser.add_argument(
+        "--deadline", type=float, default=3600.0, metavar="S", help="end a run after so many seconds (default: 3600)"
+    )
+    parser.add_argument(
+        "--parameter-list",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUES"),
+        help="{NAME} in the command becomes each of these values: n 1,2,4; repeat it for several",
+    )
+
+
+def _add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say in which surroundings it runs."""
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable; NAME alone: as it is here"
+    )
+    parser.add_argument("--workdir", default="", metavar="DIR", help="the folder that it starts in")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look whether the command can be started, run it under each limit, report; return the exit code."""
+    from lab import reports
+    from lab.model.fail_on import FailOn
+    from lab.running import measurement
+
+    _resume.check_alone(options)
+    is_new = options.resume is None
+    request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "words")
+
+    def prepare() -> None:
+        reports.check_libraries(options.format)
+        reports.check_libraries("json")
+
+    with stopping() as stop:
+        session, where = measurement.measure(request, start, stop, prepare)
+        with kept(where.words):
+            _options.print_report(session, options.format)
+        tell(f"measured in {session.wall_seconds:.0f} s; {where.words}")
+        code = _options.tell_exit(session, FailOn.NEVER, strict=False, lost=where.failure)
+        return 130 if stop.requested else code
+
+
+def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
+    """The request of the command line, and a run that begins with a new plan."""
+    from lab.running.measurement import NewRun
+    from lab.sessions.folder import default_folder, new_session_id
+
+    request = _options.exec_request(options, _workload(options))
+    began = time.time()
+    parent = options.output or default_folder()
+    return request, NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
+
+
+def _workload(options: argparse.Namespace) -> Workload:
+    """What the options ask to run. Raises UsageError."""
+    from lab.planning import programs
+
+    programs.check_runs(options.runs, options.warmup, options.deadline)
+    parameters = programs.parse_parameters(options.parameter_list)
+    return programs.Workload(programs=programs.with_parameters(_program(options), parameters), runs=options.runs)
+
+
+def _program(options: argparse.Namespace) -> Program:
+    """The program, before its parameters have values. Raises UsageError."""
+    from lab.cell.programs.program import Program
+    from lab.planning import programs
+
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    if not words or not words[0].strip():
+        raise UsageError("there is no command", "write it at the end: lab exec --cpus 1,2 -- COMMAND")
+    program = Program(
+        label="",
+        words=(" ".join(words),) if options.shell else tuple(words),
+        by_shell=options.shell,
+        environment=_environment(options.env),
+        folder=options.workdir and str(Path(options.workdir)),
+        output=options.destination,
+        setup=options.setup,
+        prepare=options.prepare,
+        conclude=options.conclude,
+        cleanup=options.cleanup,
+        warmup=options.warmup,
+        deadline_seconds=options.deadline,
+        ignored_codes=programs.parse_codes(options.ignore_failure),
+    )
+    return program._replace(label=programs.name_of(options.name or program.command))
+
+
+def _environment(texts: list[str]) -> dict[str, str]:
+    """The variables of ``--env``. Raises UsageError for one that has neither a value nor is set here."""
+    import os
+
+    variables = {}
+    for text in texts:
+        name, has_value, value = text.partition("=")
+        if not name or (not has_value and name not in os.environ):
+            raise UsageError(f"--env {text}: there is no variable of that name here", "give a value: --env NAME=VALUE")
+        variables[name] = value if has_value else os.environ[name]
+    return variables

@@ -1,0 +1,275 @@
+"""What the runs of a program took under each limit: all of its runs together, and its turns in pairs. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab.cell.claims.claim import estimate_or_none
+from lab.cell.claims.estimates import Estimate, median
+from lab.cell.programs.program import PREFIX, Program, from_stored
+from lab.judging.advice import KNOWN, SLIGHT
+from lab.judging.verdicts import evidence_of, finish_of
+from lab.model.cell import CellResult, Status
+from lab.model.session import Quantity, Session
+
+#: What a run recorded, by the names of :class:`lab.cell.programs.run.Run`.
+Run = Mapping[str, Any]
+
+#: What the numbers of a program are called.
+WALL, CPU, SPEED_UP, MEMORY = "wall time", "CPU time", "speed-up", "peak memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A program under one limit."""
+
+    #: The program.
+    program: Program
+    #: The cells of this limit, in the order of their turns.
+    results: tuple[CellResult, ...]
+    #: The runs that ended well, in the order in which they were made.
+    runs: tuple[Run, ...]
+    #: The runs that did not end well.
+    failures: tuple[Run, ...]
+    #: How much faster it was than under the smallest limit, turn by turn; ``None``: not known, or that is this one.
+    speed_up: Estimate | None = None
+    #: The CPUs of this limit over those of the smallest.
+    more_cpus: float = 1.0
+
+    @property
+    def cell(self) -> CellResult:
+        """The first turn, which stands for the limit."""
+        return self.results[0]
+
+    @property
+    def rate(self) -> float:
+        """How many CPUs the limit allows."""
+        return _rate(self.results)
+
+    def values(self, name: str) -> tuple[float, ...]:
+        """A value of each run that has it."""
+        return tuple(run[name] for run in self.runs if run.get(name) is not None)
+
+    def middle(self, name: str) -> float | None:
+        """The median of a value; ``None`` where no run has it."""
+        values = self.values(name)
+        return median(values) if values else None
+
+    def most(self, name: str) -> float | None:
+        """The largest value; ``None`` where no run has it."""
+        return max(self.values(name), default=None)
+
+    def interval(self, name: str) -> Estimate | None:
+        """The median with its interval; ``None`` where there are too few runs."""
+        return estimate_or_none(self.values(name))
+
+    @property
+    def cores(self) -> tuple[float, ...]:
+        """For each run the CPU time over the wall time."""
+        return tuple(run["cpu"] / run["wall"] for run in self.runs if run["wall"] > 0)
+
+    @property
+    def memory(self) -> float | None:
+        """The most memory of a run: that of the control group where it is known, else that of the process tree."""
+        group = self.most("group_memory")
+        return self.most("tree_memory") if group is None else group
+
+    @property
+    def throttled(self) -> float | None:
+        """In which share of its periods the quota stopped it; ``None`` where nobody counts that."""
+        periods, stopped = self.values("periods"), self.values("throttled_periods")
+        if not stopped:
+            return None
+        return sum(stopped) / sum(periods) if sum(periods) else 0.0
+
+    @property
+    def efficiency(self) -> float | None:
+        """The speed-up over what so many CPUs would give."""
+        return None if self.speed_up is None else self.speed_up.value / self.more_cpus
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation of the wall times, as of a sample."""
+        walls = self.values("wall")
+        return statistics.stdev(walls) if len(walls) > 1 else None
+
+
+def programs_of(session: Session) -> tuple[Program, ...]:
+    """The programs that a session ran; none in a session of another kind."""
+    workload = session.arguments.get("workload") or {}
+    return tuple(map(from_stored, workload.get("programs") or ()))
+
+
+def is_of_programs(session: Session) -> bool:
+    """Whether a session ran programs of the user's."""
+    return bool(session.arguments.get("workload"))
+
+
+def limits_of(results: Iterable[CellResult]) -> tuple[tuple[CellResult, ...], ...]:
+    """The cells of each limit, turn by turn; the limits in ascending order."""
+    grouped: dict[object, list[CellResult]] = {}
+    for result in results:
+        cell = result.cell
+        grouped.setdefault((cell.limit, cell.build, cell.machine, cell.cpus), []).append(result)
+    groups = (tuple(sorted(group, key=lambda result: result.cell.turn)) for group in grouped.values())
+    return tuple(sorted(groups, key=lambda group: (_rate(group), group[0].cell.size)))
+
+
+def _rate(group: Sequence[CellResult]) -> float:
+    cell = group[0].cell
+    return float(cell.size if cell.quota_cpus is None else min(cell.quota_cpus, cell.size))
+
+
+def measured(session: Session) -> tuple[Measured, ...]:
+    """Every program under every limit, program by program, the smallest limit first."""
+    groups = limits_of(session.results)
+    rows = []
+    for program in programs_of(session):
+        each = [_under(program, group) for group in groups]
+        base = next((row for row in each if row.runs), None)
+        rows += [_beside(row, base) for row in each]
+    return tuple(rows)
+
+
+def _under(program: Program, group: tuple[CellResult, ...]) -> Measured:
+    runs = [run for result in group for run in runs_of(program, result)]
+    return Measured(
+        program=program,
+        results=group,
+        runs=tuple(run for run in runs if not run.get("failed")),
+        failures=tuple(run for run in runs if run.get("failed")),
+    )
+
+
+def runs_of(program: Program, result: CellResult) -> tuple[Run, ...]:
+    """The runs of a program in one cell whose limit held."""
+    if result.status is Status.TAINTED or not result.proof:
+        return ()
+    rounds = evidence_of(program.experiment, result).rounds("run")
+    return tuple(blocks["program"] for blocks in rounds if "program" in blocks)
+
+
+def _beside(row: Measured, base: Measured | None) -> Measured:
+    """A row with its speed-up over the base: in each turn, the median of the base over its own."""
+    if base is None or row is base or not row.runs:
+        return row
+    then, now = _walls_by_turn(base), _walls_by_turn(row)
+    ratios = [then[turn] / now[turn] for turn in sorted(then.keys() & now.keys())]
+    speed_up = estimate_or_none(ratios) or _point(ratios)
+    return replace(row, speed_up=speed_up, more_cpus=row.rate / base.rate)
+
+
+def _point(ratios: Sequence[float]) -> Estimate | None:
+    """The median without an interval: there are too few turns."""
+    return Estimate(median(ratios), 0.0, float("inf"), len(ratios)) if ratios else None
+
+
+def _walls_by_turn(row: Measured) -> dict[int, float]:
+    walls = {}
+    for result in row.results:
+        of_turn = [run["wall"] for run in runs_of(row.program, result) if not run.get("failed")]
+        if of_turn:
+            walls[result.cell.turn] = median(of_turn)
+    return walls
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which limit is the sensible one for a program."""
+
+    #: The program.
+    program: Program
+    #: The smallest limit that is not worse than the best; ``None``: not decided.
+    row: Measured | None
+    #: Every limit that has runs, the smallest first.
+    rows: tuple[Measured, ...]
+
+
+def choices(session: Session) -> tuple[Choice, ...]:
+    """The sensible limit of each program that ran under several."""
+    rows = measured(session)
+    found = []
+    for program in programs_of(session):
+        own = tuple(row for row in rows if row.program is program or row.program == program)
+        ran = tuple(row for row in own if row.runs and not row.failures)
+        if len(ran) > 1:
+            found.append(Choice(program=program, row=_sensible(ran), rows=ran))
+    return tuple(found)
+
+
+def _sensible(rows: Sequence[Measured]) -> Measured | None:
+    """The smallest limit under which the program is known to be as fast as under the best one, or nearly."""
+    best = min(rows, key=lambda row: row.middle("wall") or 0.0)
+    for row in rows:
+        if row is best:
+            return row
+        gain = _beside(best, row).speed_up
+        if gain is None or gain.low <= SLIGHT:
+            return row if gain is not None and gain.high <= KNOWN else None
+    return None
+
+
+def failed(session: Session) -> bool:
+    """Whether a run of any program failed."""
+    return any(row.failures for row in measured(session))
+
+
+def troubles(session: Session) -> tuple[tuple[Measured, str], ...]:
+    """The programs and limits whose cells could not be measured for a reason of the program's, each with the reason."""
+    found = []
+    for row in measured(session):
+        for result in row.results:
+            finish = finish_of(row.program.experiment, result)
+            if finish and finish["outcome"] != "ok":
+                found.append((row, str(finish["reason"])))
+                break
+    return tuple(found)
+
+
+#: The numbers of a row: what, its unit, the direction in which it gets better, and its values.
+_NUMBERS: tuple[tuple[str, str, str | None, Callable[[Measured], Sequence[float]]], ...] = (
+    (WALL, "s", "lower", lambda row: row.values("wall")),
+    (CPU, "s", "lower", lambda row: row.values("cpu")),
+    ("cores used", "CPUs", None, lambda row: row.cores),
+    (MEMORY, "bytes", "lower", lambda row: row.values("group_memory") or row.values("tree_memory")),
+    ("processes", "", None, lambda row: row.values("processes")),
+    ("threads", "", None, lambda row: row.values("threads")),
+    ("waited for a CPU", "s", "lower", lambda row: row.values("pressure")),
+    ("throttled", "s", "lower", lambda row: row.values("throttled_seconds")),
+)
+
+
+def quantities(rows: Sequence[Measured]) -> tuple[Quantity, ...]:
+    """The numbers of every row, in the first cell of its limit."""
+    return tuple(quantity for row in rows for quantity in _quantities_of(row))
+
+
+def _quantities_of(row: Measured) -> Iterable[Quantity]:
+    for what, unit, better, values_of in _NUMBERS:
+        values = values_of(row)
+        if values:
+            yield _quantity(row, what, unit, better, estimate_or_none(values), median(values), len(values))
+    if row.speed_up:
+        known = row.speed_up if row.speed_up.low > 0 else None
+        yield _quantity(row, SPEED_UP, "", "higher", known, row.speed_up.value, row.speed_up.size)
+
+
+def _quantity(
+    row: Measured, what: str, unit: str, better: Any, estimate: Estimate | None, value: float, count: int
+) -> Quantity:
+    return Quantity(
+        experiment=row.program.experiment,
+        title=f"{row.program.experiment.removeprefix(PREFIX)}: what its runs took",
+        cell=row.cell.cell.id,
+        what=what,
+        value=value,
+        low=estimate.low if estimate else None,
+        high=estimate.high if estimate else None,
+        unit=unit,
+        accepted=count,
+        rejected=len(row.failures),
+        better=better,
+    )

@@ -1,0 +1,172 @@
+"""What a session of the user's programs shows: a row for each limit, what failed, and the sensible limit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.wording import shortened
+from lab.judging.programs import Choice, Measured, Run, choices, measured, troubles
+from lab.model.cell import CellResult, Status
+from lab.model.session import Session
+from lab.text import names, units
+from lab.text.table import Table
+
+_HEAD = (
+    "limit",
+    "wall time",
+    "CPU time",
+    "cores\nused",
+    "speed-up",
+    "of the\nCPUs",
+    "peak\nmemory",
+    "stopped\nby quota",
+)
+
+_LEGEND = (
+    "Medians of all runs, below them the 95 % interval. speed-up: against the first limit, turn by turn. of the CPUs:"
+    " the speed-up over what so many more CPUs would give. -: nobody knows, or there is none."
+)
+
+#: A line of what a program said before it failed has at most so many characters, and there are so many lines.
+_LONGEST_LINE, _MOST_LINES = 160, 3
+#: The most kinds of failure that are told.
+_MOST_FAILURES = 6
+
+
+def program_tables(session: Session) -> tuple[Table, ...]:
+    """The table of all programs under all limits; none for a session of another kind."""
+    rows = measured(session)
+    if not rows:
+        return ()
+    several = len({row.program.label for row in rows}) > 1
+    notes = (*failure_lines(session), *choice_lines(session), *most_lines(session), _LEGEND)
+    body = tuple(_row(row, several) for row in rows if row.cell.status is not Status.UNAVAILABLE or row.runs)
+    title = f"{title_of(session)}: what a run took"
+    return (Table(title=title, head=_HEAD, rows=body, notes=notes),)
+
+
+def title_of(session: Session) -> str:
+    """The command as it was run, or that there were several."""
+    commands = list(dict.fromkeys(row.program.command for row in measured(session)))
+    return " ".join(commands[0].split()) if len(commands) == 1 else f"{units.counted(len(commands), 'command')}"
+
+
+def _row(row: Measured, several: bool) -> tuple[str, ...]:
+    limit = names.cell_words(row.cell.cell)
+    place = f"{_short_name(row)}\n{limit}" if several else limit
+    gain = row.speed_up
+    is_base = gain is None and bool(row.runs)
+    return (
+        place,
+        _with_interval(row.middle("wall"), row.interval("wall"), "s"),
+        _text(row.middle("cpu"), units.seconds),
+        _text(_middle(row.cores), units.ratio),
+        "1" if is_base else _with_interval(gain and gain.value, gain if gain and gain.low > 0 else None, ""),
+        "-" if is_base else _text(row.efficiency, lambda share: f"{100 * share:.0f} %"),
+        _text(row.memory, units.size),
+        _text(row.throttled, lambda share: f"{100 * share:.0f} %"),
+    )
+
+
+def _short_name(row: Measured) -> str:
+    """What tells a program apart from the others: its parameters, else its name."""
+    given = ", ".join(f"{name}={value}" for name, value in row.program.parameters.items())
+    return given or row.program.label
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    ranked = sorted(values)
+    return ranked[len(ranked) // 2] if ranked else None
+
+
+def _text(value: float | None, words: Callable[[float], str]) -> str:
+    return "-" if value is None else words(value)
+
+
+def _with_interval(value: float | None, interval: Estimate | None, unit: str) -> str:
+    """A value, and its interval, if it has one, on a line of its own."""
+    if value is None:
+        return "-"
+    text = units.quantity(value, unit)
+    if interval is None:
+        return text
+    return f"{text}\n{units.interval(interval.low, interval.high, unit).replace(' to ', '-')}"
+
+
+def choice_lines(session: Session) -> tuple[str, ...]:
+    """For each program that ran under several limits: which of them is the sensible one."""
+    found = choices(session)
+    return tuple(_choice(choice, several=len(found) > 1) for choice in found)
+
+
+def _choice(choice: Choice, *, several: bool) -> str:
+    subject = f"{choice.program.label}: " if several else ""
+    row, rows = choice.row, choice.rows
+    if row is None:
+        return f"Sensible limit: {subject}not decided; measure again on a quieter machine, or with more --runs."
+    limit = names.plain_words(row.cell.cell)
+    if row is rows[0] or row.speed_up is None:
+        return f"Sensible limit: {subject}{limit}, the smallest; more CPUs make it no faster that could be shown."
+    gain = f": {units.ratio(row.speed_up.value)} times as fast as with {names.plain_words(rows[0].cell.cell)}"
+    after = "" if row is rows[-1] else "; more CPUs make it no faster that could be shown"
+    return f"Sensible limit: {subject}{limit}{gain}{after}."
+
+
+def most_lines(session: Session) -> tuple[str, ...]:
+    """How many processes and threads there were at a time, and what the programs left behind."""
+    lines = []
+    rows = measured(session)
+    several = len({row.program.label for row in rows}) > 1
+    for row in rows:
+        processes, threads = row.most("processes"), row.most("threads")
+        left = sum(run.get("left") or 0 for run in (*row.runs, *row.failures))
+        place = _place(row, several)
+        if processes is not None and threads is not None and threads > 1:
+            lines.append(
+                f"{place}: at most {int(processes)} processes with {units.counted(int(threads), 'thread')} in all were"
+                " seen at a time."
+            )
+        if left:
+            were = "process was" if left == 1 else "processes were"
+            lines.append(f"{place}: {left} {were} left at the end of a run, and ended by the lab.")
+    return tuple(lines)
+
+
+def _place(row: Measured, several: bool) -> str:
+    limit = names.plain_words(row.cell.cell)
+    return f"{_short_name(row)}, {limit}" if several else limit
+
+
+def failure_lines(session: Session) -> tuple[str, ...]:
+    """What failed and why: the exit code, with the last lines of standard error."""
+    rows = measured(session)
+    several = len({row.program.label for row in rows}) > 1
+    lines: list[str] = []
+    for row in rows:
+        for ending, run in _endings(row).items():
+            count = sum(each["ending"] == ending for each in row.failures)
+            times = f" ({count} times)" if count > 1 else ""
+            lines.append(f"Failed with {_place(row, several)}: it {ending}{times}.")
+            lines += [f"    {shortened(line, _LONGEST_LINE)}" for line in run["words"].splitlines()[-_MOST_LINES:]]
+    for row, reason in troubles(session):
+        lines.append(f"Failed with {_place(row, several)}: {reason}.")
+    return tuple(lines[: _MOST_FAILURES * (_MOST_LINES + 1)])
+
+
+def _endings(row: Measured) -> dict[str, Run]:
+    """How its failed runs ended, each way once, with a run that did."""
+    return {run["ending"]: run for run in reversed(row.failures)}
+
+
+def unavailable_lines(session: Session) -> tuple[str, ...]:
+    """A line for each cell that was not measured, with the reason."""
+    return tuple(
+        f"{names.full_words(result.cell)}: {_word(result)}: {result.reason}"
+        for result in session.results
+        if result.status is not Status.MEASURED
+    )
+
+
+def _word(result: CellResult) -> str:
+    return {Status.UNAVAILABLE: "untestable", Status.PLANNED: "not run"}.get(result.status, result.status.value)

@@ -1,0 +1,130 @@
+"""``lab exec`` as a user meets it: what is refused before anything runs, whole runs, and what failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.terminal import Lab
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Path:
+    """The folder of the sessions."""
+    return tmp_path / "sessions"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "there is no command"),
+        (["--"], "there is no command"),
+        (["--runs", "0", "--", "true"], "--runs 0"),
+        (["--env", "NO_SUCH_VARIABLE_1", "--", "true"], "there is no variable of that name here"),
+        (["--cpus", "0", "--", "true"], "needs at least 1 CPU"),
+        (["--parameter-list", "n", "1", "--", "true"], "the command has no {n}"),
+    ],
+)
+def test_wrong_options_are_refused(lab: Lab, words: list[str], message: str) -> None:
+    code, _, err = lab("exec", *words)
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pyton3", "--version"], "there is no program pyton3; there is: "),
+        (["--workdir", "/no/such/folder", "--", "true"], "--workdir /no/such/folder is no folder"),
+    ],
+)
+def test_a_wrong_command_is_wrong_usage_before_anything_runs(
+    lab: Lab, sessions: Path, words: list[str], message: str
+) -> None:
+    code, out, err = lab("exec", "--cpus", "1", "--session", str(sessions), *words)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert (out, sessions.exists()) == ("", False)
+
+
+@pytest.mark.slow
+def test_a_command_is_measured_and_kept_like_any_session(lab: Lab, sessions: Path) -> None:
+    code, out, err = lab("exec", "--cpus", "1,2,64", "--runs", "5", "--session", str(sessions), "--", "sleep", "0.01")
+    assert code == 0, err
+    assert "sleep 0.01: what a run took" in out
+    assert out.index("1 CPU ") < out.index("2 CPUs ") < out.index("untestable: needs 64 CPUs")
+    assert "Sensible limit: " in out
+    assert max(map(len, out.splitlines())) <= 80
+    (folder,) = sessions.iterdir()
+    assert lab("verify", str(folder))[0] == 0
+    assert lab("report", str(folder), "--terminal")[0] == 0
+    cells = [cell["id"] for cell in json.loads((folder / "session.json").read_text())["cells"]]
+    assert sorted(cells) == sorted([*(f"cpu{size}.{turn}" for size in (1, 2) for turn in range(1, 6)), "cpu64"])
+
+
+@pytest.mark.slow
+def test_a_failing_command_shows_its_exit_code_and_its_last_words(lab: Lab, sessions: Path) -> None:
+    words = ("--cpus", "1", "--runs", "1", "--session", str(sessions), "--shell", "echo no luck >&2; exit 7")
+    code, out, err = lab("exec", *words)
+    assert code == 1
+    assert "it ended with exit code 7" in out
+    assert "no luck" in out
+    assert "--ignore-failure" in err
+    assert lab("exec", "--ignore-failure=7", *words)[0] == 0
+
+
+@pytest.mark.slow
+def test_what_comes_before_and_after_the_runs_comes_then(lab: Lab, sessions: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hooks = [
+        word for name in ("setup", "prepare", "conclude", "cleanup") for word in (f"--{name}", f"echo {name} >> {log}")
+    ]
+    code, _, err = lab(
+        *("exec", "--cpus", "1", "--runs", "1", "--warmup", "1", "--session", str(sessions), *hooks),
+        *("--shell", f"echo run >> {log}"),
+    )
+    assert code == 0, err
+    assert log.read_text().split() == ["setup", *["prepare", "run", "conclude"] * 2, "cleanup"]
+
+
+@pytest.mark.slow
+def test_a_hook_that_fails_is_told(lab: Lab, sessions: Path) -> None:
+    words = (
+        "--cpus",
+        "1",
+        "--runs",
+        "1",
+        "--session",
+        str(sessions),
+        "--prepare",
+        "echo gone >&2; false",
+        "--",
+        "true",
+    )
+    code, out, _ = lab("exec", *words)
+    assert code == 3
+    assert "its --prepare ended with exit code 1: gone" in " ".join(out.split())
+
+
+@pytest.mark.slow
+def test_each_value_of_a_parameter_has_a_row(lab: Lab, sessions: Path) -> None:
+    code, out, err = lab(
+        *("exec", "--cpus", "1", "--runs", "1", "--session", str(sessions)),
+        *("--parameter-list", "t", "0.01,0.02", "--", "sleep", "{t}"),
+    )
+    assert code == 0, err
+    assert "t=0.01" in out
+    assert "t=0.02" in out
+
+
+@pytest.mark.slow
+def test_a_stored_command_is_run_again_only_if_the_user_says_so(lab: Lab, sessions: Path) -> None:
+    lab("exec", "--cpus", "1", "--runs", "1", "--session", str(sessions), "--", "true")
+    (folder,) = sessions.iterdir()
+    code, _, err = lab("replay", str(folder), "--output", str(sessions))
+    assert code == 2
+    assert "the session runs the command 'true'" in " ".join(err.split())
+    assert lab("replay", str(folder), "--yes", "--output", str(sessions))[0] == 0
