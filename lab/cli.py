@@ -100,7 +100,10 @@ def main(arguments: Sequence[str]) -> int:
 def _names() -> Dict[str, str]:
     """The name of each command -> the name of its module: the module of ``list`` is ``list_``."""
     # pkgutil is not used: it loads inspect, which would take a quarter of the time of --help.
-    files = sorted(file for file in os.listdir(commands.__path__[0]) if file.endswith(".py"))
+    folder = commands.__path__[0]
+    if not os.path.isdir(folder):  # lab cpus --zipapp has packed what runs anywhere into one file
+        return {name: name for name in commands.ANYWHERE}
+    files = sorted(file for file in os.listdir(folder) if file.endswith(".py"))
     modules = (file[:-3] for file in files if not file.startswith("_"))
     return {name.strip("_").replace("_", "-"): name for name in modules}
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from lab.cell.cpus import cgroups
+from lab.cell.cpus.answers import read_within
 from lab.cell.cpus.kernel_files import read_text
 
 #: More processes than this are not started: D is then what that many got.
@@ -112,7 +112,8 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
         before = _Outside.look(cpus)
         os.close(opened)
         opened = -1
-        reports = _collect(answers, len(children), period + window + _PATIENCE_SECONDS)
+        time.sleep(period + window)  # nobody reports sooner, and whoever looks disturbs
+        reports = _collect(answers, len(children), _PATIENCE_SECONDS)
         after = _Outside.look(cpus)
     finally:
         for child in children:
@@ -271,8 +272,8 @@ def _collect(answers: int, count: int, seconds: float) -> List[Dict[str, Any]]:
     text = b""
     until = time.monotonic() + seconds
     while text.count(b"\n") < count:
-        ready, _, _ = select.select([answers], [], [], max(0.0, until - time.monotonic()))
-        if not ready:
+        piece = read_within(answers, until - time.monotonic())
+        if not piece:
             break
-        text += os.read(answers, 65536)
+        text += piece
     return [json.loads(line) for line in text.splitlines()]

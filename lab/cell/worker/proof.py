@@ -12,8 +12,8 @@ from typing import Any
 
 from lab.cell.cpus.cgroups import cgroups
 from lab.cell.cpus.kernel_files import read_text
+from lab.cell.cpus.pool_trial import try_pool
 from lab.cell.worker.implementations import IMPLEMENTATIONS
-from lab.cell.worker.pool_trial import try_pool
 
 
 def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:

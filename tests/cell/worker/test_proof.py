@@ -233,7 +233,7 @@ def test_the_pool_that_is_tried_leaves_no_worker_behind_however_slowly_it_is_end
     # A pool starts a worker anew for each that has gone: one that is taken apart worker by worker grows them back.
     slow = """if True:
         import multiprocessing.process, time
-        from lab.cell.worker.pool_trial import try_pool
+        from lab.cell.cpus.pool_trial import try_pool
 
         kill = multiprocessing.process.BaseProcess.kill
 

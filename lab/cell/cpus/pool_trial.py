@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 from typing import Any, List, NamedTuple, NoReturn, Optional
 
 from lab.cell.cpus import process_limit
+from lab.cell.cpus.answers import read_within
 
 #: Longest wait for ``Pool()`` to start, in seconds; forking takes a few milliseconds a worker.
 _SECONDS = 30.0
@@ -36,7 +36,7 @@ def try_pool() -> PoolTrial:
         import multiprocessing.queues
         import multiprocessing.synchronize  # noqa: F401 - a Python without semaphores does not have it
     except (ImportError, OSError) as error:
-        return PoolTrial(None, "this Python has no semaphores (%s)" % error)
+        return PoolTrial(None, "this Python has no %s (%s)" % (_missing(error), error))
     if not hasattr(os, "fork"):
         return PoolTrial(None, "this system has no fork")
     reader, writer = os.pipe()
@@ -50,13 +50,20 @@ def try_pool() -> PoolTrial:
     if child == 0:
         _start_and_wait(writer)
     os.close(writer)
-    ready, _, _ = select.select([reader], [], [], _SECONDS)
-    answer = os.read(reader, 4096) if ready else b""
+    answer = read_within(reader, _SECONDS)
     os.close(reader)
     _end(child)
     if not answer:
-        return PoolTrial(None, "it did not start within %g s" % _SECONDS if not ready else "it ended before it started")
+        return PoolTrial(
+            None, "it did not start within %g s" % _SECONDS if answer is None else "it ended before it started"
+        )
     return PoolTrial(*json.loads(answer))
+
+
+def _missing(error: Exception) -> str:
+    """What a Python lacks that cannot import the modules of a pool."""
+    name = getattr(error, "name", None) or ""
+    return name if isinstance(error, ModuleNotFoundError) and name != "_multiprocessing" else "semaphores"
 
 
 def _start_and_wait(writer: int) -> NoReturn:

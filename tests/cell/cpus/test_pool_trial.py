@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cell.worker.pool_trial import try_pool
+from lab.cell.cpus.pool_trial import try_pool
 from lab.engines.cell_code import cell_code
 from tests.support import cells
 
@@ -21,6 +21,7 @@ WITHOUT = {
     "zlib": "import sys; sys.modules['zlib'] = None",
     "resource": "import sys; sys.modules['resource'] = None",
     "shared memory": "import sys; sys.modules['_posixshmem'] = None",
+    "select": "import sys; sys.modules['select'] = None",
 }
 
 NO_SEMAPHORES = ("semaphores", "_multiprocessing")
@@ -40,8 +41,10 @@ def test_lab_cpus_answers_without(lack: str) -> None:
     done = lab_cpus(WITHOUT[lack])
     assert (done.returncode, done.stderr) == (0, "")
     words = " ".join(done.stdout.split())
-    assert ("Pool() - cannot be started here: this Python has no semaphores" in words) is (lack in NO_SEMAPHORES)
-    assert ("workers started" in words) is (lack not in NO_SEMAPHORES)
+    lacks = dict.fromkeys(NO_SEMAPHORES, "semaphores") | {"select": "select"}
+    assert ("Pool() - cannot be started here: this Python has no" in words) is (lack in lacks)
+    assert lack not in lacks or f"this Python has no {lacks[lack]} (" in words
+    assert ("workers started" in words) is (lack not in lacks)
 
 
 @pytest.mark.slow
@@ -71,7 +74,7 @@ def test_a_cell_without_costs_only_the_experiments_that_need_it(lack: str, tmp_p
 def test_without_shared_memory_it_says_so(hide: str, reason: str) -> None:
     if os.geteuid() or subprocess.run([*IN_A_NAMESPACE.split(), "true"], capture_output=True, check=False).returncode:
         pytest.skip("no mount namespace can be made here")
-    source = "from lab.cell.worker.pool_trial import try_pool; print(try_pool())"
+    source = "from lab.cell.cpus.pool_trial import try_pool; print(try_pool())"
     script = f"{hide} || exit 77; exec {sys.executable} -c '{source}'"
     done = subprocess.run([*IN_A_NAMESPACE.split(), "sh", "-c", script], capture_output=True, text=True, check=False)
     if done.returncode == 77:
@@ -104,7 +107,7 @@ FEW = """if True:
 def test_a_limit_on_processes_is_named_with_how_many_could_not_start(tmp_path: Path) -> None:
     (tmp_path / "pids.max").write_text("16\n", encoding="ascii")
     before = FEW.replace("ROOM", "6").replace("FOLDER", repr(str(tmp_path)))  # the child that tries, and 5 workers
-    source = before + "    from lab.cell.worker.pool_trial import try_pool\n    print(try_pool().why)"
+    source = before + "    from lab.cell.cpus.pool_trial import try_pool\n    print(try_pool().why)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout == "3 of 8 workers could not start: pids limit 16\n"
 
@@ -134,7 +137,7 @@ def test_the_limit_of_a_user_is_named() -> None:
     source = (
         "import os, resource, sys, select, _posixsubprocess\n"
         "import multiprocessing.pool, multiprocessing.queues, multiprocessing.synchronize, multiprocessing.popen_fork\n"
-        "from lab.cell.worker.pool_trial import try_pool\n"
+        "from lab.cell.cpus.pool_trial import try_pool\n"
         "os.setgid(64321); os.setuid(64321)\n"
         "resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))\n"
         "print(try_pool().why)"
