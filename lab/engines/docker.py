@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab import interrupts
 from lab.cell.cpus import cpulist
+from lab.cell.targets.case import PREFIX
 from lab.cell.worker.job import WorkerJob
 from lab.containers import streams
 from lab.containers.cleanup import remove_all, remove_container
@@ -38,7 +39,7 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
-from lab.engines.worker_command import probe_job, worker_arguments, worker_job
+from lab.engines.worker_command import hosting, image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
 from lab.interrupts import signals_held
 from lab.judging.records import read_records
@@ -143,6 +144,8 @@ class Docker:
         self._named = named
         self._session = session
         self._program, self._user = "python3", NOBODY
+        #: The images that functions are compared with -> the engine that runs cells in them.
+        self._others: dict[str, Docker] = {}
         #: Whether the Python of the image can read a compressed zip file.
         self._packed = True
         #: Threads that remove containers while the next container is made. close() waits for these threads.
@@ -254,12 +257,45 @@ class Docker:
         return self._job(job, job.cell.id + _AGAIN, sink)
 
     def _job(self, job: Job, name: str, sink: Sink) -> Outcome:
-        patience = Patience(job.cell_deadline, job.longest_silence, job.most_bytes)
         try:
-            payload = worker_job(job, None, PROJECT if job.project else "", OTHER_PROJECT)
-            return self._cell(job.cell, name, payload, sink, patience, (job.project, job.other))
+            with self._beside(job, name, sink) as begin:
+                return self._cell(job.cell, name, _payload(job), begin, _patience(job), (job.project, job.other))
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
+
+    @contextlib.contextmanager
+    def _beside(self, job: Job, name: str, sink: Sink) -> Iterator[Sink]:
+        """A sink for a cell. If another image is compared, its container is started as soon as the cell runs.
+
+        That container has the cell's limit and is in its network. It ends with the cell.
+        """
+        image = image_beside(job)
+        if not image:
+            yield sink
+            return
+        if image not in self._others:
+            self._others[image] = _compared(self._client, image, self._session, self._note)
+        other, other_name = self._others[image], f"{name}-other"
+        if job.experiments == (PREFIX,):  # the functions are only looked up
+            yield sink
+            return
+        network = f"container:{self._name(name)}"
+
+        def serve() -> None:
+            with contextlib.suppress(EngineError):  # the cell says that nobody came
+                payload, folders = _payload(hosting(job)), (job.project, job.other)
+                other._cell(job.cell, other_name, payload, lambda piece: None, _patience(job), folders, network)
+
+        with alongside(serve, sink) as begin:
+            try:
+                yield begin
+            finally:
+                with contextlib.suppress(EngineError):
+                    remove_container(self._client, self._name(other_name))
+
+    def _name(self, cell: str) -> str:
+        """The name of a cell's container."""
+        return f"multicore-lab-{self._session}-{cell}"
 
     def _answers(self) -> bool:
         """Whether the engine answers. While it does not, each request has little time."""
@@ -290,6 +326,7 @@ class Docker:
         sink: Sink,
         patience: Patience,
         folders: tuple[str, str] = ("", ""),
+        network: str = "none",
     ) -> Outcome:
         other_sessions = others(self._client, self._session)
         code = cell_code(payload.experiments, packed=self._packed)
@@ -298,8 +335,8 @@ class Docker:
                 self._client,
                 self._image,
                 [self._program, *self._arguments, *worker_arguments(code, payload)],
-                settings(cell) | (own_code_config(*folders) if folders[0] else {}),
-                name=f"multicore-lab-{self._session}-{name}",
+                settings(cell) | (own_code_config(*folders) if folders[0] else {}) | {"network_mode": network},
+                name=self._name(name),
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name.removesuffix(_AGAIN)},
                 user=self._user,
             )
@@ -348,6 +385,24 @@ class Docker:
                 if details is not None:
                     return watch.outcome(details, warnings)
         raise AssertionError("the frames of a stream never end")
+
+
+def _patience(job: Job) -> Patience:
+    return Patience(job.cell_deadline, job.longest_silence, job.most_bytes)
+
+
+def _payload(job: Job) -> WorkerJob:
+    return worker_job(job, None, PROJECT if job.project else "", OTHER_PROJECT)
+
+
+def _compared(client: DockerClient, image: str, session: str, note: Callable[[str], None]) -> Docker:
+    """The engine with an image that the cells' image is compared with. Raises CellError if it cannot run a cell."""
+    try:
+        engine = Docker(client, find_image(client, image, note), session, note, key="other")
+        engine.probe()
+    except ImageError as error:
+        raise CellError(f"--against {image} is no folder here, and no image for cells: {error}") from error
+    return engine
 
 
 def _began(stream: bytes) -> bool:

@@ -21,7 +21,7 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.temporary import PREFIX, SHORT_FOLDERS, TemporaryFolder, remove_abandoned
-from lab.engines.worker_command import probe_job, worker_arguments, worker_job
+from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.interrupts import signals_held
 from lab.model.cell import Job, Outcome
@@ -80,6 +80,8 @@ class Local:
         return replace(machine, no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
+        if image := image_beside(job):
+            raise CellError(f"--against {image} is no folder here, and only a container engine has images")
         return self._cell(
             worker_job(job, list(job.cell.cpus), job.project, job.other),
             sink,

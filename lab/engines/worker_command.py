@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lab.cell.cpus import cpulist
 from lab.cell.experiments import PROGRAM
+from lab.cell.targets.case import HOST
 from lab.cell.worker.bootstrap import SOURCE
 from lab.cell.worker.job import WorkerJob
 from lab.model.cell import Job
@@ -56,11 +58,26 @@ def worker_job(job: Job, pin: list[int] | None, project: str = "", other: str = 
     )
 
 
+def image_beside(job: Job) -> str:
+    """The image that a job's functions are compared with; empty: none."""
+    return next((case["against"]["image"] for case in job.cases.values() if _against(case).get("image")), "")
+
+
+def hosting(job: Job) -> Job:
+    """The job of the container beside a cell, in which the agents of the other image work."""
+    cases = {name: {**case, "against": {HOST: "yes"}} for name, case in job.cases.items()}
+    return replace(job, cases=cases)
+
+
+def _against(case: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(case.get("against") or {})
+
+
 def _placed(name: str, case: Mapping[str, Any], project: str, other: str, alone: bool) -> dict[str, Any]:
     """A case of the experiment with that name, with the folders and the control group as the cell sees them."""
     if name.startswith(PROGRAM):
         return {**case, "alone": alone}
-    against = dict(case.get("against") or {})
+    against = _against(case)
     if against.get("project"):
         against["project"] = other
     return {**case, "project": project, "against": against}

@@ -66,8 +66,8 @@ def check_unchanged(target: Target, run: str) -> None:
 def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
     """The case with the environment that it is compared with, and the folder of that, if it is one.
 
-    ``other`` is a folder with another version of the project, or the path of another Python. Raises UsageError for
-    anything else.
+    ``other`` is a folder with another version of the project, the path of another Python, or, with an engine, an image.
+    Raises UsageError for anything else.
     """
     path = Path(other)
     if case.items:
@@ -84,9 +84,12 @@ def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
                 "use --engine local, or name a folder with another version of the code",
             )
         return case._replace(against={"label": other, "python": str(path.absolute())}), ""
+    if engine != "local" and not other.startswith(("/", ".", "~")):
+        return case._replace(against={"label": other, "image": other}), ""
     raise UsageError(
-        f"--against {other} is neither a folder nor a Python",
-        "name a folder with another version of the code, a virtual environment, or the path of another Python",
+        f"--against {other} is neither a folder, nor a Python, nor an image",
+        "name a folder with another version of the code, a virtual environment, the path of another Python, or, with"
+        " --engine docker, an image",
     )
 
 

@@ -7,6 +7,8 @@ anew several times, and the interval covers that too.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 import time
 from typing import Any, NamedTuple, Sequence
@@ -14,7 +16,8 @@ from typing import Any, NamedTuple, Sequence
 from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
-from lab.cell.targets.agent import Agent
+from lab.cell.targets import agent
+from lab.cell.targets.agent import Agent, GuestAgent
 from lab.cell.targets.arms import THREAD, arms_for, base_arm
 from lab.cell.targets.case import Case
 from lab.cell.targets.trial import Trial
@@ -47,15 +50,17 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     recorder.observe("arms", [])
     recorder.observe("pairs", [[pair.name, pair.own.name, pair.other.name] for pair in pairs])
     number = 0
-    for _ in range(GENERATIONS):
-        with _crew(recorder, case, max(pair.own.processes for pair in pairs)) as crew:
-            pairs = _working(recorder, crew, pairs, order)
-            until = time.monotonic() + recorder.seconds / GENERATIONS
-            done = 0
-            while done < FEWEST_ROUNDS or time.monotonic() < until:
-                for blocks in crew.rounds(_arms(recorder, pairs), number, 1, order):
-                    recorder.sample("round", blocks)
-                    number, done = number + 1, done + 1
+    with contextlib.ExitStack() as stack:
+        guests = stack.enter_context(agent.listener()) if case.against.get("image") else None
+        for _ in range(GENERATIONS):
+            with _crew(recorder, case, max(pair.own.processes for pair in pairs), guests) as crew:
+                pairs = _working(recorder, crew, pairs, order)
+                until = time.monotonic() + recorder.seconds / GENERATIONS
+                done = 0
+                while done < FEWEST_ROUNDS or time.monotonic() < until:
+                    for blocks in crew.rounds(_arms(recorder, pairs), number, 1, order):
+                        recorder.sample("round", blocks)
+                        number, done = number + 1, done + 1
 
 
 def pairs_for(case: Case, cpus: int, trial: Trial) -> list[Pair]:
@@ -76,14 +81,25 @@ def _arms(recorder: Recorder, pairs: Sequence[Pair]) -> list[Arm]:
     return lab_arms + [arm for pair in pairs for arm in (pair.own, pair.other)]
 
 
-def _crew(recorder: Recorder, case: Case, most: int) -> Crew:
-    """Forked workers for the probe, and as many agents of each environment as the largest arm needs."""
+def _crew(recorder: Recorder, case: Case, most: int, guests: socket.socket | None) -> Crew:
+    """Forked workers for the probe, and as many agents of each environment as the largest arm needs.
+
+    With ``guests`` those of the other environment are in another container, which is waited for. Raises
+    NotMeasuredError where it does not come.
+    """
     crew = Crew(recorder.cpus, quota_under_test=recorder.quota is not None)
     other = dict(case.against)
     python = other.get("python") or sys.executable
-    moved = case._replace(project=other.get("project") or case.project, against={})
+    moved = case._replace(project=other.get("project") or case.project, against={}).to_stored()
     crew.adopt("own", [Agent(sys.executable, case._replace(against={}).to_stored(), 2 * most) for _ in range(most)])
-    crew.adopt("other", [Agent(python, moved.to_stored(), 2 * most) for _ in range(most)])
+    if guests is None:
+        crew.adopt("other", [Agent(python, moved, 2 * most) for _ in range(most)])
+        return crew
+    try:
+        crew.adopt("other", [GuestAgent(guests, moved, 2 * most) for _ in range(most)])
+    except OSError as error:
+        crew.__exit__()
+        raise NotMeasuredError("the container of %s did not come: %s" % (other["image"], error)) from error
     return crew
 
 

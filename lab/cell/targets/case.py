@@ -14,6 +14,10 @@ MODULE, FILE, STATEMENT = "module", "file", "statement"
 SHARED, OWN, BOTH = "shared", "own", "both"
 
 
+#: The key of ``against`` that makes a cell the host of agents for another cell.
+HOST = "host"
+
+
 class Case(NamedTuple):
     """What is called again and again, and with what."""
 
@@ -41,8 +45,8 @@ class Case(NamedTuple):
     chunks: Sequence[int] = ()
     #: The folder of the project, which is importable; empty where there is none.
     project: str = ""
-    #: The other environment that this one is compared with: a ``label``, and the ``python`` or the ``project`` that
-    #: differs; empty: none.
+    #: The other environment that this one is compared with: a ``label``, and the ``python``, the ``project`` or the
+    #: ``image`` that differs; empty: none.
     against: Mapping[str, str] = {}
     #: About how long one call takes, in seconds; ``None`` before anybody has called it.
     call_seconds: Optional[float] = None

@@ -12,10 +12,10 @@ from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
-from lab.cell.targets import against, causes, dispatch, elapsed, environment, figures, look_up
+from lab.cell.targets import against, agent, causes, dispatch, elapsed, environment, figures, look_up
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
 from lab.cell.targets.calling import Call, Caller
-from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.cell.targets.case import HOST, PREFIX, Case, from_stored
 from lab.cell.targets.figures import BASE, LATER
 from lab.cell.targets.trial import Trial, count_threads, look
 from lab.cell.targets.worker import begin
@@ -27,6 +27,8 @@ BATCH = 3
 def run(recorder: Recorder) -> None:
     """Measure the case of the recorder."""
     case = from_stored(recorder.case or {})
+    if case.against.get(HOST):
+        agent.host()
     recorder.observe("case", case._replace(project="").to_stored())
     threads = count_threads()
     with environment.GilWatch() as watch:
