@@ -11,7 +11,9 @@ that has no wheel for a build is left out, and the functions that need it are sk
 from __future__ import annotations
 
 import argparse
+import ctypes
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LIBRARIES = ("numpy", "lxml", "jiter")
+SHARED = ("libstdc++.so.6", "libgcc_s.so.1")
 SCALING = "https://raw.githubusercontent.com/python/cpython/v3.14.0/Tools/ftscalingbench/ftscalingbench.py"
 
 
@@ -61,9 +64,23 @@ def build_image(build: str) -> None:
             command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", *platforms]
             done = subprocess.run([*command, *target, "--abi", f"cp{tag}{build[len(version) :]}", library], check=False)
             print(f"{library}: {'there' if done.returncode == 0 else 'no wheel'}")
-        base = f"FROM multicore-lab-base:{build}\nCOPY packages /packages\nENV PYTHONPATH=/packages\n"
+        for name in SHARED:  # a small image may lack what NumPy was linked with
+            shutil.copy(path_of(name), packages / name)
+        base = (
+            f"FROM multicore-lab-base:{build}\nCOPY packages /packages\n"
+            "ENV PYTHONPATH=/packages LD_LIBRARY_PATH=/packages\n"
+        )
         Path(folder, "Dockerfile").write_text(base)
         subprocess.run(["docker", "build", "-q", "-t", f"multicore-lab-corpus:{build}", folder], check=True)
+
+
+def path_of(name: str) -> Path:
+    """Where this process finds a shared library (man 5 proc, ``maps``)."""
+    ctypes.CDLL(name)
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return next(
+        Path(line.split()[-1]) for line in lines if Path(line.split()[-1]).name.startswith(name.split(".so")[0])
+    )
 
 
 def fetch_cpython(file: Path | None) -> None:

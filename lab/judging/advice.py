@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from lab.cell.claims.claim import FEWEST_VALUES, Evidence, disturbances
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import Measured, over
 from lab.cell.targets import arms, figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.judging import speedups
@@ -130,7 +129,7 @@ def advise(case: Case, result: CellResult) -> Advice:
     evidence = evidence_of(case.experiment, result)
     rounds = evidence.rounds("round")
     options = list(_options(evidence))
-    gains = {option.name: figures.speed_up(option.name).estimate(rounds) for option in options}
+    gains = {option.name: figures.speed_up(option.name, rounds).estimate(rounds) for option in options}
     known = [option for option in options if gains[option.name]]
     if figures.rate(figures.BASE).estimate(rounds) is None or (options and not known):
         return _undecided(case, result, _too_few(rounds, options))
@@ -143,9 +142,13 @@ def advise(case: Case, result: CellResult) -> Advice:
         return _alone(case, result, best, gain, options)
     if gain.low * best.handing_over < WORTH:
         return _undecided(case, result, f"{best.name} do {_times(gain)} the work of one worker: too noisy to decide")
-    for option in sorted(known, key=lambda option: (option.workers, _rank(option, result))):
-        ratio = Measured((best.name, option.name), over(best.name, option.name)).estimate(rounds)
+    ratios = {option: figures.times_as_much(best.name, option.name, rounds).estimate(rounds) for option in known}
+    told = {_kind(option) for option in known if ratios[option]}
+    for option in sorted(options, key=lambda option: (option.workers, _rank(option, result))):
+        ratio = ratios.get(option)
         if ratio is None:
+            if _kind(option) not in told and option.workers * option.handing_over * SLIGHT > reached:
+                return _undecided(case, result, f"of {option.name}, which are simpler, {_too_few(rounds, [option])}")
             continue
         scale = best.handing_over / option.handing_over
         if option is best or ratio.low * scale <= SLIGHT:
@@ -161,14 +164,15 @@ def _missing(options: Sequence[Option], known: Sequence[Option], reached: float)
 
     Processes of one start method do as much as those of another. What one worker does is the most that each can do.
     """
-
-    def alike(option: Option) -> tuple[str, int, bool]:
-        kind = option.executor if option.executor in _POOLS else "process"
-        return kind, option.workers, option.own
-
-    measured = {alike(option) for option in known}
-    unknown = [option for option in options if alike(option) not in measured]
+    measured = {_kind(option) for option in known}
+    unknown = [option for option in options if _kind(option) not in measured]
     return [option for option in unknown if option.workers * option.handing_over > KNOWN * reached]
+
+
+def _kind(option: Option) -> tuple[str, int, bool]:
+    """What options have in common that do as much as each other."""
+    kind = option.executor if option.executor in _POOLS else "process"
+    return kind, option.workers, option.own
 
 
 def _options(evidence: Evidence) -> Iterable[Option]:
@@ -246,7 +250,8 @@ def _alone(
 def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None, evidence: Evidence) -> Advice:
     assert gain
     waits = evidence.last("trial")["idle"] > figures.WAITING_SHARE
-    share = None if waits else figures.share(option.name, option.workers).estimate(evidence.rounds("round"))
+    rounds = evidence.rounds("round")
+    share = None if waits else figures.share(option.name, option.workers, rounds).estimate(rounds)
     delivered = f", which is {100 * share.value:.0f} % of what the machine delivered" if share else ""
     own = ", each with an argument of its own" if option.own and option.executor == "thread" else ""
     taken = option.name.replace(", own state", "")

@@ -98,8 +98,9 @@ def measured(
         except UsageError as error:
             if any(f"No module named '{module}" in str(error) for module in function.needs):
                 yield Marked(function=function, skipped=str(error).partition(". ")[0])
-                continue
-            raise
+            else:  # it costs itself alone
+                yield Marked(function=function, failed=str(error))
+            continue
         if not stop.requested:
             yield marked(function, session)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,28 @@ def test_noise_decides_nothing_and_says_so() -> None:
     assert not advice.decided
     assert "not decided" in advice.sentence
     assert "--thorough" in advice.sentence
+
+
+@pytest.mark.parametrize(("gain", "decided"), [(1.95, False), (1.0, True)])
+def test_what_is_simpler_and_not_known_leaves_the_choice_open(gain: float, decided: bool) -> None:
+    result = measured({("thread", 2): gain, ("fork", 2): 1.95, ("forkserver", 2): 1.95})
+    unlike = "forkserver" if decided else "thread"  # of processes one kind is enough
+    records = [
+        record._replace(data=without(record.data, name_of(unlike, 2))) if record.kind == "sample" else record
+        for record in result.records
+    ]
+    advice = advise(CASE, replace(result, records=tuple(records)))
+    assert advice.decided is decided
+    if not decided:
+        assert "of 2 threads, which are simpler, fewer than" in advice.sentence
+
+
+def without(sample: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A sample in which that arm was disturbed."""
+    values = {
+        arm: {**block, "disturbed": "run delay"} if arm == name else block for arm, block in sample["values"].items()
+    }
+    return {**sample, "values": values}
 
 
 def test_processes_are_out_where_the_result_cannot_be_pickled() -> None:

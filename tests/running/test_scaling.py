@@ -79,7 +79,7 @@ def test_a_function_of_a_notebook_is_refused_with_what_to_do(monkeypatch: pytest
         ({"level": "fast"}, "level 'fast' is not known"),
         ({"params": {"n": [{1}]}}, "values of n cannot travel"),
         ({"items": "work.py:many", "against": "."}, "--against and --items cannot be combined"),
-        ({"against": "nowhere"}, "--against nowhere is neither a folder nor a Python"),
+        ({"against": "nowhere"}, "--against nowhere is neither a folder, nor a Python"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:

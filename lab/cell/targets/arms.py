@@ -9,7 +9,7 @@ from lab.cell.measuring.rounds import BLOCK_SECONDS, Arm
 from lab.cell.targets.case import OWN as OWN_STATE
 from lab.cell.targets.case import SHARED as SHARED_STATE
 from lab.cell.targets.case import Case
-from lab.cell.targets.figures import BASE
+from lab.cell.targets.figures import BASE, OWN_BASES
 from lab.cell.targets.worker import OWN, SHARED
 
 THREAD, INTERPRETER = "thread", "interpreter"
@@ -53,6 +53,28 @@ def block_seconds(call_seconds: float, team: bool) -> float:
     """How long a block lasts, for calls of that length."""
     several = min(CALLS * call_seconds, max(LONGEST, 1.05 * call_seconds))
     return max(SHORTEST_TEAM if team else SHORTEST, several)
+
+
+def home(arms: Sequence[TargetArm]) -> str:
+    """The start method of the workers that threads, interpreters and one worker alone run in.
+
+    A spawned process is most like a program that somebody has just started.
+    """
+    return "spawn" if any(arm.executor == "spawn" for arm in arms) else "fork"
+
+
+def at_home(arms: Sequence[TargetArm]) -> list[TargetArm]:
+    """The same arms, with threads and interpreters in the workers that are their home."""
+    method = home(arms)
+    return [arm if arm.executor in METHODS else arm._replace(arm=arm.arm._replace(method=method)) for arm in arms]
+
+
+def base_arms(arms: Sequence[TargetArm], call_seconds: float, waits: bool) -> list[Arm]:
+    """One worker alone at home, and one process alone of each other start method that an arm has."""
+    method = home(arms)
+    base = base_arm(call_seconds, waits)._replace(method=method)
+    others = [kind for kind in METHODS if kind != method and any(arm.executor == kind for arm in arms)]
+    return [base, *[base._replace(name=OWN_BASES["(%s)" % kind], method=kind) for kind in others]]
 
 
 def base_arm(call_seconds: float, waits: bool) -> Arm:

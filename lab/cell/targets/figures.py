@@ -14,6 +14,9 @@ WAITING_SHARE = 0.5
 
 #: One worker alone: what every other arm is compared with.
 BASE = "1 worker"
+#: One process of a start method alone, by what its workers' names end with. Where code and data happen to lie in memory
+#: makes a process faster or slower by some percent. So processes are compared with themselves, one at a time.
+OWN_BASES: Mapping[str, str] = {"(fork)": "1 worker (fork)", "(forkserver)": "1 worker (forkserver)"}
 #: In place of an executor: workers of some kind that worked at first, and were lost in a later round.
 LATER = "later"
 
@@ -56,7 +59,7 @@ def enough(rounds: Sequence[Round], arms: Sequence[str], seconds: float, recorde
         return True
     if len(rounds) % BATCH:
         return False
-    estimates = [speed_up(arm).estimate(rounds) for arm in arms] or [rate(BASE).estimate(rounds)]
+    estimates = [speed_up(arm, rounds).estimate(rounds) for arm in arms] or [rate(BASE).estimate(rounds)]
     return all(narrow(estimate, recorder.width) for estimate in estimates)
 
 
@@ -65,18 +68,36 @@ def rate(arm: str) -> Measured:
     return Measured((arm,), value_of(arm, "rate"), unit="calls/s", better="higher")
 
 
-def speed_up(arm: str) -> Measured:
-    """Calls per second over those of one worker alone, in the same round."""
-    return Measured((arm, BASE), over(arm, BASE), better="higher")
+def base_of(arm: str, rounds: Sequence[Round]) -> str:
+    """The one worker that these workers are compared with; sessions of earlier versions have the same one for all."""
+    own = OWN_BASES.get(arm.rpartition(" ")[2], BASE)
+    return own if any(own in blocks for blocks in rounds) else BASE
 
 
-def share(arm: str, workers: int) -> Measured:
-    """The speed-up over what the machine delivered to so many workers in the same round."""
+def speed_up(arm: str, rounds: Sequence[Round]) -> Measured:
+    """Calls per second over those of one worker of its kind alone, in the same round."""
+    base = base_of(arm, rounds)
+    return Measured((arm, base), over(arm, base), better="higher")
+
+
+def times_as_much(arm: str, other: str, rounds: Sequence[Round]) -> Measured:
+    """The speed-up of an arm over that of another arm, in the same round."""
+    gains = speed_up(arm, rounds), speed_up(other, rounds)
 
     def value(blocks: Round) -> float:
-        return over(arm, BASE)(blocks) / max(min(CAPACITY.value(blocks), workers), 0.01)
+        return gains[0].value(blocks) / max(gains[1].value(blocks), 1e-9)
 
-    return Measured((arm, BASE, *CAPACITY.arms), value, better="higher")
+    return Measured((*gains[0].arms, *gains[1].arms), value)
+
+
+def share(arm: str, workers: int, rounds: Sequence[Round]) -> Measured:
+    """The speed-up over what the machine delivered to so many workers in the same round."""
+    gain = speed_up(arm, rounds)
+
+    def value(blocks: Round) -> float:
+        return gain.value(blocks) / max(min(CAPACITY.value(blocks), workers), 0.01)
+
+    return Measured((*gain.arms, *CAPACITY.arms), value, better="higher")
 
 
 def delivered(workers: int) -> Measured:
@@ -113,9 +134,9 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     for arm in [] if compared else measured_arms(evidence, alone=True):
         rows.append(rate(arm.name).figure("calls/s", rounds, arm.name))
         if arm.name != BASE:
-            rows.append(speed_up(arm.name).figure("speed-up", rounds, arm.name))
+            rows.append(speed_up(arm.name, rounds).figure("speed-up", rounds, arm.name))
             if not waits:  # what waits needs no CPU, so what the machine delivered says nothing
-                rows.append(share(arm.name, arm.workers).figure("of delivered", rounds, arm.name))
+                rows.append(share(arm.name, arm.workers, rounds).figure("of delivered", rounds, arm.name))
         rows.append(cores(arm.name).figure("cores used", rounds, arm.name))
         timed = [blocks for blocks in rounds if "calls" in blocks.get(arm.name, {})]
         for name in ("p50", "p95", "p99"):

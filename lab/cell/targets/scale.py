@@ -13,10 +13,10 @@ from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
 from lab.cell.targets import against, agent, causes, dispatch, elapsed, environment, figures, look_up
-from lab.cell.targets.arms import METHODS, TargetArm, arms_for, base_arm, executors
+from lab.cell.targets.arms import METHODS, TargetArm, arms_for, at_home, base_arms, executors, home
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, Case, from_stored
-from lab.cell.targets.figures import BASE, LATER
+from lab.cell.targets.figures import LATER
 from lab.cell.targets.trial import Trial, count_threads, look
 from lab.cell.targets.worker import begin
 
@@ -60,21 +60,22 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     order = shuffler(recorder.seed)
     arms = arms_for(case, executors(), len(recorder.cpus), gil_enabled(), trial.waits, trial.call_seconds)
     while True:
+        arms = at_home(arms)
         with _crew(recorder, case, arms) as crew:
             working, lost = _tried(recorder, crew, arms, order)
             if lost is not None:  # the crew is one worker short: begin again without its kind
                 arms = [arm for arm in arms if arm.executor != lost]
                 continue
             recorder.observe("arms", [[arm.name, arm.executor, arm.workers, arm.own] for arm in working])
-            base = base_arm(trial.call_seconds, trial.waits)
-            _warm_up(recorder, crew, base, order)
-            _rounds(recorder, crew, base, working, order)
+            bases = base_arms(arms, trial.call_seconds, trial.waits)
+            _warm_up(recorder, crew, bases, order)
+            _rounds(recorder, crew, bases, working, order)
             recorder.observe("memory", crew.memory())
             return
 
 
 def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm]) -> Crew:
-    """Workers by each start method that an arm needs. Forked ones also run the probe, threads and interpreters."""
+    """Workers by each start method that an arm needs. Forked ones also run the probe."""
     methods = ["fork"] + [method for method in METHODS[1:] if any(arm.executor == method for arm in arms)]
     least = max([arm.arm.processes for arm in arms], default=1)
     return Crew(
@@ -90,10 +91,11 @@ def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm]) -> Crew:
 def _tried(recorder: Recorder, crew: Crew, arms: Sequence[TargetArm], order: Any) -> tuple[list[TargetArm], str | None]:
     """Run each arm twice: the first time it imports and warms up. What fails is recorded.
 
-    Returns the arms that work, and the kind of worker that was lost, if one was.
+    Returns the arms that work, and the kind of worker that was lost, if one was. Processes come first in which other
+    arms are at home: if those fail, the others need another home.
     """
-    working = []
-    for arm in arms:
+    working, first = [], home(arms)
+    for arm in sorted(arms, key=lambda arm: arm.executor != first):
         try:
             for _ in range(2):
                 (blocks,) = crew.rounds([arm.arm], 0, 1, order)
@@ -107,15 +109,17 @@ def _tried(recorder: Recorder, crew: Crew, arms: Sequence[TargetArm], order: Any
         error_text = blocks[arm.name].get("error")
         if error_text:
             recorder.observe("out", [arm.name, arm.executor, error_text])
+            if arm.executor == first:
+                return [], first
         else:
             working.append(arm)
-    return working, None
+    return [arm for arm in arms if arm in working], None
 
 
-def _warm_up(recorder: Recorder, crew: Crew, base: Arm, order: Any) -> None:
+def _warm_up(recorder: Recorder, crew: Crew, bases: Sequence[Arm], order: Any) -> None:
     """Let each worker that works alone in its turn do so once: the first time it imports."""
     with contextlib.suppress(WorkerLostError):  # the rounds will say so
-        crew.rounds([base._replace(repeat=1)], 0, len(recorder.cpus), order)
+        crew.rounds([base._replace(repeat=1) for base in bases], 0, len(recorder.cpus), order)
 
 
 def _kind(method: str, arm: TargetArm) -> str:
@@ -123,14 +127,14 @@ def _kind(method: str, arm: TargetArm) -> str:
     return arm.executor if arm.arm.method == method else method
 
 
-def _rounds(recorder: Recorder, crew: Crew, base: Arm, arms: list[TargetArm], order: Any) -> None:
+def _rounds(recorder: Recorder, crew: Crew, bases: Sequence[Arm], arms: list[TargetArm], order: Any) -> None:
     lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
     rounds: list[Round] = []
     begun = time.monotonic()
     while not figures.enough(rounds, [arm.name for arm in arms], time.monotonic() - begun, recorder):
-        count = BATCH if base.seconds < 0.1 else 1
+        count = BATCH if bases[0].seconds < 0.1 else 1
         try:
-            new = crew.rounds([*lab_arms, base, *[arm.arm for arm in arms]], len(rounds), count, order)
+            new = crew.rounds([*lab_arms, *bases, *[arm.arm for arm in arms]], len(rounds), count, order)
         except WorkerLostError as error:
             if not rounds:
                 raise NotMeasuredError("worked at its first calls, but not later: %s" % error) from error
@@ -140,8 +144,9 @@ def _rounds(recorder: Recorder, crew: Crew, base: Arm, arms: list[TargetArm], or
             for arm in [arm for arm in arms if "error" in blocks.get(arm.name, {})]:
                 recorder.observe("out", [arm.name, arm.executor, blocks[arm.name]["error"]])
                 arms.remove(arm)
-            if "error" in blocks[BASE]:
-                raise NotMeasuredError("raised in one worker alone: %s" % blocks[BASE]["error"])
+            errors = [blocks[base.name]["error"] for base in bases if "error" in blocks[base.name]]
+            if errors:
+                raise NotMeasuredError("raised in one worker alone: %s" % errors[0])
             recorder.sample("round", blocks)
             rounds.append(blocks)
 

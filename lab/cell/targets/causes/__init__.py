@@ -62,7 +62,7 @@ def best(evidence: Evidence, executors: Sequence[str], most: Optional[int] = Non
     arms = [
         arm for arm in measured_arms(evidence) if arm.executor in executors and (most is None or arm.workers <= most)
     ]
-    known = [(arm, estimate) for arm in arms for estimate in [speed_up(arm.name).estimate(rounds)] if estimate]
+    known = [(arm, estimate) for arm in arms for estimate in [speed_up(arm.name, rounds).estimate(rounds)] if estimate]
     return max(known, key=lambda entry: (entry[0].workers, entry[1].value), default=None)
 
 

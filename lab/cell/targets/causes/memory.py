@@ -7,7 +7,7 @@ from lab.cell.claims.measured import MOST_INFLATION, Measured
 from lab.cell.measuring.rounds import PROBE
 from lab.cell.targets.arms import METHODS
 from lab.cell.targets.causes import Cause, best, excluded, found, undecided
-from lab.cell.targets.figures import BASE
+from lab.cell.targets.figures import base_of
 
 
 def _work(blocks: Round, arm: str) -> float:
@@ -21,14 +21,15 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     processes = best(evidence, METHODS, facts.cpus)
     if processes is None:
         return undecided("processes were not measured often enough")
-    name = processes[0].name
+    name, rounds = processes[0].name, evidence.rounds("round")
+    base = base_of(name, rounds)
 
     def inflation(blocks: Round) -> float:
-        target = _work(blocks, BASE) / max(_work(blocks, name), 1e-9)
+        target = _work(blocks, base) / max(_work(blocks, name), 1e-9)
         probe = _work(blocks, "one process") / max(_work(blocks, PROBE), 1e-9)
         return target / max(probe, 1e-9)
 
-    ratio = Measured((name, BASE, PROBE, "one process"), inflation).estimate(evidence.rounds("round"))
+    ratio = Measured((name, base, PROBE, "one process"), inflation).estimate(rounds)
     if ratio is None:
         return undecided("too few undisturbed rounds")
     text = "a CPU second of %s does %.2f times less work than that of one worker, beside the capacity probe" % (
