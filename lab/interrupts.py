@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,10 +77,19 @@ def say_remains() -> None:
 
 
 def listen_to_signals() -> None:
-    """Let the signals end the lab. A SIGHUP that is ignored (nohup) stays ignored."""
+    """Let the signals end the lab. A SIGHUP that is ignored (nohup) stays ignored.
+
+    A request that comes within a callback of Python's own is not lost, and Python prints no traceback of it.
+    """
+    sys.unraisablehook = _unraisable
     for number in SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, end)
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Interrupted)):
+        sys.__unraisablehook__(unraisable)
 
 
 def end(number: int, frame: FrameType | None) -> None:

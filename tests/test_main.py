@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -38,3 +39,18 @@ def test_the_traceback_of_a_defect_is_shown_to_whoever_asks_for_it(
     assert out == ""
     assert err.startswith("Traceback (most recent call last):")
     assert "ZeroDivisionError: a count" in err
+
+
+def test_a_request_within_a_callback_of_python_is_kept_and_prints_no_traceback() -> None:
+    code = """
+import os, signal, weakref
+from lab import interrupts
+class Thing: pass
+interrupts.listen_to_signals()
+thing = Thing()
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+del thing
+print(interrupts.requested())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
