@@ -29,6 +29,7 @@ import lab
 from lab.cell.claims.estimates import Estimate
 from lab.cell.measuring.crew_worker import Block
 from lab.cell.targets.worker import GROUP_SECONDS, timed
+from lab.reports.tables.environments import SLIGHT
 
 SOURCE = """
 import hashlib, time
@@ -185,7 +186,7 @@ def against(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _count(counts: list[int], ratio: Estimate) -> None:
-    counts[0 if ratio.high < 1 else 2 if ratio.low > 1 else 1] += 1
+    counts[0 if ratio.high < 1 - SLIGHT else 2 if ratio.low > 1 + SLIGHT else 1] += 1
 
 
 PARTS = {"truth": truth, "cost": cost, "first": first, "against": against}

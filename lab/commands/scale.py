@@ -82,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--against",
         default="",
         metavar="OTHER",
-        help="another folder of the code, a virtual environment, or a Python: both take turns in the same rounds",
+        help="another folder of the code, virtual environment, Python or image: both take turns in the same rounds",
     )
     parser.add_argument("--chunk", default="", metavar="SIZES", help="with --items: how many travel at a time, as 1,10")
     _options.add_cell_options(parser)

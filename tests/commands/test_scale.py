@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.terminal import Lab
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 SOURCE = """
 import threading
@@ -146,6 +152,48 @@ def test_two_versions_of_the_code_take_turns(lab: Lab, project: Path, tmp_path: 
     row = next(line for line in out.splitlines() if line.startswith("1 worker"))
     assert "% slower" in row or "not decided" in row or "not known" in row  # the machine may be busy
     assert "Advice" not in out
+
+
+@pytest.fixture
+def open_project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same, where the user of a container may read it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "work.py").write_text(SOURCE)
+        monkeypatch.chdir(folder)
+        yield folder
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+@pytest.mark.engine
+def test_two_images_take_turns_and_nothing_is_left(
+    lab: Lab, open_project: Path, engine: DockerClient, two_builds: tuple[str, str]
+) -> None:
+    first, second = (f"multicore-lab-base:{build}" for build in two_builds)
+    code, out, err = lab(
+        *("scale", "work.py:busy", "--engine", "docker", "--image", first, "--against", second, "--cpus", "1"),
+        *("--quick", "--output", str(open_project / "sessions")),
+    )
+    assert code == 0, err
+    (session,) = (open_project / "sessions").iterdir()
+    records = [json.loads(line) for line in (session / "cpu1.jsonl").read_text().splitlines()]
+    rounds = [record["data"]["values"] for record in records if record["kind"] == "sample"]
+    assert rounds
+    assert all(blocks["1 worker"]["rate"] > 0 and blocks["other: 1 worker"]["rate"] > 0 for blocks in rounds)
+    assert f"other: {second}" in out
+    assert engine.containers.list(all=True, filters={"label": f"org.multicore-lab.session={session.name}"}) == []
+
+
+@pytest.mark.engine
+def test_an_image_that_is_not_there_is_refused_before_anything_is_measured(
+    lab: Lab, open_project: Path, engine: DockerClient, image: str
+) -> None:
+    words = ("scale", "work.py:busy", "--engine", "docker", "--image", image, "--against", "no-such-image:1")
+    code, out, err = lab(*words, "--output", str(open_project / "sessions"))
+    assert (code, out) == (2, "")
+    assert "--against no-such-image:1 is no folder here" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("other", ["nowhere", "work.py:busy"])
