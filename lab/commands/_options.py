@@ -252,13 +252,16 @@ def scale_request(options: argparse.Namespace, case: Case, project: Path, other:
 
 def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     """The request to run programs of the user's, one cell after the other. Raises UsageError."""
+    from lab.model.cell import Room
     from lab.planning.programs import LEAST_SECONDS
 
     levels = {"default": (LEAST_SECONDS / workload.turns, 0.05)}
     names = tuple(program.experiment for program in workload.programs)
-    engine = options.engine
+    engine, needs_container = options.engine, workload.room != Room()
     if engine == "auto":  # a command of this machine runs on this machine
-        engine = "docker" if options.image else "local"
+        engine = "docker" if options.image or needs_container else "local"
+    if engine == "local" and needs_container:
+        raise UsageError("--mount, --network and --entrypoint need a container", "name its image: --image IMAGE")
     request = replace(_request(options, levels), experiments=names, workload=workload, jobs="1", engine=engine)
     request.check()
     return request

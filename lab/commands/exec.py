@@ -14,6 +14,7 @@ from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.cell.programs.program import Program
+    from lab.model.cell import Room
     from lab.planning.programs import Workload
     from lab.planning.request import Request
     from lab.running.measurement import Start
@@ -92,6 +93,15 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
         "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable; NAME alone: as it is here"
     )
     parser.add_argument("--workdir", default="", metavar="DIR", help="the folder that it starts in")
+    parser.add_argument(
+        "--mount",
+        action="append",
+        default=[],
+        metavar="DIR[:ro]",
+        help="a folder that a container sees under the same path; :ro: it can only read it",
+    )
+    parser.add_argument("--network", default="", metavar="NAME", help="a network of the engine (default: none)")
+    parser.add_argument("--entrypoint", metavar="PROGRAM", help="instead of that of the image; '' means none")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -134,7 +144,22 @@ def _workload(options: argparse.Namespace) -> Workload:
 
     programs.check_runs(options.runs, options.warmup, options.deadline)
     parameters = programs.parse_parameters(options.parameter_list)
-    return programs.Workload(programs=programs.with_parameters(_program(options), parameters), runs=options.runs)
+    return programs.Workload(
+        programs=programs.with_parameters(_program(options), parameters), runs=options.runs, room=_room(options)
+    )
+
+
+def _room(options: argparse.Namespace) -> Room:
+    """What the containers have. Raises UsageError for a folder that is not there."""
+    from lab.model.cell import Mount, Room
+
+    mounts = []
+    for text in options.mount:
+        folder, read_only = Path(text.removesuffix(":ro")).resolve(), text.endswith(":ro")
+        if not folder.is_dir():
+            raise UsageError(f"--mount {text}: there is no such folder", "name a folder: --mount DIR or --mount DIR:ro")
+        mounts.append(Mount(str(folder), read_only))
+    return Room(mounts=tuple(mounts), network=options.network, entrypoint=options.entrypoint)
 
 
 def _program(options: argparse.Namespace) -> Program:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from lab import interrupts
 from lab.containers.image_config import NOBODY
 from lab.containers.owner import OWNER_LABEL, own
-from lab.model.cell import PERIOD_US
+from lab.model.cell import PERIOD_US, Room
 
 if TYPE_CHECKING:
+    from docker.types import Mount
+
     from docker import DockerClient
 
 #: The prefix of the labels of Docker Compose.
@@ -75,6 +77,31 @@ def own_code_config(folder: str, other: str) -> dict[str, Any]:
         "mem_limit": None,
         "memswap_limit": None,
         "tmpfs": {"/tmp": "rw,nosuid,nodev,size=1g,mode=1777"},  # noqa: S108 - inside the container
+    }
+
+
+def volume_mount(place: str, volume: str, *, read_only: bool) -> Mount:
+    """A volume at a place in a container. What the image has there is copied into a new volume."""
+    from docker.types import Mount  # here, because docker is slow to load
+
+    return Mount(place, volume, type="volume", read_only=read_only)
+
+
+def room_config(room: Room) -> dict[str, Any]:
+    """What the host configuration of a cell has besides, if the cell runs a program of the user's.
+
+    The program finds what its image promises: files that can be written, and memory without a limit of the lab's. They
+    are the container's own, and are removed with it.
+    """
+    from docker.types import Mount  # as above
+
+    return {
+        "mounts": [Mount(each.folder, each.folder, type="bind", read_only=each.read_only) for each in room.mounts],
+        "network_mode": room.network or "none",
+        "read_only": False,
+        "mem_limit": None,
+        "memswap_limit": None,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,exec,size=1g,mode=1777"},  # noqa: S108 - inside the container
     }
 
 

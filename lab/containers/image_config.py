@@ -10,6 +10,8 @@ from lab.errors import ImageError
 
 #: The user that a cell runs as: nobody, unless only another user may start the image's Python.
 NOBODY = "65534:65534"
+#: The user that the program of an image runs as if the image names none.
+ROOT = "0:0"
 #: The image that is pulled when the user names none and the engine has none of the lab's.
 OFFICIAL_IMAGE = "python:3.13-slim"
 #: The repository of the lab's own images: a tag for each build.
@@ -54,6 +56,8 @@ class ImageSettings:
     entrypoint: tuple[str, ...] = ()
     #: The command, or the arguments of the entry point.
     command: tuple[str, ...] = ()
+    #: The folder that the image's own program starts in.
+    folder: str = "/"
     #: The environment variables by their names.
     environment: Mapping[str, str]
 
@@ -67,6 +71,7 @@ class ImageSettings:
             user=str(config.get("User") or ""),
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
+            folder=str(config.get("WorkingDir") or "/"),
             environment={name: value for name, _, value in pairs},
         )
 
@@ -78,7 +83,7 @@ class ImageSettings:
     @property
     def users(self) -> tuple[str, ...]:
         """The users to try, the user with the least rights first."""
-        return tuple(dict.fromkeys(user for user in (NOBODY, self.user, "0:0") if user))
+        return tuple(dict.fromkeys(user for user in (NOBODY, self.user, ROOT) if user))
 
     @property
     def ignored(self) -> Mapping[str, str]:

@@ -28,12 +28,21 @@ _QUOTA_CPUS = 0.5
 class Trial:
     """Tries the limits of one engine with a program that ends at once."""
 
-    def __init__(self, client: DockerClient, image: str, session: str, command: Sequence[str], user: str) -> None:
+    def __init__(
+        self,
+        client: DockerClient,
+        image: str,
+        session: str,
+        command: Sequence[str],
+        user: str,
+        host: Mapping[str, Any] | None = None,
+    ) -> None:
         self._client = client
         self._image = image
         self._labels = {SESSION_LABEL: session}
         self._command = command
         self._user = user
+        self._host = host or {}
 
     def no_quota(self, cpus: tuple[int, ...], info: Mapping[str, Any]) -> str | None:
         """Why the engine sets no quota; ``None``: it sets CPU sets and quotas.
@@ -62,7 +71,7 @@ class Trial:
 
     def _given(self, limit: Mapping[str, Any]) -> Mapping[str, Any]:
         """The host configuration that a container with this limit got. The container was started."""
-        host = isolated_host_config(1) | dict(limit)
+        host = isolated_host_config(1) | dict(self._host) | dict(limit)
         with translated("trying a container with a limit"):
             container = create_container(
                 self._client, self._image, self._command, host, labels=self._labels, user=self._user

@@ -29,8 +29,15 @@ from lab.containers.client import (
     pull_image,
     translated,
 )
-from lab.containers.container import OTHER_PROJECT, PROJECT, create_container, isolated_host_config, own_code_config
-from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ImageSettings, refuse_emulation
+from lab.containers.container import (
+    OTHER_PROJECT,
+    PROJECT,
+    create_container,
+    isolated_host_config,
+    own_code_config,
+    room_config,
+)
+from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ROOT, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
 from lab.containers.owner import others
 from lab.containers.reasons import short
@@ -39,6 +46,7 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.container_watch import ContainerWatch
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
+from lab.engines.program_room import placed
 from lab.engines.worker_command import hosting, image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
 from lab.interrupts import signals_held
@@ -46,6 +54,7 @@ from lab.judging.records import read_records
 from lab.model.cell import PERIOD_US, Cell, Job, Outcome
 from lab.model.machine import Machine, PythonChoice, choice_of
 from lab.pythons import image_pythons, images
+from lab.pythons.lent import LentPython, lend, lent_mount
 from lab.pythons.listening import Patience
 
 if TYPE_CHECKING:
@@ -72,18 +81,21 @@ def connect(
     before_slow_step: Callable[[str], None] = lambda line: None,
     arguments: Sequence[str] = (),
     key: str = "",
+    own_programs: bool = False,
     **_: object,
 ) -> Docker:
     """A docker engine with an image that is on it.
 
     ``note`` takes lines that the user should know, ``before_slow_step`` a line before an image is pulled. ``arguments``
-    come before all other arguments of the interpreter. ``key`` keeps the names of several engines apart. Raises
-    EngineError when no engine answers, ImageError when no image can be had.
+    come before all other arguments of the interpreter. ``key`` keeps the names of several engines apart. With
+    ``own_programs`` cells run programs of the user's, and the image needs no Python. Raises EngineError when no engine
+    answers, ImageError when no image can be had.
     """
     client = client_for_this_environment()
     try:
         name = find_image(client, image, before_slow_step)
-        return Docker(client, name, session, note, arguments, key, named=image is not None)
+        lender = (lambda: find_image(client, None, before_slow_step)) if own_programs else None
+        return Docker(client, name, session, note, arguments, key, named=image is not None, find_lender=lender)
     except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
@@ -135,6 +147,7 @@ class Docker:
         key: str = "",
         *,
         named: bool = True,
+        find_lender: Callable[[], str] | None = None,
     ) -> None:
         self._note = note
         self._arguments = list(arguments)
@@ -143,7 +156,13 @@ class Docker:
         self._image = image
         self._named = named
         self._session = session
-        self._program, self._user = "python3", NOBODY
+        #: The words that start the Python of a cell.
+        self._words: tuple[str, ...] = ("python3",)
+        self._user = NOBODY
+        #: Finds the image whose Python is lent. With it, cells run programs of the user's, as the image's own user.
+        self._find_lender = find_lender
+        self._lent: LentPython | None = None
+        self._settings = ImageSettings(environment={})
         #: The images that functions are compared with -> the engine that runs cells in them.
         self._others: dict[str, Docker] = {}
         #: Whether the Python of the image can read a compressed zip file.
@@ -161,14 +180,19 @@ class Docker:
         if image is None:
             raise ImageError(f"the image {self._image} is no longer on this engine", "name another one with --image")
         settings, machine = ImageSettings.of(image), str(info.get("Architecture") or "")
+        self._settings = settings if self._named else ImageSettings(environment={})  # those of the lab are for the lab
+        if self._find_lender:
+            self._user = settings.user or ROOT
         refuse_emulation(self._image, settings.architecture, machine)
         description = machine_from("docker", self._ask(meanwhile, info), self._image, {})
         # The engine says of an imported image that it is for this machine, whatever the image contains.
         refuse_emulation(self._image, str(description.python.get("machine") or ""), machine)
-        line = settings.note(self._image, self._program, self._user)
-        if line:
+        line = settings.note(self._image, self._words[0], self._user)
+        if line and not self._find_lender:
             self._note(line)
-        trial = Trial(self._client, self._image, self._session, [self._program, *_NOTHING], self._user)
+        trial = Trial(
+            *(self._client, self._image, self._session, [*self._words, *_NOTHING], self._user), lent_mount(self._lent)
+        )
         details = {
             "engine_version": version.get("Version"),
             "engine_product": _product(version),
@@ -178,7 +202,7 @@ class Docker:
             "engine_name": info.get("Name"),
             "engine_warnings": list(map(str, info.get("Warnings") or ())),
             "image_id": image.get("Id"),
-            "image_settings": settings.details(self._program, self._user),
+            "image_settings": settings.details(self._words[0], self._user),
         }
         probed = replace(
             description, details={**details, **description.details}, no_quota=trial.no_quota(description.cpus, info)
@@ -214,17 +238,33 @@ class Docker:
             for candidate in pythons:
                 problem = candidate.problem
                 if candidate.answer and problem is None:
-                    self._program, self._user = candidate.program, candidate.user
+                    self._words = (candidate.program,)
+                    self._user = self._user if self._find_lender else candidate.user
                     self._packed = candidate.answer.zlib
                     stream, outcome = self._probed()
                     if _began(stream):
                         return stream
                     problem = f"no probe: {outcome.ending}"
                 problems.append(f"{candidate.program}: {problem}")
+        if self._find_lender:
+            return self._borrowed(self._find_lender())
         message = f"the image {self._image} has none of {image_pythons.NAMES_SHORT} on its PATH"
         if problems:
             message = f"the image {self._image} cannot run a cell: {'; '.join(problems)}"
         raise ImageError(message, f"name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}")
+
+    def _borrowed(self, lender: str) -> bytes:
+        """The records of a probe by the Python of another image. Raises EngineError and ImageError."""
+        self._note(f"the image {self._image} has no Python that can run a cell: it is lent that of {lender}")
+        self._lent = lend(self._client, lender, self._session)
+        self._words = self._lent.words
+        stream, outcome = self._probed()
+        if not _began(stream):
+            raise ImageError(
+                f"the Python of {lender} does not run in the image {self._image}: {outcome.ending}",
+                f"name an image with Python 3.9 or later, such as --image {OFFICIAL_IMAGE}",
+            )
+        return stream
 
     def _probed(self, meanwhile: Callable[[], object] = nothing) -> tuple[bytes, Outcome]:
         """The records of a probe with the current program and user, and how the probe ended."""
@@ -233,7 +273,8 @@ class Docker:
         try:
             with alongside(meanwhile, pieces.append) as sink:
                 patience = Patience(PROBE_SECONDS, most=PROBE_BYTES)
-                outcome = self._cell(None, self._probe, probe_job(self._session), sink, patience)
+                host = lent_mount(self._lent)
+                outcome = self._cell(None, self._probe, probe_job(self._session), sink, patience, host)
         except _NoInterpreterError as error:
             return b"", Outcome(exit_code=None, reason=str(error))
         return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
@@ -259,7 +300,7 @@ class Docker:
     def _job(self, job: Job, name: str, sink: Sink) -> Outcome:
         try:
             with self._beside(job, name, sink) as begin:
-                return self._cell(job.cell, name, _payload(job), begin, _patience(job), (job.project, job.other))
+                return self._cell(job.cell, name, self._payload(job), begin, _patience(job), self._host(job))
         except _NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
@@ -283,8 +324,8 @@ class Docker:
 
         def serve() -> None:
             with contextlib.suppress(EngineError):  # the cell says that nobody came
-                payload, folders = _payload(hosting(job)), (job.project, job.other)
-                other._cell(job.cell, other_name, payload, lambda piece: None, _patience(job), folders, network)
+                payload, host = _payload(hosting(job)), self._host(job) | {"network_mode": network}
+                other._cell(job.cell, other_name, payload, lambda piece: None, _patience(job), host)
 
         with alongside(serve, sink) as begin:
             try:
@@ -296,6 +337,18 @@ class Docker:
     def _name(self, cell: str) -> str:
         """The name of a cell's container."""
         return f"multicore-lab-{self._session}-{cell}"
+
+    def _payload(self, job: Job) -> WorkerJob:
+        """A job as the worker in a container of this image reads it."""
+        payload = _payload(job)
+        return payload._replace(cases=placed(payload.cases or {}, self._settings, job.room)) if job.room else payload
+
+    def _host(self, job: Job) -> dict[str, Any]:
+        """What the host configuration of a job's container has besides its limit and its isolation."""
+        if not job.room:
+            return own_code_config(job.project, job.other) if job.project else {}
+        config, lent = room_config(job.room), lent_mount(self._lent)
+        return config | {"mounts": [*config["mounts"], *lent.get("mounts", ())]}
 
     def _answers(self) -> bool:
         """Whether the engine answers. While it does not, each request has little time."""
@@ -325,8 +378,7 @@ class Docker:
         payload: WorkerJob,
         sink: Sink,
         patience: Patience,
-        folders: tuple[str, str] = ("", ""),
-        network: str = "none",
+        host: Mapping[str, Any],
     ) -> Outcome:
         other_sessions = others(self._client, self._session)
         code = cell_code(payload.experiments, packed=self._packed)
@@ -334,8 +386,8 @@ class Docker:
             response = create_container(
                 self._client,
                 self._image,
-                [self._program, *self._arguments, *worker_arguments(code, payload)],
-                settings(cell) | (own_code_config(*folders) if folders[0] else {}) | {"network_mode": network},
+                [*self._words, *self._arguments, *worker_arguments(code, payload)],
+                settings(cell) | dict(host),
                 name=self._name(name),
                 labels={SESSION_LABEL: self._session, CELL_LABEL: name.removesuffix(_AGAIN)},
                 user=self._user,
@@ -377,7 +429,7 @@ class Docker:
             stack.callback(streams.hang_up, stream)
             sink(b"")
             watch.begin()
-            _start(api, container, self._program)
+            _start(api, container, self._words[0])
             frames = stack.enter_context(contextlib.closing(streams.frames(stream)))
             for (output, error), over in frames:
                 watch.take(output or b"", error or b"", over)

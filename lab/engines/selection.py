@@ -36,6 +36,8 @@ class Wanted:
     pythons: tuple[str, ...] = ()
     #: The label of a build -> the image that the build must have, if a session has recorded it (docker).
     images: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the cells run programs of the user's, for which the image needs no Python.
+    own_programs: bool = False
 
     def check(self) -> None:
         """Raise UsageError for options that contradict each other, before any engine is asked."""
@@ -154,7 +156,7 @@ def _docker(
 ) -> tuple[Engine, Machine]:
     if not wanted.pythons:
         options = {"image": wanted.image, "session": session, "note": note, "before_slow_step": before_slow_step}
-        return _probed(engines.make("docker", **options), meanwhile)
+        return _probed(engines.make("docker", own_programs=wanted.own_programs, **options), meanwhile)
     from lab.containers.client import client_for_this_environment
     from lab.pythons import images
 

@@ -183,8 +183,8 @@ class Room:
     mounts: tuple[Mount, ...] = ()
     #: The name of the network; empty: none.
     network: str = ""
-    #: Whether the entry point of the image comes before the command.
-    entrypoint: bool = True
+    #: The program that comes before the command; empty: none; ``None``: the entry point of the image.
+    entrypoint: str | None = None
 
     def to_stored(self) -> dict[str, Any]:
         """The room as a manifest has it."""

@@ -369,7 +369,13 @@ def wanted(request: Request) -> Wanted:
     """The engine, the image and the builds that a request names."""
     from lab.engines.selection import Wanted
 
-    return Wanted(engine=request.engine, image=request.image, pythons=request.pythons, images=request.images)
+    return Wanted(
+        engine=request.engine,
+        image=request.image,
+        pythons=request.pythons,
+        images=request.images,
+        own_programs=request.workload is not None,
+    )
 
 
 def choose_engine(

@@ -110,7 +110,7 @@ MANIFEST: Form = {
             "room": {
                 "mounts": [_mount],
                 "network": _text,
-                "entrypoint": lambda value: isinstance(value, bool),
+                "entrypoint?": _text,
             },
         },
         "target?": {"case": _case, "params": _table, "project": _text},

@@ -49,7 +49,7 @@ def test_without_a_number_a_turn_has_runs_and_seconds() -> None:
 
 
 def test_a_workload_comes_back_from_its_session() -> None:
-    room = Room(mounts=(Mount("/data", True),), network="net", entrypoint=False)
+    room = Room(mounts=(Mount("/data", True),), network="net", entrypoint="")
     workload = Workload(programs=(PROGRAM,), runs=3, room=room)
     assert workload_from_stored(workload.to_stored()) == workload
 

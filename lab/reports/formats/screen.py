@@ -136,7 +136,7 @@ def _programs(session: Session, width: int) -> str:
     from lab.reports.tables import overview, programs
     from lab.text import table as layout
 
-    parts = [_wrapped(overview.headline(session), width)]
+    parts = [_wrapped(overview.place(session), width)]
     last = [*(line for note in session.notes for line in _wrapped(note, width, 2)), *_wrapped(_REST, width)]
     for table in programs.program_tables(session):
         parts.append([*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()])

@@ -47,6 +47,16 @@ def headline(session: Session) -> str:
     return _FREE_THREADED.sub(lambda name: f"{name[0]} (t: no GIL)", line, count=1)
 
 
+def place(session: Session) -> str:
+    """Where programs of the user's ran, and what limited them, in one line."""
+    machine = session.machine
+    kind, cell = _ENGINES.get(machine.engine, (machine.engine, ""))
+    image = f" from the image {machine.image}" if machine.image else ""
+    limits = _limits(session)
+    what = f" Each cell is a {cell} limited to {limits}." if cell and limits else ""
+    return f"{kind[:1].upper()}{kind[1:]}{image} on a machine with {units.cpus(len(machine.cpus))}.{what}"
+
+
 def _limits(session: Session) -> str:
     """What limits the cells that this machine has, in words: ``1 or 2 CPUs and to a quota of CPU time``."""
     cells = [result.cell for result in session.results if result.status is not Status.UNAVAILABLE]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.estimates import Estimate, median
 from lab.cell.claims.wording import shortened
 from lab.judging.programs import Choice, Measured, Run, choices, measured, troubles
 from lab.model.cell import CellResult, Status
@@ -53,7 +53,7 @@ def title_of(session: Session) -> str:
 
 
 def _row(row: Measured, several: bool) -> tuple[str, ...]:
-    limit = names.cell_words(row.cell.cell)
+    limit = names.cell_words(row.cell.cell).replace(", ", ",\n")
     place = f"{_short_name(row)}\n{limit}" if several else limit
     gain = row.speed_up
     is_base = gain is None and bool(row.runs)
@@ -76,8 +76,7 @@ def _short_name(row: Measured) -> str:
 
 
 def _middle(values: Sequence[float]) -> float | None:
-    ranked = sorted(values)
-    return ranked[len(ranked) // 2] if ranked else None
+    return median(values) if values else None
 
 
 def _text(value: float | None, words: Callable[[float], str]) -> str:

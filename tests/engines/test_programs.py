@@ -1,0 +1,146 @@
+"""Programs of the user's in containers: any image, with a Python that it has or is lent, as the image runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab.containers.client import SESSION_LABEL
+from lab.containers.image_config import ImageSettings
+from lab.engines.program_room import placed
+from lab.model.cell import Room
+from tests.support.static_program import EXIT_CODE, file_system, static_program
+from tests.support.terminal import Lab
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Makes an image of an archive, or of another image, with these instructions of a Dockerfile.
+Maker = Callable[..., str]
+
+
+@pytest.fixture
+def make(engine: DockerClient) -> Iterator[Maker]:
+    from docker.errors import ImageNotFound
+
+    names: list[str] = []
+
+    def made(*changes: str, archive: bytes = b"", base: str = "") -> str:
+        tag = uuid.uuid4().hex[:8]
+        names.append(f"multicore-lab-test:{tag}")
+        if archive:
+            engine.api.import_image_from_data(archive, repository="multicore-lab-test", tag=tag, changes=list(changes))
+            return names[-1]
+        container = engine.api.create_container(base, command=["true"])["Id"]
+        try:
+            engine.api.commit(container, repository="multicore-lab-test", tag=tag, changes=list(changes))
+        finally:
+            engine.api.remove_container(container)
+        return names[-1]
+
+    yield made
+    for name in names:
+        with contextlib.suppress(ImageNotFound):
+            engine.images.remove(name, force=True)
+
+
+@pytest.fixture
+def plain(make: Maker, image: str) -> str:
+    """An image with the usual user, and with an entry point that runs its arguments."""
+    return make('ENTRYPOINT ["/usr/bin/env"]', "USER 0:0", base=image)
+
+
+@pytest.fixture
+def execute(lab: Lab, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Runs ``lab exec`` once in a cell of one CPU of an image. Returns the exit code and what was printed."""
+
+    def executed(image: str, *words: str) -> tuple[int, str, str]:
+        options = ("--image", image, "--cpus", "1", "--runs", "1", "--session", str(tmp_path / "sessions"))
+        return lab("exec", *options, *words)
+
+    return executed
+
+
+def runs_of(folder: Path) -> list[dict[str, Any]]:
+    """The runs in the records of the session in a folder."""
+    lines = (json.loads(line) for file in sorted(folder.glob("*/*.jsonl")) for line in file.read_text().splitlines())
+    return [record["data"]["values"]["program"] for record in lines if record["kind"] == "sample"]
+
+
+@pytest.mark.engine
+def test_an_image_with_one_static_program_is_lent_a_python(
+    engine: DockerClient, execute: Callable[..., tuple[int, str, str]], make: Maker, image: str
+) -> None:
+    program = static_program()
+    if program is None:
+        pytest.skip("there is no static program for this machine")
+    name = make(archive=file_system("program", program))
+    code, out, err = execute(name, "--ignore-failure=7", "--", "/program")
+    assert code == 0, err
+    assert "it is lent that of" in err
+    assert "1 CPU" in out
+    code, out, err = execute(name, "--", "/program")
+    assert code == 1, err
+    assert f"it ended with exit code {EXIT_CODE}" in out
+    assert execute(name, "--", "/other")[0] == 2
+    assert not engine.volumes.list(filters={"label": SESSION_LABEL})
+
+
+@pytest.mark.engine
+def test_a_program_runs_as_its_image_says(
+    execute: Callable[..., tuple[int, str, str]], make: Maker, image: str
+) -> None:
+    name = make('ENTRYPOINT ["/bin/sh"]', "USER 1234", "WORKDIR /tmp", "ENV ONE=1", base=image)
+    code, out, err = execute(name, "--env", "TWO=2", "--", "-c", 'echo "$(id -u) $(pwd) $ONE $TWO" >&2; exit 3')
+    assert code == 1, err
+    assert "1234 /tmp 1 2" in out
+    assert execute(name, "--entrypoint", "", "--", "true")[0] == 0
+
+
+@pytest.mark.engine
+def test_a_container_counts_what_its_group_used(
+    execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
+) -> None:
+    source = "import time; b = bytearray(100_000_000)\nwhile time.process_time() < 0.3: pass"
+    code, out, _ = execute(plain, "--quota", "0.5", "--", "python3", "-c", source)
+    assert code == 0, out
+    (run,) = runs_of(tmp_path / "sessions")
+    assert run["counted_by"] == "group"
+    assert 0.3 <= run["cpu"] < 0.6
+    assert run["throttled_periods"] > 0
+    assert 0.9 < run["group_memory"] / 100e6 < 1.3
+
+
+@pytest.mark.engine
+def test_a_folder_of_the_users_may_be_written_unless_it_is_read_only(
+    execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    words = ("--workdir", str(folder), "--shell", "echo hello > out && echo hello > /root-is-writable")
+    assert execute(plain, "--mount", str(folder), *words)[0] == 0
+    assert (folder / "out").read_text() == "hello\n"
+    code, out, _ = execute(plain, "--mount", f"{folder}:ro", *words)
+    assert code == 1
+    assert "Read-only file system" in out
+
+
+def test_an_entry_point_comes_before_the_command() -> None:
+    settings = ImageSettings(entrypoint=("/init", "--"), folder="/srv", environment={})
+    case = {"words": ["make"], "by_shell": False, "folder": ""}
+    assert placed({"exec:make": case}, settings, Room())["exec:make"] == {
+        "words": ["/init", "--", "make"],
+        "by_shell": False,
+        "folder": "/srv/",
+    }
+    assert placed({"a": {**case, "by_shell": True}}, settings, Room())["a"]["words"][2:] == ["/bin/sh", "-c", "make"]
+    assert placed({"a": case}, settings, Room(entrypoint=""))["a"]["words"] == ["make"]
+    assert placed({"a": {**case, "folder": "/x"}}, settings, Room(entrypoint="/o"))["a"]["folder"] == "/x"
+    listed = placed({"exec:": {"programs": [case]}}, settings, Room())["exec:"]["programs"]
+    assert listed[0]["words"] == ["/init", "--", "make"]
