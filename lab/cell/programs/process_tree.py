@@ -66,6 +66,11 @@ def memory(pids: Iterable[int]) -> Optional[Memory]:
     return Memory(total, max(total, largest)) if seen else None
 
 
+def own_peak() -> int:
+    """The largest resident size that this process has had, in bytes. It does not count what was here before exec."""
+    return _sizes("/proc/self/status").get(b"VmHWM", 0)
+
+
 def _children(pid: int) -> Optional[List[int]]:
     """The children of a process, which each of its threads lists; ``None`` where the kernel has no such files."""
     children: List[int] = []

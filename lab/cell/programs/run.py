@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 from lab.cell.claims.recorder import NotMeasuredError
 from lab.cell.programs.group_counters import Counters, OwnGroup
 from lab.cell.programs.look_after import Attendant, Offspring
+from lab.cell.programs.process_tree import own_peak
 from lab.cell.programs.program import NULL, PIPE, SHELL, Program
 
 #: How much of the end of standard error is told, in characters.
@@ -103,7 +103,7 @@ def run_once(program: Program, group: Optional[OwnGroup] = None) -> Run:
         words = attendant.tail(pipes[-1][0]).decode("utf-8", "replace")
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     # A child begins with the resident size of the process that forked it, which says nothing of the program.
-    floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    floor = own_peak()
     sizes = [size for size in (attendant.memory, offspring.largest if offspring.largest > floor else None) if size]
     run = Run(
         wall=wall,
