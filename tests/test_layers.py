@@ -25,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("planning", "judging", "teaching", "pythons"),
     ("engines", "sessions"),
     ("running", "reports"),
-    ("commands",),
+    ("commands", "pytest_plugin"),
     ("cli", "__main__"),
 )
 

@@ -7,7 +7,7 @@ import html
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,8 +115,9 @@ def scale(
     items: str = "",
     chunks: Sequence[int] = (),
     against: str | Path = "",
-    params: dict[str, Sequence[Any]] | None = None,
+    params: Mapping[str, Sequence[Any]] | None = None,
     state: str = "both",
+    only: str = "",
     cpus: str = "all",
     quota: str | None = None,
     python: Sequence[str] = (),
@@ -130,7 +131,8 @@ def scale(
     """Measure a function in every kind of worker, and advise which to take.
 
     ``function`` is a function that a module or the running script defines, or a target as the command line has it. The
-    other arguments are the options of ``lab scale``. Without ``output`` the session is not kept. Nothing is printed.
+    other arguments are the options of ``lab scale``. ``only`` names the only workers beside one worker alone, as tables
+    do: ``2 threads``. Without ``output`` the session is not kept. Nothing is printed.
 
     Raises UsageError where the target cannot be measured (a function of a notebook: write it into a file), and
     EngineError where the engine cannot run a cell.
@@ -141,7 +143,7 @@ def scale(
     from lab.sessions.folder import new_session_id
 
     case, folder = _case(function, setup, state, project)
-    case = case._replace(items=items, chunks=list(chunks))
+    case = case._replace(items=items, chunks=list(chunks), only=only)
     if level not in SCALE_LEVELS:
         raise UsageError(f"level {level!r} is not known", f"take one of {', '.join(SCALE_LEVELS)}")
     for name, values in (params or {}).items():
@@ -168,7 +170,7 @@ def scale(
     return result_of(session)
 
 
-def _target(case: Case, folder: Path, params: dict[str, Sequence[Any]], against: str, engine: str) -> Target:
+def _target(case: Case, folder: Path, params: Mapping[str, Sequence[Any]], against: str, engine: str) -> Target:
     from lab.planning.targets import Target
     from lab.running.own_code import code_of, compared
 

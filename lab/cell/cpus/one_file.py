@@ -12,9 +12,14 @@ from typing import Iterator, Tuple
 #: The folder of the package ``lab``. It is no folder where the lab itself runs from one file.
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-#: The modules outside of these folders that the command needs. All modules of the folders go along.
-_MODULES = ("commands/__init__.py", "commands/cpus.py", "cell/__init__.py")
-_FOLDERS = ("", "cell/cpus")
+#: The modules outside of the folder that the command needs. All modules of the folder go along.
+_MODULES = (
+    *(f"{name}.py" for name in ("__init__", "__main__", "cli", "errors", "interrupts", "messages")),
+    "commands/__init__.py",
+    "commands/cpus.py",
+    "cell/__init__.py",
+)
+_FOLDER = "cell/cpus"
 
 _MAIN = """\
 \"\"\"``lab cpus`` in one file.\"\"\"
@@ -41,11 +46,10 @@ def one_file() -> bytes:
 
 
 def _sources() -> Iterator[Tuple[str, bytes]]:
-    for folder in _FOLDERS:
-        for name in sorted(os.listdir(os.path.join(PACKAGE, folder))):
-            if name.endswith(".py"):
-                yield _source(os.path.join(folder, name))
     yield from map(_source, _MODULES)
+    for name in sorted(os.listdir(os.path.join(PACKAGE, _FOLDER))):
+        if name.endswith(".py"):
+            yield _source(_FOLDER + "/" + name)
 
 
 def _source(name: str) -> Tuple[str, bytes]:

@@ -99,12 +99,13 @@ def _repeat(seconds: float) -> int:
 
 def arms_for(case: Case, kinds: Sequence[str], cpus: int, gil: bool, waits: bool, call: float) -> list[TargetArm]:
     """The arms besides the one worker alone, on so many CPUs, for calls of ``call`` seconds."""
-    return [
+    all_arms = [
         _arm(kind, workers, own, cpus, gil, waits, call)
         for workers in counts(cpus, waits)
         for kind in kinds
         for own in _states(case, kind)
     ]
+    return [arm for arm in all_arms if case.only in ("", arm.name)]
 
 
 def _states(case: Case, kind: str) -> tuple[bool, ...]:

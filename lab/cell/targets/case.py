@@ -48,6 +48,8 @@ class Case(NamedTuple):
     #: The other environment that this one is compared with: a ``label``, and the ``python``, the ``project`` or the
     #: ``image`` that differs; empty: none.
     against: Mapping[str, str] = {}
+    #: The only workers that are measured beside one worker alone, by their name in tables: ``2 threads``; empty: all.
+    only: str = ""
     #: About how long one call takes, in seconds; ``None`` before anybody has called it.
     call_seconds: Optional[float] = None
 
