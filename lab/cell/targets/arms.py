@@ -74,7 +74,8 @@ def base_arms(arms: Sequence[TargetArm], call_seconds: float, waits: bool) -> li
     method = home(arms)
     base = base_arm(call_seconds, waits)._replace(method=method)
     others = [kind for kind in METHODS if kind != method and any(arm.executor == kind for arm in arms)]
-    return [base, *[base._replace(name=OWN_BASES["(%s)" % kind], method=kind) for kind in others]]
+    repeat = max(1, base.repeat // 2)
+    return [base, *[base._replace(name=OWN_BASES["(%s)" % kind], method=kind, repeat=repeat) for kind in others]]
 
 
 def base_arm(call_seconds: float, waits: bool) -> Arm:

@@ -66,6 +66,10 @@ def in_the_main_thread():
         raise RuntimeError("not here")
     return loop()
 
+def shares_a_cache():
+    for _ in range(8):
+        ONE == OTHER
+
 def make():
     return dict.fromkeys(range(64), 0)
 
@@ -157,6 +161,19 @@ def test_a_cause_of_the_function_itself_is_found_on_one_cpu(
 )
 def test_a_cause_that_is_not_there_is_excluded(project: Path, cause: str, name: str) -> None:
     assert_judged(cause, Verdict.REFUTED, project, name)
+
+
+@needs_two_cpus
+def test_what_fits_into_a_shared_cache_once_but_not_twice_waits_for_memory(project: Path) -> None:
+    sizes = [size.read_text().strip() for size in Path("/sys/devices/system/cpu/cpu0/cache").glob("index3/size")]
+    if not sizes:
+        pytest.skip("the CPUs of this machine share no cache that the kernel tells of")
+    each = int(sizes[0].removesuffix("K")) * 1024 * 3 // 8
+    with (project / "work.py").open("a") as file:
+        file.write(f"\nONE, OTHER = bytearray({each}), bytearray({each})\n")
+    assert "times less work than that of one worker" in assert_judged(
+        "memory", Verdict.CONFIRMED, project, "shares_a_cache"
+    )
 
 
 # Without a GIL.
