@@ -153,12 +153,23 @@ class Crew(Workers):
         """The start method of the worker at that place."""
         return max((first, method) for method, first in self._first.items() if first <= place)[1]
 
-    def rounds(self, arms: Sequence[Arm], first: int, count: int, order: random.Random) -> list[dict[str, Any]]:
-        """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks."""
+    def rounds(
+        self,
+        arms: Sequence[Arm],
+        first: int,
+        count: int,
+        order: random.Random,
+        pairs: Sequence[tuple[Arm, Arm]] = (),
+    ) -> list[dict[str, Any]]:
+        """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks.
+
+        Each block of an arm of ``pairs`` stands next to a block of the other one, so that both meet the same machine.
+        """
         plan: list[list[Arm]] = []
         for number in range(first, first + count):
-            present = [arm for arm in arms if number % arm.every == 0 for _ in range(self._repeat(arm))]
-            plan.append(order.sample(present, len(present)))
+            units = [[arm] for arm in arms if number % arm.every == 0 for _ in range(self._repeat(arm))]
+            units += [order.sample(pair, 2) for pair in pairs for _ in range(self._repeat(pair[0]))]
+            plan.append([arm for unit in order.sample(units, len(units)) for arm in unit])
         timetables = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         throttled = throttled_periods()
         for pipe, timetable in zip(self.pipes, timetables):

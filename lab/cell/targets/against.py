@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.processes import WorkerLostError
-from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
+from lab.cell.measuring.rounds import Arm, Crew, shuffler
 from lab.cell.targets import agent
 from lab.cell.targets.agent import Agent, GuestAgent
 from lab.cell.targets.arms import THREAD, arms_for, base_arm
@@ -24,8 +24,12 @@ from lab.cell.targets.trial import Trial
 
 #: How often all workers are started anew.
 GENERATIONS = 5
+#: A difference of some percent takes so many times as long to tell as a speed-up.
+TIMES_AS_LONG = 4.0
 #: Rounds of each generation, at least.
 FEWEST_ROUNDS = 3
+#: So many rounds of short blocks are run at a time.
+BATCH = 3
 #: The names of the arms of the other environment begin with this.
 OTHER = "other: "
 #: Processes of an environment are started as programs; ``spawn`` comes nearest to that.
@@ -55,10 +59,11 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
         for _ in range(GENERATIONS):
             with _crew(recorder, case, max(pair.own.processes for pair in pairs), guests) as crew:
                 pairs = _working(recorder, crew, pairs, order)
-                until = time.monotonic() + recorder.seconds / GENERATIONS
+                arms = [(pair.own, pair.other) for pair in pairs]
+                until = time.monotonic() + TIMES_AS_LONG * recorder.seconds / GENERATIONS
                 done = 0
                 while done < FEWEST_ROUNDS or time.monotonic() < until:
-                    for blocks in crew.rounds(_arms(recorder, pairs), number, 1, order):
+                    for blocks in crew.rounds((), number, BATCH, order, arms):
                         recorder.sample("round", blocks)
                         number, done = number + 1, done + 1
 
@@ -74,11 +79,6 @@ def pairs_for(case: Case, cpus: int, trial: Trial) -> list[Pair]:
 
 def _other(arm: Arm) -> Arm:
     return arm._replace(name=OTHER + arm.name, method="other")
-
-
-def _arms(recorder: Recorder, pairs: Sequence[Pair]) -> list[Arm]:
-    lab_arms = [ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT)]
-    return lab_arms + [arm for pair in pairs for arm in (pair.own, pair.other)]
 
 
 def _crew(recorder: Recorder, case: Case, most: int, guests: socket.socket | None) -> Crew:

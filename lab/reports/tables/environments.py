@@ -11,7 +11,7 @@ from lab.text.table import Table
 #: The name of the number that is there only where two environments were compared.
 RATIO = "other / this"
 #: Where a program's code and data happen to lie changes its speed by so much, so a smaller difference means nothing.
-SLIGHT = 0.02
+SLIGHT = 0.01
 
 
 def environment_tables(session: Session) -> tuple[Table, ...]:
