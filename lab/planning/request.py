@@ -29,6 +29,12 @@ SCALE_LEVELS: Mapping[str, tuple[float, float]] = {
     "default": (4.0, 0.03),
     "thorough": (30.0, 0.01),
 }
+#: The same where two environments are compared: a difference of some percent takes longer to tell than a speed-up.
+AGAINST_LEVELS: Mapping[str, tuple[float, float]] = {
+    "quick": (6.0, 0.1),
+    "default": (16.0, 0.03),
+    "thorough": (60.0, 0.01),
+}
 
 #: The sizes of the cells where neither ``--cpus`` nor ``--quota`` is given.
 DEFAULT_SIZES = "1,2,4,all"

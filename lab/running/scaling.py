@@ -138,7 +138,7 @@ def scale(
     EngineError where the engine cannot run a cell.
     """
     from lab.interrupts import StopFlag
-    from lab.planning.request import SCALE_LEVELS, Request
+    from lab.planning.request import AGAINST_LEVELS, SCALE_LEVELS, Request
     from lab.running.measurement import NewRun, measure
     from lab.sessions.folder import new_session_id
 
@@ -149,7 +149,7 @@ def scale(
     for name, values in (params or {}).items():
         if not _travels(values):
             raise UsageError(f"the values of {name} cannot travel as JSON", "take numbers and strings, or a setup")
-    seconds, width = SCALE_LEVELS[level]
+    seconds, width = (AGAINST_LEVELS if against else SCALE_LEVELS)[level]
     request = Request(
         experiments=(),
         seconds=seconds,

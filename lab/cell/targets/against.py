@@ -24,8 +24,6 @@ from lab.cell.targets.trial import Trial
 
 #: How often all workers are started anew.
 GENERATIONS = 5
-#: A difference of some percent takes so many times as long to tell as a speed-up.
-TIMES_AS_LONG = 4.0
 #: Rounds of each generation, at least.
 FEWEST_ROUNDS = 3
 #: So many rounds of short blocks are run at a time.
@@ -60,10 +58,11 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
             with _crew(recorder, case, max(pair.own.processes for pair in pairs), guests) as crew:
                 pairs = _working(recorder, crew, pairs, order)
                 arms = [(pair.own, pair.other) for pair in pairs]
-                until = time.monotonic() + TIMES_AS_LONG * recorder.seconds / GENERATIONS
+                count = BATCH if arms[0][0].seconds < 0.1 else 1
+                until = time.monotonic() + recorder.seconds / GENERATIONS
                 done = 0
                 while done < FEWEST_ROUNDS or time.monotonic() < until:
-                    for blocks in crew.rounds((), number, BATCH, order, arms):
+                    for blocks in crew.rounds((), number, count, order, arms):
                         recorder.sample("round", blocks)
                         number, done = number + 1, done + 1
 
