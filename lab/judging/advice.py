@@ -18,8 +18,9 @@ from lab.text import names
 
 #: Workers are worth having if they do at least this many times the work of one worker alone.
 WORTH = 1.1
-#: Workers that do more than this share less than the best ones are worse.
-SLIGHT = 1.05
+#: Workers that do less than the best ones by more than this share are worse. A smaller difference is not worth a less
+#: simple way, as a smaller gain is not worth workers at all.
+SLIGHT = 1.1
 #: Workers are known to be as good as the best ones if the interval of the ratio ends below this.
 KNOWN = 1.25
 #: Handing a task over may cost this share of the task.
