@@ -252,6 +252,7 @@ def scale_request(options: argparse.Namespace, case: Case, project: Path, other:
 
 def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     """The request to run programs of the user's, one cell after the other. Raises UsageError."""
+    from lab.cell.programs.program import INHERIT
     from lab.model.cell import Room
     from lab.planning.programs import LEAST_SECONDS
 
@@ -260,6 +261,8 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     engine, needs_container = options.engine, workload.room != Room()
     if engine == "auto":  # a command of this machine runs on this machine
         engine = "docker" if options.image or needs_container else "local"
+    if engine == "docker" and any(program.output == INHERIT for program in workload.programs):
+        raise UsageError("--output inherit needs --engine local", "name a file in a folder of --mount, or leave it out")
     if engine == "local" and needs_container:
         raise UsageError("--mount, --network and --entrypoint need a container", "name its image: --image IMAGE")
     request = replace(_request(options, levels), experiments=names, workload=workload, jobs="1", engine=engine)

@@ -82,6 +82,6 @@ def _given_options(
     configure(parser)
     defaults = vars(parser.parse_args([]))
     given = [name for name, value in defaults.items() if name not in _BESIDE_RESUME and vars(options)[name] != value]
-    flags = {"level": f"--{options.level}", "statement_setup": "-s", "destination": "--output"}
+    flags = {"level": f"--{vars(options).get('level')}", "statement_setup": "-s", "destination": "--output"}
     written = (flags.get(name, f"--{name.replace('_', '-')}") for name in given if name != words)
     return [*vars(options)[words], *written]

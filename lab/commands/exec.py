@@ -65,7 +65,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         dest="destination",
         default="null",
         metavar="WHERE",
-        help="where its output goes: null (default), pipe, or a file",
+        help="where its output goes: null (default), pipe, inherit (to you), or a file",
     )
     parser.add_argument(
         "--ignore-failure",

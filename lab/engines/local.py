@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from lab import interrupts
 from lab.cell.cpus import cpulist
+from lab.cell.programs.program import INHERIT
 from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
@@ -100,6 +102,7 @@ class Local:
 
     def _cell(self, payload: WorkerJob, sink: Sink, patience: Patience) -> Outcome:
         mark = secrets.token_hex(8)
+        payload, inherited = _with_own_output(payload)
         own_code = Path(self._folder.name) / f"{mark}.zip"  # no cell reads what another may have changed
         own_code.write_bytes(cell_code(packed=False))
         sink(b"")
@@ -112,6 +115,7 @@ class Local:
                 stderr=subprocess.PIPE,
                 env={**os.environ, MARK: mark, "TMPDIR": self._folder.name},  # removed with the engine
                 start_new_session=True,  # only the orchestrator receives Ctrl-C
+                pass_fds=inherited,
             )
         except OSError as error:
             raise CellError(
@@ -136,6 +140,22 @@ class Local:
         if reason is None and code < 0:
             reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
         return Outcome(exit_code=code, reason=reason, outside=outside, stderr_tail=tail)
+
+
+def _with_own_output(job: WorkerJob) -> tuple[WorkerJob, tuple[int, ...]]:
+    """A job whose programs write to the user, if they are to, and the descriptors that the worker needs for that."""
+    cases = job.cases or {}
+    if all(case.get("output") != INHERIT for case in cases.values()):
+        return job, ()
+    copies = _own_output()
+    placed = {name: {**case, "inherited": list(copies)} for name, case in cases.items()}
+    return job._replace(cases=placed), copies
+
+
+@functools.cache
+def _own_output() -> tuple[int, int]:
+    """Copies of standard output and standard error. The worker has its own in their place."""
+    return os.dup(1), os.dup(2)
 
 
 def _temporary(folder: str) -> str:

@@ -201,15 +201,13 @@ def choices(session: Session) -> tuple[Choice, ...]:
 
 
 def _sensible(rows: Sequence[Measured]) -> Measured | None:
-    """The smallest limit under which the program is known to be as fast as under the best one, or nearly."""
-    best = min(rows, key=lambda row: row.middle("wall") or 0.0)
-    for row in rows:
-        if row is best:
-            return row
-        gain = _beside(best, row).speed_up
-        if gain is None or gain.low <= SLIGHT:
-            return row if gain is not None and gain.high <= KNOWN else None
-    return None
+    """The smallest limit under which the program is known to be as fast as under any larger one, or nearly."""
+    for number, row in enumerate(rows):
+        gains = [_beside(larger, row).speed_up for larger in rows[number + 1 :]]
+        known = [gain for gain in gains if gain is not None]
+        if all(gain.low <= SLIGHT for gain in known):
+            return row if len(known) == len(gains) and all(gain.high <= KNOWN for gain in known) else None
+    raise AssertionError("no limit is larger than the largest")
 
 
 def failed(session: Session) -> bool:

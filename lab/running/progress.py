@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lab.cell.experiments import load, shown
+from lab.cell.experiments import PROGRAM, load, shown
 from lab.messages import printable, tell
 from lab.model.cell import Cell, CellResult, Record, Status
 from lab.text import names, units
@@ -27,7 +27,7 @@ class Plain:
 
     def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
         self._costs = {name: cost([name], seconds) for name in experiments}
-        self._left = cells * sum(self._costs.values())
+        self._coming = dict.fromkeys(experiments, cells)
         self._cells: dict[str, str] = {}  # by id: several cells may run at once
 
     def __enter__(self) -> Self:
@@ -38,6 +38,11 @@ class Plain:
     ) -> None:
         return None
 
+    @property
+    def _left(self) -> float:
+        """About how long the rest of the run takes, in seconds."""
+        return sum(self._costs[name] * count for name, count in self._coming.items())
+
     def cell_begins(self, cell: Cell) -> None:
         self._cells[cell.id] = names.full_words(cell)
 
@@ -46,9 +51,16 @@ class Plain:
         if record.kind == "begin" and name:
             self.begins(cell, shown(name), f"about {units.seconds(max(self._left, 1))} left")
         elif record.kind == "finish" and name:
-            self._left -= self._costs.get(name, 0)
+            self._ended(name, record.data.get("seconds"))
             if record.data["outcome"] != "ok":
                 self.say(f"{cell}: {shown(name)} {record.data['reason']}")
+
+    def _ended(self, name: str, seconds: object) -> None:
+        """Count an experiment that has ended. How long a program of the user's takes is known only then."""
+        if name in self._coming:
+            self._coming[name] -= 1
+            if name.startswith(PROGRAM) and isinstance(seconds, int | float):
+                self._costs[name] = float(seconds)
 
     def cell_ends(self, result: CellResult) -> None:
         what = result.status.value + (f": {result.reason}" if result.reason else "")
@@ -93,7 +105,13 @@ class Live(Plain):
 
     def begins(self, cell: str, experiment: str, left: str) -> None:
         self._begun = time.monotonic()
-        self._bar.update(self._task, description=printable(f"{cell}: {experiment}"), completed=self._total - self._left)
+        self._total = max(self._total, self._left)
+        self._bar.update(
+            self._task,
+            description=printable(f"{cell}: {experiment}"),
+            total=self._total,
+            completed=max(0.0, self._total - self._left),
+        )
 
     def __rich__(self) -> str:
         """The remaining time, which also moves while one experiment runs. rich asks for it at each refresh."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from lab.cell.claims.estimates import Estimate, median
 from lab.cell.targets.figures import Workers
-from lab.judging import proofs, race_atlas, speedups
+from lab.judging import programs, proofs, race_atlas, speedups
 from lab.judging.advice import Advice, all_advice, workers_of
 from lab.model.cell import CellResult
 from lab.model.machine import Machine
@@ -52,7 +53,37 @@ def document(session: Session) -> dict[str, Any]:
         "quantities": _quantities(session),
         "atlas": list(race_atlas.document(session)),
         "advice": advice(session),
+        "programs": [_program(row) for row in programs.measured(session)],
     }
+
+
+def _program(row: programs.Measured) -> dict[str, Any]:
+    """A program under one limit."""
+    return {
+        "name": row.program.label,
+        "command": row.program.command,
+        "parameters": dict(row.program.parameters),
+        "cells": [result.cell.id for result in row.results],
+        "wall_seconds": _estimate(row.interval("wall")),
+        "cpu_seconds": row.middle("cpu"),
+        "user_seconds": row.middle("user"),
+        "system_seconds": row.middle("system"),
+        "cores_used": median(row.cores) if row.cores else None,
+        "speed_up": _estimate(row.speed_up if row.speed_up and row.speed_up.low > 0 else None),
+        "efficiency": row.efficiency,
+        "peak_memory_bytes": row.memory,
+        "throttled_share": row.throttled,
+        "throttled_seconds": row.middle("throttled_seconds"),
+        "pressure_seconds": row.middle("pressure"),
+        "most_processes": row.most("processes"),
+        "most_threads": row.most("threads"),
+        "runs": [dict(run) for run in row.runs],
+        "failures": [dict(run) for run in row.failures],
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
+    return estimate._asdict() if estimate else None
 
 
 def advice(session: Session) -> list[dict[str, Any]]:

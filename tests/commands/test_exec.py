@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+from tests.support.programs import PATH
 from tests.support.terminal import Lab
 
 
@@ -128,3 +133,43 @@ def test_a_stored_command_is_run_again_only_if_the_user_says_so(lab: Lab, sessio
     assert code == 2
     assert "the session runs the command 'true'" in " ".join(err.split())
     assert lab("replay", str(folder), "--yes", "--output", str(sessions))[0] == 0
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation_runs(lab: Lab, sessions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "exec.md").read_text(encoding="utf-8")
+    folder, command = re.findall(r"^cd (\S+)\nlab (exec .*)$", text, re.MULTILINE)[0]
+    monkeypatch.chdir(ROOT / folder)
+    monkeypatch.setenv("PATH", PATH)
+    options, separator, words = command.partition(" -- ")
+    code, out, err = lab(*options.split(), "--session", str(sessions), separator.strip(), *words.split())
+    assert code == 0, out + err
+    assert f"{words}: what a run took" in " ".join(out.split())
+    assert re.search(r"1 CPU: at most \d+ processes", out)
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed(lab: Lab, sessions: Path) -> None:
+    lab("exec", "--cpus", "1", "--runs", "2", "--session", str(sessions), "--", "true")
+    (folder,) = sessions.iterdir()
+    (folder / "cpu1.2.jsonl").unlink()
+    manifest = json.loads((folder / "session.json").read_text())
+    del manifest["report"]
+    (folder / "session.json").write_text(json.dumps(manifest))
+    code, out, err = lab("exec", "--resume", str(folder), "--yes")
+    assert code == 0, err
+    assert "1 of 2 cells are there already" in err
+    assert "true: what a run took" in out
+
+
+@pytest.mark.slow
+def test_the_user_can_see_what_the_command_prints(sessions: Path) -> None:
+    words = [sys.executable, "-m", "lab", "exec", "--cpus", "1", "--runs", "2", "--session", str(sessions)]
+    done = subprocess.run(
+        [*words, "--output", "inherit", "--shell", "echo seen; echo wrong >&2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[:2] == ["seen", "seen"]
+    assert done.stderr.splitlines().count("wrong") == 2

@@ -59,7 +59,7 @@ def _hook(program: Program, name: str, text: str) -> None:
     """Run a command of the user's for the shell. Raises NotMeasuredError where it fails."""
     if not text:
         return
-    hook = program._replace(words=(text,), by_shell=True, output=NULL, ignored_codes=())
+    hook = program._replace(words=(text,), by_shell=True, output=NULL, inherited=(), ignored_codes=())
     ending = run_once(hook)
     if ending.failed(hook):
         said = ": %s" % ending.words.splitlines()[-1] if ending.words else ""

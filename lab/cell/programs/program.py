@@ -54,6 +54,8 @@ class Program(NamedTuple):
     ignored_codes: Optional[Sequence[int]] = ()
     #: Whether the cell's control group is its own, as in a container.
     alone: bool = False
+    #: The user's standard output and standard error as descriptors that the cell has, for ``inherit``; else empty.
+    inherited: Sequence[int] = ()
 
     @property
     def experiment(self) -> str:

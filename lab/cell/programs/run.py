@@ -13,7 +13,7 @@ from lab.cell.claims.recorder import NotMeasuredError
 from lab.cell.programs.group_counters import Counters, OwnGroup
 from lab.cell.programs.look_after import Attendant, Offspring
 from lab.cell.programs.process_tree import own_peak
-from lab.cell.programs.program import NULL, PIPE, SHELL, Program
+from lab.cell.programs.program import INHERIT, NULL, PIPE, SHELL, Program
 
 #: How much of the end of standard error is told, in characters.
 _WORDS = 600
@@ -100,7 +100,7 @@ def run_once(program: Program, group: Optional[OwnGroup] = None) -> Run:
         left = offspring.end()
         after = group.read() if group else Counters()
         attendant.dismiss()
-        words = attendant.tail(pipes[-1][0]).decode("utf-8", "replace")
+        words = attendant.tail(pipes[-1][0]).decode("utf-8", "replace") if pipes else ""
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     # A child begins with the resident size of the process that forked it, which says nothing of the program.
     floor = own_peak()
@@ -133,7 +133,7 @@ def _start(program: Program, output: int, pipes: List[Tuple[int, int]]) -> "subp
             words,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=pipes[-1][1],
+            stderr=pipes[-1][1] if pipes else program.inherited[1],
             cwd=program.folder or None,
             env={**os.environ, **program.environment},
             start_new_session=True,
@@ -148,10 +148,14 @@ def _start(program: Program, output: int, pipes: List[Tuple[int, int]]) -> "subp
 @contextlib.contextmanager
 def _streams(program: Program) -> Iterator[Tuple[int, List[Tuple[int, int]]]]:
     """Where standard output goes, and the pipes that have to be emptied, as (reader, writer). The last one is that of
-    standard error. Whoever starts the program closes the writers."""
-    if program.output == PIPE:
+    standard error; without a pipe, the user has that too. Whoever starts the program closes the writers."""
+    pipes: List[Tuple[int, int]] = []
+    opened: List[int] = []
+    if program.inherited:
+        output = program.inherited[0]
+    elif program.output == PIPE:
         pipes = [os.pipe(), os.pipe()]
-        output, opened = pipes[0][1], []
+        output = pipes[0][1]
     else:
         output = _opened(program)
         pipes, opened = [os.pipe()], [output]
@@ -164,7 +168,7 @@ def _streams(program: Program) -> Iterator[Tuple[int, List[Tuple[int, int]]]]:
 
 def _opened(program: Program) -> int:
     """The file that takes the output. Raises NotMeasuredError where it cannot be written."""
-    path = os.devnull if program.output == NULL else os.path.join(program.folder, program.output)
+    path = os.devnull if program.output in (NULL, INHERIT) else os.path.join(program.folder, program.output)
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     except OSError as error:

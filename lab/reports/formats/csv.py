@@ -11,6 +11,7 @@ import io
 
 from lab.cell.targets.figures import Workers
 from lab.judging.advice import case_names, workers_of
+from lab.judging.programs import programs_of
 from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session
@@ -70,7 +71,7 @@ def render(session: Session) -> str:
     writer.writeheader()
     rows = [_claim(session, results[judgement.cell], judgement) for judgement in session.judgements]
     workers = workers_of(session)
-    own = {*case_names(session)}
+    own = {*case_names(session), *(program.experiment for program in programs_of(session))}
     for number in (each for each in session.quantities if each.experiment in own):
         whose = workers.get((number.experiment, number.cell, number.of))
         rows.append(_number(session, results[number.cell], number, whose))
@@ -94,7 +95,7 @@ def _number(session: Session, result: CellResult, number: Quantity, workers: Wor
     return {
         **_cell(session, result),
         "experiment": number.experiment,
-        "statement": f"{number.of}: {number.what}",
+        "statement": ": ".join(filter(None, (number.of, number.what))),
         "value": number.value,
         "low": number.low,
         "high": number.high,

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from lab.cell.claims.wording import shortened
 from lab.judging import proofs, speedups
 from lab.judging.advice import case_names
+from lab.judging.programs import failed, is_of_programs
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables
-from lab.reports.tables import scale
+from lab.reports.tables import overview, programs, scale
 from lab.reports.tables.answers import Answer, answers
 from lab.text import markdown, units
 from lab.text import names as naming
@@ -39,6 +40,8 @@ def render(session: Session) -> str:
     """The session in one screen, and below it all claims in a folded part, if the screen does not show them."""
     if scale.is_own_code(session):
         return _own_code(session)
+    if is_of_programs(session):
+        return _programs(session)
     attention, plain = _divided(session)
     parts = [f"## multicore-lab: {_outcome(session)}"]
     parts += ["\n".join(_answered(answer) for answer in answers(session))]
@@ -72,6 +75,19 @@ def _own_code(session: Session) -> str:
         parts += [f"### {escaped(table.title)}", _table(head, rows), *map(escaped, table.notes)]
     parts += _list("Why", [escaped(line.removeprefix("- ")) for line in scale.cause_lines(session)])
     parts += _list("Not decided, whether", [escaped(line.removeprefix("- ")) for line in scale.open_lines(session)])
+    parts += _list("Cells not measured as requested", _troubles(session))
+    parts += [escaped(note) for note in session.notes]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _programs(session: Session) -> str:
+    """The summary of a session that ran programs of the user's: the table, what failed, and the sensible limit."""
+    outcome = "a command failed" if failed(session) else "every run ended well"
+    parts = [f"## multicore-lab: {', '.join((*_incidents(session), outcome))}", escaped(overview.place(session))]
+    for table in programs.program_tables(session):
+        rows = [[escaped(text) for text in row] for row in table.rows]
+        parts += [f"### {escaped(table.title)}", _table([escaped(name) for name in table.head], rows)]
+        parts += ["\n".join(f"- {escaped(note)}" for note in table.notes)]
     parts += _list("Cells not measured as requested", _troubles(session))
     parts += [escaped(note) for note in session.notes]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -16,7 +16,7 @@ from lab.text.table import Table
 def all_tables(session: Session) -> tuple[Table, ...]:
     """Every table for which the session has data, in reading order."""
     if is_of_programs(session):
-        shown = (*programs.program_tables(session), limits.limits_table(_first_turns(session)))
+        shown = (limits.limits_table(_first_turns(session)), *programs.program_tables(session))
         return tuple(replace(table, subtitle=pinning(session)) for table in shown)
     experiments = {judgement.claim.rpartition(".")[0] for judgement in session.judgements}
     cell_tables = [limits.limits_table(session)]

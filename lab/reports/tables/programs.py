@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lab.cell.claims.estimates import Estimate, median
-from lab.cell.claims.wording import shortened
+from lab.cell.claims.wording import shortened, three_figures
 from lab.judging.programs import Choice, Measured, Run, choices, measured, troubles
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
@@ -59,10 +59,10 @@ def _row(row: Measured, several: bool) -> tuple[str, ...]:
     is_base = gain is None and bool(row.runs)
     return (
         place,
-        _with_interval(row.middle("wall"), row.interval("wall"), "s"),
-        _text(row.middle("cpu"), units.seconds),
+        _seconds(row.middle("wall"), row.interval("wall")),
+        _seconds(row.middle("cpu")),
         _text(_middle(row.cores), units.ratio),
-        "1" if is_base else _with_interval(gain and gain.value, gain if gain and gain.low > 0 else None, ""),
+        "1" if is_base else _ratio(gain),
         "-" if is_base else _text(row.efficiency, lambda share: f"{100 * share:.0f} %"),
         _text(row.memory, units.size),
         _text(row.throttled, lambda share: f"{100 * share:.0f} %"),
@@ -83,14 +83,25 @@ def _text(value: float | None, words: Callable[[float], str]) -> str:
     return "-" if value is None else words(value)
 
 
-def _with_interval(value: float | None, interval: Estimate | None, unit: str) -> str:
-    """A value, and its interval, if it has one, on a line of its own."""
+def _seconds(value: float | None, interval: Estimate | None = None) -> str:
+    """A duration with three figures, and its interval, in the same unit, on a line of its own."""
     if value is None:
         return "-"
-    text = units.quantity(value, unit)
-    if interval is None:
-        return text
-    return f"{text}\n{units.interval(interval.low, interval.high, unit).replace(' to ', '-')}"
+    unit, factor = next(((unit, factor) for unit, factor in _UNITS if value * factor >= 0.9995), _UNITS[-1])
+    texts = [three_figures(each * factor) for each in (value, *(interval[1:3] if interval else ()))]
+    return f"{texts[0]} {unit}" + (f"\n{texts[1]}-{texts[2]}" if interval else "")
+
+
+#: The units of a duration, and how many of them a second has.
+_UNITS = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
+
+
+def _ratio(gain: Estimate | None) -> str:
+    """A speed-up, and its interval, if it has one, on a line of its own."""
+    if gain is None:
+        return "-"
+    ends = f"\n{units.interval(gain.low, gain.high, '').replace(' to ', '-')}" if gain.low > 0 else ""
+    return units.ratio(gain.value) + ends
 
 
 def choice_lines(session: Session) -> tuple[str, ...]:

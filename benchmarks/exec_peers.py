@@ -1,0 +1,139 @@
+"""What ``lab exec``, hyperfine and BenchExec's runexec say of the same commands, in turns. Prints; asserts nothing.
+
+    python benchmarks/exec_peers.py [--rounds 15]
+
+hyperfine is Debian's package of that name, and runexec comes with the package benchexec of PyPI. A tool that is not
+there is left out. In each round each tool runs each command once, in an order that changes. A ratio is that of the
+peer over the lab's, round by round. The last table has the time of a run of ``true``, in which all is overhead. It also
+has the time that each tool needs for a run besides the run itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from lab.cell.claims.estimates import estimate, median
+from lab.text import units
+
+#: How many runs of ``true`` the last table takes.
+OVERHEAD_RUNS = 20
+
+_LOOP = "n = 0\nfor i in range(6_000_000): n += i"
+
+#: The commands by their names.
+COMMANDS: dict[str, list[str]] = {
+    "waits": ["sleep", "0.5"],
+    "computes": [sys.executable, "-I", "-S", "-c", _LOOP],
+    "two processes": ["sh", "-c", f"{shlex.quote(sys.executable)} -I -S -c {shlex.quote(_LOOP)} & wait"],
+    "200 MB": [sys.executable, "-I", "-S", "-c", f"b = bytearray(200_000_000)\n{_LOOP}"],
+    "kernel": ["dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=8000"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a tool says of one run; ``None``: it says nothing of that."""
+
+    #: Wall time, in seconds.
+    wall: float
+    #: CPU time, in seconds.
+    cpu: float | None
+    #: Peak memory, in bytes.
+    memory: float | None
+
+
+def by_lab(words: Sequence[str], runs: int = 1) -> list[Said]:
+    """The runs of a command, by the lab."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--cpus", "all", "--engine", "local", "--runs", str(runs), "--session", folder, "--format", "json"]
+        document = json.loads(_output([sys.executable, "-m", "lab", "exec", *options, "--", *words]))
+    (program,) = document["programs"]
+    return [Said(wall=run["wall"], cpu=run["cpu"], memory=run["tree_memory"]) for run in program["runs"]]
+
+
+def by_hyperfine(words: Sequence[str], runs: int = 1) -> list[Said]:
+    """The runs of a command, by hyperfine without a shell. Of CPU time it has only the mean."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "results.json"
+        _output(["hyperfine", "-N", "--runs", str(runs), "--export-json", str(file), shlex.join(words)])
+        (result,) = json.loads(file.read_text())["results"]
+    memory = result.get("memory_usage_byte") or [None] * runs
+    cpu = result["user"] + result["system"]
+    return [Said(wall=wall, cpu=cpu, memory=size) for wall, size in zip(result["times"], memory, strict=True)]
+
+
+def by_runexec(words: Sequence[str], runs: int = 1) -> list[Said]:
+    """The runs of a command, by runexec without a container."""
+    return [_by_runexec(words) for _ in range(runs)]
+
+
+def _by_runexec(words: Sequence[str]) -> Said:
+    text = _output(["runexec", "--no-container", "--output", "/dev/null", "--", *words])
+    values = dict(re.findall(r"^(\w+)=([0-9.]+)", text, re.MULTILINE))
+    memory = values.get("memory")
+    return Said(wall=float(values["walltime"]), cpu=float(values["cputime"]), memory=float(memory) if memory else None)
+
+
+def _output(words: Sequence[str]) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+TOOLS: dict[str, Callable[..., list[Said]]] = {"lab": by_lab, "hyperfine": by_hyperfine, "runexec": by_runexec}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    tools = [name for name in TOOLS if name == "lab" or shutil.which(name)]
+    print(f"left out, because they are not here: {', '.join(set(TOOLS) - set(tools)) or 'none'}\n")
+    rows = []
+    for command, words in COMMANDS.items():
+        said: dict[str, list[Said]] = {tool: [] for tool in tools}
+        for number in range(rounds):
+            turn = number % len(tools)
+            for tool in (*tools[turn:], *tools[:turn]):
+                said[tool] += TOOLS[tool](words)
+        rows += [_row(command, tool, said[tool], said["lab"]) for tool in tools]
+    head = ("command", "tool", "wall", "over lab's", "CPU", "over lab's", "memory", "over lab's")
+    print(tabulate(rows, headers=head, disable_numparse=True), end="\n\n")
+    print(tabulate(map(_overhead, tools), headers=("tool", "a run of true", "besides a run"), disable_numparse=True))
+
+
+def _row(command: str, tool: str, said: Sequence[Said], lab: Sequence[Said]) -> tuple[str, ...]:
+    texts = [command, tool]
+    for name, unit in (("wall", "s"), ("cpu", "s"), ("memory", "bytes")):
+        pairs = [(getattr(one, name), getattr(other, name)) for one, other in zip(said, lab, strict=True)]
+        known = [(one, other) for one, other in pairs if one is not None and other]
+        texts += ["-", "-"]
+        if known:
+            ratio = estimate([one / other for one, other in known])
+            texts[-2] = units.quantity(median([one for one, _ in known]), unit)
+            texts[-1] = "" if tool == "lab" else f"{ratio.value:.3f} ({ratio.low:.3f}-{ratio.high:.3f})"
+    return tuple(texts)
+
+
+def _overhead(tool: str) -> tuple[str, ...]:
+    """The wall time of a run of ``true``, and what the tool needs for a run besides it."""
+    begun = time.monotonic()
+    said = TOOLS[tool](["true"], OVERHEAD_RUNS)
+    seconds = time.monotonic() - begun
+    walls = [each.wall for each in said]
+    return tool, units.seconds(median(walls)), units.seconds((seconds - sum(walls)) / OVERHEAD_RUNS)
+
+
+if __name__ == "__main__":
+    main()
