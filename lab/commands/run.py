@@ -103,6 +103,8 @@ def _check_format(name: str, request: Request) -> None:
     """Raise UsageError where a format reports what no experiment of this run measures."""
     from lab import reports
 
+    if name == "hyperfine":
+        raise UsageError("--format hyperfine reports what a command took", "run it with lab exec")
     missing = frozenset() if request.target else reports.needs(name) - {*request.experiments}
     if missing:
         raise UsageError(

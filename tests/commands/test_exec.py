@@ -173,3 +173,9 @@ def test_the_user_can_see_what_the_command_prints(sessions: Path) -> None:
     )
     assert done.stdout.splitlines()[:2] == ["seen", "seen"]
     assert done.stderr.splitlines().count("wrong") == 2
+
+
+def test_hyperfines_form_is_for_commands(lab: Lab) -> None:
+    code, _, err = lab("run", "pipe", "--format", "hyperfine")
+    assert code == 2
+    assert "run it with lab exec" in " ".join(err.split())
