@@ -73,6 +73,7 @@ class Offspring:
             going_on = [member.pid for member in process_tree.members()]
             seconds = time.monotonic() - begun
             if not going_on or seconds > _ENDING_SECONDS:
+                self.reap()  # what has ended since the last time counts too
                 return len(ended)
             for pid in going_on:
                 if seconds > GRACE_SECONDS:
