@@ -24,6 +24,7 @@ SOURCE = """
 import concurrent.futures, hashlib, random, threading, time
 
 MEBIBYTE = bytes(2 ** 20)
+MUCH = MEBIBYTE * 32
 calls = []
 
 def loop():
@@ -43,7 +44,7 @@ def waits():
 
 def threads_of_its_own():
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda _: hashlib.sha256(MEBIBYTE * 4).digest(), range(2)))
+        return list(pool.map(lambda _: hashlib.sha256(MUCH).digest(), range(2)))
 
 def much():
     return b"x" * 20_000_000
