@@ -57,6 +57,7 @@ HARMLESS = {
     "__future__",
     "collections",
     "dataclasses",
+    "difflib",
     "enum",
     "functools",
     "hashlib",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lab.cell.targets.case import Case
-    from lab.model.fail_on import FailOn
+    from lab.model.fail_on import Gate
     from lab.model.session import Session
     from lab.planning.programs import Workload
     from lab.planning.request import Request
@@ -63,18 +63,23 @@ def shows_colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def tell_exit(session: Session, fail_on: FailOn, *, strict: bool, lost: str | None = None) -> int:
+def tell_exit(session: Session, gate: Gate, *, lost: str | None = None) -> int:
     """Say why the exit code is not 0, as the last message. Returns the exit code.
 
-    ``lost`` says what of the session is missing or could not be stored: that is never a success.
+    ``lost`` says what of the session is missing or could not be stored: that is never a success. Raises UsageError
+    where the user expects a verdict that the session does not have.
     """
-    from lab.judging.exit_code import exit_code, exit_reason
+    from lab.judging.exit_code import exit_code, exit_reason, unjudged
     from lab.messages import ended
 
-    code = exit_code(session, fail_on=fail_on, strict=strict)
+    code = exit_code(session, gate)
     if lost and code in (0, 1):
         return ended(3, lost)
-    return ended(code, exit_reason(session, fail_on=fail_on, strict=strict))
+    missing = unjudged(session, gate) if code in (0, 1) else []
+    if missing:
+        judged = ", ".join(dict.fromkeys(judgement.cell for judgement in session.judgements))
+        raise UsageError(f"--expect names {missing[0]}, which was not judged; the cells are {judged or 'none'}")
+    return ended(code, exit_reason(session, gate))
 
 
 #: The formats for a terminal: in its encoding, and with coloured verdicts.
@@ -162,6 +167,14 @@ def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False
     parser.add_argument(
         "--strict", action="store_true", help="an inconclusive verdict is a failure too, whatever --fail-on says"
     )
+    parser.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="CLAIM=VERDICT",
+        help="of this claim only another decisive verdict is a failure, whatever --fail-on says; CLAIM@CELL names one"
+        " cell; repeat it for several",
+    )
 
 
 def add_yes_option(parser: argparse.ArgumentParser) -> None:
@@ -197,16 +210,28 @@ def confirm_code(arguments: Mapping[str, Any], *, yes: bool) -> None:
         raise UsageError(f"nothing was run, because {both} may not be run", look)
 
 
-def gate(options: argparse.Namespace) -> FailOn:
-    """Which verdicts are a failure: a surprise, where only ``--strict`` was given.
+def gate(options: argparse.Namespace) -> Gate:
+    """What is a failure: a surprise, where the options say nothing else.
 
-    Raises UsageError where the options contradict each other.
+    Raises UsageError where the options contradict each other, or expect a verdict of what is no claim.
     """
-    from lab.model.fail_on import FailOn
+    from lab.model.fail_on import FailOn, Gate
 
     if options.strict and options.fail_on == FailOn.NEVER:
         raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
-    return FailOn(options.fail_on or FailOn.SURPRISE)
+    expected: Mapping[str, str] = {}
+    if options.expect:
+        from lab.planning.expected import parse_expected
+
+        expected = parse_expected(options.expect, claim_ids())
+    return Gate(FailOn(options.fail_on or FailOn.SURPRISE), options.strict, expected)
+
+
+def claim_ids() -> dict[str, list[str]]:
+    """The name of each experiment -> the ids of its claims."""
+    from lab.cell import experiments
+
+    return {name: [claim.id for claim in experiments.load(name).claims] for name in experiments.in_order()}
 
 
 def add_level_options(parser: argparse.ArgumentParser) -> None:

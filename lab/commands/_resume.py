@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.running.measurement import Start
 
 #: The options that may stand beside ``--resume``: they decide nothing of what is measured.
-_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "yes"}
+_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "expect", "yes"}
 
 
 def add_resume_options(parser: argparse.ArgumentParser) -> None:

@@ -107,7 +107,7 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look whether the command can be started, run it under each limit, report; return the exit code."""
     from lab import reports
-    from lab.model.fail_on import FailOn
+    from lab.model.fail_on import FailOn, Gate
     from lab.running import measurement
 
     _resume.check_alone(options)
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
         with kept(where.words):
             _options.print_report(session, options.format)
         tell(f"measured in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, FailOn.NEVER, strict=False, lost=where.failure)
+        code = _options.tell_exit(session, Gate(FailOn.NEVER), lost=where.failure)
         return 130 if stop.requested else code
 
 

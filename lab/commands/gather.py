@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from lab.sessions import from_compose
 
-    fail_on = gate(options)
+    verdicts_that_fail = gate(options)
     session = _from_files(options.records) if options.records else _from_engine(options.project)
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     with kept("the records stay where they are; run lab gather again"):
         print_report(session, options.format)
     lost = "a cell has not ended, or has not begun" if from_compose.is_incomplete(session) else None
-    return tell_exit(session, fail_on, strict=options.strict, lost=lost)
+    return tell_exit(session, verdicts_that_fail, lost=lost)
 
 
 def _from_files(folder: Path) -> Session:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.sessions import loading, merging
 
     reports.check_libraries(options.format)
-    fail_on = _options.gate(options)
+    gate = _options.gate(options)
     folders = dict.fromkeys(folder.resolve() for path in options.sessions for folder in _session_folders(path))
     where = ""
     with loading.making_sense_of(*folders):
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             tell(where)
         with kept(where):
             _options.print_report(session, options.format)
-    return _options.tell_exit(session, fail_on, strict=options.strict)
+    return _options.tell_exit(session, gate)
 
 
 def _session_folders(path: Path) -> list[Path]:

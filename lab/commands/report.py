@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.sessions import loading
     from lab.sessions.folder import default_folder
 
-    fail_on = _options.gate(options)
+    gate = _options.gate(options)
     if options.output == "":
         raise UsageError("--output is empty; name a file, or - for standard output")
     folder = loading.find_session(options.session or default_folder())
@@ -70,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
             show(_for_terminal(session), end="", painted=True)
         if options.png or options.svg:
             _write_charts(session, options.png, options.svg)
-    if options.fail_on or options.strict:
-        return _options.tell_exit(session, fail_on, strict=options.strict)
+    if options.fail_on or options.strict or options.expect:
+        return _options.tell_exit(session, gate)
     return 0
 
 

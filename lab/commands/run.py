@@ -30,14 +30,15 @@ examples:
   lab run --full                         all tables, not the one screen
   lab run --format json > session.json   for programs; also junit, csv, pyperf
   lab run --fail-on never                only a run that failed is a failure
+  lab run gil --expect gil.no-speedup=refuted    that is right here
   lab run --resume                       the missing cells of a killed run
   lab run --resume --force               the same, on another engine or image
 
 lab list names the experiments.
 
 exit codes: 0 the run had no surprise; 1 a surprise, or a verdict that
-  --fail-on or --strict names; 2 wrong usage; 3 a cell or the engine failed;
-  130 interrupted"""
+  --fail-on, --strict or --expect names; 2 wrong usage; 3 a cell or the engine
+  failed; 130 interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +57,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
-    fail_on = _options.gate(options)
+    gate = _options.gate(options)
     _resume.check_alone(options)
     is_new = options.resume is None
     request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "experiments")
     _check_format(options.format, request)
+    if gate.expected:
+        from lab.planning.expected import check_planned
+
+        check_planned(gate.expected, _options.claim_ids(), request.experiments)
 
     from lab import reports
     from lab.running import measurement
@@ -79,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
             _options.print_report(session, options.format)
         measured = sum(result.status is Status.MEASURED for result in session.results)
         tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, fail_on, strict=options.strict, lost=where.failure)
+        code = _options.tell_exit(session, gate, lost=where.failure)
         return 130 if stop.requested else code
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from lab.judging import programs
 from lab.model.cell import Status
-from lab.model.fail_on import FailOn
-from lab.model.session import Session, Verdict
+from lab.model.fail_on import FailOn, Gate
+from lab.model.session import Judgement, Session, Verdict
 from lab.text import units
 
+_USUAL = Gate()
 
-def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> str:
+
+def exit_reason(session: Session, gate: Gate = _USUAL) -> str:
     """Why :func:`exit_code` is not 0, in a few words; empty where it is 0."""
-    code = exit_code(session, fail_on=fail_on, strict=strict)
+    code = exit_code(session, gate)
     if code == 0:
         return ""
     if code == 130:
@@ -24,13 +26,16 @@ def exit_reason(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: 
         )
         parts += [f"{units.counted(_errors(session), 'claim')} could not be judged"] if _errors(session) else []
         return ", ".join(parts)
-    by_verdict = {
-        verdict: sum(judgement.verdict is verdict for judgement in session.judgements)
-        for verdict in _failures(fail_on, strict)
-    }
-    parts = [units.counted(len(session.surprises), "surprise")] if session.surprises else []
-    parts += [f"{count} {verdict}" for verdict, count in by_verdict.items() if count]
-    return f"{', '.join(parts)} (--fail-on {fail_on}{' --strict' if strict else ''})"
+    wrong = [f"{_name(one)} is {one.verdict}, not {_named(gate, one)} (--expect)" for one in _unexpected(session, gate)]
+    others = [judgement for judgement in _failing(session, gate) if not _named(gate, judgement)]
+    surprises = sum(judgement.surprise for judgement in others)
+    parts = [units.counted(surprises, "surprise")] if surprises else []
+    for verdict in _failures(gate):
+        count = sum(judgement.verdict is verdict for judgement in others)
+        parts += [f"{count} {verdict}"] if count else []
+    if parts:
+        parts[-1] += f" (--fail-on {gate.fail_on}{' --strict' if gate.strict else ''})"
+    return ", ".join(wrong + parts)
 
 
 def _broken(session: Session) -> int:
@@ -43,26 +48,56 @@ def _errors(session: Session) -> int:
     return sum(judgement.verdict is Verdict.ERROR and not judgement.about_cell for judgement in session.judgements)
 
 
-def _failures(fail_on: FailOn, strict: bool) -> set[Verdict]:
+def _failures(gate: Gate) -> set[Verdict]:
     """The verdicts that are failures, besides surprises."""
-    named = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(fail_on, set())
-    return named | ({Verdict.INCONCLUSIVE} if strict else set())
+    named = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(gate.fail_on, set())
+    return named | ({Verdict.INCONCLUSIVE} if gate.strict else set())
 
 
-def exit_code(session: Session, *, fail_on: FailOn = FailOn.SURPRISE, strict: bool = False) -> int:
+def _named(gate: Gate, judgement: Judgement) -> str | None:
+    return gate.expectation(judgement.claim, judgement.cell)
+
+
+def _name(judgement: Judgement) -> str:
+    return f"{judgement.claim}@{judgement.cell}"
+
+
+def _unexpected(session: Session, gate: Gate) -> list[Judgement]:
+    """The judgements that are not what the user expects of their claims: decisive ones, and with strict all others."""
+    named = [judgement for judgement in session.judgements if _named(gate, judgement)]
+    return [
+        judgement
+        for judgement in named
+        if judgement.verdict != _named(gate, judgement)
+        and (judgement.verdict.decisive or (gate.strict and judgement.verdict is Verdict.INCONCLUSIVE))
+    ]
+
+
+def _failing(session: Session, gate: Gate) -> list[Judgement]:
+    """The judgements that make the session a failure."""
+    failures = _failures(gate)
+    others = [] if gate.fail_on is FailOn.NEVER else [one for one in session.judgements if not _named(gate, one)]
+    return [
+        *_unexpected(session, gate),
+        *(judgement for judgement in others if judgement.surprise or judgement.verdict in failures),
+    ]
+
+
+def unjudged(session: Session, gate: Gate) -> list[str]:
+    """The names of the user's expectations of which the session has no judgement."""
+    names = {name for judgement in session.judgements for name in (judgement.claim, _name(judgement))}
+    return [name for name in gate.expected if name not in names]
+
+
+def exit_code(session: Session, gate: Gate = _USUAL) -> int:
     """130: interrupted. 3: a cell or a claim failed. 1: a verdict counts as a failure. Else 0.
 
     A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
     ``fail_on`` names them. ``strict`` adds the inconclusive verdicts. So noise, which makes verdicts inconclusive, does
-    not fail a build by itself.
+    not fail a build by itself. Of a claim whose verdict the user expects, only this expectation counts.
     """
     if session.interrupted:
         return 130
     if _broken(session) or _errors(session):
         return 3
-    if programs.failed(session):
-        return 1
-    if fail_on is FailOn.NEVER:
-        return 0
-    failures = _failures(fail_on, strict)
-    return 1 if session.surprises or any(judgement.verdict in failures for judgement in session.judgements) else 0
+    return 1 if programs.failed(session) or _failing(session, gate) else 0

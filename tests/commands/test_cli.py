@@ -249,6 +249,22 @@ def test_strict_makes_an_inconclusive_verdict_a_failure(lab: Lab, stage: Stage) 
 
 
 @pytest.mark.parametrize(
+    ("expect", "expected", "words"),
+    [
+        ("pipe.duplex=confirmed", 0, "measured"),
+        ("pipe.duplex=refuted", 1, "exit code 1: pipe.duplex@cpu1 is confirmed, not refuted (--expect)"),
+        ("pipe.duplex@cpu1=refuted", 1, "exit code 1: pipe.duplex@cpu1 is confirmed, not refuted (--expect)"),
+        ("pipe.duplex@cpu7=refuted", 2, "--expect names pipe.duplex@cpu7, which was not judged; the cells are cpu1"),
+    ],
+)
+def test_a_named_verdict_is_what_counts(lab: Lab, stage: Stage, expect: str, expected: int, words: str) -> None:
+    stage.plays(cell())
+    code, _, err = lab.run("pipe", "--cpus", "1", "--fail-on", "never", "--expect", expect)
+    assert code == expected
+    assert words in err
+
+
+@pytest.mark.parametrize(
     ("session", "fail_on", "expected"),
     [
         ("noisy", "surprise", 0),
@@ -289,6 +305,9 @@ def test_fail_on_says_which_verdicts_are_a_failure(
         pytest.param(("--width", "0.00001"), ("--width 1e-05", "0.001", "below 1"), id="too narrow"),
         pytest.param(("--engine", "local", "--image", "x"), ("--image",), id="an image without an engine"),
         pytest.param(("--strict", "--fail-on", "never"), ("--strict", "--fail-on never"), id="strict and never"),
+        pytest.param(("--expect", "pipe.duplx=refuted"), ("did you mean pipe.duplex?",), id="a misspelt claim"),
+        pytest.param(("--expect", "pipe.duplex=refute"), ("did you mean refuted?",), id="a misspelt verdict"),
+        pytest.param(("pipe", "--expect", "pool.waves=refuted"), ("no experiment pool",), id="a claim that is not run"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2_before_anything_is_run(
