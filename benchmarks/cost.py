@@ -22,7 +22,7 @@ from pathlib import Path
 from lab.cell.claims.estimates import median, quantile
 from lab.cell.cpus import delivered
 from lab.containers import client as containers
-from lab.engines import docker
+from lab.engines import docker, image_choice
 from lab.model.cell import Job, Status
 from lab.planning import cells as planner
 from lab.running import runner
@@ -64,7 +64,7 @@ def whole_run(image: str | None) -> None:
 
 def one_cell(image: str | None) -> None:
     client = containers.client_for_this_environment()
-    name = docker.find_image(client, image, print)
+    name = image_choice.find_image(client, image, print)
     client.close()
     cells = [dataclasses.replace(planner.plan([1], (0,))[0], id=f"empty{number}") for number in range(CELLS)]
     jobs = [

@@ -18,7 +18,7 @@ import pytest
 
 from lab.cell.cpus import cpulist
 from lab.containers.client import SESSION_LABEL, client_for_this_environment, image_names
-from lab.engines.docker import OWN_IMAGES
+from lab.engines.image_choice import OWN_IMAGES
 from lab.errors import EngineError
 from tests.support import compose_project
 from tests.support.terminal import Lab

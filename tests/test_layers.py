@@ -25,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("planning", "judging", "teaching", "pythons"),
     ("engines", "sessions"),
     ("running", "reports"),
-    ("commands", "pytest_plugin"),
+    ("commands",),
     ("cli", "__main__"),
 )
 

@@ -9,64 +9,36 @@ also after an exception.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab import interrupts
-from lab.cell.cpus import cpulist
 from lab.cell.targets.case import PREFIX
 from lab.cell.worker.job import WorkerJob
-from lab.containers import streams
 from lab.containers.cleanup import remove_all, remove_container
-from lab.containers.client import (
-    CELL_LABEL,
-    SESSION_LABEL,
-    answers,
-    client_for_this_environment,
-    image_attributes,
-    pull_image,
-    translated,
-)
-from lab.containers.container import (
-    OTHER_PROJECT,
-    PROJECT,
-    create_container,
-    isolated_host_config,
-    own_code_config,
-    room_config,
-)
-from lab.containers.image_config import BASE_REPOSITORY, NOBODY, OFFICIAL_IMAGE, ROOT, ImageSettings, refuse_emulation
+from lab.containers.client import answers, client_for_this_environment, image_attributes, translated
+from lab.containers.container import OTHER_PROJECT, PROJECT, own_code_config, room_config
+from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ROOT, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
-from lab.containers.owner import others
-from lab.containers.reasons import short
 from lab.containers.refusals import forbidden, refusal
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
-from lab.engines.container_watch import ContainerWatch
+from lab.engines.cell_containers import AGAIN, CellContainers, NoInterpreterError
+from lab.engines.image_choice import choice, find_image
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
 from lab.engines.program_room import placed
 from lab.engines.worker_command import hosting, image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
-from lab.interrupts import signals_held
 from lab.judging.records import read_records
-from lab.model.cell import PERIOD_US, Cell, Job, Outcome
-from lab.model.machine import Machine, PythonChoice, choice_of
-from lab.pythons import image_pythons, images
+from lab.model.cell import Cell, Job, Outcome
+from lab.model.machine import Machine
+from lab.pythons import image_pythons
 from lab.pythons.lent import LentPython, lend, lent_mount
 from lab.pythons.listening import Patience
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-#: The images that are tried, in this order and before any other, when the user names no image -> why.
-CHOICES = {
-    "multicore-lab-cell:latest": "left by docker compose up",
-    f"{BASE_REPOSITORY}:3.13": "the lab's default",
-    OFFICIAL_IMAGE: "the official image",
-}
-OWN_IMAGES = tuple(name for name in CHOICES if name != OFFICIAL_IMAGE)
 
 #: The arguments of a Python that does nothing.
 _NOTHING = ("-I", "-S", "-c", "pass")
@@ -99,39 +71,6 @@ def connect(
     except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
-
-
-def find_image(client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None]) -> str:
-    """The image to run cells from: the wanted image, or the first of the usual images, or the newest base image.
-
-    An image that is not on the engine is pulled. Raises ImageError if it cannot be pulled.
-    """
-    for name in (wanted,) if wanted else CHOICES:
-        if image_attributes(client, name):
-            return name
-    newest = None if wanted else images.newest_release(client)
-    if newest:
-        return newest
-    name = wanted or OFFICIAL_IMAGE
-    trouble = pull_image(client, name, before_slow_step)
-    if trouble is not None:
-        raise ImageError(
-            f"the image {name} is not on this engine and cannot be pulled: {trouble}",
-            "name an image of this engine with --image (docker image ls), make an image with lab images build 3.13, or"
-            " use --engine local",
-        )
-    return name
-
-
-def settings(cell: Cell | None) -> dict[str, Any]:
-    """The host configuration of a cell's container: its limit, and what isolates the container.
-
-    ``cell`` is ``None`` for the probe, which no CPU set limits.
-    """
-    limit: dict[str, Any] = {"cpuset_cpus": cpulist.render(cell.cpus)} if cell and cell.pinned else {}
-    if cell and cell.quota_cpus:
-        limit |= {"cpu_period": PERIOD_US, "cpu_quota": round(cell.quota_cpus * PERIOD_US)}
-    return limit | isolated_host_config(cell.size if cell else 64)
 
 
 class Docker:
@@ -167,8 +106,7 @@ class Docker:
         self._others: dict[str, Docker] = {}
         #: Whether the Python of the image can read a compressed zip file.
         self._packed = True
-        #: Threads that remove containers while the next container is made. close() waits for these threads.
-        self._removals: list[threading.Thread] = []
+        self._containers = CellContainers(client, image, session)
         #: Whether the engine has let a request fail, and has not answered since.
         self._unanswered = False
         self._usual_seconds = client.api.timeout
@@ -207,15 +145,7 @@ class Docker:
         probed = replace(
             description, details={**details, **description.details}, no_quota=trial.no_quota(description.cpus, info)
         )
-        return probed if self._named else probed.with_choice(self._choice(probed))
-
-    def _choice(self, machine: Machine) -> PythonChoice:
-        """Why this image was taken, and the builds that have an image too."""
-        try:
-            builds = sorted(build for _, build, _ in images.tagged(self._client))
-        except EngineError:  # only a line of the report is about them
-            builds = []
-        return choice_of(machine, CHOICES.get(self._image, "the newest base image"), map(str, builds))
+        return probed if self._named else probed.with_choice(choice(self._client, self._image, probed))
 
     def _ask(self, meanwhile: Callable[[], object], info: Mapping[str, Any]) -> bytes:
         """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.
@@ -268,14 +198,14 @@ class Docker:
 
     def _probed(self, meanwhile: Callable[[], object] = nothing) -> tuple[bytes, Outcome]:
         """The records of a probe with the current program and user, and how the probe ended."""
-        self._await_removals()  # the container of an earlier try has the same name
+        self._containers.await_removals()  # the container of an earlier try has the same name
         pieces: list[bytes] = []
         try:
             with alongside(meanwhile, pieces.append) as sink:
                 patience = Patience(PROBE_SECONDS, most=PROBE_BYTES)
                 host = lent_mount(self._lent)
                 outcome = self._cell(None, self._probe, probe_job(self._session), sink, patience, host)
-        except _NoInterpreterError as error:
+        except NoInterpreterError as error:
             return b"", Outcome(exit_code=None, reason=str(error))
         return outcome.stream if outcome.stream is not None else b"".join(pieces), outcome
 
@@ -294,14 +224,14 @@ class Docker:
         except EngineError:
             if not self._answers() or first.anything:
                 raise
-        self._await_removals()
-        return self._job(job, job.cell.id + _AGAIN, sink)
+        self._containers.await_removals()
+        return self._job(job, job.cell.id + AGAIN, sink)
 
     def _job(self, job: Job, name: str, sink: Sink) -> Outcome:
         try:
             with self._beside(job, name, sink) as begin:
                 return self._cell(job.cell, name, self._payload(job), begin, _patience(job), self._host(job))
-        except _NoInterpreterError as error:
+        except NoInterpreterError as error:
             raise CellError(f"the container did not start: {error}") from error
 
     @contextlib.contextmanager
@@ -320,11 +250,11 @@ class Docker:
         if job.experiments == (PREFIX,):  # the functions are only looked up
             yield sink
             return
-        network = f"container:{self._name(name)}"
+        network = f"container:{self._containers.name(name)}"
 
         def serve() -> None:
             with contextlib.suppress(EngineError):  # the cell says that nobody came
-                payload, host = _payload(hosting(job)), self._host(job) | {"network_mode": network}
+                payload, host = self._payload(hosting(job)), self._host(job) | {"network_mode": network}
                 other._cell(job.cell, other_name, payload, lambda piece: None, _patience(job), host)
 
         with alongside(serve, sink) as begin:
@@ -332,15 +262,11 @@ class Docker:
                 yield begin
             finally:
                 with contextlib.suppress(EngineError):
-                    remove_container(self._client, self._name(other_name))
-
-    def _name(self, cell: str) -> str:
-        """The name of a cell's container."""
-        return f"multicore-lab-{self._session}-{cell}"
+                    remove_container(self._client, self._containers.name(other_name))
 
     def _payload(self, job: Job) -> WorkerJob:
         """A job as the worker in a container of this image reads it."""
-        payload = _payload(job)
+        payload = worker_job(job, None, PROJECT if job.project else "", OTHER_PROJECT)
         return payload._replace(cases=placed(payload.cases or {}, self._settings, job.room)) if job.room else payload
 
     def _host(self, job: Job) -> dict[str, Any]:
@@ -349,6 +275,20 @@ class Docker:
             return own_code_config(job.project, job.other) if job.project else {}
         config, lent = room_config(job.room), lent_mount(self._lent)
         return config | {"mounts": [*config["mounts"], *lent.get("mounts", ())]}
+
+    def _cell(
+        self,
+        cell: Cell | None,
+        name: str,
+        payload: WorkerJob,
+        sink: Sink,
+        patience: Patience,
+        host: Mapping[str, Any],
+    ) -> Outcome:
+        """Run a job in a container of the image, with the Python that was found there."""
+        code = cell_code(payload.experiments, packed=self._packed)
+        command = [*self._words, *self._arguments, *worker_arguments(code, payload)]
+        return self._containers.run(cell, name, command, self._user, sink, patience, host)
 
     def _answers(self) -> bool:
         """Whether the engine answers. While it does not, each request has little time."""
@@ -366,85 +306,14 @@ class Docker:
         if not self._answers():
             return
         with contextlib.suppress(EngineError):
-            self._await_removals()
+            self._containers.await_removals()
             _, kept = remove_all(self._client, self._session)
             for line in kept:
                 self._note(f"left behind: {line}; remove it with: lab clean")
 
-    def _cell(
-        self,
-        cell: Cell | None,
-        name: str,
-        payload: WorkerJob,
-        sink: Sink,
-        patience: Patience,
-        host: Mapping[str, Any],
-    ) -> Outcome:
-        other_sessions = others(self._client, self._session)
-        code = cell_code(payload.experiments, packed=self._packed)
-        with translated(f"creating the container of {name}"), signals_held():
-            response = create_container(
-                self._client,
-                self._image,
-                [*self._words, *self._arguments, *worker_arguments(code, payload)],
-                settings(cell) | dict(host),
-                name=self._name(name),
-                labels={SESSION_LABEL: self._session, CELL_LABEL: name.removesuffix(_AGAIN)},
-                user=self._user,
-            )
-        container = response["Id"]
-        try:
-            outcome = self._watch(container, response["Warnings"], sink, patience)
-        except EngineError:
-            self._remove(container)
-            raise
-        except BaseException:  # not swallowed: the container is removed first, also at an interruption
-            with signals_held():
-                self._remove(container).join()
-            raise
-        other_sessions |= others(self._client, self._session)
-        self._remove(container)
-        if not other_sessions:
-            return outcome
-        return replace(outcome, outside={**outcome.outside, "other_sessions": sorted(other_sessions)})
-
-    def _remove(self, container: str) -> threading.Thread:
-        """Remove a container in a thread, which :meth:`close` waits for."""
-        removal = threading.Thread(target=remove_container, args=(self._client, container), daemon=True)
-        self._removals.append(removal)
-        removal.start()
-        return removal
-
-    def _await_removals(self) -> None:
-        with contextlib.suppress(IndexError):  # another thread may wait for them too
-            while True:
-                self._removals.pop().join()
-
-    def _watch(self, container: str, warnings: Sequence[str], sink: Sink, patience: Patience) -> Outcome:
-        """Start a container and watch it to its end."""
-        api = self._client.api
-        watch = ContainerWatch(api, container, sink, patience)
-        with translated("running the cell"), contextlib.ExitStack() as stack:
-            stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-            stack.callback(streams.hang_up, stream)
-            sink(b"")
-            watch.begin()
-            _start(api, container, self._words[0])
-            frames = stack.enter_context(contextlib.closing(streams.frames(stream)))
-            for (output, error), over in frames:
-                watch.take(output or b"", error or b"", over)
-                details = watch.look(over)
-                if details is not None:
-                    return watch.outcome(details, warnings)
-        raise AssertionError("the frames of a stream never end")
-
 
 def _patience(job: Job) -> Patience:
     return Patience(job.cell_deadline, job.longest_silence, job.most_bytes)
-
-
-def _payload(job: Job) -> WorkerJob:
-    return worker_job(job, None, PROJECT if job.project else "", OTHER_PROJECT)
 
 
 def _compared(client: DockerClient, image: str, session: str, note: Callable[[str], None]) -> Docker:
@@ -481,10 +350,6 @@ _NO_ANSWER = ("the engine does not answer any more", "is the engine still runnin
 _SHORT_SECONDS = 5
 
 
-#: What the name of a container ends with when its cell is run again.
-_AGAIN = "-again"
-
-
 class _Heard:
     """A sink that knows whether anything came."""
 
@@ -495,19 +360,3 @@ class _Heard:
     def __call__(self, piece: bytes) -> None:
         self.anything = self.anything or bool(piece)
         self._sink(piece)
-
-
-class _NoInterpreterError(Exception):
-    """The image has no such program."""
-
-
-def _start(api: Any, container: str, program: str) -> None:
-    from docker.errors import APIError
-
-    try:
-        api.start(container)
-    except APIError as error:
-        text = str(error)  # runc: exec: "python3": executable file not found; crun: executable file `python3` not found
-        if "executable file" in text and "not found" in text and program in text:
-            raise _NoInterpreterError(short(error)) from error
-        raise

@@ -24,7 +24,7 @@ from tests.support.terminal import Lab
 
 #: Everything that runs on Python 3.9 outside of a cell: the door of the house, and ``lab cpus``.
 ON_OLD_PYTHONS = [
-    *sorted(set(PACKAGE.glob("*.py")) - {PACKAGE / "pytest_plugin.py"}),
+    *sorted(PACKAGE.glob("*.py")),
     PACKAGE / "commands" / "__init__.py",
     *(PACKAGE / "commands" / f"{name}.py" for name in commands.ANYWHERE),
 ]

@@ -15,7 +15,7 @@ import pytest
 
 from lab.cell.cpus import cpulist
 from lab.containers import client
-from lab.engines import docker
+from lab.engines import cell_containers
 from lab.model.cell import Cell, Limit
 from lab.reports.formats.screen import most_lines
 from tests.support.compose_project import LONG, Project, lab, project_with
@@ -175,7 +175,7 @@ def test_a_cells_container_is_set_as_one_of_the_docker_engine(
         if service == "report":
             continue
         size = SIZES[service] or 256
-        wanted = docker.settings(Cell(id=service, limit=Limit(cpus=size), size=size))
+        wanted = cell_containers.settings(Cell(id=service, limit=Limit(cpus=size), size=size))
         assert host["PidsLimit"] == wanted["pids_limit"]
         assert host["Memory"] == wanted["mem_limit"]
         assert host["MemorySwap"] == wanted["memswap_limit"]

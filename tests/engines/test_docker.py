@@ -13,6 +13,7 @@ from lab.cell.cpus import cpulist
 from lab.cell.experiments import load
 from lab.containers.cleanup import remove_all
 from lab.containers.client import CELL_LABEL, SESSION_LABEL, client_for_this_environment
+from lab.engines import cell_containers
 from lab.engines import docker as docker_engine
 from lab.engines.docker import Docker
 from lab.errors import Interrupted
@@ -198,9 +199,9 @@ def test_what_is_in_use_elsewhere_is_kept_and_named_with_the_reason(engine: Dock
 def test_a_quota_that_nobody_asked_for_is_named_and_decides_nothing(
     docker: Docker, session: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = docker_engine.settings
+    usual = cell_containers.settings
     monkeypatch.setattr(
-        docker_engine, "settings", lambda cell: {**usual(cell), "cpu_period": 20_000, "cpu_quota": 5_000}
+        cell_containers, "settings", lambda cell: {**usual(cell), "cpu_period": 20_000, "cpu_quota": 5_000}
     )
     result = cells.run_on(docker, job(session, "_control-idle"))
     assert result.status is Status.MEASURED, result.reason

@@ -17,6 +17,7 @@ from docker.errors import ImageNotFound
 from lab.containers import container
 from lab.containers.client import SESSION_LABEL, client_for_this_environment
 from lab.engines import docker as docker_engine
+from lab.engines import image_choice
 from lab.engines.docker import Docker
 from lab.errors import CellError
 from lab.judging.records import Reader
@@ -155,9 +156,9 @@ def test_an_image_that_no_registry_has_is_an_error_with_what_to_do(lab: Lab) -> 
 def test_an_engine_without_any_image_is_passed_over_for_the_local_one(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_engine, "CHOICES", {})
+    monkeypatch.setattr(image_choice, "CHOICES", {})
     monkeypatch.setattr(images, "newest_release", lambda client: None)
-    monkeypatch.setattr(docker_engine, "OFFICIAL_IMAGE", "multicore-lab-test:there-is-none")
+    monkeypatch.setattr(image_choice, "OFFICIAL_IMAGE", "multicore-lab-test:there-is-none")
     code, out, err = lab.run("pipe", "--cpus", "1")
     assert code == 0
     assert "engine: local (docker: the image multicore-lab-test:there-is-none is not on this engine" in err

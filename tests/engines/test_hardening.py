@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.containers import client
-from lab.engines import docker, make
+from lab.engines import cell_containers, make
 from lab.errors import Interrupted
 from lab.model.cell import Cell, Limit
 from tests.support import cells
@@ -120,7 +120,7 @@ def test_a_running_cell_can_do_nothing_that_it_need_not(
 
     def see(container: str) -> None:
         outside, inside = engine.api.inspect_container(container), look_around(engine, container)
-        wanted = docker.settings(Cell(id="cpu1", limit=Limit(cpus=1), size=1))
+        wanted = cell_containers.settings(Cell(id="cpu1", limit=Limit(cpus=1), size=1))
         assert hardening(outside) == HARDENED
         for status in inside["status"]:
             assert (status["Uid"], status["Gid"], status["NoNewPrivs"]) == ("65534", "65534", "1")

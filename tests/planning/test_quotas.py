@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.engines import docker, make
+from lab.engines import cell_containers, make
 from lab.errors import UsageError
 from lab.judging import proofs, status
 from lab.judging.records import Reader, read_records
@@ -77,7 +77,7 @@ def test_each_size_runs_under_each_quota() -> None:
 def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
     (cell,) = quotas.under_quotas([TWO], (1.5,), True, None)
     assert (cell.id, cell.label, cell.cpus, cell.pinned) == ("q1.5", "quota 1.5", (0, 1), False)
-    assert "cpuset_cpus" not in docker.settings(cell)
+    assert "cpuset_cpus" not in cell_containers.settings(cell)
     assert names.full_words(cell) == "quota 1.5"
 
 

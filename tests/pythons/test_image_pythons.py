@@ -16,7 +16,7 @@ from docker.errors import ImageNotFound
 
 from lab.containers.client import client_for_this_environment
 from lab.containers.image_config import NOBODY
-from lab.engines import docker as docker_engine
+from lab.engines import cell_containers
 from lab.engines.docker import Docker
 from lab.model.machine import Machine
 from lab.pythons import image_pythons, images
@@ -177,13 +177,13 @@ def test_a_cell_that_runs_as_root_is_kept_apart_like_any_other(
 ) -> None:
     name = make("ENV PATH=/locked", folder=("/locked", 0o700, 0), python3=f"-> {make.python}")
     seen: list[dict[str, Any]] = []
-    usual = docker_engine._start
+    usual = cell_containers._start
 
     def start(api: Any, container: str, program: str) -> None:
         seen.append(api.inspect_container(container))
         usual(api, container, program)
 
-    monkeypatch.setattr(docker_engine, "_start", start)
+    monkeypatch.setattr(cell_containers, "_start", start)
     probe(name)
     assert seen[-1]["Config"]["User"] == "0:0"
     host = seen[-1]["HostConfig"]

@@ -227,7 +227,7 @@ def limited(image: str) -> Iterator[Any]:
 
     def run(experiment: str, quota_cpus: float | None) -> CellResult:
         cell = Cell(id="cpu2", limit=Limit(cpus=2, quota_cpus=quota_cpus), size=2, cpus=cells.CPUS[:2])
-        engine._await_removals()  # the container of an earlier try has the same name
+        engine._containers.await_removals()  # the container of an earlier try has the same name
         return cells.run_on(engine, cells.order(cell, experiment, session=engine._session, seconds=6, width=0.05))
 
     yield run

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from lab import pytest_plugin
 from lab.cell.cpus import effective, sharing
 from lab.cell.cpus.effective import EffectiveCpus, Quota
+from lab.commands import pytest_plugin
 from tests.conftest import skip_or_fail
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 #: The options that load the plugin where the lab is not installed, as where this tree is only on the path.
 LOADED = (
     ()
-    if any(entry.value == "lab.pytest_plugin" for entry in importlib.metadata.entry_points(group="pytest11"))
-    else ("-p", "lab.pytest_plugin")
+    if any(entry.value == "lab.commands.pytest_plugin" for entry in importlib.metadata.entry_points(group="pytest11"))
+    else ("-p", "lab.commands.pytest_plugin")
 )
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -58,7 +58,7 @@ def test_without_a_mark_nothing_of_the_lab_is_loaded(run: Run) -> None:
     source = """
 def test_it(request):
     import sys
-    assert not [name for name in sys.modules if name.startswith("lab.") and name != "lab.pytest_plugin"]
+    assert not [name for name in sys.modules if name.startswith("lab.") and not name.startswith("lab.commands")]
     assert os.sched_getaffinity(0) == ALL
 """
     run(source.replace("ALL", repr(set(CPUS))), apart=True).assert_outcomes(passed=1)
@@ -176,7 +176,8 @@ def test_an_old_pytest_runs_tests_that_use_nothing_of_it(
 
 
 def test_it_is_in_the_syntax_of_python_3_9() -> None:
-    ast.parse(Path(pytest_plugin.__file__).read_text(encoding="utf-8"), feature_version=9)
+    for file in Path(pytest_plugin.__file__).parent.glob("*.py"):
+        ast.parse(file.read_text(encoding="utf-8"), feature_version=9)
 
 
 # Shares of the cores.
@@ -265,6 +266,11 @@ def test_a_place_is_taken_once_and_is_free_again_when_its_process_is_killed() ->
 # With pytest-xdist.
 
 
+def pinned(run: Run) -> set[tuple[str, ...]]:
+    """(process, CPU) of the tests that have written them into the file ``seen``."""
+    return {tuple(line.split()) for line in (run.pytester.path / "seen").read_text().splitlines()}
+
+
 @needs_two_cpus
 @pytest.mark.slow
 def test_every_worker_has_cores_of_its_own_or_says_why_not(run: Run) -> None:
@@ -283,7 +289,7 @@ def test_all(): pass
     done = run(source, "-n", "2", apart=True)
     done.assert_outcomes(passed=8, skipped=1)
     done.stdout.fnmatch_lines(["*cores needed, but 2 workers of pytest-xdist share * cores*"])
-    pairs = {tuple(line.split()) for line in (run.pytester.path / "seen").read_text().splitlines()}
+    pairs = pinned(run)
     assert len({cpu for _, cpu in pairs}) == len({pid for pid, _ in pairs}) == len(pairs)
     run(source, "-n", "1", apart=True).assert_outcomes(passed=9)
 
@@ -304,7 +310,7 @@ def test_one(number):
 """
     done = run(source, "-n", "2", apart=True)
     done.assert_outcomes(passed=5, failed=1)
-    pairs = {tuple(line.split()) for line in (run.pytester.path / "seen").read_text().splitlines()}
+    pairs = pinned(run)
     assert len({cpu for _, cpu in pairs}) == len(pairs)
 
 
