@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _options, _resume
+from lab.commands import _measuring, _options, _resume
 from lab.errors import UsageError
-from lab.interrupts import stopping
-from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.cell.programs.program import Program
     from lab.model.cell import Room
     from lab.planning.programs import Workload
     from lab.planning.request import Request
-    from lab.running.measurement import Start
 
 HELP = "run any command under CPU limits: its times, cores used, memory and processes"
 EXAMPLE = """\
@@ -106,36 +102,15 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look whether the command can be started, run it under each limit, report; return the exit code."""
-    from lab import reports
     from lab.model.fail_on import FailOn, Gate
-    from lab.running import measurement
 
-    _resume.check_alone(options)
-    is_new = options.resume is None
-    request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "words")
-
-    def prepare() -> None:
-        reports.check_libraries(options.format)
-        reports.check_libraries("json")
-
-    with stopping() as stop:
-        session, where = measurement.measure(request, start, stop, prepare)
-        with kept(where.words):
-            _options.print_report(session, options.format)
-        tell(f"measured in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, Gate(FailOn.NEVER), lost=where.failure)
-        return 130 if stop.requested else code
+    request, start = _measuring.new_or_resumed(options, configure, "words", _new_request)
+    return _measuring.measure_and_report(options, request, start, Gate(FailOn.NEVER))
 
 
-def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
-    """The request of the command line, and a run that begins with a new plan."""
-    from lab.running.measurement import NewRun
-    from lab.sessions.folder import default_folder, new_session_id
-
-    request = _options.exec_request(options, _workload(options))
-    began = time.time()
-    parent = options.output or default_folder()
-    return request, NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
+def _new_request(options: argparse.Namespace) -> Request:
+    """The request of the command line. Raises UsageError."""
+    return _options.exec_request(options, _workload(options))
 
 
 def _workload(options: argparse.Namespace) -> Workload:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _options, _resume
+from lab.commands import _measuring, _options, _resume
 from lab.errors import UsageError
-from lab.interrupts import stopping
-from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.planning.request import Request
-    from lab.running.measurement import Start
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the answer"
 EXAMPLE = """\
@@ -58,50 +54,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
     gate = _options.gate(options)
-    _resume.check_alone(options)
-    is_new = options.resume is None
-    request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "experiments")
+    request, start = _measuring.new_or_resumed(options, configure, "experiments", _new_request)
     _check_format(options.format, request)
     if gate.expected:
         from lab.planning.expected import check_planned
 
         check_planned(gate.expected, _options.claim_ids(), request.experiments)
-
-    from lab import reports
-    from lab.running import measurement
-
-    def prepare() -> None:
-        reports.check_libraries(options.format)
-        reports.check_libraries("json")
-
-    with stopping() as stop:
-        session, where = measurement.measure(request, start, stop, prepare)
-        from lab.model.cell import Status
-
-        with kept(where.words):
-            if options.transcript:
-                _options.print_report(session, "transcript")
-            _options.print_report(session, options.format)
-        measured = sum(result.status is Status.MEASURED for result in session.results)
-        tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, gate, lost=where.failure)
-        return 130 if stop.requested else code
+    return _measuring.measure_and_report(options, request, start, gate)
 
 
-def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
-    """The request of the command line, and a run that begins with a new plan."""
-    from lab.running.measurement import NewRun
-    from lab.sessions.folder import default_folder, new_session_id
-
+def _new_request(options: argparse.Namespace) -> Request:
+    """The request of the command line. Raises UsageError."""
     request = _options.request_from(options)
     if options.predict:
         from lab.teaching import prompt
 
         prompt.check_predictable(request.experiments)
-    began = time.time()
-    parent = options.output or default_folder()
-    start = NewRun(session_id=new_session_id(began), began=began, parent=parent, predict=options.predict, origin={})
-    return request, start
+    return request
 
 
 def _check_format(name: str, request: Request) -> None:

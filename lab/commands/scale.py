@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _options, _resume
+from lab.commands import _measuring, _options, _resume
 from lab.errors import UsageError
-from lab.interrupts import stopping
-from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.cell.targets.case import Case
     from lab.planning.request import Request
-    from lab.running.measurement import Start
 
 HELP = "measure your own function: which executor, how many workers, and why"
 EXAMPLE = """\
@@ -94,36 +90,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look the target up, measure it, advise; return the exit code."""
-    from lab import reports
     from lab.model.fail_on import FailOn, Gate
-    from lab.running import measurement
 
-    _resume.check_alone(options)
-    is_new = options.resume is None
-    request, start = _new_run(options) if is_new else _resume.resumed_run(options, configure, "target")
-
-    def prepare() -> None:
-        reports.check_libraries(options.format)
-        reports.check_libraries("json")
-
-    with stopping() as stop:
-        session, where = measurement.measure(request, start, stop, prepare)
-        with kept(where.words):
-            _options.print_report(session, options.format)
-        tell(f"measured in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, Gate(FailOn.NEVER), lost=where.failure)
-        return 130 if stop.requested else code
+    request, start = _measuring.new_or_resumed(options, configure, "target", _new_request)
+    return _measuring.measure_and_report(options, request, start, Gate(FailOn.NEVER))
 
 
-def _new_run(options: argparse.Namespace) -> tuple[Request, Start]:
-    """The request of the command line, and a run that begins with a new plan."""
-    from lab.running.measurement import NewRun
-    from lab.sessions.folder import default_folder, new_session_id
-
-    request = _options.scale_request(options, *_target(options))
-    began = time.time()
-    parent = options.output or default_folder()
-    return request, NewRun(session_id=new_session_id(began), began=began, parent=parent, origin={})
+def _new_request(options: argparse.Namespace) -> Request:
+    """The request of the command line. Raises UsageError."""
+    return _options.scale_request(options, *_target(options))
 
 
 def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:

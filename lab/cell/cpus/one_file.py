@@ -16,6 +16,7 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 _MODULES = (
     *(f"{name}.py" for name in ("__init__", "__main__", "cli", "errors", "interrupts", "messages")),
     "commands/__init__.py",
+    "commands/_cpus_report.py",
     "commands/cpus.py",
     "cell/__init__.py",
 )
