@@ -16,6 +16,7 @@ Everything is on the local engine but ``first``, which also uses Docker where th
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ import lab
 from lab.cell.claims.estimates import Estimate
 from lab.cell.measuring.crew_worker import Block
 from lab.cell.targets.worker import GROUP_SECONDS, timed
+from lab.model.session import Session
 from lab.reports.tables.environments import SLIGHT
 
 SOURCE = """
@@ -60,29 +62,27 @@ CALLS_US = (5, 20, 100, 1000)
 def truth(options: argparse.Namespace, folder: Path) -> None:
     """Print the known speed-ups beside the measured ones."""
     off: dict[tuple[str, str, str], list[float]] = {}
-    for _ in range(options.times):
-        for build in options.python or ("",):
-            for function in dict.fromkeys(name for name, _, _ in TRUTHS):
-                result = lab.scale(
-                    f"{folder}/work.py:{function}", cpus="2", python=[build] if build else (), level="default"
-                )
-                for name, workers, is_probe in TRUTHS:
-                    if name == function:
-                        what = "of delivered" if is_probe else "speed-up"
-                        (number,) = [
-                            quantity.value
-                            for quantity in result.session.quantities
-                            if (quantity.of, quantity.what) == (workers, what)
-                        ]
-                        if number is not None:
-                            off.setdefault((build, function, workers), []).append(number / (1 if is_probe else 2) - 1)
-    rows = [(*key, len(values), *_percents(values)) for key, values in off.items()]
+    for build, function in itertools.product(options.python or ("",), dict.fromkeys(name for name, _, _ in TRUTHS)):
+        for _ in range(options.times):
+            target, builds = f"{folder / 'work.py'}:{function}", [build] if build else []
+            session = lab.scale(target, cpus="2", python=builds, level="default").session
+            for name, workers, is_probe in TRUTHS:
+                if name == function:
+                    off.setdefault((build, function, workers), []).extend(_off_by(session, workers, is_probe))
+    rows = [(*key, len(values), *_percents(values)) for key, values in off.items() if values]
     print(tabulate(rows, ("build", "function", "workers", "runs", "off by, median", "least", "most")))
     print("Off by: the measured speed-up over the true one, less 1.\n")
 
 
-def _percents(values: Sequence[float]) -> tuple[str, str, str]:
-    return tuple(f"{100 * value:+.1f} %" for value in (statistics.median(values), min(values), max(values)))  # type: ignore[return-value]
+def _off_by(session: Session, workers: str, is_probe: bool) -> list[float]:
+    """The measured speed-up over the true one, less 1; empty where too few rounds were undisturbed."""
+    what, right = ("of delivered", 1.0) if is_probe else ("speed-up", 2.0)
+    values = [each.value for each in session.quantities if (each.of, each.what) == (workers, what)]
+    return [value / right - 1 for value in values if value is not None]
+
+
+def _percents(values: Sequence[float]) -> tuple[str, ...]:
+    return tuple(f"{100 * value:+.1f} %" for value in (statistics.median(values), min(values), max(values)))
 
 
 def cost(options: argparse.Namespace, folder: Path) -> None:
@@ -172,7 +172,7 @@ def against(options: argparse.Namespace, folder: Path) -> None:
         for kind, text in (("alike", SOURCE), ("5 % more work", SLOWER)):
             other.mkdir(exist_ok=True)
             (other / "work.py").write_text(text)
-            result = lab.scale(f"{folder}/work.py:loops", against=other, cpus="2", level="default", seed=number)
+            result = lab.scale(f"{folder / 'work.py'}:loops", against=other, cpus="2", level="default", seed=number)
             for row in result.rows:
                 if row.ratio:
                     _count(counts.setdefault((kind, row.workers), [0, 0, 0]), row.ratio)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lab import interrupts
-from lab.cell.targets import look_up
 from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
+from lab.cell.targets.look_up import SECONDS, found, seconds_for
 from lab.engines import Engine
 from lab.errors import CellError, UsageError
-from lab.judging.records import read_records
 from lab.messages import tell
-from lab.model.cell import GRACE_SECONDS, Cell, Job, Limit
 from lab.model.machine import Machine
 from lab.planning.request import Request
 from lab.planning.targets import Target
+from lab.running.looking_up import look_up
 
 #: What an engine says where its machine does not have the folder of the project.
 _NO_FOLDER = "bind source path does not exist"
@@ -99,47 +97,24 @@ def with_cases(request: Request, engine: Engine, machine: Machine, session: str)
     Raises UsageError where the target cannot be called, before anything is measured.
     """
     assert request.target
-    found: list[Case] = []
+    cases: list[Case] = []
     for build in [facts.label for facts in machine.named_builds] or [""]:
-        found = _look_up(request.target, engine, machine, session, build)
-    seconds = look_up.seconds_for(found, request.seconds)
+        cases = _look_up(request.target, engine, machine, session, build)
+    seconds = seconds_for(cases, request.seconds)
     if seconds > 2 * request.seconds:
-        longest = max(case.call_seconds or 0.0 for case in found)
+        longest = max(case.call_seconds or 0.0 for case in cases)
         tell(f"a call takes {longest:.1f} s, so a cell measures about {seconds:.0f} s for each case")
-    return request.with_cases(found, seconds)
+    return request.with_cases(cases, seconds)
 
 
 def _look_up(target: Target, engine: Engine, machine: Machine, session: str, build: str) -> list[Case]:
     """The cases of a target on one build, each with the seconds of a call."""
-    cpus = tuple(machine.cpus)
-    job = Job(
-        session=session,
-        cell=Cell(
-            id=f"look-up{'-' if build else ''}{build}",
-            limit=Limit(),
-            size=len(cpus),
-            cpus=cpus,
-            pinned=False,
-            build=build,
-        ),
-        experiments=(PREFIX,),
-        seconds=1.0,
-        width=0.0,
-        experiment_deadline=look_up.SECONDS,
-        cell_deadline=look_up.SECONDS + GRACE_SECONDS,
-        cases={PREFIX: {**target.case.to_stored(), "params": target.params}},
-        project=target.project,
-        other=target.other,
-    )
-    pieces: list[bytes] = []
-
-    def take(piece: bytes) -> None:
-        interrupts.check()
-        pieces.append(piece)
-
     where = f"on {build}: " if build else ""
+    case = {**target.case.to_stored(), "params": target.params}
     try:
-        outcome = engine.run(job, take)
+        answer = look_up(
+            *(engine, machine, session, PREFIX, case, SECONDS), build=build, project=target.project, other=target.other
+        )
     except CellError as error:
         if _NO_FOLDER in str(error):
             raise UsageError(
@@ -147,9 +122,8 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
                 "use an engine of this machine, or --engine local",
             ) from error
         raise UsageError(f"{where}{target.case.label} could not be looked up: {error}") from error
-    records = read_records(b"".join(pieces)).records
     try:
-        return look_up.found(target.case.label, [record.data for record in records], outcome.ending)
+        return found(target.case.label, answer.records, answer.ending)
     except TargetError as error:
         is_docker = machine.engine == "docker"
         fix = f"name an image that has it: FROM python:3.13-slim, RUN pip install {error.missing}, then --image NAME"

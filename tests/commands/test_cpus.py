@@ -255,4 +255,4 @@ def test_only_the_named_command_is_imported() -> None:
         "print(sorted(name for name in sys.modules if name.startswith('lab.commands.')))"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert done.stdout == "['lab.commands.cpus']\n"
+    assert done.stdout == "['lab.commands._cpus_report', 'lab.commands.cpus']\n"

@@ -52,7 +52,7 @@ def test_two_versions_of_a_function_are_compared(tmp_path: Path) -> None:
     for name, text in (("base", SOURCE), ("head", SOURCE.replace("return total", "return total + sum(range(20000))"))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "work.py").write_text(text)
-    result = lab.scale(f"{tmp_path}/base/work.py:busy", against=tmp_path / "head", cpus="1")
+    result = lab.scale(f"{tmp_path / 'base' / 'work.py'}:busy", against=tmp_path / "head", cpus="1")
     (ratio,) = [row.ratio for row in result.rows if row.workers == "1 worker" and row.ratio]
     assert ratio.high < 1
 
@@ -85,7 +85,7 @@ def test_a_function_of_a_notebook_is_refused_with_what_to_do(monkeypatch: pytest
 def test_what_cannot_be_asked_for_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     (tmp_path / "work.py").write_text(SOURCE)
     with pytest.raises(UsageError, match=message):
-        lab.scale(f"{tmp_path}/work.py:busy", **options)
+        lab.scale(f"{tmp_path / 'work.py'}:busy", **options)
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ IMAGES = {
     "entrypoint is not there": ("", 'ENTRYPOINT ["/no/such/program"]\n'),
     "entrypoint prints for ever": ("", 'ENTRYPOINT ["yes"]\n'),
     "user is not there": ("", "USER nobody-of-that-name\n"),
-    "folder is a file": ("", "WORKDIR /work\nRUN cd / && rmdir /work && : > /work\n"),
+    "folder is a file": ("", "WORKDIR /file\nRUN cd / && rmdir /file && : > /file\n"),
     "health check hangs": ("", "HEALTHCHECK --interval=1s CMD sleep 600\n"),
     "environment breaks Python": ("", "ENV PYTHONHOME=/nowhere PYTHONSTARTUP=/dev/zero PYTHONINSPECT=1\n"),
 }

@@ -83,7 +83,7 @@ class Offspring:
             ended.update(going_on)
             time.sleep(_POLL_SECONDS)
 
-    def _add(self, usage: "os.struct_rusage") -> None:  # type: ignore[name-defined]
+    def _add(self, usage: "os.struct_rusage") -> None:  # type: ignore[name-defined] # not in the stubs
         self.user += usage.ru_utime
         self.system += usage.ru_stime
         self.largest = max(self.largest, usage.ru_maxrss * 1024)

@@ -11,7 +11,7 @@ from lab.cell.programs.program import Program
 
 
 def wrong(name: str, folder: Path, **settings: object) -> str:
-    fault = fault_of(Program(label="it", words=[name], folder=str(folder), **settings))  # type: ignore[arg-type]
+    fault = fault_of(Program(label="it", words=[name], folder=str(folder), **settings))  # type: ignore[arg-type] # settings of any field
     assert fault
     return f"{fault.what}; {fault.fix}"
 

@@ -111,7 +111,7 @@ def assert_judged(cause: str, expected: Verdict, project: Path, name: str, **opt
     Where the machine is disturbed, nothing may be decided; then the function is measured again, some times.
     """
     for level in ("quick", "default", "default", "thorough"):
-        result = lab.scale(f"{project}/work.py:{name}", project=project, level=level, **{"cpus": "2", **options})
+        result = lab.scale(f"{project / 'work.py'}:{name}", project=project, level=level, **{"cpus": "2", **options})
         verdict, reason = judged(result.session, cause)
         if verdict is not Verdict.INCONCLUSIVE:
             assert verdict is expected, reason
