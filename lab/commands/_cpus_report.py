@@ -135,7 +135,7 @@ def document(view: View, rules: Sequence[Rule]) -> Dict[str, Any]:
         "parallelism_cpus": cpus.parallelism,
         "rate_cpus": cpus.rate,
         "delivered_cpus": None if measured is None else measured.cpus,
-        "measured": None if measured is None else asdict(measured),
+        "measured": None if measured is None else measured._asdict(),
         "explanation": explanation.sentence or None,
         "hidden_limit": explanation.hidden_limit,
         "advice": {"basis": basis, "throughput_workers": throughput, "latency_workers": latency},

@@ -278,7 +278,7 @@ def scale_request(options: argparse.Namespace, case: Case, project: Path, other:
 def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     """The request to run programs of the user's, one cell after the other. Raises UsageError."""
     from lab.cell.programs.program import INHERIT
-    from lab.model.cell import Room
+    from lab.model.room import Room
     from lab.planning.programs import LEAST_SECONDS
 
     levels = {"default": (LEAST_SECONDS / workload.turns, 0.05)}

@@ -11,7 +11,7 @@ from lab.errors import UsageError
 
 if TYPE_CHECKING:
     from lab.cell.programs.program import Program
-    from lab.model.cell import Room
+    from lab.model.room import Room
     from lab.planning.programs import Workload
     from lab.planning.request import Request
 
@@ -126,7 +126,7 @@ def _workload(options: argparse.Namespace) -> Workload:
 
 def _room(options: argparse.Namespace) -> Room:
     """What the containers have. Raises UsageError for a folder that is not there."""
-    from lab.model.cell import Mount, Room
+    from lab.model.room import Mount, Room
 
     mounts = []
     for text in options.mount:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lab import interrupts
 from lab.containers.image_config import NOBODY
 from lab.containers.owner import OWNER_LABEL, own
-from lab.model.cell import PERIOD_US, Room
+from lab.model.cell import PERIOD_US
+from lab.model.room import Room
 
 if TYPE_CHECKING:
     from docker.types import Mount

@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.cell.programs.program import SHELL
 from lab.containers.image_config import ImageSettings
-from lab.model.cell import Room
+from lab.model.room import Room
 
 
 def placed(cases: Mapping[str, Mapping[str, Any]], settings: ImageSettings, room: Room) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from lab.cell.claims.estimates import Estimate
 from lab.cell.targets import arms, figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.judging import speedups
+from lab.judging.pool_code import POOLS, pool_code
 from lab.judging.verdicts import completed, evidence_of
 from lab.model.cell import CellResult
 from lab.model.session import Quantity, Session
@@ -23,13 +23,6 @@ WORTH = 1.1
 SLIGHT = 1.1
 #: Workers are known to be as good as the best ones if the interval of the ratio ends below this.
 KNOWN = 1.25
-#: Handing a task over may cost this share of the task.
-CHEAP = 0.1
-
-_POOLS = {
-    "thread": "ThreadPoolExecutor",
-    "interpreter": "InterpreterPoolExecutor",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +165,7 @@ def _missing(options: Sequence[Option], known: Sequence[Option], reached: float)
 
 def _kind(option: Option) -> tuple[str, int, bool]:
     """What options have in common that do as much as each other."""
-    kind = option.executor if option.executor in _POOLS else "process"
+    kind = option.executor if option.executor in POOLS else "process"
     return kind, option.workers, option.own
 
 
@@ -263,36 +256,8 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
         option=option,
         speed_up=gain,
         sentence=sentence,
-        code=_code(option, result, evidence),
+        code=pool_code(option, result, evidence),
     )
-
-
-def _code(option: Option, result: CellResult, evidence: Evidence) -> str:
-    """The choice as lines of code, with a chunk size where a call is short beside its way to a worker."""
-    usual = "fork" if tuple(result.python["version"][:2]) < (3, 14) else "forkserver"
-    pool = _POOLS.get(option.executor, "ProcessPoolExecutor")
-    lines = [f"from concurrent.futures import {pool}"]
-    arguments = f"{option.workers}"
-    if option.executor in ("fork", "forkserver", "spawn") and option.executor != usual:
-        lines[:0] = ["import multiprocessing"]
-        lines.append(f'context = multiprocessing.get_context("{option.executor}")')
-        arguments += ", mp_context=context"
-    chunk = chunk_size(option, evidence)
-    chunks = f", chunksize={chunk}" if chunk > 1 and pool != "ThreadPoolExecutor" else ""
-    lines += [f"with {pool}({arguments}) as pool:", f"    results = list(pool.map(function, items{chunks}))"]
-    return "\n".join(lines)
-
-
-def chunk_size(option: Option, evidence: Evidence) -> int:
-    """How many items to hand over at a time, so that this costs a tenth of the work at most."""
-    if option.chunk:
-        return option.chunk
-    costs = evidence.last("dispatch")
-    cost = costs.get("thread" if option.executor == "thread" else "process")
-    if not cost:
-        return 1
-    call = max(float(evidence.last("trial")["call_seconds"]), 1e-9)
-    return max(1, math.ceil(float(cost) / CHEAP / call))
 
 
 def largest(session: Session) -> tuple[Advice, ...]:

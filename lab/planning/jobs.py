@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from lab.cell.programs.program import Program
 from lab.cell.targets.case import Case
 from lab.cell.worker.job import deadline_for
-from lab.model.cell import GRACE_SECONDS, Cell, Job, Room
+from lab.model.cell import GRACE_SECONDS, Cell, Job
+from lab.model.room import Room
 
 
 def job_of(

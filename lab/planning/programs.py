@@ -12,7 +12,8 @@ from typing import Any
 from lab.cell.claims.wording import shortened
 from lab.cell.programs.program import Program, from_stored
 from lab.errors import UsageError
-from lab.model.cell import Cell, Room
+from lab.model.cell import Cell
+from lab.model.room import Room
 
 #: Each limit has so many turns, in which it makes its share of the runs. The turns of all limits are interleaved.
 TURNS = 5

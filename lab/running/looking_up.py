@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from lab import interrupts
 from lab.engines import Engine
 from lab.judging.records import read_records
-from lab.model.cell import GRACE_SECONDS, Cell, Job, Limit, Room
+from lab.model.cell import GRACE_SECONDS, Cell, Job, Limit
 from lab.model.machine import Machine
+from lab.model.room import Room
 
 
 class Answer(NamedTuple):

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,26 +128,26 @@ HALF = Delivered(cpus=1.0, processes=2, seconds=0.5, watched=2)
 @pytest.mark.parametrize(
     ("measured", "rate", "sentence", "hidden"),
     [
-        pytest.param(replace(HALF, cpus=1.99), 2.0, "", False, id="all of it"),
-        pytest.param(replace(HALF, cpus=1.81), 2.0, "", False, id="nearly all"),
-        pytest.param(replace(HALF, cpus=0.5, idle=1.5, waited=1.5), 0.5, "", False, id="all of a quota"),
-        pytest.param(replace(HALF, stopped=0.4, idle=1.0), 2.0, "hidden outside", True, id="stopped unseen"),
-        pytest.param(replace(HALF, stopped=0.4, idle=0.1), 2.0, "may be above D", True, id="stopped, beside others"),
+        pytest.param(HALF._replace(cpus=1.99), 2.0, "", False, id="all of it"),
+        pytest.param(HALF._replace(cpus=1.81), 2.0, "", False, id="nearly all"),
+        pytest.param(HALF._replace(cpus=0.5, idle=1.5, waited=1.5), 0.5, "", False, id="all of a quota"),
+        pytest.param(HALF._replace(stopped=0.4, idle=1.0), 2.0, "hidden outside", True, id="stopped unseen"),
+        pytest.param(HALF._replace(stopped=0.4, idle=0.1), 2.0, "may be above D", True, id="stopped, beside others"),
         pytest.param(
-            replace(HALF, cpus=0.4, stopped=0.5, stopped_visibly=0.5, waited=1.6, idle=1.5),
+            HALF._replace(cpus=0.4, stopped=0.5, stopped_visibly=0.5, waited=1.6, idle=1.5),
             0.5,
             "a busy machine",
             False,
             id="stopped by what is visible",
         ),
-        pytest.param(replace(HALF, idle=0.95, waited=1.0), 2.0, "hidden outside", True, id="idle CPUs, an old kernel"),
+        pytest.param(HALF._replace(idle=0.95, waited=1.0), 2.0, "hidden outside", True, id="idle CPUs, an old kernel"),
         pytest.param(
-            replace(HALF, idle=0.95, waited=1.0, stopped=0.0), 2.0, "does not spread", True, id="idle, never stopped"
+            HALF._replace(idle=0.95, waited=1.0, stopped=0.0), 2.0, "does not spread", True, id="idle, never stopped"
         ),
-        pytest.param(replace(HALF, stolen=0.9, waited=0.9), 2.0, "hypervisor", False, id="stolen"),
-        pytest.param(replace(HALF, idle=0.0, waited=1.0), 2.0, "a busy machine", False, id="neighbours"),
+        pytest.param(HALF._replace(stolen=0.9, waited=0.9), 2.0, "hypervisor", False, id="stolen"),
+        pytest.param(HALF._replace(idle=0.0, waited=1.0), 2.0, "a busy machine", False, id="neighbours"),
         pytest.param(HALF, 2.0, "or a busy machine", False, id="a system that tells nothing"),
-        pytest.param(replace(HALF, cpus=0.9), 0.5, "more than R", False, id="more than the quota"),
+        pytest.param(HALF._replace(cpus=0.9), 0.5, "more than R", False, id="more than the quota"),
     ],
 )
 def test_the_reason_of_d_is(measured: Delivered, rate: float, sentence: str, hidden: bool) -> None:

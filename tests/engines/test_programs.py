@@ -14,7 +14,7 @@ import pytest
 from lab.containers.client import SESSION_LABEL
 from lab.containers.image_config import ImageSettings
 from lab.engines.program_room import placed
-from lab.model.cell import Room
+from lab.model.room import Room
 from tests.support.static_program import EXIT_CODE, file_system, static_program
 from tests.support.terminal import Lab
 

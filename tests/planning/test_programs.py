@@ -8,7 +8,8 @@ import pytest
 
 from lab.cell.programs.program import Program
 from lab.errors import UsageError
-from lab.model.cell import Cell, Limit, Mount, Room
+from lab.model.cell import Cell, Limit
+from lab.model.room import Mount, Room
 from lab.planning.programs import (
     Workload,
     check_runs,

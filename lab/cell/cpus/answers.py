@@ -7,7 +7,7 @@ import time
 from typing import Optional
 
 #: How long to wait before looking again, in seconds.
-_PAUSE = 0.005
+_PAUSE = 0.001
 
 
 def read_within(descriptor: int, seconds: float) -> Optional[bytes]:

@@ -14,8 +14,7 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from lab.cell.cpus import cgroups
 from lab.cell.cpus.answers import read_within
@@ -47,8 +46,7 @@ _PATIENCE_SECONDS = 30.0
 _IDLE, _IOWAIT, _STOLEN = 3, 4, 7
 
 
-@dataclass(frozen=True)
-class Delivered:
+class Delivered(NamedTuple):
     """What busy processes got, and where the rest went."""
 
     #: D: CPU seconds per second that the processes got.
@@ -76,8 +74,7 @@ class Delivered:
         return self.stopped is not None and self.stopped > max(_LEAST_STOPPED_SECONDS, 2 * self.stopped_visibly)
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(NamedTuple):
     """Why D is what it is."""
 
     #: The explanation; empty where there is nothing to explain.
@@ -186,8 +183,7 @@ def explain(delivered: Delivered, rate: float) -> Explanation:
     )
 
 
-@dataclass(frozen=True)
-class _Outside:
+class _Outside(NamedTuple):
     """Counters of the system and of the control group, in seconds, at one moment."""
 
     at: float
