@@ -7,6 +7,8 @@ a stale copy. Nothing has to be mounted or copied, so a read-only root and an en
 SOURCE has to be valid in any Python 3, so that an old Python can still say what it is. It imports little, because every
 cell waits for what is imported here and in the worker.
 
+Python's own importer of zip files compiles each module twice: the second time for its file name. Here it is told.
+
 It leaves by ``os._exit``: while Python shuts down it no longer has signal handlers. A request to stop that comes just
 then would make a cell that has ended well look as if it had been killed.
 """
@@ -23,6 +25,16 @@ if not code.endswith(".zip"):
     with open(path, "xb") as file:
         file.write(binascii.a2b_base64(code))
     code = path
+import zipimport
+class Importer(zipimport.zipimporter):
+    def get_filename(self, name):
+        end = "/__init__.py" if self.is_package(name) else ".py"
+        return self.archive + "/" + self.prefix + name.rpartition(".")[2] + end
+def hook(path):
+    if path.startswith(code):
+        return Importer(path)
+    raise ImportError(path)
+sys.path_hooks.insert(0, hook)
 sys.path.append(code)
 from lab.cell.worker.supervisor import main
 os._exit(main(job))
