@@ -19,7 +19,7 @@ def exit_reason(session: Session, gate: Gate = _USUAL) -> str:
     if code == 130:
         return "the run was interrupted"
     if code == 1 and programs.failed(session):
-        return "a command failed (--ignore-failure counts its exit code as a success)"
+        return programs.why_failed(session)
     if code == 3:
         parts = (
             [f"{units.counted(_broken(session), 'cell')} could not be measured as asked"] if _broken(session) else []

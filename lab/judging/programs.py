@@ -215,6 +215,16 @@ def failed(session: Session) -> bool:
     return any(row.failures for row in measured(session))
 
 
+def why_failed(session: Session) -> str:
+    """How runs ended that failed, and which option says otherwise: the reason of an exit code."""
+    failures = [run for row in measured(session) for run in row.failures]
+    if any(run["late"] for run in failures):
+        return "a command did not end before its deadline (--deadline gives it more seconds)"
+    if any(run["signal"] for run in failures):
+        return "a command was killed by a signal"
+    return "a command failed (--ignore-failure counts its exit code as a success)"
+
+
 def troubles(session: Session) -> tuple[tuple[Measured, str], ...]:
     """The programs and limits whose cells could not be measured for a reason of the program's, each with the reason."""
     found = []

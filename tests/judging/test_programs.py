@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.judging.exit_code import exit_code
-from lab.judging.programs import choices, failed, limits_of, measured
+from lab.judging.programs import choices, failed, limits_of, measured, why_failed
 from tests.support.own_programs import failing, run, session
 
 
@@ -73,6 +73,18 @@ def test_a_run_that_failed_does_not_count_and_makes_the_exit_code() -> None:
     assert exit_code(broken) == 1
     assert [(len(row.runs), len(row.failures)) for row in measured(broken)] == [(5, 5), (10, 0)]
     assert not failed(session({1: 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("ending", "option"),
+    [
+        ({}, "--ignore-failure"),
+        ({"code": None, "signal": "SIGTERM", "late": True}, "--deadline"),
+        ({"code": None, "signal": "SIGSEGV"}, "killed by a signal"),
+    ],
+)
+def test_the_reason_names_the_option_that_helps(ending: dict[str, object], option: str) -> None:
+    assert option in why_failed(session({1: 1.0, 2: 1.0}, made={1: [failing(**ending)]}))
 
 
 def test_the_numbers_belong_to_the_first_turn() -> None:
