@@ -6,7 +6,7 @@ Signals come at random moments of runs on the local engine, Docker and Podman. A
 off, refused, slow, or has a full disk. Experiments, images and sessions are hostile. An end is right if the last line
 says why, the exit code is one that docs/formats.md names, and no traceback and no defect is printed. Counted are also
 measured cells whose records are not in the session, and what is left behind: containers, processes, temporary files and
-semaphores. What ``lab clean`` removes counts only if the lab neither named that command nor was killed.
+semaphores. What a command removes that the lab named, or ``lab clean`` where the lab was killed, does not count.
 
 The campaign starts engines of its own, which takes root and an engine with the base image of docker/debian-base 3.13.
 Nobody else's engine is touched. Exit code 1 says that something

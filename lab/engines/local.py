@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.cell.programs.program import INHERIT
 from lab.cell.worker.job import MARK, WorkerJob
-from lab.engines import Sink, nothing
+from lab.engines import Sink, nothing, shared_memory
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.temporary import PREFIX, SHORT_FOLDERS, TemporaryFolder, remove_abandoned
@@ -29,9 +30,6 @@ from lab.interrupts import signals_held
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
 from lab.pythons.listening import Patience, listen
-
-#: The folder where named semaphores are files (man 7 sem_overview).
-_SEMAPHORES = Path("/dev/shm")  # noqa: S108 - only read: the names of one cell are looked for
 
 #: The most bytes that the path of a socket may have, without its NUL (man 7 unix).
 _LONGEST_SOCKET = 107
@@ -48,22 +46,29 @@ _GRACE_SECONDS = 2.0
 _SWEEP_SECONDS = 2.0
 
 
-def connect(interpreter: str = sys.executable, arguments: Sequence[str] = (), **_: object) -> Local:
+def connect(
+    interpreter: str = sys.executable,
+    arguments: Sequence[str] = (),
+    note: Callable[[str], None] = lambda line: None,
+    **_: object,
+) -> Local:
     """A local engine that runs ``interpreter`` with these ``arguments`` before all other arguments.
 
-    Raises UsageError on a system without CPU affinity (macOS, Windows).
+    ``note`` takes lines that the user should know. Raises UsageError on a system without CPU affinity (macOS, Windows).
     """
     if not hasattr(os, "sched_setaffinity"):
         raise UsageError("this system has no CPU affinity", "use an engine: lab run --engine docker")
-    return Local(interpreter, arguments)
+    return Local(interpreter, arguments, note)
 
 
 class Local:
     """Runs cells as child processes of one interpreter."""
 
-    def __init__(self, interpreter: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, interpreter: str, arguments: Sequence[str], note: Callable[[str], None]) -> None:
         self._interpreter = interpreter
         self._arguments = list(arguments)
+        self._note = note
+        self._memory = shared_memory.names()
         #: The marks of the cells that run.
         self._marks: set[str] = set()
         with signals_held():
@@ -93,6 +98,11 @@ class Local:
     def close(self) -> None:
         self._folder.cleanup()
         interrupts.leave_nothing(self)
+        for path in shared_memory.orphans(self._memory):
+            self._note(
+                f"left behind: {path} came while the cells ran, and no process uses it; "
+                f"if it is not another program's, remove it with: rm {shlex.quote(str(path))}"
+            )
 
     def _leave(self) -> None:
         """Kill what runs, because there is no time to end it."""
@@ -192,7 +202,7 @@ def _sweep(mark: str) -> None:
     end = time.monotonic() + _SWEEP_SECONDS
     while _kill(mark) and time.monotonic() < end:
         time.sleep(0.01)
-    for semaphore in _SEMAPHORES.glob(f"*mp-{mark}-*"):
+    for semaphore in shared_memory.FOLDER.glob(f"*mp-{mark}-*"):
         with contextlib.suppress(OSError):
             semaphore.unlink()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -110,8 +111,9 @@ def _on_debug_builds(machine: Machine) -> Iterable[str]:
 def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     from lab.pythons import discovery
 
+    note = functools.cache(note)  # the engines of several builds see the same shared memory
     if not wanted.pythons:
-        engine, machine = _probed(engines.make("local"), meanwhile)
+        engine, machine = _probed(engines.make("local", note=note), meanwhile)
         choice = choice_of(machine, "the Python that runs the lab", discovery.likely_builds())
         return engine, machine.with_choice(choice)
 
@@ -126,7 +128,7 @@ def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple
     with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:  # an interpreter that hangs costs its timeout
         interpreters = list(pool.map(lambda build: _interpreter(build, pythons), chosen))
     parts = _made(
-        (build.label, _local_engine(build, interpreter))
+        (build.label, _local_engine(build, interpreter, note))
         for build, interpreter in zip(chosen, interpreters, strict=True)
     )
     return _probed(CompositeEngine(parts, wanted.spare(chosen), note), meanwhile)
@@ -145,10 +147,10 @@ def _interpreter(build: Build, pythons: Discovery) -> Interpreter | CellError:
         return error
 
 
-def _local_engine(build: Build, interpreter: Interpreter | CellError) -> Engine:
+def _local_engine(build: Build, interpreter: Interpreter | CellError, note: Note) -> Engine:
     if isinstance(interpreter, CellError):
         return BrokenEngine(interpreter)
-    return engines.make("local", interpreter=interpreter.path, arguments=build.arguments)
+    return engines.make("local", interpreter=interpreter.path, arguments=build.arguments, note=note)
 
 
 def _docker(

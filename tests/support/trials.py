@@ -54,7 +54,8 @@ class Trial:
     wrong: list[str] = field(default_factory=list)
     #: The cells that it called measured and whose records are not in the session's folder.
     lost: list[str] = field(default_factory=list)
-    #: What it has left behind, apart from what ``lab clean`` removes where the lab was killed or has said so.
+    #: What it has left behind, apart from what a command removes that the lab has named, or ``lab clean`` where it was
+    #: killed.
     left: list[str] = field(default_factory=list)
     #: How long it took to end after it was asked to, in seconds; ``None`` where it was not asked.
     ending_seconds: float | None = None
@@ -214,6 +215,8 @@ class Command:
         processes = cells.still_living(self.mark, _VANISH_SECONDS)
         if self.killed:
             self._clean()
+        for name in re.findall(r"remove it with: rm /dev/shm/(\S+)$", self.err, re.MULTILINE):
+            (self.shm / name).unlink()
         files = [path for folder in (self.temporary, self.shm) for path in sorted(folder.iterdir())]
         return [*(f"process {line}" for line in processes), *(str(path.relative_to(self.folder)) for path in files)]
 
