@@ -75,7 +75,7 @@ HARMLESS = {
 }
 
 #: Other packages that compute without reaching out.
-COMPUTES = {"orjson", "scipy", "tabulate"}
+COMPUTES = {"jsonschema", "orjson", "scipy", "tabulate"}
 
 #: Who may end the process. In a cell there is no ``__main__`` of the lab's. After Ctrl-C a guard ends what hangs.
 EXITS = {"__main__", "interrupts", "cell/worker/compose_service"}

@@ -12,7 +12,7 @@ from lab.interrupts import stopping
 from lab.messages import kept, tell
 
 if TYPE_CHECKING:
-    from lab.model.fail_on import Gate
+    from lab.model.fail_on import FailurePolicy
     from lab.planning.request import Request
     from lab.running.measurement import Start
 
@@ -44,8 +44,8 @@ def new_or_resumed(
     )
 
 
-def measure_and_report(options: argparse.Namespace, request: Request, start: Start, gate: Gate) -> int:
-    """Measure, print the report, and say where the session is; return the exit code. ``gate`` says what fails."""
+def measure_and_report(options: argparse.Namespace, request: Request, start: Start, policy: FailurePolicy) -> int:
+    """Measure, print the report, and say where the session is; return the exit code. ``policy`` says what fails."""
     from lab import reports
     from lab.model.cell import Status
     from lab.running import measurement
@@ -62,5 +62,5 @@ def measure_and_report(options: argparse.Namespace, request: Request, start: Sta
             _options.print_report(session, options.format)
         measured = sum(result.status is Status.MEASURED for result in session.results)
         tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, gate, lost=where.failure)
+        code = _options.tell_exit(session, policy, lost=where.failure)
         return 130 if stop.requested else code

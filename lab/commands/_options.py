@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lab.cell.targets.case import Case
-    from lab.model.fail_on import Gate
+    from lab.model.fail_on import FailurePolicy
     from lab.model.session import Session
     from lab.planning.programs import Workload
     from lab.planning.request import Request
@@ -63,7 +63,7 @@ def shows_colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def tell_exit(session: Session, gate: Gate, *, lost: str | None = None) -> int:
+def tell_exit(session: Session, policy: FailurePolicy, *, lost: str | None = None) -> int:
     """Say why the exit code is not 0, as the last message. Returns the exit code.
 
     ``lost`` says what of the session is missing or could not be stored: that is never a success. Raises UsageError
@@ -72,14 +72,14 @@ def tell_exit(session: Session, gate: Gate, *, lost: str | None = None) -> int:
     from lab.judging.exit_code import exit_code, exit_reason, unjudged
     from lab.messages import ended
 
-    code = exit_code(session, gate)
+    code = exit_code(session, policy)
     if lost and code in (0, 1):
         return ended(3, lost)
-    missing = unjudged(session, gate) if code in (0, 1) else []
+    missing = unjudged(session, policy) if code in (0, 1) else []
     if missing:
         judged = ", ".join(dict.fromkeys(judgement.cell for judgement in session.judgements))
         raise UsageError(f"--expect names {missing[0]}, which was not judged; the cells are {judged or 'none'}")
-    return ended(code, exit_reason(session, gate))
+    return ended(code, exit_reason(session, policy))
 
 
 #: The formats for a terminal: in its encoding, and with coloured verdicts.
@@ -147,7 +147,7 @@ def located(build: str) -> str:
     return ",".join(map(whole, builds.split_names(build))) if "/" in build else build
 
 
-def add_gate_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:
+def add_failure_options(parser: argparse.ArgumentParser, *, asked_for: bool = False) -> None:
     """Add the options that say which verdicts are a failure.
 
     With ``asked_for`` no verdict is a failure unless one of the options is given.
@@ -210,12 +210,12 @@ def confirm_code(arguments: Mapping[str, Any], *, yes: bool) -> None:
         raise UsageError(f"nothing was run, because {both} may not be run", look)
 
 
-def gate(options: argparse.Namespace) -> Gate:
+def failure_policy(options: argparse.Namespace) -> FailurePolicy:
     """What is a failure: a surprise, where the options say nothing else.
 
     Raises UsageError where the options contradict each other, or expect a verdict of what is no claim.
     """
-    from lab.model.fail_on import FailOn, Gate
+    from lab.model.fail_on import FailOn, FailurePolicy
 
     if options.strict and options.fail_on == FailOn.NEVER:
         raise UsageError("--strict and --fail-on never contradict each other; leave one of them out")
@@ -224,7 +224,7 @@ def gate(options: argparse.Namespace) -> Gate:
         from lab.planning.expected import parse_expected
 
         expected = parse_expected(options.expect, claim_ids())
-    return Gate(FailOn(options.fail_on or FailOn.SURPRISE), options.strict, expected)
+    return FailurePolicy(FailOn(options.fail_on or FailOn.SURPRISE), options.strict, expected)
 
 
 def claim_ids() -> dict[str, list[str]]:
@@ -289,7 +289,9 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     if engine == "docker" and any(program.output == INHERIT for program in workload.programs):
         raise UsageError("--output inherit needs --engine local", "name a file in a folder of --mount, or leave it out")
     if engine == "local" and needs_container:
-        raise UsageError("--mount, --network and --entrypoint need a container", "name its image: --image IMAGE")
+        raise UsageError(
+            "--mount, --network, --memory and --entrypoint need a container", "name its image: --image IMAGE"
+        )
     request = replace(_request(options, levels), experiments=names, workload=workload, jobs="1", engine=engine)
     request.check()
     return request

@@ -23,6 +23,7 @@ examples:
   lab exec --shell 'sort big | uniq'     a line for the shell
   lab exec --parameter-list n 1,2,4 -- pytest -n {n}
   lab exec --prepare 'make clean' -- make -j2
+  lab exec --against ../main -- make     beside the same in another folder
   lab exec --resume                      the missing cells of a killed run
 
 The limits take turns, so that a slow moment of the machine meets all of them.
@@ -96,19 +97,31 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR[:ro]",
         help="a folder that a container sees under the same path; :ro: it can only read it",
     )
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="OTHER",
+        help="another folder, or a revision of git: the command runs there in turn",
+    )
+    parser.add_argument(
+        "--memory",
+        default="",
+        metavar="SIZE",
+        help="the most memory of a container, such as 500MiB (default: no limit)",
+    )
     parser.add_argument("--network", default="", metavar="NAME", help="a network of the engine (default: none)")
     parser.add_argument("--entrypoint", metavar="PROGRAM", help="instead of that of the image; '' means none")
 
 
 def run(options: argparse.Namespace) -> int:
     """Look whether the command can be started, run it under each limit, report; return the exit code."""
-    from lab.model.fail_on import FailOn, Gate
+    from lab.model.fail_on import FailOn, FailurePolicy
 
-    request, start = _measuring.new_or_resumed(options, configure, "words", _new_request)
-    return _measuring.measure_and_report(options, request, start, Gate(FailOn.NEVER))
+    request, start = _measuring.new_or_resumed(options, configure, "words", new_request)
+    return _measuring.measure_and_report(options, request, start, FailurePolicy(FailOn.NEVER))
 
 
-def _new_request(options: argparse.Namespace) -> Request:
+def new_request(options: argparse.Namespace) -> Request:
     """The request of the command line. Raises UsageError."""
     return _options.exec_request(options, _workload(options))
 
@@ -119,14 +132,40 @@ def _workload(options: argparse.Namespace) -> Workload:
 
     programs.check_runs(options.runs, options.warmup, options.deadline)
     parameters = programs.parse_parameters(options.parameter_list)
-    return programs.Workload(
-        programs=programs.with_parameters(_program(options), parameters), runs=options.runs, room=_room(options)
-    )
+    versions = programs.with_parameters(_program(options), parameters)
+    if options.against:
+        other = _other_folder(options)
+        versions = programs.compared(versions, str(other), options.against)
+        return programs.Workload(programs=versions, runs=options.runs, room=_room(options, other))
+    return programs.Workload(programs=versions, runs=options.runs, room=_room(options))
 
 
-def _room(options: argparse.Namespace) -> Room:
-    """What the containers have. Raises UsageError for a folder that is not there."""
+def _other_folder(options: argparse.Namespace) -> Path:
+    """The folder of ``--against``. Raises UsageError if it is none, or if a container would not see the user's own."""
+    from lab.running.revision import unpacked
+
+    folder = Path(options.against).resolve()
+    other = folder if folder.is_dir() else unpacked(options.against, Path(options.workdir))
+    if other is None:
+        raise UsageError(
+            f"--against {options.against}: there is no such folder, and no such revision of git here",
+            "name a folder with another version of the code, or a revision",
+        )
+    if (options.image or options.mount) and not options.workdir:
+        raise UsageError(
+            "--against needs --workdir in a container, which says where the command starts otherwise",
+            "give both folders: --mount DIR --workdir DIR --against OTHER",
+        )
+    return other
+
+
+def _room(options: argparse.Namespace, other: Path | None = None) -> Room:
+    """What the containers have; ``other`` is the folder of ``--against``.
+
+    Raises UsageError for a folder that is not there, and for what is no size of memory.
+    """
     from lab.model.room import Mount, Room
+    from lab.planning.programs import parse_memory
 
     mounts = []
     for text in options.mount:
@@ -134,7 +173,14 @@ def _room(options: argparse.Namespace) -> Room:
         if not folder.is_dir():
             raise UsageError(f"--mount {text}: there is no such folder", "name a folder: --mount DIR or --mount DIR:ro")
         mounts.append(Mount(str(folder), read_only))
-    return Room(mounts=tuple(mounts), network=options.network, entrypoint=options.entrypoint)
+    if other and mounts:
+        mounts.append(Mount(str(other), mounts[0].read_only))
+    return Room(
+        mounts=tuple(mounts),
+        network=options.network,
+        entrypoint=options.entrypoint,
+        memory_bytes=parse_memory(options.memory) if options.memory else None,
+    )
 
 
 def _program(options: argparse.Namespace) -> Program:

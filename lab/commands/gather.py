@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands._options import add_format_option, add_gate_options, gate, print_report, tell_exit
+from lab.commands._options import add_failure_options, add_format_option, failure_policy, print_report, tell_exit
 from lab.errors import CellError, UsageError
 from lab.messages import kept
 
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--project", metavar="NAME", help="the Compose project, if several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
     add_format_option(parser)
-    add_gate_options(parser)
+    add_failure_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from lab.sessions import from_compose
 
-    verdicts_that_fail = gate(options)
+    policy = failure_policy(options)
     session = _from_files(options.records) if options.records else _from_engine(options.project)
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     with kept("the records stay where they are; run lab gather again"):
         print_report(session, options.format)
     lost = "a cell has not ended, or has not begun" if from_compose.is_incomplete(session) else None
-    return tell_exit(session, verdicts_that_fail, lost=lost)
+    return tell_exit(session, policy, lost=lost)
 
 
 def _from_files(folder: Path) -> Session:

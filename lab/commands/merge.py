@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _options.add_format_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the joined session in a folder below DIR")
-    _options.add_gate_options(parser)
+    _options.add_failure_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.sessions import loading, merging
 
     reports.check_libraries(options.format)
-    gate = _options.gate(options)
+    policy = _options.failure_policy(options)
     folders = dict.fromkeys(folder.resolve() for path in options.sessions for folder in _session_folders(path))
     where = ""
     with loading.making_sense_of(*folders):
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             tell(where)
         with kept(where):
             _options.print_report(session, options.format)
-    return _options.tell_exit(session, gate)
+    return _options.tell_exit(session, policy)
 
 
 def _session_folders(path: Path) -> list[Path]:

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--terminal", action="store_true", help="print all tables and charts here instead")
     parser.add_argument("--png", type=Path, metavar="DIR", help="write each chart into DIR as PNG instead")
     parser.add_argument("--svg", type=Path, metavar="DIR", help="write each chart into DIR as SVG instead")
-    _options.add_gate_options(parser, asked_for=True)
+    _options.add_failure_options(parser, asked_for=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.sessions import loading
     from lab.sessions.folder import default_folder
 
-    gate = _options.gate(options)
+    policy = _options.failure_policy(options)
     if options.output == "":
         raise UsageError("--output is empty; name a file, or - for standard output")
     folder = loading.find_session(options.session or default_folder())
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         if options.png or options.svg:
             _write_charts(session, options.png, options.svg)
     if options.fail_on or options.strict or options.expect:
-        return _options.tell_exit(session, gate)
+        return _options.tell_exit(session, policy)
     return 0
 
 

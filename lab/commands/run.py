@@ -48,22 +48,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
     _options.add_level_options(parser)
     _resume.add_resume_options(parser)
-    _options.add_gate_options(parser)
+    _options.add_failure_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
-    gate = _options.gate(options)
-    request, start = _measuring.new_or_resumed(options, configure, "experiments", _new_request)
+    policy = _options.failure_policy(options)
+    request, start = _measuring.new_or_resumed(options, configure, "experiments", new_request)
     _check_format(options.format, request)
-    if gate.expected:
+    if policy.expected:
         from lab.planning.expected import check_planned
 
-        check_planned(gate.expected, _options.claim_ids(), request.experiments)
-    return _measuring.measure_and_report(options, request, start, gate)
+        check_planned(policy.expected, _options.claim_ids(), request.experiments)
+    return _measuring.measure_and_report(options, request, start, policy)
 
 
-def _new_request(options: argparse.Namespace) -> Request:
+def new_request(options: argparse.Namespace) -> Request:
     """The request of the command line. Raises UsageError."""
     request = _options.request_from(options)
     if options.predict:

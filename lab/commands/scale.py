@@ -78,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--against",
         default="",
         metavar="OTHER",
-        help="another folder of the code, virtual environment, Python or image: both take turns in the same rounds",
+        help="another folder, revision of git, virtual environment, Python or image: both take turns in each round",
     )
     parser.add_argument("--chunk", default="", metavar="SIZES", help="with --items: how many travel at a time, as 1,10")
     _options.add_cell_options(parser)
@@ -90,13 +90,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look the target up, measure it, advise; return the exit code."""
-    from lab.model.fail_on import FailOn, Gate
+    from lab.model.fail_on import FailOn, FailurePolicy
 
-    request, start = _measuring.new_or_resumed(options, configure, "target", _new_request)
-    return _measuring.measure_and_report(options, request, start, Gate(FailOn.NEVER))
+    request, start = _measuring.new_or_resumed(options, configure, "target", new_request)
+    return _measuring.measure_and_report(options, request, start, FailurePolicy(FailOn.NEVER))
 
 
-def _new_request(options: argparse.Namespace) -> Request:
+def new_request(options: argparse.Namespace) -> Request:
     """The request of the command line. Raises UsageError."""
     return _options.scale_request(options, *_target(options))
 
@@ -115,5 +115,5 @@ def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:
     case, project = located(case, options.project)
     if not options.against:
         return case, project, ""
-    case, other = compared(case, options.against, options.engine)
+    case, other = compared(case, options.against, options.engine, project)
     return case, project, other

@@ -91,8 +91,8 @@ def volume_mount(place: str, volume: str, *, read_only: bool) -> Mount:
 def room_config(room: Room) -> dict[str, Any]:
     """What the host configuration of a cell has besides, if the cell runs a program of the user's.
 
-    The program finds what its image promises: files that can be written, and memory without a limit of the lab's. They
-    are the container's own, and are removed with it.
+    The program finds what its image promises: files that can be written, and memory without a limit, unless the user
+    sets one. The files are the container's own, and are removed with it.
     """
     from docker.types import Mount  # as above
 
@@ -100,8 +100,8 @@ def room_config(room: Room) -> dict[str, Any]:
         "mounts": [Mount(each.folder, each.folder, type="bind", read_only=each.read_only) for each in room.mounts],
         "network_mode": room.network or "none",
         "read_only": False,
-        "mem_limit": None,
-        "memswap_limit": None,
+        "mem_limit": room.memory_bytes,
+        "memswap_limit": room.memory_bytes,
         "tmpfs": {"/tmp": "rw,nosuid,nodev,exec,size=1g,mode=1777"},  # noqa: S108 - inside the container
     }
 

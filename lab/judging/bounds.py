@@ -7,23 +7,15 @@ So a bound from below fails only if it would also be missed with all CPUs delive
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from lab.cell.claims.claim import disturbances
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import CAPACITY
 from lab.cell.targets import figures
 from lab.judging.verdicts import completed, evidence_of, finish_of
-from lab.model.session import Session
+from lab.model.cell import CellResult
+from lab.model.gates import Outcome
 from lab.text import units
-
-
-class Outcome(StrEnum):
-    """What came of a bound."""
-
-    MET = "met"
-    FAILED = "failed"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +38,21 @@ class Answer:
 
     #: Whether it was kept.
     outcome: Outcome
-    #: The bound, what was measured, and why, in a sentence.
-    sentence: str
+    #: What the bound is about.
+    label: str
+    #: The bound in words: ``at least 1.5``.
+    bound: str
+    #: What was measured, in words.
+    measured: str
+    #: What left it open; empty: nothing did.
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The bound, what was measured, and why, in a sentence."""
+        verdict = "inconclusive: " if self.outcome is Outcome.INCONCLUSIVE else ""
+        why = f"; {self.reason}" if self.reason else ""
+        return f"{verdict}the {self.label} is {self.measured}, to be {self.bound}{why}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +67,8 @@ class Team:
     broken: str
 
 
-def team_of(session: Session, workers: str, count: int) -> Team:
-    """The workers of that name in the last cell of a session of own code, ``count`` of them."""
-    experiment, result = session.arguments["experiments"][0], session.results[-1]
+def team_of(experiment: str, result: CellResult, workers: str, count: int) -> Team:
+    """The workers of that name in a cell that measured a case of the user's, ``count`` of them."""
     evidence = evidence_of(experiment, result)
     rounds = evidence.rounds("round")
     speed_up, share = figures.speed_up(workers, rounds), figures.share(workers, count, rounds)
@@ -111,10 +115,17 @@ def at_most(ratio: Ratio, bound: float) -> Answer:
 
 def _answer(ratio: Ratio, bound: str, *, is_met: bool, is_beyond: bool) -> Answer:
     outcome = Outcome.MET if is_met else Outcome.FAILED if is_beyond else Outcome.INCONCLUSIVE
-    words = "not known"
-    if ratio.estimate:
-        value, low, high, _ = ratio.estimate
-        words = f"{value:.2f} (95 % interval {units.interval(low, high, '')})"
-    why = f"; {ratio.trouble}" if ratio.trouble and outcome is Outcome.INCONCLUSIVE else ""
-    verdict = "inconclusive: " if outcome is Outcome.INCONCLUSIVE else ""
-    return Answer(outcome=outcome, sentence=f"{verdict}the {ratio.label} is {words}, to be {bound}{why}")
+    return Answer(
+        outcome=outcome,
+        label=ratio.label,
+        bound=bound,
+        measured=interval_words(ratio.estimate),
+        reason=ratio.trouble if outcome is Outcome.INCONCLUSIVE else "",
+    )
+
+
+def interval_words(estimate: Estimate | None) -> str:
+    """A ratio with its interval."""
+    if estimate is None:
+        return "not known"
+    return f"{estimate.value:.2f} (95 % interval {units.interval(estimate.low, estimate.high, '')})"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from lab.judging import programs
 from lab.model.cell import Status
-from lab.model.fail_on import FailOn, Gate
+from lab.model.fail_on import FailOn, FailurePolicy
 from lab.model.session import Judgement, Session, Verdict
 from lab.text import units
 
-_USUAL = Gate()
+_USUAL = FailurePolicy()
 
 
-def exit_reason(session: Session, gate: Gate = _USUAL) -> str:
+def exit_reason(session: Session, policy: FailurePolicy = _USUAL) -> str:
     """Why :func:`exit_code` is not 0, in a few words; empty where it is 0."""
-    code = exit_code(session, gate)
+    code = exit_code(session, policy)
     if code == 0:
         return ""
     if code == 130:
@@ -26,15 +26,17 @@ def exit_reason(session: Session, gate: Gate = _USUAL) -> str:
         )
         parts += [f"{units.counted(_errors(session), 'claim')} could not be judged"] if _errors(session) else []
         return ", ".join(parts)
-    wrong = [f"{_name(one)} is {one.verdict}, not {_named(gate, one)} (--expect)" for one in _unexpected(session, gate)]
-    others = [judgement for judgement in _failing(session, gate) if not _named(gate, judgement)]
+    wrong = [
+        f"{_name(one)} is {one.verdict}, not {_named(policy, one)} (--expect)" for one in _unexpected(session, policy)
+    ]
+    others = [judgement for judgement in _failing(session, policy) if not _named(policy, judgement)]
     surprises = sum(judgement.surprise for judgement in others)
     parts = [units.counted(surprises, "surprise")] if surprises else []
-    for verdict in _failures(gate):
+    for verdict in _failures(policy):
         count = sum(judgement.verdict is verdict for judgement in others)
         parts += [f"{count} {verdict}"] if count else []
     if parts:
-        parts[-1] += f" (--fail-on {gate.fail_on}{' --strict' if gate.strict else ''})"
+        parts[-1] += f" (--fail-on {policy.fail_on}{' --strict' if policy.strict else ''})"
     return ", ".join(wrong + parts)
 
 
@@ -48,48 +50,48 @@ def _errors(session: Session) -> int:
     return sum(judgement.verdict is Verdict.ERROR and not judgement.about_cell for judgement in session.judgements)
 
 
-def _failures(gate: Gate) -> set[Verdict]:
+def _failures(policy: FailurePolicy) -> set[Verdict]:
     """The verdicts that are failures, besides surprises."""
-    named = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(gate.fail_on, set())
-    return named | ({Verdict.INCONCLUSIVE} if gate.strict else set())
+    named = {FailOn.REFUTED: {Verdict.REFUTED}, FailOn.INCONCLUSIVE: {Verdict.INCONCLUSIVE}}.get(policy.fail_on, set())
+    return named | ({Verdict.INCONCLUSIVE} if policy.strict else set())
 
 
-def _named(gate: Gate, judgement: Judgement) -> str | None:
-    return gate.expectation(judgement.claim, judgement.cell)
+def _named(policy: FailurePolicy, judgement: Judgement) -> str | None:
+    return policy.expectation(judgement.claim, judgement.cell)
 
 
 def _name(judgement: Judgement) -> str:
     return f"{judgement.claim}@{judgement.cell}"
 
 
-def _unexpected(session: Session, gate: Gate) -> list[Judgement]:
+def _unexpected(session: Session, policy: FailurePolicy) -> list[Judgement]:
     """The judgements that are not what the user expects of their claims: decisive ones, and with strict all others."""
-    named = [judgement for judgement in session.judgements if _named(gate, judgement)]
+    named = [judgement for judgement in session.judgements if _named(policy, judgement)]
     return [
         judgement
         for judgement in named
-        if judgement.verdict != _named(gate, judgement)
-        and (judgement.verdict.decisive or (gate.strict and judgement.verdict is Verdict.INCONCLUSIVE))
+        if judgement.verdict != _named(policy, judgement)
+        and (judgement.verdict.decisive or (policy.strict and judgement.verdict is Verdict.INCONCLUSIVE))
     ]
 
 
-def _failing(session: Session, gate: Gate) -> list[Judgement]:
+def _failing(session: Session, policy: FailurePolicy) -> list[Judgement]:
     """The judgements that make the session a failure."""
-    failures = _failures(gate)
-    others = [] if gate.fail_on is FailOn.NEVER else [one for one in session.judgements if not _named(gate, one)]
+    failures = _failures(policy)
+    others = [] if policy.fail_on is FailOn.NEVER else [one for one in session.judgements if not _named(policy, one)]
     return [
-        *_unexpected(session, gate),
+        *_unexpected(session, policy),
         *(judgement for judgement in others if judgement.surprise or judgement.verdict in failures),
     ]
 
 
-def unjudged(session: Session, gate: Gate) -> list[str]:
+def unjudged(session: Session, policy: FailurePolicy) -> list[str]:
     """The names of the user's expectations of which the session has no judgement."""
     names = {name for judgement in session.judgements for name in (judgement.claim, _name(judgement))}
-    return [name for name in gate.expected if name not in names]
+    return [name for name in policy.expected if name not in names]
 
 
-def exit_code(session: Session, gate: Gate = _USUAL) -> int:
+def exit_code(session: Session, policy: FailurePolicy = _USUAL) -> int:
     """130: interrupted. 3: a cell or a claim failed. 1: a verdict counts as a failure. Else 0.
 
     A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
@@ -100,4 +102,4 @@ def exit_code(session: Session, gate: Gate = _USUAL) -> int:
         return 130
     if _broken(session) or _errors(session):
         return 3
-    return 1 if programs.failed(session) or _failing(session, gate) else 0
+    return 1 if programs.failed(session) or _failing(session, policy) else 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.cell.claims.claim import estimate_or_none
 from lab.cell.claims.estimates import Estimate, median
-from lab.cell.programs.program import PREFIX, Program, from_stored
+from lab.cell.programs.program import AGAINST, PREFIX, Program, from_stored
 from lab.judging.advice import KNOWN, SLIGHT
 from lab.judging.verdicts import evidence_of, finish_of
 from lab.model.cell import CellResult, Status
@@ -174,6 +174,28 @@ def _walls_by_turn(row: Measured) -> dict[int, float]:
         if of_turn:
             walls[result.cell.turn] = median(of_turn)
     return walls
+
+
+def against_of(program: Program) -> str:
+    """What a program is the other version of: the label that ``--against`` gave; empty: it is the user's own."""
+    return program.parameters.get(AGAINST, "")
+
+
+def slower_than_other(session: Session, row: Measured) -> Estimate | None:
+    """How many times as long a program took as the other version that took turns with it under the same limit.
+
+    ``None``: there is no other version, or there are no turns of both. With few turns there is no interval: it is
+    from 0 to infinity.
+    """
+    for other in measured(session):
+        is_version = (
+            other.program.words == row.program.words
+            and against_of(other.program)
+            and {**other.program.parameters, AGAINST: ""} == {**row.program.parameters, AGAINST: ""}
+        )
+        if is_version and other.cell.cell.id == row.cell.cell.id and other.runs:
+            return _beside(other, row).speed_up
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ class FailOn(StrEnum):
 
 
 @dataclass(frozen=True)
-class Gate:
+class FailurePolicy:
     """Everything that decides whether verdicts make a run a failure."""
 
     #: Which verdicts do.

@@ -26,6 +26,8 @@ class Room:
     network: str = ""
     #: The program that comes before the command; empty: none; ``None``: the entry point of the image.
     entrypoint: str | None = None
+    #: The most memory that it may hold, in bytes; ``None``: as much as there is.
+    memory_bytes: int | None = None
 
     def to_stored(self) -> dict[str, Any]:
         """The room as a manifest has it."""
@@ -33,10 +35,16 @@ class Room:
             "mounts": [list(mount) for mount in self.mounts],
             "network": self.network,
             "entrypoint": self.entrypoint,
+            "memory_bytes": self.memory_bytes,
         }
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Room:
         """The room that :meth:`to_stored` has written."""
         mounts = tuple(Mount(*mount) for mount in stored["mounts"])
-        return cls(mounts=mounts, network=stored["network"], entrypoint=stored["entrypoint"])
+        return cls(
+            mounts=mounts,
+            network=stored["network"],
+            entrypoint=stored["entrypoint"],
+            memory_bytes=stored.get("memory_bytes"),
+        )

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.cell.claims.wording import shortened
-from lab.cell.programs.program import Program, from_stored
+from lab.cell.programs.program import AGAINST, Program, from_stored
 from lab.errors import UsageError
 from lab.model.cell import Cell
 from lab.model.room import Room
+from lab.text import units
 
 #: Each limit has so many turns, in which it makes its share of the runs. The turns of all limits are interleaved.
 TURNS = 5
+#: So many, where another version takes turns with the program: a small difference takes more pairs to tell.
+COMPARED_TURNS = 10
 #: As many runs as hyperfine makes at least, under each limit.
 LEAST_RUNS = 10
 #: The runs under a limit go on for so long, in seconds, if nobody has given their number.
@@ -42,15 +45,17 @@ class Workload:
     @property
     def turns(self) -> int:
         """How many turns each limit has."""
-        return TURNS if self.runs is None else min(TURNS, self.runs)
+        most = COMPARED_TURNS if any(AGAINST in program.parameters for program in self.programs) else TURNS
+        return most if self.runs is None else min(most, self.runs)
 
     def in_turn(self, turn: int) -> tuple[Program, ...]:
-        """The programs with their share of the runs in a turn, counted from 1."""
+        """The programs with their share of the runs in a turn, counted from 1. None of them always comes first."""
+        programs = self.programs if turn % 2 else self.programs[::-1]
         if self.runs is None:
             least, seconds = -(-LEAST_RUNS // self.turns), LEAST_SECONDS / self.turns
-            return tuple(program._replace(least_runs=least, seconds=seconds) for program in self.programs)
+            return tuple(program._replace(least_runs=least, seconds=seconds) for program in programs)
         share = self.runs // self.turns + (turn <= self.runs % self.turns)
-        return tuple(program._replace(least_runs=share, most_runs=share) for program in self.programs)
+        return tuple(program._replace(least_runs=share, most_runs=share) for program in programs)
 
     def cells(self, cells: Sequence[Cell], seed: int) -> tuple[Cell, ...]:
         """Each cell once in each turn. The order within a turn is random, so that no limit always comes first.
@@ -89,6 +94,18 @@ def check_runs(runs: int | None, warmup: int, deadline: float) -> None:
         raise UsageError(f"--warmup {warmup}: give a whole number from 0 to {MOST_RUNS}")
     if not 0 < deadline < float("inf"):
         raise UsageError(f"--deadline {deadline:g}: give a number of seconds above 0, such as 60")
+
+
+def parse_memory(text: str) -> int:
+    """A number of bytes, from ``--memory 500MiB``. Raises UsageError for what is no such number, and below 6 MiB, which
+    is the least that engines take."""
+    size = units.parsed(text, units.BYTES)
+    if size is None or size < 6 * 2**20:
+        raise UsageError(
+            f"--memory {text}: give at least 6 MiB, with one of the units {', '.join(units.BYTES)}",
+            "such as --memory 500MiB",
+        )
+    return int(size)
 
 
 def parse_codes(text: str | None) -> tuple[int, ...] | None:
@@ -153,6 +170,29 @@ def _filled(program: Program, values: Mapping[str, str]) -> Program:
         prepare=fill(program.prepare),
         conclude=fill(program.conclude),
         cleanup=fill(program.cleanup),
+    )
+
+
+def compared(programs: Sequence[Program], other: str, label: str) -> tuple[Program, ...]:
+    """Each program in its own folder, and the same program in the folder ``other``, in turns. ``label`` names that one.
+
+    Raises UsageError where the programs have a parameter of that name.
+    """
+    if any(AGAINST in program.parameters for program in programs):
+        raise UsageError(
+            f"--parameter-list {AGAINST} and --against cannot be combined", "give the parameter a new name"
+        )
+    return tuple(
+        version
+        for program in programs
+        for version in (
+            program,
+            program._replace(
+                label=f"{program.label}, {AGAINST}={label}",
+                folder=other,
+                parameters={**program.parameters, AGAINST: label},
+            ),
+        )
     )
 
 

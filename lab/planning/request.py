@@ -101,6 +101,10 @@ class Request:
         """The functions or the programs of the user's that a cell has to measure."""
         return self.workload.in_turn(cell.turn) if self.workload else self.cases
 
+    def experiments_in(self, cell: Cell) -> tuple[str, ...]:
+        """The names of the experiments of a cell, in the order to run them."""
+        return tuple(case.experiment for case in self.cases_in(cell)) if self.workload else self.experiments
+
     @property
     def most_at_once(self) -> int | None:
         """The largest number of cells that may run at the same time; ``None`` means any number."""

@@ -273,7 +273,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
             job_of(
                 prepared.start.session_id,
                 cell,
-                request.experiments,
+                request.experiments_in(cell),
                 request.seconds,
                 request.width,
                 seed,

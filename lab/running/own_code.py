@@ -15,6 +15,7 @@ from lab.model.machine import Machine
 from lab.planning.request import Request
 from lab.planning.targets import Target
 from lab.running.looking_up import look_up
+from lab.running.revision import unpacked
 
 #: What an engine says where its machine does not have the folder of the project.
 _NO_FOLDER = "bind source path does not exist"
@@ -61,11 +62,11 @@ def check_unchanged(target: Target, run: str) -> None:
         )
 
 
-def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
+def compared(case: Case, other: str, engine: str, project: Path) -> tuple[Case, str]:
     """The case with the environment that it is compared with, and the folder of that, if it is one.
 
-    ``other`` is a folder with another version of the project, the path of another Python, or, with an engine, an image.
-    Raises UsageError for anything else.
+    ``other`` is a folder with another version of the project, the path of another Python, a revision of git in the
+    folder ``project``, or, with an engine, an image. Raises UsageError for anything else.
     """
     path = Path(other)
     if case.items:
@@ -73,7 +74,7 @@ def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
     if path.is_dir():
         inner = path / "bin" / "python"
         if inner.is_file() and (path / "pyvenv.cfg").is_file():
-            return compared(case, str(inner), engine)
+            return compared(case, str(inner), engine, project)
         return case._replace(against={"label": other, "project": str(path.resolve())}), str(path.resolve())
     if path.is_file():
         if engine == "docker":
@@ -82,12 +83,15 @@ def compared(case: Case, other: str, engine: str) -> tuple[Case, str]:
                 "use --engine local, or name a folder with another version of the code",
             )
         return case._replace(against={"label": other, "python": str(path.absolute())}), ""
+    revision = unpacked(other, project)
+    if revision:
+        return case._replace(against={"label": other, "project": str(revision)}), str(revision)
     if engine != "local" and not other.startswith(("/", ".", "~")):
         return case._replace(against={"label": other, "image": other}), ""
     raise UsageError(
-        f"--against {other} is neither a folder, nor a Python, nor an image",
-        "name a folder with another version of the code, a virtual environment, the path of another Python, or, with"
-        " --engine docker, an image",
+        f"--against {other} is neither a folder, nor a Python, nor a revision of git here, nor an image",
+        "name a folder with another version of the code, a virtual environment, the path of another Python, a revision,"
+        " or, with --engine docker, an image",
     )
 
 

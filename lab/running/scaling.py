@@ -174,7 +174,7 @@ def _target(case: Case, folder: Path, params: Mapping[str, Sequence[Any]], again
     from lab.planning.targets import Target
     from lab.running.own_code import code_of, compared
 
-    case, other = compared(case, against, engine) if against else (case, "")
+    case, other = compared(case, against, engine, folder) if against else (case, "")
     return Target(case=case, params=params, project=str(folder), other=other, code=code_of(case, folder))
 
 

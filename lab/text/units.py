@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from lab.cell.claims.wording import seconds as seconds
 from lab.cell.claims.wording import three_figures
 
@@ -53,3 +56,17 @@ def interval(low: float, high: float, unit: str) -> str:
     first, last = quantity(low, unit), quantity(high, unit)
     number, _, first_unit = first.partition(" ")
     return f"{number if first_unit and last.endswith(' ' + first_unit) else first} to {last}"
+
+
+#: Unit -> how many bytes it is.
+BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+#: Unit -> how many seconds it is.
+SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def parsed(text: str, units: Mapping[str, float]) -> float | None:
+    """A number above 0 with one of these units, such as ``500 MiB``; ``None``: the text is no such number."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", text.strip())
+    if not match or match[2] not in units:
+        return None
+    return float(match[1]) * units[match[2]] or None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from lab import reports
+from lab.sessions import loading
 from tests.support.paths import ROOT
 from tests.support.programs import PATH
 from tests.support.terminal import Lab
@@ -30,6 +35,13 @@ def sessions(tmp_path: Path) -> Path:
         (["--env", "NO_SUCH_VARIABLE_1", "--", "true"], "there is no variable of that name here"),
         (["--cpus", "0", "--", "true"], "needs at least 1 CPU"),
         (["--parameter-list", "n", "1", "--", "true"], "the command has no {n}"),
+        (
+            ["--against", "/no/such/folder", "--", "true"],
+            "--against /no/such/folder: there is no such folder, and no such revision",
+        ),
+        (["--against", "/", "--image", "x", "--", "true"], "--against needs --workdir in a container"),
+        (["--memory", "1", "--image", "x", "--", "true"], "--memory 1: give at least 6 MiB"),
+        (["--memory", "1GB", "--engine", "local", "--", "true"], "--memory and --entrypoint need a container"),
     ],
 )
 def test_wrong_options_are_refused(lab: Lab, words: list[str], message: str) -> None:
@@ -179,3 +191,40 @@ def test_hyperfines_form_is_for_commands(lab: Lab) -> None:
     code, _, err = lab("run", "pipe", "--format", "hyperfine")
     assert code == 2
     assert "run it with lab exec" in " ".join(err.split())
+
+
+@pytest.mark.slow
+def test_another_version_takes_turns_and_the_report_says_how_much_longer_it_takes(
+    lab: Lab, sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("now", 0.06), ("before", 0.03)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "nap").write_text(f"sleep {seconds}\n")
+    monkeypatch.chdir(tmp_path / "now")
+    code, out, err = lab(
+        *("exec", "--cpus", "1", "--runs", "10", "--against", "../before", "--session", str(sessions)),
+        *("--", "sh", "nap"),
+    )
+    assert code == 0, err
+    [line] = re.findall(r"Against \.\./before, 1 CPU: it took ([0-9.]+) times as long", " ".join(out.split()))
+    assert 1.3 < float(line) < 2.5
+    suite = json.loads(reports.render(loading.load_session(loading.find_session(sessions)), "pyperf"))
+    names = {benchmark["metadata"]["name"] for benchmark in suite["benchmarks"]}
+    assert names == {"sh nap/1 CPU", "sh nap, against=../before/1 CPU"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_command_and_keeps_what_was_measured(sessions: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    command = f"echo $$ >> {begun}; exec sleep 600"
+    words = [sys.executable, "-m", "lab", "exec", "--cpus", "1", "--session", str(sessions), "--shell", command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}) as lab:
+        while not (begun.exists() and begun.read_text().endswith("\n")):
+            assert lab.poll() is None
+            time.sleep(0.01)
+        asked = time.monotonic()
+        lab.send_signal(signal.SIGINT)
+        _, err = lab.communicate(timeout=30)
+    assert time.monotonic() - asked < 10
+    assert (lab.returncode, "interrupted" in err) == (130, True), err
+    assert not Path(f"/proc/{int(begun.read_text())}").exists()

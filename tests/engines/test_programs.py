@@ -118,6 +118,19 @@ def test_a_container_counts_what_its_group_used(
 
 
 @pytest.mark.engine
+def test_a_program_that_holds_too_much_memory_is_killed_and_that_is_said(
+    execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
+) -> None:
+    source = "b = bytearray(b'x') * 1_000_000_000"
+    code, out, err = execute(plain, "--memory", "100MB", "--", "python3", "-c", source)
+    assert code == 1, err
+    assert "it was killed by SIGKILL: memory ran out" in " ".join(out.split())
+    assert err.splitlines()[-1] == "exit code 1: a command was killed by a signal"
+    (run,) = runs_of(tmp_path / "sessions")
+    assert run["oom_kills"] >= 1
+
+
+@pytest.mark.engine
 def test_a_folder_of_the_users_may_be_written_unless_it_is_read_only(
     execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lab.judging import exit_code
 from lab.model.cell import CellResult, Status
-from lab.model.fail_on import FailOn, Gate
+from lab.model.fail_on import FailOn, FailurePolicy
 from lab.model.session import Verdict
 from tests.support import scripts
 
@@ -38,7 +38,7 @@ UNAVAILABLE = CellResult(cell=LACKING, status=Status.UNAVAILABLE, reason=LACKING
 )
 def test_the_exit_code_says_how_it_went(result: CellResult, lenient: int, strict: int) -> None:
     assert exit_code.exit_code(scripts.session(result)) == lenient
-    assert exit_code.exit_code(scripts.session(result), Gate(strict=True)) == strict
+    assert exit_code.exit_code(scripts.session(result), FailurePolicy(strict=True)) == strict
 
 
 CONFIRMED = ran(scripts.pipe())
@@ -60,8 +60,8 @@ REFUTED_AS_EXPECTED = ran([*scripts.pool(2)], "pool")
 )
 def test_what_is_a_failure_is_what_was_asked_for(result: CellResult, codes: tuple[int, ...]) -> None:
     session = scripts.session(result, experiments=("pool",) if result is REFUTED_AS_EXPECTED else ("pipe",))
-    assert tuple(exit_code.exit_code(session, Gate(fail_on)) for fail_on in FailOn) == codes
-    reasons = [exit_code.exit_reason(session, Gate(fail_on)) for fail_on in FailOn]
+    assert tuple(exit_code.exit_code(session, FailurePolicy(fail_on)) for fail_on in FailOn) == codes
+    reasons = [exit_code.exit_reason(session, FailurePolicy(fail_on)) for fail_on in FailOn]
     assert [bool(reason) for reason in reasons] == [bool(code) for code in codes]
 
 
@@ -71,7 +71,7 @@ def test_the_reason_of_an_exit_code_counts_what_caused_it() -> None:
     assert exit_code.exit_reason(kinds["surprise"]) == "2 surprises (--fail-on surprise)"
     assert exit_code.exit_reason(kinds["error"]) == "1 cell could not be measured as asked"
     assert exit_code.exit_reason(kinds["interrupted"]) == "the run was interrupted"
-    strict = exit_code.exit_reason(kinds["noisy"], Gate(strict=True))
+    strict = exit_code.exit_reason(kinds["noisy"], FailurePolicy(strict=True))
     assert strict.endswith(" inconclusive (--fail-on surprise --strict)")
 
 
@@ -80,53 +80,69 @@ def test_the_reason_of_an_exit_code_counts_what_caused_it() -> None:
 def test_a_noisy_machine_never_fails_a_build_by_itself(fail_on: FailOn, disturbed: str) -> None:
     session = scripts.session(ran(scripts.gil(2, disturbed=disturbed), "gil"), experiments=("gil",))
     assert {judgement.verdict for judgement in session.judgements} == {Verdict.INCONCLUSIVE, Verdict.CONFIRMED}
-    assert exit_code.exit_code(session, Gate(fail_on)) == 0
+    assert exit_code.exit_code(session, FailurePolicy(fail_on)) == 0
 
 
 def test_strict_adds_to_what_else_is_a_failure() -> None:
     for result, name in ((ran(PARTLY), "pipe"), (REFUTED_AS_EXPECTED, "pool")):
-        assert exit_code.exit_code(scripts.session(result, experiments=(name,)), Gate(FailOn.REFUTED, strict=True)) == 1
+        assert (
+            exit_code.exit_code(
+                scripts.session(result, experiments=(name,)), FailurePolicy(FailOn.REFUTED, strict=True)
+            )
+            == 1
+        )
 
 
 @pytest.mark.parametrize(
-    ("result", "gate", "code"),
+    ("result", "policy", "code"),
     [
         # of the pipe's only claim, which is expected to be confirmed
-        pytest.param(ran(NO), Gate(expected={"pipe.duplex": "refuted"}), 0, id="a surprise that the user expects"),
-        pytest.param(ran(NO), Gate(FailOn.REFUTED, expected={"pipe.duplex": "refuted"}), 0, id="whatever --fail-on"),
-        pytest.param(ran(NO), Gate(expected={"pipe.duplex@cpu2": "refuted"}), 0, id="in this cell"),
-        pytest.param(ran(NO), Gate(expected={"pipe.duplex@cpu4": "refuted"}), 1, id="in another cell"),
         pytest.param(
-            ran(NO), Gate(expected={"pipe.duplex": "refuted", "pipe.duplex@cpu2": "confirmed"}), 1, id="a cell first"
+            ran(NO), FailurePolicy(expected={"pipe.duplex": "refuted"}), 0, id="a surprise that the user expects"
         ),
-        pytest.param(CONFIRMED, Gate(expected={"pipe.duplex": "refuted"}), 1, id="not what the user expects"),
-        pytest.param(CONFIRMED, Gate(FailOn.NEVER, expected={"pipe.duplex": "refuted"}), 1, id="never, but expected"),
-        pytest.param(ran(PARTLY), Gate(expected={"pipe.duplex": "refuted"}), 0, id="noise decides nothing"),
-        pytest.param(ran(PARTLY), Gate(strict=True, expected={"pipe.duplex": "refuted"}), 1, id="noise, with strict"),
         pytest.param(
-            ran(PARTLY), Gate(strict=True, expected={"pipe.duplex": "inconclusive"}), 0, id="noise as expected"
+            ran(NO), FailurePolicy(FailOn.REFUTED, expected={"pipe.duplex": "refuted"}), 0, id="whatever --fail-on"
         ),
-        pytest.param(UNAVAILABLE, Gate(strict=True, expected={"pipe.duplex": "refuted"}), 0, id="untestable"),
-        pytest.param(CONFIRMED, Gate(expected={"pipe.duplex": "untestable"}), 1, id="testable after all"),
-        pytest.param(ran(NO), Gate(expected={"pool.waves": "refuted"}), 1, id="another claim"),
+        pytest.param(ran(NO), FailurePolicy(expected={"pipe.duplex@cpu2": "refuted"}), 0, id="in this cell"),
+        pytest.param(ran(NO), FailurePolicy(expected={"pipe.duplex@cpu4": "refuted"}), 1, id="in another cell"),
+        pytest.param(
+            ran(NO),
+            FailurePolicy(expected={"pipe.duplex": "refuted", "pipe.duplex@cpu2": "confirmed"}),
+            1,
+            id="a cell first",
+        ),
+        pytest.param(CONFIRMED, FailurePolicy(expected={"pipe.duplex": "refuted"}), 1, id="not what the user expects"),
+        pytest.param(
+            CONFIRMED, FailurePolicy(FailOn.NEVER, expected={"pipe.duplex": "refuted"}), 1, id="never, but expected"
+        ),
+        pytest.param(ran(PARTLY), FailurePolicy(expected={"pipe.duplex": "refuted"}), 0, id="noise decides nothing"),
+        pytest.param(
+            ran(PARTLY), FailurePolicy(strict=True, expected={"pipe.duplex": "refuted"}), 1, id="noise, with strict"
+        ),
+        pytest.param(
+            ran(PARTLY), FailurePolicy(strict=True, expected={"pipe.duplex": "inconclusive"}), 0, id="noise as expected"
+        ),
+        pytest.param(UNAVAILABLE, FailurePolicy(strict=True, expected={"pipe.duplex": "refuted"}), 0, id="untestable"),
+        pytest.param(CONFIRMED, FailurePolicy(expected={"pipe.duplex": "untestable"}), 1, id="testable after all"),
+        pytest.param(ran(NO), FailurePolicy(expected={"pool.waves": "refuted"}), 1, id="another claim"),
     ],
 )
 def test_of_a_claim_with_a_named_verdict_only_another_one_is_a_failure(
-    result: CellResult, gate: Gate, code: int
+    result: CellResult, policy: FailurePolicy, code: int
 ) -> None:
     session = scripts.session(result)
-    assert exit_code.exit_code(session, gate) == code
-    assert bool(exit_code.exit_reason(session, gate)) == bool(code)
+    assert exit_code.exit_code(session, policy) == code
+    assert bool(exit_code.exit_reason(session, policy)) == bool(code)
 
 
 def test_the_reason_names_the_claim_and_both_verdicts() -> None:
-    gate = Gate(FailOn.REFUTED, expected={"pool.default-size": "refuted"})
+    policy = FailurePolicy(FailOn.REFUTED, expected={"pool.default-size": "refuted"})
     session = scripts.session(ran(scripts.pool(2), "pool"), experiments=("pool",))
-    assert exit_code.exit_reason(session, gate) == (
+    assert exit_code.exit_reason(session, policy) == (
         "pool.default-size@cpu2 is confirmed, not refuted (--expect), 1 refuted (--fail-on refuted)"
     )
-    assert exit_code.unjudged(session, Gate(expected={"pool.waves@cpu2": "refuted"})) == []
-    assert exit_code.unjudged(session, Gate(expected={"pool.waves@cpu3": "refuted"})) == ["pool.waves@cpu3"]
+    assert exit_code.unjudged(session, FailurePolicy(expected={"pool.waves@cpu2": "refuted"})) == []
+    assert exit_code.unjudged(session, FailurePolicy(expected={"pool.waves@cpu3": "refuted"})) == ["pool.waves@cpu3"]
 
 
 def test_a_cell_that_failed_weighs_more_than_a_surprise() -> None:
@@ -154,5 +170,5 @@ def test_a_claim_that_was_not_run_is_never_a_success() -> None:
     session = scripts.session(scripts.ran(1, {"pipe": scripts.pipe()}), experiments=("pipe", "pool"))
     assert {judgement.verdict.value for judgement in session.judgements} == {"confirmed", "error"}
     assert exit_code.exit_code(session) == 3
-    assert exit_code.exit_code(session, Gate(FailOn.NEVER)) == 3
+    assert exit_code.exit_code(session, FailurePolicy(FailOn.NEVER)) == 3
     assert exit_code.exit_reason(session) == "7 claims could not be judged"

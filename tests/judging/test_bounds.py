@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.cell.claims.estimates import Estimate
-from lab.judging.bounds import Outcome, Ratio, at_least, at_most, team_of
+from lab.judging.bounds import Ratio, at_least, at_most, team_of
+from lab.model.gates import Outcome
 from tests.support import own_code
 
 
@@ -64,12 +65,12 @@ def test_the_sentence_has_the_interval_and_what_disturbed() -> None:
 
 def test_a_session_tells_of_its_workers() -> None:
     session = own_code.one_case(own_code.FREE)
-    team = team_of(session, "2 threads", 2)
+    team = team_of(session.arguments["experiments"][0], session.results[-1], "2 threads", 2)
     assert team.broken == ""
     assert team.speed_up.estimate
     assert team.efficiency.estimate
     assert team.speed_up.undisturbed
     assert team.speed_up.undisturbed.value == pytest.approx(2 * team.efficiency.estimate.value)
-    missing = team_of(session, "7 threads", 7)
+    missing = team_of(session.arguments["experiments"][0], session.results[-1], "7 threads", 7)
     assert missing.speed_up.estimate is None
     assert at_least(missing.speed_up, 1.5).outcome is Outcome.INCONCLUSIVE

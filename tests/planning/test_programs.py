@@ -13,7 +13,9 @@ from lab.model.room import Mount, Room
 from lab.planning.programs import (
     Workload,
     check_runs,
+    compared,
     parse_codes,
+    parse_memory,
     parse_parameters,
     with_parameters,
     workload_from_stored,
@@ -92,3 +94,31 @@ def test_what_is_no_exit_code_is_refused(text: str) -> None:
 def test_numbers_that_cannot_be_used_are_refused(runs: int, warmup: int, deadline: float) -> None:
     with pytest.raises(UsageError, match="give a"):
         check_runs(runs, warmup, deadline)
+
+
+def test_another_version_takes_turns_and_neither_always_comes_first() -> None:
+    programs = with_parameters(PROGRAM, {"n": ["1", "2"]})
+    both = compared(programs, "/other", "main")
+    assert [(program.label, program.folder) for program in both] == [
+        ("it, n=1", ""),
+        ("it, n=1, against=main", "/other"),
+        ("it, n=2", ""),
+        ("it, n=2, against=main", "/other"),
+    ]
+    workload = Workload(programs=both)
+    assert workload.turns == 10
+    first, second = (workload.in_turn(turn) for turn in (1, 2))
+    assert [program.label for program in first] == [program.label for program in second][::-1]
+    with pytest.raises(UsageError, match="give the parameter a new name"):
+        compared(with_parameters(PROGRAM._replace(words=("{against}",)), {"against": ["1"]}), "/other", "main")
+
+
+@pytest.mark.parametrize(("text", "size"), [("100MB", 10**8), ("1.5 GiB", 3 * 2**29), ("6MiB", 6 * 2**20)])
+def test_a_size_of_memory(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["100", "0 MB", "5MB", "1 TB", "much"])
+def test_what_is_no_size_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="at least 6 MiB"):
+        parse_memory(text)

@@ -39,11 +39,13 @@ def session(
     runs: int = 10,
     made: Mapping[int, Sequence[dict[str, Any]]] | None = None,
     lacking: Sequence[int] = (),
+    factors: Mapping[str, float] | None = None,
     **changes: Any,
 ) -> Session:
     """A session of these programs in cells of these sizes, in which a run takes so long.
 
-    ``made`` are the runs of every turn of a size, in the place of those. The machine lacks the sizes of ``lacking``.
+    ``factors`` says how many times as long the runs of a program take, by its label. ``made`` are the runs of every
+    turn of a size, in the place of those. The machine lacks the sizes of ``lacking``.
     """
     order = random.Random(1)
     workload = Workload(programs=tuple(programs), runs=runs)
@@ -54,12 +56,12 @@ def session(
             results.append(CellResult(cell=cell, status=Status.UNAVAILABLE, reason=cell.reason))
             continue
 
-        def one_run(size: int = cell.size) -> dict[str, Any]:
-            return run(walls[size] * order.uniform(1 - spread, 1 + spread), **changes)
+        def one_run(label: str, size: int = cell.size) -> dict[str, Any]:
+            return run((factors or {}).get(label, 1.0) * walls[size] * order.uniform(1 - spread, 1 + spread), **changes)
 
         said: dict[str, list[Said]] = {}
         for program in workload.in_turn(cell.turn):
-            these = (made or {}).get(cell.size) or [one_run() for _ in range(program.most_runs or 1)]
+            these = (made or {}).get(cell.size) or [one_run(program.label) for _ in range(program.most_runs or 1)]
             said[program.experiment] = [("sample", {"name": "run", "values": {"program": each}}) for each in these]
         results.append(scripts.result(cell, scripts.stream(cell.id, cell.cpus, said, host_cpus=max(walls))))
     names = [program.experiment for program in programs]

@@ -11,6 +11,9 @@ PREFIX = "exec:"
 #: Where standard output goes if not into a file: nowhere, into a pipe that the lab empties, or to the user.
 NULL, PIPE, INHERIT = "null", "pipe", "inherit"
 
+#: The parameter that names the other version which a program takes turns with.
+AGAINST = "against"
+
 #: The shell for commands that are one text, as POSIX has it.
 SHELL = "/bin/sh"
 

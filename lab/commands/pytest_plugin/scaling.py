@@ -99,7 +99,8 @@ def _measured(
     params = {key: [value] for key, value in arguments.items()}
     try:
         scaling = scale(function, only=name, state="shared", cpus=f"ids:{cpulist.render(cpus)}", params=params)
-        return team_of(scaling.session, name, count)
+        session = scaling.session
+        return team_of(session.arguments["experiments"][0], session.results[-1], name, count)
     except LabError as error:
         trouble = error
     if isinstance(trouble, UsageError):

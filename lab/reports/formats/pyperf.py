@@ -1,9 +1,9 @@
 """The report for pyperf: its JSON format 1.0, with a benchmark for each way of working in each cell.
 
-A value is the seconds per payload in a block of neighbouring rounds, see :func:`lab.judging.speedups.timings`; of a
-function of the user's it is the seconds per call. The workers live through the whole measurement, so a cell is one run
-in pyperf's sense. This module writes the format itself, because pyperf's classes would collect the metadata of this
-machine, and the cell may have run on another.
+A value is the seconds per payload in a block of neighbouring rounds, see :func:`lab.judging.speedups.timings`. Of a
+function of the user's it is the seconds per call, and of a command the seconds per run. The workers live
+through the whole measurement, so a cell is one run in pyperf's sense. This module writes the format itself, because
+pyperf's classes would collect the metadata of this machine, and the cell may have run on another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.cell.cpus import cpulist
 from lab.cell.targets.case import PREFIX
-from lab.judging import speedups
+from lab.judging import programs, speedups
 from lab.judging.advice import case_names, timings
 from lab.judging.verdicts import finish_of
 from lab.messages import printable
@@ -34,6 +34,7 @@ def render(session: Session) -> str:
     Without a round that counts the document has no benchmark, and pyperf refuses it.
     """
     benchmarks = [benchmark for result in session.results for benchmark in _benchmarks(session, result)]
+    benchmarks += _program_benchmarks(session)
     suite = {"benchmarks": benchmarks, "metadata": _session_metadata(session), "version": "1.0"}
     return json.dumps(suite, indent=2) + "\n"
 
@@ -64,17 +65,45 @@ def _benchmarks(session: Session, result: CellResult) -> list[dict[str, Any]]:
             "loops": timing.loops,
             "duration": float(finish["seconds"]) if finish else None,
             "description": f"seconds {what}, {timing.workers} at work",
-            "cpu_affinity": cpulist.render(result.proof["affinity"]),
             "python_version": result.python["release"],
             "python_implementation": str(result.python["implementation"]).lower(),
             "python_gil": "enabled" if result.python["gil_enabled"] else "disabled",
-            "platform": f"Linux-{result.python['kernel']}-{result.python['machine']}",
-            "lab_cell": result.cell.id,
-            "lab_build": likeness.build_of(session, result),
-            "lab_image": cell_fields.image_of(session, result),
+            **_cell_metadata(session, result),
         }
         benchmarks.append({"metadata": _known(metadata), "runs": [{"values": timing.values}]})
     return benchmarks
+
+
+def _program_benchmarks(session: Session) -> list[dict[str, Any]]:
+    """A benchmark for each command of the user's under each limit; a value is the wall time of a run."""
+    return [
+        {
+            "metadata": _known(
+                {
+                    "name": f"{row.program.label}/{names.limit_words(row.cell.cell)}",
+                    "loops": 1,
+                    "duration": sum(row.values("wall")),
+                    "description": "seconds a run",
+                    "command": row.program.command,
+                    **_cell_metadata(session, row.cell),
+                }
+            ),
+            "runs": [{"values": list(row.values("wall"))}],
+        }
+        for row in programs.measured(session)
+        if row.runs
+    ]
+
+
+def _cell_metadata(session: Session, result: CellResult) -> dict[str, Any]:
+    """What the metadata of every benchmark of a cell say of it."""
+    return {
+        "cpu_affinity": cpulist.render(result.proof["affinity"]),
+        "platform": f"Linux-{result.python['kernel']}-{result.python['machine']}",
+        "lab_cell": result.cell.id,
+        "lab_build": likeness.build_of(session, result),
+        "lab_image": cell_fields.image_of(session, result),
+    }
 
 
 def _limit(session: Session, result: CellResult) -> str:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 from lab.cell.claims.estimates import Estimate, median
 from lab.cell.claims.wording import shortened, three_figures
-from lab.judging.programs import Choice, Measured, Run, choices, measured, troubles
+from lab.judging.programs import (
+    Choice,
+    Measured,
+    Run,
+    against_of,
+    choices,
+    measured,
+    slower_than_other,
+    troubles,
+)
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session
 from lab.text import names, units
@@ -40,7 +49,7 @@ def program_tables(session: Session) -> tuple[Table, ...]:
     if not rows:
         return ()
     several = len({row.program.label for row in rows}) > 1
-    notes = (*failure_lines(session), *choice_lines(session), *most_lines(session), _LEGEND)
+    notes = (*failure_lines(session), *against_lines(session), *choice_lines(session), *most_lines(session), _LEGEND)
     body = tuple(_row(row, several) for row in rows if row.cell.status is not Status.UNAVAILABLE or row.runs)
     title = f"{title_of(session)}: what a run took"
     return (Table(title=title, head=_HEAD, rows=body, notes=notes),)
@@ -104,9 +113,31 @@ def _ratio(gain: Estimate | None) -> str:
     return units.ratio(gain.value) + ends
 
 
+def against_lines(session: Session) -> tuple[str, ...]:
+    """How much longer each program took under each limit than the other version that took turns with it."""
+    rows = measured(session)
+    others = list(dict.fromkeys(filter(None, (against_of(row.program) for row in rows))))
+    several = len({row.program.label for row in rows if not against_of(row.program)}) > 1
+    lines = []
+    for row in rows:
+        times = None if against_of(row.program) or not others else slower_than_other(session, row)
+        if times is not None:
+            lines.append(f"Against {others[0]}, {_place(row, several)}: {_times_as_long(times)}.")
+    return tuple(lines)
+
+
+def _times_as_long(times: Estimate) -> str:
+    """A ratio of two times, turn by turn, as a sentence."""
+    taken = f"it took {units.ratio(times.value)} times as long"
+    if not times.low > 0:
+        return f"{taken}; too few turns for an interval"
+    whole = f"{taken} (95 % interval {units.interval(times.low, times.high, '')})"
+    return f"{whole}: no difference that could be shown" if times.low <= 1 <= times.high else whole
+
+
 def choice_lines(session: Session) -> tuple[str, ...]:
     """For each program that ran under several limits: which of them is the sensible one."""
-    found = choices(session)
+    found = [choice for choice in choices(session) if not against_of(choice.program)]
     return tuple(_choice(choice, several=len(found) > 1) for choice in found)
 
 

@@ -1,0 +1,178 @@
+"""``lab check`` as a user meets it: what is refused before anything runs, whole checks, and what fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from tests.support.terminal import Lab
+
+EXAMPLE = ROOT / "docs" / "examples" / "gates"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example, as a repository with one commit on main; the current folder."""
+    folder = tmp_path / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(folder)
+    git("init", "--quiet", "--initial-branch=main")
+    commit("as it was")
+    return folder
+
+
+def git(*words: str) -> None:
+    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *settings, *words], check=True)
+
+
+def commit(message: str) -> None:
+    git("add", ".")
+    git("commit", "--quiet", "--message", message)
+
+
+def configure(folder: Path, text: str) -> None:
+    """Write a configuration instead of the example's."""
+    (folder / "multicore-lab.toml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("", ["nothing"], "pyproject.toml has no target 'nothing'; its targets: checksum"),
+        ("", ["checksums"], "did you mean checksum?"),
+        ("", ["--against", "main", "--base", "x"], "--against and --base contradict each other"),
+        ("", ["--base", "nowhere"], "nowhere/checksum does not exist"),
+        ("", ["--config", "missing.toml"], "there is no configuration: missing.toml"),
+        ("", ["--expect", "gil.no-speedup=refuted"], "no target runs this experiment"),
+        ("[targets", [], "multicore-lab.toml cannot be read as TOML"),
+        ("[targets.a]\nscal = 'x'", [], "toml:2: targets.a.scal: there is no such key; did you mean scale?"),
+        ("[targets.a]\nscale = 'x.py:f'\ngates.regression = {max = '5%'}", [], "has nothing to compare with"),
+        ("[targets.a]\nrun = ['gill']", [], "there is no experiment 'gill'"),
+        ("[targets.a]\nexec = 'true'\nruns = 0", [], "targets.a.runs: 0 is less than the minimum of 1"),
+        ("[targets.a]\nrun = ['gil']\nexpect = {'gil.nothing' = 'refuted'}", [], "there is no claim 'gil.nothing'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_anything_is_measured(
+    lab: Lab, project: Path, text: str, words: list[str], message: str
+) -> None:
+    if text:
+        configure(project, text)
+    code, out, err = lab("check", *words)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert out == ""
+    assert "target 1" not in err
+
+
+def test_a_folder_without_a_configuration(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = lab("check")
+    assert (code, "write one: [tool.multicore-lab.targets.NAME]" in " ".join(err.split())) == (2, True)
+
+
+def test_the_plan_has_each_command_and_each_gate(lab: Lab, project: Path) -> None:
+    code, out, _ = lab("check", "--plan", "--against", "HEAD")
+    assert code == 0
+    assert out.splitlines() == [
+        f"checksum: lab scale --engine=local --cpus=2 --project {project} -- checksums.py:checksum",
+        "  speedup threads: at least 1.5 (line 12)",
+        "  efficiency threads: at least 0.8 (line 13)",
+        "  workers: at most R, the CPUs that the limit allows (line 14)",
+        "  regression: at most 5 % slower, against HEAD (line 15)",
+    ]
+
+
+@pytest.mark.measures
+def test_what_gets_slower_or_takes_a_lock_is_found_and_nothing_else(lab: Lab, project: Path) -> None:
+    """The example as it is, then with a lock around the work, then with a tenth more work: each beside main."""
+    outcomes = {}
+    code = (project / "checksums.py").read_text()
+    for name, changed in {
+        "same": code,
+        "lock": code.replace(
+            "import hashlib\n", "import hashlib\nimport threading\n\nLOCK = threading.Lock()\n"
+        ).replace(
+            "    return hashlib.sha256(PART).hexdigest()",
+            "    with LOCK:\n        return hashlib.sha256(PART).hexdigest()",
+        ),
+        "slower": code.replace("PART = bytes(range(256)) * 1024", "PART = bytes(range(256)) * 1136"),
+    }.items():
+        (project / "checksums.py").write_text(changed)
+        ended, out, err = lab("check", "--format", "json", "--output", str(lab.sessions / name))
+        [target] = json.loads(out)["targets"]
+        failed = {gate["kind"] for gate in target["gates"] if gate["outcome"] == "failed"}
+        outcomes[name] = (ended, failed)
+        assert len(target["sessions"]) == 2, err
+    assert outcomes["same"] == (0, set()), outcomes
+    assert outcomes["lock"][0] == 1
+    assert "speedup" in outcomes["lock"][1]
+    assert outcomes["slower"] == (1, {"regression"}), outcomes
+    assert subprocess.run(["git", "status", "--short"], capture_output=True, text=True, check=True).stdout == (
+        " M checksums.py\n"
+    ), "nothing else is changed in the repository"
+
+
+@pytest.mark.measures
+def test_a_stored_base_is_compared_with_and_an_edited_one_is_refused(lab: Lab, project: Path) -> None:
+    configure(
+        project,
+        "[targets.sum]\nscale = 'checksums.py:checksum'\nengine = 'local'\nlevel = 'quick'\n"
+        "gates.regression = {max = '30%', executor = 'one'}\n",
+    )
+    base = lab.sessions / "base"
+    code, _, err = lab("check", "--base", str(base))
+    assert (code, "does not exist" in err) == (2, True)
+    configure(project, (project / "multicore-lab.toml").read_text().replace("gates", "# gates"))
+    assert lab("check", "--output", str(base))[0] == 0
+    configure(project, (project / "multicore-lab.toml").read_text().replace("# gates", "gates"))
+    code, out, err = lab("check", "--base", str(base))
+    assert code == 0, out + err
+    assert " since " in out
+    [records] = base.glob("sum/*/*.jsonl")
+    records.write_bytes(records.read_bytes() + b"\n")
+    code, _, err = lab("check", "--base", str(base))
+    assert (code, "cannot be a base" in " ".join(err.split())) == (2, True)
+
+
+@pytest.mark.slow
+def test_commands_and_experiments_have_gates_too(lab: Lab, project: Path) -> None:
+    configure(
+        project,
+        "engine = 'local'\n"
+        "[targets.nap]\nexec = ['sleep', '0.01']\nruns = 5\ncpus = [1, 64]\n"
+        "gates.time = {at = 1, max = '5 s'}\ngates.memory = {at = 64, max = '1 GB'}\n"
+        "gates.processes = {at = 1, max = 'R'}\n"
+        "[targets.claims]\nrun = ['pipe']\ncpus = 1\nlevel = 'quick'\nexpect = {'pipe.duplex' = 'confirmed'}\n",
+    )
+    code, out, err = lab("check", "--output", str(lab.sessions), "--format", "json")
+    assert code == 0, out + err
+    nap, claims = json.loads(out)["targets"]
+    assert [(gate["kind"], gate["outcome"]) for gate in nap["gates"]] == [
+        ("time", "met"),
+        ("memory", "untestable"),
+        ("processes", "met"),
+    ]
+    assert [(gate["subject"], gate["outcome"]) for gate in claims["gates"]] == [("pipe.duplex", "met")]
+    assert sorted(path.name for path in lab.sessions.iterdir()) == ["claims", "nap"]
+
+
+@pytest.mark.slow
+def test_a_verdict_that_is_not_the_expected_one_fails(lab: Lab, project: Path) -> None:
+    configure(project, "engine = 'local'\n[targets.claims]\nrun = 'pipe'\ncpus = 1\nlevel = 'quick'\n")
+    code, out, err = lab("check", "--output", str(lab.sessions), "--expect", "pipe.duplex=refuted")
+    assert (code, err.splitlines()[-1]) == (1, "exit code 1: 1 gate failed")
+    assert "✖ failed" in out
+
+
+@pytest.mark.slow
+def test_a_command_that_fails_is_a_failure_without_any_gate(lab: Lab, project: Path) -> None:
+    configure(project, "engine = 'local'\n[targets.wrong]\nexec = ['false']\nruns = 1\ncpus = 1\n")
+    code, _, err = lab("check", "--output", str(lab.sessions))
+    assert code == 1
+    assert err.splitlines()[-1].startswith("exit code 1: wrong: a command failed")

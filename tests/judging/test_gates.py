@@ -1,0 +1,208 @@
+"""Gates on what was measured: met, failed, inconclusive and untestable, each for its own reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lab.cell.programs.program import Program
+from lab.judging.gates import Sessions, exit_reason, judge
+from lab.model.gates import Gate, Goal, Kind, Outcome, Result
+from lab.model.session import Session
+from lab.planning.programs import compared
+from tests.support import own_code, own_programs
+from tests.support.scripts import observe
+
+FREE, HOLDS = own_code.one_case(own_code.FREE), own_code.one_case(own_code.HOLDS)
+
+
+def results(session: Session, kind: Kind, command: str = "scale", **gate: Any) -> tuple[Result, ...]:
+    """What comes of one gate on a target that was measured alone."""
+    goal = Goal(name="parse", command=command, words=("x",), gates=(Gate(kind=kind, **gate),), settings={"run": []})
+    return judge(goal, Sessions(plain=session, compared={"main": session}, bases={"base": session}))
+
+
+def one(session: Session, kind: Kind, command: str = "scale", **gate: Any) -> Result:
+    [result] = results(session, kind, command, **gate)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("session", "gate", "outcome"),
+    [
+        (FREE, {"executor": "threads", "least": 1.7}, Outcome.MET),
+        (HOLDS, {"executor": "threads", "least": 1.7}, Outcome.FAILED),
+        (HOLDS, {"executor": "threads", "most": 1.2}, Outcome.MET),
+        (FREE, {"executor": "threads", "most": 1.2}, Outcome.FAILED),
+        (FREE, {"executor": "threads", "least": 1.93}, Outcome.INCONCLUSIVE),
+        (HOLDS, {"executor": "processes", "least": 1.7}, Outcome.MET),
+        (HOLDS, {"executor": "spawn", "least": 1.7}, Outcome.MET),
+        (FREE, {"executor": "interpreters", "least": 1.7}, Outcome.UNTESTABLE),
+        (FREE, {"executor": "threads", "workers": 3, "least": 1.7}, Outcome.UNTESTABLE),
+        (FREE, {"executor": "threads", "least": 1.7, "at": 8}, Outcome.UNTESTABLE),
+        (FREE, {"executor": "threads", "least": 1.7, "build": "3.13t"}, Outcome.UNTESTABLE),
+        (own_code.undecided(), {"executor": "threads", "least": 1.7}, Outcome.INCONCLUSIVE),
+        (own_code.failed_cell(), {"executor": "threads", "least": 1.7}, Outcome.INCONCLUSIVE),
+        (own_code.one_case(own_code.HOLDS, delivered=1.0), {"executor": "fork", "least": 2.5}, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_speed_up(session: Session, gate: dict[str, Any], outcome: Outcome) -> None:
+    result = one(session, Kind.SPEED_UP, **gate)
+    assert result.outcome is outcome, result.sentence
+    assert result.goal == "parse"
+    assert result.reason or outcome is not Outcome.UNTESTABLE
+
+
+def test_an_efficiency_is_a_share_of_what_was_delivered() -> None:
+    met = one(FREE, Kind.EFFICIENCY, executor="threads", least=0.8)
+    assert (met.outcome, met.limit) == (Outcome.MET, 0.8)
+    assert met.value == pytest.approx(0.965, abs=0.02)
+    assert one(HOLDS, Kind.EFFICIENCY, executor="threads", least=0.8).outcome is Outcome.FAILED
+
+
+def test_workers_that_cannot_do_the_work_fail_the_gate() -> None:
+    broken = own_code.said({("fork", 2): 1.9})
+    broken.append(observe("out", ["2 threads", "thread", "TypeError: cannot share it"]))
+    session = own_code.session(own_code.ran(2, (own_code.BUSY, broken)))
+    result = one(session, Kind.SPEED_UP, executor="threads", least=1.2)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, "TypeError: cannot share it")
+
+
+def test_the_advised_workers_may_be_limited_by_the_rate() -> None:
+    assert one(FREE, Kind.WORKERS, most="R").outcome is Outcome.MET
+    waits = own_code.one_case(own_code.WAITS, rate=200.0, idle=0.98)
+    result = one(waits, Kind.WORKERS, most="R")
+    assert (result.outcome, result.measured) == (Outcome.FAILED, "4 threads")
+    assert one(waits, Kind.WORKERS, most=4).outcome is Outcome.MET
+    assert one(own_code.undecided(), Kind.WORKERS, most="R").outcome is Outcome.INCONCLUSIVE
+
+
+def test_every_function_and_build_has_its_own_result() -> None:
+    session = own_code.on_builds(cases=(own_code.BUSY, own_code.BUSY._replace(label="work.py:other", name="other")))
+    outcomes = [
+        (result.cell, result.outcome) for result in results(session, Kind.SPEED_UP, executor="threads", least=1.7)
+    ]
+    assert outcomes == [
+        ("3.13, 2 CPUs", Outcome.FAILED),
+        ("3.13, 2 CPUs", Outcome.FAILED),
+        ("3.13t, 2 CPUs", Outcome.MET),
+        ("3.13t, 2 CPUs", Outcome.MET),
+    ]
+    assert len(results(session, Kind.SPEED_UP, executor="threads", least=1.7, build="3.13t")) == 2
+
+
+def versions(times: float, spread: float = 0.01) -> Session:
+    """A session in which the other version's calls take 1/times as long."""
+    said = own_code.said({("thread", 2): 1.0}, spread=spread)
+    arms = [("1 worker", "1 worker", "1 worker, other"), ("2 threads", "2 threads", "2 threads, other")]
+    blocks = []
+    for kind, content in said:
+        if content.get("name") == "round":
+            values = content["values"]
+            others = {other: {**values[own], "rate": values[own]["rate"] * times} for _, own, other in arms}
+            content = {**content, "values": {**values, **others}}
+        blocks.append((kind, content))
+    blocks.append(observe("pairs", [list(arm) for arm in arms]))
+    case = own_code.BUSY._replace(against={"label": "main"})
+    return own_code.session(own_code.ran(2, (case, blocks)), cases=(case,))
+
+
+@pytest.mark.parametrize(
+    ("times", "outcome"), [(1.0, Outcome.MET), (1.1, Outcome.FAILED), (0.9, Outcome.MET), (1.04, Outcome.MET)]
+)
+def test_a_regression_against_a_version_in_the_same_run(times: float, outcome: Outcome) -> None:
+    found = results(versions(times), Kind.REGRESSION, most=0.05, against="main")
+    assert [result.outcome for result in found] == [outcome, outcome]
+    assert one(versions(times), Kind.REGRESSION, most=0.05, against="main", executor="threads").value == pytest.approx(
+        times
+    )
+    assert (
+        one(versions(times), Kind.REGRESSION, most=0.05, against="main", executor="spawn").outcome is Outcome.UNTESTABLE
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, Outcome.MET),
+        ({"rate": 900.0}, Outcome.FAILED),
+        ({"rate": 900.0, "speed": 0.9}, Outcome.MET),  # the whole machine is slower
+        ({"rate": 1100.0}, Outcome.MET),
+    ],
+)
+def test_a_regression_since_a_stored_session(changes: dict[str, Any], outcome: Outcome) -> None:
+    base, now = own_code.one_case(own_code.FREE), own_code.one_case(own_code.FREE, seed=2, **changes)
+    gate = Gate(kind=Kind.REGRESSION, most=0.05, base="base", executor="threads")
+    goal = Goal(name="parse", command="scale", gates=(gate,))
+    [result] = judge(goal, Sessions(plain=now, bases={"base": base}))
+    if outcome is Outcome.MET and changes.get("speed"):
+        assert result.outcome is not Outcome.FAILED
+    else:
+        assert result.outcome is outcome, result.sentence
+
+
+def test_a_base_of_another_machine_makes_a_regression_untestable() -> None:
+    elsewhere = replace(FREE, machine=replace(FREE.machine, engine="local"))
+    goal = Goal(name="parse", command="scale", gates=(Gate(kind=Kind.REGRESSION, most=0.05, base="base"),))
+    [result] = judge(goal, Sessions(plain=FREE, bases={"base": elsewhere}))
+    assert result.outcome is Outcome.UNTESTABLE
+    assert "measured on something else: engine" in result.reason
+
+
+MAKE = own_programs.session({1: 4.0, 2: 2.1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "gate", "outcome"),
+    [
+        (Kind.SPEED_UP, {"at": 2, "least": 1.7}, Outcome.MET),
+        (Kind.SPEED_UP, {"at": 2, "least": 2.5}, Outcome.FAILED),
+        (Kind.SPEED_UP, {"at": 1, "least": 1.7}, Outcome.UNTESTABLE),
+        (Kind.EFFICIENCY, {"least": 0.9}, Outcome.MET),
+        (Kind.EFFICIENCY, {"least": 0.99}, Outcome.FAILED),
+        (Kind.TIME, {"most": 3.0}, Outcome.MET),
+        (Kind.TIME, {"most": 2.0}, Outcome.FAILED),
+        (Kind.TIME, {"most": 2.1}, Outcome.INCONCLUSIVE),
+        (Kind.MEMORY, {"most": 60e6}, Outcome.MET),
+        (Kind.MEMORY, {"most": 40e6}, Outcome.FAILED),
+        (Kind.PROCESSES, {"most": 3}, Outcome.MET),
+        (Kind.PROCESSES, {"most": "R"}, Outcome.FAILED),
+        (Kind.THROTTLED, {}, Outcome.UNTESTABLE),
+    ],
+)
+def test_a_command(kind: Kind, gate: dict[str, Any], outcome: Outcome) -> None:
+    result = one(MAKE, kind, "exec", **gate)
+    assert result.outcome is outcome, result.sentence
+
+
+def test_a_command_that_its_quota_stops_fails_a_gate_on_that() -> None:
+    counted: dict[str, Any] = {"periods": 10, "throttled_periods": 4, "throttled_seconds": 0.4}
+    result = one(own_programs.session({2: 1.0}, **counted), Kind.THROTTLED, "exec")
+    assert (result.outcome, result.measured) == (Outcome.FAILED, "in 40 % of its periods")
+    free: dict[str, Any] = {"periods": 10, "throttled_periods": 0, "throttled_seconds": 0.0}
+    assert one(own_programs.session({2: 1.0}, **free), Kind.THROTTLED, "exec").outcome is Outcome.MET
+
+
+def test_a_command_of_one_run_decides_nothing() -> None:
+    session = own_programs.session({1: 1.0, 2: 0.6}, runs=1)
+    result = one(session, Kind.SPEED_UP, "exec", least=1.2)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, "too few turns: give more runs")
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.0, Outcome.MET), (0.85, Outcome.FAILED), (1.2, Outcome.MET)])
+def test_a_command_beside_its_other_version(factor: float, outcome: Outcome) -> None:
+    """``factor`` is how many times as long the other version takes."""
+    programs: tuple[Program, ...] = compared((own_programs.MAKE,), "/other", "main")
+    session = own_programs.session({2: 1.0}, programs=programs, factors={programs[1].label: factor})
+    result = one(session, Kind.REGRESSION, "exec", most=0.05, against="main")
+    assert result.outcome is outcome, result.sentence
+
+
+def test_only_failed_gates_fail_and_with_strict_also_what_noise_left_open() -> None:
+    sessions = (FREE, HOLDS, own_code.undecided())
+    met, failed, noisy = (one(session, Kind.SPEED_UP, executor="threads", least=1.7) for session in sessions)
+    assert exit_reason([met, noisy], strict=False) == ""
+    assert exit_reason([met, noisy], strict=True) == "1 gate inconclusive (--strict)"
+    assert exit_reason([met, failed, failed, noisy], strict=False) == "2 gates failed"

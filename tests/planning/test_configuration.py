@@ -1,0 +1,146 @@
+"""The configuration of ``lab check``: what is read from it, and what is refused with file, line and the nearest key."""
+
+from __future__ import annotations
+
+import tomllib
+
+import jsonschema
+import pytest
+
+from lab.commands.check import schema
+from lab.errors import UsageError
+from lab.model.gates import Goal, Kind
+from lab.planning.configuration import Document, goals_of
+
+SCALE = '[targets.parse]\nscale = "work.py:parse"\n'
+EXEC = '[targets.suite]\nexec = ["pytest", "-q"]\n'
+
+
+def goals(text: str) -> tuple[Goal, ...]:
+    document = Document(
+        file="multicore-lab.toml", text=text, above=(), content=tomllib.loads(text), folder="/home/user/project"
+    )
+    return goals_of(document, schema())
+
+
+def test_the_published_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_a_function_becomes_a_command_line() -> None:
+    [goal] = goals(
+        'level = "quick"\nseed = 3\n'
+        '[targets.parse]\nscale = "work.py:parse"\npython = ["3.13", "3.13t"]\n'
+        'params = {n = [10, 1000], kind = ["a"]}\n'
+        'state = "own"\ngates.speedup = {at = 2, executor = "threads", min = 1.7}\n'
+    )
+    assert (goal.name, goal.line, goal.command) == ("parse", 3, "scale")
+    words = " ".join(goal.words)
+    assert words.endswith("-- work.py:parse")
+    for part in (
+        "--quick", "--seed=3", "--python 3.13 --python 3.13t", "--state=own", "--cpus=2", "--param n=10,1000",
+        "--param kind='a'", "--project /home/user/project",
+    ):  # fmt: skip
+        assert part in words
+
+
+def test_a_command_becomes_a_command_line() -> None:
+    [words, line] = goals(
+        '[targets.words]\nexec = ["make", "-j2"]\nruns = 7\nenv = {A = "1 2"}\nmount = ["src"]\nimage = "gcc:14"\n'
+        'gates.time = {max = "30 s"}\n[targets.line]\nexec = "make | cat"\n'
+    )
+    assert words.words[-3:] == ("--", "make", "-j2")
+    assert {"--runs=7", "--cpus=1,all", "--image=gcc:14", "A=1 2"} <= {*words.words}
+    assert line.words[-3:] == ("--shell", "--", "make | cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        (SCALE, None),
+        (SCALE + 'gates.speedup = {executor = "threads", min = 1}', "--cpus=all"),
+        (
+            SCALE + 'gates.speedup = [{at = 2, executor = "fork", min = 1}, {at = 4, executor = "fork", min = 1}]',
+            "--cpus=2,4",
+        ),
+        (SCALE + 'cpus = [1, "all"]', "--cpus=1,all"),
+        (SCALE + "cpus = 2", "--cpus=2"),
+        (EXEC + "gates.speedup = {at = 2, min = 1.2}", "--cpus=1,2"),
+        (EXEC + "quota = [0.5, 1.5]\ngates.throttled = false", None),
+    ],
+)
+def test_the_sizes_are_those_that_the_gates_need(text: str, sizes: str | None) -> None:
+    [goal] = goals(text)
+    assert [word for word in goal.words if word.startswith("--cpus")] == ([sizes] if sizes else [])
+
+
+def test_gates_have_their_bounds_in_plain_numbers() -> None:
+    [goal] = goals(
+        EXEC
+        + "[targets.suite.gates]\n"
+        + 'regression = {max = "5%", against = "main"}\nmemory = {max = "500 MiB"}\ntime = {max = "200 ms"}\n'
+        + 'processes = {max = "R"}\nthrottled = false\n'
+    )
+    assert {gate.kind: gate.most for gate in goal.gates} == {
+        Kind.REGRESSION: 0.05,
+        Kind.MEMORY: 500 * 2**20,
+        Kind.TIME: 0.2,
+        Kind.PROCESSES: "R",
+        Kind.THROTTLED: None,
+    }
+    assert [gate.line for gate in goal.gates] == [4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[targets.a]\nscal = 'w.py:f'", "toml:2: targets.a.scal: there is no such key; did you mean scale?"),
+        ("[target.a]\nscale = 'w.py:f'", "toml:1: target: there is no such key; did you mean targets?"),
+        ("", "the configuration: 'targets' is missing; add it"),
+        ("[targets.a]\ncpus = 2", "toml:1: targets.a: it needs one of scale, exec, run; add one"),
+        (SCALE + "exec = 'make'", "toml:3: targets.parse.exec: a target has one of scale, exec, run; keep"),
+        (
+            SCALE + "gates.spedup = {}",
+            "toml:3: targets.parse.gates.spedup: there is no such key; did you mean speedup?",
+        ),
+        (
+            SCALE + "gates.speedup = {executor = 'threads', mim = 1}",
+            "toml:3: targets.parse.gates.speedup.mim: there is no such key; did you mean min?",
+        ),
+        (
+            SCALE + "gates.speedup = {executor = 'threds', min = 1}",
+            "toml:3: targets.parse.gates.speedup.executor: 'threds' is none of threads, processes, fork, forkserver",
+        ),
+        (SCALE + "gates.speedup = {executor = 'threads'}", "gates.speedup: it needs one of min, max; add one"),
+        (SCALE + "gates.speedup = {executor = 'threads', min = '2'}", "'2' is not of type 'number'"),
+        (SCALE + "gates.speedup = {min = 2}", "targets.parse.gates.speedup: 'executor' is missing; add it"),
+        (SCALE + "gates.regression = {max = 5}", "5 is not of type 'string'"),
+        (SCALE + "gates.regression = {max = '5'}", "'5' cannot be used; give a share with its unit, such as \"5%\""),
+        (SCALE + "gates.regression = {max = '5%', against = 'main', base = 'x'}", "it has against and base; keep one"),
+        (SCALE + "cpus = 0", "0 cannot be used; give a value of one of these forms: a whole number, a string, a list"),
+        (SCALE + "level = 'fast'", "'fast' is none of quick, default, thorough; take one of these"),
+        (
+            EXEC + "gates.time = {max = '30 sec'}",
+            "'30 sec' is no number above 0 with a unit; give one of the units ms, s, min, h",
+        ),
+        (EXEC + "gates.memory = {max = '0 MB'}", "'0 MB' is no number above 0 with a unit"),
+        (
+            SCALE + "cpus = [1, 2]\ngates.speedup = {at = 4, executor = 'threads', min = 1}",
+            "toml:4: targets.parse.gates.speedup.at: the target has no cell with at = 4; its cpus: 1, 2;",
+        ),
+        (
+            SCALE + "gates.speedup = {build = '3.13t', executor = 'threads', min = 1}",
+            "no cell with build = 3.13t; its python: not given",
+        ),
+        (
+            SCALE + "[[targets.parse.gates.speedup]]\nat = 2\nexecutor = 'threads'\nmin = 1.7\n"
+            "[[targets.parse.gates.speedup]]\nat = 2\nexecutor = 'threads'\nmax = 1.2",
+            "it asks for at least 1.7 (line 3) and at most 1.2 (line 3); no measurement can meet both; change",
+        ),
+        ("[targets.a]\nrun = ['gil']\nexpect = {'gil.no-speedup' = 'refutd'}", "did you mean refuted?"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        goals(text)
+    assert message in str(caught.value)
