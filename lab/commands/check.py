@@ -45,6 +45,8 @@ _FILES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("multicore-lab.toml", ()),
     ("pyproject.toml", ("tool", "multicore-lab")),
 )
+#: The file with the results in the folder of ``--output``.
+NAME = "check.json"
 _FORMATS = ("screen", "summary", "json", "junit")
 
 
@@ -73,7 +75,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="an inconclusive gate is a failure too")
     parser.add_argument("--plan", action="store_true", help="print the targets, their commands and gates; run nothing")
     parser.add_argument("--format", choices=_FORMATS, default="screen", help="what to print (default: screen)")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="keep each target's sessions in DIR/TARGET")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="keep each target's sessions in DIR/TARGET, and the results in DIR/check.json",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -121,7 +128,20 @@ def _run(options: argparse.Namespace, goals: Sequence[Goal]) -> int:
             show(text, end="") if options.format == "screen" else show_document(text)
         for place in places:
             tell(place.words)
+        if options.output:
+            _keep(options.output / NAME, report.render("json", goals, results, sessions))
         return _ended(results, sessions, places, strict=options.strict)
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write the results beside the sessions. Raises StoreError."""
+    from lab.errors import StoreError
+    from lab.sessions.files import replace_file
+
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}", "give another folder to --output") from error
 
 
 def _ended(results: Sequence[Result], sessions: Mapping[str, Sessions], places: Sequence[Kept], *, strict: bool) -> int:

@@ -69,10 +69,10 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
 
 def pairs_for(case: Case, cpus: int, trial: Trial) -> list[Pair]:
     """One worker, and threads and processes of each number, in both environments."""
-    base = base_arm(trial.call_seconds, trial.waits)
+    base = base_arm(trial)
     kinds = [THREAD, PROGRAM]
     # The GIL of the other environment is not known, so blocks are as long as threads with a GIL need them.
-    arms = arms_for(case, kinds, cpus, True, trial.waits, trial.call_seconds)
+    arms = arms_for(case, kinds, cpus, True, trial)
     return [Pair(arm.name, arm._replace(method="own"), _other(arm)) for arm in [base, *[each.arm for each in arms]]]
 
 

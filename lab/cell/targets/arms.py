@@ -10,6 +10,7 @@ from lab.cell.targets.case import OWN as OWN_STATE
 from lab.cell.targets.case import SHARED as SHARED_STATE
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, OWN_BASES
+from lab.cell.targets.trial import Trial
 from lab.cell.targets.worker import OWN, SHARED
 
 THREAD, INTERPRETER = "thread", "interpreter"
@@ -69,28 +70,33 @@ def at_home(arms: Sequence[TargetArm]) -> list[TargetArm]:
     return [arm if arm.executor in METHODS else arm._replace(arm=arm.arm._replace(method=method)) for arm in arms]
 
 
-def base_arms(arms: Sequence[TargetArm], call_seconds: float, waits: bool) -> list[Arm]:
+def base_arms(arms: Sequence[TargetArm], trial: Trial) -> list[Arm]:
     """One worker alone at home, and one process alone of each other start method that an arm has."""
     method = home(arms)
-    base = base_arm(call_seconds, waits)._replace(method=method)
+    base = base_arm(trial)._replace(method=method)
     others = [kind for kind in METHODS if kind != method and any(arm.executor == kind for arm in arms)]
     repeat = max(1, base.repeat // 2)
     return [base, *[base._replace(name=OWN_BASES["(%s)" % kind], method=kind, repeat=repeat) for kind in others]]
 
 
-def base_arm(call_seconds: float, waits: bool) -> Arm:
+def base_arm(trial: Trial) -> Arm:
     """One worker alone."""
-    seconds = block_seconds(call_seconds, False)
+    seconds = block_seconds(trial.call_seconds, False)
     return Arm(
         BASE,
         SHARED,
-        clean=not waits,
+        clean=_is_clean(trial),
         seconds=seconds,
         repeat=_repeat(seconds),
-        tail=1.2 * call_seconds,
+        tail=1.2 * trial.call_seconds,
         foreign=True,
         rotates=True,
     )
+
+
+def _is_clean(trial: Trial) -> bool:
+    """Whether a worker has no reason to wait for a CPU, so that any waiting is a disturbance."""
+    return not trial.waits and not trial.several
 
 
 def _repeat(seconds: float) -> int:
@@ -98,11 +104,11 @@ def _repeat(seconds: float) -> int:
     return max(1, int(SHORT_ROUND / seconds))
 
 
-def arms_for(case: Case, kinds: Sequence[str], cpus: int, gil: bool, waits: bool, call: float) -> list[TargetArm]:
-    """The arms besides the one worker alone, on so many CPUs, for calls of ``call`` seconds."""
+def arms_for(case: Case, kinds: Sequence[str], cpus: int, gil: bool, trial: Trial) -> list[TargetArm]:
+    """The arms besides the one worker alone, on so many CPUs, for what its trial has shown to be such a function."""
     all_arms = [
-        _arm(kind, workers, own, cpus, gil, waits, call)
-        for workers in counts(cpus, waits)
+        _arm(kind, workers, own, cpus, gil, trial)
+        for workers in counts(cpus, trial.waits)
         for kind in kinds
         for own in _states(case, kind)
     ]
@@ -118,8 +124,8 @@ def _states(case: Case, kind: str) -> tuple[bool, ...]:
     return {SHARED_STATE: (False,), OWN_STATE: (True,)}.get(case.state, (False, True))
 
 
-def _arm(kind: str, workers: int, own: bool, cpus: int, gil: bool, waits: bool, call: float) -> TargetArm:
-    team = kind == THREAD and gil
+def _arm(kind: str, workers: int, own: bool, cpus: int, gil: bool, trial: Trial) -> TargetArm:
+    team, call = kind == THREAD and gil, trial.call_seconds
     seconds = block_seconds(call, team)
     in_threads = kind in (THREAD, INTERPRETER)
     arm = Arm(
@@ -127,7 +133,7 @@ def _arm(kind: str, workers: int, own: bool, cpus: int, gil: bool, waits: bool, 
         OWN if own else SHARED,
         processes=1 if in_threads else workers,
         threads=workers if in_threads else 1,
-        clean=not team and not waits and workers <= cpus,
+        clean=not team and _is_clean(trial) and workers <= cpus,
         seconds=seconds,
         repeat=_repeat(seconds),
         tail=1.2 * call * (workers if team else 1) * max(1.0, workers / cpus),

@@ -58,7 +58,7 @@ def _first_call(case: Case) -> Call:
 def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     """Try each arm once, then measure those that work in rounds until the intervals are narrow or the time is up."""
     order = shuffler(recorder.seed)
-    arms = arms_for(case, executors(), len(recorder.cpus), gil_enabled(), trial.waits, trial.call_seconds)
+    arms = arms_for(case, executors(), len(recorder.cpus), gil_enabled(), trial)
     while True:
         arms = at_home(arms)
         with _crew(recorder, case, arms) as crew:
@@ -67,7 +67,7 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
                 arms = [arm for arm in arms if arm.executor != lost]
                 continue
             recorder.observe("arms", [[arm.name, arm.executor, arm.workers, arm.own] for arm in working])
-            bases = base_arms(arms, trial.call_seconds, trial.waits)
+            bases = base_arms(arms, trial)
             _warm_up(recorder, crew, bases, order)
             _rounds(recorder, crew, bases, working, order)
             recorder.observe("memory", crew.memory())

@@ -12,6 +12,8 @@ from lab.cell.measuring.crew_worker import run_delay
 from lab.cell.targets.calling import Call
 from lab.cell.targets.figures import WAITING_SHARE
 
+#: What uses more cores than this, or has more of its CPU time in other threads, does not compute in one thread.
+SEVERAL = 1.1
 #: The first look ends after so many seconds, or so many calls.
 LOOK_SECONDS, MOST_CALLS = 0.2, 200
 #: Nothing is said of how calls differ where there were fewer of them.
@@ -55,6 +57,13 @@ class Trial(NamedTuple):
     same: bool | None
     #: The CPU time that one call of twenty exceeds, over that of half of the calls; 1 where there were too few calls.
     spread: float = 1.0
+    #: The share of the CPU time that threads of its own had, besides the one that called it, from 0 to 1.
+    others_share: float = 0.0
+
+    @property
+    def several(self) -> bool:
+        """Whether it computes in several threads or processes. These wait for each other, and for a CPU."""
+        return max(self.cores, 1 + self.others_share) > SEVERAL
 
     @property
     def waits(self) -> bool:
@@ -66,6 +75,7 @@ def look(call: Call, threads: int) -> Trial:
     """Call a target for a moment. Raises whatever it raises. ``threads`` were there before it was imported."""
     first, result = _timed(call)
     spent, queued, begun = time.process_time() + _children(), run_delay() or 0.0, time.monotonic()
+    all_threads, this_thread = time.process_time(), time.thread_time()
     seconds: list[float] = []
     computed: list[float] = []
     others: list[Any] = []
@@ -79,6 +89,7 @@ def look(call: Call, threads: int) -> Trial:
         if len(others) < 2:
             others.append(other)
     elapsed = time.monotonic() - begun
+    all_threads, this_thread = time.process_time() - all_threads, time.thread_time() - this_thread
     cores = (time.process_time() + _children() - spent) / max(elapsed, 1e-9)
     size, pickle_seconds, error = pickled(result)
     return Trial(
@@ -93,6 +104,7 @@ def look(call: Call, threads: int) -> Trial:
         error,
         _same(result, others),
         spread_of(computed),
+        max(0.0, 1 - this_thread / all_threads) if all_threads > 0 else 0.0,
     )
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from lab.cell.claims.claim import Evidence, Facts, Finding
 from lab.cell.targets.causes import Cause, excluded, found, undecided
 from lab.cell.targets.figures import BASE, cores
-
-#: One worker that uses more cores than this does not compute in one thread.
-SEVERAL = 1.1
+from lab.cell.targets.trial import SEVERAL
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:

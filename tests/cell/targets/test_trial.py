@@ -1,0 +1,59 @@
+"""The first look at a function: whether it computes in several threads, waits, or does neither."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.cell.measuring.rounds import Arm
+from lab.cell.targets.arms import arms_for, base_arm
+from lab.cell.targets.case import FILE, Case
+from lab.cell.targets.trial import Trial, count_threads, look
+
+DATA = bytes(2**20)
+CASE = Case(label="it", source=FILE, where="it.py", name="it")
+
+
+def computes() -> str:
+    return hashlib.sha256(DATA).hexdigest()
+
+
+def in_a_thread() -> None:
+    thread = threading.Thread(target=computes)
+    thread.start()
+    thread.join()
+
+
+def waits() -> None:
+    time.sleep(0.01)
+
+
+@pytest.fixture(params=[1, 2], ids=["one CPU", "two CPUs"])
+def _some_cpus(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[: request.param])
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("_some_cpus")
+def test_other_threads_are_seen_by_their_cpu_time_however_many_cpus_there_are() -> None:
+    assert look(in_a_thread, count_threads()).several
+    assert not look(computes, count_threads()).several
+    assert not look(waits, count_threads()).several
+
+
+def arms_of(trial: Trial) -> dict[str, Arm]:
+    return {arm.name: arm for arm in [base_arm(trial), *(one.arm for one in arms_for(CASE, ["fork"], 2, True, trial))]}
+
+
+def test_what_waits_for_its_own_threads_is_not_called_disturbed() -> None:
+    plain = look(computes, count_threads())._replace(cores=1.0, others_share=0.0, idle=0.0)
+    assert all(arm.clean for arm in arms_of(plain).values())
+    for several in (plain._replace(cores=1.9), plain._replace(others_share=0.95)):
+        assert not any(arm.clean for arm in arms_of(several).values())
