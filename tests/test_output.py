@@ -16,6 +16,7 @@ import pytest
 from lab import cli
 from tests.sessions.test_loading import stored
 from tests.support import scripts
+from tests.support.paths import ROOT
 
 LAB = (sys.executable, "-m", "lab")
 SESSION = dataclasses.replace(scripts.every_kind()["expected"], notes=("note: “a café”",))
@@ -42,6 +43,7 @@ PRINTING = (
     "merge {session} --format html",
     "compare {session} {session} --all",
     "compare {session} {session} --format json",
+    f"check --plan --config {ROOT}/docs/examples/gates/pyproject.toml",
 )
 
 

@@ -173,7 +173,13 @@ def test_every_option_that_the_action_may_pass_is_one() -> None:
     passed = set(re.findall(r"options\+?=\(.*\)", step["run"]))
     options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
     assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
-    assert lacking(["run", *sorted(options - {"--format"})]) == set()
+    only = {"run": {"--fail-on"}, "exec": {"--session", "--shell"}, "check": {"--base"}}
+    of_others = {option for options_ in only.values() for option in options_} | {"--against", "--format"}
+    assert lacking(["run", *sorted(options - of_others), *only["run"]]) == set()
+    assert lacking(["scale", *sorted(options - of_others), "--against"]) == set()
+    without = {"--python", "--output"}
+    assert lacking(["exec", *sorted(options - of_others - without), "--against", *only["exec"]]) == set()
+    assert lacking(["check", "--format", "summary", "--output", "--against", *only["check"]]) == set()
     *levels, last = LEVELS
     assert documents(ACTION)[0]["inputs"]["level"]["description"] == f"{', '.join(levels)} or {last}."
 
@@ -222,12 +228,14 @@ class Runner:
         assert "${{" not in filled
         return filled
 
-    def step(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run the step of that name."""
+    def step(self, name: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the step of that name in a folder; ``None``: in an empty one."""
         (step,) = (step for step in steps(ACTION) if step["name"] == name)
         env = self.env | {key: self.value(text) for key, text in step.get("env", {}).items()}
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-        done = subprocess.run(words, env=env, cwd=self.output.parent, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, env=env, cwd=folder or self.output.parent, capture_output=True, text=True, check=False
+        )
         for line in self.output.read_text(encoding="utf-8").splitlines():
             key, _, value = line.partition("=")
             self.outputs[key] = value
@@ -278,6 +286,46 @@ def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_p
     assert Path(outputs["session"]).is_relative_to(outputs["results"])
 
 
+@pytest.mark.slow
+def test_the_action_checks_gates_of_a_project_beside_another_revision(installed: Path, tmp_path: Path) -> None:
+    """As a job for a pull request does it: base and head take turns, and the summary has the table and a chart."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "multicore-lab.toml").write_text(
+        "engine = 'local'\n[targets.nap]\nexec = ['sh', 'nap']\nruns = 10\ncpus = 1\n"
+        "gates.regression = {max = '30%'}\ngates.time = {max = '5 s'}\n"
+    )
+    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
+    (project / "nap").write_text("sleep 0.03\n")
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "as it was"]):
+        subprocess.run(["git", *settings, *words], cwd=project, check=True)
+    (project / "nap").write_text("sleep 0.06\n")
+    runner = on(installed, tmp_path, command="check", against="main")
+    assert runner.step("Check the inputs").returncode == 0
+    done = runner.step("Run the lab", folder=project)
+    assert done.returncode == 1, done.stderr
+    outputs = runner.outputs
+    assert (outputs["met"], outputs["failed"], outputs["open"]) == ("1", "1", "0")
+    summary = runner.summary.read_text(encoding="utf-8")
+    assert summary.startswith("## multicore-lab: 2 gates: 1 met, 1 failed")
+    assert summary.count("```mermaid") == 1
+    assert "sh nap against main" in summary
+
+
+@pytest.mark.slow
+def test_the_action_runs_a_command_and_measures_a_function(installed: Path, tmp_path: Path) -> None:
+    runner = on(installed, tmp_path, command="exec", target="sleep 0.01 && exit 3", cpus="1")
+    done = runner.step("Run the lab")
+    assert done.returncode == 1, done.stderr
+    assert "ended with exit code 3" in done.stdout
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "work.py").write_text("import time\n\ndef waits():\n    time.sleep(0.001)\n")
+    runner = on(installed, tmp_path / "two", command="scale", target="work.py:waits", cpus="1")
+    done = runner.step("Run the lab")
+    assert done.returncode == 0, done.stderr
+    assert (runner.outputs["executor"], runner.outputs["workers"]) == ("thread", "2")
+
+
 def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, experiments="pool", cpus="1024")
     done = runner.step("Run the lab")
@@ -321,6 +369,10 @@ REFUSED = {
     "quota": ["--full", "1\n-x", "$((1))"],
     "python": ["-c", "3.13\n--yes", "--python=3.9", "3.9\t3.10"],
     "image": ["--help", "-v", "a b", "python:3.13\nother", "$(id)"],
+    "command": ["", "clean", "run --force", "scale\ncheck"],
+    "target": ["-s", "--force", "a\nb", "a\tb"],
+    "against": ["--yes", "-x", "main\nother", "$(id)"],
+    "base": ["--yes", "-x", "a\nb"],
     "engine": ["", "podman", "auto\nlocal", "--image=x", "local "],
     "level": ["", "full", "resume", "force", "quick\n", "quick --smt"],
     "fail-on": ["", "all", "never\nsurprise", "--strict"],
@@ -350,6 +402,9 @@ def test_an_input_that_may_not_be_is_refused_by_its_name(tmp_path: Path, name: s
         {"cpus": "0-3,8\n4", "image": "registry.example:5000/a/b@sha256:00", "level": "thorough", "fail-on": "never"},
         {"artifact-name": "", "lab-python": "3.11.7", "engine": "docker"},
         {"artifact-name": "cells-3.13t-q1.5"},
+        {"command": "scale", "target": "work.py:parse", "against": "origin/main"},
+        {"command": "exec", "target": "pytest -n auto -k 'not slow' | tail -1"},
+        {"command": "check", "target": "parse suite", "base": "../base"},
     ],
     ids=repr,
 )

@@ -24,13 +24,13 @@ def worker_arguments(code: bytes | Path, job: WorkerJob) -> list[str]:
 
     The interpreter runs without ``site``. What an image runs at the start of its Pythons (``sitecustomize``, ``.pth``
     files) could print before the worker has taken standard output, or trace what is measured. It would also take time
-    in every cell.
+    in every cell. It writes no bytecode, because the folder of the user's code stays as it is.
     """
     if isinstance(code, Path):
-        return ["-I", "-S", "-c", SOURCE, str(code), job.to_json()]
+        return ["-B", "-I", "-S", "-c", SOURCE, str(code), job.to_json()]
     text = base64.b64encode(code).decode()
     pieces = [text[start : start + _LONGEST_WORD] for start in range(0, len(text), _LONGEST_WORD)]
-    return ["-I", "-S", "-c", SOURCE, *pieces, job.to_json()]
+    return ["-B", "-I", "-S", "-c", SOURCE, *pieces, job.to_json()]
 
 
 def worker_job(job: Job, pin: list[int] | None, project: str = "", other: str = "") -> WorkerJob:

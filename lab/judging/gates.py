@@ -322,7 +322,8 @@ def _meant_number(gate: Gate, result: CellResult, pair: Pair) -> bool:
 
 
 def _of_programs(gate: Gate, sessions: Sessions) -> Iterator[Result]:
-    session = sessions.compared[gate.against] if gate.against else sessions.plain
+    # Where versions are compared, the command has been measured beside the other one.
+    session = sessions.compared[gate.against] if gate.against else next(iter(sessions.all), None)
     if session is None:
         return
     if gate.kind is Kind.REGRESSION and not gate.against:

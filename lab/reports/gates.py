@@ -33,6 +33,8 @@ _MARKS = {
     Outcome.INCONCLUSIVE: "◐ inconclusive",
     Outcome.UNTESTABLE: "– untestable",
 }
+#: What the lines of a gate begin with, after its first line.
+_INDENT = " " * 18
 #: The worst outcome first: that is what a reader looks for.
 _ORDER = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.UNTESTABLE, Outcome.MET)
 
@@ -72,9 +74,8 @@ def _screen(goals: Sequence[Goal], results: Sequence[Result], width: int) -> str
         lines.append(f"{goal.name}: lab {goal.command} {goal.words[-1]}")
         own = [result for result in results if result.goal == goal.name]
         for result in own:
-            text = f"  {_MARKS[result.outcome]:<15} {_sentence(result)}"
-            first, *more = fit_sentence(text, width).splitlines()
-            lines += [first, *more]
+            first, *more = fit_sentence(_sentence(result), width - len(_INDENT)).splitlines()
+            lines += [f"  {_MARKS[result.outcome]:<15} {first}", *(f"{_INDENT}{line}" for line in more)]
         if not own:
             lines.append("  it has no gate; its session is kept")
     return "\n".join([*lines, "", totals(results)]) + "\n"

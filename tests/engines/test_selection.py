@@ -361,7 +361,7 @@ def test_one_that_cannot_be_closed_leaves_none_of_the_others_open() -> None:
 def test_a_debug_build_is_told_of(details: dict[str, Any], lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     monkeypatch.setattr(
-        engines, "make", lambda name: Fake(machine=dataclasses.replace(machine(), details=details), cells={})
+        engines, "make", lambda name, **_: Fake(machine=dataclasses.replace(machine(), details=details), cells={})
     )
     selection.choose(selection.Wanted(engine="local"), "s", note=notes.append, before_slow_step=notes.append)
     assert [line.partition(" (Py_DEBUG)")[0] for line in notes] == lines

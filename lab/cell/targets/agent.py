@@ -122,7 +122,7 @@ def _started(python: str, connection: socket.socket, case: str, workers: int) ->
     """An agent as a program, which speaks through this socket."""
     # -I and -S as for every worker: the agent enters the user's environment itself.
     words = [code_path(), str(connection.fileno()), case, str(workers)]
-    command = [python, "-I", "-S", "-c", _SOURCE, *words]
+    command = [python, "-B", "-I", "-S", "-c", _SOURCE, *words]
     return subprocess.Popen(command, pass_fds=[connection.fileno()], stdin=subprocess.DEVNULL)
 
 

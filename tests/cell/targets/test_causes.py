@@ -199,7 +199,8 @@ def slowed_down_by_a_copy(file: Path, name: str) -> float:
                 assert process.stdin
                 process.stdin.write("\n")
                 process.stdin.flush()
-            return [float(process.stdout.readline()) for process in processes if process.stdout][0]
+            times = [float(process.stdout.readline()) for process in processes if process.stdout]
+            return times[0]
 
         ratios = []
         for _ in range(7):
