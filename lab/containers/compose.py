@@ -86,8 +86,7 @@ def _collected(client: DockerClient, container: Mapping[str, Any]) -> Collected:
         stream=stream,
         outcome=Outcome(
             exit_code=state.get("ExitCode") if ended else None,
-            # An experiment may have run out of memory in a cell that went on: its records say so.
-            reason=failure or (how_it_ended(state) if ended and state.get("ExitCode") else None),
+            reason=failure or (how_it_ended(state) if ended else None),
             outside={
                 "cpuset": host.get("CpusetCpus"),
                 "quota_cpus": quota_of(host),

@@ -163,11 +163,14 @@ def quota_of(host_config: Mapping[str, Any]) -> float | None:
 
 
 def how_it_ended(state: dict[str, Any], ended: str | None = None) -> str | None:
-    """Why a container ended; ``None`` if it ended by itself. ``ended`` is the reason if the lab ended it."""
+    """Why a container ended; ``None`` if it ended by itself. ``ended`` is the reason if the lab ended it.
+
+    A process in it may have run out of memory in a container that went on and ended well: its records say so.
+    """
     number = (state.get("ExitCode") or 0) - 128  # an init and a shell report a signal this way
     if ended:
         return ended
-    if state.get("OOMKilled"):
+    if state.get("OOMKilled") and state.get("ExitCode"):
         return "killed: out of memory (OOM)"
     if state.get("Error"):
         return str(state["Error"])
