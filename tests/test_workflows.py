@@ -286,10 +286,9 @@ def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_p
     assert Path(outputs["session"]).is_relative_to(outputs["results"])
 
 
-@pytest.mark.slow
-def test_the_action_checks_gates_of_a_project_beside_another_revision(installed: Path, tmp_path: Path) -> None:
-    """As a job for a pull request does it: base and head take turns, and the summary has the table and a chart."""
-    project = tmp_path / "project"
+def slower_project(folder: Path) -> Path:
+    """A repository with gates on a command, which takes twice as long as on its branch main."""
+    project = folder / "project"
     project.mkdir()
     (project / "multicore-lab.toml").write_text(
         "engine = 'local'\n[targets.nap]\nexec = ['sh', 'nap']\nruns = 10\ncpus = 1\n"
@@ -300,6 +299,13 @@ def test_the_action_checks_gates_of_a_project_beside_another_revision(installed:
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "as it was"]):
         subprocess.run(["git", *settings, *words], cwd=project, check=True)
     (project / "nap").write_text("sleep 0.06\n")
+    return project
+
+
+@pytest.mark.slow
+def test_the_action_checks_gates_of_a_project_beside_another_revision(installed: Path, tmp_path: Path) -> None:
+    """As a job for a pull request does it: base and head take turns, and the summary has the table and a chart."""
+    project = slower_project(tmp_path)
     runner = on(installed, tmp_path, command="check", against="main")
     assert runner.step("Check the inputs").returncode == 0
     done = runner.step("Run the lab", folder=project)
@@ -478,6 +484,25 @@ def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, t
     assert (tmp_path / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8").startswith("<?xml")
     for folder in job["artifacts"]["paths"]:
         assert list((tmp_path / folder).glob("*/session.json"))
+
+
+@pytest.mark.slow
+def test_gitlabs_job_checks_gates_beside_the_target_branch(installed: Path, tmp_path: Path) -> None:
+    job = documents(GITLAB)[1]["multicore-lab-gates"]
+    project = slower_project(tmp_path)
+    env = {
+        **on(installed, tmp_path).env,
+        "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
+        "LAB_AGAINST": "",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    }
+    subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "main"], cwd=project, check=True)
+    words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]
+    done = subprocess.run(words, env=env, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    text = (project / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8")
+    assert text.count("<failure ") == 1
+    assert "sh nap against origin/main" in text
 
 
 # ---- the linters
