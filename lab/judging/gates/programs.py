@@ -1,0 +1,116 @@
+"""Gates on commands of the user's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.cell.claims.estimates import Estimate
+from lab.judging import comparison, proofs
+from lab.judging.bounds import Ratio
+from lab.judging.gates.regressions import since_base, slower_result
+from lab.judging.gates.results import cells_meant, most_of, place_of, result_of, unmeasured_result, within_bounds
+from lab.judging.gates.sessions import Sessions
+from lab.judging.programs import Measured, against_of, measured, slower_than_other
+from lab.model.gates import Gate, Kind, Outcome, Result
+from lab.model.session import Session
+from lab.text import units
+
+
+def of_programs(gate: Gate, sessions: Sessions) -> Iterator[Result]:
+    # Where versions are compared, the command has been measured beside the other one.
+    session = sessions.compared[gate.against] if gate.against else next(iter(sessions.all), None)
+    if session is None:
+        return
+    if gate.kind is Kind.REGRESSION and not gate.against:
+        yield from since_base(
+            gate, session, sessions.bases[gate.base], lambda _, __, pair: pair.name.endswith("wall time")
+        )
+        return
+    limits = {result.cell.limit for result in cells_meant(session, gate)}
+    rows = [row for row in measured(session) if row.cell.cell.limit in limits and not against_of(row.program)]
+    if not rows:
+        yield result_of(gate, gate.kind.value, Outcome.UNTESTABLE, reason="no cell has this limit")
+    for row in rows:
+        yield _of_row(gate, session, row)
+
+
+def _of_row(gate: Gate, session: Session, row: Measured) -> Result:
+    subject, place = f"{_WORDS[gate.kind]} of {row.program.label}", place_of(row.cell.cell)
+    unmeasured = unmeasured_result(gate, subject, row.cell)
+    if unmeasured:
+        return unmeasured
+    if not row.runs:
+        reason = "no run ended well"
+        return result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place, reason=reason)
+    if gate.kind is Kind.REGRESSION:
+        times = slower_than_other(session, row)
+        return slower_result(gate, f"{row.program.label} against {gate.against}", place, times, "too few turns")
+    if gate.kind in (Kind.SPEED_UP, Kind.EFFICIENCY):
+        return _gain_of_row(gate, row, subject, place)
+    return _value_of_row(gate, row, subject, place)
+
+
+#: What a gate is about, in words.
+_WORDS = {
+    Kind.SPEED_UP: "speed-up",
+    Kind.EFFICIENCY: "efficiency",
+    Kind.REGRESSION: "regression",
+    Kind.TIME: "wall time",
+    Kind.MEMORY: "peak memory",
+    Kind.PROCESSES: "processes",
+    Kind.THROTTLED: "stops by the quota",
+}
+
+
+def _short(row: Measured) -> str:
+    """What the machine delivered, where that was too little to say anything; else empty."""
+    for result in row.results:
+        delivered, rate = proofs.delivered(result), proofs.rate(result.proof)
+        if delivered is not None and delivered < comparison.SHORT * rate:
+            return f"the machine delivered {delivered:.2f} of {units.cpus(rate)}"
+    return ""
+
+
+def _gain_of_row(gate: Gate, row: Measured, subject: str, place: str) -> Result:
+    if row.speed_up is None:
+        reason = "it is the smallest limit, which the others are compared with"
+        return result_of(gate, subject, Outcome.UNTESTABLE, cell=place, reason=reason)
+    scale = 1 / row.more_cpus if gate.kind is Kind.EFFICIENCY else 1.0
+    gain = row.speed_up
+    estimate = Estimate(gain.value * scale, gain.low * scale, gain.high * scale, gain.size) if gain.low > 0 else None
+    short = _short(row)
+    trouble = short or ("" if estimate else "too few turns: give more runs")
+    full = None if short else estimate
+    return within_bounds(gate, Ratio(label=subject, estimate=estimate, undisturbed=full, trouble=trouble), place)
+
+
+def _value_of_row(gate: Gate, row: Measured, subject: str, place: str) -> Result:
+    """A gate on something that is counted, or on the time of a run."""
+    if gate.kind is Kind.TIME:
+        interval, most, short = row.interval("wall"), float(gate.most or 0), _short(row)
+        if interval is None:
+            return result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place, reason="too few runs: give more runs")
+        is_beyond = interval.low > most and not short
+        outcome = Outcome.MET if interval.high <= most else Outcome.FAILED if is_beyond else Outcome.INCONCLUSIVE
+        words = (
+            f"{units.quantity(interval.value, 's')} (95 % interval {units.interval(interval.low, interval.high, 's')})"
+        )
+        reason = short if outcome is Outcome.INCONCLUSIVE else ""
+        return result_of(gate, subject, outcome, cell=place, measured=words, reason=reason)
+    value, words, most = _counted(gate, row)
+    if value is None:
+        reason = "nobody counts that here" + (": there is no quota" if gate.kind is Kind.THROTTLED else "")
+        return result_of(gate, subject, Outcome.UNTESTABLE, cell=place, reason=reason)
+    outcome = Outcome.MET if value <= most else Outcome.FAILED
+    return result_of(gate, subject, outcome, cell=place, measured=words)
+
+
+def _counted(gate: Gate, row: Measured) -> tuple[float | None, str, float]:
+    """What was counted, in words too, and the most that is allowed."""
+    if gate.kind is Kind.MEMORY:
+        return row.memory, "" if row.memory is None else units.size(row.memory), float(gate.most or 0)
+    if gate.kind is Kind.THROTTLED:
+        share = row.throttled
+        return share, "" if share is None else f"in {100 * share:.0f} % of its periods", 0.0
+    most = row.most("processes")
+    return most, "" if most is None else f"{most:g} at a time", most_of(gate, row.cell.cell)

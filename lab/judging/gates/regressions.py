@@ -1,0 +1,86 @@
+"""How much slower code is than another version of it, in the same run or in a stored session. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from lab.cell.claims.estimates import Estimate
+from lab.judging import comparison, differences
+from lab.judging.comparison import NumberChange, Pair
+from lab.judging.gates.results import cells_meant, place_of, result_of, unmeasured_result, with_numbers
+from lab.model.cell import CellResult
+from lab.model.gates import Gate, Outcome, Result
+from lab.model.session import Session, build_of
+
+
+def slower_result(gate: Gate, subject: str, place: str, times: Estimate | None, reason: str = "") -> Result:
+    """``times`` is how many times as long the code takes as the other one."""
+    most = 1 + float(gate.most or 0)
+    if times is None:
+        outcome, reason = Outcome.INCONCLUSIVE, reason or "too few undisturbed rounds"
+    elif times.low > most:
+        outcome = Outcome.FAILED
+    else:
+        outcome = Outcome.MET if times.high <= most else Outcome.INCONCLUSIVE
+    result = result_of(gate, subject, outcome, cell=place, measured=_slower_words(times), reason=reason)
+    return with_numbers(result, times, most)
+
+
+def _slower_words(times: Estimate | None) -> str:
+    if times is None:
+        return ""
+    if not 0 < times.low <= times.high < math.inf:
+        return f"{_percent(times.value)} (one pair, so no interval)"
+    return f"{_percent(times.value)} (95 % interval {_percent(times.low)} to {_percent(times.high)})"
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f} % time"
+
+
+def since_base(
+    gate: Gate, session: Session, base: Session, is_meant: Callable[[Gate, CellResult, Pair], bool]
+) -> Iterator[Result]:
+    """How much slower the code is than in a stored session of the same machine."""
+    unlike = differences.session_differences(base, session)
+    if unlike:
+        reason = f"the base was measured on something else: {'; '.join(map(str, unlike))}"
+        yield result_of(gate, f"regression since {base.id}", Outcome.UNTESTABLE, reason=reason)
+        return
+    compared = comparison.compare(base, session, float(gate.most or 0))
+    for result in cells_meant(session, gate):
+        place = place_of(result.cell)
+        meant = [
+            pair
+            for pair in compared.pairs
+            if pair.cell == result.cell.limit_label and pair.build == build_of(session, result)
+            and is_meant(gate, result, pair)
+        ]  # fmt: skip
+        if not meant:
+            short = "; ".join(compared.short) or "both sessions have no such number"
+            subject = f"regression since {base.id}"
+            yield unmeasured_result(gate, subject, result) or result_of(
+                gate, subject, Outcome.INCONCLUSIVE, cell=place, reason=short
+            )
+        for pair in meant:
+            yield _since_then(gate, f"{pair.name} since {base.id}", place, pair)
+
+
+def _since_then(gate: Gate, subject: str, place: str, pair: Pair) -> Result:
+    raw = pair.ratio if pair.unit == "s" else _inverse(pair.ratio)
+    most = 1 + float(gate.most or 0)
+    reason = ""
+    if pair.change is NumberChange.REGRESSION and pair.at_speed is None:
+        outcome = Outcome.INCONCLUSIVE
+        reason = "the machine may be slower now: measure both in one run, with --against"
+    elif pair.change is NumberChange.REGRESSION:
+        outcome = Outcome.FAILED
+    else:
+        outcome = Outcome.MET if raw.high <= most else Outcome.INCONCLUSIVE
+    result = result_of(gate, subject, outcome, cell=place, measured=_slower_words(raw), reason=reason)
+    return with_numbers(result, raw, most)
+
+
+def _inverse(ratio: Estimate) -> Estimate:
+    return Estimate(1 / ratio.value, 1 / ratio.high, 1 / ratio.low, ratio.size)

@@ -1,0 +1,25 @@
+"""What was measured for one target of a configuration. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lab.model.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """All that was measured for one target."""
+
+    #: The session of the target alone; ``None``: no gate needs one.
+    plain: Session | None = None
+    #: What a regression is measured against -> the session that measured both in turn.
+    compared: Mapping[str, Session] = field(default_factory=dict)
+    #: The folder of a base -> its session.
+    bases: Mapping[str, Session] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[Session, ...]:
+        """Every session that was measured now."""
+        return tuple(filter(None, (self.plain, *self.compared.values())))
