@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
-
-
-def records() -> bytes:
-    """The records of a cell that measured, some 100 kB: the first of the stored sessions of the tests."""
-    folder = Path(__file__).resolve().parents[1] / "tests" / "data" / "stored"
-    return max(folder.glob("*/*/cpu*.jsonl"), key=lambda path: path.stat().st_size).read_bytes()
 
 
 def text() -> str:

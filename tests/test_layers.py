@@ -67,6 +67,7 @@ HARMLESS = {
     "math",
     "random",  # seeded
     "re",
+    "shlex",  # quotes
     "statistics",
     "textwrap",
     "typing",

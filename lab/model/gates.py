@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -85,6 +86,11 @@ class Goal:
     gates: Sequence[Gate] = ()
     #: The settings as the configuration has them.
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """What is measured, as one line."""
+        return shlex.join(self.words[list(self.words).index("--") + 1 :])
 
 
 @dataclass(frozen=True, kw_only=True)

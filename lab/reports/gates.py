@@ -71,7 +71,7 @@ def totals(results: Sequence[Result]) -> str:
 def _screen(goals: Sequence[Goal], results: Sequence[Result], width: int) -> str:
     lines = []
     for goal in goals:
-        lines.append(f"{goal.name}: lab {goal.command} {goal.words[-1]}")
+        lines.append(f"{goal.name}: lab {goal.command} {goal.target}")
         own = [result for result in results if result.goal == goal.name]
         for result in own:
             first, *more = fit_sentence(_sentence(result), width - len(_INDENT)).splitlines()

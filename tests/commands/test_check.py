@@ -176,3 +176,14 @@ def test_a_command_that_fails_is_a_failure_without_any_gate(lab: Lab, project: P
     code, _, err = lab("check", "--output", str(lab.sessions))
     assert code == 1
     assert err.splitlines()[-1].startswith("exit code 1: wrong: a command failed")
+
+
+@pytest.mark.slow
+def test_the_gates_of_this_project_can_be_checked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside itself, as the workflow checks them beside the base of a pull request."""
+    monkeypatch.chdir(ROOT)
+    code, out, err = lab("check", "--against", str(ROOT), "--format", "json", "--output", str(lab.sessions))
+    assert code in (0, 1), err  # how long it takes is for the workflow to judge
+    outcomes = [gate["outcome"] for target in json.loads(out)["targets"] for gate in target["gates"]]
+    assert len(outcomes) == 4
+    assert "untestable" not in outcomes

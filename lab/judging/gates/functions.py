@@ -101,7 +101,7 @@ def _slower_in_turn(gate: Gate, session: Session, experiment: str, result: CellR
     for name, own, other in pairs:
         times = figures.times(own, other).estimate(rounds)
         subject = f"{shown(experiment)} with {name} against {gate.against}"
-        results.append(slower_result(gate, subject, place_of(result.cell), times))
+        results.append(slower_result(gate, subject, place_of(result.cell), times, "too few undisturbed rounds"))
     return results
 
 

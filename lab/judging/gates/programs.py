@@ -44,7 +44,9 @@ def _of_row(gate: Gate, session: Session, row: Measured) -> Result:
         return result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place, reason=reason)
     if gate.kind is Kind.REGRESSION:
         times = slower_than_other(session, row)
-        return slower_result(gate, f"{row.program.label} against {gate.against}", place, times, "too few turns")
+        return slower_result(
+            gate, f"{row.program.label} against {gate.against}", place, times, "too few turns for an interval"
+        )
     if gate.kind in (Kind.SPEED_UP, Kind.EFFICIENCY):
         return _gain_of_row(gate, row, subject, place)
     return _value_of_row(gate, row, subject, place)

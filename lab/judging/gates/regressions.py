@@ -14,15 +14,16 @@ from lab.model.gates import Gate, Outcome, Result
 from lab.model.session import Session, build_of
 
 
-def slower_result(gate: Gate, subject: str, place: str, times: Estimate | None, reason: str = "") -> Result:
-    """``times`` is how many times as long the code takes as the other one."""
+def slower_result(gate: Gate, subject: str, place: str, times: Estimate | None, lacking: str) -> Result:
+    """``times`` is how many times as long the code takes as the other one, and ``lacking`` why that is not known."""
     most = 1 + float(gate.most or 0)
     if times is None:
-        outcome, reason = Outcome.INCONCLUSIVE, reason or "too few undisturbed rounds"
+        outcome = Outcome.INCONCLUSIVE
     elif times.low > most:
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.MET if times.high <= most else Outcome.INCONCLUSIVE
+    reason = "" if times and _has_interval(times) else lacking
     result = result_of(gate, subject, outcome, cell=place, measured=_slower_words(times), reason=reason)
     return with_numbers(result, times, most)
 
@@ -30,9 +31,13 @@ def slower_result(gate: Gate, subject: str, place: str, times: Estimate | None, 
 def _slower_words(times: Estimate | None) -> str:
     if times is None:
         return ""
-    if not 0 < times.low <= times.high < math.inf:
-        return f"{_percent(times.value)} (one pair, so no interval)"
+    if not _has_interval(times):
+        return _percent(times.value)
     return f"{_percent(times.value)} (95 % interval {_percent(times.low)} to {_percent(times.high)})"
+
+
+def _has_interval(times: Estimate) -> bool:
+    return 0 < times.low <= times.high < math.inf
 
 
 def _percent(ratio: float) -> str:
