@@ -16,6 +16,8 @@ from lab.cell.targets.trial import count_threads, look
 
 #: How long the first calls of a target may take, in seconds.
 SECONDS = 60.0
+#: For so many seconds it is called, which tells how long a call is.
+LENGTH_SECONDS = 0.05
 #: For so many seconds the function is tried with one item after the other.
 ITEMS_SECONDS = 1.0
 #: A target of long calls is measured for at least so many rounds.
@@ -68,7 +70,7 @@ def _observe_each(recorder: Recorder, found: Sequence[Case]) -> None:
     observed, skipped = 0, None
     for case in found:
         try:
-            trial = look(_caller(case), count_threads())
+            trial = look(_caller(case), count_threads(), LENGTH_SECONDS)
         except SkippedError as error:
             skipped = error
             continue

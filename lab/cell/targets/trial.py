@@ -16,6 +16,8 @@ from lab.cell.targets.figures import WAITING_SHARE
 SEVERAL = 1.1
 #: The first look ends after so many seconds, or so many calls.
 LOOK_SECONDS, MOST_CALLS = 0.2, 200
+#: A shorter look makes so many calls at least, if the whole time is enough for them.
+SOME_CALLS = 6
 #: Nothing is said of how calls differ where there were fewer of them.
 FEWEST_CALLS = 20
 #: The result is pickled so many times, or for so many seconds.
@@ -71,15 +73,18 @@ class Trial(NamedTuple):
         return self.idle > WAITING_SHARE
 
 
-def look(call: Call, threads: int) -> Trial:
-    """Call a target for a moment. Raises whatever it raises. ``threads`` were there before it was imported."""
+def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
+    """Call a target for a moment, in seconds, but at least some times. Raises whatever it raises.
+
+    ``threads`` were there before it was imported.
+    """
     first, result = _timed(call)
     spent, queued, begun = time.process_time() + _children(), run_delay() or 0.0, time.monotonic()
     all_threads, this_thread = time.process_time(), time.thread_time()
     seconds: list[float] = []
     computed: list[float] = []
     others: list[Any] = []
-    while not seconds or (len(seconds) < MOST_CALLS and time.monotonic() - begun + first < LOOK_SECONDS):
+    while not seconds or (len(seconds) < MOST_CALLS and time.monotonic() - begun + first < _until(seconds, moment)):
         if first > LOOK_SECONDS and seconds:
             break
         before = time.process_time()
@@ -106,6 +111,11 @@ def look(call: Call, threads: int) -> Trial:
         spread_of(computed),
         max(0.0, 1 - this_thread / all_threads) if all_threads > 0 else 0.0,
     )
+
+
+def _until(made: list[float], moment: float) -> float:
+    """How long the look goes on after so many calls, in seconds."""
+    return moment if len(made) >= SOME_CALLS else LOOK_SECONDS
 
 
 def spread_of(seconds: list[float]) -> float:
