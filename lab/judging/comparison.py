@@ -27,7 +27,7 @@ from lab.cell.claims.claim import FEWEST_VALUES, Better
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import Measured, value_of
 from lab.cell.experiments import shown
-from lab.judging import differences, proofs
+from lab.judging import differences, programs, proofs
 from lab.judging.records import MALFORMED
 from lab.judging.verdicts import evidence_of
 from lab.model import session as session_
@@ -283,7 +283,7 @@ def numbers_of(session: Session, result: CellResult) -> list[Number]:
         if not 0 < low < high < math.inf or not low <= value <= high:
             continue
         if experiment not in speeds:
-            speeds[experiment] = _speed(experiment, result)
+            speeds[experiment] = _speed(experiment, programs.turns_of(session, result))
         speed = speeds[experiment] if number.unit == "s" or number.unit.endswith("/s") else None
         estimate = Estimate(value, low, high, accepted)
         numbers.append(Number(name=name, unit=number.unit, estimate=estimate, better=number.better, speed=speed))
@@ -295,8 +295,9 @@ def _name_of(quantity: Quantity) -> str:
     return ": ".join(filter(None, (shown(quantity.experiment), quantity.of, quantity.what)))
 
 
-def _speed(experiment: str, result: CellResult) -> Estimate | None:
-    rounds = evidence_of(experiment, result).rounds("round")
+def _speed(experiment: str, results: Iterable[CellResult]) -> Estimate | None:
+    """What one process did beside these measurements; ``None``: not known."""
+    rounds = [blocks for result in results for blocks in evidence_of(experiment, result).rounds("round")]
     try:
         estimate = _SPEED.estimate(rounds)
     except MALFORMED:

@@ -118,6 +118,13 @@ def limits_of(results: Iterable[CellResult]) -> tuple[tuple[CellResult, ...], ..
     return tuple(sorted(groups, key=lambda group: (_rate(group), group[0].cell.size)))
 
 
+def turns_of(session: Session, result: CellResult) -> tuple[CellResult, ...]:
+    """All turns of the limit of a cell; in a session of another kind the cell alone."""
+    if not is_of_programs(session):
+        return (result,)
+    return next(group for group in limits_of(session.results) if result in group)
+
+
 def _rate(group: Sequence[CellResult]) -> float:
     cell = group[0].cell
     return float(cell.size if cell.quota_cpus is None else min(cell.quota_cpus, cell.size))

@@ -70,7 +70,8 @@ def execute(lab: Lab, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
 def runs_of(folder: Path) -> list[dict[str, Any]]:
     """The runs in the records of the session in a folder."""
     lines = (json.loads(line) for file in sorted(folder.glob("*/*.jsonl")) for line in file.read_text().splitlines())
-    return [record["data"]["values"]["program"] for record in lines if record["kind"] == "sample"]
+    samples = (record["data"] for record in lines if record["kind"] == "sample")
+    return [sample["values"]["program"] for sample in samples if sample["name"] == "run"]
 
 
 @pytest.mark.engine

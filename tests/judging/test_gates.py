@@ -200,6 +200,25 @@ def test_a_command_beside_its_other_version(factor: float, outcome: Outcome) -> 
     assert result.outcome is outcome, result.sentence
 
 
+@pytest.mark.parametrize(
+    ("wall", "speed", "outcome"),
+    [
+        pytest.param(2.0, 1.0, Outcome.MET, id="as it was"),
+        pytest.param(2.3, 1.0, Outcome.FAILED, id="slower"),
+        pytest.param(2.3, 2.0 / 2.3, Outcome.INCONCLUSIVE, id="on a slower machine"),
+        pytest.param(1.7, 1.0, Outcome.MET, id="faster"),
+    ],
+)
+def test_a_command_since_a_stored_session_is_held_against_the_speed_of_the_machine(
+    wall: float, speed: float, outcome: Outcome
+) -> None:
+    base = own_programs.session({2: 2.0})
+    now = own_programs.session({2: wall}, speed=speed, seed=2)
+    goal = Goal(name="make", command="exec", gates=(Gate(kind=Kind.REGRESSION, most=0.05, base="base"),))
+    [result] = judge(goal, Sessions(plain=now, bases={"base": base}))
+    assert result.outcome is outcome, result.sentence
+
+
 def test_only_failed_gates_fail_and_with_strict_also_what_noise_left_open() -> None:
     sessions = (FREE, HOLDS, own_code.undecided())
     met, failed, noisy = (one(session, Kind.SPEED_UP, executor="threads", least=1.7) for session in sessions)

@@ -40,14 +40,17 @@ def session(
     made: Mapping[int, Sequence[dict[str, Any]]] | None = None,
     lacking: Sequence[int] = (),
     factors: Mapping[str, float] | None = None,
+    speed: float = 1.0,
+    seed: int = 1,
     **changes: Any,
 ) -> Session:
     """A session of these programs in cells of these sizes, in which a run takes so long.
 
-    ``factors`` says how many times as long the runs of a program take, by its label. ``made`` are the runs of every
-    turn of a size, in the place of those. The machine lacks the sizes of ``lacking``.
+    ``speed`` is that of the machine: what one process does beside each run. ``factors`` says how many times as long the
+    runs of a program take, by its label. ``made`` are the runs of every turn of a size, in the place of those. The
+    machine lacks the sizes of ``lacking``.
     """
-    order = random.Random(1)
+    order, of_speed = random.Random(seed), random.Random(-seed)
     workload = Workload(programs=tuple(programs), runs=runs)
     planned = [scripts.cell(size, max(walls)) for size in (*walls, *lacking)]
     results = []
@@ -62,7 +65,15 @@ def session(
         said: dict[str, list[Said]] = {}
         for program in workload.in_turn(cell.turn):
             these = (made or {}).get(cell.size) or [one_run(program.label) for _ in range(program.most_runs or 1)]
-            said[program.experiment] = [("sample", {"name": "run", "values": {"program": each}}) for each in these]
+            alone = [{"rate": 20000 * speed * of_speed.uniform(0.99, 1.01), "disturbed": None} for _ in these]
+            said[program.experiment] = [
+                sample
+                for each, block in zip(these, alone, strict=True)
+                for sample in (
+                    ("sample", {"name": "round", "values": {"one process": block}}),
+                    ("sample", {"name": "run", "values": {"program": each}}),
+                )
+            ]
         results.append(scripts.result(cell, scripts.stream(cell.id, cell.cpus, said, host_cpus=max(walls))))
     names = [program.experiment for program in programs]
     return assemble(

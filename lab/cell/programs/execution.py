@@ -13,7 +13,10 @@ from lab.cell.programs import look_up
 from lab.cell.programs.group_counters import OwnGroup
 from lab.cell.programs.program import NULL, PREFIX, Program, from_stored
 from lab.cell.programs.run import run_once
+from lab.cell.programs.speed import speed
 
+#: The arm of one process alone, as the rounds of all other experiments call it.
+ALONE = "one process"
 #: How soon a thread hands the GIL over, in seconds: the end of a program is to be noticed at once.
 _SWITCH_SECONDS = 1e-4
 
@@ -46,9 +49,12 @@ def _goes_on(program: Program, made: int, seconds: float) -> bool:
 def _whole_run(recorder: Recorder, program: Program, group: Optional[OwnGroup], *, counts: bool) -> bool:
     """A run with what comes before and after it. Returns whether it ended well."""
     _hook(program, "prepare", program.prepare)
+    alone = {ALONE: speed()} if counts else {}
     run = run_once(program, group)
     failed = run.failed(program)
     if counts or failed:
+        if alone:
+            recorder.sample("round", alone)
         recorder.sample("run", {"program": dict(run._asdict(), failed=failed, ending=run.ending if failed else "")})
     if not failed:
         _hook(program, "conclude", program.conclude)
