@@ -233,10 +233,10 @@ def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
 
 
 def _fix_for_limits(docker: Machine) -> str:
-    from lab.containers import refusals
+    from lab.containers import engine_faults
 
     version = str(docker.details["cgroup_version"])
-    return refusals.fix({"CgroupVersion": version}, refuses=version == "2")
+    return engine_faults.fix({"CgroupVersion": version}, refuses=version == "2")
 
 
 def _fix_for_warning(docker: Machine | None, text: str) -> str:

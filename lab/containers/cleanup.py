@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.containers.client import SESSION_LABEL, broken_connections, translated
 from lab.containers.container import is_gone
-from lab.containers.reasons import short
+from lab.containers.exception_words import short
 from lab.errors import EngineError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lab.containers.address import user_address
+from lab.containers.exception_words import NONSENSE, fix_for, short
 from lab.containers.image_config import familiar_name
-from lab.containers.reasons import NONSENSE, fix_for, short
 from lab.errors import CellError, EngineError, NamedEngineError
 
 if TYPE_CHECKING:

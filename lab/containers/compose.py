@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.containers import streams
 from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
-from lab.containers.container import COMPOSE_LABEL, how_it_ended, quota_of
+from lab.containers.container import COMPOSE_LABEL, quota_of
+from lab.containers.endings import how_it_ended
 from lab.containers.image_config import familiar_name
 from lab.errors import CellError
 from lab.model.cell import Outcome

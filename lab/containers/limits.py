@@ -14,7 +14,7 @@ from lab.cell.cpus import cpulist
 from lab.containers.cleanup import remove_container
 from lab.containers.client import SESSION_LABEL, translated
 from lab.containers.container import create_container, isolated_host_config, quota_of
-from lab.containers.refusals import about_limits, fix, kind, refusal
+from lab.containers.engine_faults import about_limits, fix, kind, refusal
 from lab.errors import CellError, EngineError
 from lab.model.cell import PERIOD_US
 

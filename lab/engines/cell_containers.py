@@ -13,8 +13,8 @@ from lab.containers import streams
 from lab.containers.cleanup import remove_container
 from lab.containers.client import CELL_LABEL, SESSION_LABEL, translated
 from lab.containers.container import create_container, isolated_host_config
+from lab.containers.exception_words import short
 from lab.containers.owner import others
-from lab.containers.reasons import short
 from lab.engines import Sink
 from lab.engines.container_watch import ContainerWatch
 from lab.errors import EngineError

@@ -10,7 +10,8 @@ from typing import Any
 
 from lab.containers import streams
 from lab.containers.client import broken_connections
-from lab.containers.container import how_it_ended, quota_of
+from lab.containers.container import quota_of
+from lab.containers.endings import how_it_ended
 from lab.engines import Sink
 from lab.judging.records import read_records
 from lab.model.cell import Outcome

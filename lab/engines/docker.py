@@ -19,9 +19,9 @@ from lab.cell.worker.job import WorkerJob
 from lab.containers.cleanup import remove_all, remove_container
 from lab.containers.client import answers, client_for_this_environment, image_attributes, translated
 from lab.containers.container import OTHER_PROJECT, PROJECT, own_code_config, room_config
+from lab.containers.engine_faults import forbidden, refusal
 from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ROOT, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
-from lab.containers.refusals import forbidden, refusal
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.cell_containers import AGAIN, CellContainers, NoInterpreterError

@@ -15,9 +15,10 @@ from lab import interrupts
 from lab.containers import streams
 from lab.containers.cleanup import remove_container
 from lab.containers.client import SESSION_LABEL, image_attributes, translated
-from lab.containers.container import create_container, how_it_ended, isolated_host_config
+from lab.containers.container import create_container, isolated_host_config
+from lab.containers.endings import how_it_ended
+from lab.containers.exception_words import short
 from lab.containers.image_config import ImageSettings
-from lab.containers.reasons import short
 from lab.model.cell import Outcome
 from lab.pythons import identity
 from lab.pythons.identity import ARGUMENTS, Answer

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cell.claims.wording import shortened
 from lab.containers.client import broken_connections, image_attributes, image_names, pull_image, translated
+from lab.containers.exception_words import short
 from lab.containers.image_config import BASE_REPOSITORY, familiar_name
-from lab.containers.reasons import short
 from lab.errors import EngineError, ImageError, LabError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lab.containers.refusals import about_limits, fix, forbidden, refusal
+from lab.containers.engine_faults import about_limits, fix, forbidden, refusal
 
 SNAP = "exec /sbin/docker-init: operation not permitted"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.containers.container import how_it_ended
+from lab.containers.endings import how_it_ended
 
 
 @pytest.mark.parametrize(
