@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -286,6 +287,13 @@ def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_p
     assert Path(outputs["session"]).is_relative_to(outputs["results"])
 
 
+def commit_to_main(project: Path) -> None:
+    """Make a folder a repository, with all of its files in the branch main."""
+    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "as it was"]):
+        subprocess.run(["git", *settings, *words], cwd=project, check=True)
+
+
 def slower_project(folder: Path) -> Path:
     """A repository with gates on a command, which takes twice as long as on its branch main."""
     project = folder / "project"
@@ -294,10 +302,8 @@ def slower_project(folder: Path) -> Path:
         "engine = 'local'\n[targets.nap]\nexec = ['sh', 'nap']\nruns = 10\ncpus = 1\n"
         "gates.regression = {max = '30%'}\ngates.time = {max = '5 s'}\n"
     )
-    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
     (project / "nap").write_text("sleep 0.03\n")
-    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "as it was"]):
-        subprocess.run(["git", *settings, *words], cwd=project, check=True)
+    commit_to_main(project)
     (project / "nap").write_text("sleep 0.06\n")
     return project
 
@@ -314,8 +320,30 @@ def test_the_action_checks_gates_of_a_project_beside_another_revision(installed:
     assert (outputs["met"], outputs["failed"], outputs["open"]) == ("1", "1", "0")
     summary = runner.summary.read_text(encoding="utf-8")
     assert summary.startswith("## multicore-lab: 2 gates: 1 met, 1 failed")
-    assert summary.count("```mermaid") == 1
+    assert summary.partition("<details>")[0].count("```mermaid") == 1
     assert "sh nap against main" in summary
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation_runs_on_the_example_project(installed: Path, tmp_path: Path) -> None:
+    """The step of docs/ci.md, with the branch main as the base of the pull request."""
+    (block,) = (
+        text for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ci.md").read_text(), re.DOTALL)
+        if "command: check" in text
+    )  # fmt: skip
+    (job,) = yaml.safe_load(block)["jobs"].values()
+    inputs = {
+        name: str(value).replace("origin/${{ github.base_ref }}", "main")
+        for name, value in job["steps"][-1]["with"].items()
+    }
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "docs" / "examples" / "gates", project, ignore=shutil.ignore_patterns("__pycache__"))
+    commit_to_main(project)
+    runner = on(installed, tmp_path, **inputs)
+    assert runner.step("Check the inputs").returncode == 0
+    done = runner.step("Run the lab", folder=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (runner.outputs["failed"], int(runner.outputs["met"]) > 0) == ("0", True)
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 from lab.messages import printable
 from lab.model.gates import Goal, Outcome, Result
 from lab.reports import render as render_session
-from lab.text import markdown, units
+from lab.text import markdown, mermaid, units
 from lab.text.table import fit_sentence
 
 if TYPE_CHECKING:
@@ -38,8 +36,6 @@ _INDENT = " " * 18
 #: The worst outcome first: that is what a reader looks for.
 _ORDER = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.UNTESTABLE, Outcome.MET)
 
-#: Characters that no text of a chart may have, because mermaid cannot escape quotes.
-_UNQUOTABLE = re.compile(r"[^\w =.,:+-]")
 #: The most bars of a chart.
 _MOST_BARS = 12
 
@@ -126,20 +122,9 @@ def _chart(results: Sequence[Result]) -> list[str]:
     if not shown:
         return []
     title = "Time against the other version (1: as long)" if slower else "Measured, and what is asked for"
-    names = ", ".join(f'"{_UNQUOTABLE.sub(" ", f"{result.subject}, {result.cell}")}"' for result in shown)
-    values = [float(result.value or 0) for result in shown]
-    limits = [float(result.limit or 0) for result in shown]
-    chart = (
-        "```mermaid",
-        "xychart-beta horizontal",
-        f'    title "{title}"',
-        f"    x-axis [{names}]",
-        f"    y-axis 0 --> {math.ceil(max(*values, *limits) * 10 + 0.5) / 10}",
-        f"    bar [{', '.join(map(units.ratio, values))}]",
-        f"    line [{', '.join(map(units.ratio, limits))}]",
-        "```",
-    )
-    return ["Bars: measured. Line: the bound.", "\n".join(chart)]
+    labels = [f"{result.subject}, {result.cell}" for result in shown]
+    values, limits = ([float(getattr(result, name) or 0) for result in shown] for name in ("value", "limit"))
+    return ["Bars: measured. Line: the bound.", mermaid.bars(title, labels, values, limits, horizontal=True)]
 
 
 def _document(goals: Sequence[Goal], results: Sequence[Result], sessions: Mapping[str, Sessions]) -> dict[str, Any]:

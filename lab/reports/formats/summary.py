@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Sequence
 
 from lab.cell.claims.wording import shortened
 from lab.judging import proofs, speedups
 from lab.judging.advice import case_names
-from lab.judging.programs import failed, is_of_programs
+from lab.judging.programs import failed, is_of_programs, measured
 from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables
-from lab.reports.tables import overview, programs, scale
+from lab.reports.tables import environments, overview, programs, scale
 from lab.reports.tables.answers import Answer, answers
-from lab.text import markdown, units
+from lab.text import markdown, mermaid, units
 from lab.text import names as naming
 
 #: GitHub does not show a step's summary above 1 MiB.
@@ -31,9 +29,6 @@ _MARKS = {
     Verdict.UNTESTABLE: "– untestable",
     Verdict.ERROR: "✖ error",
 }
-
-#: Characters that no text of a chart may have, because mermaid cannot escape quotes.
-_UNQUOTABLE = re.compile(r"[^\w =.,:+-]")
 
 
 def render(session: Session) -> str:
@@ -73,11 +68,40 @@ def _own_code(session: Session) -> str:
         head = [escaped(name) for name in table.head]
         rows = [[escaped(text) for text in row] for row in table.rows]
         parts += [f"### {escaped(table.title)}", _table(head, rows), *map(escaped, table.notes)]
+    parts += _chart_of_functions(session)
     parts += _list("Why", [escaped(line.removeprefix("- ")) for line in scale.cause_lines(session)])
     parts += _list("Not decided, whether", [escaped(line.removeprefix("- ")) for line in scale.open_lines(session)])
     parts += _list("Cells not measured as requested", _troubles(session))
     parts += [escaped(note) for note in session.notes]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _chart_of_functions(session: Session) -> list[str]:
+    """A chart of the first function in the largest cell: against the other environment, else the speed-ups."""
+    numbers = [each for each in session.quantities if each.value is not None]
+    for what, title, line in (
+        (environments.RATIO, "Calls per second of the other environment, over those of this one", 1.0),
+        ("speed-up", "Speed-up over one worker alone", None),
+    ):
+        drawn = [each for each in numbers if each.what == what]
+        if not drawn:
+            continue
+        last = drawn[-1]
+        shown = [each for each in drawn if (each.experiment, each.cell) == (drawn[0].experiment, last.cell)]
+        values = [float(each.value or 0) for each in shown]
+        lines = [[line] * len(values)] if line else []
+        return [mermaid.bars(title, [each.of for each in shown], values, *lines)] if values else []
+    return []
+
+
+def _chart_of_programs(session: Session) -> list[str]:
+    """A chart of the median wall time of each command under each limit, in seconds."""
+    rows = [row for row in measured(session) if row.runs]
+    if not rows:
+        return []
+    labels = [f"{row.program.label}, {naming.plain_words(row.cell.cell)}" for row in rows[:LONGEST_LIST]]
+    values = [row.middle("wall") or 0.0 for row in rows[:LONGEST_LIST]]
+    return [mermaid.bars("Median wall time of a run, in seconds", labels, values)]
 
 
 def _programs(session: Session) -> str:
@@ -88,6 +112,7 @@ def _programs(session: Session) -> str:
         rows = [[escaped(text) for text in row] for row in table.rows]
         parts += [f"### {escaped(table.title)}", _table([escaped(name) for name in table.head], rows)]
         parts += ["\n".join(f"- {escaped(note)}" for note in table.notes)]
+    parts += _chart_of_programs(session)
     parts += _list("Cells not measured as requested", _troubles(session))
     parts += [escaped(note) for note in session.notes]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -212,32 +237,10 @@ def _speed_ups(session: Session) -> list[str]:
         if len(set(labels)) < len(labels):
             labels = [result.cell.id for result, _, _ in points]  # mermaid draws one bar for equal names
         parts.append("Bars: processes. Lower line: threads. Upper line: what the limit allows.")
-        parts.append(
-            _chart(labels, [threads for _, threads, _ in points], [processes for _, _, processes in points], ideal)
-        )
+        threads_line, bars = [threads for _, threads, _ in points], [processes for _, _, processes in points]
+        axes = ("CPUs", "speed-up")
+        parts.append(mermaid.bars("Speed-up by CPUs", labels, bars, threads_line, ideal, axes=axes))
     return parts
-
-
-def _chart(labels: Sequence[str], threads: Sequence[float], processes: Sequence[float], ideal: Sequence[float]) -> str:
-    """A mermaid xychart, under the name that mermaid 10.5 and later know. The chart has no legend."""
-    names = ", ".join(f'"{_UNQUOTABLE.sub(" ", label)}"' for label in labels)
-    return "\n".join(
-        (
-            "```mermaid",
-            "xychart-beta",
-            '    title "Speed-up by CPUs"',
-            f'    x-axis "CPUs" [{names}]',
-            f'    y-axis "speed-up" 0 --> {math.ceil(max(*threads, *processes, *ideal)) or 1}',
-            f"    bar {_series(processes)}",
-            f"    line {_series(threads)}",
-            f"    line {_series(ideal)}",
-            "```",
-        )
-    )
-
-
-def _series(values: Iterable[float]) -> str:
-    return f"[{', '.join(units.ratio(value) for value in values)}]"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
