@@ -174,7 +174,7 @@ def test_every_option_that_the_action_may_pass_is_one() -> None:
     passed = set(re.findall(r"options\+?=\(.*\)", step["run"]))
     options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
     assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
-    only = {"run": {"--fail-on"}, "exec": {"--session", "--shell"}, "check": {"--base"}}
+    only = {"run": {"--fail-on"}, "exec": {"--session", "--shell"}, "check": {"--base", "--strict"}}
     of_others = {option for options_ in only.values() for option in options_} | {"--against", "--format"}
     assert lacking(["run", *sorted(options - of_others), *only["run"]]) == set()
     assert lacking(["scale", *sorted(options - of_others), "--against"]) == set()

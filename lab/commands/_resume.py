@@ -67,11 +67,24 @@ def resumed_run(
     resuming.clear(past)
     with loading.making_sense_of(past.folder):
         request = from_arguments(with_same_images(arguments, past.machine))
+    _check_other_version(request)
     if request.target and not options.force:
         own_code.check_unchanged(request.target, past.folder.name)
     kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
     return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)
+
+
+def _check_other_version(request: Request) -> None:
+    """Raise UsageError where the folder of the other version is gone, as that of a revision of git is."""
+    from lab.cell.programs.program import AGAINST
+
+    others = [request.target.other] if request.target else []
+    programs = request.workload.programs if request.workload else ()
+    others += [program.folder for program in programs if AGAINST in program.parameters]
+    gone = [other for other in others if other and not Path(other).is_dir()]
+    if gone:
+        raise UsageError(f"the other version was in {gone[0]}, which is gone", "measure both versions again")
 
 
 def _given_options(

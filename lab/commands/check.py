@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lab.errors import UsageError
+from lab.commands import _targets
+from lab.errors import LabError
 from lab.messages import ended, kept, show, show_document, tell
 
 if TYPE_CHECKING:
     from lab.judging.gates import Sessions
     from lab.model.gates import Goal, Result
-    from lab.planning.configuration import Document
-    from lab.planning.request import Request
+    from lab.planning.document import Document
     from lab.running.measurement import Kept, Start
 
 HELP = "measure the targets of your pyproject.toml, and say which of their gates are met"
@@ -40,13 +38,6 @@ A target in pyproject.toml:
 exit codes: 0 no gate failed; 1 a gate failed; 2 the configuration is wrong;
   3 a cell or the engine failed; 130 interrupted"""
 
-#: The files that are looked for, and the keys above the configuration in them.
-_FILES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("multicore-lab.toml", ()),
-    ("pyproject.toml", ("tool", "multicore-lab")),
-)
-#: The file with the results in the folder of ``--output``.
-NAME = "check.json"
 _FORMATS = ("screen", "summary", "json", "junit")
 
 
@@ -85,51 +76,68 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read the configuration, measure each target, print what came of its gates; return the exit code."""
-    goals, folder = _goals(options)
+    goals, document = _targets.chosen_goals(options)
     if options.output:
         options.output = options.output.absolute()
-    with contextlib.chdir(folder):  # what a target names begins there
-        return _run(options, goals)
+    with contextlib.chdir(document.folder):  # what a target names begins there
+        for goal in goals:  # what is wrong with a later target is said before the first one is measured
+            for more in _versions(goal):
+                _targets.request_of(goal, more, document)
+        if options.plan:
+            _print_plan(goals)
+            return 0
+        return _checked(options, goals, document)
 
 
-def _run(options: argparse.Namespace, goals: Sequence[Goal]) -> int:
+def _versions(goal: Goal) -> list[tuple[str, ...]]:
+    """The options of each measurement of a target: of it alone, and beside each other version."""
+    others = dict.fromkeys(gate.against for gate in goal.gates if gate.against)
+    return [(), *((f"--against={other}",) for other in others)]
+
+
+def _checked(options: argparse.Namespace, goals: Sequence[Goal], document: Document) -> int:
     """Measure each target, print what came of its gates; return the exit code."""
-    if options.plan:
-        _print_plan(goals)
-        return 0
     import shutil
 
     from lab.interrupts import stopping
     from lab.judging.gates import judge
+    from lab.planning.configuration import RESULTS
     from lab.reports import gates as report
     from lab.running.checking import Check, bases_of, measured
 
-    check = Check(
-        request=_request,
-        start=lambda name: _start(options, name),
-        prepare=lambda: None,
-    )
-    for goal in goals:
-        _request(goal, ())  # what is wrong with a later target is said before the first one is measured
     bases = bases_of(goals)
     results: list[Result] = []
     sessions: dict[str, Sessions] = {}
     places: list[Kept] = []
+    trouble: LabError | None = None
     with stopping() as stop:
+        check = Check(
+            request=lambda goal, more: _targets.request_of(goal, more, document),
+            start=lambda name: _start(options, name),
+            kept=places.append,
+            stop=stop,
+        )
         for number, goal in enumerate(goals, 1):
             tell(f"target {number} of {len(goals)}: {goal.name}")
-            sessions[goal.name], where = measured(goal, check, bases, stop)
-            places += where
+            try:
+                sessions[goal.name] = measured(goal, check, bases)
+            except LabError as error:
+                trouble = error  # what there is already is reported first
+                break
             results += judge(goal, sessions[goal.name])
             if any(session.interrupted for session in sessions[goal.name].all):
                 break
+        width = shutil.get_terminal_size((80, 24)).columns
         with kept("; ".join(place.words for place in places)):
-            text = report.render(options.format, goals, results, sessions, shutil.get_terminal_size((80, 24)).columns)
-            show(text, end="") if options.format == "screen" else show_document(text)
+            if sessions:
+                text = report.render(options.format, goals, results, sessions, width)
+                show(text, end="") if options.format == "screen" else show_document(text)
         for place in places:
             tell(place.words)
-        if options.output:
-            _keep(options.output / NAME, report.render("json", goals, results, sessions))
+        if options.output and sessions:
+            _keep(options.output / RESULTS, report.render("json", goals, results, sessions))
+        if trouble:
+            raise trouble
         return _ended(results, sessions, places, strict=options.strict)
 
 
@@ -161,148 +169,6 @@ def _ended(results: Sequence[Result], sessions: Mapping[str, Sessions], places: 
         reasons[1] = reason
     code = next((code for code in (130, 3, 1) if code in reasons), 0)
     return ended(code, reasons.get(code, ""))
-
-
-def _goals(options: argparse.Namespace) -> tuple[tuple[Goal, ...], Path]:
-    """The targets that the options name, and the folder of the configuration. Raises UsageError."""
-    from lab.planning.configuration import goals_of
-    from lab.planning.expected import nearest
-
-    document = _document(options.config)
-    goals = goals_of(document, schema())
-    known = [goal.name for goal in goals]
-    for name in options.targets:
-        if name not in known:
-            raise UsageError(
-                f"{document.file} has no target {name!r}", nearest(name, known) or f"its targets: {', '.join(known)}"
-            )
-    chosen = tuple(goal for goal in goals if goal.name in (options.targets or known))
-    chosen = tuple(_with_expected(goal, options.expect) for goal in chosen)
-    _check_expected(options.expect, chosen)
-    return tuple(_with_base(goal, options, document) for goal in chosen), Path(document.folder)
-
-
-def schema() -> Mapping[str, Any]:
-    """The published schema of the configuration."""
-    from importlib.resources import files
-
-    text = files("lab").joinpath("schema/configuration.schema.json").read_text("utf-8")
-    return dict(json.loads(text))
-
-
-def _document(named: Path | None) -> Document:
-    """The configuration: the file that is named, or the nearest one here or above. Raises UsageError."""
-    import tomllib
-
-    from lab.planning.configuration import Document
-
-    folders = [Path.cwd(), *Path.cwd().parents]
-    places = [named] if named else [folder / name for folder in folders for name, _ in _FILES]
-    for path in places:
-        if not path.is_file():
-            continue
-        try:
-            text = path.read_text("utf-8")
-            content: Any = tomllib.loads(text)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{path} cannot be read as TOML: {error}", "mend it, or name another with --config"
-            ) from error
-        above = ("tool", "multicore-lab") if path.name == "pyproject.toml" else ()
-        for key in above:
-            content = content.get(key) if isinstance(content, dict) else None
-        if content is not None:
-            return Document(file=path.name, text=text, above=above, content=content, folder=str(path.resolve().parent))
-    looked = named or "multicore-lab.toml, or a [tool.multicore-lab] in pyproject.toml, here or in a folder above"
-    raise UsageError(
-        f"there is no configuration: {looked}",
-        "write one: [tool.multicore-lab.targets.NAME] with scale, exec or run; see lab check --help",
-    )
-
-
-def _with_expected(goal: Goal, expected: Sequence[str]) -> Goal:
-    """A target of experiments with a gate for each verdict of ``--expect``, in the place of its own for that claim."""
-    from lab.commands._options import claim_ids
-    from lab.model.gates import Gate, Kind
-    from lab.planning.expected import parse_expected
-
-    if goal.command != "run":
-        return goal
-    claims = claim_ids()
-    written = [f"{gate.claim}={gate.verdict}" for gate in goal.gates]
-    parse_expected(written, claims)
-    named = parse_expected(expected, claims)
-    chosen = _experiments(goal)
-    more = [
-        Gate(kind=Kind.VERDICT, claim=claim, verdict=verdict)
-        for claim, verdict in named.items()
-        if any(claim.partition("@")[0] in claims[name] for name in chosen)
-    ]
-    kept_gates = [gate for gate in goal.gates if gate.claim not in named]
-    return replace(goal, gates=(*kept_gates, *more))
-
-
-def _experiments(goal: Goal) -> Sequence[str]:
-    from lab.planning.request import chosen_experiments
-
-    run_ = goal.settings["run"]
-    return chosen_experiments([run_] if isinstance(run_, str) else run_)
-
-
-def _check_expected(expected: Sequence[str], goals: Sequence[Goal]) -> None:
-    """Raise UsageError for an expectation that no target judges."""
-    judged = {gate.claim for goal in goals for gate in goal.gates}
-    for text in expected:
-        if text.partition("=")[0].strip() not in judged:
-            raise UsageError(f"--expect {text}: no target runs this experiment", "name it in a target: run = [...]")
-
-
-def _with_base(goal: Goal, options: argparse.Namespace, document: Document) -> Goal:
-    """A target whose regressions know what they are compared with. Raises UsageError where nobody has said it."""
-    from lab.model.gates import Kind
-
-    if options.against and options.base:
-        raise UsageError("--against and --base contradict each other", "leave one of them out")
-    gates = []
-    for gate in goal.gates:
-        if gate.kind is Kind.REGRESSION:
-            if options.against:
-                gate = replace(gate, against=options.against, base="")
-            elif options.base:
-                gate = replace(gate, base=str(options.base.absolute() / goal.name), against="")
-            elif gate.base:
-                gate = replace(gate, base=str(Path(document.folder) / gate.base))
-            elif not gate.against:
-                raise UsageError(
-                    f"{document.file}:{gate.line}: the regression of {goal.name} has nothing to compare with",
-                    "give --against REVISION or --base DIR, or write against or base into the gate",
-                )
-        gates.append(gate)
-    return replace(goal, gates=tuple(gates))
-
-
-class _Words(argparse.ArgumentParser):
-    """A parser of words that a configuration has made."""
-
-    def error(self, message: str) -> Any:
-        """Raise UsageError."""
-        raise UsageError(f"[targets]: {message}", "see lab scale --help, lab exec --help or lab run --help")
-
-
-def _request(goal: Goal, more: Sequence[str]) -> Request:
-    """The request of a target: the same that its command line makes. Raises UsageError."""
-    import importlib
-
-    module = importlib.import_module(f"lab.commands.{goal.command}")
-    parser = _Words(prog=f"lab {goal.command}")
-    module.configure(parser)
-    words = [*goal.words]
-    behind = words.index("--")
-    try:
-        request: Request = module.new_request(parser.parse_args([*words[:behind], *more, *words[behind:]]))
-    except UsageError as error:
-        raise UsageError(f"the target {goal.name}: {error.what}", error.fix) from error
-    return request
 
 
 def _start(options: argparse.Namespace, name: str) -> Start:

@@ -146,6 +146,11 @@ def _other_folder(options: argparse.Namespace) -> Path:
 
     folder = Path(options.against).resolve()
     other = folder if folder.is_dir() else unpacked(options.against, Path(options.workdir))
+    if (folder / "pyvenv.cfg").is_file():
+        raise UsageError(
+            f"--against {options.against} is a virtual environment, and a command runs in a folder",
+            "name a folder with another version of the code, or compare commands: --parameter-list python A,B",
+        )
     if other is None:
         raise UsageError(
             f"--against {options.against}: there is no such folder, and no such revision of git here",

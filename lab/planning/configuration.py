@@ -1,54 +1,26 @@
-"""The configuration of ``lab check``: checked against its schema, and read as targets with gates. Pure."""
+"""The configuration of ``lab check``: read as targets with gates, and checked for what cannot be meant. Pure."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.errors import UsageError
 from lab.model.gates import Gate, Goal, Kind
-from lab.planning.expected import nearest
-from lab.planning.toml_lines import line_of
+from lab.planning import schema_faults
+from lab.planning.document import Document
+from lab.planning.schema_faults import COMMANDS
+from lab.planning.target_words import words_of, written
+from lab.planning.toml_lines import Step
 from lab.text import units
-
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
-
-#: The commands that measure a target, by the key that names it.
-COMMANDS = ("scale", "exec", "run")
 
 #: The settings for all targets; each counts where the command has it.
 _FOR_ALL = ("engine", "image", "python", "level", "seed")
-
-#: What else may be written in the place of a value, by the keyword of the schema that refused it.
-_EXAMPLES = {"percent": 'give a share with its unit, such as "5%"'}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A configuration as it was written."""
-
-    #: The name of the file.
-    file: str
-    #: Its text.
-    text: str
-    #: The keys above it in the file: ``tool`` and ``multicore-lab`` in a pyproject.toml.
-    above: Sequence[str]
-    #: What it says.
-    content: Mapping[str, Any]
-    #: The folder that its relative paths begin at.
-    folder: str
-
-    def line(self, *path: str) -> int:
-        """The line in which a key is set."""
-        return line_of(self.text, (*self.above, *path))
-
-    def error(self, path: Sequence[object], what: str, fix: str = "") -> UsageError:
-        """An error at a key, which names the file, the line and the key."""
-        keys = [str(key) for key in path if isinstance(key, str)]
-        where = ".".join((*self.above, *keys))
-        return UsageError(f"{self.file}:{self.line(*keys)}: {where or 'the configuration'}: {what}", fix)
+#: The file of the results stands beside the folders of the targets.
+RESULTS = "check.json"
+#: The largest number that a bound may be.
+_MOST = 1e15
 
 
 def goals_of(document: Document, schema: Mapping[str, Any]) -> tuple[Goal, ...]:
@@ -57,88 +29,29 @@ def goals_of(document: Document, schema: Mapping[str, Any]) -> tuple[Goal, ...]:
     Raises UsageError for what the schema does not allow, with file, line and the nearest valid key. It is also raised
     for a gate on a limit that the target does not have, and for gates that contradict each other.
     """
-    _check(document, schema)
+    schema_faults.check(document, schema)
     content = document.content
-    return tuple(
-        _goal(document, name, settings, {key: content[key] for key in _FOR_ALL if key in content}, schema)
-        for name, settings in content["targets"].items()
-    )
-
-
-def _check(document: Document, schema: Mapping[str, Any]) -> None:
-    from jsonschema import Draft202012Validator
-
-    faults = sorted(Draft202012Validator(schema).iter_errors(document.content), key=_rank)
-    if faults:
-        raise _refusal(document, faults[0], schema)
-
-
-#: What is told first where several rules are broken at once: the rest often follows from it.
-_ORDER = ("additionalProperties", "enum", "const", "type", "pattern")
-
-
-def _rank(fault: ValidationError) -> tuple[int, int]:
-    place = _ORDER.index(str(fault.validator)) if fault.validator in _ORDER else len(_ORDER)
-    return place, -len(fault.absolute_path)
-
-
-def _refusal(document: Document, fault: ValidationError, schema: Mapping[str, Any]) -> UsageError:
-    path, value, rule = list(fault.absolute_path), fault.instance, str(fault.validator)
-    allowed: Any = fault.validator_value
-    if rule == "additionalProperties":
-        own: Mapping[str, Any] = fault.schema["properties"]  # type: ignore[index] # only an object has this rule
-        known = list(own)
-        if len(path) == 2:  # a target: what it may have depends on the command
-            known += [key for command in COMMANDS for key in schema["$defs"][command]["properties"]]
-        unknown = next(key for key in dict(value) if key not in own)  # type: ignore[arg-type] # an object, as above
-        if len(path) == 2 and unknown in COMMANDS:
-            return document.error([*path, unknown], f"a target has one of {', '.join(COMMANDS)}", "keep one of them")
-        fix = nearest(unknown, known) or f"there are: {', '.join(dict.fromkeys(known))}"
-        return document.error([*path, unknown], "there is no such key", fix)
-    if rule == "enum":
-        choices = [str(choice) for choice in allowed]
-        return document.error(
-            path, f"{value!r} is none of {', '.join(choices)}", nearest(str(value), choices) or "take one of these"
-        )
-    if rule == "required":
-        return document.error(path, fault.message.replace("is a required property", "is missing"), "add it")
-    if rule in ("oneOf", "anyOf"):
-        return document.error(path, *_alternatives(fault))
-    if rule == "pattern":
-        return document.error(path, f"{value!r} cannot be used", _EXAMPLES["percent"])
-    return document.error(path, fault.message)
-
-
-def _alternatives(fault: ValidationError) -> tuple[str, str]:
-    """What is wrong, and what to do, where none of several forms fits."""
-    forms: Any = fault.validator_value
-    wanted = [part["required"][0] for part in forms if "required" in part]
-    if wanted:
-        return f"it needs one of {', '.join(wanted)}", "add one"
-    kinds = [str(part.get("type") or part.get("const") or part.get("$ref", "")) for part in forms]
-    return f"{fault.instance!r} cannot be used", f"give a value of one of these forms: {', '.join(map(_form, kinds))}"
-
-
-def _form(kind: str) -> str:
-    return {"#/$defs/text": "a string", "array": "a list", "integer": "a whole number", "number": "a number"}.get(
-        kind, kind.rpartition("/")[2]
-    )
+    usual = {key: content[key] for key in _FOR_ALL if key in content}
+    return tuple(_goal(document, name, settings, usual, schema) for name, settings in content["targets"].items())
 
 
 def _goal(
     document: Document, name: str, settings: Mapping[str, Any], usual: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> Goal:
+    if name == RESULTS:
+        raise document.error(("targets", name), f"{RESULTS} is the name of the file of results", "take another name")
     command = next(command for command in COMMANDS if command in settings)
     own = {key: value for key, value in usual.items() if key in schema["$defs"][command]["properties"]}
     settings = {**own, **settings}
     gates = tuple(_gates(document, name, settings))
     _check_limits(document, name, settings, gates)
+    _check_smallest(document, name, command, settings, gates)
     _check_contradictions(document, name, gates)
     return Goal(
         name=name,
         line=document.line("targets", name),
         command=command,
-        words=tuple(_words(command, settings, gates, document.folder)),
+        words=tuple(words_of(command, settings, gates, document.folder)),
         gates=gates,
         settings=settings,
     )
@@ -150,19 +63,20 @@ def _gates(document: Document, name: str, settings: Mapping[str, Any]) -> Iterat
         line = document.line("targets", name, "expect", claim)
         yield Gate(kind=Kind.VERDICT, line=line, claim=claim, verdict=verdict)
     for kind, entries in settings.get("gates", {}).items():
-        path = ("targets", name, "gates", kind)
-        for entry in entries if isinstance(entries, list) else [entries]:
-            yield _gate(document, path, Kind(kind), {} if entry is False else entry)
+        path: tuple[Step, ...] = ("targets", name, "gates", kind)
+        if isinstance(entries, list):
+            yield from (_gate(document, (*path, number), Kind(kind), each) for number, each in enumerate(entries))
+        else:
+            yield _gate(document, path, Kind(kind), {} if entries is False else entries)
 
 
-def _gate(document: Document, path: Sequence[str], kind: Kind, entry: Mapping[str, Any]) -> Gate:
-    most = entry.get("max")
-    if kind is Kind.REGRESSION:
-        most = float(str(most).rstrip("% ")) / 100
-    elif kind in (Kind.MEMORY, Kind.TIME):
-        most = _measure(document, [*path, "max"], str(most), units.BYTES if kind is Kind.MEMORY else units.SECONDS)
+def _gate(document: Document, path: Sequence[Step], kind: Kind, entry: Mapping[str, Any]) -> Gate:
     if entry.get("against") and entry.get("base"):
         raise document.error(path, "it has against and base", "keep one: against is measured, base is a session")
+    for key in ("min", "max", "quota"):
+        value = entry.get(key)
+        if isinstance(value, (int, float)) and not value < _MOST:  # which not-a-number is not either
+            raise document.error([*path, key], "the number is too large, or is none", "give a number that can be met")
     return Gate(
         kind=kind,
         line=document.line(*path),
@@ -173,27 +87,36 @@ def _gate(document: Document, path: Sequence[str], kind: Kind, entry: Mapping[st
         workers=1 if entry.get("executor") == "one" else entry.get("workers"),
         own=entry.get("state") == "own",
         least=entry.get("min"),
-        most=most,
+        most=_most(document, [*path, "max"], kind, entry.get("max")),
         against=entry.get("against", ""),
         base=entry.get("base", ""),
     )
 
 
-def _measure(document: Document, path: Sequence[str], text: str, allowed: Mapping[str, float]) -> float:
-    """A number with its unit, in bytes or in seconds."""
-    number = units.parsed(text, allowed)
+def _most(document: Document, path: Sequence[Step], kind: Kind, value: Any) -> float | str | None:
+    """The most that is allowed: a share, bytes, seconds, or a number as it is."""
+    if kind is Kind.REGRESSION:
+        return float(value.removesuffix("%").strip()) / 100
+    if kind not in (Kind.MEMORY, Kind.TIME):
+        return value  # type: ignore[no-any-return] # a number or R, by the schema
+    allowed = units.BYTES if kind is Kind.MEMORY else units.SECONDS
+    number = units.parsed(value, allowed)
     if number is None:
-        raise document.error(
-            path, f"{text!r} is no number above 0 with a unit", f"give one of the units {', '.join(allowed)}"
-        )
+        fix = f"give one of the units {', '.join(allowed)}"
+        raise document.error(path, f"{value[:40]!r} is no number above 0 with a unit", fix)
     return number
 
 
 def _listed(value: object) -> list[str]:
     """The values of a setting that is one value, several in a string, or a list."""
     if isinstance(value, list):
-        return [str(each) for each in value]
-    return [part.strip() for part in str(value).split(",")]
+        return [written(each) for each in value]
+    return [part.strip() for part in written(value).split(",")]
+
+
+def _names_ids(sizes: Iterable[str]) -> bool:
+    """Whether sizes are CPU ids, whose number nobody knows from here."""
+    return any(not re.fullmatch("[0-9]+|all", size) for size in sizes)
 
 
 def _check_limits(document: Document, name: str, settings: Mapping[str, Any], gates: Iterable[Gate]) -> None:
@@ -204,15 +127,45 @@ def _check_limits(document: Document, name: str, settings: Mapping[str, Any], ga
             ("quota", gate.quota, "quota"),
             ("build", gate.build or None, "python"),
         ):
-            if of_gate is None or (key == "at" and setting not in settings):
-                continue
             there = _listed(settings[setting]) if setting in settings else []
-            if f"{of_gate:g}" not in there if isinstance(of_gate, float) else str(of_gate) not in there:
-                raise document.error(
-                    ("targets", name, "gates", gate.kind.value, key),
-                    f"the target has no cell with {key} = {of_gate}; its {setting}: {', '.join(there) or 'not given'}",
-                    f"add it to {setting}, or change the gate",
-                )
+            if of_gate is None or _is_there(key, of_gate, there):
+                continue
+            raise document.error(
+                ("targets", name, "gates", gate.kind.value, key),
+                f"the target has no cell with {key} = {written(of_gate)}; its {setting}:"
+                f" {', '.join(there) or 'not given'}",
+                f"add it to {setting}, or change the gate",
+            )
+
+
+def _is_there(key: str, wanted: object, there: Sequence[str]) -> bool:
+    if key == "at":
+        return not there or _names_ids(there) or written(wanted) in there
+    if key == "quota":
+        return any(re.fullmatch(r"[0-9.]+", each) and float(each) == wanted for each in there)
+    return str(wanted) in there or any("/" in each for each in there)  # a path may be any build
+
+
+def _check_smallest(
+    document: Document, name: str, command: str, settings: Mapping[str, Any], gates: Iterable[Gate]
+) -> None:
+    """Raise UsageError for gates on a command that no measurement can answer: at its only limit, or without a quota."""
+    sizes = _listed(settings["cpus"]) if "cpus" in settings else []
+    numbers = [int(size) for size in sizes if size.isdecimal()]
+    for gate in gates:
+        path = ("targets", name, "gates", gate.kind.value)
+        if gate.kind is Kind.THROTTLED and "quota" not in settings:
+            raise document.error(path, "there is no quota that could stop the command", "give one: quota = 1.5")
+        if command != "exec" or gate.kind not in (Kind.SPEED_UP, Kind.EFFICIENCY) or "quota" in settings:
+            continue
+        is_only = len(sizes) == 1 and not _names_ids(sizes)
+        is_smallest = gate.at == 1 or (gate.at is not None and numbers and gate.at == min(numbers) and len(sizes) > 1)
+        if is_only or is_smallest:
+            raise document.error(
+                path,
+                "a speed-up of a command is over its smallest limit, and the gate is about that one",
+                "give a smaller size too, such as cpus = [1, 2], and at = 2",
+            )
 
 
 def _check_contradictions(document: Document, name: str, gates: Sequence[Gate]) -> None:
@@ -223,58 +176,11 @@ def _check_contradictions(document: Document, name: str, gates: Sequence[Gate]) 
         bounds.setdefault(key, []).append(gate)
     for same in bounds.values():
         least = max(same, key=lambda gate: gate.least or 0.0)
-        most = min(same, key=lambda gate: gate.most if isinstance(gate.most, (int, float)) else float("inf"))
+        most = min(same, key=lambda gate: gate.most if isinstance(gate.most, (int, float)) else math.inf)
         if least.least is not None and isinstance(most.most, (int, float)) and least.least > most.most:
-            bounds_words = f"at least {least.least:g} (line {least.line}) and at most {most.most:g} (line {most.line})"
+            words = f"at least {least.least:g} (line {least.line}) and at most {most.most:g} (line {most.line})"
             raise document.error(
                 ("targets", name, "gates", least.kind.value),
-                f"it asks for {bounds_words}",
+                f"it asks for {words}",
                 "no measurement can meet both; change one of them",
             )
-
-
-def _words(command: str, settings: Mapping[str, Any], gates: Sequence[Gate], folder: str) -> Iterator[str]:
-    """The command line that measures a target."""
-    for key, value in settings.items():
-        if key not in (*COMMANDS, "gates", "expect", "params", "env", "level", "project", "cpus"):
-            yield from _option(f"--{key}", value)
-    yield from _option("--cpus", settings.get("cpus", _sizes(command, gates, quota="quota" in settings)))
-    if settings.get("level") in ("quick", "thorough"):
-        yield f"--{settings['level']}"
-    if command == "scale":
-        yield from ("--project", settings.get("project") or folder)
-    for name, values in settings.get("params", {}).items():
-        yield from ("--param", f"{name}={','.join(map(repr, values))}")
-    for name, value in settings.get("env", {}).items():
-        yield from ("--env", f"{name}={value}")
-    yield from _target(command, settings[command])
-
-
-def _target(command: str, target: str | Sequence[str]) -> Iterator[str]:
-    if command == "exec" and isinstance(target, str):
-        yield "--shell"
-    yield "--"
-    yield from [target] if isinstance(target, str) else target
-
-
-def _option(flag: str, value: object) -> Iterator[str]:
-    if value is None or value is False:
-        return
-    if value is True:
-        yield flag
-    elif flag in ("--python", "--mount"):
-        yield from (word for each in ([value] if isinstance(value, str) else value) for word in (flag, each))  # type: ignore[attr-defined] # a list, by the schema
-    else:
-        yield f"{flag}={','.join(map(str, value)) if isinstance(value, list) else value}"
-
-
-def _sizes(command: str, gates: Sequence[Gate], *, quota: bool) -> str | None:
-    """The sizes of the cells that gates need, where the configuration does not give them; ``None``: the quota alone."""
-    named = list(dict.fromkeys(str(gate.at) for gate in gates if gate.at is not None))
-    if not gates or command == "run":
-        return None
-    if not named and quota:
-        return None
-    sizes = named or ["all"]
-    smaller = ["1"] if command == "exec" and "1" not in sizes else []  # a speed-up is against the smallest limit
-    return ",".join((*smaller, *sizes))

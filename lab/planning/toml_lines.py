@@ -3,48 +3,117 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-_HEADER = re.compile(r"\s*\[\[?\s*(?P<keys>[^\]]+?)\s*\]\]?\s*(#.*)?")
-_SETTING = re.compile(r"\s*(?P<keys>(?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
-_KEY = re.compile(r"[\w-]+|\"[^\"]*\"|'[^']*'")
+#: A key of a table, or the place of an element in an array.
+Step = str | int
+
+_NAME = r"(?:[\w-]+|\"[^\"]*\"|'[^']*')"
+_KEYS = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
+_HEADER = re.compile(rf"\s*(?P<open>\[\[?)\s*(?P<keys>{_KEYS})\s*\]\]?\s*")
+_SETTING = re.compile(rf"\s*(?P<keys>{_KEYS})\s*=")
+_KEY = re.compile(_NAME)
+#: A string on one line, the beginning or end of one over several lines, or a comment.
+_TEXT = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\])*\"|'[^']*'|#.*")
 
 
-def line_of(text: str, path: Sequence[str]) -> int:
-    """The number of the line, from 1, in which a key is set; of an inline table the line of its own key.
+class _Entry(NamedTuple):
+    """A table's header or a setting, with the lines up to the next one."""
+
+    #: The number of its first line, from 1.
+    line: int
+    #: Its whole path.
+    path: tuple[Step, ...]
+    #: Its lines, without comments, and without what stands in strings over several lines.
+    code: list[str]
+
+
+def line_of(text: str, path: Sequence[Step]) -> int:
+    """The number of the line, from 1, in which a key is set, also within an inline table or an array.
 
     Where the key itself is not there, it is the line of the nearest table above it; 0: there is none.
     """
-    header: tuple[str, ...] = ()
-    nearest, line = 0, 0
-    for number, content in enumerate(text.splitlines(), 1):
-        if match := _HEADER.fullmatch(content):
-            keys = header = _keys(match["keys"])
-        elif match := _SETTING.match(content):
-            keys = header + _keys(match["keys"])
+    entries = list(_entries(text))
+    below = next((entry.line for entry in entries if entry.path[: len(path)] == tuple(path)), 0)
+    above = [entry for entry in entries if entry.path == tuple(path[: len(entry.path)])]
+    if above and not below:
+        nearest = max(above, key=lambda entry: len(entry.path))  # of several the first
+        return nearest.line + _within(nearest.code, path[len(nearest.path) :])
+    return below
+
+
+def _within(code: Sequence[str], rest: Sequence[Step]) -> int:
+    """How many lines below an entry's first line the rest of a path stands."""
+    place = 0
+    text = "\n".join(code)
+    for step in rest:
+        opened = [match.start() for match in re.finditer(r"\{", text)]
+        if isinstance(step, int):
+            place = opened[step] if step < len(opened) else place
+        elif match := re.search(rf"(?<![\w-])[\"']?{re.escape(step)}[\"']?\s*=", text[place:]):
+            place += match.start()
+    return text.count("\n", 0, place)
+
+
+def _entries(text: str) -> Iterator[_Entry]:
+    """The headers and settings of a document, in order."""
+    header: tuple[Step, ...] = ()
+    tables: Counter[tuple[Step, ...]] = Counter()
+    current: _Entry | None = None
+    depth = 0  # of brackets: in an array over several lines no table begins
+    for number, line in enumerate(_code(text), 1):
+        match = _HEADER.fullmatch(line) if not depth else None
+        setting = _SETTING.match(line) if not depth else None
+        if match:
+            header = _keys(match["keys"])
+            if match["open"] == "[[":
+                tables[header] += 1
+                header = (*header, tables[header] - 1)
+            path = header
+        elif setting:
+            path = header + _keys(setting["keys"])
+            depth = _opened(line)
+        elif current is not None:
+            current.code.append(line)
+            depth += _opened(line)
+            continue
         else:
-            keys = header
-        common = _common(keys, path)
-        if common == len(keys) and common < len(path) and _has_word(content, path[-1]):
-            common = len(path)  # it stands in an inline table
-        if common > nearest:
-            nearest, line = common, number
-    return line
+            continue
+        if current is not None:
+            yield current
+        current = _Entry(number, path, [line])
+    if current is not None:
+        yield current
+
+
+def _opened(line: str) -> int:
+    """How many brackets a line opens and does not close."""
+    bare = _TEXT.sub("", line)
+    return sum(bare.count(bracket) for bracket in "[{") - sum(bare.count(bracket) for bracket in "]}")
+
+
+def _code(text: str) -> Iterator[str]:
+    """The lines without their comments. Those within a string over several lines are empty."""
+    open_string = ""
+    for line in text.split("\n"):
+        pieces, place = [], 0
+        for match in _TEXT.finditer(line):
+            found = match[0]
+            if open_string:
+                if found == open_string:
+                    open_string, place = "", match.end()
+                continue
+            if found in ('"""', "'''"):
+                pieces.append(line[place : match.start()])
+                open_string = found
+            elif found.startswith("#"):
+                pieces.append(line[place : match.start()])
+                place = len(line)
+                break
+        yield "".join(pieces) + ("" if open_string else line[place:])
 
 
 def _keys(text: str) -> tuple[str, ...]:
     return tuple(key.strip("\"'") for key in _KEY.findall(text))
-
-
-def _common(keys: Sequence[str], path: Sequence[str]) -> int:
-    """How many keys both begin with."""
-    count = 0
-    for key, other in zip(keys, path, strict=False):
-        if key != other:
-            break
-        count += 1
-    return count
-
-
-def _has_word(content: str, key: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])\s*=", content) is not None

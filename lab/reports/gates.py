@@ -50,7 +50,7 @@ def render(
         return json.dumps(_document(goals, results, sessions), indent=2) + "\n"
     if form == "junit":
         return _junit(goals, results)
-    return _plain(_screen(goals, results, width))
+    return _plain(_screen(goals, results, sessions, width))
 
 
 def _plain(text: str) -> str:
@@ -64,7 +64,7 @@ def totals(results: Sequence[Result]) -> str:
     return f"{units.counted(len(results), 'gate')}: {', '.join(parts) or 'no target has a gate'}"
 
 
-def _screen(goals: Sequence[Goal], results: Sequence[Result], width: int) -> str:
+def _screen(goals: Sequence[Goal], results: Sequence[Result], sessions: Mapping[str, Sessions], width: int) -> str:
     lines = []
     for goal in goals:
         lines.append(f"{goal.name}: lab {goal.command} {goal.target}")
@@ -73,7 +73,9 @@ def _screen(goals: Sequence[Goal], results: Sequence[Result], width: int) -> str
             first, *more = fit_sentence(_sentence(result), width - len(_INDENT)).splitlines()
             lines += [f"  {_MARKS[result.outcome]:<15} {first}", *(f"{_INDENT}{line}" for line in more)]
         if not own:
-            lines.append("  it has no gate; its session is kept")
+            lines.append(
+                f"  {'it has no gate; its session is kept' if goal.name in sessions else 'it was not measured'}"
+            )
     return "\n".join([*lines, "", totals(results)]) + "\n"
 
 

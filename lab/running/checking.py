@@ -29,8 +29,10 @@ class Check:
     request: Callable[[Goal, tuple[str, ...]], Request]
     #: How the run of a target of that name begins.
     start: Callable[[str], Start]
-    #: Does what has to be done before anything runs.
-    prepare: Callable[[], None]
+    #: Takes where each session is kept, as soon as it is.
+    kept: Callable[[Kept], object]
+    #: Whether the user has asked to end.
+    stop: StopFlag
 
 
 def bases_of(goals: Iterable[Goal]) -> dict[str, Session]:
@@ -41,26 +43,24 @@ def bases_of(goals: Iterable[Goal]) -> dict[str, Session]:
     return {gate.base: base_session(Path(gate.base)) for goal in goals for gate in goal.gates if gate.base}
 
 
-def measured(
-    goal: Goal, check: Check, bases: Mapping[str, Session], stop: StopFlag
-) -> tuple[Sessions, tuple[Kept, ...]]:
-    """Everything that the gates of a target need, and where it is kept."""
+def measured(goal: Goal, check: Check, bases: Mapping[str, Session]) -> Sessions:
+    """Everything that the gates of a target need, as far as nobody has asked to end. Raises LabError."""
     others = list(dict.fromkeys(gate.against for gate in goal.gates if gate.against))
-    kept: list[Kept] = []
 
     def run(*more: str) -> Session:
         request = check.request(goal, more)
-        session, where = measure(request, check.start(goal.name), stop, check.prepare)
-        kept.append(where)
+        session, where = measure(request, check.start(goal.name), check.stop, lambda: None)
+        check.kept(where)
         return session
 
     is_plain = not goal.gates or any(_needs_plain(goal, gate) for gate in goal.gates)
     plain = run() if is_plain else None
-    compared = {}
-    for other in others if not (plain and plain.interrupted) else ():
-        tell(f"{goal.name}: against {other}")
-        compared[other] = run("--against", other)
-    return Sessions(plain=plain, compared=compared, bases=bases), tuple(kept)
+    compared: dict[str, Session] = {}
+    for other in others:
+        if not check.stop.requested:
+            tell(f"{goal.name}: against {other}")
+            compared[other] = run(f"--against={other}")
+    return Sessions(plain=plain, compared=compared, bases=bases)
 
 
 def _needs_plain(goal: Goal, gate: Gate) -> bool:
@@ -73,10 +73,23 @@ def _needs_plain(goal: Goal, gate: Gate) -> bool:
 
 def base_session(folder: Path) -> Session:
     """The session to compare with. Raises UsageError if it is none, or if it was changed after it was written."""
-    found = loading.find_session(folder)
+    found = _alone(folder)
     with loading.making_sense_of(found):
         faults, sealed = verification.inspect(found)
     if faults or not sealed:
         reason = faults[0] if faults else "it was cut short, so it has no seal"
         raise UsageError(f"{found} cannot be a base: {reason}", "measure the base again")
     return loading.load_session(found)
+
+
+def _alone(folder: Path) -> Path:
+    """The session in a folder, or the newest one below it that measured functions without another environment.
+
+    Raises UsageError where there is none.
+    """
+    newest = loading.find_session(folder)
+    for found in [newest] if newest == folder else reversed(loading.folders(folder)):
+        target = loading.manifest(found)["arguments"].get("target") or {}
+        if not (target.get("case") or {}).get("against"):
+            return found
+    raise UsageError(f"the sessions in {folder} all compare two environments", "measure the base again")

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
+from lab import interrupts
 from lab.engines.temporary import TemporaryFolder
+from lab.errors import UsageError
 
 
+@functools.cache
 def unpacked(name: str, folder: Path) -> Path | None:
     """The folder with the files that ``folder`` had in a revision; ``None``: the name is no revision there.
 
-    Only files of the repository are in it: what is built from them is not.
+    Every file of the repository is in it, also those that its archives leave out. What is built from them is not, and
+    neither are submodules. Raises UsageError where the revision has no such folder.
     """
-    if name.startswith("-"):
+    if not name or name.startswith("-") or "\0" in name:
         return None
     commit = _git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    archive = _git(folder, "archive", "--format=tar", commit.decode().strip()) if commit else None
-    if not archive:
+    top, below = _git(folder, "rev-parse", "--show-toplevel"), _git(folder, "rev-parse", "--show-prefix")
+    if not commit or not top or below is None:
         return None
     temporary = TemporaryFolder()
+    interrupts.leave(temporary, temporary.cleanup)
     atexit.register(temporary.cleanup)
     os.chmod(temporary.name, 0o755)  # noqa: S103 - a container reads it as nobody
-    place = Path(temporary.name) / name.replace("/", "-")
-    place.mkdir()
-    subprocess.run(["tar", "-x", "-C", str(place)], input=archive, check=True)  # noqa: S607 - the system's own
-    return place
+    place = Path(temporary.name) / "revision"
+    index = {"GIT_INDEX_FILE": str(Path(temporary.name) / "index")}
+    read = _git(Path(top), "read-tree", commit, settings=index)
+    if read is None or _git(Path(top), "checkout-index", "--all", f"--prefix={place}/", settings=index) is None:
+        raise UsageError(f"git cannot read the files of {name}", "name a folder with the other version")
+    own = place / below
+    if not own.is_dir():
+        raise UsageError(f"the revision {name} has no folder {below or '.'}", "name another revision, or a folder")
+    return own
 
 
-def _git(folder: Path, *words: str) -> bytes | None:
-    """What git prints in a folder; ``None`` where there is no git, or where it fails."""
+def _git(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str | None:
+    """The line that git prints in a folder; ``None`` where there is no git, or where it fails."""
+    command, world = ["git", "-C", str(folder), *words], {**os.environ, **(settings or {})}
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)  # noqa: S607
+        done = subprocess.run(command, capture_output=True, text=True, env=world, check=False)
     except OSError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

@@ -69,4 +69,5 @@ def parsed(text: str, units: Mapping[str, float]) -> float | None:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", text.strip())
     if not match or match[2] not in units:
         return None
-    return float(match[1]) * units[match[2]] or None
+    number = float(match[1]) * units[match[2]]
+    return number if 0 < number < 1e300 else None

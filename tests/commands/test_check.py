@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +57,12 @@ def configure(folder: Path, text: str) -> None:
         ("[targets.a]\nscal = 'x'", [], "toml:2: targets.a.scal: there is no such key; did you mean scale?"),
         ("[targets.a]\nscale = 'x.py:f'\ngates.regression = {max = '5%'}", [], "has nothing to compare with"),
         ("[targets.a]\nrun = ['gill']", [], "there is no experiment 'gill'"),
-        ("[targets.a]\nexec = 'true'\nruns = 0", [], "targets.a.runs: 0 is less than the minimum of 1"),
+        ("[targets.a]\nexec = 'true'\nruns = 0", [], "targets.a.runs: 0 cannot be used; give at least 1"),
+        ("[targets.a]\nexec = 'true'\nenv = {A = 'b'}\nmount = ['-x']", [], "targets.a: --mount -x: there"),
+        ("[targets.a]\nrun = ['pool']\nexpect = {'gil.no-speedup' = 'refuted'}", [], "this run has no experiment gil"),
+        ("[targets.a]\nexec = 'true'\ngates.time = {max = '1 s'}", ["--against", "main"], "no gate is one; add a gate"),
+        ("[targets.a]\nexec = 'true'\ngates.regression = {max = '5%', against = 'mian'}", [], "no such revision"),
+        ("[targets.a]\nexec = 'true'\ngates.regression = {max = '5%', against = 'venv'}", [], "a virtual environment"),
         ("[targets.a]\nrun = ['gil']\nexpect = {'gil.nothing' = 'refuted'}", [], "there is no claim 'gil.nothing'"),
     ],
 )  # fmt: skip
@@ -63,6 +71,8 @@ def test_what_is_wrong_is_said_before_anything_is_measured(
 ) -> None:
     if text:
         configure(project, text)
+    (project / "venv").mkdir()
+    (project / "venv" / "pyvenv.cfg").touch()
     code, out, err = lab("check", *words)
     assert code == 2
     assert message in " ".join(err.split())
@@ -80,7 +90,7 @@ def test_the_plan_has_each_command_and_each_gate(lab: Lab, project: Path) -> Non
     code, out, _ = lab("check", "--plan", "--against", "HEAD")
     assert code == 0
     assert out.splitlines() == [
-        f"checksum: lab scale --engine=local --cpus=2 --project {project} -- checksums.py:checksum",
+        f"checksum: lab scale --engine=local --cpus=2 --project={project} -- checksums.py:checksum",
         "  speedup threads: at least 1.5 (line 12)",
         "  efficiency threads: at least 0.8 (line 13)",
         "  workers: at most R, the CPUs that the limit allows (line 14)",
@@ -126,11 +136,9 @@ def test_a_stored_base_is_compared_with_and_an_edited_one_is_refused(lab: Lab, p
         "gates.regression = {max = '30%', executor = 'one'}\n",
     )
     base = lab.sessions / "base"
-    code, _, err = lab("check", "--base", str(base))
-    assert (code, "does not exist" in err) == (2, True)
-    configure(project, (project / "multicore-lab.toml").read_text().replace("gates", "# gates"))
-    assert lab("check", "--output", str(base))[0] == 0
-    configure(project, (project / "multicore-lab.toml").read_text().replace("# gates", "gates"))
+    assert "nothing to compare with" in " ".join(lab("check")[2].split())
+    code, out, _ = lab("check", "--output", str(base))
+    assert (code, "– untestable" in out) == (0, True), "the sessions are kept as a base"
     code, out, err = lab("check", "--base", str(base))
     assert code == 0, out + err
     assert "since 20" in " ".join(out.split())
@@ -138,6 +146,76 @@ def test_a_stored_base_is_compared_with_and_an_edited_one_is_refused(lab: Lab, p
     records.write_bytes(records.read_bytes() + b"\n")
     code, _, err = lab("check", "--base", str(base))
     assert (code, "cannot be a base" in " ".join(err.split())) == (2, True)
+
+
+@pytest.mark.measures
+def test_a_base_is_a_session_of_the_code_alone(lab: Lab, project: Path) -> None:
+    """The newest session may be one that compared two versions."""
+    configure(
+        project,
+        "[targets.sum]\nscale = 'checksums.py:checksum'\nengine = 'local'\nlevel = 'quick'\n[targets.sum.gates]\n"
+        "workers = {at = 1, max = 4}\nregression = {at = 1, max = '30%', executor = 'one', against = 'main'}\n",
+    )
+    base = lab.sessions / "base"
+    code, out, err = lab("check", "--output", str(base))
+    assert (code, out.count("● met")) == (0, 2), err
+    code, out, err = lab("check", "--base", str(base))
+    assert (code, out.count("● met")) == (0, 2), out + err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "gates"),
+    [
+        ("scale = 'naps.py:nap'\nlevel = 'thorough'", "speedup = {max = 9, executor = 'threads'}"),
+        ("exec = ['sleep', '0.5']\nruns = 100", "time = {max = '5 s'}"),
+    ],
+)
+def test_ctrl_c_reports_what_there_is_and_leaves_no_revision_behind(
+    lab: Lab, project: Path, tmp_path: Path, target: str, gates: str
+) -> None:
+    (project / "naps.py").write_text("import time\n\ndef nap():\n    time.sleep(0.01)\n")
+    commit("naps")
+    configure(
+        project,
+        "engine = 'local'\n[targets.first]\nexec = ['true']\nruns = 5\ngates.time = {max = '5 s'}\n"
+        f"[targets.second]\n{target}\n[targets.second.gates]\n"
+        f"regression = {{max = '5%', against = 'main'}}\n{gates}\n",
+    )
+    words = [sys.executable, "-m", "lab", "check", "--output", str(lab.sessions)]
+    world = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    with subprocess.Popen(
+        words, cwd=project, env=world, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        has_begun = False
+        for line in process.stderr:
+            has_begun = has_begun or line.startswith("target 2 of 2")
+            if has_begun and "about" in line:  # a cell has begun
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "● met           wall time of true" in out
+    assert "◐ inconclusive" in out
+    assert "Traceback" not in err
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_fails_later_leaves_the_results_that_there_are(lab: Lab, project: Path) -> None:
+    configure(
+        project,
+        "engine = 'local'\n[targets.first]\nexec = ['true']\nruns = 5\ngates.time = {max = '5 s'}\n"
+        "[targets.second]\nexec = ['no-such-program']\ngates.time = {max = '5 s'}\n",
+    )
+    code, out, err = lab("check", "--output", str(lab.sessions))
+    assert code == 2
+    assert "● met" in out
+    assert "second: lab exec no-such-program\n  it was not measured" in out
+    assert "session kept in" in err
+    assert json.loads((lab.sessions / "check.json").read_text())["outcomes"]["met"] == 1
 
 
 @pytest.mark.slow

@@ -24,6 +24,18 @@ efficiency = [
 
 [[other.list]]
 scale = 1
+[[other.list]] # the second
+text = \"\"\"
+scale = 2
+\"\"\"
+# scale = 3
+scale = 4
+list = [
+  {at = 1}, # at = 2
+  {at = 2,
+   max = 3},
+]
+"last" = 5
 """
 
 ABOVE = ("tool", "multicore-lab")
@@ -42,10 +54,15 @@ PARSE = (*ABOVE, "targets", "parse")
         ((*PARSE, "gates", "speedup", "min"), 9),
         ((*PARSE, "setup"), 7),
         ((*ABOVE, "targets", "a b", "gates", "efficiency"), 12),
-        ((*ABOVE, "targets", "a b", "gates", "efficiency", "executor"), 13),
-        (("other", "list", "scale"), 17),
+        ((*ABOVE, "targets", "a b", "gates", "efficiency", 0, "executor"), 13),
+        (("other", "list", 0, "scale"), 17),
+        (("other", "list", 1, "scale"), 23),
+        (("other", "list", 1, "list", 0, "at"), 25),
+        (("other", "list", 1, "list", 1, "at"), 26),
+        (("other", "list", 1, "list", 1, "max"), 27),
+        (("other", "list", 1, "last"), 29),
         (("nowhere",), 0),
     ],
 )
-def test_the_line_of_a_key(path: tuple[str, ...], line: int) -> None:
+def test_the_line_of_a_key(path: tuple[str | int, ...], line: int) -> None:
     assert line_of(TEXT, path) == line

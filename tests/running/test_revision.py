@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import UsageError
 from lab.running.revision import unpacked
 from tests.support.paths import ROOT
 
@@ -39,7 +40,23 @@ def test_of_a_folder_in_the_repository_it_has_that_folder(repository: Path) -> N
     assert [path.name for path in place.iterdir()] == ["code.py"]
 
 
-@pytest.mark.parametrize("name", ["nothing", "--help", "v/1:package", "python:3.13"])
+def test_files_that_archives_leave_out_are_there(repository: Path) -> None:
+    (repository / ".gitattributes").write_text("package/ export-ignore\n")
+    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
+    for words in (["add", "."], ["commit", "-qm", "3"]):
+        subprocess.run(["git", *settings, *words], cwd=repository, check=True)
+    place = unpacked("HEAD", repository)
+    assert place
+    assert (place / "package" / "code.py").exists()
+
+
+def test_a_folder_that_the_revision_has_not_is_told(repository: Path) -> None:
+    (repository / "new").mkdir()
+    with pytest.raises(UsageError, match="the revision v/1 has no folder new/"):
+        unpacked("v/1", repository / "new")
+
+
+@pytest.mark.parametrize("name", ["nothing", "--help", "v/1:package", "python:3.13", "a\0b", "x" * 300])
 def test_what_is_no_revision_is_none(repository: Path, name: str) -> None:
     assert unpacked(name, repository) is None
 

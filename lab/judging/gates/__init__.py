@@ -22,13 +22,13 @@ __all__ = ["Sessions", "bound_words", "exit_reason", "judge"]
 
 def judge(goal: Goal, sessions: Sessions) -> tuple[Result, ...]:
     """What came of each gate of a target, in each cell and for each function that it is about."""
-    results = [result for gate in goal.gates for result in _JUDGES[goal.command](gate, sessions)]
+    results = [result for gate in goal.gates for result in _JUDGES[goal.command](gate, sessions, goal)]
     if goal.command == "run" and sessions.plain:
         results += surprises(goal, sessions.plain)
     return tuple(replace(result, goal=goal.name) for result in results)
 
 
-_JUDGES: Mapping[str, Callable[[Gate, Sessions], Iterator[Result]]] = {
+_JUDGES: Mapping[str, Callable[[Gate, Sessions, Goal], Iterator[Result]]] = {
     "scale": of_functions,
     "exec": of_programs,
     "run": of_experiments,

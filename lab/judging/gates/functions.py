@@ -10,24 +10,36 @@ from lab.judging import advice
 from lab.judging.bounds import team_of
 from lab.judging.comparison import Pair
 from lab.judging.gates.regressions import since_base, slower_result
-from lab.judging.gates.results import cells_meant, most_of, place_of, result_of, unmeasured_result, within_bounds
+from lab.judging.gates.results import (
+    cells_meant,
+    most_of,
+    place_of,
+    result_of,
+    unknown_result,
+    unmeasured_result,
+    within_bounds,
+)
 from lab.judging.gates.sessions import Sessions
 from lab.judging.verdicts import completed, evidence_of
 from lab.model.cell import CellResult
-from lab.model.gates import Gate, Kind, Outcome, Result
+from lab.model.gates import Gate, Goal, Kind, Outcome, Result
 from lab.model.session import Session
 
 #: A configuration's word for workers -> their kind.
 _KINDS = {"threads": arms.THREAD, "interpreters": arms.INTERPRETER}
 
 
-def of_functions(gate: Gate, sessions: Sessions) -> Iterator[Result]:
-    if gate.kind is Kind.REGRESSION and gate.against:
-        yield from _each(gate, sessions.compared[gate.against], _slower_in_turn)
-    elif gate.kind is Kind.REGRESSION and sessions.plain:
-        yield from since_base(gate, sessions.plain, sessions.bases[gate.base], _meant_number)
-    elif sessions.plain:
-        yield from _each(gate, sessions.plain, _advised if gate.kind is Kind.WORKERS else _gain)
+def of_functions(gate: Gate, sessions: Sessions, _: Goal) -> Iterator[Result]:
+    """What came of a gate on the functions of a target."""
+    session = sessions.session_for(gate)
+    if session is None:
+        yield unknown_result(gate)
+    elif gate.kind is Kind.REGRESSION and gate.against:
+        yield from _each(gate, session, _slower_in_turn)
+    elif gate.kind is Kind.REGRESSION:
+        yield from since_base(gate, session, sessions.bases[gate.base], _meant_number)
+    else:
+        yield from _each(gate, session, _advised if gate.kind is Kind.WORKERS else _gain)
 
 
 def _each(

@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.cell.claims.estimates import Estimate
+from lab.cell.experiments import shown
 from lab.judging import comparison, proofs
 from lab.judging.bounds import Ratio
 from lab.judging.gates.regressions import since_base, slower_result
-from lab.judging.gates.results import cells_meant, most_of, place_of, result_of, unmeasured_result, within_bounds
+from lab.judging.gates.results import (
+    cells_meant,
+    most_of,
+    place_of,
+    result_of,
+    unknown_result,
+    unmeasured_result,
+    within_bounds,
+)
 from lab.judging.gates.sessions import Sessions
-from lab.judging.programs import Measured, against_of, measured, slower_than_other
-from lab.model.gates import Gate, Kind, Outcome, Result
+from lab.judging.programs import WALL, Measured, against_of, measured, slower_than_other
+from lab.model.cell import CellResult
+from lab.model.gates import Gate, Goal, Kind, Outcome, Result
 from lab.model.session import Session
 from lab.text import units
 
 
-def of_programs(gate: Gate, sessions: Sessions) -> Iterator[Result]:
-    # Where versions are compared, the command has been measured beside the other one.
-    session = sessions.compared[gate.against] if gate.against else next(iter(sessions.all), None)
+def of_programs(gate: Gate, sessions: Sessions, _: Goal) -> Iterator[Result]:
+    """What came of a gate on the command of a target."""
+    session = sessions.session_for(gate)
     if session is None:
+        yield unknown_result(gate)
         return
     if gate.kind is Kind.REGRESSION and not gate.against:
-        yield from since_base(
-            gate, session, sessions.bases[gate.base], lambda _, __, pair: pair.name.endswith("wall time")
-        )
+        own = {f"{shown(row.program.experiment)}: {WALL}" for row in measured(session) if not against_of(row.program)}
+        yield from since_base(gate, session, sessions.bases[gate.base], lambda *measured: measured[-1].name in own)
         return
     limits = {result.cell.limit for result in cells_meant(session, gate)}
     rows = [row for row in measured(session) if row.cell.cell.limit in limits and not against_of(row.program)]
@@ -48,7 +58,7 @@ def _of_row(gate: Gate, session: Session, row: Measured) -> Result:
             gate, f"{row.program.label} against {gate.against}", place, times, "too few turns for an interval"
         )
     if gate.kind in (Kind.SPEED_UP, Kind.EFFICIENCY):
-        return _gain_of_row(gate, row, subject, place)
+        return _gain_of_row(gate, session, row, subject, place)
     return _value_of_row(gate, row, subject, place)
 
 
@@ -64,24 +74,27 @@ _WORDS = {
 }
 
 
-def _short(row: Measured) -> str:
+def _short(*results: CellResult) -> str:
     """What the machine delivered, where that was too little to say anything; else empty."""
-    for result in row.results:
+    for result in results:
         delivered, rate = proofs.delivered(result), proofs.rate(result.proof)
         if delivered is not None and delivered < comparison.SHORT * rate:
             return f"the machine delivered {delivered:.2f} of {units.cpus(rate)}"
     return ""
 
 
-def _gain_of_row(gate: Gate, row: Measured, subject: str, place: str) -> Result:
+def _gain_of_row(gate: Gate, session: Session, row: Measured, subject: str, place: str) -> Result:
     if row.speed_up is None:
         reason = "it is the smallest limit, which the others are compared with"
         return result_of(gate, subject, Outcome.UNTESTABLE, cell=place, reason=reason)
     scale = 1 / row.more_cpus if gate.kind is Kind.EFFICIENCY else 1.0
     gain = row.speed_up
     estimate = Estimate(gain.value * scale, gain.low * scale, gain.high * scale, gain.size) if gain.low > 0 else None
-    short = _short(row)
-    trouble = short or ("" if estimate else "too few turns: give more runs")
+    smallest = next((each for each in measured(session) if each.program == row.program and each.runs), row)
+    short, short_then = _short(*row.results), _short(*smallest.results)
+    trouble = short or short_then or ("" if estimate else "too few turns: give more runs")
+    if short_then:  # the smallest limit was slower than it is, so the speed-up says nothing
+        estimate = None
     full = None if short else estimate
     return within_bounds(gate, Ratio(label=subject, estimate=estimate, undisturbed=full, trouble=trouble), place)
 
@@ -89,7 +102,7 @@ def _gain_of_row(gate: Gate, row: Measured, subject: str, place: str) -> Result:
 def _value_of_row(gate: Gate, row: Measured, subject: str, place: str) -> Result:
     """A gate on something that is counted, or on the time of a run."""
     if gate.kind is Kind.TIME:
-        interval, most, short = row.interval("wall"), float(gate.most or 0), _short(row)
+        interval, most, short = row.interval("wall"), float(gate.most or 0), _short(*row.results)
         if interval is None:
             return result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place, reason="too few runs: give more runs")
         is_beyond = interval.low > most and not short

@@ -68,21 +68,24 @@ def since_base(
             yield unmeasured_result(gate, subject, result) or result_of(
                 gate, subject, Outcome.INCONCLUSIVE, cell=place, reason=short
             )
+        short = next((line for line in compared.short if line.endswith(f" at {result.cell.label}")), "")
         for pair in meant:
-            yield _since_then(gate, f"{pair.name} since {base.id}", place, pair)
+            yield _since_then(gate, f"{pair.name} since {base.id}", place, pair, short)
 
 
-def _since_then(gate: Gate, subject: str, place: str, pair: Pair) -> Result:
-    raw = pair.ratio if pair.unit == "s" else _inverse(pair.ratio)
+def _since_then(gate: Gate, subject: str, place: str, pair: Pair, short: str) -> Result:
+    """``short`` says where the machine gave too little of itself to compare anything; empty: nowhere."""
+    raw, at_speed = (each and (each if pair.unit == "s" else _inverse(each)) for each in (pair.ratio, pair.at_speed))
     most = 1 + float(gate.most or 0)
-    reason = ""
-    if pair.change is NumberChange.REGRESSION and pair.at_speed is None:
-        outcome = Outcome.INCONCLUSIVE
-        reason = "the machine may be slower now: measure both in one run, with --against"
-    elif pair.change is NumberChange.REGRESSION:
-        outcome = Outcome.FAILED
-    else:
-        outcome = Outcome.MET if raw.high <= most else Outcome.INCONCLUSIVE
+    assert raw
+    outcome, reason = Outcome.INCONCLUSIVE, short
+    if not short and pair.change is NumberChange.REGRESSION:
+        outcome = Outcome.FAILED if at_speed else Outcome.INCONCLUSIVE
+        reason = "" if at_speed else "the machine may be slower now: measure both in one run, with --against"
+    elif not short and raw.high <= most and (at_speed is None or at_speed.high <= most):
+        outcome = Outcome.MET
+    elif not short and at_speed:
+        reason = f"in units of the machine's speed it is {_slower_words(at_speed)}"
     result = result_of(gate, subject, outcome, cell=place, measured=_slower_words(raw), reason=reason)
     return with_numbers(result, raw, most)
 

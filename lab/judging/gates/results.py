@@ -44,7 +44,10 @@ def bound_words(gate: Gate) -> str:
 
 
 def cells_meant(session: Session, gate: Gate) -> list[CellResult]:
-    """The cells that a gate is about: of each build the largest, where it does not name a size."""
+    """The cells that a gate is about: of each build the largest, where it does not name a size.
+
+    The largest may be one that this machine does not have; then the gate is untestable here.
+    """
     quotas = [result.cell.quota_cpus for result in session.results]
     quota = gate.quota if gate.quota is not None or None in quotas else min(filter(None, quotas), default=None)
     meant = [
@@ -59,7 +62,7 @@ def cells_meant(session: Session, gate: Gate) -> list[CellResult]:
     largest: dict[str, CellResult] = {}
     for result in meant:
         known = largest.get(result.cell.build)
-        if known is None or (result.cell.available and rate_of(result.cell) >= rate_of(known.cell)):
+        if known is None or rate_of(result.cell) >= rate_of(known.cell):
             largest[result.cell.build] = result
     return list(largest.values())
 
@@ -82,6 +85,14 @@ def unmeasured_result(gate: Gate, subject: str, result: CellResult) -> Result | 
         return None
     outcome = Outcome.UNTESTABLE if result.status is Status.UNAVAILABLE else Outcome.INCONCLUSIVE
     return result_of(gate, subject, outcome, cell=place_of(result.cell), reason=result.reason or str(result.status))
+
+
+def unknown_result(gate: Gate) -> Result:
+    """The result of a gate that nothing was measured for."""
+    if gate.kind is Kind.REGRESSION and not gate.against and not gate.base:
+        reason = "there is nothing to compare with: give --against or --base"
+        return result_of(gate, gate.kind.value, Outcome.UNTESTABLE, reason=reason)
+    return result_of(gate, gate.kind.value, Outcome.INCONCLUSIVE, reason="it was not measured")
 
 
 def within_bounds(gate: Gate, ratio: Ratio, place: str) -> Result:
