@@ -25,7 +25,7 @@ LEVELS: Mapping[str, tuple[float, float]] = {"quick": (4.0, 0.15), "default": (1
 
 #: The same for each function of the user's.
 SCALE_LEVELS: Mapping[str, tuple[float, float]] = {
-    "quick": (1.5, 0.1),
+    "quick": (1.0, 0.1),
     "default": (4.0, 0.03),
     "thorough": (30.0, 0.01),
 }
