@@ -156,8 +156,8 @@ def _placed(gate: Gate, name: str, options: argparse.Namespace, document: Docume
     if gate.base:
         folder = Path(document.folder) / gate.base
         own = folder / name
-        found = str(own if own.is_dir() else folder)
-        return replace(gate, base=found if folder.exists() or not options.output else "")
+        base = str(own if own.is_dir() else folder)
+        return replace(gate, base=base if folder.exists() or not options.output else "")
     if not gate.against and not options.output:
         raise UsageError(
             f"{document.file}:{gate.line}: the regression of {name} has nothing to compare with",

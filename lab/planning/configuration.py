@@ -16,7 +16,7 @@ from lab.planning.toml_lines import Step
 from lab.text import units
 
 #: The settings for all targets; each counts where the command has it.
-_FOR_ALL = ("engine", "image", "python", "level", "seed")
+_FOR_ALL = ("cpus", "quota", "engine", "image", "python", "level", "seed")
 #: The file of the results stands beside the folders of the targets.
 RESULTS = "check.json"
 #: The largest number that a bound may be.
@@ -174,9 +174,9 @@ def _check_contradictions(document: Document, name: str, gates: Sequence[Gate]) 
     for gate in gates:
         key = (gate.kind, gate.at, gate.quota, gate.build, gate.executor, gate.workers, gate.own)
         bounds.setdefault(key, []).append(gate)
-    for same in bounds.values():
-        least = max(same, key=lambda gate: gate.least or 0.0)
-        most = min(same, key=lambda gate: gate.most if isinstance(gate.most, (int, float)) else math.inf)
+    for rivals in bounds.values():
+        least = max(rivals, key=lambda gate: gate.least or 0.0)
+        most = min(rivals, key=lambda gate: gate.most if isinstance(gate.most, (int, float)) else math.inf)
         if least.least is not None and isinstance(most.most, (int, float)) and least.least > most.most:
             words = f"at least {least.least:g} (line {least.line}) and at most {most.most:g} (line {most.line})"
             raise document.error(

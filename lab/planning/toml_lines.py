@@ -100,15 +100,15 @@ def _code(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         pieces, place = [], 0
         for match in _TEXT.finditer(line):
-            found = match[0]
+            token = match[0]
             if open_string:
-                if found == open_string:
+                if token == open_string:
                     open_string, place = "", match.end()
                 continue
-            if found in ('"""', "'''"):
+            if token in ('"""', "'''"):
                 pieces.append(line[place : match.start()])
-                open_string = found
-            elif found.startswith("#"):
+                open_string = token
+            elif token.startswith("#"):
                 pieces.append(line[place : match.start()])
                 place = len(line)
                 break

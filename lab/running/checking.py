@@ -73,13 +73,13 @@ def _needs_plain(goal: Goal, gate: Gate) -> bool:
 
 def base_session(folder: Path) -> Session:
     """The session to compare with. Raises UsageError if it is none, or if it was changed after it was written."""
-    found = _alone(folder)
-    with loading.making_sense_of(found):
-        faults, sealed = verification.inspect(found)
+    session_folder = _alone(folder)
+    with loading.making_sense_of(session_folder):
+        faults, sealed = verification.inspect(session_folder)
     if faults or not sealed:
         reason = faults[0] if faults else "it was cut short, so it has no seal"
-        raise UsageError(f"{found} cannot be a base: {reason}", "measure the base again")
-    return loading.load_session(found)
+        raise UsageError(f"{session_folder} cannot be a base: {reason}", "measure the base again")
+    return loading.load_session(session_folder)
 
 
 def _alone(folder: Path) -> Path:
@@ -88,8 +88,8 @@ def _alone(folder: Path) -> Path:
     Raises UsageError where there is none.
     """
     newest = loading.find_session(folder)
-    for found in [newest] if newest == folder else reversed(loading.folders(folder)):
-        target = loading.manifest(found)["arguments"].get("target") or {}
+    for session_folder in [newest] if newest == folder else reversed(loading.folders(folder)):
+        target = loading.manifest(session_folder)["arguments"].get("target") or {}
         if not (target.get("case") or {}).get("against"):
-            return found
+            return session_folder
     raise UsageError(f"the sessions in {folder} all compare two environments", "measure the base again")

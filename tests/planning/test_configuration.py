@@ -182,6 +182,11 @@ def test_what_can_be_meant_is_taken(text: str) -> None:
     assert goals(text)[0].gates
 
 
+def test_limits_may_be_those_of_every_target() -> None:
+    first, second = goals("cpus = 2\n" + SCALE + "gates.workers = {at = 2, max = 4}\n" + EXEC + "cpus = [1, 2]")
+    assert ("--cpus=2" in first.words, "--cpus=1,2" in second.words) == (True, True)
+
+
 def test_whole_numbers_are_written_as_such() -> None:
     [goal] = goals(EXEC + "runs = 3.0\ncpus = [1.0, 2]")
     assert {"--runs=3", "--cpus=1,2"} <= {*goal.words}

@@ -92,7 +92,9 @@ def _advised(gate: Gate, session: Session, experiment: str, result: CellResult) 
     """How many workers the advice takes."""
     subject = f"advised workers for {shown(experiment)}"
     each = next(
-        one for one in advice.all_advice(session) if one.case.experiment == experiment and one.cell == result.cell.id
+        advised
+        for advised in advice.all_advice(session)
+        if advised.case.experiment == experiment and advised.cell == result.cell.id
     )
     if each.option is None:
         return [result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place_of(result.cell), reason=each.sentence)]
