@@ -360,6 +360,7 @@ def test_the_action_runs_a_command_and_measures_a_function(installed: Path, tmp_
     assert (runner.outputs["executor"], runner.outputs["workers"]) == ("thread", "2")
 
 
+@pytest.mark.slow
 def test_a_size_that_the_runner_lacks_is_untestable_and_green(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, experiments="pool", cpus="1024")
     done = runner.step("Run the lab")
@@ -379,6 +380,7 @@ def test_what_fails_the_step_is_handed_out_first(installed: Path, tmp_path: Path
     assert runner.summary.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_inputs_is_told_in_the_labs_own_words(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, experiments="pip")
     done = runner.step("Run the lab")
@@ -388,6 +390,7 @@ def test_a_mistake_in_the_inputs_is_told_in_the_labs_own_words(installed: Path, 
     assert "session" not in runner.outputs
 
 
+@pytest.mark.slow
 def test_an_input_is_never_a_command(installed: Path, tmp_path: Path) -> None:
     evil = tmp_path / "evil"
     runner = on(installed, tmp_path, experiments=f"$(touch {evil}) ; touch {evil}", cpus=f"1; touch {evil}")
@@ -495,6 +498,7 @@ def test_gitlabs_choices_are_the_labs() -> None:
     assert set(inputs["fail-on"]["options"]) == set(options["--fail-on"].choices or ())
 
 
+@pytest.mark.slow
 def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, tmp_path: Path) -> None:
     job = documents(GITLAB)[1]["multicore-lab"]
     env = {
