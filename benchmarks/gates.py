@@ -6,7 +6,7 @@ The functions and commands are such that the truth is known by construction. Wha
 threads. A loop in Python is as fast in two threads as in one, because of the GIL, and in two processes as fast as what
 the machine delivers. A version is as fast as itself, and a version with a tenth more work takes a tenth longer. Each is
 measured by ``lab check`` as a project would, on the local engine. A gate that is true and failed, or false and met, is
-wrong. Exit code 1: a gate was wrong. 300 gates take some 12 minutes.
+wrong. Exit code 1: a gate was wrong. 300 gates take some 18 minutes.
 """
 
 from __future__ import annotations
