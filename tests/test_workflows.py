@@ -338,6 +338,8 @@ def test_the_example_of_the_documentation_runs_on_the_example_project(installed:
     }
     project = tmp_path / "project"
     shutil.copytree(ROOT / "docs" / "examples" / "gates", project, ignore=shutil.ignore_patterns("__pycache__"))
+    configuration = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(configuration.replace('"local"\n', '"local"\nlevel = "quick"\n'))
     commit_to_main(project)
     runner = on(installed, tmp_path, **inputs)
     assert runner.step("Check the inputs").returncode == 0
