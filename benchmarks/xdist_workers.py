@@ -2,7 +2,7 @@
 
     python benchmarks/xdist_workers.py [--runs 3]
 
-The suite is a part of this project's own fast tests. Needs an engine on this machine, and takes some minutes. A
+The suite is a part of this project's own fast tests. Needs an engine on this machine. Two runs take six minutes. A
 container has the Python of this machine with its packages, in the same places, and this tree; all of it read-only.
 """
 
@@ -19,8 +19,8 @@ from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: The tests of pure code, and of code that reads files.
-SUITE = ("tests/planning", "tests/judging", "tests/model", "tests/text", "tests/cell/cpus")
+#: Tests of pure code and of code that reads files, which load no compiled library.
+SUITE = ("tests/planning", "tests/model", "tests/cell/cpus", "tests/cell/claims")
 
 #: The limits, as options of ``docker run``.
 LIMITS = {
