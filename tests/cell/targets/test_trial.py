@@ -14,6 +14,7 @@ from lab.cell.measuring.rounds import Arm
 from lab.cell.targets.arms import arms_for, base_arm
 from lab.cell.targets.case import FILE, Case
 from lab.cell.targets.trial import Trial, count_threads, look
+from tests.support import own_code
 
 DATA = bytes(2**20)
 CASE = Case(label="it", source=FILE, where="it.py", name="it")
@@ -46,6 +47,16 @@ def test_other_threads_are_seen_by_their_cpu_time_however_many_cpus_there_are() 
     assert look(in_a_thread, count_threads()).several
     assert not look(computes, count_threads()).several
     assert not look(waits, count_threads()).several
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.5, "confirmed"), (0.01, "refuted"), (None, "refuted")])
+def test_cpu_time_of_other_threads_is_evidence_also_where_one_worker_uses_one_core(
+    share: float | None, verdict: str
+) -> None:
+    known = {} if share is None else {"others_share": share}
+    session = own_code.one_case(own_code.FREE, **known)
+    (judgement,) = (each for each in session.judgements if each.claim.endswith("own-threads") and each.cell == "cpu2")
+    assert judgement.verdict == verdict, judgement.reason
 
 
 def arms_of(trial: Trial) -> dict[str, Arm]:

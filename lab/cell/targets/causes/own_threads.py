@@ -17,11 +17,17 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
         "" if count == 1 else "s",
         " (%s)" % libraries if count and libraries else "",
     )
+    share = trial.get("others_share", 0.0)  # of sessions of earlier versions it is not known
+    if used and used.low > SEVERAL:
+        text = "one worker uses %.2f cores, with %s" % (used.value, text)
+        return found(text if count else text + " that stays: they end with each call, or are processes")
+    if 1 + share > SEVERAL:
+        return found(
+            "threads besides the one that called it had %.0f %% of its CPU time, with %s" % (100 * share, text)
+        )
     if used is None:
         return undecided("it has %s, and too few rounds were undisturbed" % text)
     text = "one worker uses %.2f cores, with %s" % (used.value, text)
-    if used.low > SEVERAL:
-        return found(text if count else text + " that stays: they end with each call, or are processes")
     if used.high < SEVERAL and (facts.cpus > 1 or not count):
         return excluded(text)
     return undecided(text)
