@@ -225,3 +225,16 @@ def test_only_failed_gates_fail_and_with_strict_also_what_noise_left_open() -> N
     assert exit_reason([met, noisy], strict=False) == ""
     assert exit_reason([met, noisy], strict=True) == "1 gate inconclusive (--strict)"
     assert exit_reason([met, failed, failed, noisy], strict=False) == "2 gates failed"
+
+
+def test_the_largest_limit_is_meant_though_this_machine_lacks_it() -> None:
+    session = own_programs.session({1: 4.0, 2: 2.1}, lacking=(64,))
+    assert one(session, Kind.SPEED_UP, "exec", least=10.0).outcome is Outcome.UNTESTABLE
+    assert one(session, Kind.SPEED_UP, "exec", least=1.7, at=2).outcome is Outcome.MET
+
+
+def test_the_same_speed_on_a_faster_machine_is_not_met() -> None:
+    base, now = own_code.one_case(own_code.FREE), own_code.one_case(own_code.FREE, seed=2, speed=1.2)
+    gate = Gate(kind=Kind.REGRESSION, most=0.05, base="base", executor="threads")
+    [result] = judge(Goal(name="parse", command="scale", gates=(gate,)), Sessions(plain=now, bases={"base": base}))
+    assert (result.outcome, "in units of the machine's speed" in result.reason) == (Outcome.INCONCLUSIVE, True)
