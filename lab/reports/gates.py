@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 #: The version of the JSON document.
 SCHEMA = 1
-
-#: GitHub does not show a summary above 1 MiB.
-MOST_BYTES = 2**20 - 2**10
 
 #: Outcomes as shapes and words, so that nobody has to tell colours apart.
 _MARKS = {
@@ -49,7 +47,7 @@ def render(
     if form == "json":
         return json.dumps(_document(goals, results, sessions), indent=2) + "\n"
     if form == "junit":
-        return _junit(goals, results)
+        return _junit(goals, results, sessions)
     return _plain(_screen(goals, results, sessions, width))
 
 
@@ -94,7 +92,7 @@ def _summary(goals: Sequence[Goal], results: Sequence[Result], sessions: Mapping
         for each in ordered
     ]
     parts = [f"## multicore-lab: {markdown.escaped(totals(results))}"]
-    parts += [_table(head, rows)] if rows else []
+    parts += [markdown.table(head, rows)] if rows else []
     parts += _chart(results)
     short = "\n\n".join(parts) + "\n"
     for goal in goals:
@@ -104,16 +102,11 @@ def _summary(goals: Sequence[Goal], results: Sequence[Result], sessions: Mapping
             text = render_session(session, "summary").replace("## multicore-lab: ", "### ", 1)
             parts.append(f"{title}\n\n{text}\n</details>")
     long = "\n\n".join(parts) + "\n"
-    return long if len(long.encode()) <= MOST_BYTES else short
+    return long if len(long.encode()) <= markdown.MOST_BYTES else short
 
 
 def _measured(result: Result) -> str:
     return "; ".join(filter(None, (result.measured, result.reason))) or "-"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _chart(results: Sequence[Result]) -> list[str]:
@@ -162,11 +155,14 @@ def _gate(result: Result) -> dict[str, Any]:
     }
 
 
-def _junit(goals: Sequence[Goal], results: Sequence[Result]) -> str:
+def _junit(goals: Sequence[Goal], results: Sequence[Result], sessions: Mapping[str, Sessions]) -> str:
     root = Element("testsuites")
     for number, goal in enumerate(goals):
         own = [result for result in results if result.goal == goal.name]
         counts = Counter(result.outcome for result in own)
+        measured = sessions[goal.name].all if goal.name in sessions else ()
+        began = datetime.datetime.fromtimestamp(min((each.began for each in measured), default=0.0), datetime.UTC)
+        seconds = sum(each.wall_seconds for each in measured)
         suite = SubElement(
             root,
             "testsuite",
@@ -175,8 +171,8 @@ def _junit(goals: Sequence[Goal], results: Sequence[Result]) -> str:
                 "package": "multicore-lab",
                 "id": str(number),
                 "hostname": "localhost",  # the real name is nobody's business
-                "timestamp": "1970-01-01T00:00:00",  # the sessions have the time
-                "time": "0.000",
+                "timestamp": f"{began:%Y-%m-%dT%H:%M:%S}",
+                "time": f"{seconds:.3f}",
                 "tests": str(len(own)),
                 "failures": str(counts[Outcome.FAILED]),
                 "errors": "0",
@@ -185,16 +181,16 @@ def _junit(goals: Sequence[Goal], results: Sequence[Result]) -> str:
         )
         SubElement(suite, "properties")
         for result in own:
-            suite.append(_case(goal, result))
+            suite.append(_case(goal, result, seconds / len(own)))  # so that the times add up
         SubElement(suite, "system-out").text = printable("; ".join(result.sentence for result in own))
         SubElement(suite, "system-err").text = ""
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(goal: Goal, result: Result) -> Element:
+def _case(goal: Goal, result: Result, seconds: float) -> Element:
     name = f"{result.subject} [{result.cell}] {result.bound}"
-    case = Element("testcase", {"classname": printable(goal.name), "name": printable(name), "time": "0.000"})
+    case = Element("testcase", {"classname": printable(goal.name), "name": printable(name), "time": f"{seconds:.3f}"})
     if result.outcome is Outcome.FAILED:
         SubElement(case, "failure", {"type": "gate", "message": printable(result.sentence)})
     elif result.outcome is not Outcome.MET:

@@ -44,8 +44,8 @@ def test_memory_that_a_process_uses_is_no_orphan(name: str, kept: str) -> None:
     memory = SharedMemory(name, create=True, size=9)
     try:
         if kept == "mapped":
-            os.close(memory._fd)  # type: ignore[attr-defined]
-            memory._fd = -1  # type: ignore[attr-defined]
+            os.close(memory._fd)  # type: ignore[attr-defined] # not in the stubs
+            memory._fd = -1  # type: ignore[attr-defined] # not in the stubs
         assert shared_memory.FOLDER / name not in shared_memory.orphans(known)
     finally:
         memory.close()

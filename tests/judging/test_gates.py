@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from lab.cell.programs.program import Program
+from lab.judging import proofs
 from lab.judging.gates import Sessions, exit_reason, judge
 from lab.model.gates import Gate, Goal, Kind, Outcome, Result
 from lab.model.session import Session
 from lab.planning.programs import compared
-from tests.support import own_code, own_programs
+from tests.support import own_code, own_programs, scripts
 from tests.support.scripts import observe
 
 FREE, HOLDS = own_code.one_case(own_code.FREE), own_code.one_case(own_code.HOLDS)
@@ -238,3 +239,29 @@ def test_the_same_speed_on_a_faster_machine_is_not_met() -> None:
     gate = Gate(kind=Kind.REGRESSION, most=0.05, base="base", executor="threads")
     [result] = judge(Goal(name="parse", command="scale", gates=(gate,)), Sessions(plain=now, bases={"base": base}))
     assert (result.outcome, "in units of the machine's speed" in result.reason) == (Outcome.INCONCLUSIVE, True)
+
+
+def test_a_smallest_limit_that_got_too_little_decides_no_speed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was slower than it is, so the speed-up over it is larger than it is."""
+    monkeypatch.setattr(proofs, "delivered", lambda result: 0.5 if result.cell.size == 1 else 2.0)
+    for gate in ({"least": 1.7}, {"most": 1.2}):
+        result = one(MAKE, Kind.SPEED_UP, "exec", at=2, **gate)
+        assert (result.outcome, "0.50 of 1 CPU" in result.reason) == (Outcome.INCONCLUSIVE, True), result.sentence
+
+
+def test_the_verdict_of_one_cell_counts_more_than_that_of_all() -> None:
+    wrong = [scripts.observe("answered", False)]
+    session = scripts.session(scripts.ran(1, {"pipe": scripts.pipe()}), scripts.ran(2, {"pipe": wrong}))
+    confirmed = Gate(kind=Kind.VERDICT, claim="pipe.duplex", verdict="confirmed")
+    refuted = Gate(kind=Kind.VERDICT, claim="pipe.duplex@cpu2", verdict="refuted")
+
+    def outcomes(*gates: Gate) -> list[tuple[str, Outcome]]:
+        goal = Goal(name="claims", command="run", gates=gates)
+        return [(result.cell, result.outcome) for result in judge(goal, Sessions(plain=session))]
+
+    assert outcomes(confirmed, refuted) == [("cpu1", Outcome.MET), ("cpu2", Outcome.MET)]
+    assert outcomes(confirmed) == [("cpu1", Outcome.MET), ("cpu2", Outcome.FAILED)]
+    assert outcomes(replace(refuted, claim="pipe.duplex@cpu1")) == [
+        ("cpu1", Outcome.FAILED),
+        ("cpu2", Outcome.FAILED),
+    ], "a surprise in another cell is one all the same"

@@ -25,8 +25,9 @@ from lab.judging import speedups
 from lab.model.cell import Record
 from lab.model.session import Session, Verdict
 from lab.reports.formats.csv import COLUMNS
-from lab.reports.formats.summary import LONGEST_LIST, MOST_BYTES, escaped
+from lab.reports.formats.summary import LONGEST_LIST, escaped
 from lab.sessions import loading
+from lab.text import markdown
 from tests.support import scripts
 from tests.support.paths import ROOT, TESTS
 from tests.support.terminal import Lab
@@ -346,7 +347,7 @@ class TestSummary:
             for number in range(9000)
         )
         text = reports.render(dataclasses.replace(session, judgements=many), "summary")
-        assert len(text.encode()) <= MOST_BYTES
+        assert len(text.encode()) <= markdown.MOST_BYTES
         assert f"- and {len(many) - LONGEST_LIST} more" in text
 
 

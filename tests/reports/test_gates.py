@@ -58,6 +58,9 @@ def test_the_xml_is_valid(schema: str) -> None:
     xmlschema.XMLSchema(str(TESTS / "data" / schema)).validate(text)
     [suite] = ElementTree.fromstring(text)
     counts = {name: suite.get(name) for name in ("tests", "failures", "skipped", "errors")}
+    assert suite.get("timestamp") == "1970-01-01T00:00:00", "the session of this test began at 0"
+    assert float(suite.get("time") or 0) == SESSION.wall_seconds > 0
+    assert sum(float(case.get("time") or 0) for case in suite.iter("testcase")) == SESSION.wall_seconds
     assert counts == {"tests": "4", "failures": "1", "skipped": "2", "errors": "0"}
 
 

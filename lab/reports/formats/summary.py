@@ -16,8 +16,6 @@ from lab.reports.tables.answers import Answer, answers
 from lab.text import markdown, mermaid, units
 from lab.text import names as naming
 
-#: GitHub does not show a step's summary above 1 MiB.
-MOST_BYTES = 2**20 - 2**10
 #: The most characters of a text, lines of a list and rows of a table. The other reports show all.
 LONGEST_TEXT, LONGEST_LIST, LONGEST_TABLE = 300, 15, 60
 
@@ -55,7 +53,7 @@ def render(session: Session) -> str:
     details = "\n\n".join((whole, _claims(session, _ordered(session)), "</details>"))
     short = "\n\n".join(filter(None, parts))
     long = f"{short}\n\n{details}" if plain else short
-    return (long if len(long.encode()) <= MOST_BYTES else short) + "\n"
+    return (long if len(long.encode()) <= markdown.MOST_BYTES else short) + "\n"
 
 
 def _own_code(session: Session) -> str:
@@ -67,7 +65,7 @@ def _own_code(session: Session) -> str:
     for table in scale.screen_tables(session):
         head = [escaped(name) for name in table.head]
         rows = [[escaped(text) for text in row] for row in table.rows]
-        parts += [f"### {escaped(table.title)}", _table(head, rows), *map(escaped, table.notes)]
+        parts += [f"### {escaped(table.title)}", markdown.table(head, rows), *map(escaped, table.notes)]
     parts += _chart_of_functions(session)
     parts += _list("Why", [escaped(line.removeprefix("- ")) for line in scale.cause_lines(session)])
     parts += _list("Not decided, whether", [escaped(line.removeprefix("- ")) for line in scale.open_lines(session)])
@@ -110,7 +108,7 @@ def _programs(session: Session) -> str:
     parts = [f"## multicore-lab: {', '.join((*_incidents(session), outcome))}", escaped(overview.place(session))]
     for table in programs.program_tables(session):
         rows = [[escaped(text) for text in row] for row in table.rows]
-        parts += [f"### {escaped(table.title)}", _table([escaped(name) for name in table.head], rows)]
+        parts += [f"### {escaped(table.title)}", markdown.table([escaped(name) for name in table.head], rows)]
         parts += ["\n".join(f"- {escaped(note)}" for note in table.notes)]
     parts += _chart_of_programs(session)
     parts += _list("Cells not measured as requested", _troubles(session))
@@ -163,7 +161,7 @@ def _claims(session: Session, claims: Iterable[str]) -> str:
     statements = {judgement.claim: judgement.statement for judgement in session.judgements}
     named = {claim: escaped(f"{statements[claim]} ({claim})") for claim in claims}
     rows = [(named[claim], *(_mark(judgements.get((claim, cell))) for cell in cells)) for claim in named]
-    return _table(("claim", *(_title(result) for result in session.results)), rows)
+    return markdown.table(("claim", *(_title(result) for result in session.results)), rows)
 
 
 def _mark(judgement: Judgement | None) -> str:
@@ -230,7 +228,7 @@ def _speed_ups(session: Session) -> list[str]:
         "the limit allows",
         "the machine delivered",
     )
-    parts = ["### Speed-up of CPU-bound Python code", _table(head, rows_of_text)]
+    parts = ["### Speed-up of CPU-bound Python code", markdown.table(head, rows_of_text)]
     if len(points) > 1:
         ideal = [proofs.rate(result.proof) for result, _, _ in points]
         labels = [result.cell.label for result, _, _ in points]
@@ -241,8 +239,3 @@ def _speed_ups(session: Session) -> list[str]:
         axes = ("CPUs", "speed-up")
         parts.append(mermaid.bars("Speed-up by CPUs", labels, bars, threads_line, ideal, axes=axes))
     return parts
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
