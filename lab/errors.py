@@ -2,6 +2,7 @@
 
     LabError                 3  the lab could not run
     ├── UsageError           2  wrong usage or bad input
+    │   └── NotResumableError 2 a stored run that cannot go on here
     ├── EngineError          3  no engine answers, or it refused
     │   ├── NamedEngineError 3  the engine that the user named does not answer
     │   ├── ImageError       3  no image, or an image that cannot run a cell
@@ -38,6 +39,10 @@ class UsageError(LabError):
     """Wrong usage or bad input."""
 
     exit_code = 2
+
+
+class NotResumableError(UsageError):
+    """A stored run cannot go on here. Where the user named none, the next older run is tried."""
 
 
 class EngineError(LabError):

@@ -13,6 +13,7 @@ from lab.messages import kept, tell
 
 if TYPE_CHECKING:
     from lab.model.fail_on import FailurePolicy
+    from lab.model.session import Session
     from lab.planning.request import Request
     from lab.running.measurement import Start
 
@@ -47,7 +48,6 @@ def new_or_resumed(
 def measure_and_report(options: argparse.Namespace, request: Request, start: Start, policy: FailurePolicy) -> int:
     """Measure, print the report, and say where the session is; return the exit code. ``policy`` says what fails."""
     from lab import reports
-    from lab.model.cell import Status
     from lab.running import measurement
 
     def prepare() -> None:
@@ -60,7 +60,20 @@ def measure_and_report(options: argparse.Namespace, request: Request, start: Sta
             if getattr(options, "transcript", False):
                 _options.print_report(session, "transcript")
             _options.print_report(session, options.format)
-        measured = sum(result.status is Status.MEASURED for result in session.results)
-        tell(f"{measured} of {len(session.results)} cells measured in {session.wall_seconds:.0f} s; {where.words}")
+        tell(f"{_measured(session)} in {session.wall_seconds:.0f} s; {where.words}")
         code = _options.tell_exit(session, policy, lost=where.failure)
         return 130 if stop.requested else code
+
+
+def _measured(session: Session) -> str:
+    """How many cells were measured, of those that this machine can have."""
+    from lab.model.cell import Status
+    from lab.text import units
+
+    untestable = sum(result.status is Status.UNAVAILABLE for result in session.results)
+    measured = sum(result.status is Status.MEASURED for result in session.results)
+    possible = len(session.results) - untestable
+    text = f"{units.counted(measured, 'cell')} measured"
+    if measured < possible:
+        text = f"{measured} of {units.counted(possible, 'cell')} measured"
+    return f"{text} ({untestable} untestable on this machine)" if untestable else text

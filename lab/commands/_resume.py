@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.commands import _options
-from lab.errors import UsageError
+from lab.errors import NotResumableError, UsageError
 from lab.messages import tell
 
 if TYPE_CHECKING:
@@ -43,6 +44,26 @@ def check_alone(options: argparse.Namespace) -> None:
         raise UsageError("--yes goes with --resume, which asks before it runs a session's programs; leave it out")
 
 
+def passing_over(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """This command, which takes the next older run where the newest cannot go on here and the user named none."""
+
+    @functools.wraps(run)
+    def run_or_older(options: argparse.Namespace) -> int:
+        options.passed_over = []
+        while True:
+            options.candidate = None
+            try:
+                return run(options)
+            except NotResumableError as error:
+                if options.resume or options.candidate is None:
+                    raise
+                from lab.sessions.resuming import pass_over
+
+                pass_over(options.candidate, error, options.passed_over)
+
+    return run_or_older
+
+
 def resumed_run(
     options: argparse.Namespace, configure: Callable[[argparse.ArgumentParser], None], words: str
 ) -> tuple[Request, Start]:
@@ -60,7 +81,9 @@ def resumed_run(
 
     if given := _given_options(options, configure, words):
         raise UsageError(f"--resume takes all of that from the session; leave out {' '.join(given)}")
-    past = resuming.take_up(Path(options.resume) if options.resume else None, options.output or default_folder())
+    named = Path(options.resume) if options.resume else None
+    past = resuming.take_up(named, options.output or default_folder(), options.passed_over)
+    options.candidate = past.folder
     arguments = stored_arguments(past.manifest)
     with loading.making_sense_of(past.folder):
         _options.confirm_code(arguments, yes=options.yes)
@@ -76,7 +99,7 @@ def resumed_run(
 
 
 def _check_other_version(request: Request) -> None:
-    """Raise UsageError where the folder of the other version is gone, as that of a revision of git is."""
+    """Raise NotResumableError where the folder of the other version is gone, as that of a revision of git is."""
     from lab.cell.programs.program import AGAINST
 
     others = [request.target.other] if request.target else []
@@ -84,7 +107,7 @@ def _check_other_version(request: Request) -> None:
     others += [program.folder for program in programs if AGAINST in program.parameters]
     gone = [other for other in others if other and not Path(other).is_dir()]
     if gone:
-        raise UsageError(f"the other version was in {gone[0]}, which is gone", "measure both versions again")
+        raise NotResumableError(f"the other version was in {gone[0]}, which is gone", "measure both versions again")
 
 
 def _given_options(

@@ -113,6 +113,7 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entrypoint", metavar="PROGRAM", help="instead of that of the image; '' means none")
 
 
+@_resume.passing_over
 def run(options: argparse.Namespace) -> int:
     """Look whether the command can be started, run it under each limit, report; return the exit code."""
     from lab.model.fail_on import FailOn, FailurePolicy

@@ -51,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _options.add_failure_options(parser)
 
 
+@_resume.passing_over
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
     policy = _options.failure_policy(options)

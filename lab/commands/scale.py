@@ -88,6 +88,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _resume.add_resume_options(parser)
 
 
+@_resume.passing_over
 def run(options: argparse.Namespace) -> int:
     """Look the target up, measure it, advise; return the exit code."""
     from lab.model.fail_on import FailOn, FailurePolicy

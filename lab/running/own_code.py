@@ -9,7 +9,7 @@ from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
 from lab.cell.targets.look_up import SECONDS, found, seconds_for
 from lab.engines import Engine
-from lab.errors import CellError, UsageError
+from lab.errors import CellError, NotResumableError, UsageError
 from lab.messages import tell
 from lab.model.machine import Machine
 from lab.planning.request import Request
@@ -53,10 +53,10 @@ def code_of(case: Case, project: Path) -> str:
 
 
 def check_unchanged(target: Target, run: str) -> None:
-    """Raise UsageError where the file of a target is another one than when this run began."""
+    """Raise NotResumableError where the file of a target is another one than when this run began."""
     now = code_of(target.case, Path(target.project))
     if target.code and now != target.code:
-        raise UsageError(
+        raise NotResumableError(
             f"the file of {target.case.label} has changed since {run} began: its cells would not be comparable",
             f"measure it anew, or resume it in spite of this with --force; lab replay {run} runs all cells again",
         )

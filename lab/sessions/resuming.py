@@ -11,7 +11,7 @@ from typing import Any
 from lab.cell.cpus import cpulist
 from lab.containers import cleanup
 from lab.containers import client as client_
-from lab.errors import EngineError, UsageError
+from lab.errors import EngineError, NotResumableError, UsageError
 from lab.judging import differences
 from lab.judging.differences import Difference
 from lab.judging.records import MALFORMED
@@ -64,14 +64,15 @@ class Past:
         return arguments
 
 
-def take_up(named: Path | None, parent: Path) -> Past:
+def take_up(named: Path | None, parent: Path, passed_over: list[Path] | None = None) -> Past:
     """The run in this folder, or the newest run below ``parent`` that did not come to its end.
 
-    Raises UsageError when there is no such run, when no cell of the run is missing, or when it is still running. A run
-    of an early version, which did not store its seed, raises UsageError too.
+    Without a name, runs that cannot be resumed are passed over, and the reason of each is told. ``passed_over`` has
+    their folders, and gets new ones. Raises UsageError when there is no such run. For a named run it raises UsageError
+    when no cell of the run is missing, when it is still running, and when an early version wrote it, without a seed.
     """
     if named is None:
-        return _newest_resumable(parent)
+        return _newest_resumable(parent, [] if passed_over is None else passed_over)
     return _past(loading.find_session(named))
 
 
@@ -120,13 +121,11 @@ def lost_cells(report: Mapping[str, Any]) -> bool:
     )
 
 
-def _newest_resumable(parent: Path) -> Past:
-    """The newest run below this folder that was cut short, or lost cells, and can be resumed. Older ones wait.
-
-    Raises UsageError if there is none, with the reasons why those that were cut short cannot be resumed.
-    """
-    reasons = []
+def _newest_resumable(parent: Path, passed_over: list[Path]) -> Past:
+    """The newest run below this folder that was cut short, or lost cells, and can be resumed. Older ones wait."""
     for folder in reversed(loading.folders(parent)):
+        if folder in passed_over:
+            continue
         try:
             manifest = loading.manifest(folder)
             if not unfinished(manifest) and not lost_cells(manifest["report"]):
@@ -134,19 +133,21 @@ def _newest_resumable(parent: Path) -> Past:
         except (UsageError, *MALFORMED):  # not a session that this version can read
             continue
         try:
-            past = _past(folder)
+            return _past(folder)
         except UsageError as error:
-            reasons.append(str(error))
-            continue
-        for reason in reasons:
-            tell(f"passed over: {reason}; to drop it, remove its folder in {parent}")
-        return past
-    if reasons:
+            pass_over(folder, error, passed_over)
+    if passed_over:
         raise UsageError(
-            f"no session in {parent} can be resumed: {'; '.join(reasons)}",
+            f"no session in {parent} can be resumed: {len(passed_over)} passed over, for the reasons above",
             "remove the folder of a session that you do not need, or begin a new run with lab run",
         )
     raise UsageError(f"no session in {parent} was cut short or lost a cell", "list all sessions with lab sessions")
+
+
+def pass_over(folder: Path, reason: UsageError, passed_over: list[Path]) -> None:
+    """Tell why this run is not resumed, and how to drop it."""
+    tell(f"passed over: {reason}; to drop it, remove {folder}")
+    passed_over.append(folder)
 
 
 def clear(past: Past) -> None:
@@ -166,8 +167,8 @@ def clear(past: Past) -> None:
 def check_resumable(past: Past, machine: Machine, code_sha256: str, *, force: bool = False) -> tuple[Difference, ...]:
     """The differences between the machine, the builds and the lab of the stored run and those of now.
 
-    Raises UsageError for differences that ``force`` does not allow. If the CPUs or the builds of the missing cells do
-    not exist here, ``force`` does not help.
+    Raises NotResumableError for differences that ``force`` does not allow. If the CPUs or the builds of the missing
+    cells do not exist here, ``force`` does not help.
     """
     missing = [cell for cell in past.cells if cell.available and cell.id not in past.kept]
     missing_cpus = sorted({cpu for cell in missing for cpu in cell.cpus} - {*machine.cpus})
@@ -175,18 +176,18 @@ def check_resumable(past: Past, machine: Machine, code_sha256: str, *, force: bo
     run_again = f"Run all cells again with lab replay {past.folder}"
     machine_differences = differences.of_machines(past.machine, machine)
     if missing_cpus and machine.cpus:
-        raise UsageError(
+        raise NotResumableError(
             f"{past.folder.name} cannot be resumed on this machine: its cells need CPUs {cpulist.render(missing_cpus)},"
             f" which are not available. Differences: {'; '.join(map(str, machine_differences))}. {run_again}"
         )
     if missing_builds:
-        raise UsageError(
+        raise NotResumableError(
             f"{past.folder.name} cannot be resumed on this machine: its cells need the builds"
             f" {', '.join(sorted(missing_builds))}. Available: {', '.join(machine_.builds_of(machine))}. {run_again}"
         )
     all_differences = machine_differences + differences.of_code(past.code_sha256, code_sha256)
     if all_differences and not force:
-        raise UsageError(
+        raise NotResumableError(
             f"{past.folder.name} cannot be resumed on this machine: its cells would not be comparable. Differences:"
             f" {'; '.join(map(str, all_differences))}. {run_again}, or resume it in spite of this with --force"
         )

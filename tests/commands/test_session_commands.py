@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -315,6 +316,20 @@ def test_a_run_notes_what_it_takes_to_do_it_again(lab: Lab) -> None:
     assert manifest["began"] < manifest["ended"]
     assert set(manifest["noise"]) == {"cpu1"}
     assert lab("verify", str(folder))[0] == 0
+
+
+def test_a_run_that_cannot_go_on_here_is_passed_over_and_the_next_older_one_is_resumed(lab: Lab) -> None:
+    assert lab.run("pipe", "--engine", "local", "--cpus", "1", "--quick")[0] == 0
+    (older,) = lab.sessions.iterdir()
+    changed(older, report=None)
+    newer = Path(shutil.copytree(older, lab.sessions / "99991231-000000-aaaa"))
+    changed(newer, session=newer.name, versions={**loading.manifest(older)["versions"], "code_sha256": "0" * 64})
+    code, _, err = lab("run", "--resume", "--output", str(lab.sessions))
+    assert code == 0, err
+    assert f"passed over: {newer.name} cannot be resumed on this machine" in err
+    assert f"to drop it, remove {newer}" in err
+    assert "report" in loading.manifest(older)
+    assert "report" not in loading.manifest(newer)
 
 
 @pytest.mark.slow

@@ -139,9 +139,12 @@ def subjects(session: Session) -> dict[str, str]:
 
 def test_a_refuted_claim_has_its_advice_and_its_cells() -> None:
     text = " ".join(reports.render(SESSIONS["docker"], "screen").split())
-    assert "- only at 1 CPU: Pool() starts as many workers as os.cpu_count() says (pool.cpu-count). Do not take" in text
-    assert "- the exception of an apply_async() task" in text  # refuted in every cell, so no cell is named
-    assert "get() (pool.errors-surface). Call get() on each result." in text
+    assert (
+        '- "Pool() starts as many workers as os.cpu_count() says" is false only at 1 CPU (pool.cpu-count). Do not'
+        in text
+    )
+    assert '- "the exception of an apply_async() task' in text  # refuted in every cell, so no cell is named
+    assert 'get()" (pool.errors-surface). Call get() on each result.' in text
 
 
 def test_a_loss_that_was_not_seen_is_no_reason_to_drop_the_lock() -> None:
@@ -151,14 +154,14 @@ def test_a_loss_that_was_not_seen_is_no_reason_to_drop_the_lock() -> None:
     session = replace(SESSIONS["docker"], judgements=(*SESSIONS["docker"].judgements, judgement))
     for width in (80, 66, 60):
         text = " ".join(reports.render(session, "screen", width).split())
-        assert "n += 1 is seen to lose updates (race.plain-loses). Keep the lock." in text
+        assert 'n += 1 is seen to lose updates" (race.plain-loses). Keep the lock: a loss that was' in text
 
 
 def test_what_could_not_be_tested_is_named_with_its_reason() -> None:
     assert subjects(SESSIONS["docker"])["Not tried"].splitlines() == [
         "a cell of 4 CPUs: this machine has 2 CPUs.",
         "4 claims of gil in a cell of 1 CPU (needs 2 CPUs, this cell has 1).",
-        "a quota: lab run --quota 1.5 sets one.",
+        "a quota of CPU time: lab run --quota 1.5 tries one.",
     ]
     assert "a quota:" not in subjects(SESSIONS["quota"])["Not tried"]
 
@@ -171,8 +174,8 @@ def test_where_no_cell_had_a_quota_no_sentence_but_not_tried_speaks_of_one(name:
     lines = reports.render(session, "screen").splitlines()
     assert [line for line in lines if "quota" in line] in (
         [],
-        ["            a quota: lab run --quota 1.5 sets one."],
-    ) or ("Not tried   a quota: lab run --quota 1.5 sets one." in lines)
+        ["            a quota of CPU time: lab run --quota 1.5 tries one."],
+    ) or ("Not tried   a quota of CPU time: lab run --quota 1.5 tries one." in lines)
 
 
 def test_builds_differ_by_what_was_run_and_in_no_release_between_them() -> None:

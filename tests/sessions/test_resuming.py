@@ -366,23 +366,31 @@ def test_a_run_that_was_interrupted_and_then_killed_goes_on_from_both(lab: Lab, 
     assert set(resumed_again.kept) == set(past.kept) == {"cpu1"}
 
 
-def test_a_session_that_cannot_be_resumed_is_passed_over_and_named(tmp_path: Path) -> None:
+def test_a_session_that_cannot_be_resumed_is_passed_over_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     older = cut_short(tmp_path, "20260101-000000-aa")
     newer = cut_short(tmp_path, "20260102-000000-bb")
     manifest = json.loads((newer / "session.json").read_text())
     del manifest["arguments"]["seed"]
     (newer / "session.json").write_text(json.dumps(manifest))
     assert resuming.take_up(None, tmp_path).folder == older
+    message = capsys.readouterr().err
+    assert "did not store the seed" in message
+    assert f"to drop it, remove {newer}" in message
 
 
-def test_where_no_session_can_be_resumed_each_reason_is_said(tmp_path: Path) -> None:
+def test_where_no_session_can_be_resumed_each_reason_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = cut_short(tmp_path, "20260101-000000-aa")
     manifest = json.loads((folder / "session.json").read_text())
     del manifest["arguments"]["seed"]
     (folder / "session.json").write_text(json.dumps(manifest))
-    with pytest.raises(UsageError, match="did not store the seed") as caught:
+    with pytest.raises(UsageError, match="can be resumed: 1 passed over") as caught:
         resuming.take_up(None, tmp_path)
     assert "remove the folder" in caught.value.fix
+    assert "did not store the seed" in capsys.readouterr().err
 
 
 def cut_short(parent: Path, name: str) -> Path:

@@ -257,7 +257,7 @@ EXPERIMENT = Experiment(
         ),
         claim(
             "gil.always-one-core",
-            "threads never use more than one core, not even in C code",
+            "threads use only one core, even in C code",
             *MEASURED["gil.always-one-core"],
             always(REFUTED),
             least_cpus=2,

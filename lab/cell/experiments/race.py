@@ -184,7 +184,7 @@ EXPERIMENT = Experiment(
             "even a plain n += 1 is seen to lose updates",
             judge_statement("n += 1", lossless=REFUTED),
             expect_plain_update_loses,
-            advice="Keep the lock. A loss that was not seen can still happen: whether a plain n += 1 loses anything"
+            advice="Keep the lock: a loss that was not seen can still happen. Whether a plain n += 1 loses anything"
             " depends on where this release hands over. A call between reading and writing, or another build, is"
             " enough for a loss.",
             source=seen("PEP 703"),

@@ -233,7 +233,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             "switching.hundred-bytecodes",
-            "the interpreter hands over every 100 bytecodes",
+            "the interpreter switches threads every 100 bytecodes",
             judge_bytecodes,
             lambda facts: REFUTED if facts.gil else UNTESTABLE,
             advice="Do not count bytecodes: lock what threads share. If a thread has to answer within 5 ms, set a"

@@ -128,7 +128,7 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "threads.main-after-fork",
-            "a child forked from another thread starts in MainThread too",
+            "a child forked by a thread other than the main one starts in MainThread",
             judge_after_fork,
             always(REFUTED),
             advice="Do not fork while threads run: use spawn or forkserver. Compare with threading.main_thread()"

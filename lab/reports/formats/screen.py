@@ -86,7 +86,7 @@ def render(session: Session, width: int = WIDEST) -> str:
     room = most_lines(width) - sum(len(part) + 1 for part in parts if part) - len(last)
     changed = [_item(line, width) for line in overview.changes(session)]
     holding = [_item(line, width) for line in overview.confirmed(session)]
-    false = _Section(title="False here, as expected (refuted)", what="though many people believe it", item="sentence")
+    false = _Section(title="False here, as expected", what="though many people believe it", item="sentence")
     sections = (
         (_Section(title="Surprises", item="surprise"), [_lesson(lesson, width) for lesson in surprises(session)]),
         (_Section(title="Errors", item="error"), [_lesson(lesson, width) for lesson in errors(session)]),
@@ -192,10 +192,11 @@ def _advised(lessons: Sequence[Lesson], room: int, width: int) -> list[list[str]
 
 
 def _refuted(lesson: Lesson) -> str:
-    """A refuted claim, with its cells in front if it is not refuted in all cells that could decide it."""
+    """A refuted claim, with its cells if it is not refuted in all cells that could decide it."""
     cells = [cell for _, labels in lesson.places for cell in labels]
     where = _on_one_line(cells) if len(cells) <= _MOST_CELLS else f"{len(cells)} cells"
-    return f"only at {where}: {_statement(lesson)}" if lesson.differs else _statement(lesson)
+    quoted = f'"{lesson.statement}"'
+    return f"{quoted} is false only at {where} ({lesson.claim})" if lesson.differs else f"{quoted} ({lesson.claim})"
 
 
 def _first_sentence(text: str) -> str:

@@ -187,7 +187,7 @@ def _threads(results: Sequence[CellResult]) -> _Finding | None:
     work = f"{arm.workers} of them do {{times}} times the work of one"
     if arm.cores_used:
         numbers["cores"] = arm.cores_used.value
-        work += ", using {cores} cores"
+        work += ", using {cores} cores together"
     if speed_up.low > speedups.SECOND_CPU:
         text = f"running Python code gain: {work}."
     elif speed_up.high < speedups.SECOND_CPU:
@@ -226,8 +226,8 @@ def _processes(results: Sequence[CellResult]) -> _Finding | None:
         return _Finding(figure="?", text=f"cannot be judged: {_few(arm)}.")
     numbers = {"times": arm.speed_up.value, "probe": delivered.value}
     both = (
-        f"{arm.workers} of them do {{times}} times the work of one; the machine delivered {{probe}}"
-        " (one process pinned to each CPU)"
+        f"{arm.workers} of them do {{times}} times the work of one; the machine delivered"
+        " {probe} to processes pinned one to each CPU"
     )
     if delivered.high < speedups.SECOND_CPU:
         text = f"had nothing to gain: {both}."
@@ -298,7 +298,7 @@ def _untried_quota(session: Session) -> list[str]:
     if not sizes or any(size.quota is not None for size in sizes):
         return []
     reason = session.machine.no_quota
-    return [f"a quota ({reason})." if reason else "a quota: lab run --quota 1.5 sets one."]
+    return [f"a quota ({reason})." if reason else "a quota of CPU time: lab run --quota 1.5 tries one."]
 
 
 def _places(session: Session, cells: Iterable[Cell]) -> str:

@@ -161,7 +161,7 @@ def _cores_table(results: Sequence[CellResult]) -> Table:
             )
             rows.append((names.plain_words(result.cell), *row))
     head = ("cell", "threads in\nPython", "threads in\nC code", "processes", "machine\ndelivered")
-    title = f"Cores: times the work of one{_legend(results, rows)}"
+    title = f"Cores: times the work of one worker{_legend(results, rows)}"
     return Table(title=title, head=head, rows=tuple(rows))
 
 
