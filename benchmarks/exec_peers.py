@@ -1,11 +1,15 @@
 """What ``lab exec``, hyperfine and BenchExec's runexec say of the same commands, in turns. Prints; asserts nothing.
 
-    python benchmarks/exec_peers.py [--rounds 15]
+    python benchmarks/exec_peers.py [--rounds 8]
 
 hyperfine is Debian's package of that name, and runexec comes with the package benchexec of PyPI. A tool that is not
-there is left out. In each round each tool runs each command once, in an order that changes. A ratio is that of the
-peer over the lab's, round by round. The last table has the time of a run of ``true``, in which all is overhead. It also
-has the time that each tool needs for a run besides the run itself.
+there is left out. In each round each tool runs each command once, in an order that changes.
+
+On a shared machine no two runs of a command that computes take the same time, so tools that time different runs cannot
+be held against each other within 1 %. So each command runs inside bash's ``time``, which takes the times of this same
+run. The wall time and the CPU time that a tool says are divided by those that bash says of the run. The memory is that
+of the peer over the lab's, round by round. The last table has the time of a run of ``true``, in which all is overhead.
+It also has the time that each tool needs for a run besides the run itself.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tabulate import tabulate
@@ -31,7 +35,13 @@ from lab.text import units
 #: How many runs of ``true`` the last table takes.
 OVERHEAD_RUNS = 20
 
-_LOOP = "n = 0\nfor i in range(6_000_000): n += i"
+#: The least CPU time, in seconds, whose ratio is shown: bash says times in milliseconds.
+_LEAST_CPU = 0.1
+
+_LOOP = "n = 0\nfor i in range(12_000_000): n += i"
+
+#: A script for bash: runs its arguments, and writes the seconds of wall, user and system time into the file ``$0``.
+_TIMED = 'TIMEFORMAT="%3R %3U %3S"; { time "$@" > /dev/null 2>&1; } 2> "$0"'
 
 #: The commands by their names.
 COMMANDS: dict[str, list[str]] = {
@@ -53,6 +63,18 @@ class Said:
     cpu: float | None
     #: Peak memory, in bytes.
     memory: float | None
+    #: The wall time and the CPU time of the same run, as bash takes them, in seconds; ``None``: bash was not asked.
+    inside: tuple[float, float] | None = None
+
+    @property
+    def wall_ratio(self) -> float | None:
+        """The wall time over the one that bash says."""
+        return self.wall / self.inside[0] if self.inside and self.inside[0] else None
+
+    @property
+    def cpu_ratio(self) -> float | None:
+        """The CPU time over the one that bash says; ``None`` where it is too short to say anything."""
+        return self.cpu / self.inside[1] if self.cpu and self.inside and self.inside[1] >= _LEAST_CPU else None
 
 
 def by_lab(words: Sequence[str], runs: int = 1) -> list[Said]:
@@ -91,12 +113,21 @@ def _output(words: Sequence[str]) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
+def timed(tool: str, words: Sequence[str]) -> Said:
+    """One run of a command, by this tool, with the times of the same run as bash takes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "times"
+        (said,) = TOOLS[tool](["bash", "-c", _TIMED, str(file), *words])
+        wall, user, system = map(float, file.read_text().split())
+    return replace(said, inside=(wall, user + system))
+
+
 TOOLS: dict[str, Callable[..., list[Said]]] = {"lab": by_lab, "hyperfine": by_hyperfine, "runexec": by_runexec}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
     rounds = parser.parse_args().rounds
     tools = [name for name in TOOLS if name == "lab" or shutil.which(name)]
     print(f"left out, because they are not here: {', '.join(set(TOOLS) - set(tools)) or 'none'}\n")
@@ -106,24 +137,41 @@ def main() -> None:
         for number in range(rounds):
             turn = number % len(tools)
             for tool in (*tools[turn:], *tools[:turn]):
-                said[tool] += TOOLS[tool](words)
+                said[tool].append(timed(tool, words))
         rows += [_row(command, tool, said[tool], said["lab"]) for tool in tools]
-    head = ("command", "tool", "wall", "over lab's", "CPU", "over lab's", "memory", "over lab's")
+    head = ("command", "tool", "wall", "over bash's", "CPU", "over bash's", "memory", "over the lab's")
     print(tabulate(rows, headers=head, disable_numparse=True), end="\n\n")
     print(tabulate(map(_overhead, tools), headers=("tool", "a run of true", "besides a run"), disable_numparse=True))
 
 
 def _row(command: str, tool: str, said: Sequence[Said], lab: Sequence[Said]) -> tuple[str, ...]:
-    texts = [command, tool]
-    for name, unit in (("wall", "s"), ("cpu", "s"), ("memory", "bytes")):
-        pairs = [(getattr(one, name), getattr(other, name)) for one, other in zip(said, lab, strict=True)]
-        known = [(one, other) for one, other in pairs if one is not None and other]
-        texts += ["-", "-"]
-        if known:
-            ratio = estimate([one / other for one, other in known])
-            texts[-2] = units.quantity(median([one for one, _ in known]), unit)
-            texts[-1] = "" if tool == "lab" else f"{ratio.value:.3f} ({ratio.low:.3f}-{ratio.high:.3f})"
-    return tuple(texts)
+    memory = [(one.memory, other.memory) for one, other in zip(said, lab, strict=True)]
+    known = [(one, other) for one, other in memory if one is not None and other]
+    return (
+        command,
+        tool,
+        _middle([one.wall for one in said], "s"),
+        _ratio([one.wall_ratio for one in said]),
+        _middle([one.cpu for one in said], "s"),
+        _ratio([one.cpu_ratio for one in said]),
+        _middle([one for one, _ in known], "bytes"),
+        "" if tool == "lab" else _ratio([one / other for one, other in known]),
+    )
+
+
+def _middle(values: Sequence[float | None], unit: str) -> str:
+    """The median in its unit; ``-`` where the tool says nothing."""
+    known = [value for value in values if value is not None]
+    return units.quantity(median(known), unit) if known else "-"
+
+
+def _ratio(values: Sequence[float | None]) -> str:
+    """The median of the ratios with its 95 % interval; ``-`` where there is none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    ratio = estimate(known)
+    return f"{ratio.value:.3f} ({ratio.low:.3f}-{ratio.high:.3f})"
 
 
 def _overhead(tool: str) -> tuple[str, ...]:

@@ -48,8 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files again; review the diff")
 
 
-#: The marker expressions that select neither a test that measures nor a test that uses the engine.
-_SIDE_BY_SIDE = ("not slow", "slow and not engine and not measures")
+#: The marker expressions that select no test that measures.
+_SIDE_BY_SIDE = ("not slow", "slow and not engine and not measures", "engine and not measures")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,6 +59,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     is_worker = "PYTEST_XDIST_WORKER" in os.environ  # a worker is given the same options, and starts no workers itself
     if not is_worker and option.markexpr in _SIDE_BY_SIDE and getattr(option, "numprocesses", 0) is None:
         option.numprocesses = "auto"
+        option.dist = "loadgroup"
 
 
 def pytest_collection_finish() -> None:
@@ -67,11 +68,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests come first: a mistake shows in seconds, not after the engine's minutes."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests come first: a mistake shows in seconds, not after the engine's minutes.
+
+    Tests that must not run at the same time go to the same worker of pytest-xdist, whose own hook comes later.
+    """
+    has_workers = config.pluginmanager.hasplugin("xdist")
     for item in items:
         if any(item.get_closest_marker(name) for name in ("engine", "browser", "measures")):
             item.add_marker("slow")
+        if has_workers and (marker := item.get_closest_marker("one_after_another")):
+            item.add_marker(pytest.mark.xdist_group(*marker.args))
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("engine", "slow")])
 
 

@@ -303,6 +303,7 @@ def slower_project(folder: Path) -> Path:
         "gates.regression = {max = '30%'}\ngates.time = {max = '5 s'}\n"
     )
     (project / "nap").write_text("sleep 0.03\n")
+    (project / "nap.py").write_text("import time\n\n\ndef nap():\n    time.sleep(0.001)\n")
     commit_to_main(project)
     (project / "nap").write_text("sleep 0.06\n")
     return project
@@ -518,6 +519,38 @@ def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, t
     assert (tmp_path / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8").startswith("<?xml")
     for folder in job["artifacts"]["paths"]:
         assert list((tmp_path / folder).glob("*/session.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "target", "shown"),
+    [("scale", "nap.py:nap", "nap.py:nap"), ("exec", "sh nap", "sh nap")],
+)
+def test_gitlabs_job_measures_a_function_or_a_command_beside_the_target_branch(
+    command: str, target: str, shown: str, installed: Path, tmp_path: Path
+) -> None:
+    job = documents(GITLAB)[1]["multicore-lab-code"]
+    project = slower_project(tmp_path)
+    subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "main"], cwd=project, check=True)
+    env = {
+        **on(installed, tmp_path).env,
+        "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
+        "LAB_ENGINE": "local",
+        "LAB_LEVEL": "quick",
+        "LAB_COMMAND": command,
+        "LAB_TARGET": target,
+        "LAB_AGAINST": "",
+        "LAB_LIMITS": '["1", "1024"]',
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    }
+    words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]
+    done = subprocess.run(words, env=env, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    summary, sessions = job["artifacts"]["paths"]
+    text = (project / summary).read_text(encoding="utf-8")
+    assert shown in text
+    assert "1024 CPUs: this machine has" in " ".join(text.split())
+    assert list((project / sessions).glob("*/session.json"))
 
 
 @pytest.mark.slow

@@ -146,7 +146,7 @@ def advise(case: Case, result: CellResult) -> Advice:
             continue
         scale = best.handing_over / option.handing_over
         if option is best or ratio.low * scale <= SLIGHT:
-            if option is not best and ratio.high * scale > KNOWN:
+            if _kind(option) != _kind(best) and ratio.high * scale > KNOWN:
                 text = f"{best.name} do {_times(ratio)} the work of {option.name}: too noisy to decide"
                 return _undecided(case, result, text)
             return _taken(case, result, option, gains[option.name], evidence)

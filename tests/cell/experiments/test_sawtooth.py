@@ -239,6 +239,7 @@ TRIES = 4
 
 
 @pytest.mark.engine
+@pytest.mark.measures
 @needs_two_cpus
 def test_half_a_cpu_stops_and_lets_go_in_every_period(limited: Any) -> None:
     """Two workers use half a CPU up also where neighbours take most of the rest."""
@@ -252,6 +253,7 @@ def test_half_a_cpu_stops_and_lets_go_in_every_period(limited: Any) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.measures
 @needs_two_cpus
 def test_a_quota_of_more_than_a_cpu_is_judged_without_a_wrong_verdict(limited: Any) -> None:
     """A busy neighbour keeps two workers from ever using that up: then nothing is decided, and rightly so."""
@@ -276,6 +278,7 @@ def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
 
 
 @pytest.mark.engine
+@pytest.mark.measures
 @needs_two_cpus
 def test_without_a_quota_nothing_is_stopped(limited: Any) -> None:
     result = limited("sawtooth", None)
@@ -286,6 +289,7 @@ def test_without_a_quota_nothing_is_stopped(limited: Any) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.measures
 @needs_two_cpus
 def test_under_a_real_quota_pools_are_judged_without_a_wrong_verdict(limited: Any) -> None:
     surprises: list[set[str]] = []
