@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hypothesis
 import pytest
@@ -59,7 +59,36 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     is_worker = "PYTEST_XDIST_WORKER" in os.environ  # a worker is given the same options, and starts no workers itself
     if not is_worker and option.markexpr in _SIDE_BY_SIDE and getattr(option, "numprocesses", 0) is None:
         option.numprocesses = "auto"
-        option.dist = "loadgroup"
+
+
+#: Files whose tests change what others see: images and networks of the engine, or control groups. All tests of a name
+#: run one after the other; other tests run beside them.
+_SHARED = {
+    "tests/cell/cpus/test_effective_in_containers.py": "control groups",
+    "tests/containers/test_compose.py": "engine",
+    "tests/containers/test_compose_own_code.py": "engine",
+    "tests/engines/test_engine_faults.py": "engine",
+    "tests/engines/test_selection.py": "engine",
+    "tests/pythons/test_image_pythons.py": "engine",
+    "tests/pythons/test_images.py": "engine",
+    "tests/running/test_stored_request.py": "engine",
+    "tests/sessions/test_resuming.py": "engine",
+    "tests/sessions/test_stored_kinds.py": "engine",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Spread tests that use the engine over workers, but those of ``_SHARED`` one after the other."""
+    if not config.option.markexpr.startswith("engine"):
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneAfterAnother(LoadScopeScheduling):  # type: ignore[misc] # the package has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _SHARED.get(nodeid.partition("::")[0], nodeid)
+
+    return OneAfterAnother(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -68,18 +97,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fast tests come first: a mistake shows in seconds, not after the engine's minutes.
-
-    Tests that must not run at the same time go to the same worker of pytest-xdist, whose own hook comes later.
-    """
-    has_workers = config.pluginmanager.hasplugin("xdist")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests come first: a mistake shows in seconds, not after the engine's minutes."""
     for item in items:
         if any(item.get_closest_marker(name) for name in ("engine", "browser", "measures")):
             item.add_marker("slow")
-        if has_workers and (marker := item.get_closest_marker("one_after_another")):
-            item.add_marker(pytest.mark.xdist_group(*marker.args))
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("engine", "slow")])
 
 

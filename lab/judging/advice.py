@@ -25,6 +25,13 @@ SLIGHT = 1.1
 KNOWN = 1.25
 
 
+#: Stands for all workers where one of them was lost, and with it the measurement.
+_ALL_WORKERS = "workers"
+#: What to do about advice that is not decided.
+_AGAIN = "Measure again on a quieter machine, or with --thorough."
+_REPAIR = "Find out why: a function that is measured has to work at every call."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One way of running the function, with what it gains."""
@@ -125,6 +132,9 @@ def advise(case: Case, result: CellResult) -> Advice:
     options = list(_options(evidence))
     gains = {option.name: figures.speed_up(option.name, rounds).estimate(rounds) for option in options}
     known = [option for option in options if gains[option.name]]
+    lost = {name: text for name, _, text in evidence.all("out")}
+    if _ALL_WORKERS in lost:
+        return _undecided(case, result, f"workers ended before the time was up: {lost[_ALL_WORKERS]}", _REPAIR)
     if figures.rate(figures.BASE).estimate(rounds) is None or (options and not known):
         return _undecided(case, result, _too_few(rounds, options))
     best = max(known, key=lambda option: _effective(option, gains[option.name]), default=None)
@@ -170,10 +180,13 @@ def _kind(option: Option) -> tuple[str, int, bool]:
 
 
 def _options(evidence: Evidence) -> Iterable[Option]:
-    """The arms that were measured, but no process where the result cannot get out of one."""
+    """The arms that were measured to the end, but no process where the result cannot get out of one."""
     trial = evidence.last("trial")
     call, cost = trial["call_seconds"], trial["pickle_seconds"]
+    lost = {name for name, _, _ in evidence.all("out")}
     for arm in figures.measured_arms(evidence):
+        if arm.name in lost:  # it worked at first, and failed later
+            continue
         in_process = arm.executor not in ("thread",)
         if in_process and trial["pickle_error"]:
             continue
@@ -212,8 +225,8 @@ def _too_few(rounds: Sequence[object], options: Sequence[Option]) -> str:
     return f"fewer than {FEWEST_VALUES} of {len(rounds)} rounds were undisturbed ({causes})"
 
 
-def _undecided(case: Case, result: CellResult, why: str) -> Advice:
-    sentence = f"Advice: not decided; {why}. Measure again on a quieter machine, or with --thorough."
+def _undecided(case: Case, result: CellResult, why: str, fix: str = _AGAIN) -> Advice:
+    sentence = f"Advice: not decided; {why}. {fix}"
     return Advice(case=case, cell=result.cell.id, option=None, speed_up=None, sentence=sentence)
 
 

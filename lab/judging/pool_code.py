@@ -31,7 +31,7 @@ def pool_code(option: Option, result: CellResult, evidence: Evidence) -> str:
         lines.append(f'context = multiprocessing.get_context("{option.executor}")')
         arguments += ", mp_context=context"
     chunk = chunk_size(option, evidence)
-    chunks = f", chunksize={chunk}" if chunk > 1 and pool != "ThreadPoolExecutor" else ""
+    chunks = f", chunksize={chunk}" if chunk > 1 and pool == "ProcessPoolExecutor" else ""
     lines += [f"with {pool}({arguments}) as pool:", f"    results = list(pool.map(function, items{chunks}))"]
     return "\n".join(lines)
 

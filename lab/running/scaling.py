@@ -39,6 +39,11 @@ class Row:
     #: Calls per second of the other environment over those of this one; ``None`` where nothing is compared.
     ratio: Estimate | None = None
 
+    @property
+    def numbers(self) -> tuple[Estimate | None, ...]:
+        """Rate, speed-up, cores and ratio."""
+        return self.rate, self.speed_up, self.cores, self.ratio
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
@@ -78,17 +83,22 @@ class Scaling:
 
         return document(self.session)
 
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        is_compared = any(row.ratio for row in self.rows)
+        return ("cell", "workers", "calls/s", "speed-up", "cores used", *(["other / this"] if is_compared else []))
+
     def __repr__(self) -> str:
         return f"<Scaling of {len(self.rows)} rows. {self.advice}>"
 
     def _repr_html_(self) -> str:
         """A table, the advice and the causes, for a notebook."""
-        head = "".join(f"<th>{name}</th>" for name in ("cell", "workers", "calls/s", "speed-up", "cores used"))
+        head = "".join(f"<th>{name}</th>" for name in self._columns)
         rows = "".join(
             "<tr>"
             + "".join(
                 f"<td>{html.escape(text)}</td>"
-                for text in (row.cell, row.workers, _shown(row.rate), _shown(row.speed_up), _shown(row.cores))
+                for text in (row.cell, row.workers, *map(_shown, row.numbers[: len(self._columns) - 2]))
             )
             + "</tr>"
             for row in self.rows
@@ -190,25 +200,38 @@ def result_of(session: Session) -> Scaling:
         if advice and judgement.cell == advice.cell and judgement.verdict is Verdict.CONFIRMED
     )
     option = advice.option if advice else None
+    rows = tuple(
+        Row(
+            cell=cell,
+            workers=workers,
+            rate=numbers.get("calls/s"),
+            speed_up=numbers.get("speed-up"),
+            cores=numbers.get("cores used"),
+            ratio=numbers.get("other / this"),
+        )
+        for cell, workers, numbers in measured_rows(session)
+    )
     return Scaling(
-        rows=tuple(
-            Row(
-                cell=cell,
-                workers=workers,
-                rate=numbers.get("calls/s"),
-                speed_up=numbers.get("speed-up"),
-                cores=numbers.get("cores used"),
-                ratio=numbers.get("other / this"),
-            )
-            for cell, workers, numbers in measured_rows(session)
-        ),
-        advice=advice.sentence if advice else "Advice: not decided; no cell was measured.",
+        rows=rows,
+        advice=advice.sentence if advice else _without_advice(rows),
         executor=None if option is None else option.executor or "none",
         workers=None if option is None else option.workers,
         code=advice.code if advice else "",
         causes=causes,
         session=session,
     )
+
+
+def _without_advice(rows: Sequence[Row]) -> str:
+    """What a session says that has no advice: how two environments differ, or that nothing was measured."""
+    told = [
+        f"{row.workers}: the other does {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) times the calls"
+        for row in rows
+        if (ratio := row.ratio)
+    ]
+    if told:
+        return f"Advice: none, because two environments were compared. {'; '.join(told)}."
+    return "Advice: not decided; no cell was measured."
 
 
 @contextlib.contextmanager

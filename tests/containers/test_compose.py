@@ -24,7 +24,7 @@ from tests.support.hardening import HARDENED, hardening
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytestmark = [pytest.mark.engine, pytest.mark.one_after_another("engine")]
+pytestmark = pytest.mark.engine
 
 SIZES = {"cpu1": 1, "cpu2": 2, "cpu4": 4, "cpuall": None}
 SERVICES = (*SIZES, "report")

@@ -17,7 +17,7 @@ from tests.support.hardening import HARDENED, hardening
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytestmark = [pytest.mark.engine, pytest.mark.one_after_another("engine")]
+pytestmark = pytest.mark.engine
 
 CELLS = ("cpu1", "cpu2", "cpu4", "cpuall")
 

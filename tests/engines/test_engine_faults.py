@@ -29,7 +29,7 @@ from tests.support.terminal import Lab
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytestmark = [pytest.mark.engine, pytest.mark.one_after_another("engine")]
+pytestmark = pytest.mark.engine
 
 #: Experiments that go wrong: name -> the body of ``run(recorder)``.
 BAD = {

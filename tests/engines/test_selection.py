@@ -230,7 +230,6 @@ def test_a_build_that_is_not_on_this_machine_says_what_is_and_how_to_get_it() ->
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_build_without_an_image_says_what_there_is_and_how_to_get_it(engine: DockerClient) -> None:
     with pytest.raises(ImageError, match=r"lab images build 3\.99"):
         selection.choose(selection.Wanted(engine="docker", pythons=("3.99",)), "s", note=print, before_slow_step=print)
@@ -423,7 +422,6 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_stale_image_of_no_usual_build_is_looked_at_for_all_and_left_out(engine: DockerClient, image: str) -> None:
     stale = "multicore-lab-base:3.96"  # nobody else's
     engine.images.get(image).tag(stale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +13,20 @@ from lab.cell.targets.arms import name_of
 from lab.cell.targets.case import Case
 from lab.judging.advice import advise
 from lab.model.cell import CellResult
-from tests.support.scripts import cell_of_own_code
+from tests.support.scripts import cell_of_own_code, observe
 
 CASE = Case(label="work.py:f", source="file", where="work.py", name="f")
 
 ARMS = (("thread", 2), ("fork", 2), ("forkserver", 2), ("spawn", 2))
 
 
-def measured(gains: Mapping[tuple[str, int], float], *, spread: float = 0.01, **trial: Any) -> CellResult:
-    """A cell in which these workers do so many times the work of one, each round a little differently."""
+def measured(
+    gains: Mapping[tuple[str, int], float], *, spread: float = 0.01, out: Sequence[str] = (), **trial: Any
+) -> CellResult:
+    """A cell in which these workers do so many times the work of one, each round a little differently.
+
+    ``out`` are workers that failed later: their name, their kind, and why.
+    """
     order = random.Random(1)
     rounds = []
     for _ in range(12):
@@ -34,7 +39,8 @@ def measured(gains: Mapping[tuple[str, int], float], *, spread: float = 0.01, **
             blocks[name_of(kind, workers)] = block(1000 * gain)
         rounds.append(blocks)
     arms = [[name_of(kind, workers), kind, workers, False] for kind, workers in gains]
-    return cell_of_own_code(CASE, arms, rounds, trial)
+    failed = [observe("out", [*out])] if out else []
+    return cell_of_own_code(CASE, arms, rounds, trial, *failed)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,31 @@ def test_more_workers_than_cpus_are_taken_where_they_do_more() -> None:
     assert advice.option
     assert advice.option.name == "4 threads"
     assert "ThreadPoolExecutor(4)" in advice.code
+
+
+def test_workers_that_failed_later_are_not_taken() -> None:
+    gains = {("thread", 2): 1.95, ("fork", 2): 1.9}
+    taken = advise(CASE, measured(gains)).option
+    assert taken
+    assert taken.name == "2 threads"
+    taken = advise(CASE, measured(gains, out=("2 threads", "thread", "RuntimeError: changed"))).option
+    assert taken
+    assert taken.name == "2 processes (fork)"
+
+
+def test_where_workers_were_lost_nothing_is_advised() -> None:
+    lost = ("workers", "later", "a worker was killed, after 9 rounds")
+    advice = advise(CASE, measured({("thread", 2): 1.95}, out=lost))
+    assert not advice.decided
+    assert "a worker was killed, after 9 rounds" in advice.sentence
+    assert "has to work at every call" in advice.sentence
+
+
+def test_which_start_method_is_best_is_no_reason_to_decide_nothing() -> None:
+    gains = {("thread", 2): 1.0, ("fork", 2): 1.9, ("spawn", 2): 2.0}
+    advice = advise(CASE, measured(gains, spread=0.35))
+    assert advice.option
+    assert advice.option.name == "2 processes (fork)"
 
 
 def test_noise_decides_nothing_and_says_so() -> None:

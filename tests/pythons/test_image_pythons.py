@@ -26,7 +26,7 @@ from tests.support.terminal import Lab
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytestmark = [pytest.mark.engine, pytest.mark.one_after_another("engine")]
+pytestmark = pytest.mark.engine
 
 #: What a Python 2.7 says of itself.
 SAID = (

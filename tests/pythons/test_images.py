@@ -88,7 +88,6 @@ def test_an_image_is_named_for_its_python_and_not_for_options(text: str, ours: s
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_bad_input_gets_one_line_and_exit_code_2(
     lab: Lab, engine: DockerClient, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
@@ -167,7 +166,6 @@ def test_debian_base_says_which_versions_there_are() -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_what_is_there_is_listed_with_what_its_python_says(lab: Lab, image: str, spare: str) -> None:
     code, out, _ = lab("images", "list")
     assert code == 0
@@ -183,7 +181,6 @@ def test_what_is_there_is_listed_with_what_its_python_says(lab: Lab, image: str,
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_without_python_is_listed_as_such(lab: Lab, engine: DockerClient) -> None:
     name = f"{BASE_REPOSITORY}:{NOBODYS}"
     engine.api.import_image_from_data(b"\0" * 10240, repository=BASE_REPOSITORY, tag=NOBODYS)
@@ -195,7 +192,6 @@ def test_an_image_without_python_is_listed_as_such(lab: Lab, engine: DockerClien
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_build_that_is_there_and_current_is_kept_at_once(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,13 +212,11 @@ def _label(engine: DockerClient, name: str) -> str:
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_whose_python_is_another_is_not_kept(engine: DockerClient, spare: str) -> None:
     assert not image_build._is_current(engine, builds.parse_build(NOBODYS), "auto")
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_of_another_recipe_is_not_kept(
     engine: DockerClient, free_threaded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +229,6 @@ def test_an_image_of_another_recipe_is_not_kept(
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
     lab: Lab, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +244,6 @@ def test_what_cannot_be_made_is_said_with_the_next_step_and_the_others_are_made(
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
     engine: DockerClient, spare: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,7 +262,6 @@ def test_an_official_image_that_is_there_is_taken_without_asking_a_registry(
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_recipe_that_fails_shows_the_end_of_its_output(engine: DockerClient, image: str) -> None:
     text = f"FROM {image}\nRUN echo all is lost && exit 3\n".encode()
     lines: list[str] = []
@@ -281,7 +272,6 @@ def test_a_recipe_that_fails_shows_the_end_of_its_output(engine: DockerClient, i
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_removing_takes_our_name_away_and_nothing_else(lab: Lab, engine: DockerClient, image: str, spare: str) -> None:
     before = tags(engine)
     assert lab("images", "remove", NOBODYS) == (0, f"removed {spare}\n", "")
@@ -290,13 +280,11 @@ def test_removing_takes_our_name_away_and_nothing_else(lab: Lab, engine: DockerC
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_removing_takes_a_whole_name_too(lab: Lab, spare: str) -> None:
     assert lab("images", "remove", spare)[0] == 0
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 @pytest.mark.parametrize("name", ["multicore-lab-users:1", "python:3.13-slim", NOBODYS], ids=["a user's", "", "none"])
 def test_what_is_not_ours_or_not_there_is_not_removed(lab: Lab, engine: DockerClient, image: str, name: str) -> None:
     engine.images.get(image).tag("multicore-lab-users", "1")
@@ -311,7 +299,6 @@ def test_what_is_not_ours_or_not_there_is_not_removed(lab: Lab, engine: DockerCl
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_that_a_container_runs_from_is_kept_and_said(lab: Lab, engine: DockerClient) -> None:
     engine.api.import_image_from_data(b"\0" * 10240, repository=BASE_REPOSITORY, tag=NOBODYS)
     name = f"{BASE_REPOSITORY}:{NOBODYS}"
@@ -327,7 +314,6 @@ def test_an_image_that_a_container_runs_from_is_kept_and_said(lab: Lab, engine: 
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_the_image_of_a_build_is_ours_or_an_error_that_says_what_there_is(engine: DockerClient, spare: str) -> None:
     assert images.image_of(engine, builds.parse_build(NOBODYS)) == spare
     with pytest.raises(ImageError) as missing:
@@ -338,7 +324,6 @@ def test_the_image_of_a_build_is_ours_or_an_error_that_says_what_there_is(engine
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_that_cannot_be_pulled_says_why(engine: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "pull_image", lambda client, name, note: "no such host")
     with pytest.raises(ImageError, match=r"python:3\.98-slim cannot be pulled: no such host; make it with: lab images"):
@@ -346,14 +331,12 @@ def test_an_image_that_cannot_be_pulled_says_why(engine: DockerClient, monkeypat
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_path_has_no_image(engine: DockerClient) -> None:
     with pytest.raises(UsageError, match="--engine local"):
         images.image_of(engine, builds.parse_build("/usr/bin/python3"))
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_the_free_threaded_image_has_no_gil_no_root_and_is_labelled(engine: DockerClient, free_threaded: str) -> None:
     answer = images.asked(engine, free_threaded)
     assert answer

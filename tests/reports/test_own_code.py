@@ -17,6 +17,7 @@ from lab.reports.charts import charts, drawing, terminal
 from lab.reports.charts.workers import points
 from lab.reports.formats.screen import most_lines
 from lab.reports.tables import scale
+from lab.running.scaling import result_of
 from tests.reports.test_schema import check
 from tests.support import own_code, scripts
 
@@ -223,5 +224,25 @@ def test_the_numbers_of_two_environments_have_their_workers_too() -> None:
     rows = [row for row in csv.DictReader(io.StringIO(reports.render(session, "csv"))) if row["number"]]
     assert {(row["executor"], row["workers"]) for row in rows} == {("none", "1"), ("thread", "2"), ("spawn", "2")}
     assert "other / this" in {row["number"] for row in rows}
-    assert reports.render(session, "screen")
+    assert "other / here" in reports.render(session, "screen")
     assert reports.render(session, "html")
+    assert "1 worker: the other does 1.000 (1.000 to 1.000) times the calls" in result_of(session).advice
+    assert "<th>other / this</th>" in result_of(session)._repr_html_()
+
+
+def test_the_screen_of_many_environments_has_as_many_rows_as_fit_and_counts_the_others() -> None:
+    names = [f"{number} threads" for number in range(2, 40)]
+    block = {"rate": 100.0, "cores": 1.0, "disturbed": None, "delay": 0.0}
+    blocks = {name: block for own in names for name in (own, f"other: {own}")}
+    messages = [each for each in own_code.said({}) if each[1].get("name") not in ("arms", "round")]
+    messages += [
+        scripts.observe("arms", []),
+        scripts.observe("pairs", [[name, name, f"other: {name}"] for name in names]),
+        *(("sample", {"name": "round", "values": blocks}) for _ in range(8)),
+    ]
+    case = own_code.BUSY._replace(against={"python": "/usr/bin/python3", "label": "python3"})
+    session = own_code.session(own_code.ran(2, (case, messages)), cases=[case])
+    text = reports.render(session, "screen")
+    assert "2 threads" in text
+    assert "more rows: lab report --terminal" in text
+    assert len(text.splitlines()) <= 45

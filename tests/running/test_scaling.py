@@ -55,6 +55,7 @@ def test_two_versions_of_a_function_are_compared(tmp_path: Path) -> None:
     result = lab.scale(f"{tmp_path / 'base' / 'work.py'}:busy", against=tmp_path / "head", cpus="1")
     (ratio,) = [row.ratio for row in result.rows if row.workers == "1 worker" and row.ratio]
     assert ratio.high < 1
+    assert "1 worker: the other does 0." in result.advice
 
 
 def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:

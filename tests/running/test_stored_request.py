@@ -72,7 +72,6 @@ def test_another_image_is_refused_where_each_build_has_its_own(lab: Lab, tmp_pat
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_is_found_by_its_name_or_else_by_its_digest(engine: DockerClient, image: str) -> None:
     digest = str(engine.images.get(image).id)
     assert images.same(engine, image, digest) == image
@@ -82,7 +81,6 @@ def test_an_image_is_found_by_its_name_or_else_by_its_digest(engine: DockerClien
 
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="two cells take two CPUs")
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_replay_takes_the_image_that_each_build_had(
     lab: Lab, engine: DockerClient, two_builds: tuple[str, str]
 ) -> None:

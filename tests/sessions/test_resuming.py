@@ -122,7 +122,6 @@ def test_a_local_run_that_was_killed_goes_on_and_loses_nothing(moment: str, lab:
 
 @two_cells
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 @pytest.mark.parametrize("moment", ["in the first cell", "in the second cell"])
 def test_a_run_in_containers_that_was_killed_goes_on_and_leaves_nothing(
     moment: str, lab: Lab, tmp_path: Path, engine: DockerClient, image: str
@@ -135,7 +134,6 @@ def test_a_run_in_containers_that_was_killed_goes_on_and_leaves_nothing(
 
 @two_cells
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_a_run_on_several_builds_that_was_killed_goes_on_with_the_image_of_each(
     lab: Lab, tmp_path: Path, engine: DockerClient, two_builds: tuple[str, str]
 ) -> None:
@@ -160,7 +158,6 @@ def test_a_run_on_several_builds_that_was_killed_goes_on_with_the_image_of_each(
 
 @two_cells
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_an_image_that_is_no_more_is_told_by_both_digests_and_only_force_goes_on(
     lab: Lab, tmp_path: Path, engine: DockerClient, image: str
 ) -> None:

@@ -126,7 +126,6 @@ def needs_image(kind: str, engine: DockerClient) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_the_one_that_was_killed_is_resumed_to_its_end(lab: Lab, engine: DockerClient, tmp_path: Path) -> None:
     needs_image("cut", engine)
     folder = copy_of("cut", tmp_path)
@@ -137,7 +136,6 @@ def test_the_one_that_was_killed_is_resumed_to_its_end(lab: Lab, engine: DockerC
 
 
 @pytest.mark.engine
-@pytest.mark.one_after_another("engine")
 def test_one_is_replayed(lab: Lab, engine: DockerClient, tmp_path: Path) -> None:
     needs_image("predicted", engine)
     code, _, err = lab("replay", str(folder_of("predicted")), "--output", str(tmp_path))

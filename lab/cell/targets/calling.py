@@ -66,6 +66,11 @@ class Caller:
     def _method(self) -> Call:
         """A method of a class, with the ``setup`` that asv calls before it."""
         owner, _, name = self._case.name.rpartition(".")
+        if self._case.setup or self._case.arguments:
+            option = "--setup" if self._case.setup else "--param"
+            raise TargetError(
+                "%s is a method, which takes no %s; give its class a setup() and params" % (self._case.label, option)
+            )
         instance = attribute(self._module, owner)()
         chosen = chosen_parameters(instance, self._case)
         prepare = getattr(instance, "setup", None)
@@ -167,7 +172,8 @@ def _from_file(path: str, name: str) -> Any:
     """A file as a module of its own name, so that what it defines can be pickled and found again in each worker."""
     import importlib.util
 
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == path:
+    path = os.path.abspath(path)  # as the module itself has it from Python 3.10 on
+    if name in sys.modules and os.path.abspath(getattr(sys.modules[name], "__file__", None) or "") == path:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -222,6 +228,8 @@ def factory(case: Case, name: str = "") -> Callable[..., Any]:
 def compiled(case: Case) -> Callable[[], Call]:
     """Makes functions of a statement. The setup runs once for each of them, in a namespace of its own, as in timeit.
 
+    A name that the setup has made keeps what the statement assigns to it, also as in timeit. All others are local.
+
     Raises TargetError for code that has no valid syntax.
     """
     import textwrap
@@ -238,7 +246,11 @@ def compiled(case: Case) -> Callable[[], Call]:
     def make() -> Call:
         namespace: dict[str, Any] = {"__name__": "statement"}
         exec(setup, namespace)  # noqa: S102 - the user's own code is what is measured
+        made = {*namespace}
         exec(source, namespace)  # noqa: S102 - likewise
+        if assigned := sorted(made.intersection(namespace["statement"].__code__.co_varnames)):
+            lines = "def statement():\n    global %s\n%s\n" % (", ".join(assigned), body)
+            exec(compile(lines, "<statement>", "exec"), namespace)  # noqa: S102 - likewise
         call: Call = namespace["statement"]
         return call
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures as futures
 import contextlib
 import functools
+import inspect
 import itertools
 import math
 import multiprocessing
@@ -72,6 +73,11 @@ def items_of(case: Case) -> list[Any]:
 def function_of(case: Case) -> Callable[[Any], Any]:
     """The function that is called with each item, in a form that can be pickled."""
     function = attribute(import_module(case), case.name)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise TargetError(
+            "%s gives a coroutine or a generator, so a pool would only make it; with --items name a function that"
+            " runs it to its end, with asyncio.run() or list()" % case.label
+        )
     first = [factory(case)()] if case.setup else []
     positional = [*first, *chosen_parameters(function, case)]
     if not positional and not case.arguments:
@@ -86,7 +92,8 @@ def pools_for(case: Case, cpus: int, waits: bool, items: int) -> list[Pool]:
     for workers in counts(cpus, waits):
         usual = max(1, math.ceil(items / (CHUNKS_A_WORKER * workers)))
         for kind in executors():
-            for chunk in [1] if kind == THREAD else list(case.chunks) or sorted({1, usual}):
+            in_process = kind not in (THREAD, INTERPRETER)  # only pools of processes hand several items over at a time
+            for chunk in [1] if not in_process else list(case.chunks) or sorted({1, usual}):
                 name = name_of(kind, workers) + (", chunks of %d" % chunk if chunk > 1 else "")
                 pools.append(Pool(name, kind, workers, chunk))
     return pools

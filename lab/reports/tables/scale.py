@@ -47,6 +47,8 @@ def screen_tables(session: Session) -> tuple[Table, ...]:
     One function has a row for each way of working, with the builds side by side. Several functions or many builds have
     a row each.
     """
+    if compared := environments.environment_tables(session):
+        return _fitting(compared)
     chosen = placed(session)
     names_of_builds = {each.build for each in chosen}
     if len({each.case for each in chosen}) == 1 and 1 < len(names_of_builds) <= _MOST_BUILDS:
@@ -58,6 +60,22 @@ def screen_tables(session: Session) -> tuple[Table, ...]:
     more = len(summary.rows) - _MOST_SUMMED
     notes = (f"and {units.counted(more, 'more row')}: lab report --terminal",) if more > 0 else ()
     return (replace(summary, rows=summary.rows[:_MOST_SUMMED], notes=notes),)
+
+
+def _fitting(tables: Sequence[Table]) -> tuple[Table, ...]:
+    """As many rows of these tables as a screen has room for. A line says how many are left out."""
+    shown: list[Table] = []
+    room = MOST_ROWS
+    for table in tables:
+        if len(shown) and room < 1:
+            break
+        shown.append(replace(table, rows=table.rows[: max(room, 1)]))
+        room -= len(table.rows) + 4
+    more = sum(len(table.rows) for table in tables) - sum(len(table.rows) for table in shown)
+    if more > 0:
+        note = f"and {units.counted(more, 'more row')}: lab report --terminal"
+        shown[-1] = replace(shown[-1], notes=(*shown[-1].notes, note))
+    return tuple(shown)
 
 
 def full_tables(session: Session) -> tuple[Table, ...]:

@@ -13,7 +13,7 @@ from tests.support.docker_settings import SETTINGS, Setting, ask, no_limited_par
 if TYPE_CHECKING:
     from docker import DockerClient
 
-pytestmark = [pytest.mark.engine, pytest.mark.one_after_another("control groups")]
+pytestmark = pytest.mark.engine
 
 
 def test_there_are_at_least_twelve_settings() -> None:

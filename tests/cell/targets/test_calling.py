@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.cell.targets import elapsed
 from lab.cell.targets.calling import Caller, TargetError
 from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
@@ -108,6 +109,40 @@ def test_a_statement_has_the_namespace_of_its_setup() -> None:
     case = Case(label="x", source=STATEMENT, where="seen.append(1)\nlast = seen[-1]", setup="seen = []; whole = seen")
     call = Caller(case).call(0, own=False)
     assert call() is None
+
+
+def test_a_statement_changes_what_its_setup_has_made_as_in_timeit() -> None:
+    case = Case(label="x", source=STATEMENT, where="x += 1\nlast = x\nassert last < 3", setup="x = 0")
+    call = Caller(case).call(0, own=False)
+    assert (call(), call()) == (None, None)
+    with pytest.raises(AssertionError):
+        call()
+    Caller(case).call(0, own=False)()  # which has a setup of its own
+
+
+def test_a_file_that_is_named_from_the_current_folder_is_executed_once(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(work.parent)
+    case = case_of(Path(work.name), "see", setup="make", arguments={"more": 3})
+    Caller(case)
+    first = sys.modules["work_of_a_test"]
+    Caller(case).call(0, own=False)()
+    assert sys.modules["work_of_a_test"] is first
+    assert Caller(case).call(0, own=False).func is first.see  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("change", [{"setup": "make"}, {"arguments": {"size": 3}}])
+def test_a_method_takes_no_setup_and_no_parameter_of_the_command_line(work: Path, change: dict[str, Any]) -> None:
+    case = case_of(work, "TimeSuite.time_join", is_method=True, places=(0, 0), **change)
+    with pytest.raises(TargetError, match="is a method, which takes no --"):
+        Caller(case).call(0, own=False)
+
+
+@pytest.mark.parametrize("name", ["later", "several"])
+def test_a_pool_is_given_no_function_that_only_makes_a_coroutine_or_a_generator(work: Path, name: str) -> None:
+    with pytest.raises(TargetError, match=r"asyncio\.run"):
+        elapsed.function_of(case_of(work, name, items="made"))
 
 
 @pytest.mark.parametrize(

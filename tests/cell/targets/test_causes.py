@@ -281,3 +281,8 @@ def test_a_quota_below_the_cpus_is_found_with_the_periods_in_which_it_stopped_th
 ) -> None:
     reason = assert_judged("quota", Verdict.CONFIRMED, project, "loop", cpus="1", quota="0.5", engine="docker")
     assert "allows 0.5 CPUs" in reason
+
+
+@pytest.mark.engine
+def test_a_quota_that_stops_nobody_is_no_cause(engine: Any, project: Path) -> None:
+    assert_judged("quota", Verdict.REFUTED, project, "waits", cpus="1", quota="0.5", engine="docker")

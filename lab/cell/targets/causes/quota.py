@@ -14,6 +14,8 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     stopped = sum(
         max(block.get("stopped_periods", 0) for block in blocks.values()) for blocks in evidence.rounds("round")
     )
+    if not stopped:
+        return excluded("the quota allows %g CPUs, and it never stopped the workers" % facts.rate)
     return found(
         "the quota allows %g CPUs, and it stopped the workers in %d periods; more than %d of them gain nothing"
         % (facts.rate, stopped, math.ceil(facts.rate))
