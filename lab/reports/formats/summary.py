@@ -111,7 +111,7 @@ def _programs(session: Session) -> str:
         parts += [f"### {escaped(table.title)}", markdown.table([escaped(name) for name in table.head], rows)]
         parts += ["\n".join(f"- {escaped(note)}" for note in table.notes)]
     parts += _chart_of_programs(session)
-    parts += _list("Cells not measured as requested", _troubles(session))
+    parts += _list("Limits without a run", [escaped(line) for line in programs.unavailable_lines(session)])
     parts += [escaped(note) for note in session.notes]
     return "\n\n".join(filter(None, parts)) + "\n"
 

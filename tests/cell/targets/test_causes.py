@@ -132,7 +132,7 @@ def assert_judged(cause: str, expected: Verdict, project: Path, name: str, **opt
     ("cause", "name", "evidence"),
     [
         ("holds-gil", "loop", "2 threads do"),
-        ("own-threads", "threads_of_its_own", "cores"),
+        ("own-threads", "threads_of_its_own", "no threads of its own that stay"),
         ("refused", "in_the_main_thread", "threads: RuntimeError: not here"),
     ],
 )

@@ -17,13 +17,13 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
         "" if count == 1 else "s",
         " (%s)" % libraries if count and libraries else "",
     )
+    found_text = text if count else text + " that stay: they end with each call, or are processes"
     share = trial.get("others_share", 0.0)  # of sessions of earlier versions it is not known
     if used and used.low > SEVERAL:
-        text = "one worker uses %.2f cores, with %s" % (used.value, text)
-        return found(text if count else text + " that stays: they end with each call, or are processes")
+        return found("one worker uses %.2f cores, with %s" % (used.value, found_text))
     if 1 + share > SEVERAL:
         return found(
-            "threads besides the one that called it had %.0f %% of its CPU time, with %s" % (100 * share, text)
+            "threads besides the one that called it had %.0f %% of its CPU time, with %s" % (100 * share, found_text)
         )
     if used is None:
         return undecided("it has %s, and too few rounds were undisturbed" % text)
