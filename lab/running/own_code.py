@@ -130,5 +130,8 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
         return found(target.case.label, answer.records, answer.ending)
     except TargetError as error:
         is_docker = machine.engine == "docker"
-        fix = f"name an image that has it: FROM python:3.13-slim, RUN pip install {error.missing}, then --image NAME"
-        raise UsageError(f"{where}{error}", fix if error.missing and is_docker else "") from error
+        package = error.missing.partition(".")[0]
+        fix = f"install it for the Python of the cells: PYTHON -m pip install {package}, or name another: --python"
+        if is_docker:
+            fix = f"name an image that has it: FROM python:3.13-slim, RUN pip install {package}, then --image NAME"
+        raise UsageError(f"{where}{error}", fix if error.missing else "") from error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 SOURCE = """
-import threading
+import threading, time
 
 def busy():
     total = 0
@@ -39,6 +39,7 @@ def only_in_the_main_thread():
         raise RuntimeError("not here")
     return busy()
 
+calls = []
 number = 3
 several = [1, 2, 3]
 
@@ -48,6 +49,15 @@ def picky(item):
 
 def reads():
     return input()
+
+def fifth():
+    calls.append(None)
+    time.sleep(0.1)
+    if len(calls) == 5:
+        raise RuntimeError("the fifth")
+
+def imports_later():
+    import no_such_package_of_a_test
 """
 
 
@@ -72,6 +82,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["work.py:number"], "is of type int, and cannot be called"),
         (["work.py:takes", "--items", "ends"], "cannot be measured"),
         (["work.py:picky", "--items", "several"], "raised at item 3 of 3 of --items several: ValueError: 3"),
+        (["work.py:fifth"], "raised at its first calls: RuntimeError: the fifth"),
+        (["work.py:imports_later"], "PYTHON -m pip install no_such_package_of_a_test"),
         (["work.py:reads"], "The lab gives it no standard input"),
         (["work:busi"], "there is busy"),
         (["no_such_module:f"], "No module named 'no_such_module'"),

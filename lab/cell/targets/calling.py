@@ -87,7 +87,13 @@ def made_by(who: str, make: Callable[..., Any]) -> Any:
     try:
         return make()
     except BaseException as error:  # whatever the user's function raises
-        raise TargetError("%s raised %s; repair it, or name another" % (who, in_words(error))) from error
+        message = "%s raised %s; repair it, or name another" % (who, in_words(error))
+        raise TargetError(message, missing_package(error)) from error
+
+
+def missing_package(error: BaseException) -> str:
+    """The module that an import did not find; empty where none is missing."""
+    return error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
 
 
 def parameter_lists(owner: Any) -> list[list[Any]]:
@@ -136,7 +142,7 @@ def import_module(case: Case) -> Any:
             return importlib.import_module(name)
         return _from_file(case.where, name)
     except BaseException as error:  # whatever the user's module raises while it is imported
-        missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+        missing = missing_package(error)
         raise TargetError(_import_failed(case, error, missing), missing) from error
 
 

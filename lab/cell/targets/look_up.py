@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import time
 from typing import Any, Iterable, Mapping, Sequence
 
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
 from lab.cell.targets import elapsed, environment
-from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError
+from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError, missing_package
 from lab.cell.targets.case import Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.trial import count_threads, look
@@ -18,6 +19,8 @@ from lab.cell.targets.trial import count_threads, look
 SECONDS = 60.0
 #: For so many seconds it is called, which tells how long a call is.
 LENGTH_SECONDS = 0.05
+#: A function is called so many times at least, unless that takes longer than so many seconds: some raise later.
+FEWEST_CALLS, FURTHER_SECONDS = 6, 2.0
 #: For so many seconds the function is tried with one item after the other.
 ITEMS_SECONDS = 1.0
 #: A target of long calls is measured for at least so many rounds.
@@ -70,16 +73,28 @@ def _observe_each(recorder: Recorder, found: Sequence[Case]) -> None:
     observed, skipped = 0, None
     for case in found:
         try:
-            trial = look(_caller(case), count_threads(), LENGTH_SECONDS)
+            call = _caller(case)
+            trial = look(call, count_threads(), LENGTH_SECONDS)
         except SkippedError as error:
             skipped = error
             continue
         if case.items:
             _try_items(case)
+        else:
+            _call_further(call)
         recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
         observed += 1
     if skipped and not observed:
         raise skipped
+
+
+def _call_further(call: Call) -> None:
+    """Call the function some times more. Raises TargetError where it raises."""
+    until = time.monotonic() + FURTHER_SECONDS
+    for _ in range(FEWEST_CALLS - 1):
+        if time.monotonic() > until:
+            return
+        call()
 
 
 def _try_items(case: Case) -> None:
@@ -98,16 +113,19 @@ def _try_items(case: Case) -> None:
 def _caller(case: Case) -> Call:
     """The call, whose exceptions name the case."""
     caller = None if case.items else Caller(case)
+    made: list[Call] = []  # the function with its first item: to make the items is no part of a call
 
     def call() -> object:
         try:
-            if caller is None:
-                return elapsed.function_of(case)(elapsed.items_of(case)[0])
-            return caller.call(0, own=False)()
+            if caller is not None:
+                return caller.call(0, own=False)()
+            if not made:
+                made.append(functools.partial(elapsed.function_of(case), elapsed.items_of(case)[0]))
+            return made[0]()
         except TargetError:
             raise
         except BaseException as error:  # whatever the user's function raises
-            raise TargetError(_raised(case, error)) from error
+            raise TargetError(_raised(case, error), missing_package(error)) from error
 
     return call
 
@@ -121,6 +139,8 @@ def _next_step(case: Case, error: BaseException) -> str:
         if case.items:
             return "With --items each item is its argument, after that of --setup and beside those of --param"
         return "Give it arguments: --param NAME=VALUE, or --setup MODULE:FACTORY for an object"
+    if missing_package(error):
+        return "It needs that package"
     if isinstance(error, EOFError):
         return "The lab gives it no standard input; let it read a file"
     if process_limit.is_met(error):
