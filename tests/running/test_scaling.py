@@ -14,7 +14,7 @@ import pytest
 import lab
 from lab.errors import UsageError
 from lab.running.scaling import result_of
-from tests.support import own_code
+from tests.support import cells, own_code
 from tests.support.own_code import FREE
 
 SOURCE = """
@@ -56,6 +56,28 @@ def test_two_versions_of_a_function_are_compared(tmp_path: Path) -> None:
     (ratio,) = [row.ratio for row in result.rows if row.workers == "1 worker" and row.ratio]
     assert ratio.high < 1
     assert "1 worker: the other does 0." in result.advice
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+@pytest.mark.skipif(len(cells.CPUS) < 2, reason="two threads take two CPUs")
+def test_workers_that_fail_later_in_one_version_are_left_out_and_the_others_are_compared(tmp_path: Path) -> None:
+    late = "    if time.monotonic() > BEGAN + 0.5 and threading.current_thread() is not threading.main_thread():\n"
+    later = "import threading, time\nBEGAN = time.monotonic()\n" + SOURCE.replace(
+        "    return total", late + "        raise RuntimeError('too late')\n    return total"
+    )
+    for name, text in (("base", SOURCE), ("head", later)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "work.py").write_text(text)
+    result = lab.scale(f"{tmp_path / 'base' / 'work.py'}:busy", against=tmp_path / "head", cpus="2")
+    records = [record for cell in result.session.results for record in cell.records]
+    (failed,) = [record.data["value"] for record in records if record.data.get("name") == "out"]
+    assert failed[0] == "2 threads"
+    assert "too late" in failed[2]
+    rounds = [record.data["values"] for record in records if record.kind == "sample"]
+    assert not [block for blocks in rounds for block in blocks.values() if "error" in block]
+    assert "2 threads" not in rounds[-1]
+    assert [row.ratio for row in result.rows if row.workers == "1 worker" and row.ratio]
 
 
 def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:

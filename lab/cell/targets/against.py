@@ -11,7 +11,7 @@ import contextlib
 import socket
 import sys
 import time
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.processes import WorkerLostError
@@ -44,6 +44,11 @@ class Pair(NamedTuple):
     #: How they run in the other environment.
     other: Arm
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of the blocks in both environments."""
+        return self.own.name, self.other.name
+
 
 def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     """Measure both environments until the time is up, each generation of workers for its share of it."""
@@ -57,13 +62,14 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
         for _ in range(GENERATIONS):
             with _crew(recorder, case, max(pair.own.processes for pair in pairs), guests) as crew:
                 pairs = _working(recorder, crew, pairs, order)
-                arms = [(pair.own, pair.other) for pair in pairs]
-                count = BATCH if arms[0][0].seconds < 0.1 else 1
+                count = BATCH if pairs[0].own.seconds < 0.1 else 1
                 until = time.monotonic() + recorder.seconds / GENERATIONS
                 done = 0
                 while done < FEWEST_ROUNDS or time.monotonic() < until:
+                    arms = [(pair.own, pair.other) for pair in pairs]
                     for blocks in crew.rounds((), number, count, order, arms):
-                        recorder.sample("round", blocks)
+                        pairs = _still_working(recorder, pairs, blocks)
+                        recorder.sample("round", {name: blocks[name] for pair in pairs for name in pair.names})
                         number, done = number + 1, done + 1
 
 
@@ -121,4 +127,21 @@ def _working(recorder: Recorder, crew: Crew, pairs: Sequence[Pair], order: Any) 
         if pair.name == pairs[0].name:
             raise NotMeasuredError("does not work in %s" % errors[0])
         recorder.observe("out", [pair.name, pair.own.method, errors[0]])
+    return working
+
+
+def _still_working(recorder: Recorder, pairs: Sequence[Pair], blocks: Mapping[str, Any]) -> list[Pair]:
+    """The pairs that worked in this round too; the others are recorded with the reason, and their block counts nothing.
+
+    Raises NotMeasuredError where not even one worker does.
+    """
+    working = []
+    for pair in pairs:
+        errors = [blocks[name]["error"] for name in pair.names if "error" in blocks[name]]
+        if not errors:
+            working.append(pair)
+        elif pair.name == pairs[0].name:
+            raise NotMeasuredError("worked at its first calls, but not later: %s" % errors[0])
+        else:
+            recorder.observe("out", [pair.name, pair.own.method, errors[0]])
     return working
