@@ -540,7 +540,7 @@ def test_gitlabs_job_measures_a_function_or_a_command_beside_the_target_branch(
         "LAB_COMMAND": command,
         "LAB_TARGET": target,
         "LAB_AGAINST": "",
-        "LAB_LIMITS": '["1", "1024"]',
+        "LAB_CPUS": "1,1024",
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
     }
     words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]

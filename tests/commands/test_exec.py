@@ -108,6 +108,21 @@ def test_what_comes_before_and_after_the_runs_comes_then(lab: Lab, sessions: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("hooks", [(), ("--prepare", "false")])
+def test_what_the_setup_made_is_cleaned_up_after_a_run_that_failed(
+    lab: Lab, sessions: Path, tmp_path: Path, hooks: tuple[str, ...]
+) -> None:
+    log = tmp_path / "log"
+    around = ("--setup", f"echo setup >> {log}", "--cleanup", f"echo cleanup >> {log}")
+    options = ("--engine", "local", "--cpus", "1", "--runs", "3", "--session", str(sessions))
+    code, _, _ = lab("exec", *options, *around, *hooks, "--", "false")
+    assert code == (3 if hooks else 1)
+    words = log.read_text().split()
+    assert words == ["setup", "cleanup"] * (len(words) // 2)
+    assert words
+
+
+@pytest.mark.slow
 def test_a_hook_that_fails_is_told(lab: Lab, sessions: Path) -> None:
     words = (
         "--cpus",

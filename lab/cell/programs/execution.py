@@ -28,6 +28,14 @@ def run(recorder: Recorder) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     group = OwnGroup() if program.alone else None
     _hook(program, "setup", program.setup)
+    try:
+        _runs(recorder, program, group)
+    finally:  # also after a run that failed: what the setup has made is there
+        _hook(program, "cleanup", program.cleanup)
+
+
+def _runs(recorder: Recorder, program: Program, group: Optional[OwnGroup]) -> None:
+    """Run the program as often as it is asked for, until a run fails."""
     for _ in range(program.warmup):
         if not _whole_run(recorder, program, group, counts=False):
             return
@@ -36,7 +44,6 @@ def run(recorder: Recorder) -> None:
         if not _whole_run(recorder, program, group, counts=True):
             return
         made += 1
-    _hook(program, "cleanup", program.cleanup)
 
 
 def _goes_on(program: Program, made: int, seconds: float) -> bool:
