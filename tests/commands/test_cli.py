@@ -485,6 +485,7 @@ LAB = [sys.executable, "-m", "lab"]
     [("list",), ("explain", "gil"), ("run", "pipe", "--cpus", "1", "--engine", "local", "--format", "json")],
     ids=["list", "explain", "run"],
 )
+@pytest.mark.slow
 def test_a_reader_that_ends_early_is_told_in_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
     with subprocess.Popen(
         [*LAB, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"XDG_STATE_HOME": str(tmp_path)}
@@ -500,6 +501,7 @@ def test_a_reader_that_ends_early_is_told_in_one_line(arguments: tuple[str, ...]
     assert ("session kept in" in last) is (arguments[0] == "run")
 
 
+@pytest.mark.slow
 def test_results_are_printed_also_where_nobody_reads_the_progress(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -516,6 +518,7 @@ def test_results_are_printed_also_where_nobody_reads_the_progress(tmp_path: Path
     assert b"confirmed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_show_every_character_gets_the_report_all_the_same(tmp_path: Path) -> None:
     done = subprocess.run(
         [*LAB, "run", "threads", "--cpus", "1", "--engine", "local", "--output", tmp_path],
@@ -551,6 +554,7 @@ def test_without_the_docker_sdk_the_message_says_so_plainly(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", MISSING)
+@pytest.mark.slow
 def test_without_the_docker_sdk_auto_takes_the_local_engine(how: str, tmp_path: Path) -> None:
     code = (
         f"import sys; {MISSING[how]}; sys.argv = ['lab', 'run', 'pipe', '--cpus', '1', '--output', {str(tmp_path)!r}]; "

@@ -67,6 +67,7 @@ class TestComposeEnv:
         assert compose_env.certificate_lines({}) == []
         assert compose_env.certificate_lines({"PIP_CERT": str(tmp_path / "missing")}) == []
 
+    @pytest.mark.slow
     def test_without_an_engine_nothing_is_printed_and_the_exit_code_is_3(
         self, monkeypatch: pytest.MonkeyPatch, lab: Lab
     ) -> None:

@@ -43,6 +43,7 @@ def test_a_dash_is_standard_output(folder: Path) -> None:
     assert done.stdout.endswith("</html>\n")
 
 
+@pytest.mark.slow
 def test_a_run_can_print_the_page(tmp_path: Path) -> None:
     done = run("run", "pipe", "--engine", "local", "--cpus", "1", "--format", "html", "--output", str(tmp_path))
     assert done.stdout.startswith("<!doctype html>")
@@ -96,6 +97,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
         pytest.param(["{session}", "--png", "{tmp}/file"], 3, "cannot make the folder", id="charts into a file"),
     ],
 )
+@pytest.mark.slow
 def test_bad_input_is_answered_in_one_line(
     arguments: list[str], code: int, message: str, lab: Lab, folder: Path, tmp_path: Path
 ) -> None:

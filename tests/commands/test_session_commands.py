@@ -304,6 +304,7 @@ def test_a_reader_that_ends_early_is_told_in_one_line(command: list[str], tmp_pa
         assert process.stderr.read() == b"lab: standard output was closed before everything was printed\n"
 
 
+@pytest.mark.slow
 def test_a_run_notes_what_it_takes_to_do_it_again(lab: Lab) -> None:
     assert lab.run("pipe", "--engine", "local", "--cpus", "1", "--seed", "7", "--quick")[0] == 0
     (folder,) = lab.sessions.iterdir()
@@ -318,6 +319,7 @@ def test_a_run_notes_what_it_takes_to_do_it_again(lab: Lab) -> None:
     assert lab("verify", str(folder))[0] == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_go_on_here_is_passed_over_and_the_next_older_one_is_resumed(lab: Lab) -> None:
     assert lab.run("pipe", "--engine", "local", "--cpus", "1", "--quick")[0] == 0
     (older,) = lab.sessions.iterdir()
@@ -348,6 +350,7 @@ def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(
     assert now["cells"] == then["cells"]
 
 
+@pytest.mark.slow
 def test_a_replay_on_another_machine_says_how_they_differ_and_plans_anew(lab: Lab, tmp_path: Path) -> None:
     elsewhere = scripts.session(
         scripts.ran(64, {"pipe": [scripts.observe("answered", False)]}, cpus=64, pinned_by="worker"),

@@ -43,6 +43,7 @@ def imported(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", experiments.names())
+@pytest.mark.slow
 def test_an_experiment_is_shipped_with_all_that_it_imports(name: str) -> None:
     shipped = files(cell_code([name]))
     assert f"lab/cell/experiments/{name.replace('-', '_')}.py" in shipped

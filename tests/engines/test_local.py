@@ -316,6 +316,7 @@ def test_a_system_without_affinity_is_sent_to_an_engine(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["manager", "queue", "forks"])
+@pytest.mark.slow
 def test_sockets_have_room_where_temporary_files_have_a_long_path(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -315,6 +315,7 @@ def test_an_interpreter_of_another_build_is_not_built_again_as_an_image_is() -> 
         several_builds._check(builds.parse_build("3.14"), BuildFacts(label="3.14", python=scripts.python()))
 
 
+@pytest.mark.slow
 def test_where_an_engine_cannot_be_made_none_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Fake] = []
 
@@ -367,6 +368,7 @@ def test_a_debug_build_is_told_of(details: dict[str, Any], lines: list[str], mon
     assert [line.partition(" (Py_DEBUG)")[0] for line in notes] == lines
 
 
+@pytest.mark.slow
 def test_all_says_in_one_line_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     pythons = discovery.find_interpreters()

@@ -105,6 +105,7 @@ def test_a_share_is_short_and_none_only_where_it_is_none(share: float, text: str
     assert race_atlas.percentage(share) == text
 
 
+@pytest.mark.slow
 def test_the_atlas_stands_in_each_report_instead_of_a_row_for_each_statement_at_each_interval() -> None:
     taken = ("sample", {"name": "round", "values": {"n += 1 @ 5 ms": {"made": 1, "lost": 0, "hand_overs": 1}}})
     measured = scripts.ran(2, {"race-atlas": [*scripts.atlas(), taken]})

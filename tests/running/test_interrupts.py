@@ -248,6 +248,7 @@ def test_a_second_signal_does_not_wait(start: Callable[[str], Run]) -> None:
     assert "Traceback" not in "".join(run.lines)
 
 
+@pytest.mark.slow
 def test_signals_close_together_are_one_request(start: Callable[[str], Run]) -> None:
     run = start("local")
     code, out = twice(run, 0.02)

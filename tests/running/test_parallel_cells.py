@@ -260,6 +260,7 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
     assert packing.Packer(layout).next({}, parallel_cells.requests_of([JOBS[0].cell], 1.0)) is not None
 
 
+@pytest.mark.slow
 def test_a_block_of_the_sentinel_that_came_in_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     # Beside busy neighbours every block may have had to wait.
     monkeypatch.setattr(sentinel_experiment, "run_delay", lambda: 0.0)

@@ -125,6 +125,7 @@ def test_on_a_terminal_one_line_changes_in_place_and_is_gone_at_the_end(tmp_path
     assert "measured in" not in re.sub(r"cells? measured in", "", screen)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_move_its_cursor_gets_no_animation(tmp_path: Path) -> None:
     code, _, screen = on_a_terminal(
         "run", "pipe", "--engine", "local", "--cpus", "1", "--output", str(tmp_path), environment={"TERM": "dumb"}

@@ -140,6 +140,7 @@ def test_after_a_failure_no_file_stays_open(full_folder: SessionFolder) -> None:
     assert open_files() == before
 
 
+@pytest.mark.slow
 def test_a_run_on_a_disk_that_fills_up_prints_its_tables_and_says_that_the_session_is_incomplete(
     tiny_disk: Path,
 ) -> None:

@@ -97,6 +97,7 @@ def naming(program: Path) -> Callable[[str], str]:
     return change
 
 
+@pytest.mark.slow
 def test_a_program_of_a_session_is_not_run_unasked(lab: Lab, tmp_path: Path) -> None:
     evil, trace = tmp_path / "bin" / "python3", tmp_path / "trace"
     evil.parent.mkdir()

@@ -191,6 +191,7 @@ def terminals() -> Iterator[list[Terminal]]:
         terminal.close()
 
 
+@pytest.mark.slow
 def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
     tmp_path: Path, terminals: list[Terminal]
 ) -> None:
@@ -224,6 +225,7 @@ def test_whoever_predicts_nothing_gets_the_measurement_all_the_same(
     assert "Prediction beside" not in out
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_question_ends_the_lab_before_anything_is_measured(
     tmp_path: Path, terminals: list[Terminal]
 ) -> None:

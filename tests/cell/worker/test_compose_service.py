@@ -141,6 +141,7 @@ class TestTheService:
         code, out, _ = lab("gather", "--records", str(tmp_path))
         assert (code, f"Not tried   a cell of {have + 1} CPUs: this machine has {have} CPU" in out) == (0, True)
 
+    @pytest.mark.slow
     def test_the_first_one_clears_what_an_earlier_up_left_and_the_others_do_not(self, tmp_path: Path) -> None:
         old, notes = tmp_path / "cpu4.jsonl", tmp_path / "notes.txt"
         old.write_bytes(ONE)
