@@ -82,6 +82,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | Non
     """Spread tests that use the engine over workers, but those of ``_SHARED`` one after the other."""
     if not config.option.markexpr.startswith("engine"):
         return None
+    if missing := [file for file in _SHARED if not (config.rootpath / file).is_file()]:
+        raise pytest.UsageError(f"there is no {missing[0]}; name the file in tests/conftest.py that has its tests now")
     from xdist.scheduler import LoadScopeScheduling
 
     class OneAfterAnother(LoadScopeScheduling):  # type: ignore[misc] # the package has no types

@@ -501,75 +501,75 @@ def test_gitlabs_choices_are_the_labs() -> None:
     assert set(inputs["fail-on"]["options"]) == set(options["--fail-on"].choices or ())
 
 
-@pytest.mark.slow
-def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, tmp_path: Path) -> None:
-    job = documents(GITLAB)[1]["multicore-lab"]
+def gitlab_job(
+    name: str, installed: Path, tmp_path: Path, folder: Path, **variables: str
+) -> tuple[dict[str, Any], Any]:
+    """A job of the template, and how its scripts ended in this folder, with the lab as installed."""
+    jobs = documents(GITLAB)[1]
+    job = jobs[name]
     env = {
         **on(installed, tmp_path).env,
         "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
         "LAB_ENGINE": "local",
         "LAB_LEVEL": "quick",
-        "LAB_FAIL_ON": "surprise",
-        "LAB_CPUS": "1024",
-        "LAB_EXPERIMENTS": "pipe pool",
+        "LAB_SETUP": "",
+        **variables,
     }
-    words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]
-    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    # The lines before it install the lab, which is there.
+    script = [jobs[job["extends"]]["before_script"][-1], *job["script"]]
+    words = ["bash", "-eo", "pipefail", "-c", "\n".join(script)]
+    return job, subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, tmp_path: Path) -> None:
+    variables = {"LAB_FAIL_ON": "surprise", "LAB_CPUS": "1024", "LAB_EXPERIMENTS": "pipe pool"}
+    job, done = gitlab_job("multicore-lab", installed, tmp_path, tmp_path, **variables)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8").startswith("<?xml")
     for folder in job["artifacts"]["paths"]:
         assert list((tmp_path / folder).glob("*/session.json"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "target", "shown"),
-    [("scale", "nap.py:nap", "nap.py:nap"), ("exec", "sh nap", "sh nap")],
-)
-def test_gitlabs_job_measures_a_function_or_a_command_beside_the_target_branch(
-    command: str, target: str, shown: str, installed: Path, tmp_path: Path
-) -> None:
-    job = documents(GITLAB)[1]["multicore-lab-code"]
+def in_a_merge_request(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A project whose branch takes longer than its target branch, and the variables of the merge request."""
     project = slower_project(tmp_path)
     subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "main"], cwd=project, check=True)
-    env = {
-        **on(installed, tmp_path).env,
-        "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
-        "LAB_ENGINE": "local",
-        "LAB_LEVEL": "quick",
-        "LAB_COMMAND": command,
-        "LAB_TARGET": target,
-        "LAB_AGAINST": "",
-        "LAB_CPUS": "1,1024",
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
-    }
-    words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]
-    done = subprocess.run(words, env=env, cwd=project, capture_output=True, text=True, check=False)
+    return project, {"LAB_AGAINST": "", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "target"), [("scale", "nap.py:nap"), ("exec", "sh nap")])
+def test_gitlabs_job_measures_a_function_or_a_command_beside_the_target_branch(
+    command: str, target: str, installed: Path, tmp_path: Path
+) -> None:
+    project, request = in_a_merge_request(tmp_path)
+    variables = {"LAB_COMMAND": command, "LAB_TARGET": target, "LAB_CPUS": "1,1024", "LAB_SETUP": "touch installed"}
+    job, done = gitlab_job("multicore-lab-code", installed, tmp_path, project, **request, **variables)
     assert done.returncode == 0, done.stderr
+    assert (project / "installed").exists()
     summary, sessions = job["artifacts"]["paths"]
     text = (project / summary).read_text(encoding="utf-8")
-    assert shown in text
+    assert target in text
+    assert "origin/main" in text
     assert re.search(r"1024 CPUs\b.*\bthis machine has", text)
     assert list((project / sessions).glob("*/session.json"))
 
 
 @pytest.mark.slow
 def test_gitlabs_job_checks_gates_beside_the_target_branch(installed: Path, tmp_path: Path) -> None:
-    job = documents(GITLAB)[1]["multicore-lab-gates"]
-    project = slower_project(tmp_path)
-    env = {
-        **on(installed, tmp_path).env,
-        "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
-        "LAB_AGAINST": "",
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
-    }
-    subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "main"], cwd=project, check=True)
-    words = ["bash", "-eo", "pipefail", "-c", "\n".join(job["script"])]
-    done = subprocess.run(words, env=env, cwd=project, capture_output=True, text=True, check=False)
+    project, request = in_a_merge_request(tmp_path)
+    job, done = gitlab_job("multicore-lab-gates", installed, tmp_path, project, **request)
     assert done.returncode == 1, done.stderr
     text = (project / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8")
     assert text.count("<failure ") == 1
     assert "sh nap against origin/main" in text
+
+
+@pytest.mark.slow
+def test_gitlabs_job_ends_where_the_projects_own_setup_fails(installed: Path, tmp_path: Path) -> None:
+    _, done = gitlab_job("multicore-lab-gates", installed, tmp_path, tmp_path, LAB_SETUP="exit 7", LAB_AGAINST="")
+    assert done.returncode == 7
 
 
 # ---- the linters

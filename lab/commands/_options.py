@@ -265,10 +265,11 @@ def request_from(options: argparse.Namespace) -> Request:
 def scale_request(options: argparse.Namespace, case: Case, project: Path, other: str = "") -> Request:
     """The request to measure a case of the user's. Raises UsageError where an option cannot be used."""
     from lab.planning.request import AGAINST_LEVELS, SCALE_LEVELS
-    from lab.planning.targets import Target, parse_params
+    from lab.planning.targets import Target, check_combined, parse_params
     from lab.running.own_code import code_of
 
     params = parse_params(options.param)
+    check_combined(case, params)
     target = Target(case=case, params=params, project=str(project), other=other, code=code_of(case, project))
     request = replace(_request(options, AGAINST_LEVELS if case.against else SCALE_LEVELS), target=target)
     request.check()

@@ -102,24 +102,6 @@ def new_request(options: argparse.Namespace) -> Request:
     return _options.scale_request(options, *_target(options))
 
 
-def _check_combined(case: Case, options: argparse.Namespace) -> None:
-    """Raise UsageError for an option that would change nothing."""
-    from lab.cell.targets.case import OWN, STATEMENT
-
-    if case.source == STATEMENT:
-        if options.param:
-            raise UsageError(
-                "--param gives arguments to a function, and a statement takes none", "write the value into it"
-            )
-        if options.setup:
-            raise UsageError(
-                "--setup makes the argument of a function, and a statement takes none", "give its setup to -s"
-            )
-    elif case.state == OWN and (case.items or not case.setup):
-        why = "--items gives each call an item" if case.items else "there is no --setup, so there is no argument"
-        raise UsageError(f"--state own gives each worker an argument of its own, but {why}", "leave it out")
-
-
 def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:
     """The target that the options name, and the folder of its project. Raises UsageError for a missing file."""
     from lab.planning.targets import parse_chunks, parse_target
@@ -131,7 +113,8 @@ def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:
     case = case._replace(items=options.items, chunks=parse_chunks(options.chunk))
     if is_statement and options.items:
         raise UsageError("--items goes with a function, not with a statement", "name a function: file.py:function")
-    _check_combined(case, options)
+    if is_statement and options.setup:
+        raise UsageError("--setup makes the argument of a function, and a statement takes none", "give its setup to -s")
     case, project = located(case, options.project)
     if not options.against:
         return case, project, ""

@@ -24,9 +24,6 @@ SLIGHT = 1.1
 #: Workers are known to be as good as the best ones if the interval of the ratio ends below this.
 KNOWN = 1.25
 
-
-#: Stands for all workers where one of them was lost, and with it the measurement.
-_ALL_WORKERS = "workers"
 #: What to do about advice that is not decided.
 _AGAIN = "Measure again on a quieter machine, or with --thorough."
 _REPAIR = "Find out why: a function that is measured has to work at every call."
@@ -132,9 +129,8 @@ def advise(case: Case, result: CellResult) -> Advice:
     options = list(_options(evidence))
     gains = {option.name: figures.speed_up(option.name, rounds).estimate(rounds) for option in options}
     known = [option for option in options if gains[option.name]]
-    lost = {name: text for name, _, text in evidence.all("out")}
-    if _ALL_WORKERS in lost:
-        return _undecided(case, result, f"workers ended before the time was up: {lost[_ALL_WORKERS]}", _REPAIR)
+    if lost := [text for _, kind, text in evidence.all("out") if kind == figures.LATER]:
+        return _undecided(case, result, f"workers were lost: {lost[0]}", _REPAIR)
     if figures.rate(figures.BASE).estimate(rounds) is None or (options and not known):
         return _undecided(case, result, _too_few(rounds, options))
     best = max(known, key=lambda option: _effective(option, gains[option.name]), default=None)

@@ -53,6 +53,15 @@ def target_from_stored(stored: Mapping[str, Any]) -> Target:
     )
 
 
+def check_combined(case: Case, params: Mapping[str, Sequence[Any]]) -> None:
+    """Raise UsageError for what would change nothing: parameters of a statement, or own state that nothing makes."""
+    if case.source == STATEMENT and params:
+        raise UsageError("--param gives arguments to a function, and a statement takes none", "write the value into it")
+    if case.source != STATEMENT and case.state == OWN and (case.items or not case.setup):
+        why = "--items gives each call an item" if case.items else "there is no --setup, so there is no argument"
+        raise UsageError(f"--state own gives each worker an argument of its own, but {why}", "leave it out")
+
+
 def parse_chunks(text: str) -> list[int]:
     """Chunk sizes, from ``1,10,100``. Raises UsageError for what is no whole number above 0."""
     chunks = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")] if text else []

@@ -39,11 +39,6 @@ class Row:
     #: Calls per second of the other environment over those of this one; ``None`` where nothing is compared.
     ratio: Estimate | None = None
 
-    @property
-    def numbers(self) -> tuple[Estimate | None, ...]:
-        """Rate, speed-up, cores and ratio."""
-        return self.rate, self.speed_up, self.cores, self.ratio
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
@@ -83,25 +78,24 @@ class Scaling:
 
         return document(self.session)
 
-    @property
-    def _columns(self) -> tuple[str, ...]:
-        is_compared = any(row.ratio for row in self.rows)
-        return ("cell", "workers", "calls/s", "speed-up", "cores used", *(["other / this"] if is_compared else []))
-
     def __repr__(self) -> str:
         return f"<Scaling of {len(self.rows)} rows. {self.advice}>"
 
     def _repr_html_(self) -> str:
         """A table, the advice and the causes, for a notebook."""
-        head = "".join(f"<th>{name}</th>" for name in self._columns)
+        columns = {
+            "cell": [row.cell for row in self.rows],
+            "workers": [row.workers for row in self.rows],
+            "calls/s": [_shown(row.rate) for row in self.rows],
+            "speed-up": [_shown(row.speed_up) for row in self.rows],
+            "cores used": [_shown(row.cores) for row in self.rows],
+        }
+        if any(row.ratio for row in self.rows):
+            columns["other / this"] = [_shown(row.ratio) for row in self.rows]
+        head = "".join(f"<th>{name}</th>" for name in columns)
         rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{html.escape(text)}</td>"
-                for text in (row.cell, row.workers, *map(_shown, row.numbers[: len(self._columns) - 2]))
-            )
-            + "</tr>"
-            for row in self.rows
+            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in texts) + "</tr>"
+            for texts in zip(*columns.values(), strict=True)
         )
         causes = "".join(f"<li>{html.escape(f'{cause.statement} ({cause.evidence})')}</li>" for cause in self.causes)
         code = f"<pre>{html.escape(self.code)}</pre>" if self.code else ""
@@ -181,9 +175,10 @@ def scale(
 
 
 def _target(case: Case, folder: Path, params: Mapping[str, Sequence[Any]], against: str, engine: str) -> Target:
-    from lab.planning.targets import Target
+    from lab.planning.targets import Target, check_combined
     from lab.running.own_code import code_of, compared
 
+    check_combined(case, params)
     case, other = compared(case, against, engine, folder) if against else (case, "")
     return Target(case=case, params=params, project=str(folder), other=other, code=code_of(case, folder))
 

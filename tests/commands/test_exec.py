@@ -113,13 +113,23 @@ def test_what_the_setup_made_is_cleaned_up_after_a_run_that_failed(
     lab: Lab, sessions: Path, tmp_path: Path, hooks: tuple[str, ...]
 ) -> None:
     log = tmp_path / "log"
-    around = ("--setup", f"echo setup >> {log}", "--cleanup", f"echo cleanup >> {log}")
+    around = [word for name in ("setup", "conclude", "cleanup") for word in (f"--{name}", f"echo {name} >> {log}")]
     options = ("--engine", "local", "--cpus", "1", "--runs", "3", "--session", str(sessions))
     code, _, _ = lab("exec", *options, *around, *hooks, "--", "false")
     assert code == (3 if hooks else 1)
+    turn = ["setup", *([] if hooks else ["conclude"]), "cleanup"]
     words = log.read_text().split()
-    assert words == ["setup", "cleanup"] * (len(words) // 2)
+    assert words == turn * (len(words) // len(turn))
     assert words
+
+
+@pytest.mark.slow
+def test_of_two_hooks_that_fail_the_first_one_is_told(lab: Lab, sessions: Path) -> None:
+    options = ("--engine", "local", "--cpus", "1", "--runs", "1", "--session", str(sessions))
+    code, out, err = lab("exec", *options, "--prepare", "exit 5", "--cleanup", "exit 6", "--", "true")
+    assert code == 3
+    assert "its --prepare ended with exit code 5" in out + err
+    assert "--cleanup" not in out
 
 
 @pytest.mark.slow

@@ -142,6 +142,12 @@ def test_short_calls_travel_in_chunks() -> None:
     assert "chunksize=10" in advice.code  # 0.1 ms to hand over may be a tenth of a chunk
 
 
+def test_a_pool_of_interpreters_takes_one_item_at_a_time() -> None:
+    advice = advise(CASE, measured({("interpreter", 2): 1.95}, call_seconds=1e-5))
+    assert "InterpreterPoolExecutor(2)" in advice.code
+    assert "chunksize" not in advice.code
+
+
 def test_one_cpu_leaves_one_worker() -> None:
     advice = advise(CASE, measured({}))
     assert advice.option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import Optional
@@ -30,8 +31,11 @@ def run(recorder: Recorder) -> None:
     _hook(program, "setup", program.setup)
     try:
         _runs(recorder, program, group)
-    finally:  # also after a run that failed: what the setup has made is there
-        _hook(program, "cleanup", program.cleanup)
+    except NotMeasuredError:  # what the setup has made is there all the same
+        with contextlib.suppress(NotMeasuredError):  # of two failures the first one is told
+            _hook(program, "cleanup", program.cleanup)
+        raise
+    _hook(program, "cleanup", program.cleanup)
 
 
 def _runs(recorder: Recorder, program: Program, group: Optional[OwnGroup]) -> None:
@@ -63,7 +67,7 @@ def _whole_run(recorder: Recorder, program: Program, group: Optional[OwnGroup], 
         if alone:
             recorder.sample("round", alone)
         recorder.sample("run", {"program": dict(run._asdict(), failed=failed, ending=run.ending if failed else "")})
-    if not failed:
+    with contextlib.suppress(*([NotMeasuredError] if failed else [])):
         _hook(program, "conclude", program.conclude)
     return not failed
 

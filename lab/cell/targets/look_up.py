@@ -81,18 +81,18 @@ def _observe_each(recorder: Recorder, found: Sequence[Case]) -> None:
         if case.items:
             _try_items(case)
         else:
-            _call_further(call)
+            _call_further(call, trial.call_seconds)
         recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
         observed += 1
     if skipped and not observed:
         raise skipped
 
 
-def _call_further(call: Call) -> None:
-    """Call the function some times more. Raises TargetError where it raises."""
+def _call_further(call: Call, seconds: float) -> None:
+    """Call the function some times more, if a call takes so few seconds. Raises TargetError where it raises."""
     until = time.monotonic() + FURTHER_SECONDS
     for _ in range(FEWEST_CALLS - 1):
-        if time.monotonic() > until:
+        if time.monotonic() + seconds > until:
             return
         call()
 

@@ -20,6 +20,8 @@ LOOK_SECONDS, MOST_CALLS = 0.2, 200
 SOME_CALLS = 6
 #: Nothing is said of how calls differ where there were fewer of them.
 FEWEST_CALLS = 20
+#: In place of the spread of calls, where there were too few of them.
+UNKNOWN_SPREAD = 1.0
 #: The result is pickled so many times, or for so many seconds.
 MOST_PICKLES, PICKLE_SECONDS = 20, 0.05
 #: Threads of these libraries start by themselves: a part of the file's name -> the library.
@@ -58,7 +60,7 @@ class Trial(NamedTuple):
     #: Whether several calls returned the same; ``None`` where that cannot be told.
     same: bool | None
     #: The CPU time that one call of twenty exceeds, over that of half of the calls; 1 where there were too few calls.
-    spread: float = 1.0
+    spread: float = UNKNOWN_SPREAD
     #: The share of the CPU time that threads of its own had, besides the one that called it, from 0 to 1.
     others_share: float = 0.0
 
@@ -121,7 +123,7 @@ def _until(made: list[float], moment: float) -> float:
 def spread_of(seconds: list[float]) -> float:
     """What one of twenty of these times exceeds, over what half of them do."""
     if len(seconds) < FEWEST_CALLS:
-        return 1.0
+        return UNKNOWN_SPREAD
     return quantile(seconds, 0.95) / max(quantile(seconds, 0.5), 1e-9)
 
 

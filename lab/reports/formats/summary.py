@@ -93,12 +93,14 @@ def _chart_of_functions(session: Session) -> list[str]:
 
 
 def _chart_of_programs(session: Session) -> list[str]:
-    """A chart of the median wall time of each command under each limit, in seconds."""
+    """A chart of the median wall time of each command under each limit. Where all are short, it is in milliseconds."""
     rows = [row for row in measured(session) if row.runs]
     if not rows:
         return []
     labels = [f"{row.program.label}, {naming.plain_words(row.cell.cell)}" for row in rows[:LONGEST_LIST]]
     values = [row.middle("wall") or 0.0 for row in rows[:LONGEST_LIST]]
+    if max(values) < 1:
+        return [mermaid.bars("Median wall time of a run, in milliseconds", labels, [1000 * value for value in values])]
     return [mermaid.bars("Median wall time of a run, in seconds", labels, values)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,7 +130,9 @@ def test_a_file_that_is_named_from_the_current_folder_is_executed_once(
     first = sys.modules["work_of_a_test"]
     Caller(case).call(0, own=False)()
     assert sys.modules["work_of_a_test"] is first
-    assert Caller(case).call(0, own=False).func is first.see  # type: ignore[attr-defined]
+    call = Caller(case).call(0, own=False)
+    assert isinstance(call, functools.partial)
+    assert call.func is first.see
 
 
 @pytest.mark.parametrize("change", [{"setup": "make"}, {"arguments": {"size": 3}}])

@@ -7,6 +7,7 @@ from lab.cell.claims.estimates import median, quantile
 from lab.cell.claims.wording import seconds
 from lab.cell.targets.causes import Cause, excluded, found, undecided
 from lab.cell.targets.figures import BASE, WAITING_SHARE
+from lab.cell.targets.trial import UNKNOWN_SPREAD
 
 #: The slow calls take at least so many times as long as the usual ones.
 SPREAD = 3.0
@@ -29,9 +30,9 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
         seconds(slow),
     )
     is_seen = slow > SPREAD * usual
-    if trial["idle"] > WAITING_SHARE:
+    spread = trial.get("spread", UNKNOWN_SPREAD)
+    if trial["idle"] > WAITING_SHARE or spread == UNKNOWN_SPREAD:
         return found(text) if is_seen else excluded(text)
-    spread = trial.get("spread", 1.0)
     computed = "one call of twenty takes %s %.0f times the CPU time of half of the calls" % (
         "more than" if spread > SPREAD else "at most",
         spread if spread > SPREAD else SPREAD,
