@@ -72,10 +72,20 @@ class Measured:
         return tuple(run["cpu"] / run["wall"] for run in self.runs if run["wall"] > 0)
 
     @property
+    def peaks(self) -> tuple[float, ...]:
+        """Peak memory in bytes: of each turn where every control group tells it, else also that of each process tree.
+
+        A group tells only the peak of its whole life. So a run that sets no new one has none of its own.
+        """
+        turns = [[run for run in runs_of(self.program, result) if not run.get("failed")] for result in self.results]
+        known = [[run["group_memory"] for run in turn if run.get("group_memory")] for turn in turns if turn]
+        of_groups = tuple(max(sizes) for sizes in known if sizes)
+        return of_groups if all(known) else (*of_groups, *self.values("tree_memory"))
+
+    @property
     def memory(self) -> float | None:
-        """The most memory of a run: that of the control group where it is known, else that of the process tree."""
-        group = self.most("group_memory")
-        return self.most("tree_memory") if group is None else group
+        """The most memory of a run, in bytes: that of the control group where it is known, else of the process tree."""
+        return max(self.values("group_memory") or self.values("tree_memory"), default=None)
 
     @property
     def throttled(self) -> float | None:
@@ -271,7 +281,7 @@ _NUMBERS: tuple[tuple[str, str, str | None, Callable[[Measured], Sequence[float]
     (WALL, "s", "lower", lambda row: row.values("wall")),
     (CPU, "s", "lower", lambda row: row.values("cpu")),
     ("cores used", "CPUs", None, lambda row: row.cores),
-    (MEMORY, "bytes", "lower", lambda row: row.values("group_memory") or row.values("tree_memory")),
+    (MEMORY, "bytes", "lower", lambda row: row.peaks),
     ("processes", "", None, lambda row: row.values("processes")),
     ("threads", "", None, lambda row: row.values("threads")),
     ("waited for a CPU", "s", "lower", lambda row: row.values("pressure")),

@@ -186,10 +186,67 @@ def test_a_command_that_its_quota_stops_fails_a_gate_on_that() -> None:
     assert one(own_programs.session({2: 1.0}, **free), Kind.THROTTLED, "exec").outcome is Outcome.MET
 
 
-def test_a_command_of_one_run_decides_nothing() -> None:
-    session = own_programs.session({1: 1.0, 2: 0.6}, runs=1)
-    result = one(session, Kind.SPEED_UP, "exec", least=1.2)
-    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, "too few turns: give more runs")
+@pytest.mark.parametrize(
+    ("beyond", "outcome"),
+    [(0, Outcome.MET), (1, Outcome.INCONCLUSIVE), (2, Outcome.INCONCLUSIVE), (3, Outcome.FAILED)],
+)
+@pytest.mark.parametrize(
+    ("kind", "gate", "small", "large"),
+    [
+        pytest.param(Kind.MEMORY, {"most": 60e6}, {"tree_memory": 50e6}, {"tree_memory": 70e6}, id="memory"),
+        pytest.param(
+            Kind.MEMORY, {"most": 60e6}, {"group_memory": 50e6}, {"group_memory": 70e6}, id="memory of the group"
+        ),
+        pytest.param(Kind.PROCESSES, {"most": "R"}, {"processes": 2}, {"processes": 3}, id="processes"),
+        pytest.param(
+            Kind.THROTTLED,
+            {},
+            {"periods": 9, "throttled_periods": 0},
+            {"periods": 9, "throttled_periods": 2},
+            id="quota",
+        ),
+    ],
+)
+def test_what_a_command_was_counted_with_is_judged_by_all_of_its_runs(
+    kind: Kind, gate: dict[str, Any], small: dict[str, Any], large: dict[str, Any], beyond: int, outcome: Outcome
+) -> None:
+    """Three runs in each turn, of which so many are beyond the bound."""
+    made = [own_programs.run(1.0, **changes) for changes in [large] * beyond + [small] * (3 - beyond)]
+    if "group_memory" in small and beyond:  # the turns are alike, and each knows only its largest run
+        outcome = Outcome.FAILED
+    result = one(own_programs.session({2: 1.0}, made={2: made}), kind, "exec", **gate)
+    assert result.outcome is outcome, result.sentence
+    if outcome is Outcome.INCONCLUSIVE:
+        assert result.reason == f"{5 * beyond} of 15 runs are beyond the bound"
+
+
+def test_a_group_that_tells_its_peak_in_some_turns_only_does_not_hide_it() -> None:
+    session = own_programs.session({2: 1.0}, tree_memory=50e6)
+    for record in session.results[0].records:
+        if record.data.get("name") == "run":
+            record.data["values"]["program"]["group_memory"] = 70e6
+    result = one(session, Kind.MEMORY, "exec", most=60e6)
+    assert (result.outcome, result.measured) == (Outcome.INCONCLUSIVE, "70 MB"), result.sentence
+
+
+def test_a_quota_that_the_machine_did_not_deliver_says_nothing_of_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proofs, "delivered", lambda result: 0.5)
+    result = one(own_programs.session({2: 1.0}, periods=9, throttled_periods=0), Kind.THROTTLED, "exec")
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, "the machine delivered 0.50 of 2 CPUs")
+
+
+@pytest.mark.parametrize(
+    ("kind", "gate", "reason"),
+    [
+        (Kind.SPEED_UP, {"least": 1.2}, "too few turns: give more runs"),
+        (Kind.TIME, {"most": 0.1}, "too few runs: give more runs"),
+        (Kind.MEMORY, {"most": 1e6}, "too few runs: give more runs"),
+        (Kind.PROCESSES, {"most": 1}, "too few runs: give more runs"),
+    ],
+)
+def test_a_command_of_one_run_decides_nothing(kind: Kind, gate: dict[str, Any], reason: str) -> None:
+    result = one(own_programs.session({1: 1.0, 2: 0.6}, runs=1), kind, "exec", **gate)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, reason)
 
 
 @pytest.mark.parametrize(("factor", "outcome"), [(1.0, Outcome.MET), (0.85, Outcome.FAILED), (1.2, Outcome.MET)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from lab.cell.claims.claim import estimate_or_none
 from lab.cell.claims.estimates import Estimate
 from lab.cell.experiments import shown
 from lab.judging import comparison, proofs
@@ -100,32 +101,37 @@ def _gain_of_row(gate: Gate, session: Session, row: Measured, subject: str, plac
 
 
 def _value_of_row(gate: Gate, row: Measured, subject: str, place: str) -> Result:
-    """A gate on something that is counted, or on the time of a run."""
-    if gate.kind is Kind.TIME:
-        interval, most, short = row.interval("wall"), float(gate.most or 0), _short(*row.results)
-        if interval is None:
-            return result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place, reason="too few runs: give more runs")
-        is_beyond = interval.low > most and not short
-        outcome = Outcome.MET if interval.high <= most else Outcome.FAILED if is_beyond else Outcome.INCONCLUSIVE
-        words = (
-            f"{units.quantity(interval.value, 's')} (95 % interval {units.interval(interval.low, interval.high, 's')})"
-        )
-        reason = short if outcome is Outcome.INCONCLUSIVE else ""
-        return result_of(gate, subject, outcome, cell=place, measured=words, reason=reason)
-    value, words, most = _counted(gate, row)
-    if value is None:
+    """A gate on something that is counted in each run, or on the time of a run."""
+    values, words, most = _counted(gate, row)
+    if not values:
         reason = "nobody counts that here" + (": there is no quota" if gate.kind is Kind.THROTTLED else "")
         return result_of(gate, subject, Outcome.UNTESTABLE, cell=place, reason=reason)
-    outcome = Outcome.MET if value <= most else Outcome.FAILED
-    return result_of(gate, subject, outcome, cell=place, measured=words)
+    interval = estimate_or_none(values)
+    if interval is None:
+        reason = "too few runs: give more runs"
+        return result_of(gate, subject, Outcome.INCONCLUSIVE, cell=place, measured=words, reason=reason)
+    short, beyond = _short(*row.results), sum(value > most for value in values)
+    if gate.kind is Kind.TIME:
+        words = f"{units.quantity(interval.value, 's')} (95 % interval {units.interval(*interval[1:3], 's')})"
+        is_met, is_failed = interval.high <= most, interval.low > most and not short
+    else:  # a quota cannot stop a command that gets less than its quota
+        is_met, is_failed = not beyond and not (short and gate.kind is Kind.THROTTLED), interval.low > most
+    outcome = Outcome.MET if is_met else Outcome.FAILED if is_failed else Outcome.INCONCLUSIVE
+    why = short or f"{beyond} of {len(values)} runs are beyond the bound"
+    return result_of(
+        gate, subject, outcome, cell=place, measured=words, reason=why if outcome is Outcome.INCONCLUSIVE else ""
+    )
 
 
-def _counted(gate: Gate, row: Measured) -> tuple[float | None, str, float]:
-    """What was counted, in words too, and the most that is allowed."""
+def _counted(gate: Gate, row: Measured) -> tuple[Sequence[float], str, float]:
+    """What was counted in each run, all of it in words, and the most that is allowed."""
+    if gate.kind is Kind.TIME:
+        return row.values("wall"), "", float(gate.most or 0)
     if gate.kind is Kind.MEMORY:
-        return row.memory, "" if row.memory is None else units.size(row.memory), float(gate.most or 0)
+        return row.peaks, "" if row.memory is None else units.size(row.memory), float(gate.most or 0)
     if gate.kind is Kind.THROTTLED:
         share = row.throttled
-        return share, "" if share is None else f"in {100 * share:.0f} % of its periods", 0.0
+        words = "" if share is None else f"in {100 * share:.0f} % of its periods"
+        return row.values("throttled_periods"), words, 0.0
     most = row.most("processes")
-    return most, "" if most is None else f"{most:g} at a time", most_of(gate, row.cell.cell)
+    return row.values("processes"), "" if most is None else f"{most:g} at a time", most_of(gate, row.cell.cell)
