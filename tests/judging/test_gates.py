@@ -298,6 +298,14 @@ def test_the_same_speed_on_a_faster_machine_is_not_met() -> None:
     assert (result.outcome, "in units of the machine's speed" in result.reason) == (Outcome.INCONCLUSIVE, True)
 
 
+def test_the_efficiency_of_a_command_is_named_as_that_of_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = one(MAKE, Kind.EFFICIENCY, "exec", least=0.99)
+    assert (result.outcome, result.subject) == (Outcome.FAILED, "efficiency (over the limit's CPUs) of make")
+    monkeypatch.setattr(proofs, "delivered", lambda result: 0.85 * result.cell.size if result.cell.size == 2 else 1.0)
+    result = one(MAKE, Kind.EFFICIENCY, "exec", least=0.99)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, "the machine delivered 1.70 of 2 CPUs")
+
+
 def test_a_smallest_limit_that_got_too_little_decides_no_speed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was slower than it is, so the speed-up over it is larger than it is."""
     monkeypatch.setattr(proofs, "delivered", lambda result: 0.5 if result.cell.size == 1 else 2.0)

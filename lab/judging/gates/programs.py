@@ -66,7 +66,7 @@ def _of_row(gate: Gate, session: Session, row: Measured) -> Result:
 #: What a gate is about, in words.
 _WORDS = {
     Kind.SPEED_UP: "speed-up",
-    Kind.EFFICIENCY: "efficiency",
+    Kind.EFFICIENCY: "efficiency (over the limit's CPUs)",
     Kind.REGRESSION: "regression",
     Kind.TIME: "wall time",
     Kind.MEMORY: "peak memory",
