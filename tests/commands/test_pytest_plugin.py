@@ -99,6 +99,25 @@ def test_not_pinned():
     assert sorted(os.sched_getaffinity(0)) == CPUS
 
 
+@needs_two_cpus
+def test_two_cpus_are_two_different_cores_and_scaling_may_use_no_more(run: Run) -> None:
+    source = """
+from lab.cell.cpus.sysfs import Tree
+from lab.cell.cpus.topology import cores_of
+
+@pytest.mark.cpus(2)
+def test_it(scaling):
+    own = os.sched_getaffinity(0)
+    assert len(own) == len(cores_of(Tree("/"), own)) == 2
+    scaling(len, threads=3)
+"""
+    done = run(source)
+    done.assert_outcomes(skipped=1)
+    cores = len(sharing.share_here(0, 1).cpus)
+    pinned = "this test is pinned to 2 cores" if cores > 1 else "this process may use 1 core"
+    done.stdout.fnmatch_lines([f"*{3 if cores > 1 else 2} cores needed, but {pinned}"])
+
+
 def test_a_run_that_is_interrupted_gives_the_cpus_back(run: Run) -> None:
     with pytest.raises(KeyboardInterrupt):
         run("@pytest.mark.cpus(1)\ndef test_it(): raise KeyboardInterrupt")
@@ -292,6 +311,21 @@ def test_all(): pass
     pairs = pinned(run)
     assert len({cpu for _, cpu in pairs}) == len({pid for pid, _ in pairs}) == len(pairs)
     run(source, "-n", "1", apart=True).assert_outcomes(passed=9)
+
+
+@needs_two_cpus
+@pytest.mark.slow
+def test_the_cores_of_a_marked_test_are_not_divided_again_for_scaling(run: Run) -> None:
+    """With four cores it is measured, and the lambda refused. With fewer it is skipped because of its own mark."""
+    own = len(sharing.share_here(0, 1).cpus) // 2
+    run(
+        f"@pytest.mark.cpus({own})\ndef test_it(scaling): scaling(lambda: 1, threads={max(own, 2)})",
+        "-n",
+        "2",
+        apart=True,
+    ).stdout.fnmatch_lines(
+        ["*is defined inside a function; move it*" if own > 1 else "*2 cores needed, but this test is pinned to 1 core"]
+    )
 
 
 @needs_two_cpus

@@ -29,9 +29,9 @@ def share_of(cores: Sequence[Core], rate: float, place: Optional[int], count: in
     """The share of the process with the number ``place`` among ``count`` processes; ``None``: no number was free."""
     firsts = [core[0] for core in cores]
     if count <= 1:
-        parts = [_counted(len(firsts), "core")] + ["a quota of %g CPUs" % rate] * (rate < len(firsts))
+        parts = [counted(len(firsts), "core")] + ["a quota of %g CPUs" % rate] * (rate < len(firsts))
         return Share(tuple(firsts), rate, "this process may use %s" % " and ".join(parts))
-    words = "%d workers of pytest-xdist share %s" % (count, _counted(len(firsts), "core"))
+    words = "%d workers of pytest-xdist share %s" % (count, counted(len(firsts), "core"))
     if rate < sum(map(len, cores)):
         words += " and a quota of %g CPUs" % rate
     if place is None:
@@ -51,10 +51,11 @@ def missing(share: Share, wanted: int) -> str:
     """Why so many cores cannot be had; empty where they can."""
     if len(share.cpus) >= wanted and share.rate >= wanted:
         return ""
-    return "%s needed, but %s" % (_counted(wanted, "core"), share.why)
+    return "%s needed, but %s" % (counted(wanted, "core"), share.why)
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``2 cores``."""
     return "%d %s%s" % (number, noun, "" if number == 1 else "s")
 
 

@@ -16,6 +16,8 @@ class _State:
 
     #: What the threads could use before the running test was pinned; ``None``: no test is pinned.
     masks: Optional[Mapping[int, Any]] = None
+    #: The cores that the running test is pinned to; ``None``: no test is pinned.
+    pinned: Optional[Share] = None
     #: The number of this worker among those of pytest-xdist; ``None``: nobody has asked yet.
     places: Optional[Places] = None
 
@@ -31,17 +33,19 @@ def begin(config: pytest.Config) -> None:
 
 def pin_or_skip(config: pytest.Config, wanted: int) -> None:
     """Pin this process to so many cores of its own, or skip the test that is about to run."""
-    from lab.cell.cpus.sharing import missing, pin
+    from lab.cell.cpus.sharing import counted, missing, pin
 
     unpin(config)  # a test before this one may have been left without its end
     own = share(config)
     reason = missing(own, wanted)
     if reason:
         pytest.skip(reason)
+    state, cpus = _STATES[config], own.cpus[:wanted]
     try:
-        _STATES[config].masks = pin(own.cpus[:wanted])
+        state.masks = pin(cpus)
     except OSError as error:
         pytest.skip(f"the test could not be pinned to {wanted} cores: {error.strerror}")
+    state.pinned = own._replace(cpus=cpus, why=f"this test is pinned to {counted(wanted, 'core')}")
 
 
 def unpin(config: pytest.Config) -> None:
@@ -51,17 +55,20 @@ def unpin(config: pytest.Config) -> None:
         from lab.cell.cpus import sharing
 
         sharing.unpin(dict(state.masks))
-        state.masks = None
+        state.masks = state.pinned = None
 
 
 def share(config: pytest.Config) -> Share:
-    """The cores that this process may use: all, or its own among the workers of pytest-xdist."""
+    """The cores that this process may use: those that a test is pinned to, else all, or its own among the workers of
+    pytest-xdist."""
     from lab.cell.cpus.sharing import Places, share_here
 
-    worker = getattr(config, "workerinput", None)
+    worker, state = getattr(config, "workerinput", None), _STATES[config]
+    if state.pinned is not None:
+        return state.pinned
     if worker is None:
         return share_here(0, 1)
-    count, state = int(worker["workercount"]), _STATES[config]
+    count = int(worker["workercount"])
     if state.places is None:
         state.places = Places(str(worker["testrunuid"]), count)
     return share_here(state.places.place, count)
