@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -39,8 +41,20 @@ BENCHMARKS = sorted({command.split()[1] for command in commands(r"(python benchm
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a new virtual environment, with what the first installation of the README brings."""
-    folder = tmp_path_factory.mktemp("installed")
+    """The programs of a new virtual environment, with what the first installation of the README brings.
+
+    The workers of pytest-xdist share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "installing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = shared / "installed"
+        return folder / "bin" if folder.exists() else installed(folder)
+
+
+def installed(folder: Path) -> Path:
+    """The programs of a virtual environment that is made in this folder."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     (requirement,) = re.findall(r"pip install '(\.\[\w+\])' && .venv/bin/lab run", PAGES["README.md"])
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement]

@@ -350,6 +350,7 @@ def test_the_example_of_the_documentation_runs_on_the_example_project(installed:
 
 
 @pytest.mark.slow
+@pytest.mark.measures
 def test_the_action_runs_a_command_and_measures_a_function(installed: Path, tmp_path: Path) -> None:
     runner = on(installed, tmp_path, command="exec", target="sleep 0.01 && exit 3", cpus="1")
     done = runner.step("Run the lab")

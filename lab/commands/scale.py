@@ -30,8 +30,8 @@ Each function is called by one worker alone, and by threads, by processes of
 each start method and by interpreters, in turn. The last lines advise which of
 them to take.
 
-exit codes: 0 it was measured; 2 the target cannot be measured; 3 a cell or the
-  engine failed; 130 interrupted"""
+exit codes: 0 it was measured; 2 the target, or a function of its file, cannot
+  be measured; 3 a cell or the engine failed; 130 interrupted"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

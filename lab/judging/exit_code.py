@@ -18,6 +18,8 @@ def exit_reason(session: Session, policy: FailurePolicy = _USUAL) -> str:
         return ""
     if code == 130:
         return "the run was interrupted"
+    if code == 2:
+        return f"{units.counted(len(session.arguments['left_out']), 'function')} cannot be measured"
     if code == 1 and programs.failed(session):
         return programs.why_failed(session)
     if code == 3:
@@ -92,7 +94,8 @@ def unjudged(session: Session, policy: FailurePolicy) -> list[str]:
 
 
 def exit_code(session: Session, policy: FailurePolicy = _USUAL) -> int:
-    """130: interrupted. 3: a cell or a claim failed. 1: a verdict counts as a failure. Else 0.
+    """130: interrupted. 3: a cell or a claim failed. 1: a verdict counts as a failure. 2: a function of the user's
+    cannot be measured. Else 0.
 
     A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
     ``fail_on`` names them. ``strict`` adds the inconclusive verdicts. So noise, which makes verdicts inconclusive, does
@@ -102,4 +105,6 @@ def exit_code(session: Session, policy: FailurePolicy = _USUAL) -> int:
         return 130
     if _broken(session) or _errors(session):
         return 3
-    return 1 if programs.failed(session) or _failing(session, policy) else 0
+    if programs.failed(session) or _failing(session, policy):
+        return 1
+    return 2 if session.arguments.get("left_out") else 0

@@ -80,6 +80,8 @@ class Request:
     target: Target | None = None
     #: The cases of the target, once they are known.
     cases: tuple[Case, ...] = ()
+    #: The label of a function of the target that cannot be measured -> the reason.
+    left_out: Mapping[str, str] = field(default_factory=dict)
     #: The programs of the user's that are run, instead of experiments of the lab.
     workload: Workload | None = None
 
@@ -144,13 +146,14 @@ class Request:
                 if self.target
                 else {}
             ),
+            **({"left_out": dict(self.left_out)} if self.left_out else {}),
             **({"workload": self.workload.to_stored()} if self.workload else {}),
         }
 
-    def with_cases(self, cases: Sequence[Case], seconds: float) -> Request:
+    def with_cases(self, cases: Sequence[Case], seconds: float, left_out: Mapping[str, str]) -> Request:
         """The same request, once the cases of its target are known. Each of them is measured for these seconds."""
         names = tuple(case.experiment for case in cases)
-        return replace(self, experiments=names, cases=tuple(cases), seconds=seconds)
+        return replace(self, experiments=names, cases=tuple(cases), seconds=seconds, left_out=left_out)
 
     @property
     def _quota_alone(self) -> bool:

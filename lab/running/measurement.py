@@ -304,7 +304,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
 def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept]:
     """Judge what ran, and complete the session's folder."""
     from lab.judging.assembly import assemble
-    from lab.running import host
+    from lab.running import host, own_code
     from lab.sessions import resuming
     from lab.sessions.document import document
     from lab.sessions.folder import resume_command
@@ -317,7 +317,8 @@ def _finish(prepared: Prepared, ran: Ran, stop: StopFlag) -> tuple[Session, Kept
         by_id = {**kept, **{result.cell.id: result for result in ran.results}}
         results = tuple(by_id[cell.id] for cell in plan.cells)
         spent_before = sum(result.wall_seconds for result in kept.values())
-        notes = (ran.packing_note, folder.failure, _forced(plan.manifest), _other_sessions(results))
+        left_out = own_code.left_out_lines(plan.manifest["arguments"])
+        notes = (ran.packing_note, folder.failure, _forced(plan.manifest), _other_sessions(results), *left_out)
         session = assemble(
             id=prepared.start.session_id,
             began=plan.manifest["began"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
-from lab.cell.targets.look_up import SECONDS, found, seconds_for
+from lab.cell.targets.look_up import SECONDS, Found, found, seconds_for
 from lab.engines import Engine
 from lab.errors import CellError, NotResumableError, UsageError
 from lab.messages import tell
@@ -102,17 +104,30 @@ def with_cases(request: Request, engine: Engine, machine: Machine, session: str)
     """
     assert request.target
     cases: list[Case] = []
+    left_out: dict[str, str] = {}
     for build in [facts.label for facts in machine.named_builds] or [""]:
-        cases = _look_up(request.target, engine, machine, session, build)
+        cases, excluded = _look_up(request.target, engine, machine, session, build)
+        left_out.update({label: f"{f'on {build}: ' if build else ''}{reason}" for label, reason in excluded})
+    cases = [case for case in cases if case.label not in left_out]
+    if not cases:
+        raise UsageError("; ".join(f"{label}: {reason}" for label, reason in left_out.items()))
     seconds = seconds_for(cases, request.seconds)
     if seconds > 2 * request.seconds:
         longest = max(case.call_seconds or 0.0 for case in cases)
         tell(f"a call takes {longest:.1f} s, so a cell measures about {seconds:.0f} s for each case")
-    return request.with_cases(cases, seconds)
+    return request.with_cases(cases, seconds, left_out)
 
 
-def _look_up(target: Target, engine: Engine, machine: Machine, session: str, build: str) -> list[Case]:
-    """The cases of a target on one build, each with the seconds of a call."""
+def left_out_lines(arguments: Mapping[str, Any]) -> list[str]:
+    """A line for each function that could not be measured, and why; from the arguments of a manifest."""
+    return [
+        f"not measured: {reason if label in reason else f'{label}: {reason}'}"
+        for label, reason in arguments.get("left_out", {}).items()
+    ]
+
+
+def _look_up(target: Target, engine: Engine, machine: Machine, session: str, build: str) -> Found:
+    """The cases of a target on one build, each with the seconds of a call, and what cannot be measured there."""
     where = f"on {build}: " if build else ""
     case = {**target.case.to_stored(), "params": target.params}
     try:

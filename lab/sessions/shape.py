@@ -113,6 +113,7 @@ MANIFEST: Form = {
                 "entrypoint?": _text,
             },
         },
+        "left_out?": _table,
         "target?": {"case": _case, "params": _table, "project": _text},
     },
     "machine?": {

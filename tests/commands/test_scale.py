@@ -60,6 +60,25 @@ def imports_later():
     import no_such_package_of_a_test
 """
 
+#: Benchmarks of asv that make a file in a folder and remove it again, and a function that fails.
+SUITE = """
+import os, tempfile
+
+def bench_bad():
+    raise ValueError("no luck")
+
+class Temporary:
+    def setup(self):
+        self.place, self.path = tempfile.mkstemp(dir=%r)
+
+    def teardown(self):
+        os.close(self.place)
+        os.unlink(self.path)
+
+    def time_exists(self):
+        os.path.exists(self.path)
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -141,6 +160,21 @@ def test_a_function_is_measured_and_kept_like_any_session(lab: Lab, project: Pat
     assert "Advice" in text
     manifest = json.loads((folder / "session.json").read_text())
     assert manifest["arguments"]["experiments"] == ["scale:work.py:busy"]
+
+
+@pytest.mark.slow
+def test_a_function_of_a_file_that_fails_costs_itself_alone_and_nothing_is_left(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    file = tmp_path / "suite.py"
+    file.write_text(SUITE % str(folder))
+    code, printed, errors = lab("scale", str(file), "--cpus", "1", "--engine", "local", "--quick", "--format", "json")
+    assert code == 2, errors
+    session = json.loads(printed)["session"]
+    assert session["arguments"]["experiments"] == [f"scale:{file}:Temporary.time_exists"]
+    assert any("suite.py:bench_bad raised" in note and "no luck" in note for note in session["notes"])
+    assert "1 function cannot be measured" in errors
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from lab.cell.cpus.kernel_files import KernelFiles
 
@@ -17,9 +16,12 @@ class MemoryFiles(KernelFiles):
         self._files = {f"/below/{os.fsdecode(name)}": text for name, text in tree.items()}
         self._folders: dict[str, set[str]] = {}
         for name in self._files:
-            path = PurePosixPath(name)
-            for inner, folder in zip((path, *path.parents), path.parents, strict=False):
-                self._folders.setdefault(str(folder), set()).add(inner.name)
+            while name:
+                name, _, inner = name.rpartition("/")
+                names = self._folders.setdefault(name or "/", set())
+                if inner in names:  # the folders above are known
+                    break
+                names.add(inner)
 
     def read(self, path: str) -> bytes | None:
         return self._files.get(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from typing import Any, Callable, Iterator, NamedTuple, Sequence, TypeVar
 
 from lab.cell.claims.recorder import in_words
@@ -12,6 +13,8 @@ from lab.cell.cpus import process_limit
 _Own = TypeVar("_Own", bound="Workers")
 
 
+#: How long all workers together may take to end by themselves once their pipes are closed, in seconds.
+_CLOSING_SECONDS = 0.5
 #: How long a worker may take to end after SIGTERM, in seconds.
 _TERMINATION_SECONDS = 1.0
 
@@ -93,6 +96,9 @@ class Workers:
     def __exit__(self, *exception: object) -> None:
         for pipe in self.pipes:
             pipe.close()
+        until = time.monotonic() + _CLOSING_SECONDS
+        for process in reversed(self._processes):  # a forked one holds the pipes of those before it
+            process.join(max(0.0, until - time.monotonic()))
         for process in self._processes:
             process.terminate()
         for process in self._processes:

@@ -10,6 +10,7 @@ import sys
 from typing import Any, Callable
 
 from lab.cell.claims.recorder import NotMeasuredError, in_words
+from lab.cell.targets import asv
 from lab.cell.targets.case import FILE, STATEMENT, Case
 
 Call = Callable[[], object]
@@ -58,28 +59,35 @@ class Caller:
         if not callable(function):
             kind = type(function).__name__
             raise TargetError("%s is of type %s, and cannot be called; name a function" % (case.label, kind))
-        positional = chosen_parameters(function, case)
+        positional = self._prepared(asv.Benchmark(function, sources_of(case, self._module, function)))
         if case.setup:
             positional.insert(0, made_by("--setup %s" % case.setup, factory(case)))
         return adapted(function, positional, case.arguments)
 
     def _method(self) -> Call:
-        """A method of a class, with the ``setup`` that asv calls before it."""
-        owner, _, name = self._case.name.rpartition(".")
-        if self._case.setup or self._case.arguments:
-            option = "--setup" if self._case.setup else "--param"
+        """A method of an object of its class, which is new for each that calls it."""
+        case = self._case
+        owner, _, name = case.name.rpartition(".")
+        if case.setup or case.arguments:
+            option = "--setup" if case.setup else "--param"
             raise TargetError(
-                "%s is a method, which takes no %s; give its class a setup() and params" % (self._case.label, option)
+                "%s is a method, which takes no %s; give its class a setup() and params" % (case.label, option)
             )
-        instance = attribute(self._module, owner)()
-        chosen = chosen_parameters(instance, self._case)
-        prepare = getattr(instance, "setup", None)
-        if prepare is not None:
-            try:
-                prepare(*chosen)
-            except NotImplementedError as error:
-                raise SkippedError("the setup of %s raised NotImplementedError" % self._case.label) from error
-        return adapted(getattr(instance, name), chosen, {})
+        instance = made_by("%s()" % owner, attribute(self._module, owner))
+        method = getattr(instance, name)
+        return adapted(method, self._prepared(asv.Benchmark(method, (method, instance, self._module))), {})
+
+    def _prepared(self, benchmark: asv.Benchmark) -> list[Any]:
+        """The arguments that a benchmark of asv is given. Raises SkippedError where asv would leave it out."""
+        try:
+            return benchmark.prepared(self._case.places)
+        except NotImplementedError as error:
+            raise SkippedError("the setup of %s raised NotImplementedError" % self._case.label) from error
+
+
+def sources_of(case: Case, module: Any, function: Any) -> tuple[Any, ...]:
+    """Where parameters and setups of a function are looked for: in its module only if asv would time it."""
+    return (function, module) if asv.is_benchmark(case.name) else (function,)
 
 
 def made_by(who: str, make: Callable[..., Any]) -> Any:
@@ -94,19 +102,6 @@ def made_by(who: str, make: Callable[..., Any]) -> Any:
 def missing_package(error: BaseException) -> str:
     """The module that an import did not find; empty where none is missing."""
     return error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
-
-
-def parameter_lists(owner: Any) -> list[list[Any]]:
-    """The lists that asv calls ``params``: of one parameter, or one list for each parameter; empty without any."""
-    params = getattr(owner, "params", None) or []
-    if not params:
-        return []
-    return [list(values) for values in params] if isinstance(params[0], (list, tuple)) else [list(params)]
-
-
-def chosen_parameters(owner: Any, case: Case) -> list[Any]:
-    """The values that stand at the case's places."""
-    return [values[place] for values, place in zip(parameter_lists(owner), case.places)]
 
 
 def adapted(function: Any, positional: list[Any], arguments: Any) -> Call:

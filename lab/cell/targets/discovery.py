@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import inspect
 import itertools
 from typing import Any, Iterator, Mapping, Sequence
 
-from lab.cell.targets.calling import TargetError, attribute, import_module, parameter_lists
+from lab.cell.targets import asv
+from lab.cell.targets.calling import TargetError, attribute, import_module, sources_of
 from lab.cell.targets.case import STATEMENT, Case
 
 
@@ -23,7 +25,18 @@ def cases(wanted: Case, params: Mapping[str, Sequence[Any]]) -> list[Case]:
                 "%s has neither a function bench_* nor a benchmark time_*; name a function: %s:FUNCTION"
                 % (wanted.label, wanted.label)
             )
-    return [_with(case, chosen) for case in found for chosen in _combinations(params)]
+    return _told_apart([_with(case, chosen) for case in found for chosen in _combinations(params)])
+
+
+def _told_apart(found: Sequence[Case]) -> list[Case]:
+    """The same cases. Values that look alike, such as 1 and "1", get a number, because a label names one case."""
+    seen: collections.Counter[str] = collections.Counter()
+    cases = []
+    for case in found:
+        seen[case.label] += 1
+        again = seen[case.label]
+        cases.append(case if again == 1 else case._replace(label="%s (%d)" % (case.label, again)))
+    return cases
 
 
 def _named(wanted: Case, module: Any) -> Iterator[Case]:
@@ -31,30 +44,40 @@ def _named(wanted: Case, module: Any) -> Iterator[Case]:
     owner, _, method = wanted.name.rpartition(".")
     thing = attribute(module, owner) if owner else None
     if inspect.isclass(thing) and inspect.isfunction(inspect.getattr_static(thing, method, None)):
-        return _parametrised(wanted, thing, wanted.name, wanted.label, is_method=True)
-    return _parametrised(wanted, attribute(module, wanted.name), wanted.name, wanted.label, is_method=False)
+        return _of_method(wanted, module, thing, wanted.name, wanted.label)
+    return _of_function(wanted, module, wanted.name, wanted.label)
 
 
 def _in_module(wanted: Case, module: Any) -> Iterator[Case]:
+    """Every benchmark that a module defines: those of asv with a public name, and functions ``bench_*``."""
     for name, thing in list(vars(module).items()):
-        if inspect.isclass(thing) and thing.__module__ == module.__name__:
-            for method in sorted(vars(thing)):
-                if method.startswith("time_"):
-                    full = "%s.%s" % (name, method)
-                    yield from _parametrised(wanted, thing, full, "%s:%s" % (wanted.label, full), is_method=True)
-        elif callable(thing) and name.startswith(("bench_", "time_")):
-            yield from _parametrised(wanted, thing, name, "%s:%s" % (wanted.label, name), is_method=False)
+        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_"):
+            for method in [] if inspect.isabstract(thing) else asv.methods(thing):
+                full = "%s.%s" % (name, method)
+                yield from _of_method(wanted, module, thing, full, "%s:%s" % (wanted.label, full))
+        elif callable(thing) and name.startswith(("bench_", asv.PREFIX)):
+            yield from _of_function(wanted, module, name, "%s:%s" % (wanted.label, name))
 
 
-def _parametrised(wanted: Case, owner: Any, name: str, label: str, is_method: bool) -> Iterator[Case]:
+def _of_method(wanted: Case, module: Any, owner: type, name: str, label: str) -> Iterator[Case]:
+    sources = (getattr(owner, name.rpartition(".")[2]), owner, module)
+    return _parametrised(wanted._replace(name=name, is_method=True), sources, label)
+
+
+def _of_function(wanted: Case, module: Any, name: str, label: str) -> Iterator[Case]:
+    case = wanted._replace(name=name)
+    return _parametrised(case, sources_of(case, module, attribute(module, name)), label)
+
+
+def _parametrised(wanted: Case, sources: Sequence[Any], label: str) -> Iterator[Case]:
     """A case for each combination of asv's ``params``."""
-    lists = parameter_lists(owner)
-    names = getattr(owner, "param_names", None) or ["param%d" % number for number in range(1, len(lists) + 1)]
+    lists = asv.parameter_lists(sources)
+    names = asv.parameter_names(sources, len(lists))
     for places in itertools.product(*[range(len(values)) for values in lists]):
         chosen = [values[place] for values, place in zip(lists, places)]
         shown = ", ".join("%s=%s" % pair for pair in zip(names, chosen))
         whole = "%s, %s" % (label, shown) if shown else label
-        yield wanted._replace(label=whole, name=name, places=list(places), is_method=is_method)
+        yield wanted._replace(label=whole, places=list(places))
 
 
 def _combinations(params: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -20,15 +20,15 @@ from typing import Any, Callable, NamedTuple, Sequence
 from lab.cell.claims.claim import Round
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
-from lab.cell.targets import environment
+from lab.cell.targets import asv, environment
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
 from lab.cell.targets.calling import (
     TargetError,
     attribute,
-    chosen_parameters,
     factory,
     import_module,
     made_by,
+    sources_of,
 )
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, enough
@@ -72,14 +72,15 @@ def items_of(case: Case) -> list[Any]:
 
 def function_of(case: Case) -> Callable[[Any], Any]:
     """The function that is called with each item, in a form that can be pickled."""
-    function = attribute(import_module(case), case.name)
+    module = import_module(case)
+    function = attribute(module, case.name)
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise TargetError(
             "%s gives a coroutine or a generator, so a pool would only make it; with --items name a function that"
             " runs it to its end, with asyncio.run() or list()" % case.label
         )
     first = [factory(case)()] if case.setup else []
-    positional = [*first, *chosen_parameters(function, case)]
+    positional = [*first, *asv.Benchmark(function, sources_of(case, module, function)).prepared(case.places)]
     if not positional and not case.arguments:
         plain: Callable[[Any], Any] = function
         return plain

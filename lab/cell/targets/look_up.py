@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import functools
 import time
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
-from lab.cell.targets import elapsed, environment
+from lab.cell.targets import asv, elapsed, environment
 from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError, missing_package
-from lab.cell.targets.case import Case, from_stored
+from lab.cell.targets.case import STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.trial import count_threads, look
 
@@ -29,16 +29,31 @@ _FEWEST_ROUNDS = 6
 _BLOCKS, _CALLS = 7, 1.5
 
 
-def found(label: str, said: Iterable[Mapping[str, Any]], ending: str) -> list[Case]:
+class Found(NamedTuple):
+    """What a look-up has found."""
+
+    #: The cases that can be measured.
+    cases: list[Case]
+    #: (label, why) of the functions of a file that cannot be measured.
+    left_out: list[tuple[str, str]]
+
+
+def found(label: str, said: Iterable[Mapping[str, Any]], ending: str) -> Found:
     """The cases of a target, from the data of the records of its look-up. Raises TargetError where there is none.
 
     ``ending`` is how the cell ended, for a look-up that has no end of its own.
     """
     cases: list[Case] = []
+    left_out: list[tuple[str, str]] = []
+    called = label
     outcome: Mapping[str, Any] = {"outcome": "failed", "reason": ending}
     for data in said:
         if data.get("name") == "wrong":
             raise TargetError(*data["value"])
+        if data.get("name") == "called":
+            called = data["value"]
+        if data.get("name") == "left out":
+            left_out.append((data["value"][0], data["value"][1]))
         if data.get("name") == "case":
             cases.append(from_stored(data["value"]))
         if "outcome" in data:
@@ -46,8 +61,8 @@ def found(label: str, said: Iterable[Mapping[str, Any]], ending: str) -> list[Ca
     if outcome["outcome"] != "ok":
         is_late = outcome["outcome"] == "timeout"
         step = "give it less to do in a call" if is_late else "call it once in a program of your own to see why"
-        raise TargetError("%s cannot be measured: at its first calls it %s; %s" % (label, outcome["reason"], step))
-    return cases
+        raise TargetError("%s cannot be measured: at its first calls it %s; %s" % (called, outcome["reason"], step))
+    return Found(cases, left_out)
 
 
 def seconds_for(cases: Sequence[Case], seconds: float) -> float:
@@ -56,6 +71,7 @@ def seconds_for(cases: Sequence[Case], seconds: float) -> float:
     return max(seconds, longest * _FEWEST_ROUNDS * _BLOCKS * _CALLS)
 
 
+@asv.ending()
 def run(recorder: Recorder) -> None:
     """Observe each case with the seconds of a call, or why the target cannot be measured."""
     wanted = dict(recorder.case or {})
@@ -63,25 +79,37 @@ def run(recorder: Recorder) -> None:
     target = from_stored(wanted)
     try:
         environment.enter(target.project)
-        _observe_each(recorder, cases(target, params))
+        _observe_each(recorder, cases(target, params), is_file=not target.name and target.source != STATEMENT)
     except TargetError as error:
         recorder.observe("wrong", [str(error), error.missing])
 
 
-def _observe_each(recorder: Recorder, found: Sequence[Case]) -> None:
-    """Call each case. What asv would leave out is left out, unless nothing else is there. Raises TargetError."""
-    observed, skipped = 0, None
+def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool) -> None:
+    """Call each case. What asv would leave out is left out, unless nothing else is there.
+
+    Raises TargetError where a case cannot be measured. Of the functions of a file such a case costs itself alone, as
+    long as there is another one.
+    """
+    observed = 0
+    skipped: TargetError | None = None
     for case in found:
+        recorder.observe("called", case.label)
         try:
             call = _caller(case)
             trial = look(call, count_threads(), LENGTH_SECONDS)
+            if case.items:
+                _try_items(case)
+            else:
+                _call_further(call, trial.call_seconds)
         except SkippedError as error:
-            skipped = error
+            skipped = skipped or error
             continue
-        if case.items:
-            _try_items(case)
-        else:
-            _call_further(call, trial.call_seconds)
+        except TargetError as error:
+            if not is_file:
+                raise
+            skipped = error if skipped is None or isinstance(skipped, SkippedError) else skipped
+            recorder.observe("left out", [case.label, str(error)])
+            continue
         recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
         observed += 1
     if skipped and not observed:

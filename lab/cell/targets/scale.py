@@ -12,7 +12,7 @@ from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
-from lab.cell.targets import against, agent, causes, dispatch, elapsed, environment, figures, look_up
+from lab.cell.targets import against, agent, asv, causes, dispatch, elapsed, environment, figures, look_up
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, at_home, base_arms, executors, home
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, Case, from_stored
@@ -24,6 +24,7 @@ from lab.cell.targets.worker import begin
 BATCH = 3
 
 
+@asv.ending()
 def run(recorder: Recorder) -> None:
     """Measure the case of the recorder."""
     case = from_stored(recorder.case or {})
@@ -40,12 +41,8 @@ def run(recorder: Recorder) -> None:
     recorder.observe("trial", trial._asdict())
     recorder.observe("dispatch", dispatch.costs())
     case = case._replace(call_seconds=trial.call_seconds)
-    if case.against:
-        against.measure(recorder, case, trial)
-    elif case.items:
-        elapsed.measure(recorder, case, trial)
-    else:
-        measure(recorder, case, trial)
+    how = against.measure if case.against else elapsed.measure if case.items else measure
+    how(recorder, case, trial)
 
 
 def _first_call(case: Case) -> Call:

@@ -214,7 +214,9 @@ def with_cases(job: WorkerJob, notes: Notes, stop: tuple[int, int]) -> WorkerJob
     looking = job._replace(seconds=1.0, deadline_seconds=look_up.SECONDS)
     if "stopped" in supervisor.look_up(looking, notes, stop):
         return job
-    cases = look_up.found(target["label"], notes.said, "did not end")
+    cases, left_out = look_up.found(target["label"], notes.said, "did not end")
+    for label, reason in left_out:
+        _say("LAB_TARGET: not measured: %s" % (reason if label in reason else "%s: %s" % (label, reason)))
     seconds = look_up.seconds_for(cases, job.seconds)
     return job._replace(
         experiments=[case.experiment for case in cases],
