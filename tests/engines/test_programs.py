@@ -119,7 +119,7 @@ def test_a_container_counts_what_its_group_used(
 
 
 @pytest.mark.engine
-def test_a_program_that_holds_too_much_memory_is_killed_and_that_is_said(
+def test_a_program_or_a_child_that_holds_too_much_memory_is_killed_and_that_is_said(
     execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
 ) -> None:
     source = "b = bytearray(b'x') * 1_000_000_000"
@@ -129,6 +129,13 @@ def test_a_program_that_holds_too_much_memory_is_killed_and_that_is_said(
     assert err.splitlines()[-1] == "exit code 1: a command was killed by a signal"
     (run,) = runs_of(tmp_path / "sessions")
     assert run["oom_kills"] >= 1
+    words = ("--shell", "--", f'python3 -c "{source}"; exit 5')
+    code, out, err = execute(plain, "--memory", "100MB", *words)
+    assert code == 1, err
+    assert "it ended with exit code 5, after memory had run out and a process of it was killed" in " ".join(out.split())
+    code, out, err = execute(plain, "--memory", "100MB", "--ignore-failure=5", *words)
+    assert code == 0, err
+    assert "in 1 run memory ran out, and a process of the command was killed" in " ".join(out.split())
 
 
 @pytest.mark.engine

@@ -99,6 +99,7 @@ def every_kind() -> dict[str, Session]:
         "throttled_seconds": 0.4,
         "pressure": 0.1,
         "left": 2,
+        "oom_kills": 1,
     }
     return {
         "faster": session({1: 4.0, 2: 2.1, 4: 1.1}),

@@ -70,11 +70,10 @@ class Run(NamedTuple):
     @property
     def ending(self) -> str:
         """How it ended, in words that go on from the program's name."""
-        if self.late:
-            return "did not end before its deadline"
-        if self.signal:
+        if self.signal and not self.late:
             return "was killed by %s%s" % (self.signal, ": memory ran out" if self.oom_kills else "")
-        return "ended with exit code %s" % self.code
+        how = "did not end before its deadline" if self.late else "ended with exit code %s" % self.code
+        return how + (", after memory had run out and a process of it was killed" if self.oom_kills else "")
 
 
 def run_once(program: Program, group: Optional[OwnGroup] = None) -> Run:
@@ -115,7 +114,7 @@ def run_once(program: Program, group: Optional[OwnGroup] = None) -> Run:
         tree_memory=max(sizes, default=None),
         processes=attendant.processes,
         threads=attendant.threads,
-        **_counted(before, after),
+        **counted(before, after),
     )
     return run._replace(words=_plain(words)[-_WORDS:].strip()) if run.failed(program) else run
 
@@ -191,18 +190,18 @@ def _cpu(before: Counters, after: Counters, offspring: Offspring) -> dict[str, A
     return {"cpu": cpu, "user": user, "system": system, "counted_by": "group"}
 
 
-def _counted(before: Counters, after: Counters) -> dict[str, Any]:
-    """What else the group has counted during a run."""
-    counted: dict[str, Any] = {
+def counted(before: Counters, after: Counters) -> dict[str, Any]:
+    """What else the group has counted during a run, by the names of :class:`Run`."""
+    differences: dict[str, Any] = {
         name: _difference(getattr(before, name), getattr(after, name))
         for name in ("periods", "throttled_periods", "throttled_seconds", "pressure", "oom_kills")
     }
     if before.each_cpu and after.each_cpu:
-        counted["each_cpu"] = [round(late - early, 6) for early, late in zip(before.each_cpu, after.each_cpu)]
+        differences["each_cpu"] = [round(late - early, 6) for early, late in zip(before.each_cpu, after.each_cpu)]
     # The peak is that of the group's whole life: only a new one is that of this run.
     if before.memory is not None and (after.memory_peak or 0) > (before.memory_peak or 0):
-        counted["group_memory"] = (after.memory_peak or 0) - before.memory
-    return counted
+        differences["group_memory"] = (after.memory_peak or 0) - before.memory
+    return differences
 
 
 def _difference(early: Any, late: Any) -> Any:

@@ -168,10 +168,18 @@ def most_lines(session: Session) -> tuple[str, ...]:
                 f"{place}: at most {int(processes)} processes with {units.counted(int(threads), 'thread')} in all were"
                 " seen at a time."
             )
+        lines += _killed_lines(row, place)
         if left:
             were = "process was" if left == 1 else "processes were"
             lines.append(f"{place}: {left} {were} left at the end of a run, and ended by the lab.")
     return tuple(lines)
+
+
+def _killed_lines(row: Measured, place: str) -> list[str]:
+    """In how many runs that ended well memory ran out. The ending of a failed run says so itself."""
+    kills = sum(bool(run.get("oom_kills")) for run in row.runs)
+    runs = units.counted(kills, "run")
+    return [f"{place}: in {runs} memory ran out, and a process of the command was killed."] if kills else []
 
 
 def _place(row: Measured, several: bool) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.cell.programs.program import PIPE, Program
+from lab.cell.programs.run import Run
 from tests.support.one_run import line, one_run
 
 
@@ -25,6 +27,25 @@ def test_a_signal_is_told_by_its_name() -> None:
     run = one_run(line("kill -SEGV $$"))
     assert (run.code, run.signal) == (None, "SIGSEGV")
     assert run.ending == "was killed by SIGSEGV"
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        ({"code": None, "signal": "SIGKILL"}, "was killed by SIGKILL: memory ran out"),
+        ({"code": 2}, "ended with exit code 2, after memory had run out and a process of it was killed"),
+        (
+            {"code": 2, "late": True},
+            "did not end before its deadline, after memory had run out and a process of it was killed",
+        ),
+    ],
+)
+def test_a_process_that_was_killed_because_memory_ran_out_is_told_however_the_run_ended(
+    ended: dict[str, Any], words: str
+) -> None:
+    run = Run(wall=1.0, cpu=1.0, user=1.0, system=0.0, counted_by="group", **ended)
+    assert run._replace(oom_kills=1).ending == words
+    assert "memory" not in run._replace(oom_kills=0).ending
 
 
 def test_what_nobody_counts_is_missing() -> None:
