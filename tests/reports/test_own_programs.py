@@ -58,6 +58,8 @@ def test_hyperfines_form_has_its_words() -> None:
         assert result["min"] <= result["median"] <= result["max"]
         assert len(result["times"]) == len(result["exit_codes"]) == len(result["memory_usage_byte"]) == 10
         assert result["command"].startswith("make -j")
+    in_containers = json.loads(reports.render(KINDS["counted"], "hyperfine"))["results"]
+    assert in_containers[0]["memory_usage_byte"] == [50_000_000] * 10
     assert json.loads(reports.render(KINDS["one-run"], "hyperfine"))["results"][0]["stddev"] is None
 
 

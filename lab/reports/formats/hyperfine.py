@@ -1,6 +1,7 @@
 """The report for what reads hyperfine's results: the JSON document that ``hyperfine --export-json`` writes.
 
-It has a result for each program under each limit. The limit is one of the result's parameters.
+It has a result for each program under each limit. The limit is one of the result's parameters. Its memory is that of
+the processes of each run, also in a container, whose control group tells only the peak of its whole life.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def render(session: Session) -> str:
 
 
 def _result(row: Measured) -> dict[str, Any]:
-    walls, memory = row.values("wall"), row.values("group_memory") or row.values("tree_memory")
+    walls, memory = row.values("wall"), row.values("tree_memory")
     return {
         "command": row.program.command,
         "mean": statistics.fmean(walls),
