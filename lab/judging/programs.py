@@ -96,6 +96,12 @@ class Measured:
         return sum(stopped) / sum(periods) if sum(periods) else 0.0
 
     @property
+    def stops(self) -> tuple[float, ...]:
+        """For each run the share of its periods in which the quota stopped it; none where nobody counts that."""
+        counted = [(run.get("throttled_periods"), run.get("periods")) for run in self.runs]
+        return tuple(stopped / periods if periods else 0.0 for stopped, periods in counted if stopped is not None)
+
+    @property
     def efficiency(self) -> float | None:
         """The speed-up over what so many CPUs would give."""
         return None if self.speed_up is None else self.speed_up.value / self.more_cpus

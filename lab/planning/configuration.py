@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lab.model.gates import Gate, Goal, Kind
-from lab.planning import schema_faults
+from lab.planning import contradictions, schema_faults
 from lab.planning.document import Document
 from lab.planning.schema_faults import COMMANDS
-from lab.planning.target_words import words_of, written
+from lab.planning.target_words import listed, words_of, written
 from lab.planning.toml_lines import Step
 from lab.text import units
 
@@ -19,6 +18,8 @@ from lab.text import units
 _FOR_ALL = ("cpus", "quota", "engine", "image", "python", "level", "seed")
 #: The file of the results stands beside the folders of the targets.
 RESULTS = "check.json"
+#: What ``throttled = false`` stands for.
+_NEVER: Mapping[str, Any] = {"max": "0%"}
 #: The largest number that a bound may be.
 _MOST = 1e15
 
@@ -46,7 +47,7 @@ def _goal(
     gates = tuple(_gates(document, name, settings))
     _check_limits(document, name, settings, gates)
     _check_smallest(document, name, command, settings, gates)
-    _check_contradictions(document, name, gates)
+    contradictions.check(document, name, command, settings, gates)
     return Goal(
         name=name,
         line=document.line("targets", name),
@@ -67,7 +68,7 @@ def _gates(document: Document, name: str, settings: Mapping[str, Any]) -> Iterat
         if isinstance(entries, list):
             yield from (_gate(document, (*path, number), Kind(kind), each) for number, each in enumerate(entries))
         else:
-            yield _gate(document, path, Kind(kind), {} if entries is False else entries)
+            yield _gate(document, path, Kind(kind), _NEVER if entries is False else entries)
 
 
 def _gate(document: Document, path: Sequence[Step], kind: Kind, entry: Mapping[str, Any]) -> Gate:
@@ -95,7 +96,7 @@ def _gate(document: Document, path: Sequence[Step], kind: Kind, entry: Mapping[s
 
 def _most(document: Document, path: Sequence[Step], kind: Kind, value: Any) -> float | str | None:
     """The most that is allowed: a share, bytes, seconds, or a number as it is."""
-    if kind is Kind.REGRESSION:
+    if kind in (Kind.REGRESSION, Kind.THROTTLED):
         return float(value.removesuffix("%").strip()) / 100
     if kind not in (Kind.MEMORY, Kind.TIME):
         return value  # type: ignore[no-any-return] # a number or R, by the schema
@@ -105,13 +106,6 @@ def _most(document: Document, path: Sequence[Step], kind: Kind, value: Any) -> f
         fix = f"give one of the units {', '.join(allowed)}"
         raise document.error(path, f"{value[:40]!r} is no number above 0 with a unit", fix)
     return number
-
-
-def _listed(value: object) -> list[str]:
-    """The values of a setting that is one value, several in a string, or a list."""
-    if isinstance(value, list):
-        return [written(each) for each in value]
-    return [part.strip() for part in written(value).split(",")]
 
 
 def _names_ids(sizes: Iterable[str]) -> bool:
@@ -127,7 +121,7 @@ def _check_limits(document: Document, name: str, settings: Mapping[str, Any], ga
             ("quota", gate.quota, "quota"),
             ("build", gate.build or None, "python"),
         ):
-            there = _listed(settings[setting]) if setting in settings else []
+            there = listed(settings[setting]) if setting in settings else []
             if of_gate is None or _is_there(key, of_gate, there):
                 continue
             raise document.error(
@@ -150,7 +144,7 @@ def _check_smallest(
     document: Document, name: str, command: str, settings: Mapping[str, Any], gates: Iterable[Gate]
 ) -> None:
     """Raise UsageError for gates on a command that no measurement can answer: at its only limit, or without a quota."""
-    sizes = _listed(settings["cpus"]) if "cpus" in settings else []
+    sizes = listed(settings["cpus"]) if "cpus" in settings else []
     numbers = [int(size) for size in sizes if size.isdecimal()]
     for gate in gates:
         path = ("targets", name, "gates", gate.kind.value)
@@ -165,22 +159,4 @@ def _check_smallest(
                 path,
                 "a speed-up of a command is over its smallest limit, and the gate is about that one",
                 "give a smaller size too, such as cpus = [1, 2], and at = 2",
-            )
-
-
-def _check_contradictions(document: Document, name: str, gates: Sequence[Gate]) -> None:
-    """Raise UsageError for two gates that no measurement can meet."""
-    bounds: dict[tuple[object, ...], list[Gate]] = {}
-    for gate in gates:
-        key = (gate.kind, gate.at, gate.quota, gate.build, gate.executor, gate.workers, gate.own)
-        bounds.setdefault(key, []).append(gate)
-    for rivals in bounds.values():
-        least = max(rivals, key=lambda gate: gate.least or 0.0)
-        most = min(rivals, key=lambda gate: gate.most if isinstance(gate.most, (int, float)) else math.inf)
-        if least.least is not None and isinstance(most.most, (int, float)) and least.least > most.most:
-            words = f"at least {least.least:g} (line {least.line}) and at most {most.most:g} (line {most.line})"
-            raise document.error(
-                ("targets", name, "gates", least.kind.value),
-                f"it asks for {words}",
-                "no measurement can meet both; change one of them",
             )

@@ -19,8 +19,7 @@ def words_of(command: str, settings: Mapping[str, Any], gates: Sequence[Gate], f
     for key, value in settings.items():
         if key not in _APART:
             yield from _option(key, value)
-    sizes = settings["cpus"] if "cpus" in settings else _sizes(command, gates, quota="quota" in settings)
-    yield from _option("cpus", sizes)
+    yield from _option("cpus", ",".join(sizes_of(command, settings, gates)) or None)
     if settings.get("level") in ("quick", "thorough"):
         yield f"--{settings['level']}"
     if command == "scale":
@@ -51,11 +50,20 @@ def written(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _sizes(command: str, gates: Sequence[Gate], *, quota: bool) -> str | None:
-    """The sizes of the cells that gates need, where the configuration does not give them; ``None``: the usual ones."""
+def listed(value: object) -> list[str]:
+    """The values of a setting that is one value, several in a string, or a list."""
+    if isinstance(value, list):
+        return [written(each) for each in value]
+    return [part.strip() for part in written(value).split(",")]
+
+
+def sizes_of(command: str, settings: Mapping[str, Any], gates: Sequence[Gate]) -> list[str]:
+    """The sizes of the cells: those of the configuration, else those that the gates need; none: the usual ones."""
+    if "cpus" in settings:
+        return listed(settings["cpus"])
     named = list(dict.fromkeys(written(gate.at) for gate in gates if gate.at is not None))
-    if not gates or command == "run" or (not named and quota):
-        return None
+    if not gates or command == "run" or (not named and "quota" in settings):
+        return []
     sizes = named or ["all"]
     smaller = ["1"] if command == "exec" and "1" not in sizes else []  # a speed-up is against the smallest limit
-    return ",".join((*smaller, *sizes))
+    return [*smaller, *sizes]

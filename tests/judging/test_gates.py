@@ -182,6 +182,8 @@ def test_a_command_that_its_quota_stops_fails_a_gate_on_that() -> None:
     counted: dict[str, Any] = {"periods": 10, "throttled_periods": 4, "throttled_seconds": 0.4}
     result = one(own_programs.session({2: 1.0}, **counted), Kind.THROTTLED, "exec")
     assert (result.outcome, result.measured) == (Outcome.FAILED, "in 40 % of its periods")
+    some = one(own_programs.session({2: 1.0}, **counted), Kind.THROTTLED, "exec", most=0.4)
+    assert (some.outcome, some.bound) == (Outcome.MET, "in at most 40 % of its periods")
     free: dict[str, Any] = {"periods": 10, "throttled_periods": 0, "throttled_seconds": 0.0}
     assert one(own_programs.session({2: 1.0}, **free), Kind.THROTTLED, "exec").outcome is Outcome.MET
 

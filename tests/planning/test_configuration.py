@@ -48,9 +48,10 @@ def test_a_function_becomes_a_command_line() -> None:
 def test_a_command_becomes_a_command_line() -> None:
     [words, line] = goals(
         '[targets.words]\nexec = ["make", "-j2"]\nruns = 7\nenv = {A = "1 2"}\nmount = ["src"]\nimage = "gcc:14"\n'
-        'gates.time = {max = "30 s"}\n[targets.line]\nexec = "make | cat"\n'
+        'entrypoint = ""\ngates.time = {max = "30 s"}\n[targets.line]\nexec = "make | cat"\n'
     )
     assert words.words[-3:] == ("--", "make", "-j2")
+    assert "--entrypoint=" in words.words
     assert {"--runs=7", "--cpus=1,all", "--image=gcc:14", "--env=A=1 2", "--mount=src"} <= {*words.words}
     assert line.words[-3:] == ("--shell", "--", "make | cat")
 
@@ -87,7 +88,7 @@ def test_gates_have_their_bounds_in_plain_numbers() -> None:
         Kind.MEMORY: 500 * 2**20,
         Kind.TIME: 0.2,
         Kind.PROCESSES: "R",
-        Kind.THROTTLED: None,
+        Kind.THROTTLED: 0.0,
     }
     assert [gate.line for gate in goal.gates] == [5, 6, 7, 8, 9]
 
@@ -138,6 +139,30 @@ def test_gates_have_their_bounds_in_plain_numbers() -> None:
             "[[targets.parse.gates.speedup]]\nat = 2\nexecutor = 'threads'\nmax = 1.2",
             "it asks for at least 1.7 (line 3) and at most 1.2 (line 7); no measurement can meet both; change",
         ),
+        (
+            SCALE + "cpus = [1, 2]\n[targets.parse.gates]\nspeedup = [{executor = 'fork', min = 1.7},\n"
+            "{at = 2, executor = 'fork', workers = 2, max = 1.2}]",
+            "toml:5: targets.parse.gates.speedup: it asks for at least 1.7 (line 5) and at most 1.2 (line 6); no",
+        ),
+        (
+            SCALE
+            + "python = ['3.13', '3.14']\n[targets.parse.gates]\nspeedup = [{executor = 'forkserver', min = 1.7},\n"
+            "{build = '3.14', executor = 'processes', max = 1.2}]",
+            "at least 1.7 (line 5) and at most 1.2 (line 6)",
+        ),
+        (
+            SCALE + "quota = 1.5\n[targets.parse.gates]\nspeedup = [{executor = 'fork', min = 1.7},\n"
+            "{quota = 1.5, executor = 'fork', max = 1.2}]",
+            "at least 1.7 (line 5) and at most 1.2 (line 6)",
+        ),
+        (
+            EXEC + "cpus = [1, 2]\n[targets.suite.gates]\nspeedup = {at = 2, max = 1.4}\nefficiency = {min = 0.8}",
+            "suite.gates.efficiency: it asks for efficiency at least 0.8 (line 6) and speedup at most 1.4 (line 5); no",
+        ),
+        (EXEC + "quota = 1.5\ngates.throttled = {at = 2, max = 5}", "5 is not a text"),
+        (EXEC + "quota = 1.5\ngates.throttled = {quota = 2.5, max = '5%'}", "no cell with quota = 2.5; its quota: 1.5"),
+        (EXEC + "gates.throttled = {max = '5%'}", "there is no quota that could stop the command"),
+        (EXEC + 'entrypoint = "a\\u0000b"', "cannot be used"),
         (EXEC + "python = '3.13'", "targets.suite.python: a target with exec has no such key; there are: exec, runs"),
         (SCALE + "runs = 3", "targets.parse.runs: a target with scale has no such key"),
         ("[targets.a]", "targets.a: the target is empty; it needs one of scale, exec, run"),
@@ -175,6 +200,12 @@ def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
         SCALE + "cpus = '0-1'\ngates.speedup = {at = 2, executor = 'threads', min = 1}",
         SCALE + "cpus = [2.0]\ngates.speedup = {at = 2, executor = 'threads', min = 1}",
         EXEC + "gates.time = [{max = '3 s'}, {at = 2, max = '2 s'}]",
+        SCALE + "python = ['3.13', '3.14']\ngates.speedup = [{build = '3.13', executor = 'forkserver', min = 1.7},"
+        "{build = '3.13', executor = 'processes', max = 1.2}]",
+        SCALE
+        + "cpus = [2, 4]\ngates.speedup = [{executor = 'fork', min = 1.7}, {at = 2, executor = 'fork', max = 1.2}]",
+        EXEC + "cpus = [1, 2]\ngates = {speedup = {at = 2, max = 1.6}, efficiency = {min = 0.8}}",
+        EXEC + "quota = [0.5, 1.5]\ngates.throttled = [{quota = 0.5, max = '20%'}, {quota = 1.5, max = '0%'}]",
         SCALE + "python = '/opt/python3'\ngates.speedup = {build = '3.13', executor = 'threads', min = 1}",
     ],
 )

@@ -132,6 +132,6 @@ def _counted(gate: Gate, row: Measured) -> tuple[Sequence[float], str, float]:
     if gate.kind is Kind.THROTTLED:
         share = row.throttled
         words = "" if share is None else f"in {100 * share:.0f} % of its periods"
-        return row.values("throttled_periods"), words, 0.0
+        return row.stops, words, float(gate.most or 0)
     most = row.most("processes")
     return row.values("processes"), "" if most is None else f"{most:g} at a time", most_of(gate, row.cell.cell)

@@ -28,7 +28,7 @@ def bound_words(gate: Gate) -> str:
     if gate.kind is Kind.VERDICT:
         return gate.verdict or "as expected"
     if gate.kind is Kind.THROTTLED:
-        return "never"
+        return f"in at most {100 * float(gate.most):g} % of its periods" if gate.most else "never"
     if gate.kind is Kind.REGRESSION:
         return f"at most {100 * float(gate.most or 0):g} % slower"
     written: Callable[[float], str] = {
