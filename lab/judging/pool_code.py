@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from lab.cell.claims.claim import Evidence
+from lab.cell.targets.choice import Option, usual_method
 from lab.model.cell import CellResult
-
-if TYPE_CHECKING:
-    from lab.judging.advice import Option
 
 #: Handing a task over may cost this share of the task.
 CHEAP = 0.1
@@ -22,7 +19,7 @@ POOLS = {
 
 def pool_code(option: Option, result: CellResult, evidence: Evidence) -> str:
     """The choice as lines of code, with a chunk size where a call is short beside its way to a worker."""
-    usual = "fork" if tuple(result.python["version"][:2]) < (3, 14) else "forkserver"
+    usual = usual_method(result.python["version"])
     pool = POOLS.get(option.executor, "ProcessPoolExecutor")
     lines = [f"from concurrent.futures import {pool}"]
     arguments = f"{option.workers}"

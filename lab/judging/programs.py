@@ -10,7 +10,7 @@ from typing import Any
 from lab.cell.claims.claim import estimate_or_none
 from lab.cell.claims.estimates import Estimate, median
 from lab.cell.programs.program import AGAINST, PREFIX, Program, from_stored
-from lab.judging.advice import KNOWN, SLIGHT
+from lab.cell.targets.choice import KNOWN, SLIGHT
 from lab.judging.verdicts import evidence_of, finish_of
 from lab.model.cell import CellResult, Status
 from lab.model.session import Quantity, Session

@@ -12,8 +12,9 @@ import pytest
 from lab.cell.claims.estimates import Estimate
 from lab.cell.targets.case import Case
 from lab.cell.targets.causes import all_causes
+from lab.cell.targets.choice import Option
 from lab.errors import UsageError
-from lab.judging.advice import Advice, Option
+from lab.judging.advice import Advice
 from lab.judging.known_answers import BUILDS, SIZES, Answer, KnownFunction, Mark, corpus_of, count, mark
 from lab.model.session import Judgement, Verdict
 from lab.running.known_functions import STANDARD, load

@@ -20,7 +20,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 from lab.cell.claims.claim import Round
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
-from lab.cell.targets import asv, environment
+from lab.cell.targets import asv, choice, environment
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
 from lab.cell.targets.calling import (
     TargetError,
@@ -127,7 +127,11 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
         recorder.observe("arms", working)
         rounds: list[Round] = []
         begun = time.monotonic()
-        while not enough(rounds, [name for name, *_ in working], time.monotonic() - begun, recorder):
+
+        def is_decided() -> bool:
+            return choice.is_decided(trial, working, rounds)
+
+        while not enough(rounds, [name for name, *_ in working], time.monotonic() - begun, recorder, is_decided):
             blocks_of_round = crew.gated(blocks, len(rounds), order)
             recorder.sample("round", blocks_of_round)
             rounds.append(blocks_of_round)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.claim import Evidence, Figure, Round
 from lab.cell.claims.estimates import Estimate
@@ -47,16 +47,20 @@ def measured_arms(evidence: Evidence, alone: bool = False) -> list[Workers]:
 FEWEST_ROUNDS = 6
 #: Rounds after which intervals are looked at again.
 BATCH = 3
-#: A case of very long calls may take so many times the seconds that it was given, to reach the fewest rounds.
+#: A case may take so many times the seconds that it was given, to reach the fewest rounds or until it is decided.
 PATIENCE = 3.0
 
 
-def enough(rounds: Sequence[Round], arms: Sequence[str], seconds: float, recorder: Recorder) -> bool:
-    """Whether to stop: the time is up, or every speed-up is known as narrowly as asked for."""
-    if len(rounds) < FEWEST_ROUNDS:
-        return seconds > PATIENCE * recorder.seconds
-    if seconds >= recorder.seconds:
+def enough(
+    rounds: Sequence[Round], arms: Sequence[str], seconds: float, recorder: Recorder, is_decided: Callable[[], bool]
+) -> bool:
+    """Whether to stop: every speed-up is known as narrowly as asked for, or the time is up and all is decided."""
+    if seconds > PATIENCE * recorder.seconds:
         return True
+    if len(rounds) < FEWEST_ROUNDS:
+        return False
+    if seconds >= recorder.seconds:
+        return is_decided()
     if len(rounds) % BATCH:
         return False
     estimates = [speed_up(arm, rounds).estimate(rounds) for arm in arms] or [rate(BASE).estimate(rounds)]

@@ -12,7 +12,7 @@ from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
-from lab.cell.targets import against, agent, asv, causes, dispatch, elapsed, environment, figures, look_up
+from lab.cell.targets import against, agent, asv, causes, choice, dispatch, elapsed, environment, figures, look_up
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, at_home, base_arms, executors, home
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, Case, from_stored
@@ -63,10 +63,10 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
             if lost is not None:  # the crew is one worker short: begin again without its kind
                 arms = [arm for arm in arms if arm.executor != lost]
                 continue
-            recorder.observe("arms", [[arm.name, arm.executor, arm.workers, arm.own] for arm in working])
+            recorder.observe("arms", _observed(working))
             bases = base_arms(arms, trial)
             _warm_up(recorder, crew, bases, order)
-            _rounds(recorder, crew, bases, working, order)
+            _rounds(recorder, crew, bases, working, order, trial)
             recorder.observe("memory", crew.memory())
             return
 
@@ -124,11 +124,22 @@ def _kind(method: str, arm: TargetArm) -> str:
     return arm.executor if arm.arm.method == method else method
 
 
-def _rounds(recorder: Recorder, crew: Crew, bases: Sequence[Arm], arms: list[TargetArm], order: Any) -> None:
+def _observed(arms: Sequence[TargetArm]) -> list[list[object]]:
+    """These arms, as records have them."""
+    return [[arm.name, arm.executor, arm.workers, arm.own] for arm in arms]
+
+
+def _rounds(
+    recorder: Recorder, crew: Crew, bases: Sequence[Arm], arms: list[TargetArm], order: Any, trial: Trial
+) -> None:
     lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
     rounds: list[Round] = []
     begun = time.monotonic()
-    while not figures.enough(rounds, [arm.name for arm in arms], time.monotonic() - begun, recorder):
+
+    def is_decided() -> bool:
+        return choice.is_decided(trial, _observed(arms), rounds)
+
+    while not figures.enough(rounds, [arm.name for arm in arms], time.monotonic() - begun, recorder, is_decided):
         count = BATCH if bases[0].seconds < 0.1 else 1
         try:
             new = crew.rounds([*lab_arms, *bases, *[arm.arm for arm in arms]], len(rounds), count, order)

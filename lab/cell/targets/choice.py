@@ -1,0 +1,186 @@
+"""Which workers to take, by what a cell has measured of a case, or why that is not decided. Pure.
+
+The cell asks this while it measures, to go on where nothing is decided. The advice is made of the same choice.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Iterable, NamedTuple, Sequence
+
+from lab.cell.claims.claim import FEWEST_VALUES, Evidence, Round, disturbances
+from lab.cell.claims.estimates import Estimate
+from lab.cell.targets import figures
+from lab.cell.targets.trial import Trial
+
+#: Workers are worth having if they do at least this many times the work of one worker alone.
+WORTH = 1.1
+#: Workers that do less than the best ones by more than this share are worse. A smaller difference is not worth a less
+#: simple way, as a smaller gain is not worth workers at all.
+SLIGHT = 1.1
+#: Workers are known to be as good as the best ones if the interval of the ratio ends below this.
+KNOWN = 1.25
+
+#: The kinds of workers that do not do as much as others; processes of one start method do as much as those of another.
+_OF_THEIR_OWN = ("thread", "interpreter")
+
+
+class Option(NamedTuple):
+    """One way of running the function, with what it gains."""
+
+    #: Its name in tables: ``2 threads``.
+    name: str
+    #: ``thread``, ``fork``, ``forkserver``, ``spawn``, ``interpreter``, or empty for one worker alone.
+    executor: str
+    #: How many workers.
+    workers: int
+    #: Whether each worker has an argument of its own.
+    own: bool = False
+    #: How many items travel at a time, where that was measured; else 0.
+    chunk: int = 0
+    #: The share of its speed that is left once results are handed over, from 0 to 1.
+    handing_over: float = 1.0
+
+
+#: A plain loop.
+ALONE = Option(figures.BASE, "", 1)
+
+
+class Choice(NamedTuple):
+    """What to take, or why that is not decided."""
+
+    #: What to take; ``None`` where that is not decided.
+    option: Option | None
+    #: Its speed-up over one worker alone, with a 95 % interval; ``None`` for one worker alone and where nothing is
+    #: decided.
+    gain: Estimate | None = None
+    #: Every other way than one worker alone that works.
+    options: Sequence[Option] = ()
+    #: The best of these ways, and its speed-up; ``None`` where nothing is known of any.
+    best: tuple[Option, Estimate] | None = None
+    #: Why nothing is decided; empty where it is.
+    why: str = ""
+    #: Whether nothing is decided because workers were lost, so that more rounds would not help.
+    were_lost: bool = False
+
+
+def choose(evidence: Evidence, version: Sequence[int]) -> Choice:
+    """What to take of the ways that were measured, with a Python of this version."""
+    rounds = evidence.rounds("round")
+    options = list(_options(evidence))
+    gains = {option.name: figures.speed_up(option.name, rounds).estimate(rounds) for option in options}
+    known = [option for option in options if gains[option.name]]
+    if lost := [text for _, kind, text in evidence.all("out") if kind == figures.LATER]:
+        return Choice(None, why="workers were lost: %s" % lost[0], were_lost=True)
+    if figures.rate(figures.BASE).estimate(rounds) is None or (options and not known):
+        return Choice(None, why=_too_few(rounds, options))
+    best = max(known, key=lambda option: _effective(option, gains[option.name]), default=None)
+    gain = gains[best.name] if best else None
+    reached = gain.low * best.handing_over if best and gain else 0.0
+    if missing := _missing(options, known, max(1.0, reached)):
+        return Choice(None, why=_too_few(rounds, missing))
+    if best is None or gain is None:
+        return Choice(ALONE, options=options)
+    if gain.high * best.handing_over < WORTH:
+        return Choice(ALONE, options=options, best=(best, gain))
+    if gain.low * best.handing_over < WORTH:
+        return Choice(None, why="%s do %s the work of one worker: too noisy to decide" % (best.name, times(gain)))
+    return _simplest(best, options, gains, rounds, version)
+
+
+def is_decided(trial: Trial, arms: Sequence[Sequence[object]], rounds: Sequence[Round]) -> bool:
+    """Whether these rounds of these arms decide what to take with this Python; ``arms`` are as they are observed."""
+    observed = [("trial", trial._asdict()), ("arms", arms)]
+    return choose(Evidence(observed, [("round", blocks) for blocks in rounds]), sys.version_info[:2]).option is not None
+
+
+def _simplest(
+    best: Option,
+    options: Sequence[Option],
+    gains: dict[str, Estimate | None],
+    rounds: Sequence[Any],
+    version: Sequence[int],
+) -> Choice:
+    """The fewest workers, and the simplest ones, that are as good as the best."""
+    best_gain = gains[best.name]
+    assert best_gain
+    ratios = {
+        option: figures.times_as_much(best.name, option.name, rounds).estimate(rounds)
+        for option in options
+        if gains[option.name]
+    }
+    told = {_kind(option) for option, ratio in ratios.items() if ratio}
+    reached = best_gain.low * best.handing_over
+    for option in sorted(options, key=lambda option: (option.workers, _rank(option, version))):
+        ratio = ratios.get(option)
+        if ratio is None:
+            if _kind(option) not in told and option.workers * option.handing_over * SLIGHT > reached:
+                return Choice(None, why="of %s, which are simpler, %s" % (option.name, _too_few(rounds, [option])))
+            continue
+        scale = best.handing_over / option.handing_over
+        if option is best or ratio.low * scale <= SLIGHT:
+            if _kind(option) != _kind(best) and ratio.high * scale > KNOWN:
+                text = "%s do %s the work of %s: too noisy to decide" % (best.name, times(ratio), option.name)
+                return Choice(None, why=text)
+            return Choice(option, gains[option.name], options, (best, best_gain))
+    raise AssertionError("the best option is as good as itself")
+
+
+def _missing(options: Sequence[Option], known: Sequence[Option], reached: float) -> list[Option]:
+    """The options of which nothing is known, and which could do much more than what was ``reached``.
+
+    Processes of one start method do as much as those of another. What one worker does is the most that each can do.
+    """
+    measured = {_kind(option) for option in known}
+    unknown = [option for option in options if _kind(option) not in measured]
+    return [option for option in unknown if option.workers * option.handing_over > KNOWN * reached]
+
+
+def _kind(option: Option) -> tuple[str, int, bool]:
+    """What options have in common that do as much as each other."""
+    kind = option.executor if option.executor in _OF_THEIR_OWN else "process"
+    return kind, option.workers, option.own
+
+
+def _options(evidence: Evidence) -> Iterable[Option]:
+    """The arms that were measured to the end, but no process where the result cannot get out of one."""
+    trial = evidence.last("trial")
+    call, cost = trial["call_seconds"], trial["pickle_seconds"]
+    lost = {name for name, _, _ in evidence.all("out")}
+    for arm in figures.measured_arms(evidence):
+        if arm.name in lost:  # it worked at first, and failed later
+            continue
+        in_process = arm.executor != "thread"
+        if in_process and trial["pickle_error"]:
+            continue
+        left = 1.0
+        if in_process and cost > 0 and not arm.chunk:
+            # The worker pickles while it works; the parent unpickles one result after the other.
+            left = min(call / (call + cost / 2), call / (cost / 2) / arm.workers)
+        yield Option(arm.name, arm.executor, arm.workers, arm.own, arm.chunk, min(left, 1.0))
+
+
+def _effective(option: Option, gain: Estimate | None) -> float:
+    return gain.value * option.handing_over if gain else 0.0
+
+
+def _rank(option: Option, version: Sequence[int]) -> int:
+    """The simplest kind of worker first; of processes the start method that this Python has by default."""
+    order = ["thread", usual_method(version), "fork", "forkserver", "spawn", "interpreter"]
+    return order.index(option.executor) + option.own
+
+
+def usual_method(version: Sequence[int]) -> str:
+    """The start method of processes that a Python of this version takes by default."""
+    return "fork" if tuple(version[:2]) < (3, 14) else "forkserver"
+
+
+def times(estimate: Estimate) -> str:
+    """An estimate as ``1.98 (1.95 to 2.01) times``."""
+    return "%.2f (%.2f to %.2f) times" % (estimate.value, estimate.low, estimate.high)
+
+
+def _too_few(rounds: Sequence[Any], options: Sequence[Option]) -> str:
+    arms = (figures.BASE, *(option.name for option in options))
+    causes = ", ".join(disturbances(rounds, *arms)) or "too little time"
+    return "fewer than %d of %d rounds were undisturbed (%s)" % (FEWEST_VALUES, len(rounds), causes)

@@ -1,0 +1,60 @@
+"""When a cell stops measuring a case: on time where it is decided, and later where it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+import pytest
+
+from lab.cell.claims.claim import Round
+from lab.cell.targets import choice, figures
+from lab.cell.targets.trial import Trial
+
+TRIAL = Trial(0.001, 0.001, 1.0, 0.0, 0, (), 10, 1e-6, "", True)
+ARMS = [["2 threads", "thread", 2, False]]
+
+
+@dataclasses.dataclass
+class Given:
+    """What a recorder was given."""
+
+    #: The seconds that a case may take if all is quiet.
+    seconds: float = 4.0
+    #: The half-width of intervals that is asked for.
+    width: float = 0.001
+
+
+def rounds(gain: float, spread: float, disturbed: str | None = None) -> list[Round]:
+    """Twelve rounds in which two threads do so many times the work of one worker, more or less."""
+    order = random.Random(1)
+
+    def block(rate: float) -> dict[str, Any]:
+        return {"rate": rate * order.uniform(1 - spread, 1 + spread), "disturbed": disturbed}
+
+    return [{"1 worker": block(100), "2 threads": block(100 * gain)} for _ in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("measured", "is_decided"),
+    [
+        (rounds(1.9, 0.01), True),
+        (rounds(1.0, 0.01), True),  # a plain loop
+        (rounds(1.15, 0.2), False),  # more or less than what is worth workers
+        (rounds(1.9, 0.01, "run delay"), False),
+    ],
+)
+def test_a_cell_knows_whether_its_rounds_decide_what_to_take(measured: list[Round], is_decided: bool) -> None:
+    assert choice.is_decided(TRIAL, ARMS, measured) is is_decided
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_decided", "stops"),
+    [(3.9, True, False), (4.0, True, True), (4.0, False, False), (11.9, False, False), (12.1, False, True)],
+)
+def test_what_is_not_decided_may_take_three_times_as_long(seconds: float, is_decided: bool, stops: bool) -> None:
+    given: Any = Given()
+    noisy = rounds(1.9, 0.2)
+    assert figures.enough(noisy, ["2 threads"], seconds, given, lambda: is_decided) is stops
+    assert not figures.enough(noisy[:3], ["2 threads"], seconds, given, lambda: True) or seconds > 12
