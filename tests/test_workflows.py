@@ -116,6 +116,7 @@ VALUES = {
     "$LAB_BUILDS": "3.11,3.13t",
     "$LAB_EXPERIMENTS": "pool",
     "${level:-}": "--quick",
+    "$@": "--expect=gil.no-speedup=refuted",
     "${builds[@]}": "3.13t",
 }
 
@@ -174,7 +175,11 @@ def test_every_option_that_the_action_may_pass_is_one() -> None:
     passed = set(re.findall(r"options\+?=\(.*\)", step["run"]))
     options = {word for words in passed for word in re.findall(r"--[a-z][a-z-]*", words)}
     assert {"--engine", "--cpus", "--quota", "--image", "--python", "--fail-on"} <= options
-    only = {"run": {"--fail-on"}, "exec": {"--session", "--shell"}, "check": {"--base", "--strict"}}
+    only = {
+        "run": {"--fail-on", "--expect"},
+        "exec": {"--session", "--shell", "--mount", "--workdir", "--env"},
+        "check": {"--base", "--strict", "--expect"},
+    }
     of_others = {option for options_ in only.values() for option in options_} | {"--against", "--format"}
     assert lacking(["run", *sorted(options - of_others), *only["run"]]) == set()
     assert lacking(["scale", *sorted(options - of_others), "--against"]) == set()
@@ -255,7 +260,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def on(installed: Path, folder: Path, **inputs: str) -> Runner:
     """A runner for another use of the action in the same job: the lab is there."""
-    runner = Runner(folder, **{"engine": "local", "level": "quick", **inputs})
+    command = inputs.get("command", "run")
+    usual = {"engine": "local"} if command != "check" else {}
+    if command in ("run", "scale"):
+        usual["level"] = "quick"
+    runner = Runner(folder, **usual, **inputs)
     runner.env["RUNNER_TEMP"] = str(installed)
     return runner
 
@@ -270,7 +279,7 @@ def test_the_action_installs_the_lab_from_its_own_folder_and_once(installed: Pat
 
 @pytest.mark.slow
 def test_the_action_runs_the_lab_and_hands_everything_out(installed: Path, tmp_path: Path) -> None:
-    runner = on(installed, tmp_path, experiments="pipe manager", cpus="1")
+    runner = on(installed, tmp_path, experiments="pipe manager", cpus="1", expect="manager.needed=refuted")
     done = runner.step("Run the lab")
     assert done.returncode == 0, done.stderr
     declared = documents(ACTION)[0]["outputs"]
@@ -352,10 +361,21 @@ def test_the_example_of_the_documentation_runs_on_the_example_project(installed:
 @pytest.mark.slow
 @pytest.mark.measures
 def test_the_action_runs_a_command_and_measures_a_function(installed: Path, tmp_path: Path) -> None:
-    runner = on(installed, tmp_path, command="exec", target="sleep 0.01 && exit 3", cpus="1")
-    done = runner.step("Run the lab")
+    target = 'sh nap && test "$WORDS" = "a b" && exit 3'
+    inputs = {
+        "command": "exec",
+        "target": target,
+        "cpus": "1",
+        "against": "main",
+        "env": "X=\nWORDS=a b",
+        "workdir": ".",
+    }
+    runner = on(installed, tmp_path, **inputs)
+    assert runner.step("Check the inputs").returncode == 0
+    done = runner.step("Run the lab", folder=slower_project(tmp_path))
     assert done.returncode == 1, done.stderr
-    assert "ended with exit code 3" in done.stdout
+    assert done.stdout.count("ended with exit code 3") == 2
+    assert "against=main" in runner.summary.read_text(encoding="utf-8")
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "work.py").write_text("import time\n\ndef waits():\n    time.sleep(0.001)\n")
     runner = on(installed, tmp_path / "two", command="scale", target="work.py:waits", cpus="1")
@@ -417,6 +437,10 @@ REFUSED = {
     "engine": ["", "podman", "auto\nlocal", "--image=x", "local "],
     "level": ["", "full", "resume", "force", "quick\n", "quick --smt"],
     "fail-on": ["", "all", "never\nsurprise", "--strict"],
+    "expect": ["--strict", "a", "a.b=", "a.b=refuted;id", "$(id)=refuted"],
+    "mount": ["--yes", "-x", "a\n-x", "$(id)"],
+    "workdir": ["--yes", "a\nb", "$(id)"],
+    "env": ["-x", "A B=c", "=x", "A=b\n-x"],
     "artifact-name": ["a\nb", "../x", "-x"],
     "lab-python": ["", "latest", "3.13\n2.7", "--pre", "3.x"],
 }
@@ -445,7 +469,16 @@ def test_an_input_that_may_not_be_is_refused_by_its_name(tmp_path: Path, name: s
         {"artifact-name": "cells-3.13t-q1.5"},
         {"command": "scale", "target": "work.py:parse", "against": "origin/main"},
         {"command": "exec", "target": "pytest -n auto -k 'not slow' | tail -1"},
-        {"command": "check", "target": "parse suite", "base": "../base"},
+        {"command": "check", "target": "parse suite", "base": "../base", "expect": "gil.no-speedup@3.13t-cpu2=refuted"},
+        {"command": "check", "fail-on": "inconclusive", "cpus": " \n"},
+        {
+            "command": "exec",
+            "target": "make",
+            "image": "gcc:14",
+            "mount": ".\n/a b:ro",
+            "workdir": "/a b",
+            "env": "A=b c\nD",
+        },
     ],
     ids=repr,
 )
@@ -459,6 +492,30 @@ def test_every_input_is_checked() -> None:
     assert steps(ACTION)[0] is step
     checked = set(re.findall(r"^(?:check|lines) ([a-z-]+) ", step["run"], re.MULTILINE))
     assert checked == set(documents(ACTION)[0]["inputs"])
+    of_some_commands = set(re.findall(r"^used ([a-z-]+) ", step["run"], re.MULTILINE))
+    assert checked - of_some_commands == {"command", "artifact-name", "lab-python"}
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value", "message"),
+    [
+        ("run", "target", "make", "it may be given for scale, exec or check, and the command is run"),
+        ("run", "mount", ".", "it may be given for exec, and the command is run"),
+        ("scale", "expect", "gil.no-speedup=refuted", "it may be given for run or check, and the command is scale"),
+        ("exec", "level", "quick", "it may be given for run or scale, and the command is exec"),
+        ("exec", "python", "3.13", "it may be given for run or scale, and the command is exec"),
+        ("exec", "fail-on", "never", "it may be given for run or check, and the command is exec"),
+        ("check", "engine", "docker", "it may be given for run, scale or exec, and the command is check"),
+        ("check", "fail-on", "never", "it may be surprise or inconclusive for check"),
+    ],
+)
+def test_an_input_that_the_command_would_ignore_is_refused_by_its_name(
+    tmp_path: Path, command: str, name: str, value: str, message: str
+) -> None:
+    done = Runner(tmp_path, **{"command": command, name: value}).step("Check the inputs")
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"::error::the input {name} is ")
+    assert message in done.stdout
 
 
 def test_every_line_of_an_input_counts(tmp_path: Path) -> None:
@@ -502,29 +559,63 @@ def test_gitlabs_choices_are_the_labs() -> None:
     assert set(inputs["fail-on"]["options"]) == set(options["--fail-on"].choices or ())
 
 
+def gitlab_variables(**inputs: str) -> dict[str, str]:
+    """The variables of every job of the template, with these inputs."""
+    header, jobs = documents(GITLAB)
+    given = {name: inputs.get(name, entry.get("default", "")) for name, entry in header["spec"]["inputs"].items()}
+    assert set(inputs) <= set(given)
+    return {
+        name: re.sub(r"\$\[\[ inputs\.([a-z-]+) \]\]", lambda match: given[match[1]], text)
+        for name, text in jobs[".multicore-lab"]["variables"].items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"command": "run", "experiments": "pool", "fail-on": "never", "expect": "gil.no-speedup=refuted"}, ""),
+        ({"command": "exec", "target": 'make "all"', "cpus": "1,2", "against": "origin/main"}, ""),
+        ({"command": "check", "fail-on": "inconclusive", "expect": "gil.no-speedup=refuted"}, ""),
+        ({"command": "run", "target": "make"}, "the input target may be given for scale or exec"),
+        ({"command": "run", "cpus": "1"}, "the input cpus may be given for scale or exec"),
+        ({"command": "check", "engine": "docker"}, "the input engine may be given for run or scale or exec"),
+        ({"command": "exec", "level": "quick"}, "the input level may be given for run or scale"),
+        ({"command": "scale", "expect": "a.b=refuted"}, "the input expect may be given for run or check"),
+        ({"command": "check", "fail-on": "never"}, "the input fail-on may be surprise or inconclusive for check"),
+    ],
+    ids=repr,
+)
+def test_gitlabs_jobs_refuse_an_input_that_the_command_would_ignore(inputs: dict[str, str], words: str) -> None:
+    script = documents(GITLAB)[1][".multicore-lab"]["before_script"][0]
+    env = {**os.environ, **gitlab_variables(**inputs)}
+    done = subprocess.run(["sh", "-ec", script], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, words in done.stderr, bool(done.stderr)) == (2 if words else 0, True, bool(words))
+
+
 def gitlab_job(
     name: str, installed: Path, tmp_path: Path, folder: Path, **variables: str
 ) -> tuple[dict[str, Any], Any]:
     """A job of the template, and how its scripts ended in this folder, with the lab as installed."""
     jobs = documents(GITLAB)[1]
     job = jobs[name]
+    lines = jobs[job["extends"]]["before_script"]
     env = {
         **on(installed, tmp_path).env,
+        **gitlab_variables(),
         "PATH": f"{installed}/multicore-lab/venv/bin:{os.environ['PATH']}",
-        "LAB_ENGINE": "local",
-        "LAB_LEVEL": "quick",
-        "LAB_SETUP": "",
         **variables,
     }
-    # The lines before it install the lab, which is there.
-    script = [jobs[job["extends"]]["before_script"][-1], *job["script"]]
+    # The lines between the first and the last one install the lab, which is there.
+    script = [lines[0], lines[-1], *job["script"]]
     words = ["bash", "-eo", "pipefail", "-c", "\n".join(script)]
     return job, subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_gitlabs_job_runs_the_lab_and_leaves_what_it_promises(installed: Path, tmp_path: Path) -> None:
-    variables = {"LAB_FAIL_ON": "surprise", "LAB_CPUS": "1024", "LAB_EXPERIMENTS": "pipe pool"}
+    variables = {
+        "LAB_LEVEL": "quick", "LAB_CPUS": "1024", "LAB_EXPERIMENTS": "pipe pool", "LAB_EXPECT": "pipe.duplex=confirmed"
+    }  # fmt: skip
     job, done = gitlab_job("multicore-lab", installed, tmp_path, tmp_path, **variables)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8").startswith("<?xml")
@@ -545,7 +636,8 @@ def test_gitlabs_job_measures_a_function_or_a_command_beside_the_target_branch(
     command: str, target: str, installed: Path, tmp_path: Path
 ) -> None:
     project, request = in_a_merge_request(tmp_path)
-    variables = {"LAB_COMMAND": command, "LAB_TARGET": target, "LAB_CPUS": "1,1024", "LAB_SETUP": "touch installed"}
+    variables = {"LAB_COMMAND": command, "LAB_TARGET": target, "LAB_SIZES": "1,1024", "LAB_SETUP": "touch installed"}
+    variables |= {"LAB_LEVEL": "quick"} if command == "scale" else {}
     job, done = gitlab_job("multicore-lab-code", installed, tmp_path, project, **request, **variables)
     assert done.returncode == 0, done.stderr
     assert (project / "installed").exists()
@@ -560,7 +652,9 @@ def test_gitlabs_job_measures_a_function_or_a_command_beside_the_target_branch(
 @pytest.mark.slow
 def test_gitlabs_job_checks_gates_beside_the_target_branch(installed: Path, tmp_path: Path) -> None:
     project, request = in_a_merge_request(tmp_path)
-    job, done = gitlab_job("multicore-lab-gates", installed, tmp_path, project, **request)
+    # With fail-on inconclusive, a gate that noise leaves open would fail as well.
+    variables = {"LAB_COMMAND": "check", "LAB_FAIL_ON": "inconclusive"}
+    job, done = gitlab_job("multicore-lab-gates", installed, tmp_path, project, **request, **variables)
     assert done.returncode == 1, done.stderr
     text = (project / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8")
     assert text.count("<failure ") == 1
@@ -569,7 +663,7 @@ def test_gitlabs_job_checks_gates_beside_the_target_branch(installed: Path, tmp_
 
 @pytest.mark.slow
 def test_gitlabs_job_ends_where_the_projects_own_setup_fails(installed: Path, tmp_path: Path) -> None:
-    _, done = gitlab_job("multicore-lab-gates", installed, tmp_path, tmp_path, LAB_SETUP="exit 7", LAB_AGAINST="")
+    _, done = gitlab_job("multicore-lab-gates", installed, tmp_path, tmp_path, LAB_SETUP="exit 7", LAB_COMMAND="check")
     assert done.returncode == 7
 
 
