@@ -2,7 +2,8 @@
 
     LabError                 3  the lab could not run
     ├── UsageError           2  wrong usage or bad input
-    │   └── NotResumableError 2 a stored run that cannot go on here
+    │   ├── NotResumableError 2 a stored run that cannot go on here
+    │   └── OtherEnvironmentError 2 the function does not work in what it is compared with
     ├── EngineError          3  no engine answers, or it refused
     │   ├── NamedEngineError 3  the engine that the user named does not answer
     │   ├── ImageError       3  no image, or an image that cannot run a cell
@@ -43,6 +44,10 @@ class UsageError(LabError):
 
 class NotResumableError(UsageError):
     """A stored run cannot go on here. Where the user named none, the next older run is tried."""
+
+
+class OtherEnvironmentError(UsageError):
+    """A function cannot be called in the environment that it is compared with."""
 
 
 class EngineError(LabError):

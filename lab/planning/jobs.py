@@ -24,7 +24,7 @@ def job_of(
     room: Room | None = None,
 ) -> Job:
     """The job of a cell, with its deadlines."""
-    longest = max((case.longest_seconds for case in cases if isinstance(case, Program)), default=0.0)
+    longest = max((case.longest_seconds for case in cases), default=0.0)
     each = deadline_for(seconds) + longest
     return Job(
         session=session,

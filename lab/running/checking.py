@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import UsageError
+from lab.errors import OtherEnvironmentError, UsageError
 from lab.interrupts import StopFlag
 from lab.judging.gates import Sessions
 from lab.messages import tell
@@ -56,11 +56,15 @@ def measured(goal: Goal, check: Check, bases: Mapping[str, Session]) -> Sessions
     is_plain = not goal.gates or any(_needs_plain(goal, gate) for gate in goal.gates)
     plain = run() if is_plain else None
     compared: dict[str, Session] = {}
+    uncallable: dict[str, str] = {}
     for other in others:
         if not check.stop.requested:
             tell(f"{goal.name}: against {other}")
-            compared[other] = run(f"--against={other}")
-    return Sessions(plain=plain, compared=compared, bases=bases)
+            try:
+                compared[other] = run(f"--against={other}")
+            except OtherEnvironmentError as error:  # the function may be new
+                uncallable[other] = error.what
+    return Sessions(plain=plain, compared=compared, uncallable=uncallable, bases=bases)
 
 
 def _needs_plain(goal: Goal, gate: Gate) -> bool:

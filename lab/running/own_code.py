@@ -11,7 +11,7 @@ from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
 from lab.cell.targets.look_up import SECONDS, Found, found, seconds_for
 from lab.engines import Engine
-from lab.errors import CellError, NotResumableError, UsageError
+from lab.errors import CellError, NotResumableError, OtherEnvironmentError, UsageError
 from lab.messages import tell
 from lab.model.machine import Machine
 from lab.planning.request import Request
@@ -144,9 +144,22 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
     try:
         return found(target.case.label, answer.records, answer.ending)
     except TargetError as error:
+        if error.elsewhere:
+            raise _wrong_elsewhere(target.case, f"{where}{error}", error.missing) from error
         is_docker = machine.engine == "docker"
         package = error.missing.partition(".")[0]
         fix = f"install it for the Python of the cells: PYTHON -m pip install {package}, or name another: --python"
         if is_docker:
             fix = f"name an image that has it: FROM python:3.13-slim, RUN pip install {package}, then --image NAME"
         raise UsageError(f"{where}{error}", fix if error.missing else "") from error
+
+
+def _wrong_elsewhere(case: Case, message: str, missing: str) -> OtherEnvironmentError:
+    """What is said of a case that cannot be called in the environment that it is compared with."""
+    other, package = case.against, missing.partition(".")[0]
+    fix = "compare with an environment in which it works, or name a function that works in both"
+    if package and other.get("image"):
+        fix = f"add it to that image: RUN pip install {package}"
+    elif package:
+        fix = f"install it there: {other.get('python', 'PYTHON')} -m pip install {package}"
+    return OtherEnvironmentError(message, fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 SOURCE = """
-import threading, time
+import sys, threading, time
 
 def busy():
     total = 0
@@ -55,6 +56,10 @@ def fifth():
     time.sleep(0.1)
     if len(calls) == 5:
         raise RuntimeError("the fifth")
+
+def fails_on_3_13():
+    if sys.version_info >= (3, 13):
+        raise RuntimeError("not here")
 
 def imports_later():
     import no_such_package_of_a_test
@@ -192,10 +197,14 @@ def test_what_fails_in_one_kind_of_worker_costs_that_kind_only(lab: Lab, project
 
 @pytest.mark.slow
 @pytest.mark.measures
-def test_two_versions_of_the_code_take_turns(lab: Lab, project: Path, tmp_path: Path) -> None:
+def test_two_versions_of_the_code_take_turns_and_a_lost_worker_costs_its_kind_alone(
+    lab: Lab, project: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    (other / "work.py").write_text(SOURCE.replace("range(2000)", "range(6000)"))  # a third of the speed
+    slower = SOURCE.replace("range(2000)", "range(6000)")  # a third of the speed
+    ends = "    if threading.current_thread() is not threading.main_thread():\n        ends()\n    return total"
+    (other / "work.py").write_text(slower.replace("    return total", ends))
     code, out, err = lab(
         *("scale", "work.py:busy", "--engine", "local", "--cpus", "2", "--quick", "--against", str(other)),
         *("--output", str(project / "sessions")),
@@ -204,7 +213,55 @@ def test_two_versions_of_the_code_take_turns(lab: Lab, project: Path, tmp_path: 
     assert "two environments in turn" in out
     row = next(line for line in out.splitlines() if line.startswith("1 worker"))
     assert "% slower" in row or "not decided" in row or "not known" in row  # the machine may be busy
+    assert "\n2 processes (spawn) " in out
+    assert "\n2 threads" not in out
+    reason = "left out: 2 threads (in the other environment: its process ended with exit status 7)"
+    assert reason in " ".join(out.split())
     assert "Advice" not in out
+
+
+#: A virtual environment of the name ``beside`` has no such package, and everybody else needs none.
+ELSEWHERE = """
+import sys
+
+if "beside" in sys.prefix:
+    import no_such_package_of_a_test
+
+def busy():
+    return 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "environment", "message"),
+    [
+        ("def bussy(): ...", "folder", "work has no busy; there is bussy; compare with an environment"),
+        ("def busy(): [][0]", "folder", "work.py:busy raised at its first calls: IndexError"),
+        (
+            "import os\ndef busy(): os._exit(7)",
+            "folder",
+            "work.py:busy does not work: its process ended with exit status 7",
+        ),
+        (ELSEWHERE, "beside", "beside/bin/python -m pip install no_such_package_of_a_test"),
+    ],
+)
+def test_what_the_other_environment_cannot_call_is_refused_before_anything_is_measured(
+    lab: Lab, project: Path, tmp_path: Path, source: str, environment: str, message: str
+) -> None:
+    other = tmp_path / environment
+    if environment == "beside":
+        (project / "work.py").write_text(source)
+        venv.create(other, symlinks=True, with_pip=False)
+    else:
+        other.mkdir()
+        (other / "work.py").write_text(source)
+    words = ("scale", "work.py:busy", "--engine", "local", "--against", str(other))
+    code, out, err = lab(*words, "--output", str(project / "sessions"))
+    assert (code, out) == (2, "")
+    assert f"in the other environment (--against {other}" in " ".join(err.split())
+    assert message in " ".join(err.split())
+    assert not (project / "sessions").exists()
 
 
 @pytest.fixture
@@ -225,16 +282,17 @@ def test_two_images_take_turns_and_nothing_is_left(
     lab: Lab, open_project: Path, engine: DockerClient, two_builds: tuple[str, str]
 ) -> None:
     first, second = (f"multicore-lab-base:{build}" for build in two_builds)
-    code, out, err = lab(
-        *("scale", "work.py:busy", "--engine", "docker", "--image", first, "--against", second, "--cpus", "1"),
-        *("--quick", "--output", str(open_project / "sessions")),
-    )
+    words = ("--engine", "docker", "--image", first, "--against", second, "--cpus", "1", "--quick")
+    code, _, err = lab("scale", "work.py:fails_on_3_13", *words, "--output", str(open_project / "sessions"))
+    assert code == 2
+    assert f"in the other environment (--against {second}): work.py:fails_on_3_13 raised" in " ".join(err.split())
+    code, out, err = lab("scale", "work.py:busy", *words, "--output", str(open_project / "sessions"))
     assert code == 0, err
     (session,) = (open_project / "sessions").iterdir()
     records = [json.loads(line) for line in (session / "cpu1.jsonl").read_text().splitlines()]
     rounds = [record["data"]["values"] for record in records if record["kind"] == "sample"]
     assert rounds
-    assert all(blocks["1 worker"]["rate"] > 0 and blocks["other: 1 worker"]["rate"] > 0 for blocks in rounds)
+    assert any(blocks["1 worker"]["rate"] > 0 and blocks["other: 1 worker"]["rate"] > 0 for blocks in rounds)
     assert f"other: {second}" in out
     assert engine.containers.list(all=True, filters={"label": f"org.multicore-lab.session={session.name}"}) == []
 

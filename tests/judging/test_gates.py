@@ -124,6 +124,13 @@ def test_a_regression_against_a_version_in_the_same_run(times: float, outcome: O
     )
 
 
+def test_a_function_that_the_other_version_does_not_have_is_untestable_there() -> None:
+    gate = Gate(kind=Kind.REGRESSION, most=0.05, against="main")
+    goal = Goal(name="parse", command="scale", words=("x",), gates=(gate,), settings={})
+    [result] = judge(goal, Sessions(uncallable={"main": "work has no busy"}))
+    assert (result.outcome, result.reason) == (Outcome.UNTESTABLE, "work has no busy")
+
+
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [

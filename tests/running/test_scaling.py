@@ -69,7 +69,7 @@ def test_workers_that_fail_later_in_one_version_are_left_out_and_the_others_are_
     for name, text in (("base", SOURCE), ("head", later)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "work.py").write_text(text)
-    result = lab.scale(f"{tmp_path / 'base' / 'work.py'}:busy", against=tmp_path / "head", cpus="2")
+    result = lab.scale(f"{tmp_path / 'base' / 'work.py'}:busy", against=tmp_path / "head", cpus="2", only="2 threads")
     records = [record for cell in result.session.results for record in cell.records]
     (failed,) = [record.data["value"] for record in records if record.data.get("name") == "out"]
     assert failed[0] == "2 threads"

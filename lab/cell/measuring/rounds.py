@@ -39,7 +39,7 @@ GAP_SECONDS_AN_INTERPRETER = 0.002
 #: From laying out a timetable to its first block: it has to reach every worker.
 LEAD_SECONDS = 0.01
 
-#: How long workers may take to answer beyond their timetable, in seconds.
+#: How long workers may take to answer beyond their timetable, in seconds, unless the crew is told otherwise.
 PATIENCE_SECONDS = 30.0
 
 #: Which times of calls a block keeps: half, 95 % and 99 % of the calls took at most this long.
@@ -104,7 +104,8 @@ class Crew(Workers):
 
     The workers are forked, also where fork is not the default start method. The method makes no difference to a worker
     that lives through the whole measurement, and fork is the quickest. With ``methods`` as many workers are started by
-    each of these start methods. With ``quota_under_test`` a quota that stops the crew is no disturbance.
+    each of these start methods. With ``quota_under_test`` a quota that stops the crew is no disturbance. A worker is
+    lost that answers later than ``patience`` seconds after its timetable.
     """
 
     def __init__(
@@ -115,11 +116,13 @@ class Crew(Workers):
         methods: Sequence[str] = ("fork",),
         begin: Callable[..., Callable[[Sequence[Block]], list[Tally]]] = begin,
         arguments: Sequence[object] = (),
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         super().__init__()
         self.cpus = tuple(cpus)
         self._kinds = kinds(self.cpus)
         self._quota_under_test = quota_under_test
+        self._patience = patience
         self._taken: dict[str, int] = collections.Counter()  # arm -> blocks
         self._locks: list[Any] = []  # a lock without a reference here is gone before a spawned worker has found it
         each = max(least, len(self.cpus))
@@ -176,7 +179,7 @@ class Crew(Workers):
             self.ask(pipe, [block for _, block in timetable])
         tallies: dict[int, list[Tally]] = {}
         for pipe, timetable in zip(self.pipes, timetables):
-            for (place, _), tally in zip(timetable, self.answer(pipe, self._patience(timetable))):
+            for (place, _), tally in zip(timetable, self.answer(pipe, self._longest(timetable))):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
         stopped = throttled_periods() - throttled
@@ -245,10 +248,9 @@ class Crew(Workers):
             start += arm.seconds + arm.tail
         return blocks
 
-    @staticmethod
-    def _patience(timetable: Sequence[tuple[int, Block]]) -> float:
+    def _longest(self, timetable: Sequence[tuple[int, Block]]) -> float:
         """How long a worker may take to answer, in seconds: much more than its timetable."""
-        return PATIENCE_SECONDS + 2 * max((block.end - time.monotonic() for _, block in timetable), default=0.0)
+        return self._patience + 2 * max((block.end - time.monotonic() for _, block in timetable), default=0.0)
 
     def _cpus_of(self, arm: Arm, number: int, taken: int) -> tuple[int, ...]:
         if arm.foreign:

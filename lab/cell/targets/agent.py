@@ -1,7 +1,8 @@
 """A worker in another environment: another interpreter, or the same one with another project folder.
 
 It is started as a program of its own, and speaks through a descriptor that it inherits. It keeps the crew's timetable
-as every worker does, so two environments take turns in the same rounds, on the same CPUs.
+as every worker does, so two environments take turns in the same rounds, on the same CPUs. Before that, another agent
+looks the functions up.
 
 Another image has a container of its own beside the cell's, with the same limit and in the cell's network, where nobody
 else is. A host of agents runs there. It connects to an abstract socket (man 7 unix), which is known to one network
@@ -10,6 +11,7 @@ only, starts an agent for each connection that is taken up, and connects again.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -18,35 +20,43 @@ import subprocess
 import sys
 import time
 from multiprocessing.connection import Connection
-from typing import Any, Mapping
+from typing import Any, NamedTuple, Sequence
 
 from lab.cell.measuring.processes import serve
 
-#: What the interpreter of the agent runs. Its arguments are the cell's code, the descriptor, the case, and how many
-#: workers there are.
+#: What the interpreter of the agent runs. Its arguments are the cell's code, the descriptor, and the task.
 _SOURCE = (
     "import sys; sys.path.append(sys.argv[1]);"
-    " from lab.cell.targets.agent import main; main(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
+    " from lab.cell.targets.agent import main; main(int(sys.argv[2]), sys.argv[3])"
 )
 
 
 #: Where a cell waits for the agents of another image.
 _ADDRESS = "\0multicore-lab-agents"
 #: How long it waits for one, in seconds: another image has to be unpacked and started.
-_WAIT_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 #: How often a host of agents tries to connect, in seconds.
 _PAUSE_SECONDS = 0.05
 #: The length of what a connection begins with.
 _LENGTH = struct.Struct("!I")
 
 
+class Task(NamedTuple):
+    """What an agent does. It travels as JSON."""
+
+    #: A module of this package, whose ``begin`` returns what answers the questions of the cell.
+    module: str
+    #: The arguments of ``begin``.
+    arguments: Sequence[Any] = ()
+
+
 class Agent:
     """An agent, seen from the process that started it. It has what a crew wants of a process."""
 
-    def __init__(self, python: str, stored: Mapping[str, Any], workers: int) -> None:
+    def __init__(self, python: str, task: Task) -> None:
         own, theirs = socket.socketpair()
         with theirs:
-            self._process = _started(python, theirs, json.dumps(dict(stored)), workers)
+            self._process = _started(python, theirs, json.dumps(task))
         self.pipe = Connection(own.detach())
 
     @property
@@ -76,9 +86,9 @@ class GuestAgent:
     #: How it ended: nobody here knows.
     exitcode = None
 
-    def __init__(self, listener: socket.socket, stored: Mapping[str, Any], workers: int) -> None:
+    def __init__(self, listener: socket.socket, task: Task) -> None:
         connection, _ = listener.accept()
-        text = json.dumps([dict(stored), workers]).encode()
+        text = json.dumps(task).encode()
         connection.settimeout(None)
         connection.sendall(_LENGTH.pack(len(text)) + text)
         self.pipe = Connection(connection.detach())
@@ -93,12 +103,12 @@ class GuestAgent:
         """Do nothing: nobody here can wait for it."""
 
 
-def listener() -> socket.socket:
-    """The socket at which a cell waits for the agents of another image."""
+def listener(seconds: float) -> socket.socket:
+    """The socket at which a cell waits for the agents of another image, for so many seconds each."""
     waiting = socket.socket(socket.AF_UNIX)
     waiting.bind(_ADDRESS)
     waiting.listen()
-    waiting.settimeout(_WAIT_SECONDS)
+    waiting.settimeout(seconds)
     return waiting
 
 
@@ -110,19 +120,18 @@ def host() -> None:
         try:
             connection.connect(_ADDRESS)
             (size,) = _LENGTH.unpack(connection.recv(_LENGTH.size, socket.MSG_WAITALL))
-            stored, workers = json.loads(connection.recv(size, socket.MSG_WAITALL))
-            agents.append(_started(sys.executable, connection, json.dumps(stored), workers))
+            task = connection.recv(size, socket.MSG_WAITALL).decode()
+            agents.append(_started(sys.executable, connection, task))
         except (OSError, struct.error, ValueError):  # the cell does not listen yet, or no longer
             time.sleep(_PAUSE_SECONDS)
         connection.close()
         agents = [agent for agent in agents if agent.poll() is None]
 
 
-def _started(python: str, connection: socket.socket, case: str, workers: int) -> subprocess.Popen[bytes]:
+def _started(python: str, connection: socket.socket, task: str) -> subprocess.Popen[bytes]:
     """An agent as a program, which speaks through this socket."""
     # -I and -S as for every worker: the agent enters the user's environment itself.
-    words = [code_path(), str(connection.fileno()), case, str(workers)]
-    command = [python, "-B", "-I", "-S", "-c", _SOURCE, *words]
+    command = [python, "-B", "-I", "-S", "-c", _SOURCE, code_path(), str(connection.fileno()), task]
     return subprocess.Popen(command, pass_fds=[connection.fileno()], stdin=subprocess.DEVNULL)
 
 
@@ -134,9 +143,8 @@ def code_path() -> str:
     return path
 
 
-def main(descriptor: int, text: str, workers: int) -> None:
-    """The life of an agent that is one of so many workers."""
-    from lab.cell.targets.worker import begin
-
+def main(descriptor: int, text: str) -> None:
+    """The life of an agent with a task."""
     sys.argv[:] = ["agent"]
-    serve(Connection(descriptor), begin, (None, json.loads(text), workers))
+    task = Task(*json.loads(text))
+    serve(Connection(descriptor), importlib.import_module("lab.cell.targets." + task.module).begin, task.arguments)

@@ -19,10 +19,12 @@ Call = Callable[[], object]
 class TargetError(NotMeasuredError):
     """The target itself cannot be measured: the message says what is wrong, and what to do."""
 
-    def __init__(self, message: str, missing: str = "") -> None:
+    def __init__(self, message: str, missing: str = "", elsewhere: bool = False) -> None:
         super().__init__(message)
         #: The package that was not found; empty where none is missing.
         self.missing = missing
+        #: Whether it works here, and not in the environment that this one is compared with.
+        self.elsewhere = elsewhere
 
 
 class SkippedError(TargetError):

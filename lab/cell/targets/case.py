@@ -14,6 +14,9 @@ MODULE, FILE, STATEMENT = "module", "file", "statement"
 SHARED, OWN, BOTH = "shared", "own", "both"
 
 
+#: For so many seconds an experiment may wait for workers that are lost, all together.
+LOST_SECONDS = 40.0
+
 #: The key of ``against`` that makes a cell the host of agents for another cell.
 HOST = "host"
 
@@ -57,6 +60,11 @@ class Case(NamedTuple):
     def experiment(self) -> str:
         """The name of the experiment that measures this case."""
         return PREFIX + self.label
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long the experiment may take beyond its measuring, in seconds."""
+        return LOST_SECONDS
 
     @property
     def counted(self) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import errno
 import functools
 import time
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
-from lab.cell.targets import asv, elapsed, environment
+from lab.cell.targets import against, agent, asv, elapsed, environment
 from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError, missing_package
-from lab.cell.targets.case import STATEMENT, Case, from_stored
+from lab.cell.targets.case import HOST, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.trial import count_threads, look
 
 #: How long the first calls of a target may take, in seconds.
 SECONDS = 60.0
+#: So long before that, the other environment is given up.
+SPARE_SECONDS = 10.0
 #: For so many seconds it is called, which tells how long a call is.
 LENGTH_SECONDS = 0.05
 #: A function is called so many times at least, unless that takes longer than so many seconds: some raise later.
@@ -74,18 +76,39 @@ def seconds_for(cases: Sequence[Case], seconds: float) -> float:
 @asv.ending()
 def run(recorder: Recorder) -> None:
     """Observe each case with the seconds of a call, or why the target cannot be measured."""
+    until = time.monotonic() + SECONDS - SPARE_SECONDS
     wanted = dict(recorder.case or {})
     params = wanted.pop("params", {})
     target = from_stored(wanted)
+    if target.against.get(HOST):
+        agent.host()
+    is_file = not target.name and target.source != STATEMENT
     try:
         environment.enter(target.project)
-        _observe_each(recorder, cases(target, params), is_file=not target.name and target.source != STATEMENT)
+        with against.callable_there(target, until) as check:
+            _observe_each(recorder, cases(target, params), is_file, check)
     except TargetError as error:
-        recorder.observe("wrong", [str(error), error.missing])
+        recorder.observe("wrong", [str(error), error.missing, error.elsewhere])
 
 
-def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool) -> None:
-    """Call each case. What asv would leave out is left out, unless nothing else is there.
+def begin() -> Callable[[Mapping[str, Any]], "tuple[str, str] | None"]:
+    """What an agent does that looks up cases: it answers why one cannot be called, and the package that is missing."""
+
+    @asv.ending()
+    def answer(stored: Mapping[str, Any]) -> "tuple[str, str] | None":
+        case = from_stored(stored)
+        try:
+            environment.enter(case.project)
+            _seconds_of(case)
+        except TargetError as error:
+            return str(error), error.missing
+        return None
+
+    return answer
+
+
+def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool, check: Callable[[Case], object]) -> None:
+    """Call each case, and check it. What asv would leave out is left out, unless nothing else is there.
 
     Raises TargetError where a case cannot be measured. Of the functions of a file such a case costs itself alone, as
     long as there is another one.
@@ -95,12 +118,8 @@ def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool) -> N
     for case in found:
         recorder.observe("called", case.label)
         try:
-            call = _caller(case)
-            trial = look(call, count_threads(), LENGTH_SECONDS)
-            if case.items:
-                _try_items(case)
-            else:
-                _call_further(call, trial.call_seconds)
+            seconds = _seconds_of(case)
+            check(case)
         except SkippedError as error:
             skipped = skipped or error
             continue
@@ -110,10 +129,21 @@ def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool) -> N
             skipped = error if skipped is None or isinstance(skipped, SkippedError) else skipped
             recorder.observe("left out", [case.label, str(error)])
             continue
-        recorder.observe("case", dict(case.to_stored(), project="", call_seconds=trial.call_seconds))
+        recorder.observe("case", dict(case.to_stored(), project="", call_seconds=seconds))
         observed += 1
     if skipped and not observed:
         raise skipped
+
+
+def _seconds_of(case: Case) -> float:
+    """How long a call takes, in seconds. Raises TargetError where one of the first calls raises."""
+    call = _caller(case)
+    trial = look(call, count_threads(), LENGTH_SECONDS)
+    if case.items:
+        _try_items(case)
+    else:
+        _call_further(call, trial.call_seconds)
+    return trial.call_seconds
 
 
 def _call_further(call: Call, seconds: float) -> None:

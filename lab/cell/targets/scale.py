@@ -31,11 +31,12 @@ def run(recorder: Recorder) -> None:
     if case.against.get(HOST):
         agent.host()
     recorder.observe("case", case._replace(project="").to_stored())
-    threads = count_threads()
+    threads, begun = count_threads(), time.monotonic()
     with environment.GilWatch() as watch:
         environment.enter(case.project)
         call = _first_call(case)
         trial = look(call, threads)
+    trial = trial._replace(ready_seconds=time.monotonic() - begun)
     recorder.observe("imported", watch.imported._asdict())
     recorder.observe("packages", environment.packages())
     recorder.observe("trial", trial._asdict())
@@ -58,7 +59,7 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     arms = arms_for(case, executors(), len(recorder.cpus), gil_enabled(), trial)
     while True:
         arms = at_home(arms)
-        with _crew(recorder, case, arms) as crew:
+        with _crew(recorder, case, arms, trial) as crew:
             working, lost = _tried(recorder, crew, arms, order)
             if lost is not None:  # the crew is one worker short: begin again without its kind
                 arms = [arm for arm in arms if arm.executor != lost]
@@ -71,17 +72,19 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
             return
 
 
-def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm]) -> Crew:
+def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm], trial: Trial) -> Crew:
     """Workers by each start method that an arm needs. Forked ones also run the probe."""
     methods = ["fork"] + [method for method in METHODS[1:] if any(arm.executor == method for arm in arms)]
     least = max([arm.arm.processes for arm in arms], default=1)
+    workers = len(methods) * max(least, len(recorder.cpus))
     return Crew(
         recorder.cpus,
         least=least,
         quota_under_test=recorder.quota is not None,
         methods=methods,
         begin=begin,
-        arguments=(case.to_stored(), len(methods) * max(least, len(recorder.cpus))),
+        arguments=(case.to_stored(), workers),
+        patience=trial.patience(workers),
     )
 
 

@@ -22,6 +22,8 @@ SOME_CALLS = 6
 FEWEST_CALLS = 20
 #: In place of the spread of calls, where there were too few of them.
 UNKNOWN_SPREAD = 1.0
+#: A worker is waited for at least so long, in seconds, before it counts as lost.
+PATIENCE_SECONDS = 10.0
 #: The result is pickled so many times, or for so many seconds.
 MOST_PICKLES, PICKLE_SECONDS = 20, 0.05
 #: Threads of these libraries start by themselves: a part of the file's name -> the library.
@@ -63,6 +65,8 @@ class Trial(NamedTuple):
     spread: float = UNKNOWN_SPREAD
     #: The share of the CPU time that threads of its own had, besides the one that called it, from 0 to 1.
     others_share: float = 0.0
+    #: Seconds until the target was imported and its first calls had ended, in a new process.
+    ready_seconds: float = 0.0
 
     @property
     def several(self) -> bool:
@@ -73,6 +77,10 @@ class Trial(NamedTuple):
     def waits(self) -> bool:
         """Whether the target mostly waits."""
         return self.idle > WAITING_SHARE
+
+    def patience(self, workers: int) -> float:
+        """How many seconds to wait for so many workers that begin at the same time, before they count as lost."""
+        return PATIENCE_SECONDS + 2 * workers * self.ready_seconds
 
 
 def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:

@@ -224,7 +224,10 @@ def _in_interpreters(block: Block, stored: dict[str, Any]) -> Tally:
     """Let each thread call the target in an interpreter of its own."""
     os.sched_setaffinity(0, set().union(*block.cpus))
     new = len(block.cpus) - len(_isolated)
-    _isolated.extend(interpreters(new) if new > 0 else ())
+    try:
+        _isolated.extend(interpreters(new) if new > 0 else ())
+    except ImportError:  # the other one of two environments may be older
+        return failed(block, "this Python has no interpreters, which come with Python 3.14")
     answers: SimpleQueue[Any] = SimpleQueue()
 
     def work(number: int) -> None:

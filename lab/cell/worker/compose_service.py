@@ -222,7 +222,7 @@ def with_cases(job: WorkerJob, notes: Notes, stop: tuple[int, int]) -> WorkerJob
         experiments=[case.experiment for case in cases],
         cases={case.experiment: case._replace(project=target["project"]).to_stored() for case in cases},
         seconds=seconds,
-        deadline_seconds=deadline_for(seconds),
+        deadline_seconds=deadline_for(seconds) + max(case.longest_seconds for case in cases),
     )
 
 

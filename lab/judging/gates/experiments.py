@@ -14,7 +14,7 @@ def of_experiments(gate: Gate, sessions: Sessions, goal: Goal) -> Iterator[Resul
     """What came of the verdict that is right for a claim. That of one cell counts more than that of all cells."""
     session = sessions.session_for(gate)
     if session is None:
-        yield unknown_result(gate)
+        yield unknown_result(gate, sessions)
         return
     judgements = [each for each in session.judgements if _gate_of(goal, each) is gate]
     claim = gate.claim.partition("@")[0]

@@ -33,7 +33,7 @@ def of_functions(gate: Gate, sessions: Sessions, _: Goal) -> Iterator[Result]:
     """What came of a gate on the functions of a target."""
     session = sessions.session_for(gate)
     if session is None:
-        yield unknown_result(gate)
+        yield unknown_result(gate, sessions)
     elif gate.kind is Kind.REGRESSION and gate.against:
         yield from _each(gate, session, _slower_in_turn)
     elif gate.kind is Kind.REGRESSION:
@@ -108,7 +108,8 @@ def _slower_in_turn(gate: Gate, session: Session, experiment: str, result: CellR
     rounds, wanted = evidence.rounds("round"), _workers(gate, result)
     pairs = [pair for pair in figures.pairs(evidence) if wanted in ("", pair[0])]
     if not pairs:
-        reason = f"the cell has no {wanted or 'workers that both have'}"
+        out = next((f": {text}" for name, _, text in evidence.all("out") if name == wanted), "")
+        reason = f"the cell has no {wanted or 'workers that both have'}{out}"
         subject = f"regression of {shown(experiment)}"
         return [result_of(gate, subject, Outcome.UNTESTABLE, cell=place_of(result.cell), reason=reason)]
     results = []

@@ -31,7 +31,7 @@ def of_programs(gate: Gate, sessions: Sessions, _: Goal) -> Iterator[Result]:
     """What came of a gate on the command of a target."""
     session = sessions.session_for(gate)
     if session is None:
-        yield unknown_result(gate)
+        yield unknown_result(gate, sessions)
         return
     if gate.kind is Kind.REGRESSION and not gate.against:
         own = {f"{shown(row.program.experiment)}: {WALL}" for row in measured(session) if not against_of(row.program)}

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from lab.cell.claims.estimates import Estimate
 from lab.judging.bounds import Answer, Ratio, at_least, at_most
+from lab.judging.gates.sessions import Sessions
 from lab.model.cell import Cell, CellResult, Status
 from lab.model.gates import RATE, Gate, Kind, Outcome, Result
 from lab.model.session import Session
@@ -87,8 +88,11 @@ def unmeasured_result(gate: Gate, subject: str, result: CellResult) -> Result | 
     return result_of(gate, subject, outcome, cell=place_of(result.cell), reason=result.reason or str(result.status))
 
 
-def unknown_result(gate: Gate) -> Result:
+def unknown_result(gate: Gate, sessions: Sessions) -> Result:
     """The result of a gate that nothing was measured for."""
+    if gate.against in sessions.uncallable:
+        reason = sessions.uncallable[gate.against]
+        return result_of(gate, gate.kind.value, Outcome.UNTESTABLE, reason=reason)
     if gate.kind is Kind.REGRESSION and not gate.against and not gate.base:
         reason = "there is nothing to compare with: give --against or --base"
         return result_of(gate, gate.kind.value, Outcome.UNTESTABLE, reason=reason)

@@ -17,6 +17,8 @@ class Sessions:
     plain: Session | None = None
     #: What a regression is measured against -> the session that measured both in turn.
     compared: Mapping[str, Session] = field(default_factory=dict)
+    #: What a regression is measured against -> why the target cannot be called there, so that nothing was measured.
+    uncallable: Mapping[str, str] = field(default_factory=dict)
     #: The folder of a base -> its session.
     bases: Mapping[str, Session] = field(default_factory=dict)
 

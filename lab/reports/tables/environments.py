@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.cell.targets.case import Case, from_stored
+from lab.judging.verdicts import evidence_of
 from lab.model.cell import CellResult
 from lab.model.session import Quantity, Session
 from lab.text import names, units
@@ -10,6 +11,8 @@ from lab.text.table import Table
 
 #: The name of the number that is there only where two environments were compared.
 RATIO = "other / this"
+#: In which environment workers failed.
+_PLACES = {"own": "in this environment", "other": "in the other environment"}
 #: Where a program's code and data happen to lie changes its speed by so much, so a smaller difference means nothing.
 SLIGHT = 0.01
 
@@ -32,7 +35,11 @@ def _table(session: Session, case: Case, result: CellResult) -> Table:
         rows.append((workers, *shown, _interval(times), in_words(times)))
     where = ", ".join(filter(None, (case.label, result.cell.build, names.plain_words(result.cell))))
     head = ("workers", "calls/s\nhere", "calls/s\nother", "other / here", "the other is")
-    notes = (f"other: {case.against['label']}",) if case.against else ()
+    left_out = [
+        f"left out: {workers} ({_PLACES.get(method, 'at last')}: {reason})"
+        for workers, method, reason in evidence_of(case.experiment, result).all("out")
+    ]
+    notes = (f"other: {case.against['label']}", *left_out)
     return Table(title=f"{where}: two environments in turn", head=head, rows=tuple(rows), notes=notes)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import threading
+from collections.abc import Callable
 
 import pytest
 
 from lab.cell.experiments import gil
 from lab.cell.measuring import rounds as _rounds
 from lab.cell.measuring.crew_worker import Tally
+from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
 from lab.judging import speedups
 from lab.model.cell import Cell
@@ -50,6 +53,18 @@ def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
     assert cpus[0] == [((0,),), ((0,),), ((0, 1),), ((1,),)]
     assert cpus[1] == [((1,),), ((0, 1),)]
     assert cpus[2:] == cpus[:2]
+
+
+def never_returns(lock: object) -> Callable[[object], object]:
+    """What a worker does that hangs in its first block."""
+    return lambda blocks: threading.Event().wait()
+
+
+def test_a_worker_that_does_not_return_is_lost_after_the_patience_of_the_crew() -> None:
+    with Crew((0,), begin=never_returns, patience=0.01) as crew:  # type: ignore[arg-type] # it returns nothing
+        with pytest.raises(WorkerLostError, match=r"^did not return within \d+ s$") as caught:
+            crew.rounds([ALONE], 0, 1, shuffler())
+        assert crew.method_of(caught.value.place) == "fork"
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

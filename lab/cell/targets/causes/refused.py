@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
+from lab.cell.targets.arms import METHODS
 from lab.cell.targets.causes import Cause, excluded, found
 from lab.cell.targets.figures import LATER
 
@@ -10,15 +11,16 @@ _KINDS = {
     "thread": "threads",
     "interpreter": "interpreters",
     LATER: "later",
-    "own": "this environment",
-    "other": "the other environment",
 }
+#: Where one of two environments was left out.
+_PLACES = {"own": "this environment", "other": "the other environment"}
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
     reasons: dict[str, str] = {}
-    for _, executor, reason in evidence.all("out"):
-        reasons.setdefault(executor, reason)
+    for workers, executor, reason in evidence.all("out"):
+        place = _PLACES.get(executor)
+        reasons.setdefault("%s in %s" % (workers, place) if place else executor, reason)
     if not reasons:
         return excluded("it ran in every kind of worker")
     kinds: dict[str, list[str]] = {}
@@ -29,8 +31,8 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
 
 def _named(executors: list[str]) -> str:
     """``threads and processes (fork, spawn)``."""
-    names = [_KINDS[executor] for executor in executors if executor in _KINDS]
-    methods = [executor for executor in executors if executor not in _KINDS]
+    methods = [executor for executor in executors if executor in METHODS]
+    names = [_KINDS.get(executor, executor) for executor in executors if executor not in METHODS]
     return " and ".join(names + (["processes (%s)" % ", ".join(methods)] if methods else []))
 
 
