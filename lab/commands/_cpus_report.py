@@ -146,17 +146,20 @@ def document(view: View, rules: Sequence[Rule]) -> Dict[str, Any]:
         "contradictions": list(cpus.contradictions),
         "python_believes": None if beliefs is None else {belief.name: belief.number for belief in beliefs},
         "others_round": {rule.name: workers(rule, cpus.parallelism, cpus.rate) for rule in RUNTIMES},
-        "tools": [
-            {
-                "name": rule.name,
-                "workers": view.number(rule),
-                "rule": rule.words,
-                "option": rule.option or None,
-                "variable": rule.variable or None,
-                "source": rule.source,
-            }
-            for rule in rules or TOOLS
-        ],
+        "tools": [_rule(rule, view.number(rule)) for rule in rules or TOOLS],
+        "runtimes": [_rule(rule, workers(rule, cpus.parallelism, cpus.rate)) for rule in RUNTIMES],
+    }
+
+
+def _rule(rule: Rule, number: int) -> Dict[str, Any]:
+    """The number that follows from a rule, and where the rule is written."""
+    return {
+        "name": rule.name,
+        "workers": number,
+        "rule": rule.words,
+        "option": rule.option or None,
+        "variable": rule.variable or None,
+        "source": rule.source,
     }
 
 
@@ -174,8 +177,8 @@ def tool_lines(view: View, rules: Sequence[Rule], width: int) -> List[str]:
     return lines
 
 
-def lines(view: View, width: int) -> List[str]:
-    """The lines of the report for people."""
+def lines(view: View, width: int, *, wide: bool = False) -> List[str]:
+    """The lines of the report for people. With ``wide`` each rule has its source beside it."""
     from lab.cell.cpus.worker_rules import RUNTIMES, TOOLS, workers
 
     cpus, measured, explanation, beliefs = view
@@ -189,7 +192,7 @@ def lines(view: View, width: int) -> List[str]:
         [
             ("for throughput", str(throughput), f"⌈{basis}⌉{by}"),
             ("for tail latency", str(latency), f"⌊{basis}⌋, at least 1{by}"),
-            *((rule.name, str(view.number(rule)), rule.words) for rule in TOOLS),
+            *((rule.name, str(view.number(rule)), rule.words, *[rule.source] * wide) for rule in TOOLS),
         ],
         width,
     )
@@ -204,7 +207,10 @@ def lines(view: View, width: int) -> List[str]:
         rows = [(belief.name, "-" if belief.number is None else str(belief.number), belief.why) for belief in beliefs]
         lines += _table(rows, width)
     lines += ["", "What others would make of it"]
-    rounded = [(rule.name, str(workers(rule, cpus.parallelism, cpus.rate)), rule.words) for rule in RUNTIMES]
+    rounded = [
+        (rule.name, str(workers(rule, cpus.parallelism, cpus.rate)), rule.words, *[rule.source] * wide)
+        for rule in RUNTIMES
+    ]
     return lines + _table(rounded, width)
 
 

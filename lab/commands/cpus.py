@@ -37,6 +37,8 @@ examples:
 _USUAL_SECONDS = 0.5
 _MOST_SECONDS = 60.0
 _NARROWEST, _WIDEST = 32, 80
+#: The width of lines that nothing wraps.
+_NO_END = 10_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +65,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("table", "json", "env", "value"),
+        choices=("table", "wide", "json", "env", "value"),
         default="table",
-        help="what to print (default: table); json is for programs, env has a line NAME=NUMBER for each environment"
-        " variable, and value is one bare number",
+        help="what to print (default: table); wide has the source of each rule, in lines of any length; json is for"
+        " programs, env has a line NAME=NUMBER for each environment variable, and value is one bare number",
     )
     parser.add_argument(
         "--require", type=float, metavar="N", help="exit with 1, and say why, where there are fewer than N CPUs"
@@ -96,8 +98,11 @@ def run(options: argparse.Namespace) -> int:
     elif options.format == "env":
         _show_variables(view, rules)
     else:
+        wide = options.format == "wide"
         width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
-        show("\n".join(_cpus_report.tool_lines(view, rules, width) if rules else _cpus_report.lines(view, width)))
+        width = _NO_END if wide else width
+        lines = _cpus_report.tool_lines(view, rules, width) if rules else _cpus_report.lines(view, width, wide=wide)
+        show("\n".join(lines))
     return 0 if options.require is None else ended(*_missing(view, options.require))
 
 
@@ -127,7 +132,7 @@ def _look(options: argparse.Namespace) -> _cpus_report.View:
             explanation = delivered.explain(measured, cpus.rate)
         except (OSError, AttributeError) as error:
             explanation = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
-    is_for_people_or_programs = options.format == "json" or (options.format == "table" and not options.tools)
+    is_for_people_or_programs = options.format == "json" or (options.format in ("table", "wide") and not options.tools)
     return _cpus_report.View(cpus, measured, explanation, _cpus_report.beliefs() if is_for_people_or_programs else None)
 
 

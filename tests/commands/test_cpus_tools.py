@@ -117,6 +117,15 @@ def test_every_tool_is_answered_with_its_rule_and_its_source(lab: Lab, quota: tu
             assert text.replace(" ", "") in "".join(out.split())
 
 
+def test_a_wide_table_has_the_source_of_every_rule_in_its_row(lab: Lab, quota: tuple[str, str]) -> None:
+    code, out, _ = lab("cpus", *quota, "--format", "wide")
+    assert code == 0
+    for rule in (*TOOLS, *RUNTIMES):
+        assert rule.source.startswith("https://")
+        [row] = [line for line in out.splitlines() if line.startswith(f"{rule.name} ") and line.endswith(rule.source)]
+        assert rule.words in row
+
+
 def test_the_document_has_the_tools(lab: Lab, quota: tuple[str, str]) -> None:
     _, out, _ = lab("cpus", *quota, "--format", "json")
     assert {tool["name"]: tool["workers"] for tool in json.loads(out)["tools"]} == {
@@ -126,6 +135,9 @@ def test_the_document_has_the_tools(lab: Lab, quota: tuple[str, str]) -> None:
         "pytest-xdist": 2,
         "OMP_NUM_THREADS": 2,
     }
+    runtimes = {rule["name"]: rule for rule in json.loads(out)["runtimes"]}
+    assert {name: rule["workers"] for name, rule in runtimes.items()} == json.loads(out)["others_round"]
+    assert {name: rule["source"] for name, rule in runtimes.items()} == {rule.name: rule.source for rule in RUNTIMES}
     _, out, _ = lab("cpus", *quota, "--format", "json", "--for", "celery")
     assert [tool["variable"] for tool in json.loads(out)["tools"]] == ["CELERY_WORKER_CONCURRENCY"]
 
