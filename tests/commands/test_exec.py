@@ -94,6 +94,18 @@ def test_a_failing_command_shows_its_exit_code_and_its_last_words(lab: Lab, sess
 
 
 @pytest.mark.slow
+def test_a_run_that_is_too_long_is_ended_at_its_deadline_with_its_children(
+    lab: Lab, sessions: Path, tmp_path: Path
+) -> None:
+    options = ("--engine", "local", "--cpus", "1", "--runs", "1", "--deadline", "0.5", "--session", str(sessions))
+    code, out, err = lab("exec", *options, "--shell", f"sleep 600 & echo $! > {tmp_path}/pid; wait")
+    assert code == 1
+    assert "it did not end before its deadline" in out
+    assert err.splitlines()[-1].endswith("(--deadline gives it more seconds)")
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+@pytest.mark.slow
 def test_what_comes_before_and_after_the_runs_comes_then(lab: Lab, sessions: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     hooks = [

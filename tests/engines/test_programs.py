@@ -152,6 +152,48 @@ def test_a_folder_of_the_users_may_be_written_unless_it_is_read_only(
     assert "Read-only file system" in out
 
 
+@pytest.mark.engine
+def test_a_container_has_what_the_options_say(
+    execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
+) -> None:
+    """A variable, a network, a folder that can only be read, a name, and threads of one core."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "text").write_text("hello\n")
+    options = ("--smt", "--name", "my words", "--env", "WORDS=a b", "--network", "bridge", "--format", "json")
+    line = 'test "$WORDS" = "a b" && ls /sys/class/net/eth0 && grep -q hello text && ! touch other'
+    folder = ("--mount", f"{tmp_path}/in:ro", "--workdir", f"{tmp_path}/in")
+    code, out, err = execute(plain, *options, *folder, "--shell", line)
+    assert code == 0, out + err
+    [program] = json.loads(out)["programs"]
+    assert (program["name"], len(program["runs"]), program["failures"]) == ("my words", 1, [])
+    code, out, err = execute(plain, "--network", "no-such-network-1", "--", "true")
+    assert code == 2
+    assert "no-such-network-1" in err
+
+
+@pytest.mark.engine
+def test_what_cannot_be_started_in_a_container_is_wrong_usage_before_anything_runs(
+    execute: Callable[..., tuple[int, str, str]], plain: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    # The head of a program for SPARC: that is no machine on which this test runs.
+    (folder / "foreign").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x02\x00" + bytes(40))
+    (folder / "foreign").chmod(0o755)
+    (folder / "closed").write_text("#!/bin/sh\n")
+    (folder / "closed").chmod(0o644)
+    for name, message in (
+        ("foreign", "is built for machine 2, and this machine is"),
+        ("closed", "may not be executed; make it executable with chmod +x"),
+        ("missing", "there is no program"),
+    ):
+        options = ("--mount", f"{folder}:ro", "--entrypoint", "")
+        code, out, err = execute(plain, *options, "--", f"{folder}/{name}")
+        assert (code, out) == (2, ""), err
+        assert message in " ".join(err.split())
+    assert not (tmp_path / "sessions").exists()
+
+
 def test_an_entry_point_comes_before_the_command() -> None:
     settings = ImageSettings(entrypoint=("/init", "--"), folder="/srv", environment={})
     case = {"words": ["make"], "by_shell": False, "folder": ""}
