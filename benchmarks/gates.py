@@ -72,9 +72,10 @@ cpus = [1, 2]
 runs = 10
 [targets.nap.gates]
 speedup = {at = 2, max = 1.3}
-efficiency = {at = 2, min = 0.8}
+efficiency = {at = 2, min = 0.6}
 time = {at = 2, max = "40 ms"}
-memory = {at = 2, max = "1 GB"}
+memory = [{at = 2, max = "1 GB"}, {at = 2, max = "100 KiB"}]
+processes = {at = 2, max = 1}
 """
 
 #: The gates that are true: target, kind, and the bound in words.
@@ -84,6 +85,7 @@ TRUE = {
     ("same", "regression", "at most 5 % slower"),
     ("nap", "speedup", "at most 1.3"),
     ("nap", "memory", "at most 1 GB"),
+    ("nap", "processes", "at most 1"),
 }
 
 
