@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from lab.reports.charts import charts, drawing, terminal
 from lab.reports.charts.workers import points
 from lab.reports.formats.screen import most_lines
 from lab.reports.tables import scale
+from lab.reports.tables.packages import package_tables
 from lab.running.scaling import result_of
 from tests.reports.test_schema import check
 from tests.support import own_code, scripts
@@ -182,6 +184,35 @@ def test_the_summary_and_the_log_of_a_server_begin_with_the_advice() -> None:
     assert summary.startswith("## multicore-lab: advice for 3 functions\n\n- **bench\\_1** Advice: take")
     assert "### Why" in summary
     assert "<system-out>work.py:busy: Advice: take 2 processes" in reports.render(KINDS["one-case"], "junit")
+
+
+def test_full_tables_have_slow_calls_memory_and_packages_and_the_screen_has_not() -> None:
+    more = [scripts.observe("memory", {"fork": 12e6}), scripts.observe("packages", {"numpy": "2.4.6"})]
+    session = own_code.session(own_code.ran(2, (own_code.BUSY, [*own_code.said(own_code.HOLDS), *more])))
+    text = reports.render(session, "table")
+    rows = [line.split("  ") for line in text.partition("time of a call, and memory")[2].splitlines()]
+    assert [
+        [part.strip() for part in row if part] for row in rows if row[0] in ("2 threads", "2 processes (fork)")
+    ] == [
+        ["2 threads", "996 µs", "1.1 ms", "1.3 ms", "-"],
+        ["2 processes (fork)", "1 ms", "1.1 ms", "1.3 ms", "12 MB"],
+    ]
+    assert re.search(r"^numpy +2\.4\.6$", text, re.MULTILINE)
+    for form in ("html", "markdown"):
+        page = reports.render(session, form)
+        assert all(word in page for word in ("p99", "12 MB", "numpy", "2.4.6")), form
+    assert "p99" not in reports.render(session, "screen")
+
+
+def test_packages_of_several_builds_stand_side_by_side() -> None:
+    session = KINDS["builds"]
+    loaded = scripts.observe("packages", {"numpy": "2.4.6"})
+    (first, *_) = session.results[-1].records_of(own_code.BUSY.experiment)
+    record = first._replace(kind="observation", data={**loaded[1], "experiment": own_code.BUSY.experiment})
+    last = replace(session.results[-1], records=(*session.results[-1].records, record))
+    (table,) = package_tables(replace(session, results=(*session.results[:-1], last)))
+    assert table.head == ("package", last.cell.build)
+    assert table.rows == (("numpy", "2.4.6"),)
 
 
 def test_code_is_code_in_markdown() -> None:

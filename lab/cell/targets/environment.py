@@ -91,15 +91,21 @@ class GilWatch:
 
 
 def packages() -> dict[str, str]:
-    """The versions of the packages from outside the standard library that are loaded, by name."""
+    """The versions of the packages from outside the standard library that are loaded, by name.
+
+    The name is that of the package to install, such as PyYAML of the module yaml. Python 3.9 does not know it, so there
+    it is that of the module.
+    """
     import importlib.metadata as metadata
 
     known: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
-    names = sorted({name.partition(".")[0] for name in sys.modules} - {"lab", "__main__", *known})
+    modules = {name.partition(".")[0] for name in sys.modules} - {"lab", "__main__", *known}
+    owners: "dict[str, list[str]]" = getattr(metadata, "packages_distributions", dict)()
+    names = {name for module in modules if not module.startswith("_") for name in owners.get(module, [module])}
     versions: dict[str, str] = {}
-    for name in names:
-        if name.startswith("_") or len(versions) == 40:
-            continue
+    for name in sorted(names):
+        if len(versions) == 40:
+            break
         try:
             versions[name] = metadata.version(name)
         except (metadata.PackageNotFoundError, ValueError):

@@ -8,7 +8,18 @@ from lab.judging.programs import is_of_programs, limits_of
 from lab.model.cell import CellResult, Status
 from lab.model.machine import BuildFacts
 from lab.model.session import Session, Verdict
-from lab.reports.tables import claims, columns, limits, numbers, predictions, programs, race_atlas, scale
+from lab.reports.tables import (
+    call_times,
+    claims,
+    columns,
+    limits,
+    numbers,
+    packages,
+    predictions,
+    programs,
+    race_atlas,
+    scale,
+)
 from lab.text import names, units
 from lab.text.table import Table
 
@@ -28,6 +39,8 @@ def all_tables(session: Session) -> tuple[Table, ...]:
         *cell_tables,
         *scale.advice_table(session),
         *scale.full_tables(session),
+        *call_times.call_tables(session),
+        *packages.package_tables(session),
         *(numbers.cores_tables(session) if "gil" in experiments else ()),
         *(() if scale.is_own_code(session) else numbers.quantity_tables(session)),
         *race_atlas.race_atlas_tables(session),

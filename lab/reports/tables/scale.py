@@ -99,11 +99,11 @@ def _table(session: Session, experiment: str, result: CellResult) -> Table:
     return Table(
         title=where,
         head=("workers", f"{counted(session)}/s", *_HEAD),
-        rows=tuple((_on_two_lines(of), *_cells(quantities)) for of, quantities in numbers.items()),
+        rows=tuple((on_two_lines(of), *_cells(quantities)) for of, quantities in numbers.items()),
     )
 
 
-def _on_two_lines(workers: str) -> str:
+def on_two_lines(workers: str) -> str:
     """The name of workers with the chunks on a line of their own: the table has 80 columns."""
     return workers.replace(", chunks", ",\nchunks")
 
@@ -114,13 +114,13 @@ def _cells(quantities: dict[str, Quantity]) -> tuple[str, ...]:
     return (
         "?" if rate is None else units.quantity(rate, ""),
         _interval(quantities["speed-up"]) if "speed-up" in quantities else "1",
-        _text(share, lambda value: f"{100 * value:.0f} %"),
-        _text(cores, units.ratio),
-        _text(time, units.seconds),
+        value_text(share, lambda value: f"{100 * value:.0f} %"),
+        value_text(cores, units.ratio),
+        value_text(time, units.seconds),
     )
 
 
-def _text(quantity: Quantity | None, words: Callable[[float], str]) -> str:
+def value_text(quantity: Quantity | None, words: Callable[[float], str]) -> str:
     """A number in words; ``-`` where nobody measures it, and ``?`` where too few rounds count."""
     if quantity is None or not (quantity.accepted or quantity.rejected):
         return "-"
