@@ -540,6 +540,14 @@ def test_every_line_of_an_input_counts(tmp_path: Path) -> None:
     assert words[:5] == ["images", "build", "--", "3.11,3.13t", "3.14"]
     assert words[words.index("--", 5) + 1 :] == ["pool", "gil", "race", "pipe"]
     assert {"--cpus=1,2,all", "--quota=0.5,1.5", "--python=3.11,3.13t", "--python=3.14", "--quick"} <= {*words}
+    inputs = {"command": "exec", "target": "make a", "image": "gcc:14", "workdir": "/w d", "expect": " "}
+    runner = Runner(tmp_path, **inputs, mount=".\n/b c:ro\n", env="X=1 2\nY")
+    assert runner.step("Check the inputs").returncode == 0
+    assert runner.step("Run the lab").returncode == 0
+    words = (tmp_path / "runner temp" / "words").read_text().splitlines()[len(words) :]
+    assert words[-2:] == ["--", "make a"]
+    assert {"--mount=.", "--mount=/b c:ro", "--env=X=1 2", "--env=Y", "--workdir=/w d", "--shell"} <= {*words}
+    assert "--expect" not in " ".join(words)
 
 
 # ---- GitLab
