@@ -130,6 +130,23 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
+    add_label_option(parser)
+
+
+def add_label_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names whose session it is."""
+    parser.add_argument(
+        "--label", metavar="NAME", help="whose session it is, in every table and report (default: LAB_LABEL, or nobody)"
+    )
+
+
+def label_of(options: argparse.Namespace) -> str:
+    """The label of the command line, else that of the environment. Raises UsageError where it cannot be used."""
+    import os
+
+    from lab.planning.label import parse_label
+
+    return parse_label(os.environ.get("LAB_LABEL", "") if options.label is None else options.label)
 
 
 def located(build: str) -> str:
@@ -322,4 +339,5 @@ def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, floa
         image=options.image,
         pythons=tuple(values.get("python") or ()),
         seed=random.randrange(SEEDS) if seed is None else seed,
+        label=label_of(options),
     )

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands._options import add_failure_options, add_format_option, failure_policy, print_report, tell_exit
+from lab.commands._options import (
+    add_failure_options,
+    add_format_option,
+    add_label_option,
+    failure_policy,
+    label_of,
+    print_report,
+    tell_exit,
+)
 from lab.errors import CellError, UsageError
 from lab.messages import kept
 
@@ -31,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--project", metavar="NAME", help="the Compose project, if several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
+    add_label_option(parser)
     add_format_option(parser)
     add_failure_options(parser)
 
@@ -43,7 +53,10 @@ def run(options: argparse.Namespace) -> int:
     from lab.sessions import from_compose
 
     policy = failure_policy(options)
+    label = label_of(options)
     session = _from_files(options.records) if options.records else _from_engine(options.project)
+    if label:
+        session = dataclasses.replace(session, arguments={**session.arguments, "label": label})
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
         raise CellError(f"no cell has anything to report: {cells}; start the cells with docker compose up")

@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", nargs="?", type=Path, metavar="SESSION", help="a folder (default: the newest)")
     parser.add_argument("--engine", choices=("docker", "local"), help="another engine than it had")
     parser.add_argument("--image", help="another image than it had (docker)")
+    _options.add_label_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the repetition in a folder below DIR")
     parser.add_argument(
         "--strict", action="store_true", help="a verdict that is decisive in one session only is a failure too"
@@ -118,7 +119,7 @@ def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Mac
 
     if stored["engine"] not in ("docker", "local"):
         raise UsageError(f"a session of the engine {stored['engine']!r} cannot be repeated; lab run can")
-    arguments = dict(stored)
+    arguments = {**stored, "label": _options.label_of(options)}
     if options.engine:
         arguments |= {"engine": options.engine, "image": None}
     if options.image and arguments.get("python"):

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     head = ("session\nbegan", "machine\nengine, Python", "experiments", "state\nmeasured cells")
     rows = [
         (
-            f"{entry.id}\n{_date(entry.began)}",
+            "\n".join(filter(None, (entry.id, _date(entry.began), entry.label))),
             f"{_shortened(entry.machine or '-')}\n{_shortened(_where(entry.where))}",
             _shortened(_experiments(entry.experiments)),
             f"{_state(entry)}\n{entry.measured} of {entry.planned}",

@@ -154,6 +154,11 @@ class Session:
     interrupted: bool = False
 
     @property
+    def label(self) -> str:
+        """The name that the participant gave it; empty: none."""
+        return str(self.arguments.get("label") or "")
+
+    @property
     def surprises(self) -> tuple[Judgement, ...]:
         """The judgements that are surprises."""
         return tuple(judgement for judgement in self.judgements if judgement.surprise)

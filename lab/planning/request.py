@@ -76,6 +76,8 @@ class Request:
     images: Mapping[str, str] = field(default_factory=dict)
     #: The seed of everything that is done in random order.
     seed: int = 1
+    #: The name that the participant gave the session; empty: none.
+    label: str = ""
     #: The user's own code that is measured, instead of experiments of the lab.
     target: Target | None = None
     #: The cases of the target, once they are known.
@@ -146,6 +148,7 @@ class Request:
                 if self.target
                 else {}
             ),
+            **({"label": self.label} if self.label else {}),
             **({"left_out": dict(self.left_out)} if self.left_out else {}),
             **({"workload": self.workload.to_stored()} if self.workload else {}),
         }
@@ -173,7 +176,7 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
     """
     level = arguments.get("level") or "default"
     seconds, width = LEVELS[level]
-    names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed")
+    names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed", "label")
     target, workload = arguments.get("target"), arguments.get("workload")
     is_own = target or workload
     return Request(

@@ -41,6 +41,8 @@ class Entry:
     path: str
     #: When it began, in seconds since the epoch; ``None`` if the manifest cannot be read.
     began: float | None
+    #: The name that the participant gave it; empty: none.
+    label: str
     #: The machine that the cells ran on: its name and its number of CPUs; ``None`` if the manifest does not say.
     machine: str | None
     #: The engine and the Pythons.
@@ -80,6 +82,7 @@ def _entry(folder: Path) -> Entry:
             id=folder.name,
             path=str(folder),
             began=None,
+            label="",
             machine=None,
             where="-",
             experiments=(),
@@ -111,6 +114,7 @@ def _described(folder: Path, manifest: Mapping[str, Any], size: int) -> Entry:
         id=folder.name,
         path=str(folder),
         began=float(manifest["began"]),
+        label=str((manifest.get("arguments") or {}).get("label") or ""),
         machine=_machine(manifest),
         where=" ".join(filter(None, where)),
         experiments=tuple(map(str, (manifest.get("arguments") or {}).get("experiments") or ())),

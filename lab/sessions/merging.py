@@ -93,10 +93,20 @@ def _kind(result: CellResult, build: str) -> _Kind:
 
 
 def _machine_names(sessions: Sequence[Session]) -> list[str]:
-    """For each session the name of its machine, such as ``machine 2``; empty if all have the same machine."""
+    """For each session its label and the name of its machine, such as ``machine 2``, as far as they tell it apart.
+
+    The machines have no name if all are the same, or if each label has one machine only.
+    """
     machines = [tuple(differences.machine_facts(session.machine).items()) for session in sessions]
     numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
-    return [f"machine {numbers[machine]}" if len(numbers) > 1 else "" for machine in machines]
+    labels = [session.label for session in sessions]
+    pairs = set(zip(labels, machines, strict=True))
+    is_told = len(numbers) == 1 or ("" not in labels and len(pairs) == len(set(labels)))
+    whose = labels if len(set(labels)) > 1 else [""] * len(labels)
+    return [
+        ", ".join(filter(None, (label, "" if is_told else f"machine {numbers[machine]}")))
+        for label, machine in zip(whose, machines, strict=True)
+    ]
 
 
 def _build_labels(sessions: Sequence[Session]) -> list[_Labels]:
@@ -172,7 +182,7 @@ def _assembled(
         began=min(session.began for session in sessions),
         machine=machine,
         arguments={
-            **sessions[0].arguments,
+            **_shared_arguments(sessions),
             "experiments": wanted,
             **({"cases": cases} if (cases := _cases(sessions)) else {}),
             "merged": [session.id for session in sessions],
@@ -187,6 +197,14 @@ def _assembled(
         notes=(*notes, *origins),
         interrupted=any(session.interrupted for session in sessions),
     )
+
+
+def _shared_arguments(sessions: Sequence[Session]) -> dict[str, Any]:
+    """The arguments of the first session, without a label that is not that of all."""
+    arguments = dict(sessions[0].arguments)
+    if len({session.label for session in sessions}) > 1:
+        arguments.pop("label", None)
+    return arguments
 
 
 def _cases(sessions: Sequence[Session]) -> list[Any]:
@@ -224,8 +242,8 @@ def _quantities(sessions: Sequence[Session], new_ids: Sequence[_NewIds]) -> Iter
 
 
 def _origin(session: Session) -> str:
-    """The Pythons and the machine of a session, in a few words."""
+    """Whose session it is, its Pythons and its machine, in a few words."""
     facts = differences.machine_facts(session.machine)
     pythons = [names.python_words(build.python) for build in session.machine.builds]
-    parts = [*pythons, facts.get("processor", ""), facts.get("engine", ""), facts.get("CPUs")]
+    parts = [session.label, *pythons, facts.get("processor", ""), facts.get("engine", ""), facts.get("CPUs")]
     return ", ".join(filter(None, parts))

@@ -114,6 +114,7 @@ MANIFEST: Form = {
             },
         },
         "left_out?": _table,
+        "label?": _text,
         "target?": {"case": _case, "params": _table, "project": _text},
     },
     "machine?": {

@@ -336,9 +336,14 @@ def test_a_run_that_cannot_go_on_here_is_passed_over_and_the_next_older_one_is_r
 
 @pytest.mark.slow
 @pytest.mark.skipif(len(cells.CPUS) < 2, reason="two cells take two CPUs")
-def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(lab: Lab) -> None:
-    assert lab.run("pipe", "--engine", "local", "--cpus", "1,2", "--seed", "7", "--quick")[0] == 0
+def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("pipe", "--engine", "local", "--cpus", "1,2", "--seed", "7", "--quick", "--label", "anna")
+    code, out, _ = lab.run(*words)
+    assert (code, out[:6]) == (0, "anna: ")
     (first,) = lab.sessions.iterdir()
+    monkeypatch.setenv("LAB_LABEL", "ben")
     code, out, _ = lab("replay", str(first), "--output", str(lab.sessions))
     assert code == 0
     assert "machine, image and code: the same" in out
@@ -346,8 +351,9 @@ def test_a_replay_repeats_the_plan_and_the_seed_and_compares_verdict_by_verdict(
     (second,) = set(lab.sessions.iterdir()) - {first}
     then, now = loading.manifest(first), loading.manifest(second)
     assert now["replay_of"] == then["session"]
-    assert now["arguments"] == then["arguments"]
+    assert now["arguments"] == {**then["arguments"], "label": "ben"}
     assert now["cells"] == then["cells"]
+    assert [entry.label for entry in listing.entries(lab.sessions)] == ["anna", "ben"]
 
 
 @pytest.mark.slow

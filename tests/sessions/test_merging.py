@@ -99,6 +99,30 @@ def test_machines_are_numbered_in_the_labels_of_their_cells() -> None:
     assert sum("note: " in note for note in joined.notes) == 2
 
 
+def labelled(label: str, cpus: int = 2) -> Session:
+    """A session of this label."""
+    session = session_of(2, name=f"{label}-{cpus}")
+    machine = dataclasses.replace(session.machine, host_cpus=tuple(range(cpus)))
+    return dataclasses.replace(session, machine=machine, arguments={**session.arguments, "label": label})
+
+
+@pytest.mark.parametrize(
+    ("sessions", "labels"),
+    [
+        ([("anna", 2), ("ben", 2)], ["2, anna", "2, ben"]),  # like machines
+        ([("anna", 2), ("ben", 3)], ["2, anna", "2, ben"]),
+        ([("anna", 2), ("anna", 3)], ["2, machine 1", "2, machine 2"]),
+        ([("anna", 2), ("", 2)], ["2, anna", "2"]),
+        ([("anna", 2), ("", 3)], ["2, anna, machine 1", "2, machine 2"]),
+    ],
+)
+def test_cells_have_the_labels_of_their_sessions(sessions: list[tuple[str, int]], labels: list[str]) -> None:
+    joined = merging.join([labelled(*each) for each in sessions])
+    assert [result.cell.label for result in joined.results if result.status is Status.MEASURED] == labels
+    assert joined.label == ("anna" if {label for label, _ in sessions} == {"anna"} else "")
+    assert all(any(label in note for note in joined.notes) for label, _ in sessions)
+
+
 def test_each_machine_has_a_speed_up_model_of_its_own() -> None:
     sessions = []
     for number, threads in enumerate((1.0, 2.0), 1):

@@ -60,6 +60,7 @@ COLUMNS = (
     "workers",
     "own_state",
     "chunk_size",
+    "label",
 )
 
 
@@ -87,6 +88,7 @@ def _cell(session: Session, result: CellResult) -> dict[str, Value]:
         "began": f"{datetime.datetime.fromtimestamp(session.began, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "lab": session.lab_version,
         **cell,
+        "label": session.label or result.cell.machine or None,
         "build": cell["build"] and f"Python {cell['build']}",  # a bare 3.10 would be read as the number 3.1
     }
 

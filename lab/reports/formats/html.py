@@ -78,7 +78,7 @@ def _context(session: Session) -> dict[str, Any]:
     downloads, left_out = _downloads(session)
     tables = [_clear(table) for table in summary.all_tables(session)]
     return lessons | {
-        "title": f"{headline.python}, {units.cpus(len(session.machine.cpus))}",
+        "title": f"{headline.title}, {units.cpus(len(session.machine.cpus))}",
         "where": ". ".join(_capital(line) for line in (headline.engine, headline.machine) if line),
         "own_code": scale.is_own_code(session),
         "counts": _counts(session),

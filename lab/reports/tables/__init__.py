@@ -104,11 +104,18 @@ class Headline:
     machine: str = ""
     #: How many claims have each verdict, and how many are surprises. Empty if no cell ran.
     totals: str = ""
+    #: Whose session it is. Empty if nobody has said so.
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """The Python, and before it whose session it is."""
+        return f"{self.label}: {self.python}" if self.label else self.python
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The headline as a few lines of text."""
-        where = ", ".join(filter(None, (self.python, self.engine)))
+        where = ", ".join(filter(None, (self.title, self.engine)))
         return tuple(filter(None, (where, self.machine, self.totals)))
 
 
@@ -117,7 +124,7 @@ def headline(session: Session) -> Headline:
     machine = session.machine
     python = next((result.python for result in session.results if result.python), machine.python)
     if not python:
-        return Headline(python="no cell reported which Python it runs")
+        return Headline(python="no cell reported which Python it runs", label=session.label)
     builds = ", ".join(map(_build_words, machine.named_builds))
     image = f", image {machine.image}" if machine.image and not builds else ""
     counts = {verdict: sum(each.verdict is verdict for each in session.judgements) for verdict in Verdict}
@@ -128,6 +135,7 @@ def headline(session: Session) -> Headline:
         engine=f"engine {machine.engine_label}{image}",
         machine=f"machine: {cpus}, kernel {python['kernel']}, {python['machine']}",
         totals=f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
+        label=session.label,
     )
 
 

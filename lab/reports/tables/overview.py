@@ -32,7 +32,7 @@ def headline(session: Session) -> str:
     machine = session.machine
     python = next((result.python for result in session.results if result.python), machine.python)
     if not python:
-        return "No cell reported which Python it runs."
+        return f"{_whose(session)}No cell reported which Python it runs."
     builds = ", ".join(facts.label for facts in machine.named_builds)
     which = f"Python {builds}" if builds else names.python_words(python)
     kind, cell = _ENGINES.get(machine.engine, (machine.engine, ""))
@@ -43,8 +43,13 @@ def headline(session: Session) -> str:
     limits = _limits(session)
     what = f". Each cell is a {cell} limited to {limits}" if cell and limits else ""
     others = f". Also here (lab run --python all): {', '.join(choice.others)}" if choice.others else ""
-    line = f"{which}{image}{why}, {where}{what}{others}."
+    line = f"{_whose(session)}{which}{image}{why}, {where}{what}{others}."
     return _FREE_THREADED.sub(lambda name: f"{name[0]} (t: no GIL)", line, count=1)
+
+
+def _whose(session: Session) -> str:
+    """The label, to stand before the rest of a line; empty where the session has none."""
+    return f"{session.label}: " if session.label else ""
 
 
 def place(session: Session) -> str:
@@ -54,7 +59,8 @@ def place(session: Session) -> str:
     image = f" from the image {machine.image}" if machine.image else ""
     limits = _limits(session)
     what = f" Each cell is a {cell} limited to {limits}." if cell and limits else ""
-    return f"{kind[:1].upper()}{kind[1:]}{image} on a machine with {units.cpus(len(machine.cpus))}.{what}"
+    where = f"{kind[:1].upper()}{kind[1:]}{image} on a machine with {units.cpus(len(machine.cpus))}"
+    return f"{_whose(session)}{where}.{what}"
 
 
 def _limits(session: Session) -> str:
