@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lab.cell.targets import naming
-from lab.cell.targets.case import BOTH, OWN, SHARED, STATEMENT, Case, from_stored
+from lab.cell.targets.case import STATEMENT, Case, from_stored
 from lab.errors import UsageError
-
-#: Who may work on the argument that a setup has made.
-STATES = (SHARED, OWN, BOTH)
 
 _FORMS = f"{naming.FORMS}, or -s SETUP STATEMENT"
 
@@ -57,17 +55,23 @@ def check_combined(case: Case, params: Mapping[str, Sequence[Any]]) -> None:
     """Raise UsageError for what would change nothing: parameters of a statement, or own state that nothing makes."""
     if case.source == STATEMENT and params:
         raise UsageError("--param gives arguments to a function, and a statement takes none", "write the value into it")
-    if case.source != STATEMENT and case.state == OWN and (case.items or not case.setup):
-        why = "--items gives each call an item" if case.items else "there is no --setup, so there is no argument"
-        raise UsageError(f"--state own gives each worker an argument of its own, but {why}", "leave it out")
+    with _as_usage_error():
+        naming.check_state(case, "--state ")
+
+
+@contextlib.contextmanager
+def _as_usage_error() -> Iterator[None]:
+    """A context in which a wrong name is wrong usage."""
+    try:
+        yield
+    except naming.WrongNameError as error:
+        raise UsageError(error.what, error.fix) from error
 
 
 def parse_chunks(text: str) -> list[int]:
     """Chunk sizes, from ``1,10,100``. Raises UsageError for what is no whole number above 0."""
-    chunks = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")] if text else []
-    if not all(chunks):
-        raise UsageError(f"--chunk {text!r} is not a list of sizes", "give whole numbers above 0, such as --chunk 1,10")
-    return chunks
+    with _as_usage_error():
+        return naming.parse_chunks(text, "--chunk ")
 
 
 def parse_target(words: Sequence[str], setup: str, state: str, *, is_statement: bool) -> Case:
@@ -91,7 +95,5 @@ def _shown(statement: str) -> str:
 
 def parse_params(texts: Sequence[str]) -> dict[str, list[Any]]:
     """The values of each parameter, from ``n=1000,10000``. Raises UsageError for what is no literal of Python."""
-    try:
+    with _as_usage_error():
         return naming.parse_params(texts, "--param ")
-    except naming.WrongNameError as error:
-        raise UsageError(error.what, error.fix) from error

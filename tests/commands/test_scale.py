@@ -133,10 +133,10 @@ def test_a_wrong_target_is_wrong_usage_before_anything_runs(
         (["work.py:busy", "--project", "nowhere"], "is not a folder"),
         (["-s", "x = 0", "x + n", "--param", "n=1,2"], "a statement takes none; write the value into it"),
         (["-s", "x = 0", "x", "--setup", "make"], "a statement takes none; give its setup to -s"),
-        (["work.py:busy", "--state", "own"], "there is no --setup"),
+        (["work.py:busy", "--state", "own"], "there is no setup"),
         (
             ["work.py:busy", "--state", "own", "--setup", "make", "--items", "several"],
-            "--items gives each call an item",
+            "the items give each call an item",
         ),
     ],
 )

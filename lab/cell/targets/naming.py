@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Any, Sequence
 
-from lab.cell.targets.case import FILE, MODULE, Case
+from lab.cell.targets.case import BOTH, FILE, MODULE, OWN, SHARED, STATEMENT, Case
+
+#: Who may work on the argument that a setup has made.
+STATES = (SHARED, OWN, BOTH)
 
 #: The forms of a target, for messages.
 FORMS = "name a target as package.module:function, file.py:function, file.py"
@@ -53,3 +56,29 @@ def parse_params(texts: Sequence[str], option: str) -> dict[str, list[Any]]:
                 "write numbers, or strings in quotes: %s'%s=\"text\",1'" % (option, name),
             ) from error
     return params
+
+
+def parse_chunks(text: str, option: str) -> list[int]:
+    """Chunk sizes, from ``1,10,100``. ``option`` is what the user writes before the text.
+
+    Raises WrongNameError for what is no whole number above 0.
+    """
+    chunks = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")] if text else []
+    if not all(chunks):
+        raise WrongNameError(
+            "%s%r is not a list of sizes" % (option, text), "give whole numbers above 0, such as %s1,10" % option
+        )
+    return chunks
+
+
+def check_state(case: Case, option: str) -> None:
+    """Raise WrongNameError for a state that is not known, or that would change nothing: own, where nothing is made.
+
+    ``option`` is what the user writes before a state.
+    """
+    if case.state not in STATES:
+        raise WrongNameError("%s%s is not known" % (option, case.state), "take one of %s" % ", ".join(STATES))
+    if case.source != STATEMENT and case.state == OWN and (case.items or not case.setup):
+        items = "the items give each call an item"
+        why = items if case.items else "there is no setup, so there is no argument"
+        raise WrongNameError("%sown gives each worker an argument of its own, but %s" % (option, why), "leave it out")

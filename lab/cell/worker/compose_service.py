@@ -11,7 +11,8 @@ Its job comes from the environment, its records go to a file, and what it prints
   leaves there is removed;
 - ``LAB_EXPERIMENTS``, ``LAB_SECONDS`` and ``LAB_SEED``: as the options of ``lab run``; they may be empty;
 - ``LAB_TARGET``: if not empty, a function of the user's, which is measured instead of the experiments;
-- ``LAB_SETUP``, ``LAB_ITEMS`` and ``LAB_PARAM``: as the options of ``lab scale``; a ``;`` stands between parameters;
+- ``LAB_SETUP``, ``LAB_STATE``, ``LAB_ITEMS``, ``LAB_CHUNK`` and ``LAB_PARAM``: as the options of ``lab scale``; a
+  ``;`` stands between parameters;
 - ``LAB_PROJECT``: the folder of the user's code in this container.
 """
 
@@ -29,7 +30,7 @@ from lab.cell import experiments
 from lab.cell.targets import look_up
 from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import BOTH, FILE, PREFIX
-from lab.cell.targets.naming import WrongNameError, parse_params, parse_target
+from lab.cell.targets.naming import WrongNameError, check_state, parse_chunks, parse_params, parse_target
 from lab.cell.worker import supervisor
 from lab.cell.worker.job import SEEDS, WorkerJob, deadline_for
 from lab.cell.worker.record_writer import Channel
@@ -43,6 +44,9 @@ SEED = 1
 WRONG_SETTINGS = 2
 NO_RECORDS = 3
 STOPPED = 128 + signal.SIGTERM
+
+#: The settings that go with a target.
+_OF_TARGETS = ("LAB_SETUP", "LAB_STATE", "LAB_ITEMS", "LAB_CHUNK", "LAB_PARAM")
 
 _PINNED_BY = {"engine": "pinned by the engine (CPU set)", "worker": "pinned by itself (affinity)", "none": "not pinned"}
 
@@ -126,13 +130,15 @@ def job(environment: Mapping[str, str], allowed: Sequence[int]) -> WorkerJob:
 def _case(environment: Mapping[str, str]) -> dict[str, Any] | None:
     """What to look up, as the job of a worker has it; ``None`` where the experiments of the lab run."""
     target, project = environment.get("LAB_TARGET"), environment.get("LAB_PROJECT", "")
-    setup, items, params = (environment.get(name, "") for name in ("LAB_SETUP", "LAB_ITEMS", "LAB_PARAM"))
+    setup, state, items, chunks, params = (environment.get(name, "") for name in _OF_TARGETS)
     if not target:
-        if setup or items or params:
-            raise ValueError("LAB_SETUP, LAB_ITEMS and LAB_PARAM go with LAB_TARGET=file.py:function; set it too")
+        if setup or state or items or chunks or params:
+            raise ValueError("%s go with LAB_TARGET=file.py:function; set it too" % ", ".join(_OF_TARGETS))
         return None
     try:
-        case = parse_target(target, setup, BOTH)._replace(items=items, project=project)
+        case = parse_target(target, setup, state or BOTH)._replace(items=items, project=project)
+        check_state(case, "LAB_STATE=")
+        case = case._replace(chunks=parse_chunks(chunks, "LAB_CHUNK="))
     except WrongNameError as error:
         raise ValueError("LAB_TARGET: %s" % error) from error
     if case.source == FILE and not os.access(os.path.join(project, case.where), os.R_OK):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.cell import experiments
-from lab.cell.targets.case import BOTH, PREFIX, from_stored
+from lab.cell.targets.case import OWN, PREFIX, from_stored
 from lab.cell.worker import compose_service
 from lab.model.cell import Status
 from lab.planning.request import SCALE_LEVELS
@@ -89,19 +89,32 @@ class TestTheServicesJob:
     def test_a_target_is_measured_instead_of_the_experiments(self, tmp_path: Path) -> None:
         (tmp_path / "work.py").touch()
         settings = {"LAB_TARGET": "work.py:f", "LAB_PROJECT": str(tmp_path), "LAB_EXPERIMENTS": "pool"}
-        job = compose_service.job({**settings, "LAB_SETUP": "make", "LAB_PARAM": "n=1,10; kind='a'"}, (0,))
+        own = {"LAB_SETUP": "make", "LAB_STATE": "own", "LAB_CHUNK": "1,10", "LAB_PARAM": "n=1,10; kind='a'"}
+        job = compose_service.job({**settings, **own}, (0,))
         assert job.experiments == [PREFIX]
         assert (job.seconds, job.width) == SCALE_LEVELS["default"]
         (stored,) = (job.cases or {}).values()
         case = dict(stored)
         assert case.pop("params") == {"n": [1, 10], "kind": ["a"]}
-        wanted = parse_target(["work.py:f"], "make", BOTH, is_statement=False)
-        assert from_stored(case) == wanted._replace(project=str(tmp_path))
+        wanted = parse_target(["work.py:f"], "make", OWN, is_statement=False)
+        assert from_stored(case) == wanted._replace(project=str(tmp_path), chunks=[1, 10])
 
-    @pytest.mark.parametrize("name", ["LAB_SETUP", "LAB_ITEMS", "LAB_PARAM"])
+    @pytest.mark.parametrize("name", ["LAB_SETUP", "LAB_STATE", "LAB_ITEMS", "LAB_CHUNK", "LAB_PARAM"])
     def test_what_goes_with_a_target_needs_one(self, name: str) -> None:
         with pytest.raises(ValueError, match="go with LAB_TARGET"):
             compose_service.job({name: "n=1", "LAB_TARGET": ""}, (0,))
+
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("LAB_STATE", "mine", "take one of shared, own, both"),
+            ("LAB_STATE", "own", "there is no setup"),
+            ("LAB_CHUNK", "1,x", "give whole numbers above 0"),
+        ],
+    )
+    def test_a_state_or_a_size_that_means_nothing_is_refused(self, name: str, value: str, message: str) -> None:
+        with pytest.raises(ValueError, match=f"{name}=.*{message}"):
+            compose_service.job({"LAB_TARGET": "json:loads", name: value}, (0,))
 
     @pytest.mark.parametrize("params", ["n", "n=x", "n=1; n=2"])
     def test_parameters_that_are_no_literals_are_refused(self, params: str) -> None:
