@@ -61,6 +61,9 @@ def fails_on_3_13():
     if sys.version_info >= (3, 13):
         raise RuntimeError("not here")
 
+def leaks():
+    calls.extend(bytes(2**30) for _ in range(4096))  # nobody writes to it
+
 def imports_later():
     import no_such_package_of_a_test
 """
@@ -99,6 +102,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["work.py:leaks"], "work.py:leaks raised at its first calls: MemoryError"),
         (["work.py:fails"], "work.py:fails raised at its first calls: ValueError: no luck"),
         (["work.py:takes"], "Give it arguments: --param"),
         (["work.py:ends"], "exited with status 7"),

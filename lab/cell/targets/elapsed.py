@@ -20,7 +20,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 from lab.cell.claims.claim import Round
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
-from lab.cell.targets import asv, choice, environment
+from lab.cell.targets import asv, choice, environment, memory_limit
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
 from lab.cell.targets.calling import (
     TargetError,
@@ -112,11 +112,13 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
         blocks: dict[str, Callable[[], dict[str, Any]]] = {BASE: _loop(function, items, loops)}
         working: list[tuple[str, str, int, bool, int]] = []
         made: dict[tuple[str, int], Any] = {}
-        for pool in pools_for(case, len(recorder.cpus), trial.waits, len(items)):
+        pools = pools_for(case, len(recorder.cpus), trial.waits, len(items))
+        most = 1 + sum(workers for _, workers in {(pool.executor, pool.workers) for pool in pools})
+        for pool in pools:
             try:
                 executor = made.get((pool.executor, pool.workers))
                 if executor is None:
-                    executor = made[pool.executor, pool.workers] = _made(pool, case, stack)
+                    executor = made[pool.executor, pool.workers] = _made(pool, case, most, stack)
                 block = _mapped(executor, function, items, pool.chunk, loops)
                 block()
             except Exception as error:  # whatever the user's function, its argument or its result does in a worker
@@ -137,12 +139,19 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
             rounds.append(blocks_of_round)
 
 
-def _made(pool: Pool, case: Case, stack: contextlib.ExitStack) -> Any:
-    """A pool of that kind, which the stack ends. Its processes enter the user's environment first."""
+def _begin(project: str, workers: int) -> None:
+    """Begin as one of so many workers: limit the memory, and enter the user's environment."""
+    memory_limit.set_for(workers)
+    environment.enter(project)
+
+
+def _made(pool: Pool, case: Case, most: int, stack: contextlib.ExitStack) -> Any:
+    """A pool of that kind, which the stack ends. Its workers begin first; in all pools there are ``most`` of them."""
     if pool.executor == THREAD:
         return stack.enter_context(futures.ThreadPoolExecutor(pool.workers))
-    initial: dict[str, Any] = {"initializer": environment.enter, "initargs": (case.project,)}
-    if pool.executor == INTERPRETER:
+    initial: dict[str, Any] = {"initializer": _begin, "initargs": (case.project, most)}
+    if pool.executor == INTERPRETER:  # it is a part of this process, whose memory is limited
+        initial = {"initializer": environment.enter, "initargs": (case.project,)}
         executor = futures.InterpreterPoolExecutor(pool.workers, **initial)  # type: ignore[attr-defined,unused-ignore]
         return stack.enter_context(executor)
     context = multiprocessing.get_context(pool.executor)

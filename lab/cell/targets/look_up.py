@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
-from lab.cell.targets import against, agent, asv, elapsed, environment
+from lab.cell.targets import against, agent, asv, elapsed, environment, memory_limit
 from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError, missing_package
 from lab.cell.targets.case import HOST, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
@@ -82,6 +82,7 @@ def run(recorder: Recorder) -> None:
     target = from_stored(wanted)
     if target.against.get(HOST):
         agent.host()
+    memory_limit.set_for(1)
     is_file = not target.name and target.source != STATEMENT
     try:
         environment.enter(target.project)
@@ -93,6 +94,8 @@ def run(recorder: Recorder) -> None:
 
 def begin() -> Callable[[Mapping[str, Any]], "tuple[str, str] | None"]:
     """What an agent does that looks up cases: it answers why one cannot be called, and the package that is missing."""
+
+    memory_limit.set_for(1)
 
     @asv.ending()
     def answer(stored: Mapping[str, Any]) -> "tuple[str, str] | None":

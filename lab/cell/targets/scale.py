@@ -12,7 +12,19 @@ from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
-from lab.cell.targets import against, agent, asv, causes, choice, dispatch, elapsed, environment, figures, look_up
+from lab.cell.targets import (
+    against,
+    agent,
+    asv,
+    causes,
+    choice,
+    dispatch,
+    elapsed,
+    environment,
+    figures,
+    look_up,
+    memory_limit,
+)
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, at_home, base_arms, executors, home
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, Case, from_stored
@@ -31,6 +43,7 @@ def run(recorder: Recorder) -> None:
     if case.against.get(HOST):
         agent.host()
     recorder.observe("case", case._replace(project="").to_stored())
+    memory_limit.set_for(1)
     threads, begun = count_threads(), time.monotonic()
     with environment.GilWatch() as watch:
         environment.enter(case.project)
