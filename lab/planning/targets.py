@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.cell.targets import naming
 from lab.cell.targets.case import STATEMENT, Case, from_stored
 from lab.errors import UsageError
+
+Value = TypeVar("Value")
 
 _FORMS = f"{naming.FORMS}, or -s SETUP STATEMENT"
 
@@ -55,23 +56,20 @@ def check_combined(case: Case, params: Mapping[str, Sequence[Any]]) -> None:
     """Raise UsageError for what would change nothing: parameters of a statement, or own state that nothing makes."""
     if case.source == STATEMENT and params:
         raise UsageError("--param gives arguments to a function, and a statement takes none", "write the value into it")
-    with _as_usage_error():
-        naming.check_state(case, "--state ")
+    _named(naming.check_state, case, "--state ")
 
 
-@contextlib.contextmanager
-def _as_usage_error() -> Iterator[None]:
-    """A context in which a wrong name is wrong usage."""
+def _named(read: Callable[[Any, str], Value], given: object, option: str) -> Value:
+    """What a function reads from what the user has given. Raises UsageError for a wrong name."""
     try:
-        yield
+        return read(given, option)
     except naming.WrongNameError as error:
         raise UsageError(error.what, error.fix) from error
 
 
 def parse_chunks(text: str) -> list[int]:
     """Chunk sizes, from ``1,10,100``. Raises UsageError for what is no whole number above 0."""
-    with _as_usage_error():
-        return naming.parse_chunks(text, "--chunk ")
+    return _named(naming.parse_chunks, text, "--chunk ")
 
 
 def parse_target(words: Sequence[str], setup: str, state: str, *, is_statement: bool) -> Case:
@@ -95,5 +93,4 @@ def _shown(statement: str) -> str:
 
 def parse_params(texts: Sequence[str]) -> dict[str, list[Any]]:
     """The values of each parameter, from ``n=1000,10000``. Raises UsageError for what is no literal of Python."""
-    with _as_usage_error():
-        return naming.parse_params(texts, "--param ")
+    return _named(naming.parse_params, texts, "--param ")
