@@ -158,8 +158,8 @@ def largest(session: Session) -> tuple[Advice, ...]:
     return tuple(chosen.values())
 
 
-def measured_rows(session: Session) -> list[tuple[str, str, dict[str, Estimate]]]:
-    """(cell, workers, what was measured -> its estimate) for every way of working that was measured."""
+def measured_rows(session: Session) -> list[tuple[str, str, str, dict[str, Estimate]]]:
+    """(case, cell, workers, what was measured -> its estimate) for every way of working that was measured."""
     rows = []
     for name in case_names(session):
         for result in session.results:
@@ -170,7 +170,7 @@ def measured_rows(session: Session) -> list[tuple[str, str, dict[str, Estimate]]
                     for what, each in quantities.items()
                     if each.value is not None and each.low is not None and each.high is not None
                 }
-                rows.append((where, workers, estimates))
+                rows.append((name.removeprefix(PREFIX), where, workers, estimates))
     return rows
 
 

@@ -38,6 +38,8 @@ class Row:
     cores: Estimate | None
     #: Calls per second of the other environment over those of this one; ``None`` where nothing is compared.
     ratio: Estimate | None = None
+    #: The function, with the values of its parameters: ``work:parse, n=1000``.
+    case: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Scaling:
 
     #: What was measured, in each cell.
     rows: tuple[Row, ...]
-    #: The advice for the largest cell, in one sentence.
+    #: The advice for the largest cell, in one sentence; of several functions or parameters, for the last one.
     advice: str
     #: ``thread``, ``fork``, ``forkserver``, ``spawn``, ``interpreter``, or ``none`` for a plain loop; ``None``: not
     #: decided.
@@ -83,7 +85,9 @@ class Scaling:
 
     def _repr_html_(self) -> str:
         """A table, the advice and the causes, for a notebook."""
+        several = len({row.case for row in self.rows}) > 1
         columns = {
+            **({"function": [row.case for row in self.rows]} if several else {}),
             "cell": [row.cell for row in self.rows],
             "workers": [row.workers for row in self.rows],
             "calls/s": [_shown(row.rate) for row in self.rows],
@@ -203,8 +207,9 @@ def result_of(session: Session) -> Scaling:
             speed_up=numbers.get("speed-up"),
             cores=numbers.get("cores used"),
             ratio=numbers.get("other / this"),
+            case=case,
         )
-        for cell, workers, numbers in measured_rows(session)
+        for case, cell, workers, numbers in measured_rows(session)
     )
     return Scaling(
         rows=rows,

@@ -80,6 +80,14 @@ def test_workers_that_fail_later_in_one_version_are_left_out_and_the_others_are_
     assert [row.ratio for row in result.rows if row.workers == "1 worker" and row.ratio]
 
 
+def test_rows_of_several_parameters_say_which() -> None:
+    cases = [own_code.BUSY._replace(label=f"work.py:busy, n={n}") for n in (10, 1000)]
+    result = result_of(own_code.session(own_code.ran(1, *((case, own_code.said({})) for case in cases)), cases=cases))
+    assert [row.case for row in result.rows] == ["work.py:busy, n=10", "work.py:busy, n=1000"]
+    assert "<th>function</th>" in result._repr_html_()
+    assert "<th>function</th>" not in result_of(own_code.one_case())._repr_html_()
+
+
 def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match="defined inside a function; move it to the top of its module"):
         lab.scale(lambda: 1)
