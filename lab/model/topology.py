@@ -61,6 +61,8 @@ class Topology:
     forbidden_memory: tuple[int, ...] = ()
     #: The model name of the processor.
     model: str = ""
+    #: Whether the processor says that it is virtual; ``None``: not known.
+    is_virtual: bool | None = None
 
     @functools.cached_property
     def by_id(self) -> Mapping[int, Cpu]:
@@ -161,6 +163,7 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
         allowed=cpulist.parse(reading["allowed"]),
         forbidden_memory=tuple(sorted({*node.values()} - {*memory})),
         model=str(reading["model"]),
+        is_virtual=reading.get("hypervisor"),
     )
 
 

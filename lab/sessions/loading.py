@@ -133,7 +133,7 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
     session = assembly.assemble(
         id=str(manifest["session"]),
         began=float(manifest["began"]),
-        machine=_machine(manifest, summary, results),
+        machine=machine_of(manifest, results),
         arguments=manifest["arguments"],
         experiments=[name for name in wanted if name not in unknown],
         results=results,
@@ -183,7 +183,9 @@ def _fields(stored: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
 
 
-def _machine(manifest: Mapping[str, Any], summary: Mapping[str, Any], results: Iterable[CellResult]) -> Machine:
+def machine_of(manifest: Mapping[str, Any], results: Iterable[CellResult] = ()) -> Machine:
+    """The machine of a session. The manifest of an early version knows less of it than the results do."""
+    summary = (manifest.get("report") or {}).get("session") or {}
     kept = _fields(manifest.get("machine", {}), {field.name for field in dataclasses.fields(Machine)})
     kept["topology"] = topology.from_stored(kept["topology"]) if kept.get("topology") else None
     host = summary.get("host", {})

@@ -10,6 +10,10 @@ from typing import Any
 from lab.errors import UsageError
 from lab.model.cell import Cell
 from lab.model.session import Session
+from lab.text import units
+
+#: A predicted number within this share of the measured interval is right.
+NEAR = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,20 @@ class Prediction:
     value: float
     #: Whether the number is a count.
     whole: bool = False
+
+
+def is_right(prediction: Prediction, value: float, low: float, high: float) -> bool:
+    """Whether a prediction is right: a count if it is equal to the measured value, another number if the 95 % interval
+    reaches to within :data:`NEAR` of it, since no machine quite reaches a speed-up of 2.
+    """
+    if prediction.whole:
+        return prediction.value == value
+    return low <= prediction.value * (1 + NEAR) and prediction.value * (1 - NEAR) <= high
+
+
+def words(prediction: Prediction, value: float) -> str:
+    """A number of the kind that was predicted, as a text."""
+    return f"{value:g}" if prediction.whole else units.ratio(value)
 
 
 def questions(predictable: Sequence[Predictable], cells: Sequence[Cell]) -> tuple[tuple[Cell, Predictable], ...]:

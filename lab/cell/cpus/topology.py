@@ -45,7 +45,8 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
     - ``cores`` has a list for each physical core, ``packages`` and ``nodes`` a list for each number;
     - ``caches`` has (level, list) for each last-level cache;
     - ``kinds`` has the name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first;
-    - ``model`` is the name of the processor.
+    - ``model`` is the name of the processor;
+    - ``hypervisor`` is whether it says that it is virtual (x86); ``None`` where it says nothing of what it can do.
 
     Where the tree has no CPU, all of them are empty.
     """
@@ -58,6 +59,7 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
     usable = mask or (members(look(files).cpuset) or set()) & set(online) or online
     return {
         "model": next((tree.cpuinfo_line(name) for name in _MODEL_NAMES if tree.cpuinfo_line(name)), ""),
+        "hypervisor": "hypervisor" in tree.cpuinfo_line("flags").split() if tree.cpuinfo_line("flags") else None,
         "online": cpulist.render(online),
         "offline": cpulist.render(present - set(online)),
         "isolated": cpulist.render(listed(tree.text(tree.cpus, "isolated")) & set(online)),

@@ -8,13 +8,9 @@ from lab.model.cell import CellResult
 from lab.model.session import Session
 from lab.reports.tables import columns
 from lab.reports.tables.rows import grouped_rows
-from lab.teaching.predictions import Prediction, of_session
+from lab.teaching.predictions import NEAR, Prediction, is_right, of_session, words
 from lab.text import units
 from lab.text.table import Table
-
-#: A predicted number within this share of the measured interval is right.
-NEAR = 0.05
-
 
 #: A prediction whose ``of`` has this prefix is a speed-up of the cores table; the name of the arm follows.
 _CORES = "cores."
@@ -26,13 +22,13 @@ def prediction_rows(session: Session) -> list[tuple[Prediction, tuple[str, str, 
     rows = []
     for prediction in of_session(session):
         estimate = measured_estimate(session, prediction, results.get(prediction.cell))
-        predicted = _text(prediction, prediction.value)
+        predicted = words(prediction, prediction.value)
         if estimate is None:
             texts = (predicted, "?", "-", "not measured")
         else:
             exact = estimate.low == estimate.high
             interval = "exact" if exact else units.interval(estimate.low, estimate.high, "")
-            texts = (predicted, _text(prediction, estimate.value), interval, judge_prediction(prediction, estimate))
+            texts = (predicted, words(prediction, estimate.value), interval, judge_prediction(prediction, estimate))
         rows.append((prediction, texts))
     return rows
 
@@ -72,17 +68,7 @@ def measured_estimate(session: Session, prediction: Prediction, result: CellResu
 
 
 def judge_prediction(prediction: Prediction, measured: Estimate) -> str:
-    """``right``, or by how much the prediction is off.
-
-    A count is right if it equals the measured count. Any other number is right if the interval reaches to within
-    :data:`NEAR` of it, since no machine quite reaches a speed-up of 2.
-    """
-    if prediction.whole:
-        right = prediction.value == measured.value
-    else:
-        right = measured.low <= prediction.value * (1 + NEAR) and prediction.value * (1 - NEAR) <= measured.high
-    return "right" if right else f"off by {_text(prediction, abs(prediction.value - measured.value))}"
-
-
-def _text(prediction: Prediction, value: float) -> str:
-    return f"{value:g}" if prediction.whole else units.ratio(value)
+    """``right``, or by how much the prediction is off."""
+    if is_right(prediction, measured.value, measured.low, measured.high):
+        return "right"
+    return f"off by {words(prediction, abs(prediction.value - measured.value))}"

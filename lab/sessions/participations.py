@@ -1,0 +1,210 @@
+"""Reads what a class has handed in: of each session its verdicts, numbers and predictions, and no record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError, UsageError
+from lab.judging import differences
+from lab.judging.records import MALFORMED
+from lab.model.cell import Cell
+from lab.model.participant import Guess, Number, Participant, Participation, Trust
+from lab.model.session import Verdict
+from lab.sessions import loading, seal
+from lab.sessions.files import read_file
+from lab.teaching.predictions import Prediction, is_right, words
+from lab.text import names, units
+
+MANIFEST = "session.json"
+
+#: How participants can be told apart.
+WAYS = ("label", "folder", "host")
+
+
+def participants(paths: Sequence[Path], by: str = "label") -> list[Participant]:
+    """The participants whose sessions lie below these folders, in the order of their names.
+
+    ``by`` is one of :data:`WAYS`. A session without a label, or without a host's name, is named by its folder. Raises
+    UsageError where there is no session.
+    """
+    sessions: dict[str, list[Participation]] = {}
+    found = {folder.resolve(): root for root in paths for folder in _folders(root)}
+    for folder, root in found.items():
+        participation = read(folder, root, by)
+        sessions.setdefault(participation.name, []).append(participation)
+    return [
+        Participant(name=name, sessions=tuple(sorted(sessions[name], key=lambda each: each.began)))
+        for name in sorted(sessions, key=_natural)
+    ]
+
+
+def _natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
+    """Orders ``s2`` before ``s10``."""
+    parts = "".join(sign if sign.isdigit() else f" {sign} " for sign in name.lower()).split()
+    return [(part.isdigit(), int(part) if part.isdecimal() else 0, part) for part in parts], name
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Every session at or below a folder. Raises UsageError where there is none."""
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder", "name the folder that the class has handed in")
+    below = [root] if (root / MANIFEST).is_file() else sorted(path.parent for path in root.rglob(MANIFEST))
+    if not below:
+        raise UsageError(f"there is no session in {root}", "name a folder with sessions, at any depth")
+    yield from below
+
+
+def read(folder: Path, root: Path, by: str = "label") -> Participation:
+    """One session. One that cannot be read says why."""
+    try:
+        manifest = loading.manifest(folder)
+        with loading.making_sense_of(folder):
+            return _described(folder, root, by, manifest)
+    except LabError as error:
+        return Participation(
+            name=_by_folder(folder, root),
+            folder=str(folder),
+            session=folder.name,
+            trust=Trust.UNREADABLE,
+            fault=str(error),
+        )
+
+
+def _described(folder: Path, root: Path, by: str, manifest: Mapping[str, Any]) -> Participation:
+    report = manifest.get("report") or {}
+    trust, fault = _trust(folder, manifest)
+    cells = {cell.id: cell for cell in loading.planned(manifest)}
+    several = len({cell.build for cell in cells.values()}) > 1
+    places = {name: names.cell_words(cell) if several else _limit(cell) for name, cell in cells.items()}
+    verdicts = report.get("verdicts", ())
+    return Participation(
+        name=_name(folder, root, by, manifest),
+        folder=str(folder),
+        session=str(manifest["session"]),
+        began=float(manifest["began"]),
+        trust=trust,
+        fault=fault,
+        properties=_properties(manifest),
+        verdicts={(each["claim"], places[each["cell"]]): Verdict(each["verdict"]) for each in verdicts},
+        numbers={(what, places[cell]): number for (what, cell), number in _numbers(report).items()},
+        guesses=_guesses(manifest, report, places),
+        statements={each["claim"]: each["statement"] for each in verdicts},
+    )
+
+
+def _limit(cell: Cell) -> str:
+    """The limit of a cell in words that are the same on every machine: ``2 CPUs``, ``2 CPUs, quota 1.5``."""
+    return ", ".join(filter(None, (names.limit_words(cell), cell.machine)))
+
+
+def _name(folder: Path, root: Path, by: str, manifest: Mapping[str, Any]) -> str:
+    label = (manifest.get("arguments") or {}).get("label") or ""
+    host = (manifest.get("host") or {}).get("name") or ""
+    chosen = {"label": label, "host": host}.get(by, "")
+    return str(chosen) or _by_folder(folder, root)
+
+
+def _by_folder(folder: Path, root: Path) -> str:
+    """The first folder below the root, if the session lies in one; else the name of the session."""
+    below = folder.resolve().relative_to(root.resolve()).parts
+    return below[0] if below else folder.name
+
+
+def _trust(folder: Path, manifest: Mapping[str, Any]) -> tuple[Trust, str]:
+    """What is known of a session's files, and what is wrong with them."""
+    try:
+        sealed = json.loads(read_file(folder / seal.NAME))["files"]
+        changed = [
+            f"{name} {'was changed' if (folder / name).is_file() else 'is missing'}"
+            for name, file in sealed.items()
+            if _hash(folder / name) != file["sha256"]
+        ]
+    except FileNotFoundError:
+        ended = bool(manifest.get("report"))
+        return (Trust.UNVERIFIED, "it has no seal") if ended else (Trust.INCOMPLETE, "it was cut short")
+    except (OSError, *MALFORMED):
+        return Trust.EDITED, f"{seal.NAME} cannot be read"
+    if changed:
+        return Trust.EDITED, ", ".join(changed[:3])
+    report = manifest.get("report") or {}
+    lost = [str(cell["id"]) for cell in report.get("cells", ()) if cell["status"] not in ("measured", "unavailable")]
+    if report["session"]["interrupted"] or lost:
+        return Trust.INCOMPLETE, f"it lacks {', '.join(lost)}" if lost else "it was interrupted"
+    return Trust.INTACT, ""
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _properties(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What describes a machine, and may explain a verdict, by name."""
+    machine = loading.machine_of(manifest)
+    topology, python = machine.cpu_topology, machine.python
+    facts = differences.machine_facts(machine)
+    quotas = ((machine.details.get("probe") or {}).get("quotas")) or ()
+    properties = {
+        "processor": facts.get("processor"),
+        "CPUs": len(machine.cpus),
+        "cores": len({(cpu.package, cpu.core) for cpu in topology.cpus if cpu.id in machine.cpus}),
+        "SMT": "yes" if len({cpu.core for cpu in topology.cpus}) < len(topology.cpus) else "no",
+        "virtual machine": None if topology.is_virtual is None else "yes" if topology.is_virtual else "no",
+        "quota": min((quota["quota_cpus"] for quota in quotas), default="none"),
+        "kernel": python.get("kernel"),
+        "cgroup version": facts.get("cgroup version"),
+        "engine": machine.engine_facts.product or machine.engine,
+        "Python": names.python_words(python, short=True) if python else None,
+        "architecture": facts.get("architecture"),
+    }
+    return {name: str(value) for name, value in properties.items() if value not in (None, "")}
+
+
+def _numbers(report: Mapping[str, Any]) -> dict[tuple[str, str], Number]:
+    """Each number of a report by its name and the id of its cell: those of claims, the speed-ups, and all others."""
+    numbers: dict[tuple[str, str], Number] = {}
+    for verdict in report.get("verdicts", ()):
+        evidence = verdict.get("evidence") or {}
+        if evidence.get("value") is not None:
+            numbers[verdict["claim"], verdict["cell"]] = _number(evidence["value"], *(evidence["interval"] or ()))
+    for cell in report.get("cells", ()):
+        for row in cell.get("cores") or ():
+            gain = row["speed_up"]
+            if gain and row["workers"] > 1:
+                numbers[f"cores.{row['arm']}", cell["id"]] = _number(gain["value"], gain["low"], gain["high"])
+    return numbers
+
+
+def _number(value: float, low: float | None = None, high: float | None = None) -> Number:
+    return Number(value=value, low=value if low is None else low, high=value if high is None else high)
+
+
+def _guesses(
+    manifest: Mapping[str, Any], report: Mapping[str, Any], places: Mapping[str, str]
+) -> dict[tuple[str, str], Guess]:
+    """The predictions of a session beside what was measured."""
+    numbers = _numbers(report)
+    guesses = {}
+    for fields in (manifest.get("arguments") or {}).get("predictions") or ():
+        prediction = Prediction(**fields)
+        number = numbers.get((prediction.of, prediction.cell))
+        guesses[prediction.of, places.get(prediction.cell, prediction.cell)] = Guess(
+            what=prediction.what,
+            predicted=words(prediction, prediction.value),
+            measured=words(prediction, number.value) if number else "",
+            is_right=is_right(prediction, number.value, number.low, number.high) if number else None,
+        )
+    return guesses
+
+
+def summary_of(participants: Sequence[Participant]) -> str:
+    """How many participants and sessions there are, in words."""
+    count = sum(len(each.sessions) for each in participants)
+    return f"{units.counted(len(participants), 'participant')}, {units.counted(count, 'session')}"
