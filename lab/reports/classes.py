@@ -138,15 +138,15 @@ def _differing(joined: Class) -> Table:
             f"{each.place[0]}, {each.place[1]}",
             str(len(each.names.get(Verdict.CONFIRMED, ()))),
             str(len(each.names.get(Verdict.REFUTED, ()))),
-            _named(each.minority),
             _why(each),
+            _named(each.minority),
         )
         for each in joined.agreements
         if each.is_divided
     )
     return Table(
         title="Claims that are true for some and false for others",
-        head=("claim", "✓", "✗", "the fewer", "what goes with it"),
+        head=("claim", "✓", "✗", "what goes with it", "in the minority"),
         rows=rows,
     )
 

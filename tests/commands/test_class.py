@@ -1,0 +1,112 @@
+"""A class that has handed in: who differs, which property explains it, what was predicted, and what does not count."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.model.session import Session
+from tests.commands.test_session_commands import sealed
+from tests.support import scripts
+from tests.support.terminal import Lab
+
+#: Ten of thirty have an older Python, in which Pool() asks for the CPUs of the machine, not for those of the cell.
+OLDER = range(0, 30, 3)
+
+
+def session_of(number: int, **changes: Any) -> Session:
+    """The session of one student, in which a cell of 1 CPU on a machine with 2 was measured."""
+    version = (3, 11, 7) if number in OLDER else (3, 13, 5)
+    python = scripts.python(version)
+    result = scripts.ran(1, {"pool": scripts.pool(2 if number in OLDER else 1)}, python=python)
+    session = scripts.session(result, experiments=("pool",))
+    machine = dataclasses.replace(session.machine, python={**python, "kernel": f"6.{number % 2}.0"})
+    prediction = {
+        "of": "pool.default-size",
+        "what": "workers",
+        "cell": "cpu1",
+        "value": 1.0 + number % 2,
+        "whole": True,
+    }
+    arguments = {**session.arguments, "label": f"student {number}", "predictions": [prediction], **changes}
+    return dataclasses.replace(session, machine=machine, arguments=arguments)
+
+
+@pytest.fixture
+def handed_in(tmp_path: Path) -> Path:
+    """Thirty sealed sessions, each in a folder of its own."""
+    folder = tmp_path / "handed-in"
+    for number in range(30):
+        sealed(folder / f"s{number}", f"20260101-0000{number:02}-aa", session_of(number))
+    return folder
+
+
+def test_the_planted_difference_is_found_and_named(lab: Lab, handed_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = lab("class", str(handed_in))
+    assert code == 0
+    text = " ".join(out.split())
+    assert "30 participants, 30 sessions." in text
+    assert "Python: confirmed with CPython 3.13.5; refuted with CPython 3.11.7" in text
+    assert "2 (15), 1 (15)" in text or "1 (15), 2 (15)" in text  # what they predicted
+    assert "15 of 30" in text
+    assert text.index("student 2 ") < text.index("student 10 ")
+
+
+def test_properties_that_go_together_cannot_be_separated(lab: Lab, tmp_path: Path) -> None:
+    for number in range(12):
+        session = session_of(number)
+        machine = dataclasses.replace(session.machine, engine="local" if number in OLDER else "docker")
+        sealed(tmp_path / f"s{number}", session=dataclasses.replace(session, machine=machine))
+    _, out, _ = lab("class", str(tmp_path), "--format", "json")
+    claims = {claim["claim"]: claim for claim in json.loads(out)["claims"]}
+    assert [each["property"] for each in claims["pool.default-size"]["goes_with"]] == ["engine", "Python"]
+    assert claims["pool.errors-surface"]["goes_with"] == []
+    assert set(claims["pool.errors-surface"]["participants"]) == {"refuted"}
+
+
+def test_what_was_edited_does_not_count_and_what_is_incomplete_is_named(lab: Lab, handed_in: Path) -> None:
+    (edited,) = (handed_in / "s1").glob("*/cpu1.jsonl")
+    edited.write_text(edited.read_text().replace("3", "4"))
+    (unsealed,) = (handed_in / "s2").glob("*/seal.json")
+    unsealed.unlink()
+    (broken,) = (handed_in / "s4").glob("*/session.json")
+    broken.write_text("{")
+    sealed(handed_in / "s5", "20260102-000000-aa", dataclasses.replace(session_of(5), interrupted=True))
+    code, out, _ = lab("class", str(handed_in))
+    text = " ".join(out.split())
+    assert code == 1
+    assert "student 1: edited, so it does not count: cpu1.jsonl was changed" in text
+    assert "student 2: not verified: it has no seal" in text
+    assert "s4: cannot be read: " in text
+    assert "student 5: incomplete: it was interrupted" in text
+    assert "30 participants, 31 sessions" in text
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "page"])
+def test_every_participant_is_in_every_form(lab: Lab, handed_in: Path, tmp_path: Path, form: str) -> None:
+    file = tmp_path / "class.out"
+    code, _, err = lab("class", str(handed_in), "--format", form, "--output", str(file))
+    assert (code, f"written to {file}" in err) == (0, True)
+    text = file.read_text(encoding="utf-8")
+    assert all(f"student {number}" in text for number in range(30))
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert {row["pool.default-size at 1 CPU"] for row in rows} == {"confirmed", "refuted"}
+        assert rows[1]["predicted: pool.default-size at 1 CPU"] == "2"
+
+
+def test_folders_or_hosts_can_name_participants(lab: Lab, handed_in: Path) -> None:
+    _, out, _ = lab("class", str(handed_in), "--by", "folder", "--format", "json")
+    assert [each["name"] for each in json.loads(out)["participants"]][:3] == ["s0", "s1", "s2"]
+
+
+def test_a_folder_without_a_session_is_refused(lab: Lab, tmp_path: Path) -> None:
+    code, _, err = lab("class", str(tmp_path))
+    assert (code, "there is no session in" in err) == (2, True)
