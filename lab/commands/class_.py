@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     from lab.model.participant import Trust
     from lab.reports import classes
+    from lab.sessions.files import replace_file
     from lab.sessions.participations import participants
 
     people = participants(options.folders, options.by)
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     text = classes.render(form, people, shutil.get_terminal_size((80, 24)).columns)
     if options.output:
         try:
-            options.output.write_text(text, encoding="utf-8")
+            replace_file(options.output, text.encode())
         except OSError as error:
             raise StoreError(f"cannot write {options.output}: {error.strerror}") from error
         tell(f"written to {options.output}")
