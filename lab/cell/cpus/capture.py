@@ -25,7 +25,10 @@ _NAMED_BY_THE_KERNEL = ("/proc/", "/sys/devices/", "/sys/bus/")
 _COUNTED = re.compile("(cpu|node|index)[0-9]{1,6}")
 
 #: The lines of /proc/cpuinfo that are long and not read, or that identify one machine.
-_NOT_CAPTURED = re.compile(rb"(?i).*(serial|uuid|flags|features|bugs)")
+_NOT_CAPTURED = re.compile(rb"(?i).*(serial|uuid|\S+ +flags|features|bugs)")
+
+#: The line with what a processor can do, of which one word counts: whether it is virtual.
+_FLAGS = re.compile(rb"^(flags\s*:).*")
 
 #: A file with more bytes than this is no capture.
 _MOST_BYTES = 256 * 2**20
@@ -106,6 +109,10 @@ def capture(note: str) -> bytes:
     return note.encode() + b"\n" + b"".join(_block(path, blocks[path]) for path in sorted(blocks))
 
 
+def _flags(line: re.Match[bytes]) -> bytes:
+    return line[1] + (b" hypervisor" if b"hypervisor" in line[0].split() else b" -")
+
+
 def _block(path: str, content: bytes) -> bytes:
     end = b"" if content.endswith(b"\n") or path.endswith("/") else b"\n"
     return _MARK + os.fsencode(path.lstrip("/")) + b"\n" + content + end
@@ -139,7 +146,8 @@ def needed(path: str, content: bytes) -> bytes | None:
         counted = [group for group in groups if len(group) == 3 and {b"", b"cpu", b"cpuset"} & {*group[1].split(b",")}]
         return b"\n".join(b":".join([*group[:2], _nameless(group[2])]) for group in counted)
     if path == "/proc/cpuinfo":
-        return b"\n".join(line for line in lines if not _NOT_CAPTURED.match(line.partition(b":")[0]))
+        short = [_FLAGS.sub(_flags, line) for line in lines]
+        return b"\n".join(line for line in short if not _NOT_CAPTURED.match(line.partition(b":")[0]))
     if path == "/proc/stat":
         return b"\n".join(line for line in lines if line.startswith(b"cpu"))
     if posixpath.basename(path) in ("cgroup.procs", "cgroup.threads", "tasks"):

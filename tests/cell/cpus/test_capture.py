@@ -57,7 +57,15 @@ def test_a_capture_has_no_name_of_this_user_or_host_and_no_environment(monkeypat
             "none /cg/user cgroup rw,cpu 0 0",
             id="the mounts of an old kernel that count",
         ),
-        pytest.param("/proc/cpuinfo", "model\t: X\nSerial\t: 12\nflags\t: fpu\n", "model\t: X\n", id="cpuinfo"),
+        pytest.param(
+            "/proc/cpuinfo",
+            "model\t: X\nSerial\t: 12\nflags\t: fpu vme\nvmx flags\t: vnmi\n",
+            "model\t: X\nflags\t: -\n",
+            id="cpuinfo",
+        ),
+        pytest.param(
+            "/proc/cpuinfo", "flags\t: fpu hypervisor\n", "flags\t: hypervisor\n", id="cpuinfo of a virtual machine"
+        ),
         pytest.param("/proc/stat", "cpu 1\ncpu0 1\nbtime 12\n", "cpu 1\ncpu0 1", id="stat"),
         pytest.param("/sys/fs/cgroup/a/cgroup.procs", f"1\n{os.getpid()}\n77\n", f"{os.getpid()}\n", id="own id"),
         pytest.param("/sys/fs/cgroup/a/tasks", "1\n77\n", None, id="ids of others"),
