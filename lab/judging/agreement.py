@@ -184,6 +184,15 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdigit() else -1, part) for part in re.findall(r"\d+|\D+", text)]
 
 
+def handed_in_twice(participants: Sequence[Participant]) -> Mapping[str, tuple[str, ...]]:
+    """The session that several participants have handed in -> their names."""
+    names: dict[str, list[str]] = {}
+    for participant in participants:
+        for session in dict.fromkeys(each.session for each in participant.sessions):
+            names.setdefault(session, []).append(participant.name)
+    return {session: tuple(those) for session, those in names.items() if len(those) > 1}
+
+
 def spreads(participants: Sequence[Participant]) -> tuple[Spread, ...]:
     """Each number at each limit that somebody has measured."""
     numbers = {participant.name: participant.numbers for participant in participants}

@@ -89,12 +89,14 @@ def _troubles(joined: Class) -> list[str]:
         Trust.INCOMPLETE: "incomplete",
         Trust.UNVERIFIED: "not verified",
     }
-    return [
+    lines = [
         f"{participant.name}: {words[each.trust]}: {each.fault} ({each.session})"
         for participant in joined.participants
         for each in participant.sessions
         if each.trust in words
     ]
+    twice = agreement.handed_in_twice(joined.participants)
+    return lines + [f"{', '.join(names)}: the same session ({session})" for session, names in twice.items()]
 
 
 def _tables(joined: Class) -> list[Table]:

@@ -35,7 +35,7 @@ def session_of(number: int, **changes: Any) -> Session:
         "whole": True,
     }
     arguments = {**session.arguments, "label": f"student {number}", "predictions": [prediction], **changes}
-    return dataclasses.replace(session, machine=machine, arguments=arguments)
+    return dataclasses.replace(session, id=f"session-{number}", machine=machine, arguments=arguments)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def handed_in(tmp_path: Path) -> Path:
 def test_the_planted_difference_is_found_and_named(lab: Lab, handed_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     code, out, _ = lab("class", str(handed_in))
-    assert code == 0
+    assert (code, "the same session" in out) == (0, False)
     text = " ".join(out.split())
     assert "30 participants, 30 sessions." in text
     assert "Python: confirmed with CPython 3.13.5; refuted with CPython 3.11.7" in text
@@ -79,14 +79,16 @@ def test_what_was_edited_does_not_count_and_what_is_incomplete_is_named(lab: Lab
     (broken,) = (handed_in / "s4").glob("*/session.json")
     broken.write_text("{")
     sealed(handed_in / "s5", "20260102-000000-aa", dataclasses.replace(session_of(5), interrupted=True))
+    sealed(handed_in / "s31", session=session_of(7, label="student 31"))
     code, out, _ = lab("class", str(handed_in))
     text = " ".join(out.split())
     assert code == 1
+    assert "student 7, student 31: the same session (session-7)" in text
     assert "student 1: edited, so it does not count: cpu1.jsonl was changed" in text
     assert "student 2: not verified: it has no seal" in text
     assert "s4: cannot be read: " in text
     assert "student 5: incomplete: it was interrupted" in text
-    assert "30 participants, 31 sessions" in text
+    assert "31 participants, 32 sessions" in text
 
 
 @pytest.mark.parametrize("form", ["markdown", "csv", "page"])
@@ -110,3 +112,82 @@ def test_folders_or_hosts_can_name_participants(lab: Lab, handed_in: Path) -> No
 def test_a_folder_without_a_session_is_refused(lab: Lab, tmp_path: Path) -> None:
     code, _, err = lab("class", str(tmp_path))
     assert (code, "there is no session in" in err) == (2, True)
+
+
+KEY = """
+[sessions]
+points = 2
+experiments = ["pool"]
+[predictions]
+made = 0.5
+right = 0.5
+[[answers]]
+question = "pool-1"
+right = ["2", "two"]
+[[answers]]
+question = "gil-2"
+number = 1.98
+within = 0.05
+points = 3
+"""
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A teacher's key."""
+    file = tmp_path / "key.toml"
+    file.write_text(KEY)
+    return file
+
+
+def test_points_are_given_with_their_grounds(lab: Lab, handed_in: Path, key: Path) -> None:
+    (handed_in / "s0" / "answers.toml").write_text('pool-1 = " Two"\ngil-2 = 2.0\n')
+    (handed_in / "s2" / "answers.toml").write_text('pool-1 = "8"\ngil-2 = "fast"\n')
+    (edited,) = (handed_in / "s2").glob("*/cpu1.jsonl")
+    edited.write_text(edited.read_text().replace("3", "4"))
+    code, out, _ = lab("grade", str(handed_in), "--key", str(key), "--format", "json")
+    assert code == 0
+    points = {each["name"]: [ground["points"] for ground in each["grounds"]] for each in json.loads(out)}
+    assert points["student 0"] == [2, 0.5, 1, 3]
+    assert points["student 2"] == [0, 0, 0, 0]  # an edited session does not count
+    assert points["student 4"] == [2, 1, 0, 0]
+    _, out, _ = lab("grade", str(handed_in), "--key", str(key), "--of", "student 2")
+    text = " ".join(out.split())
+    assert "cpu1.jsonl was changed" in text
+    assert "'8'; right is 2 or two" in text
+    assert "'fast'; right is 1.98, within 0.05" in text
+
+
+def test_grades_are_a_table_for_a_spreadsheet(lab: Lab, handed_in: Path, key: Path) -> None:
+    _, out, _ = lab("grade", str(handed_in), "--key", str(key), "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["participant"] for row in rows][:3] == ["student 0", "student 1", "student 2"]
+    assert {row["why: answer pool-1"] for row in rows} == {"there is no answer"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[session]\npoints = 1", "did you mean sessions?"),
+        ("[sessions]\npoint = 1", "did you mean points?"),
+        ("[sessions]\npoints = -1", "is no number of points"),
+        ("[[answers]]\nquestion = 'a'", "give either right or number"),
+        ("[[answers]]\nright = 'a'", "names no question"),
+        ("answers = 3", "is not a list"),
+        ("[sessions", "is not TOML"),
+    ],
+)
+def test_a_wrong_key_is_refused_with_the_nearest_name(
+    lab: Lab, handed_in: Path, key: Path, text: str, message: str
+) -> None:
+    key.write_text(text)
+    code, _, err = lab("grade", str(handed_in), "--key", str(key))
+    assert (code, message in " ".join(err.split())) == (2, True), err
+
+
+def test_answers_that_cannot_be_read_and_nobody_of_that_name_are_said(lab: Lab, handed_in: Path, key: Path) -> None:
+    (handed_in / "s0" / "answers.toml").write_text("pool-1 = two\n")
+    code, _, err = lab("grade", str(handed_in), "--key", str(key))
+    assert (code, "answers.toml is not TOML" in " ".join(err.split())) == (2, True)
+    code, _, err = lab("grade", str(handed_in), "--key", str(key), "--of", "nobody")
+    assert (code, "there is no participant nobody" in err) == (2, True)
