@@ -11,7 +11,7 @@ from lab.cell.targets import arms, figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.cell.targets.choice import ALONE, Choice, Option, choose, times
 from lab.judging import speedups
-from lab.judging.pool_code import pool_code
+from lab.judging.pool_code import loop_code, pool_code
 from lab.judging.verdicts import completed, evidence_of
 from lab.model.cell import CellResult
 from lab.model.session import Quantity, Session
@@ -105,11 +105,11 @@ def advise(case: Case, result: CellResult) -> Advice:
         sentence = f"Advice: not decided; {choice.why}. {_REPAIR if choice.were_lost else _AGAIN}"
         return Advice(case=case, cell=result.cell.id, option=None, speed_up=None, sentence=sentence)
     if choice.option == ALONE:
-        return _alone(case, result, choice)
+        return _alone(case, result, choice, evidence)
     return _taken(case, result, choice.option, choice.gain, evidence)
 
 
-def _alone(case: Case, result: CellResult, choice: Choice) -> Advice:
+def _alone(case: Case, result: CellResult, choice: Choice, evidence: Evidence) -> Advice:
     """Call it in a plain loop."""
     why = "this cell has one CPU, and the function does not wait"
     if choice.best:
@@ -124,7 +124,7 @@ def _alone(case: Case, result: CellResult, choice: Choice) -> Advice:
         option=ALONE,
         speed_up=Estimate(1.0, 1.0, 1.0, 1),
         sentence=sentence,
-        code="results = [function(item) for item in items]",
+        code=loop_code(case, evidence),
     )
 
 
@@ -143,7 +143,7 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
         option=option,
         speed_up=gain,
         sentence=sentence,
-        code=pool_code(option, result, evidence),
+        code=pool_code(option, case, result, evidence),
     )
 
 

@@ -65,9 +65,21 @@ def test_the_code_runs_as_it_stands(kind: str) -> None:
     assert advice.option
     assert advice.option.name == name_of(kind, 2)
     compile(advice.code, "advice", "exec")
-    names = {"function": str.upper, "items": "abc"}
+    names = {"function": str.upper, "items": "abc", "__name__": "__main__"}
     exec(advice.code, names)
     assert names["results"] == ["A", "B", "C"]
+
+
+def test_long_code_that_is_the_same_for_two_functions_stands_once_and_the_screen_has_room_for_it() -> None:
+    case = own_code.BUSY._replace(setup="make", arguments={"n": 3})
+    cases = [case, case._replace(label="work.py:other", name="other")]
+    form = scripts.observe("form", {"kind": "asynchronous generator", "item": "beside"})
+    messages = [form, *own_code.said({**own_code.HOLDS, ("fork", 2): 1.0, ("forkserver", 2): 1.0})]
+    session = own_code.session(own_code.ran(2, *((each, messages) for each in cases)), cases=cases)
+    text = reports.render(session, "screen")
+    assert text.count("    async def collected(generator):") == 1
+    assert text.count("Advice: for ") == 2
+    assert len(text.splitlines()) <= most_lines(80)
 
 
 def test_what_waits_is_not_measured_by_what_the_machine_delivered() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import os
 import sys
 from typing import Any, Callable
@@ -12,6 +11,7 @@ from typing import Any, Callable
 from lab.cell.claims.recorder import NotMeasuredError, in_words
 from lab.cell.targets import asv
 from lab.cell.targets.case import FILE, STATEMENT, Case
+from lab.cell.targets.form import COROUTINE, GENERATOR, PLAIN, kind_of
 
 Call = Callable[[], object]
 
@@ -108,24 +108,25 @@ def missing_package(error: BaseException) -> str:
 
 def adapted(function: Any, positional: list[Any], arguments: Any) -> Call:
     """The function with its arguments. A coroutine is run, and a generator is read to its end, at every call."""
-    call: Call = functools.partial(function, *positional, **arguments) if positional or arguments else function
-    if inspect.iscoroutinefunction(function):
-        import asyncio
-
-        return lambda: asyncio.run(call())  # type: ignore[arg-type] # it is a coroutine
-    if inspect.isgeneratorfunction(function):
+    call: Any = functools.partial(function, *positional, **arguments) if positional or arguments else function
+    kind = kind_of(function)
+    if kind == PLAIN:
+        plain: Call = call
+        return plain
+    if kind == GENERATOR:
         import collections
 
-        return lambda: collections.deque(call(), maxlen=0)  # type: ignore[call-overload] # an iterator
-    if inspect.isasyncgenfunction(function):
-        import asyncio
+        return lambda: collections.deque(call(), maxlen=0)
+    import asyncio
 
-        async def drained() -> None:
-            async for _ in call():  # type: ignore[attr-defined] # it is an asynchronous generator
-                pass
+    if kind == COROUTINE:
+        return lambda: asyncio.run(call())
 
-        return lambda: asyncio.run(drained())
-    return call
+    async def drained() -> None:
+        async for _ in call():
+            pass
+
+    return lambda: asyncio.run(drained())
 
 
 def import_module(case: Case) -> Any:

@@ -26,9 +26,10 @@ from lab.cell.targets import (
     memory_limit,
 )
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, at_home, base_arms, executors, home
-from lab.cell.targets.calling import Call, Caller
-from lab.cell.targets.case import HOST, PREFIX, Case, from_stored
+from lab.cell.targets.calling import Call, Caller, attribute, import_module
+from lab.cell.targets.case import HOST, PREFIX, STATEMENT, Case, from_stored
 from lab.cell.targets.figures import LATER
+from lab.cell.targets.form import Form, form_of
 from lab.cell.targets.trial import Trial, count_threads, look
 from lab.cell.targets.worker import begin
 
@@ -50,6 +51,7 @@ def run(recorder: Recorder) -> None:
         call = _first_call(case)
         trial = look(call, threads)
     trial = trial._replace(ready_seconds=time.monotonic() - begun)
+    recorder.observe("form", _form_of(case)._asdict())
     recorder.observe("imported", watch.imported._asdict())
     recorder.observe("packages", environment.packages())
     recorder.observe("trial", trial._asdict())
@@ -57,6 +59,10 @@ def run(recorder: Recorder) -> None:
     case = case._replace(call_seconds=trial.call_seconds)
     how = against.measure if case.against else elapsed.measure if case.items else measure
     how(recorder, case, trial)
+
+
+def _form_of(case: Case) -> Form:
+    return form_of(case, None if case.source == STATEMENT else attribute(import_module(case), case.name))
 
 
 def _first_call(case: Case) -> Call:

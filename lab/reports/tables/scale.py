@@ -17,6 +17,8 @@ from lab.text.table import CODE, Table
 
 #: A screen with more rows than this gets one row for each function and build.
 MOST_ROWS = 16
+#: Several functions whose code has more lines than this leave less room for tables.
+_USUAL_CODE = 6
 #: The most rows of that table on a screen.
 _MOST_SUMMED = 12
 #: The most builds that stand side by side on a screen.
@@ -54,7 +56,8 @@ def screen_tables(session: Session) -> tuple[Table, ...]:
     if len({each.case for each in chosen}) == 1 and 1 < len(names_of_builds) <= _MOST_BUILDS:
         return _side_by_side(session)
     tables = full_tables(session)
-    if len(names_of_builds) < 2 and sum(len(table.rows) + 4 for table in tables) <= MOST_ROWS + 4:
+    long_code = sum(max(len(text.code) - _USUAL_CODE, 0) for text in advice_texts(session)) if len(chosen) > 1 else 0
+    if len(names_of_builds) < 2 and sum(len(table.rows) + 4 for table in tables) <= MOST_ROWS + 4 - long_code:
         return tables
     summary = _summary(session, [each.advice for each in chosen])
     more = len(summary.rows) - _MOST_SUMMED
@@ -243,12 +246,19 @@ class AdviceText:
 
 
 def advice_texts(session: Session) -> tuple[AdviceText, ...]:
-    """The advice for the largest cell of each function and build. Where it is the same for many, they share it."""
+    """The advice for the largest cell of each function and build. Where it is the same for many, they share it.
+
+    Code that is the same for two stands below the second one.
+    """
     chosen = placed(session)
     if len(chosen) <= _FEW:
+        codes = [each.advice.code for each in chosen]
         return tuple(
-            AdviceText(sentence=_placed_sentence(session, each), code=tuple(each.advice.code.splitlines()))
-            for each in chosen
+            AdviceText(
+                sentence=_placed_sentence(session, each),
+                code=() if each.advice.code in codes[number + 1 :] else tuple(each.advice.code.splitlines()),
+            )
+            for number, each in enumerate(chosen)
         )
     alike: dict[tuple[str, str], list[Placed]] = {}
     for each in chosen:
