@@ -238,8 +238,9 @@ class Outcome:
 
     @property
     def ending(self) -> str:
-        """How it ended, with its last words: ``1; it said 'MemoryError'``."""
-        return f"{self.reason or self.exit_code}; it said {self.last_words or 'nothing'!r}"
+        """How it ended, with its last words if it had any: ``exit code 1; it said 'MemoryError'``."""
+        how = self.reason or f"exit code {self.exit_code}"
+        return f"{how}; it said {self.last_words!r}" if self.last_words else how
 
 
 class Record(NamedTuple):  # there may be a hundred thousand of them, and a frozen dataclass takes twice as long to make

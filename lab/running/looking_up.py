@@ -31,16 +31,21 @@ def look_up(
     seconds: float,
     *,
     build: str = "",
+    number: int = 0,
     project: str = "",
     other: str = "",
     room: Room | None = None,
 ) -> Answer:
-    """Run an experiment that measures nothing, with one case, for so many seconds at most. Raises EngineError."""
+    """Run an experiment that measures nothing, with one case, for so many seconds at most.
+
+    ``number`` tells the look-ups of one target apart: the engine may still know the container of the one before. Raises
+    EngineError.
+    """
     cpus = tuple(machine.cpus)
     job = Job(
         session=session,
         cell=Cell(
-            id=f"look-up{'-' if build else ''}{build}",
+            id="-".join(["look-up", *([build] if build else []), *([str(number)] if number else [])]),
             limit=Limit(),
             size=len(cpus),
             cpus=cpus,

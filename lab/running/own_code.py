@@ -9,15 +9,25 @@ from typing import Any
 
 from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
-from lab.cell.targets.look_up import SECONDS, Found, found, seconds_for
+from lab.cell.targets.look_up import SECONDS, Found, found, seconds_for, told
 from lab.engines import Engine
 from lab.errors import CellError, NotResumableError, OtherEnvironmentError, UsageError
 from lab.messages import tell
 from lab.model.machine import Machine
 from lab.planning.request import Request
 from lab.planning.targets import Target
-from lab.running.looking_up import look_up
+from lab.running.looking_up import Answer, look_up
 from lab.running.revision import unpacked
+
+#: Well-known packages that pip installs by another name than they are imported by.
+_DISTRIBUTIONS = {
+    "PIL": "Pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "sklearn": "scikit-learn",
+    "yaml": "PyYAML",
+}
 
 #: What an engine says where its machine does not have the folder of the project.
 _NO_FOLDER = "bind source path does not exist"
@@ -97,6 +107,12 @@ def compared(case: Case, other: str, engine: str, project: Path) -> tuple[Case, 
     )
 
 
+def distribution_of(module: str) -> str:
+    """The name by which pip installs the package of a module."""
+    package = module.partition(".")[0]
+    return _DISTRIBUTIONS.get(package, package)
+
+
 def with_cases(request: Request, engine: Engine, machine: Machine, session: str) -> Request:
     """The request with the cases of its target. Each is called once, on every build.
 
@@ -110,7 +126,7 @@ def with_cases(request: Request, engine: Engine, machine: Machine, session: str)
         left_out.update({label: f"{f'on {build}: ' if build else ''}{reason}" for label, reason in excluded})
     cases = [case for case in cases if case.label not in left_out]
     if not cases:
-        raise UsageError("; ".join(f"{label}: {reason}" for label, reason in left_out.items()))
+        raise UsageError("; ".join(told(label, reason) for label, reason in left_out.items()))
     seconds = seconds_for(cases, request.seconds)
     if seconds > 2 * request.seconds:
         longest = max(case.call_seconds or 0.0 for case in cases)
@@ -120,20 +136,20 @@ def with_cases(request: Request, engine: Engine, machine: Machine, session: str)
 
 def left_out_lines(arguments: Mapping[str, Any]) -> list[str]:
     """A line for each function that could not be measured, and why; from the arguments of a manifest."""
-    return [
-        f"not measured: {reason if label in reason else f'{label}: {reason}'}"
-        for label, reason in arguments.get("left_out", {}).items()
-    ]
+    return [f"not measured: {told(label, reason)}" for label, reason in arguments.get("left_out", {}).items()]
 
 
 def _look_up(target: Target, engine: Engine, machine: Machine, session: str, build: str) -> Found:
     """The cases of a target on one build, each with the seconds of a call, and what cannot be measured there."""
     where = f"on {build}: " if build else ""
-    case = {**target.case.to_stored(), "params": target.params}
+
+    def ask(passed: int) -> Answer:
+        case = {**target.case.to_stored(), "params": target.params, "passed": passed}
+        what = (engine, machine, session, PREFIX, case, SECONDS)
+        return look_up(*what, build=build, number=passed, project=target.project, other=target.other)
+
     try:
-        answer = look_up(
-            *(engine, machine, session, PREFIX, case, SECONDS), build=build, project=target.project, other=target.other
-        )
+        return found(target.case, ask)
     except CellError as error:
         if _NO_FOLDER in str(error):
             raise UsageError(
@@ -141,13 +157,11 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
                 "use an engine of this machine, or --engine local",
             ) from error
         raise UsageError(f"{where}{target.case.label} could not be looked up: {error}") from error
-    try:
-        return found(target.case.label, answer.records, answer.ending)
     except TargetError as error:
         if error.elsewhere:
             raise _wrong_elsewhere(target.case, f"{where}{error}", error.missing) from error
         is_docker = machine.engine == "docker"
-        package = error.missing.partition(".")[0]
+        package = distribution_of(error.missing)
         fix = f"install it for the Python of the cells: PYTHON -m pip install {package}, or name another: --python"
         if is_docker:
             fix = f"name an image that has it: FROM python:3.13-slim, RUN pip install {package}, then --image NAME"
@@ -156,7 +170,7 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
 
 def _wrong_elsewhere(case: Case, message: str, missing: str) -> OtherEnvironmentError:
     """What is said of a case that cannot be called in the environment that it is compared with."""
-    other, package = case.against, missing.partition(".")[0]
+    other, package = case.against, distribution_of(missing)
     fix = "compare with an environment in which it works, or name a function that works in both"
     if package and other.get("image"):
         fix = f"add it to that image: RUN pip install {package}"

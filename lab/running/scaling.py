@@ -277,8 +277,16 @@ def _case(
     if isinstance(function, str):
         return located(parse_target([function], setup, state, is_statement=False), project)
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if not name:
+        raise UsageError(
+            f"lab.scale() was given an object of type {type(function).__name__}, which has no name to import it by",
+            "give it a function that calls the object, or a target as text: 'package.module:function'",
+        )
     if "<" in name:
-        raise UsageError(f"{name} is defined inside a function", "move it to the top of its module")
+        raise UsageError(
+            f"{name} is a lambda, or is defined inside a function, so workers cannot import it",
+            "define it with def at the top of its module",
+        )
     script = getattr(sys.modules["__main__"], "__file__", None)
     if module == "__main__" and script:
         case = Case(label=f"{Path(script).name}:{name}", source=FILE, where=script, name=name, setup=setup, state=state)

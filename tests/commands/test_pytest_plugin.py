@@ -324,7 +324,7 @@ def test_the_cores_of_a_marked_test_are_not_divided_again_for_scaling(run: Run) 
         "2",
         apart=True,
     ).stdout.fnmatch_lines(
-        ["*is defined inside a function; move it*" if own > 1 else "*2 cores needed, but this test is pinned to 1 core"]
+        ["*so workers cannot import it; define*" if own > 1 else "*2 cores needed, but this test is pinned to 1 core"]
     )
 
 
@@ -411,7 +411,7 @@ def test_more_workers_than_cores_are_not_measured(run: Run) -> None:
 def test_a_function_that_no_worker_can_find_fails_with_what_to_do(run: Run) -> None:
     done = run("def test_it(scaling): scaling(lambda: 1, threads=2)")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*is defined inside a function; move it to the top of its module*"])
+    done.stdout.fnmatch_lines(["*so workers cannot import it; define it with def at the top of its module*"])
 
 
 @needs_two_cpus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import venv
 from collections.abc import Iterator
@@ -68,12 +69,36 @@ def imports_later():
     import no_such_package_of_a_test
 """
 
-#: Benchmarks of asv that make a file in a folder and remove it again, and a function that fails.
+#: Benchmarks of asv that make a file in a folder and remove it again, and functions that fail in every way.
 SUITE = """
-import os, tempfile
+import os, sys, tempfile
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
 
 def bench_bad():
     raise ValueError("no luck")
+
+def bench_mute():
+    raise Mute
+
+def bench_leaves():
+    os._exit(0)
+
+def bench_dies():
+    os.abort()
+
+def bench_leaks():
+    kept = []
+    while True:
+        kept.append(bytes(2**30))
+
+def bench_closes():
+    os.closerange(0, 21)
+
+def bench_forgets():
+    sys.path.clear()
 
 class Temporary:
     def setup(self):
@@ -115,6 +140,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["work.py:reads"], "The lab gives it no standard input"),
         (["work:busi"], "there is busy"),
         (["no_such_module:f"], "No module named 'no_such_module'"),
+        (["work.py:busy", "--param", "n=1"], "names of its parameters: busy()"),
         (["-s", "pass", "1 +"], "no valid syntax"),
     ],
 )
@@ -181,8 +207,20 @@ def test_a_function_of_a_file_that_fails_costs_itself_alone_and_nothing_is_left(
     assert code == 2, errors
     session = json.loads(printed)["session"]
     assert session["arguments"]["experiments"] == [f"scale:{file}:Temporary.time_exists"]
-    assert any("suite.py:bench_bad raised" in note and "no luck" in note for note in session["notes"])
-    assert "1 function cannot be measured" in errors
+    reasons = dict(re.findall(r"not measured: \S+suite\.py:(\w+) (.*)", "\n".join(session["notes"])))
+    early = "at its first calls"
+    for name, reason in {
+        "bench_bad": "raised at its first calls: ValueError: no luck (suite.py, line 9). Repair that first",
+        "bench_mute": "raised at its first calls: Mute: its own text raises ValueError (suite.py, line 12)",
+        "bench_leaves": f"cannot be measured: {early} it called os._exit(0), or closed file descriptors",
+        "bench_dies": f"cannot be measured: {early} it was killed by SIGABRT; call it once in a program of your own",
+        "bench_leaks": "raised at its first calls: MemoryError (suite.py, line 23). It may take 80 %",
+        "bench_closes": f"cannot be measured: {early} it called os._exit(0), or closed file descriptors",
+        "bench_forgets": "removes from sys.path or sys.modules what workers import",
+    }.items():
+        assert reason in reasons.pop(name)
+    assert reasons == {}
+    assert "7 functions cannot be measured" in errors
     assert list(folder.iterdir()) == []
 
 
@@ -299,6 +337,18 @@ def test_two_images_take_turns_and_nothing_is_left(
     assert any(blocks["1 worker"]["rate"] > 0 and blocks["other: 1 worker"]["rate"] > 0 for blocks in rounds)
     assert f"other: {second}" in out
     assert engine.containers.list(all=True, filters={"label": f"org.multicore-lab.session={session.name}"}) == []
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_each_function_of_a_file_that_ends_its_container_has_another_look_up(
+    lab: Lab, open_project: Path, engine: DockerClient, image: str
+) -> None:
+    (open_project / "suite.py").write_text("import os\ndef bench_a(): os.abort()\ndef bench_b(): os.abort()\n")
+    words = ("suite.py", "--engine", "docker", "--image", image)
+    code, out, err = lab("scale", *words, "--output", str(open_project / "sessions"))
+    assert (code, out) == (2, "")
+    assert "suite.py:bench_a cannot be measured: at its first calls it was killed by SIGABRT" in err
 
 
 @pytest.mark.engine

@@ -33,5 +33,5 @@ def test_the_last_words_of_a_cell_are_those_that_say_why(tail: str, words: str) 
 
 
 def test_how_a_cell_ended_is_said_with_its_last_words() -> None:
-    assert Outcome(exit_code=2).ending == "2; it said 'nothing'"
+    assert Outcome(exit_code=2).ending == "exit code 2"
     assert Outcome(exit_code=137, reason="it was killed", stderr_tail="a\nb").ending == "it was killed; it said 'b'"

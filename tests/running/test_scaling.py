@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -89,8 +90,10 @@ def test_rows_of_several_parameters_say_which() -> None:
 
 
 def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:
-    with pytest.raises(UsageError, match="defined inside a function; move it to the top of its module"):
+    with pytest.raises(UsageError, match="so workers cannot import it; define it with def at the top of its module"):
         lab.scale(lambda: 1)
+    with pytest.raises(UsageError, match="an object of type partial, which has no name to import it by; give it a"):
+        lab.scale(functools.partial(own))
 
 
 def own() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import threading
@@ -69,16 +68,20 @@ class Recorder:
         event["at"] -= self.began
         self._say(event)
 
-    def end(self, error: BaseException | None = None) -> None:
+    def end(self, error: BaseException | None = None) -> bool:
         """Say that ``run`` has returned, or that ``error`` ended it. Only the worker calls this.
 
-        An experiment that ends without this call counts as failed.
+        An experiment that ends without this call counts as failed. Returns whether it could be said: the experiment may
+        have closed what it speaks through.
         """
         plain = isinstance(error, NotMeasuredError)
         why = "" if error is None else ("" if plain else "raised ") + in_words(error)
         last = {"kind": "raised", "error": shortened(why, MOST_WORDS)} if why else {"kind": "done"}
-        with contextlib.suppress(OSError):  # the experiment has closed what it speaks through
+        try:
             self._say(last)
+        except OSError:
+            return False
+        return True
 
     def _say(self, message: Mapping[str, Any]) -> None:
         line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
@@ -89,7 +92,10 @@ class Recorder:
 
 def in_words(error: BaseException) -> str:
     """An exception in one line, as the last line of its traceback has it, and not too long for a message."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception as another:  # an exception of the user's may have a __str__ that raises
+        text = "its own text raises %s" % type(another).__name__
     if isinstance(error, NotMeasuredError):
         return text
     return shortened(("%s: %s" % (type(error).__name__, text)).rstrip(": "), MOST_WORDS)

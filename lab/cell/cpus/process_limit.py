@@ -49,7 +49,9 @@ def _folders(root: Root) -> List[str]:
 
 def is_met(error: BaseException) -> bool:
     """Whether the error says that no further process or thread may start."""
-    return getattr(error, "errno", None) == errno.EAGAIN or _NO_THREAD in str(error)
+    if isinstance(error, OSError):
+        return error.errno == errno.EAGAIN
+    return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
 
 
 def says_it_is_met(text: Optional[str]) -> bool:

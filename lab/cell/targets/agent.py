@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import socket
 import struct
 import subprocess
@@ -23,6 +22,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Sequence
 
 from lab.cell.measuring.processes import serve
+from lab.cell.targets.calling import code_path
 
 #: What the interpreter of the agent runs. Its arguments are the cell's code, the descriptor, and the task.
 _SOURCE = (
@@ -133,14 +133,6 @@ def _started(python: str, connection: socket.socket, task: str) -> subprocess.Po
     # -I and -S as for every worker: the agent enters the user's environment itself.
     command = [python, "-B", "-I", "-S", "-c", _SOURCE, code_path(), str(connection.fileno()), task]
     return subprocess.Popen(command, pass_fds=[connection.fileno()], stdin=subprocess.DEVNULL)
-
-
-def code_path() -> str:
-    """The zip file or the folder that the lab's own code was imported from."""
-    path = os.path.abspath(__file__)
-    for _ in range(4):  # lab/cell/targets/agent.py
-        path = os.path.dirname(path)
-    return path
 
 
 def main(descriptor: int, text: str) -> None:

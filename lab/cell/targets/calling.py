@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import os
 import sys
 from typing import Any, Callable
@@ -14,6 +15,12 @@ from lab.cell.targets.case import FILE, STATEMENT, Case
 from lab.cell.targets.form import COROUTINE, GENERATOR, PLAIN, kind_of
 
 Call = Callable[[], object]
+
+#: So many names are shown that a module has.
+_MOST_NAMES = 5
+
+#: What to do with a module that does the work of a program when it is imported.
+BELOW_GUARD = 'put what it does as a program below if __name__ == "__main__":'
 
 
 class TargetError(NotMeasuredError):
@@ -97,13 +104,40 @@ def made_by(who: str, make: Callable[..., Any]) -> Any:
     try:
         return make()
     except BaseException as error:  # whatever the user's function raises
-        message = "%s raised %s; repair it, or name another" % (who, in_words(error))
+        message = "%s raised %s; repair it, or name another" % (who, in_place(error))
         raise TargetError(message, missing_package(error)) from error
 
 
 def missing_package(error: BaseException) -> str:
-    """The module that an import did not find; empty where none is missing."""
-    return error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+    """The module that an import did not find; empty where none is missing, or where only a part of a package is."""
+    name = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+    return "" if name.partition(".")[0] in sys.modules else name
+
+
+def code_path() -> str:
+    """The zip file or the folder that the lab's own code was imported from."""
+    path = os.path.abspath(__file__)
+    for _ in range(4):  # lab/cell/targets/calling.py
+        path = os.path.dirname(path)
+    return path
+
+
+def in_place(error: BaseException) -> str:
+    """An exception in one line, with the file and the line that raised it, if that was in code of the user's."""
+    import traceback  # seldom needed, and slow to load
+
+    others = ("<", code_path(), os.path.dirname(os.__file__))
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
+    if isinstance(error, SyntaxError) or not own:  # the words of a SyntaxError have them
+        return in_words(error)
+    path = own[-1].filename
+    file = os.path.relpath(path)
+    return "%s (%s, line %s)" % (in_words(error), path if file.startswith("..") else file, own[-1].lineno)
+
+
+def parameters_of(case: Case) -> str:
+    """The parameters of the function of a case, as its definition has them."""
+    return "%s%s" % (case.name, inspect.signature(attribute(import_module(case), case.name)))
 
 
 def adapted(function: Any, positional: list[Any], arguments: Any) -> Call:
@@ -184,22 +218,40 @@ def _from_file(path: str, name: str) -> Any:
         raise TargetError("%s is not a Python file" % path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)  # nobody is to find half of it
+        raise
     return module
 
 
 def _import_failed(case: Case, error: BaseException, missing: str) -> str:
     if isinstance(error, TargetError):
         return str(error)
-    message = "%s cannot be imported: %s" % (case.where, in_words(error))
+    message = "%s cannot be imported: %s" % (case.where, in_place(error))
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    package = name.partition(".")[0]
     if isinstance(error, PermissionError):
-        message += ". The cell's user (number %d) may not read it; allow it: chmod -R o+rX FOLDER" % os.getuid()
-    if missing.startswith("lab."):
-        return message + '. Call lab.scale() below if __name__ == "__main__":, so that only the script does it'
+        return message + ". The cell's user (number %d) may not read it; allow it: chmod -R o+rX FOLDER" % os.getuid()
+    if package == "lab":
+        return message + '. A cell has only a part of the lab; use the lab below if __name__ == "__main__":'
     if missing:
         where = [path for path in sys.path if path and not path.endswith(".zip")]
-        message += ". %s was looked for in %s" % (missing, ", ".join(where) or "no folder")
-    return message
+        return message + ". %s was looked for in %s" % (missing, ", ".join(where) or "no folder")
+    if package:
+        return message + ". The package %s is in %s; name what it has" % (package, _home(sys.modules[package]))
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return "%s; %s" % (message, BELOW_GUARD)
+    if isinstance(error, SyntaxError):
+        return message + "; repair it, or take a Python that knows its syntax: --python"
+    return message + "; repair it, or name another"
+
+
+def _home(module: Any) -> str:
+    """The folder or the file that a module was imported from."""
+    folders = list(getattr(module, "__path__", ()))
+    return ", ".join(folders) or getattr(module, "__file__", None) or "Python itself"
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -209,8 +261,9 @@ def attribute(module: Any, name: str) -> Any:
         if not hasattr(found, part):
             import difflib
 
-            near = difflib.get_close_matches(part, [word for word in vars(found) if not word.startswith("_")])
-            hint = "; there is %s" % " and ".join(near) if near else ""
+            names = [word for word, value in vars(found).items() if not word.startswith("_") and callable(value)]
+            near = difflib.get_close_matches(part, names) or names[:_MOST_NAMES]
+            hint = "; there is %s" % ", ".join(near) if near else "; name a function that it defines"
             raise TargetError("%s has no %s%s" % (getattr(found, "__name__", found), part, hint))
         found = getattr(found, part)
     return found

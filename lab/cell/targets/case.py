@@ -57,6 +57,11 @@ class Case(NamedTuple):
     call_seconds: Optional[float] = None
 
     @property
+    def is_file(self) -> bool:
+        """Whether every ``bench_*`` and ``time_*`` of a file or a module is meant."""
+        return not self.name and self.source != STATEMENT
+
+    @property
     def experiment(self) -> str:
         """The name of the experiment that measures this case."""
         return PREFIX + self.label

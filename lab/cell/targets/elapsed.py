@@ -66,7 +66,9 @@ def items_of(case: Case) -> list[Any]:
     if not items:
         raise TargetError("--items %s is empty; give at least one item" % case.items)
     if len(items) > MOST_ITEMS:
-        raise TargetError("--items %s has more than %d items, or no end" % (case.items, MOST_ITEMS))
+        raise TargetError(
+            "--items %s has more than %d items, or no end; take a part: itertools.islice" % (case.items, MOST_ITEMS)
+        )
     return items
 
 

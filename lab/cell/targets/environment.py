@@ -7,7 +7,7 @@ import sys
 from typing import Any, NamedTuple
 
 from lab.cell.measuring.crew_worker import gil_enabled
-from lab.cell.targets.calling import TargetError
+from lab.cell.targets.calling import TargetError, code_path
 
 #: How Python announces that an import has switched the GIL on (``Python/import.c``, ``_PyImport_EnableGILAndWarn``).
 _SWITCHED_ON = "has been enabled to load module"
@@ -34,6 +34,12 @@ def enter(project: str) -> None:
                 % os.getuid()
             )
         os.chdir(project)
+
+
+def importable() -> frozenset[str]:
+    """What a worker needs of ``sys.path`` and ``sys.modules``: the folders and the modules that are there."""
+    folders = {code_path(), os.path.dirname(os.__file__)}.intersection(sys.path)
+    return frozenset(folders.union({"sys", "os", __name__}.intersection(sys.modules)))
 
 
 def _source_folder(project: str) -> "list[str]":

@@ -10,8 +10,17 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
 from lab.cell.targets import against, agent, asv, elapsed, environment, memory_limit
-from lab.cell.targets.calling import Call, Caller, SkippedError, TargetError, missing_package
-from lab.cell.targets.case import HOST, STATEMENT, Case, from_stored
+from lab.cell.targets.calling import (
+    BELOW_GUARD,
+    Call,
+    Caller,
+    SkippedError,
+    TargetError,
+    in_place,
+    missing_package,
+    parameters_of,
+)
+from lab.cell.targets.case import HOST, Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.trial import count_threads, look
 
@@ -40,31 +49,76 @@ class Found(NamedTuple):
     left_out: list[tuple[str, str]]
 
 
-def found(label: str, said: Iterable[Mapping[str, Any]], ending: str) -> Found:
-    """The cases of a target, from the data of the records of its look-up. Raises TargetError where there is none.
+class _Heard(NamedTuple):
+    """What one look-up has said."""
 
-    ``ending`` is how the cell ended, for a look-up that has no end of its own.
+    #: What it has found.
+    found: Found
+    #: The labels of the functions that it has called.
+    called: list[str]
+    #: The data of its last record; empty where its cell ended first.
+    end: Mapping[str, Any]
+
+
+def found(target: Case, ask: Callable[[int], "tuple[Iterable[Mapping[str, Any]], str]"]) -> Found:
+    """The cases of a target. Raises TargetError where there is none.
+
+    ``ask`` looks the target up, without so many of its first functions. It returns the data of the records, and how the
+    cell ended, for a look-up that has no end of its own. A function of a file that ends the look-up is left out, and
+    the next look-up begins behind it.
     """
-    cases: list[Case] = []
-    left_out: list[tuple[str, str]] = []
-    called = label
-    outcome: Mapping[str, Any] = {"outcome": "failed", "reason": ending}
+    together, passed = Found([], []), 0
+    while True:
+        said, ending = ask(passed)
+        heard = _heard(said)
+        together.cases.extend(heard.found.cases)
+        together.left_out.extend(heard.found.left_out)
+        if heard.end.get("outcome") == "ok":
+            break
+        fault = _fault(target.label, heard, ending)
+        if not (target.is_file and heard.called):
+            raise TargetError(fault)
+        together.left_out.append((heard.called[-1], fault))
+        passed += len(heard.called)
+    if together.left_out and not together.cases:
+        raise TargetError(together.left_out[0][1])
+    return together
+
+
+def _heard(said: Iterable[Mapping[str, Any]]) -> _Heard:
+    """What the records of a look-up say. Raises TargetError where they say that the target is wrong."""
+    heard = _Heard(Found([], []), [], {})
     for data in said:
-        if data.get("name") == "wrong":
+        name = data.get("name")
+        if name == "wrong":
             raise TargetError(*data["value"])
-        if data.get("name") == "called":
-            called = data["value"]
-        if data.get("name") == "left out":
-            left_out.append((data["value"][0], data["value"][1]))
-        if data.get("name") == "case":
-            cases.append(from_stored(data["value"]))
+        if name == "called":
+            heard.called.append(data["value"])
+        if name == "left out":
+            heard.found.left_out.append((data["value"][0], data["value"][1]))
+        if name == "case":
+            heard.found.cases.append(from_stored(data["value"]))
         if "outcome" in data:
-            outcome = data
-    if outcome["outcome"] != "ok":
-        is_late = outcome["outcome"] == "timeout"
-        step = "give it less to do in a call" if is_late else "call it once in a program of your own to see why"
-        raise TargetError("%s cannot be measured: at its first calls it %s; %s" % (called, outcome["reason"], step))
-    return Found(cases, left_out)
+            heard = heard._replace(end=data)
+    return heard
+
+
+def _fault(label: str, heard: _Heard, ending: str) -> str:
+    """What is said of a target that has ended its look-up."""
+    who = heard.called[-1] if heard.called else label
+    when, step = "at its first calls it", "call it once in a program of your own to see why"
+    if not heard.end:  # what it said last may be lost
+        when = "when it was imported or called, its cell ended:"
+    elif not heard.called:
+        when, step = "while it was imported it", BELOW_GUARD
+    elif heard.end["outcome"] == "timeout":
+        step = "give it less to do in a call"
+    return "%s cannot be measured: %s %s; %s" % (who, when, heard.end.get("reason", ending), step)
+
+
+def told(label: str, reason: str) -> str:
+    """Why a function was left out, with its label."""
+    return reason if label in reason else "%s: %s" % (label, reason)
 
 
 def seconds_for(cases: Sequence[Case], seconds: float) -> float:
@@ -77,17 +131,16 @@ def seconds_for(cases: Sequence[Case], seconds: float) -> float:
 def run(recorder: Recorder) -> None:
     """Observe each case with the seconds of a call, or why the target cannot be measured."""
     until = time.monotonic() + SECONDS - SPARE_SECONDS
+    memory_limit.set_for(1)
     wanted = dict(recorder.case or {})
-    params = wanted.pop("params", {})
+    params, passed = wanted.pop("params", {}), wanted.pop("passed", 0)
     target = from_stored(wanted)
     if target.against.get(HOST):
         agent.host()
-    memory_limit.set_for(1)
-    is_file = not target.name and target.source != STATEMENT
     try:
         environment.enter(target.project)
         with against.callable_there(target, until) as check:
-            _observe_each(recorder, cases(target, params), is_file, check)
+            _observe_each(recorder, cases(target, params), passed, target.is_file, check)
     except TargetError as error:
         recorder.observe("wrong", [str(error), error.missing, error.elsewhere])
 
@@ -110,15 +163,17 @@ def begin() -> Callable[[Mapping[str, Any]], "tuple[str, str] | None"]:
     return answer
 
 
-def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool, check: Callable[[Case], object]) -> None:
-    """Call each case, and check it. What asv would leave out is left out, unless nothing else is there.
+def _observe_each(
+    recorder: Recorder, found: Sequence[Case], passed: int, is_file: bool, check: Callable[[Case], object]
+) -> None:
+    """Call each case behind those that are passed over, and check it.
 
-    Raises TargetError where a case cannot be measured. Of the functions of a file such a case costs itself alone, as
-    long as there is another one.
+    What asv would leave out is left out, unless nothing else is there. Of the functions of a file, what cannot be
+    measured costs itself alone, as long as there is another one. Raises TargetError for any other such case.
     """
     observed = 0
     skipped: TargetError | None = None
-    for case in found:
+    for case in found[passed:]:
         recorder.observe("called", case.label)
         try:
             seconds = _seconds_of(case)
@@ -134,18 +189,20 @@ def _observe_each(recorder: Recorder, found: Sequence[Case], is_file: bool, chec
             continue
         recorder.observe("case", dict(case.to_stored(), project="", call_seconds=seconds))
         observed += 1
-    if skipped and not observed:
+    if skipped and not observed and not passed:
         raise skipped
 
 
 def _seconds_of(case: Case) -> float:
     """How long a call takes, in seconds. Raises TargetError where one of the first calls raises."""
-    call = _caller(case)
+    call, kept = _caller(case), environment.importable()
     trial = look(call, count_threads(), LENGTH_SECONDS)
     if case.items:
         _try_items(case)
     else:
         _call_further(call, trial.call_seconds)
+    if environment.importable() < kept:
+        raise TargetError("%s removes from sys.path or sys.modules what workers import; let it add only" % case.label)
     return trial.call_seconds
 
 
@@ -192,16 +249,16 @@ def _caller(case: Case) -> Call:
 
 
 def _raised(case: Case, error: BaseException) -> str:
-    return "%s raised at its first calls: %s. %s" % (case.label, in_words(error), _next_step(case, error))
+    return "%s raised at its first calls: %s. %s" % (case.label, in_place(error), _next_step(case, error))
 
 
 def _next_step(case: Case, error: BaseException) -> str:
     if isinstance(error, TypeError) and "argument" in str(error):
-        if case.items:
-            return "With --items each item is its argument, after that of --setup and beside those of --param"
-        return "Give it arguments: --param NAME=VALUE, or --setup MODULE:FACTORY for an object"
+        return _arguments_step(case, error)
     if missing_package(error):
         return "It needs that package"
+    if isinstance(error, MemoryError):
+        return "It may take %d %% of the memory that is available; let it take less" % (100 * memory_limit.SHARE)
     if isinstance(error, EOFError):
         return "The lab gives it no standard input; let it read a file"
     if process_limit.is_met(error):
@@ -209,3 +266,11 @@ def _next_step(case: Case, error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return "Let it write below tempfile.gettempdir(): a container can only read the project"
     return "Repair that first, or give it what it needs with --setup or --param"
+
+
+def _arguments_step(case: Case, error: TypeError) -> str:
+    if case.items:
+        return "With --items each item is its argument, after that of --setup and beside those of --param"
+    if case.arguments and "unexpected keyword" in str(error):
+        return "Give --param only names of its parameters: %s" % parameters_of(case)
+    return "Give it arguments: --param NAME=VALUE, or --setup MODULE:FACTORY for an object"

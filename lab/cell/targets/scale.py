@@ -175,8 +175,11 @@ def _rounds(
                 recorder.observe("out", [arm.name, arm.executor, blocks[arm.name]["error"]])
                 arms.remove(arm)
             errors = [blocks[base.name]["error"] for base in bases if "error" in blocks[base.name]]
-            if errors:
+            if errors and not rounds:
                 raise NotMeasuredError("raised in one worker alone: %s" % errors[0])
+            if errors:
+                recorder.observe("out", ["workers", LATER, "%s, after %d rounds" % (errors[0], len(rounds))])
+                return
             recorder.sample("round", blocks)
             rounds.append(blocks)
 

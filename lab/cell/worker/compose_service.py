@@ -29,7 +29,7 @@ from typing import Any, Callable, Mapping, Sequence
 from lab.cell import experiments
 from lab.cell.targets import look_up
 from lab.cell.targets.calling import TargetError
-from lab.cell.targets.case import BOTH, FILE, PREFIX
+from lab.cell.targets.case import BOTH, FILE, PREFIX, from_stored
 from lab.cell.targets.naming import WrongNameError, check_state, parse_chunks, parse_params, parse_target
 from lab.cell.worker import supervisor
 from lab.cell.worker.job import SEEDS, WorkerJob, deadline_for
@@ -216,13 +216,26 @@ def with_cases(job: WorkerJob, notes: Notes, stop: tuple[int, int]) -> WorkerJob
 
     When the service is asked to stop meanwhile, the job stays as it is: the worker is asked too, and ends at once.
     """
-    (target,) = (job.cases or {}).values()
-    looking = job._replace(seconds=1.0, deadline_seconds=look_up.SECONDS)
-    if "stopped" in supervisor.look_up(looking, notes, stop):
-        return job
-    cases, left_out = look_up.found(target["label"], notes.said, "did not end")
+    ((name, target),) = (job.cases or {}).items()
+    was_stopped = False
+
+    def ask(passed: int) -> tuple[list[Mapping[str, Any]], str]:
+        nonlocal was_stopped
+        notes.said.clear()
+        cases = {name: dict(target, passed=passed)}
+        looking = job._replace(seconds=1.0, deadline_seconds=look_up.SECONDS, cases=cases)
+        was_stopped = "stopped" in supervisor.look_up(looking, notes, stop)
+        return notes.said, "did not end"
+
+    wanted = {key: value for key, value in target.items() if key != "params"}
+    try:
+        cases, left_out = look_up.found(from_stored(wanted), ask)
+    except TargetError:
+        if was_stopped:
+            return job
+        raise
     for label, reason in left_out:
-        _say("LAB_TARGET: not measured: %s" % (reason if label in reason else "%s: %s" % (label, reason)))
+        _say("LAB_TARGET: not measured: %s" % look_up.told(label, reason))
     seconds = look_up.seconds_for(cases, job.seconds)
     return job._replace(
         experiments=[case.experiment for case in cases],

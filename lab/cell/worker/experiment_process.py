@@ -28,6 +28,9 @@ from lab.cell.worker.surroundings import Surroundings, remove
 #: How often to look whether an experiment has ended where the system cannot tell (Linux before 5.3).
 _POLL_SECONDS = 0.05
 
+#: How an experiment ended that has not said its end, and has no other exit status than 0.
+SILENT = "called os._exit(0), or closed file descriptors that are not its own"
+
 #: This many doubts after an experiment are told.
 _MOST_DOUBTS = 8
 
@@ -107,7 +110,7 @@ def _in_a_child(
         listener.raised
         or (_how_it_died(state) if state and not cut else None)
         or listener.fault
-        or (None if listener.done else "ended before run() returned, or closed what it speaks through")
+        or (None if listener.done else SILENT)
         or (None if gone else "left processes behind that could not be ended")
     )
     return ("failed", reason, gone) if reason else ("ok", None, gone)
@@ -166,11 +169,12 @@ def _perform(name: str, recorder: Recorder) -> int:
     try:
         load(name).run(recorder)
     except BaseException as error:  # whatever an experiment raises, SystemExit too, is what became of it
-        recorder.end(error)
+        is_said = recorder.end(error)
         import traceback  # seldom needed, and slow to load
 
-        traceback.print_exc()
-        return 1
+        with contextlib.suppress(Exception):  # it may have closed standard error, or the exception has no text
+            traceback.print_exc()
+        return int(is_said)  # what ends with 0 and has said nothing is told as such
     recorder.end()
     return 0
 

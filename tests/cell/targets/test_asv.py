@@ -123,4 +123,7 @@ def test_a_function_that_cannot_be_measured_is_named_beside_the_others() -> None
         {"name": "case", "value": good.to_stored()},
         {"outcome": "ok", "reason": ""},
     ]
-    assert found("work.py", said, "") == ([good], [("work.py:bad", "it raised")])
+    assert found(Case(label="work.py", source=FILE, where="work.py"), lambda passed: (said, "")) == (
+        [good],
+        [("work.py:bad", "it raised")],
+    )

@@ -162,6 +162,33 @@ def test_a_module_that_is_missing_is_said_with_the_folders_that_were_searched() 
         Caller(Case(label="x", source=MODULE, where="nowhere_at_all", name="f"))
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\ndef f(:", r"SyntaxError: .*, line 2\); repair it, or take a Python that knows its syntax: --python"),
+        (
+            "import argparse\nraise SystemExit(2)",
+            r"SystemExit: 2 \(.*bad_of_a_test.py, line 2\); put what it does as a",
+        ),
+        (
+            "raise KeyboardInterrupt",
+            r"KeyboardInterrupt \(.*, line 1\); put what it does as a program below if __name__",
+        ),
+        ("import json.nothing", r"No module named 'json.nothing' .*\. The package json is in .*json; name what it has"),
+        ("\nfrom json import nothing", r"ImportError: cannot import name 'nothing' .*, line 2\); repair it, or name"),
+        ("import lab.nothing", r'A cell has only a part of the lab; use the lab below if __name__ == "__main__":'),
+        ("1 / 0", r"ZeroDivisionError: division by zero \(.*bad_of_a_test.py, line 1\); repair it, or name another"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_says_where_and_what_to_do(tmp_path: Path, source: str, message: str) -> None:
+    path = tmp_path / "bad_of_a_test.py"
+    path.write_text(source)
+    for _ in range(2):  # nobody finds half of it the second time
+        with pytest.raises(TargetError, match=message) as caught:
+            Caller(Case(label="x", source=FILE, where=str(path), name="f"))
+        assert caught.value.missing == ""
+
+
 def test_a_file_without_benchmarks_says_how_to_name_a_function(tmp_path: Path) -> None:
     path = tmp_path / "empty_of_a_test.py"
     path.write_text("x = 1\n")

@@ -29,7 +29,7 @@ recorder.observe("fine", True)
 recorder.observe("open", sorted(int(name) for name in os.listdir("/proc/self/fd")))
 """
 
-EARLY = "ended before run() returned, or closed what it speaks through"
+EARLY = "called os._exit(0), or closed file descriptors that are not its own"
 
 
 class Hostile(NamedTuple):
