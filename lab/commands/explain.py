@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from lab.messages import show, show_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.cell.claims.claim import Claim, Tolerance
     from lab.teaching.primers import Primer
 
@@ -16,6 +18,11 @@ EXAMPLE = """\
 examples:
   lab explain pool                explain the experiment pool
   lab explain pool --answers      explain it, and answer its questions too
+  lab explain pool --teacher      with answers and expected verdicts, and with
+                                  what the textbook has that is out of date
+  lab explain pool --handout      a page for students, in Markdown
+  lab explain pool --handout html the same to print
+  lab explain --course            all experiments as a course of three sessions
   lab explain pool.default-size   explain one of its claims
   lab explain glossary            explain the words of the lab
   lab explain --all               print the verdict expected of every claim on
@@ -31,17 +38,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     subject.add_argument(
         "--all", action="store_true", help="print the verdicts expected of every claim, as a page in Markdown"
     )
+    subject.add_argument(
+        "--course", action="store_true", help="print a course of three sessions with all usual experiments, as Markdown"
+    )
+    parser.add_argument(
+        "--handout",
+        nargs="?",
+        const="markdown",
+        choices=("markdown", "html"),
+        help="print a page for students, with blanks and without answers; with --course html prints the course",
+    )
+    parser.add_argument(
+        "--teacher", action="store_true", help="with the answers, the expected verdicts, and where the textbook is old"
+    )
     parser.add_argument("--markdown", action="store_true", help="with glossary: print it as docs/glossary.md")
     parser.add_argument("--answers", action="store_true", help="answer the questions too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation, and return the exit code."""
-    import textwrap
-
     from lab.cell.experiments import in_order, load
     from lab.judging import expectations
     from lab.planning.request import named_experiments
+    from lab.teaching import handout
     from lab.teaching.primers import load as load_primer
 
     if options.all:
@@ -49,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.name == "glossary":
         return _glossary(markdown=options.markdown)
+    if options.course:
+        return _page(handout.course(), options.handout)
     name, _, _ = options.name.partition(".")
     experiment = load(named_experiments([name])[0])
     claims = [claim for claim in experiment.claims if options.name in (name, claim.id)]
@@ -57,14 +78,48 @@ def run(options: argparse.Namespace) -> int:
 
         known = ", ".join(claim.id for claim in experiment.claims)
         raise UsageError(f"there is no claim {options.name!r}; the claims of {name} are: {known}")
+    if options.handout:
+        return _page(handout.handout(name), options.handout)
     primer = load_primer(name) if options.name == name else None
     show(experiment.summary)
     if primer:
         _section("The idea", primer.idea)
     _section("How", experiment.method)
     _section("What to look at", experiment.watch)
+    if primer and not options.teacher:
+        _claims_alone(claims)
+        _ask(primer, name, answers=options.answers)
+        return 0
     if primer:
-        _teach(primer, options.name, answers=options.answers)
+        _ask(primer, name, answers=True)
+        _teach(primer)
+    _expected(claims)
+    return 0
+
+
+def _page(text: str, form: str | None) -> int:
+    """Print a handout or a course, which are made in Markdown."""
+    from lab.teaching import handout
+
+    show_document(handout.page(text) if form == "html" else text)
+    return 0
+
+
+def _claims_alone(claims: Sequence[Claim]) -> None:
+    """Print the claims without their expected verdicts, which would answer the questions."""
+    import textwrap
+
+    show("\nWhat is claimed")
+    for claim in claims:
+        show(textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, initial_indent="  ", subsequent_indent="    "))
+
+
+def _expected(claims: Sequence[Claim]) -> None:
+    """Print the claims with all that is expected of them."""
+    import textwrap
+
+    from lab.judging import expectations
+
     show(f"\nClaims, and the verdict expected on a host with {expectations.HOST_CPUS} CPUs")
     for claim in claims:
         show("\n" + textwrap.fill(f"{claim.id}: “{claim.statement}”", 80, subsequent_indent="  "))
@@ -77,7 +132,6 @@ def run(options: argparse.Namespace) -> int:
         if claim.advice:
             text = f"where it is refuted, or surprises: {claim.advice}"
             show(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  "))
-    return 0
 
 
 def _glossary(*, markdown: bool) -> int:
@@ -100,8 +154,16 @@ def _section(title: str, text: str) -> None:
     show(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
-def _teach(primer: Primer, name: str, *, answers: bool) -> None:
-    """Print the questions with or without their answers, where the textbook is out of date, and the sources."""
+def _teach(primer: Primer) -> None:
+    """Print where the textbook is out of date, and the sources."""
+    _section("Where the textbook is out of date", primer.outdated)
+    show("\nSources")
+    for source in primer.sources:
+        show(f"  {source.title}\n    {source.url}")
+
+
+def _ask(primer: Primer, name: str, *, answers: bool) -> None:
+    """Print the questions with or without their answers."""
     import textwrap
 
     show("\nThree questions to answer before you run it")
@@ -110,11 +172,7 @@ def _teach(primer: Primer, name: str, *, answers: bool) -> None:
         if answers:
             show(textwrap.fill(question.answer, 80, initial_indent="     → ", subsequent_indent="       "))
     if not answers:
-        show(f"  lab explain {name} --answers answers them")
-    _section("Where the textbook is out of date", primer.outdated)
-    show("\nSources")
-    for source in primer.sources:
-        show(f"  {source.title}\n    {source.url}")
+        show(f"  lab explain {name} --answers answers them, and --teacher\n  has the expected verdicts too")
 
 
 def _bounds(tolerance: Tolerance) -> str:

@@ -49,8 +49,10 @@ class Prediction:
 
 
 def is_right(prediction: Prediction, value: float, low: float, high: float) -> bool:
-    """Whether a prediction is right: a count if it is equal to the measured value, another number if the 95 % interval
-    reaches to within :data:`NEAR` of it, since no machine quite reaches a speed-up of 2.
+    """Whether a prediction is right, beside the measured value and its 95 % interval.
+
+    A count is right if it equals the value. Any other number is right if the interval reaches to within :data:`NEAR` of
+    it, since no machine quite reaches a speed-up of 2.
     """
     if prediction.whole:
         return prediction.value == value

@@ -96,8 +96,11 @@ def test_explain_shows_the_primer_and_keeps_the_answers_back(lab: Lab, name: str
     assert (code, err) == (0, "")
     flowing = " ".join(out.split())
     content = primer(name)
-    for text in (content.idea, content.outdated, *(question.ask for question in content.questions)):
+    for text in (content.idea, *(question.ask for question in content.questions)):
         assert text in flowing
+    assert content.outdated not in flowing
+    assert "confirmed" not in flowing.partition("What is claimed")[2]
+    assert flowing.index("What is claimed") < flowing.index(content.questions[0].ask)
     for question in content.questions:
         assert question.answer not in flowing
     assert f"lab explain {name} --answers" in out
@@ -110,6 +113,15 @@ def test_explain_with_answers_has_each_answer_under_its_question(lab: Lab, name:
     for question in primer(name).questions:
         assert f"{question.ask} → {question.answer}" in flowing
     assert "The answers:" not in flowing
+
+
+@every_experiment
+def test_explain_for_teachers_has_all(lab: Lab, name: str) -> None:
+    flowing = " ".join(lab("explain", name, "--teacher")[1].split())
+    content = primer(name)
+    for text in (content.idea, content.outdated, *(question.answer for question in content.questions)):
+        assert text in flowing
+    assert "the verdict expected on a host" in flowing
 
 
 def test_explaining_one_claim_leaves_the_lesson_out(lab: Lab) -> None:

@@ -166,8 +166,7 @@ EXPERIMENT = Experiment(
     method="Starts Pool() and counts its children. Then Pool(3) takes ten tasks that wait 20 to 60 ms. Each task"
     " reports its pid and its times, which show how many tasks ran at once. A last task raises, and nobody calls"
     " get().",
-    watch="Compare the workers that Pool() started with the CPUs of the cell. Up to Python 3.12 Pool() counts the"
-    " host's CPUs.",
+    watch="Compare the workers that Pool() started with the CPUs of the cell, and with those of the host.",
     run=run,
     typical_seconds=0.4,
     claims=(
