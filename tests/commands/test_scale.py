@@ -45,6 +45,8 @@ calls = []
 number = 3
 several = [1, 2, 3]
 
+unnamed = lambda item: item
+
 def picky(item):
     if item == 3:
         raise ValueError(item)
@@ -235,6 +237,22 @@ def test_what_fails_in_one_kind_of_worker_costs_that_kind_only(lab: Lab, project
     assert "2 processes (fork)" in out
     assert "2 threads" not in out.partition("Why:")[0]
     assert "RuntimeError: not here" in " ".join(out.split())
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_a_lambda_costs_the_pools_that_cannot_pickle_it_and_blocks_of_pools_are_as_short_as_those_of_the_loop(
+    lab: Lab, project: Path
+) -> None:
+    words = ("work.py:unnamed", "--items", "several", "--engine", "local", "--cpus", "2", "--quick")
+    code, out, err = lab("scale", *words, "--output", str(project / "sessions"))
+    assert code == 0, err
+    assert "PicklingError" in out or "attribute lookup" in out
+    (session,) = (project / "sessions").iterdir()
+    records = [json.loads(line) for line in (session / "cpu2.jsonl").read_text().splitlines()]
+    (blocks, *_) = [record["data"]["values"] for record in records if record["kind"] == "sample"]
+    loop, threads = (blocks[name]["rate"] * blocks[name]["seconds"] for name in ("1 worker", "2 threads"))
+    assert threads < loop / 5  # a thread is handed an item in the time of many calls
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def pools_for(case: Case, cpus: int, waits: bool, items: int) -> list[Pool]:
 def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     """Try each pool once, then let all that work take turns with a plain loop."""
     items, function = items_of(case), function_of(case)
-    loops = max(1, math.ceil(SHORTEST_BLOCK / max(trial.call_seconds * len(items), 1e-9)))
+    loops = _loops(trial.call_seconds * len(items))
     recorder.observe("items", {"count": len(items), "loops": loops})
     size, seconds, error = pickled(items[0])
     recorder.observe("item", {"bytes": size, "seconds": seconds, "error": error})
@@ -121,9 +121,10 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
                 executor = made.get((pool.executor, pool.workers))
                 if executor is None:
                     executor = made[pool.executor, pool.workers] = _made(pool, case, most, stack)
-                block = _mapped(executor, function, items, pool.chunk, loops)
-                block()
-            except Exception as error:  # whatever the user's function, its argument or its result does in a worker
+                once = _mapped(executor, function, items, pool.chunk, 1)
+                once()  # which starts the workers
+                block = _mapped(executor, function, items, pool.chunk, _loops(once()["seconds"]))
+            except BaseException as error:  # whatever the user's function, its argument or its result does in a worker
                 recorder.observe("out", [pool.name, pool.executor, in_words(error)])
                 continue
             blocks[pool.name] = block
@@ -158,6 +159,11 @@ def _made(pool: Pool, case: Case, most: int, stack: contextlib.ExitStack) -> Any
         return stack.enter_context(executor)
     context = multiprocessing.get_context(pool.executor)
     return stack.enter_context(futures.ProcessPoolExecutor(pool.workers, context, **initial))
+
+
+def _loops(seconds: float) -> int:
+    """How often a block works on the list, where once takes so many seconds."""
+    return max(1, math.ceil(SHORTEST_BLOCK / max(seconds, 1e-9)))
 
 
 def _loop(function: Callable[[Any], Any], items: Sequence[Any], loops: int) -> Callable[[], dict[str, Any]]:
