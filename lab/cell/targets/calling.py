@@ -235,7 +235,8 @@ def _import_failed(case: Case, error: BaseException, missing: str) -> str:
     if isinstance(error, PermissionError):
         return message + ". The cell's user (number %d) may not read it; allow it: chmod -R o+rX FOLDER" % os.getuid()
     if package == "lab":
-        return message + '. A cell has only a part of the lab; use the lab below if __name__ == "__main__":'
+        what = 'call lab.scale() below if __name__ == "__main__":, and import modules of the lab there'
+        return "%s; a cell has only a part of the lab: %s" % (message, what)
     if missing:
         where = [path for path in sys.path if path and not path.endswith(".zip")]
         return message + ". %s was looked for in %s" % (missing, ", ".join(where) or "no folder")

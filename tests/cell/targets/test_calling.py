@@ -176,7 +176,7 @@ def test_a_module_that_is_missing_is_said_with_the_folders_that_were_searched() 
         ),
         ("import json.nothing", r"No module named 'json.nothing' .*\. The package json is in .*json; name what it has"),
         ("\nfrom json import nothing", r"ImportError: cannot import name 'nothing' .*, line 2\); repair it, or name"),
-        ("import lab.nothing", r'A cell has only a part of the lab; use the lab below if __name__ == "__main__":'),
+        ("import lab.nothing", r"a cell has only a part of the lab: call lab.scale\(\) below if __name__"),
         ("1 / 0", r"ZeroDivisionError: division by zero \(.*bad_of_a_test.py, line 1\); repair it, or name another"),
     ],
 )

@@ -75,7 +75,7 @@ HOSTILE = [
         "raises an error that has no text",
         "class Mute(Exception):\n    def __str__(self): raise self\nraise Mute",
         "failed",
-        "exited with status 1",
+        "raised Mute: its own text raises Mute",
     ),
     Hostile(
         "kills itself with SIGKILL", "os.kill(0, signal.SIGKILL)", "failed", "was killed by SIGKILL (out of memory?)"
