@@ -88,7 +88,7 @@ _FOR_TERMINALS = ("screen", "table", "transcript")
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what to run and where."""
-    which = "the experiments to run, or all (default: all but the extra experiments; see lab list)"
+    which = "the experiments to run, files of your own such as ./waiting.py, or all (default: all but the extra ones)"
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=which)
     add_cell_options(parser)
 
@@ -271,10 +271,17 @@ def add_level_options(parser: argparse.ArgumentParser) -> None:
 
 def request_from(options: argparse.Namespace) -> Request:
     """The request that the options make. Raises UsageError where one of them cannot be used."""
+    from lab.cell import experiments
+    from lab.messages import tell
     from lab.planning.request import LEVELS, chosen_experiments
+    from lab.running.own_experiments import taken_in
 
+    names, files = taken_in(options.experiments)
+    if not names:
+        for name, fault in experiments.broken().items():
+            tell(f"{name} is left out, because it cannot be loaded: {fault}")
     request = _request(options, LEVELS)
-    request = replace(request, experiments=chosen_experiments(options.experiments))
+    request = replace(request, experiments=chosen_experiments(names), own=files)
     request.check()
     return request
 

@@ -73,7 +73,7 @@ def resumed_run(
     """
     from lab.model.cell import Status
     from lab.planning.request import from_arguments
-    from lab.running import own_code
+    from lab.running import own_code, own_experiments
     from lab.running.measurement import ResumedRun
     from lab.running.stored_request import stored_arguments, with_same_images
     from lab.sessions import loading, resuming
@@ -87,6 +87,7 @@ def resumed_run(
     arguments = stored_arguments(past.manifest)
     with loading.making_sense_of(past.folder):
         _options.confirm_code(arguments, yes=options.yes)
+    own_experiments.take_in_again(arguments)
     resuming.clear(past)
     with loading.making_sense_of(past.folder):
         request = from_arguments(with_same_images(arguments, past.machine))

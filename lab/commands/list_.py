@@ -25,7 +25,12 @@ def run(options: argparse.Namespace) -> int:
 
     from lab.cell import experiments
 
+    broken = experiments.broken()
+    for name, fault in broken.items():
+        show(textwrap.fill(f"{name} cannot be loaded: {fault}", 80, subsequent_indent="  "), end="\n\n")
     for name in experiments.in_order():
+        if name in broken:
+            continue
         experiment = experiments.load(name)
         title = f"{name}{_EXTRA if experiment.extra else ''}: {experiment.summary}"
         show(textwrap.fill(title, 80, subsequent_indent="  "))

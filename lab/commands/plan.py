@@ -50,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
     request = _options.request_from(options)
+    _check_own(request)
     machine, where = _machine(options, request)
     cells = request.cells(machine)
     if options.format == "json":
@@ -57,6 +58,24 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_table(request, machine, cells, where)
     return 0
+
+
+def _check_own(request: Request) -> None:
+    """Raise UsageError where a claim of the user's looks for what is never observed."""
+    from lab.running.own_experiments import never_observed
+
+    wrong = [line for name, path in request.own.items() for line in never_observed(name, path).values()]
+    if wrong:
+        raise UsageError("; ".join(wrong), "write the same name in both places")
+
+
+def _claims(name: str) -> list[str]:
+    """What would be judged of an experiment of the user's, a line each."""
+    from lab.cell.experiments import load
+    from lab.text.table import fit_sentence
+
+    claims = load(name).claims
+    return [fit_sentence(f"judged in each cell: {claim.id}: “{claim.statement}”", 80) for claim in claims]
 
 
 def _document(request: Request, machine: Machine, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -97,6 +116,8 @@ def _print_table(request: Request, machine: Machine, cells: Sequence[Cell], wher
     notes = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     show("\n".join(["", *notes, ""]) if notes else "")
     show(f"in each cell: {', '.join(request.experiments)}")
+    for name in request.own:
+        show("\n".join(_claims(name)))
     each = progress.cost(request.experiments, request.seconds)
     requests = parallel_cells.requests_of(cells, each, request.explicit(cells))
     runs = parallel_cells.side_by_side(topology, requests, request.most_at_once, request.smt)

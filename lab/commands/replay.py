@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.judging import differences, repetition
     from lab.judging.exit_code import exit_code, exit_reason
     from lab.planning.request import from_arguments
-    from lab.running import measurement
+    from lab.running import measurement, own_experiments
     from lab.running.stored_request import stored_arguments
     from lab.sessions import loading
     from lab.sessions.folder import default_folder, new_session_id
@@ -66,8 +66,9 @@ def run(options: argparse.Namespace) -> int:
     then, manifest = loading.load_session(folder), loading.manifest(folder)
     arguments = _arguments(options, stored_arguments(manifest), then.machine)
     with loading.making_sense_of(folder):
-        request = from_arguments(arguments)
         _options.confirm_code(arguments, yes=options.yes)
+        own_experiments.take_in_again(arguments)
+        request = from_arguments(arguments)
     tell(f"replaying {then.id}: {_content(request)}, engine {request.engine}, seed {request.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:

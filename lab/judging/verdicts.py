@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts, Finding
 from lab.cell.cpus import cpulist
@@ -122,7 +122,9 @@ def _failure(experiment: str, claim: Claim, result: CellResult) -> _Failure | No
     if result.status is Status.TAINTED:
         return _Failure(Finding(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}"), is_told)
     if finish["outcome"] != "ok":
-        return _Failure(Finding(Verdict.ERROR, f"the experiment {finish['reason']}"))
+        frames = finish.get("frames") or ()
+        where = f" ({frames[-1]})" if frames else ""
+        return _Failure(Finding(Verdict.ERROR, f"the experiment {finish['reason']}{where}"))
     return None
 
 
@@ -159,7 +161,7 @@ def _lack(claim: Claim, facts: Facts) -> str:
     return ""
 
 
-def finish_of(experiment: str, result: CellResult) -> dict[str, str] | None:
+def finish_of(experiment: str, result: CellResult) -> dict[str, Any] | None:
     """How an experiment ended in a cell; ``None``: it never ended."""
     for record in result.records_of(experiment):
         if record.kind == "finish":

@@ -74,6 +74,8 @@ class Request:
     pythons: tuple[str, ...] = ()
     #: The label of a build -> the image that it has to have, where that is known.
     images: Mapping[str, str] = field(default_factory=dict)
+    #: The name of an experiment in a file of the user's -> the path of the file.
+    own: Mapping[str, str] = field(default_factory=dict)
     #: The seed of everything that is done in random order.
     seed: int = 1
     #: The name that the participant gave the session; empty: none.
@@ -149,6 +151,7 @@ class Request:
                 else {}
             ),
             **({"label": self.label} if self.label else {}),
+            **({"own": dict(self.own)} if self.own else {}),
             **({"left_out": dict(self.left_out)} if self.left_out else {}),
             **({"workload": self.workload.to_stored()} if self.workload else {}),
         }
@@ -176,7 +179,7 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
     """
     level = arguments.get("level") or "default"
     seconds, width = LEVELS[level]
-    names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed", "label")
+    names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed", "label", "own")
     target, workload = arguments.get("target"), arguments.get("workload")
     is_own = target or workload
     return Request(

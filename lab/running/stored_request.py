@@ -50,6 +50,9 @@ def foreign_code(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     container shuts both in. It is also each command of ``lab exec``.
     """
     target = arguments.get("target")
+    if arguments.get("own"):  # its claims are judged here, with the user's rights
+        here = Path.cwd()
+        return tuple(f"the experiment {path}" for path in arguments["own"].values() if here not in Path(path).parents)
     if arguments.get("workload"):
         return tuple(f"the command {text!r}" for text in _commands(arguments))
     if not target or arguments["engine"] == "docker":

@@ -24,7 +24,7 @@ from lab.judging.records import MALFORMED, Reader
 from lab.model import topology
 from lab.model.cell import Cell, CellResult, Outcome, Status
 from lab.model.machine import Machine
-from lab.model.session import Session
+from lab.model.session import Judgement, Session, Verdict
 from lab.sessions import shape
 from lab.sessions.files import open_to_read, read_file
 from lab.sessions.folder import CELLS_LOG
@@ -129,7 +129,8 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
     wanted = manifest["arguments"]["experiments"]
     unknown = [name for name in wanted if not experiments.is_known(name)]
     if unknown:
-        notes.append(f"note: this version has no experiment {', '.join(map(repr, unknown))}: its claims are not judged")
+        how = "its verdicts are those that its report has" if report else "its claims are not judged"
+        notes.append(f"note: this version has no experiment {', '.join(map(repr, unknown))}: {how}")
     session = assembly.assemble(
         id=str(manifest["session"]),
         began=float(manifest["began"]),
@@ -142,7 +143,37 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
         notes=notes,
         interrupted=bool(summary.get("interrupted", not report)),
     )
-    return dataclasses.replace(session, lab_version=versions.get("lab", session.lab_version))
+    reported = tuple(_reported(each) for each in report.get("verdicts", ()) if _experiment_of(each) in unknown)
+    return dataclasses.replace(
+        session,
+        lab_version=versions.get("lab", session.lab_version),
+        judgements=(*session.judgements, *reported),
+    )
+
+
+def _experiment_of(verdict: Mapping[str, Any]) -> str:
+    return str(verdict["claim"]).rpartition(".")[0]
+
+
+def _reported(verdict: Mapping[str, Any]) -> Judgement:
+    """A verdict as the report of a session has it, on a claim that only the session's own code can judge."""
+    evidence = verdict["evidence"]
+    low, high = evidence["interval"] or (None, None)
+    return Judgement(
+        claim=verdict["claim"],
+        statement=verdict["statement"],
+        cell=verdict["cell"],
+        verdict=Verdict(verdict["verdict"]),
+        expected=Verdict(verdict["expected"]) if verdict["expected"] else None,
+        reason=verdict["reason"],
+        value=evidence["value"],
+        low=low,
+        high=high,
+        unit=evidence["unit"],
+        ceiling=evidence["ceiling"],
+        accepted=evidence["samples"]["accepted"],
+        rejected=evidence["samples"]["rejected"],
+    )
 
 
 def endings(folder: Path) -> dict[str, dict[str, Any]]:

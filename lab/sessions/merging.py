@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lab.cell.experiments import load
+from lab.cell.experiments import is_known, load
 from lab.errors import UsageError
 from lab.judging import changes, differences
 from lab.model import machine as machine_
@@ -171,7 +171,7 @@ def _assembled(
     sessions: Sequence[Session], results: Sequence[CellResult], new_ids: Sequence[_NewIds], machine: Machine
 ) -> Session:
     wanted = list(dict.fromkeys(name for session in sessions for name in session.arguments["experiments"]))
-    experiments = [load(name) for name in wanted]
+    experiments = [load(name) for name in wanted if is_known(name)]
     claims = [claim.id for experiment in experiments for claim in experiment.claims]
     judgements = sorted(_judgements(sessions, new_ids), key=lambda judgement: _place(judgement.claim, claims))
     quantities = sorted(_quantities(sessions, new_ids), key=lambda quantity: _place(quantity.experiment, wanted))

@@ -115,6 +115,7 @@ MANIFEST: Form = {
         },
         "left_out?": _table,
         "label?": _text,
+        "own?": _table,
         "target?": {"case": _case, "params": _table, "project": _text},
     },
     "machine?": {

@@ -130,8 +130,13 @@ class Evidence:
         """The last value observed under this name. Raises LookupError when there is none."""
         values = self.all(name)
         if not values:
-            raise LookupError("nothing was observed under the name " + repr(name))
+            raise self.lack_of(name)
         return values[-1]
+
+    def lack_of(self, name: str) -> LookupError:
+        """The error that nothing was observed under a name, with the names that there are."""
+        names = dict.fromkeys([key for key, _ in self._observations] + [key for key, _ in self._samples])
+        return LookupError("looked for %r; observed: %s" % (name, ", ".join(map(repr, names)) or "nothing"))
 
     def rounds(self, name: str) -> list[Round]:
         """Every round sampled under this name, in order."""
@@ -199,13 +204,18 @@ def always(verdict: str) -> Callable[[Facts], str | None]:
 
 def holds(name: str, confirmed: str, refuted: str) -> Callable[[Evidence, Facts], Finding]:
     """A predicate over one kind of yes-or-no observation: all yes confirms, all no refutes, anything else decides
-    nothing; ``None`` is a try that could not tell. The two sentences are the reasons given."""
+    nothing; ``None`` is a try that could not tell. The two sentences are the reasons given.
+
+    The predicate raises LookupError where nothing was observed under this name.
+    """
 
     def judge(evidence: Evidence, facts: Facts) -> Finding:
         tries = evidence.all(name)
         seen = [bool(value) for value in tries if value is not None]
+        if not tries:
+            raise evidence.lack_of(name)
         if not seen:
-            return Finding(INCONCLUSIVE, "no try could tell" if tries else "nothing was observed")
+            return Finding(INCONCLUSIVE, "no try could tell")
         if all(seen):
             return Finding(CONFIRMED, confirmed)
         if not any(seen):

@@ -12,6 +12,8 @@ from lab.cell.claims.wording import shortened
 
 #: So many characters of an error are told.
 MOST_WORDS = 500
+#: So many lines of an exception's way are kept.
+MOST_FRAMES = 5
 
 
 class NotMeasuredError(Exception):
@@ -76,7 +78,9 @@ class Recorder:
         """
         plain = isinstance(error, NotMeasuredError)
         why = "" if error is None else ("" if plain else "raised ") + in_words(error)
-        last = {"kind": "raised", "error": shortened(why, MOST_WORDS)} if why else {"kind": "done"}
+        last: dict[str, Any] = {"kind": "done"}
+        if why:
+            last = {"kind": "raised", "error": shortened(why, MOST_WORDS), "frames": frames_of(error)}
         try:
             self._say(last)
         except OSError:
@@ -88,6 +92,19 @@ class Recorder:
         with self._lock:
             while line:
                 line = line[os.write(self._descriptor, line) :]
+
+
+def frames_of(error: BaseException | None) -> list[str]:
+    """Where an exception came from: the last lines of the experiment's own file, and of others than the lab's."""
+    frames = []
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = code.co_filename.replace(os.sep, "/")
+        if "/lab/cell/experiments/" in place or "/lab/cell/" not in place:
+            frames.append("%s, line %d, in %s" % (place.rpartition("/")[2], trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    return [shortened(frame, 200) for frame in frames[-MOST_FRAMES:]]
 
 
 def in_words(error: BaseException) -> str:

@@ -7,7 +7,7 @@ its file name, so no list has to name it.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lab.cell.claims.claim import Experiment
@@ -21,13 +21,39 @@ PROGRAM = "exec:"
 _OWN = {OWN_CODE: "lab.cell.targets.scale", PROGRAM: "lab.cell.programs.execution"}
 
 
+#: The names of experiments in files of the user's -> their paths. In a cell they stand beside the lab's own.
+_files: dict[str, str] = {}
+
+
+def take_in(name: str, path: str) -> None:
+    """Let the experiment of that name be loaded from a file of the user's."""
+    _files[name] = path
+
+
+def let_go(name: str) -> None:
+    """Forget an experiment that was taken in."""
+    import sys
+
+    _files.pop(name, None)
+    sys.modules.pop(module_of(name), None)
+
+
+def files() -> dict[str, str]:
+    """The names of the experiments that were taken in -> the paths of their files."""
+    return dict(_files)
+
+
+def is_built_in(name: str) -> bool:
+    """Whether the lab itself has an experiment of that name."""
+    return name in names() and name not in _files
+
+
 def names() -> list[str]:
     """The names of all experiments, in alphabetical order: ``start-cost`` stands in ``start_cost.py``."""
     import pkgutil  # not in a cell, which loads its experiments by name
 
-    return sorted(
-        module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
-    )
+    found = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    return sorted({*(name.replace("_", "-") for name in found), *_files})
 
 
 #: The order of the tutorial, then the experiments that build on it. Experiments that are not named here come last, in
@@ -55,18 +81,53 @@ def shown(name: str) -> str:
 
 
 def usual() -> list[str]:
-    """The names of the experiments that run when the user names none: all that are not ``extra``, in the same order."""
-    return [name for name in in_order() if not load(name).extra]
+    """The names of the experiments that run when the user names none: all that are not ``extra``, in the same order.
+
+    One that cannot be loaded is left out.
+    """
+    left_out = broken()
+    return [name for name in in_order() if name not in left_out and not load(name).extra]
+
+
+def broken() -> dict[str, str]:
+    """The names of the experiments that cannot be loaded -> why; a file that somebody has just begun costs itself."""
+    faults = {}
+    for name in names():
+        try:
+            load(name)
+        except BaseException as error:  # whatever such a file raises while it is imported
+            faults[name] = "%s: %s" % (type(error).__name__, error)
+    return faults
 
 
 def load(name: str) -> Experiment:
     """Load an experiment by its name. Raises ModuleNotFoundError when there is no module for it."""
-    module = importlib.import_module(module_of(name))
+    module = _imported(name)
     if name.startswith(tuple(_OWN)):
         own: Experiment = module.experiment(name)
         return own
     experiment: Experiment = module.EXPERIMENTS[name.partition("-")[2]] if name.startswith("_") else module.EXPERIMENT
     return experiment
+
+
+def _imported(name: str) -> Any:
+    """The module of an experiment, from a file of the user's where it was taken in."""
+    import sys
+
+    module = module_of(name)
+    if name in _files and module not in sys.modules:
+        from importlib import util
+
+        spec = util.spec_from_file_location(module, _files[name])
+        assert spec
+        assert spec.loader
+        sys.modules[module] = util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[module])
+        except BaseException:
+            del sys.modules[module]
+            raise
+    return importlib.import_module(module)
 
 
 def module_of(name: str) -> str:

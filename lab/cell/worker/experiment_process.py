@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import time
-from typing import NoReturn, Sequence
+from typing import Any, NoReturn, Sequence
 
 from lab.cell.claims.recorder import Recorder
 from lab.cell.cpus import process_limit
@@ -48,7 +48,8 @@ def run_experiment(
     """
     begun, refused = time.monotonic(), process_limit.refusals()
     channel.emit("begin", {"experiment": name})
-    outcome, reason, gone = _in_a_child(channel, name, job, stop, begun + job.deadline_seconds, surroundings)
+    listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job.seconds)
+    outcome, reason, gone = _in_a_child(channel, listener, name, job, stop, begun + job.deadline_seconds, surroundings)
     seconds = time.monotonic() - begun
     doubts = surroundings.put_back()
     if not gone:
@@ -56,7 +57,9 @@ def run_experiment(
     if reason and (process_limit.says_it_is_met(reason) or process_limit.refusals() > refused):
         limit = process_limit.named_limit()
         reason += "" if limit in reason else "; no more processes or threads could start: %s" % limit
-    data = {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds}
+    data: dict[str, Any] = {"experiment": name, "outcome": outcome, "reason": reason, "seconds": seconds}
+    if listener.frames:
+        data["frames"] = listener.frames
     channel.emit("finish", dict(data, doubts=_shown(doubts)) if doubts else data)
     return outcome
 
@@ -69,6 +72,7 @@ def _shown(doubts: Sequence[str]) -> list[str]:
 
 def _in_a_child(
     channel: Channel,
+    listener: Listener,
     name: str,
     job: WorkerJob,
     stop: tuple[int, int],
@@ -78,7 +82,6 @@ def _in_a_child(
     """The experiment's life, from outside. Returns (outcome, the reason unless it is ``ok``, whether all has ended)."""
     import tempfile
 
-    listener = Listener(channel, name, _MOST_BYTES + _MOST_BYTES_A_SECOND * job.seconds)
     reader, writer = os.pipe()
     folder = None
     try:

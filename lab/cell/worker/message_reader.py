@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any, Mapping
 
+from lab.cell.claims.recorder import MOST_FRAMES
 from lab.cell.claims.wording import shortened
 from lab.cell.worker.record_writer import Channel
 
@@ -30,6 +31,7 @@ class Listener:
 
     - ``fault``: the first thing that the experiment sent and that is not a message;
     - ``raised``: what ended the experiment, in words that go on from its name;
+    - ``frames``: where it came from, the innermost place last;
     - ``done``: whether the experiment said that it had come to its end;
     - ``overfull``: whether the experiment has sent more than ``most`` bytes.
     """
@@ -37,6 +39,7 @@ class Listener:
     def __init__(self, channel: Channel, experiment: str, most: float) -> None:
         self.fault: str | None = None
         self.raised: str | None = None
+        self.frames: list[str] = []
         self.done = False
         self.overfull = False
         self._channel = channel
@@ -79,6 +82,7 @@ class Listener:
                 self.done = True
             elif kind == "raised":
                 self.raised = self.raised or _plain(data["error"])
+                self.frames = self.frames or [_plain(str(frame)) for frame in data.get("frames", ())][:MOST_FRAMES]
             else:
                 self._channel.emit(kind, dict(data, experiment=self._experiment))
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
