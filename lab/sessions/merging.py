@@ -185,6 +185,7 @@ def _assembled(
             **_shared_arguments(sessions),
             "experiments": wanted,
             **({"cases": cases} if (cases := _cases(sessions)) else {}),
+            **({"predictions": guesses} if (guesses := _predictions(sessions, new_ids)) else {}),
             "merged": [session.id for session in sessions],
         },
         lab_version=sessions[0].lab_version,
@@ -200,10 +201,11 @@ def _assembled(
 
 
 def _shared_arguments(sessions: Sequence[Session]) -> dict[str, Any]:
-    """The arguments of the first session, without a label that is not that of all."""
+    """The arguments of the first session, without its predictions, and without a label that is not that of all."""
     arguments = dict(sessions[0].arguments)
     if len({session.label for session in sessions}) > 1:
         arguments.pop("label", None)
+    arguments.pop("predictions", None)  # they name the cells of that session
     return arguments
 
 
@@ -220,6 +222,16 @@ def _cases(sessions: Sequence[Session]) -> list[Any]:
             )
     cases = {case["label"]: case for session in sessions for case in session.arguments.get("cases") or ()}
     return list(cases.values())
+
+
+def _predictions(sessions: Sequence[Session], new_ids: Sequence[_NewIds]) -> list[dict[str, Any]]:
+    """The predictions of all sessions, each for its cell in the merged session."""
+    return [
+        {**prediction, "cell": session_ids[prediction["cell"]]}
+        for session, session_ids in zip(sessions, new_ids, strict=True)
+        for prediction in session.arguments.get("predictions") or ()
+        if prediction["cell"] in session_ids
+    ]
 
 
 def _place(name: str, order: Sequence[str]) -> int:

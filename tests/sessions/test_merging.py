@@ -14,6 +14,7 @@ from lab.judging import speedups
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session, Verdict
 from lab.reports import tables
+from lab.reports.tables import predictions
 from lab.sessions import loading, merging
 from tests.sessions.test_loading import stored
 from tests.support import scripts
@@ -121,6 +122,20 @@ def test_cells_have_the_labels_of_their_sessions(sessions: list[tuple[str, int]]
     assert [result.cell.label for result in joined.results if result.status is Status.MEASURED] == labels
     assert joined.label == ("anna" if {label for label, _ in sessions} == {"anna"} else "")
     assert all(any(label in note for note in joined.notes) for label, _ in sessions)
+
+
+def test_predictions_go_with_their_cells() -> None:
+    sessions = []
+    for name, value in (("anna", 1.0), ("ben", 2.0)):
+        guess = {"of": "pool.default-size", "what": "workers", "cell": "cpu2", "value": value, "whole": True}
+        session = labelled(name)
+        sessions.append(
+            dataclasses.replace(session, arguments={**session.arguments, "predictions": [guess]}),
+        )
+    joined = merging.join(sessions)
+    (table,) = predictions.prediction_tables(joined)
+    assert [(row[1], row[2], row[-1]) for row in table.rows] == [("2,\nanna", "1", "off by 1"), ("2,\nben", "2", "right")]
+    assert "Prediction beside measurement" in reports.render(joined, "html")
 
 
 def test_each_machine_has_a_speed_up_model_of_its_own() -> None:

@@ -22,7 +22,7 @@ from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables as summary
 from lab.reports.charts import Chart, charts, drawing
-from lab.reports.tables import highlights, machine_map, scale
+from lab.reports.tables import highlights, machine_map, predictions, scale
 from lab.reports.tables.answers import Answer, answers
 from lab.sessions import export
 from lab.teaching import glossary
@@ -76,14 +76,18 @@ def _context(session: Session) -> dict[str, Any]:
     }
     drawn = [_chart(chart) for chart in charts(session)]
     downloads, left_out = _downloads(session)
-    tables = [_clear(table) for table in summary.all_tables(session)]
+    predicted = [_clear(table) for table in predictions.prediction_tables(session)]
+    known = {table.title for table in predicted}
+    tables = [_clear(table) for table in summary.all_tables(session) if table.title not in known]
     return lessons | {
         "title": f"{headline.title}, {units.cpus(len(session.machine.cpus))}",
         "where": ". ".join(_capital(line) for line in (headline.engine, headline.machine) if line),
         "own_code": scale.is_own_code(session),
         "counts": _counts(session),
         "answers": [_tile(answer) for answer in answers(session)],
+        "predicted": predicted,
         "contents": [
+            *([("predicted", "Predictions")] if predicted else []),
             ("lessons", "Findings"),
             *([("charts", "Charts")] if drawn else []),
             ("machine", "Machine"),
