@@ -394,12 +394,12 @@ def test_all_that_was_tried_is_named_with_what_is_wrong_with_it(lab: Lab, api: E
     [
         pytest.param(
             Play(stderr=b"usage: python3 [--frobnicate]\n", exit_code=2),
-            "/usr/bin/python3: no answer: 2; it said 'usage: python3 [--frobnicate]'",
+            "/usr/bin/python3: no answer: exit code 2; it said 'usage: python3 [--frobnicate]'",
             id="another program",
         ),
         pytest.param(
             Play(stderr=b"python3: error while loading shared libraries: libpython3.so: No such file\n", exit_code=127),
-            "/usr/bin/python3: no answer: 127; it said 'python3: error while loading shared libraries: libpython3.so",
+            "/usr/bin/python3: no answer: exit code 127; it said 'python3: error while loading shared libraries: libpython3.so",
             id="a library is missing",
         ),
         pytest.param(
@@ -434,7 +434,7 @@ def test_a_python_that_answers_and_runs_no_worker_is_quoted(lab: Lab, api: Engin
     }
     code, _, err = run(lab)
     assert code == 3
-    assert "/usr/bin/python3: no probe: 1; it said \"ModuleNotFoundError: No module named 'hashlib'\"" in err
+    assert "/usr/bin/python3: no probe: exit code 1; it said \"ModuleNotFoundError: No module named 'hashlib'\"" in err
 
 
 def test_a_cpu_set_that_the_kernel_discards_taints_the_cell(lab: Lab, api: Engine) -> None:

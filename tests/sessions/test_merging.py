@@ -134,7 +134,10 @@ def test_predictions_go_with_their_cells() -> None:
         )
     joined = merging.join(sessions)
     (table,) = predictions.prediction_tables(joined)
-    assert [(row[1], row[2], row[-1]) for row in table.rows] == [("2,\nanna", "1", "off by 1"), ("2,\nben", "2", "right")]
+    assert [(row[1], row[2], row[-1]) for row in table.rows] == [
+        ("2,\nanna", "1", "off by 1"),
+        ("2,\nben", "2", "right"),
+    ]
     assert "Prediction beside measurement" in reports.render(joined, "html")
 
 

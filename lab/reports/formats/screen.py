@@ -169,7 +169,8 @@ def _shortened(section: _Section, items: Sequence[Sequence[str]], room: int, wid
     for number, item in enumerate(items):
         is_last = number == len(items) - 1
         if len(lines) + len(item) + (not is_last) > room:
-            return [*lines, f"- and {units.counted(len(items) - number, f'more {section.item}')}: {_TABLES}"]
+            more = units.counted(len(items) - number, f"more {section.item}")
+            return [*lines, *_wrapped(f"- and {more}: {_TABLES}", width, 2)]
         lines += item
     return lines
 

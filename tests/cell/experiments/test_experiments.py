@@ -83,7 +83,6 @@ def test_extra_experiments_do_not_run_unless_they_are_asked_for() -> None:
         pytest.param([True, False], INCONCLUSIVE, "1 of 2 tries said yes", id="sometimes"),
         pytest.param([None], INCONCLUSIVE, "no try could tell", id="nobody knows"),
         pytest.param([None, False], REFUTED, "no", id="one try could not tell"),
-        pytest.param([], INCONCLUSIVE, "nothing was observed", id="nothing"),
     ],
 )
 def test_yes_or_no_observations(values: list[bool | None], verdict: str, reason: str) -> None:
@@ -92,8 +91,10 @@ def test_yes_or_no_observations(values: list[bool | None], verdict: str, reason:
 
 
 def test_evidence_that_is_missing_is_an_error_and_not_a_verdict() -> None:
-    with pytest.raises(LookupError, match="nothing was observed under the name 'it'"):
-        Evidence([], []).last("it")
+    evidence = Evidence([("is", 1), ("is", 2)], [("round", {})])
+    for look in (evidence.last, lambda name: holds(name, "yes", "no")(evidence, facts())):
+        with pytest.raises(LookupError, match=r"looked for 'it'; observed: 'is', 'round'"):
+            look("it")
 
 
 @pytest.mark.parametrize(
