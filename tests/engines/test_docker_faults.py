@@ -399,7 +399,7 @@ def test_all_that_was_tried_is_named_with_what_is_wrong_with_it(lab: Lab, api: E
         ),
         pytest.param(
             Play(stderr=b"python3: error while loading shared libraries: libpython3.so: No such file\n", exit_code=127),
-            "/usr/bin/python3: no answer: exit code 127; it said 'python3: error while loading shared libraries: libpython3.so",
+            "/usr/bin/python3: no answer: exit code 127; it said 'python3: error while loading shared libraries: ",
             id="a library is missing",
         ),
         pytest.param(
