@@ -335,6 +335,7 @@ def test_the_action_checks_gates_of_a_project_beside_another_revision(installed:
 
 
 @pytest.mark.slow
+@pytest.mark.measures
 def test_the_example_of_the_documentation_runs_on_the_example_project(installed: Path, tmp_path: Path) -> None:
     """The step of docs/ci.md, with the branch main as the base of the pull request."""
     (block,) = (

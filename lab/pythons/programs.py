@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -79,21 +80,15 @@ def ask(path: str) -> Answer | Broken:
         pieces.append(piece)
 
     try:
-        with subprocess.Popen(
-            [path, *ARGUMENTS],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
+        with contextlib.ExitStack() as stack:
+            with interrupts.signals_held():  # a signal finds either no program, or one that will be ended
+                process = stack.enter_context(_started(path))
+                stack.callback(_end, process)
             try:
                 errors, trouble = listen(process, take, patience)
                 process.wait(0 if trouble else _SECONDS)
             except subprocess.TimeoutExpired:  # it hangs, or goes on printing
                 trouble = patience.why
-            finally:
-                if process.returncode is None:
-                    os.killpg(process.pid, signal.SIGKILL)  # with its children
     except (OSError, ValueError) as error:
         return Broken(path=path, reason=_not_started(path, error), ran=False)
     if trouble:
@@ -103,6 +98,19 @@ def ask(path: str) -> Answer | Broken:
     return identity.read_answer(b"".join(pieces)) or Broken(
         path=path, reason=_ended(code, errors), ran=code != _NO_SUCH_PROGRAM
     )
+
+
+def _started(path: str) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [path, *ARGUMENTS], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that has not ended, with its children."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _not_started(path: str, error: OSError | ValueError) -> str:
