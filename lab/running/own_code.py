@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
+from lab.cell.targets.importing import TargetError
 from lab.cell.targets.look_up import SECONDS, Found, found, seconds_for, told
 from lab.engines import Engine
 from lab.errors import CellError, NotResumableError, OtherEnvironmentError, UsageError

@@ -19,9 +19,9 @@ from lab.cell.measuring.rounds import Arm, Crew, shuffler
 from lab.cell.targets import agent
 from lab.cell.targets.agent import Agent, GuestAgent, Task
 from lab.cell.targets.arms import INTERPRETER, THREAD, arms_for, base_arm, executors
-from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, LATER
+from lab.cell.targets.importing import TargetError
 from lab.cell.targets.trial import Trial
 
 #: How often all workers are started anew.

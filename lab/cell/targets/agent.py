@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Sequence
 
 from lab.cell.measuring.processes import serve
-from lab.cell.targets.calling import code_path
+from lab.cell.targets.importing import code_path
 
 #: What the interpreter of the agent runs. Its arguments are the cell's code, the descriptor, and the task.
 _SOURCE = (

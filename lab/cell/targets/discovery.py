@@ -8,8 +8,9 @@ import itertools
 from typing import Any, Iterator, Mapping, Sequence
 
 from lab.cell.targets import asv
-from lab.cell.targets.calling import TargetError, attribute, import_module, sources_of
+from lab.cell.targets.calling import sources_of
 from lab.cell.targets.case import STATEMENT, Case
+from lab.cell.targets.importing import TargetError, attribute, import_module
 
 
 def cases(wanted: Case, params: Mapping[str, Sequence[Any]]) -> list[Case]:

@@ -22,16 +22,10 @@ from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
 from lab.cell.targets import asv, choice, environment, memory_limit
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
-from lab.cell.targets.calling import (
-    TargetError,
-    attribute,
-    factory,
-    import_module,
-    made_by,
-    sources_of,
-)
+from lab.cell.targets.calling import factory, made_by, sources_of
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, enough
+from lab.cell.targets.importing import TargetError, attribute, import_module
 from lab.cell.targets.trial import Trial, pickled
 
 #: A list with more items than this is taken for endless.

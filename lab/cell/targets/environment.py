@@ -7,7 +7,7 @@ import sys
 from typing import Any, NamedTuple
 
 from lab.cell.measuring.crew_worker import gil_enabled
-from lab.cell.targets.calling import TargetError, code_path
+from lab.cell.targets.importing import TargetError, code_path
 
 #: How Python announces that an import has switched the GIL on (``Python/import.c``, ``_PyImport_EnableGILAndWarn``).
 _SWITCHED_ON = "has been enabled to load module"

@@ -10,18 +10,10 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
 from lab.cell.targets import against, agent, asv, elapsed, environment, memory_limit
-from lab.cell.targets.calling import (
-    BELOW_GUARD,
-    Call,
-    Caller,
-    SkippedError,
-    TargetError,
-    in_place,
-    missing_package,
-    parameters_of,
-)
+from lab.cell.targets.calling import Call, Caller, SkippedError, parameters_of
 from lab.cell.targets.case import HOST, Case, from_stored
 from lab.cell.targets.discovery import cases
+from lab.cell.targets.importing import BELOW_GUARD, TargetError, in_place, missing_package
 from lab.cell.targets.trial import count_threads, look
 
 #: How long the first calls of a target may take, in seconds.

@@ -26,10 +26,11 @@ from lab.cell.targets import (
     memory_limit,
 )
 from lab.cell.targets.arms import METHODS, TargetArm, arms_for, at_home, base_arms, executors, home
-from lab.cell.targets.calling import Call, Caller, attribute, import_module
+from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, STATEMENT, Case, from_stored
 from lab.cell.targets.figures import LATER
 from lab.cell.targets.form import Form, form_of
+from lab.cell.targets.importing import attribute, import_module
 from lab.cell.targets.trial import Trial, count_threads, look
 from lab.cell.targets.worker import begin
 

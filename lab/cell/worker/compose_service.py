@@ -28,8 +28,8 @@ from typing import Any, Callable, Mapping, Sequence
 
 from lab.cell import experiments
 from lab.cell.targets import look_up
-from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import BOTH, FILE, PREFIX, from_stored
+from lab.cell.targets.importing import TargetError
 from lab.cell.targets.naming import WrongNameError, check_state, parse_chunks, parse_params, parse_target
 from lab.cell.worker import supervisor
 from lab.cell.worker.job import SEEDS, WorkerJob, deadline_for

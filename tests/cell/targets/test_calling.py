@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from lab.cell.targets import elapsed
-from lab.cell.targets.calling import Caller, TargetError
+from lab.cell.targets.calling import Caller
 from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
+from lab.cell.targets.importing import TargetError
 
 SOURCE = """
 made = []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.cell.targets.calling import TargetError
 from lab.cell.targets.case import FILE, Case
+from lab.cell.targets.importing import TargetError
 from lab.cell.targets.look_up import found
 
 CALLED = {"name": "called", "value": "work.py:f"}
