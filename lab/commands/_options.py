@@ -248,7 +248,8 @@ def claim_ids() -> dict[str, list[str]]:
     """The name of each experiment -> the ids of its claims."""
     from lab.cell import experiments
 
-    return {name: [claim.id for claim in experiments.load(name).claims] for name in experiments.in_order()}
+    known = [name for name in experiments.in_order() if name not in experiments.broken()]
+    return {name: [claim.id for claim in experiments.load(name).claims] for name in known}
 
 
 def add_level_options(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from lab.errors import UsageError
 from lab.messages import show, show_document
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="markdown",
         choices=("markdown", "html"),
-        help="print a page for students, with blanks and without answers; with --course html prints the course",
+        help="print a page for students, with blanks and without answers; also of --course: markdown or html",
     )
     parser.add_argument(
         "--teacher", action="store_true", help="with the answers, the expected verdicts, and where the textbook is old"
@@ -57,14 +58,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation, and return the exit code."""
-    from lab.cell.experiments import in_order, load
+    from lab.cell.experiments import broken, in_order, load
     from lab.judging import expectations
     from lab.planning.request import named_experiments
     from lab.teaching import handout
     from lab.teaching.primers import load as load_primer
 
+    if options.handout and (options.all or options.name == "glossary"):
+        raise UsageError("a handout is about an experiment", "name one, or give --course; lab list has all")
     if options.all:
-        show_document(expectations.page([load(name) for name in in_order()]))
+        left_out = broken()
+        show_document(expectations.page([load(name) for name in in_order() if name not in left_out]))
         return 0
     if options.name == "glossary":
         return _glossary(markdown=options.markdown)
@@ -74,11 +78,11 @@ def run(options: argparse.Namespace) -> int:
     experiment = load(named_experiments([name])[0])
     claims = [claim for claim in experiment.claims if options.name in (name, claim.id)]
     if not claims:
-        from lab.errors import UsageError
-
         known = ", ".join(claim.id for claim in experiment.claims)
         raise UsageError(f"there is no claim {options.name!r}; the claims of {name} are: {known}")
     if options.handout:
+        if options.name != name:
+            raise UsageError(f"a handout is about an experiment, and {options.name} is a claim", f"name {name}")
         return _page(handout.handout(name), options.handout)
     primer = load_primer(name) if options.name == name else None
     show(experiment.summary)

@@ -12,7 +12,7 @@ from lab.messages import show, show_document
 
 if TYPE_CHECKING:
     from lab.model.participant import Participant
-    from lab.teaching.grading import Grade, Key
+    from lab.teaching.grading import Grade
 
 HELP = "give points for predictions, for sessions that verify and for answers, and say the grounds of each point"
 EXAMPLE = """\
@@ -21,18 +21,8 @@ examples:
   lab grade handed-in/ --key key.toml --of anna     one participant
   lab grade handed-in/ --key key.toml --format csv  for a spreadsheet
 
-A key:
-  [sessions]
-  points = 2
-  experiments = ["pool"]
-  [predictions]
-  made = 0.5
-  right = 0.5
-  [[answers]]
-  question = "pool-1"
-  right = ["2", "two"]
-  points = 1
-
+A key has [sessions] points, [predictions] made and right, and for each question
+[[answers]] question, right and points; docs/teaching.md has an example.
 A participant writes answers into answers.toml beside the session: pool-1 = "2".
 The key and the grounds are all that there is: a student can grade too.
 
@@ -56,17 +46,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Grade each participant, print the points with their grounds, and return the exit code."""
+    from lab.judging.agreement import handed_in_twice
     from lab.sessions.participations import participants
-    from lab.teaching.grading import parse_key
+    from lab.teaching.grading import grade, parse_key
 
     try:
         key = parse_key(options.key.read_text(encoding="utf-8"), str(options.key))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{options.key} cannot be read: {error}", "name a key: --key FILE") from error
-    people = [each for each in participants(options.folders, options.by) if options.of in (None, each.name)]
+    everybody = participants(options.folders, options.by)
+    people = [each for each in everybody if options.of in (None, each.name)]
     if not people:
         raise UsageError(f"there is no participant {options.of}", "lab class DIR names all")
-    grades = [_graded(each, options.folders, key) for each in people]
+    twice = handed_in_twice(everybody)
+    grades = [grade(each, _answers(each, options.folders), _faults(each, twice), key) for each in people]
     if options.format == "screen":
         show("\n\n".join(map(_paragraph, grades)))
     else:
@@ -74,14 +67,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _graded(participant: Participant, roots: Sequence[Path], key: Key) -> Grade:
-    from lab.teaching.grading import grade
+def _faults(participant: Participant, twice: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The folder of each session -> what is wrong with it; empty: nothing.
 
-    return grade(participant, _answers(participant, roots), _faults(participant), key)
-
-
-def _faults(participant: Participant) -> dict[str, str]:
-    """What is wrong with each session, as ``lab verify`` sees it: its files, and its report against its records."""
+    That is what ``lab verify`` finds, and that somebody else has handed in the same session.
+    """
     from lab.errors import LabError
     from lab.sessions import loading, verification
 
@@ -90,9 +80,11 @@ def _faults(participant: Participant) -> dict[str, str]:
         try:
             with loading.making_sense_of(Path(each.folder)):
                 found, _ = verification.inspect(Path(each.folder))
-            faults[each.session] = "; ".join(found[:3])
+            others = [name for name in twice.get(each.session, ()) if name != participant.name]
+            shared = [f"{', '.join(others)} handed in the same session"] if others else []
+            faults[each.folder] = "; ".join([*found[:3], *shared])
         except LabError as error:
-            faults[each.session] = str(error)
+            faults[each.folder] = str(error)
     return faults
 
 
@@ -136,24 +128,14 @@ def _out_of(grade: Grade) -> str:
 
 
 def _csv(grades: Sequence[Grade]) -> str:
-    import csv
-    import io
+    from lab.text import spreadsheets
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = [ground.what for ground in grades[0].grounds]
-    writer.writerow(["participant", "points", *names, *(f"why: {name}" for name in names)])
+    rows: list[list[spreadsheets.Value]] = [["participant", "points", *names, *(f"why: {name}" for name in names)]]
     for grade in grades:
-        points = [ground.points for ground in grade.grounds]
-        reasons = [_harmless(ground.why) for ground in grade.grounds]
-        writer.writerow([_harmless(grade.name), grade.points, *points, *reasons])
-    return text.getvalue()
-
-
-def _harmless(text: str) -> str:
-    """A text on one line that no spreadsheet runs (OWASP, "CSV Injection")."""
-    line = " ".join(text.split())
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+        points, reasons = ([getattr(ground, part) for ground in grade.grounds] for part in ("points", "why"))
+        rows.append([grade.name, grade.points, *points, *reasons])
+    return spreadsheets.rows(rows)
 
 
 def _json(grades: Sequence[Grade]) -> str:

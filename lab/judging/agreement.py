@@ -95,6 +95,33 @@ class Predicted:
     compared: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Class:
+    """The participants, and what their sessions come to."""
+
+    #: The participants, in the order of their names.
+    participants: Sequence[Participant]
+    #: Each claim at each limit that somebody has a verdict on.
+    agreements: Sequence[Agreement]
+    #: Each number at each limit that somebody has measured.
+    spreads: Sequence[Spread]
+    #: What was predicted of each number at each limit.
+    predicted: Sequence[Predicted]
+    #: The session that several participants have handed in -> their names.
+    twice: Mapping[str, tuple[str, ...]]
+
+
+def joined(participants: Sequence[Participant]) -> Class:
+    """What the sessions of these participants come to."""
+    return Class(
+        participants=participants,
+        agreements=agreements(participants),
+        spreads=spreads(participants),
+        predicted=predicted(participants),
+        twice=handed_in_twice(participants),
+    )
+
+
 def agreements(participants: Sequence[Participant]) -> tuple[Agreement, ...]:
     """Each claim at each limit that somebody has a verdict on."""
     statements = {

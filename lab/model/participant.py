@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from lab.model.session import Verdict
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 #: A claim, or a number, and the limit of the cell in words: ``("pool.default-size", "2 CPUs")``.
 Place = tuple[str, str]
@@ -93,26 +97,28 @@ class Participant:
     @property
     def properties(self) -> Mapping[str, str]:
         """What describes the machine of the newest session that counts."""
-        return self._merged("properties")
+        return _newest(each.properties for each in self._counted)
 
     @property
     def verdicts(self) -> Mapping[Place, Verdict]:
         """The verdicts of all sessions that count; of several on one claim that of the newest."""
-        return self._merged("verdicts")
+        return _newest(each.verdicts for each in self._counted)
 
     @property
     def numbers(self) -> Mapping[Place, Number]:
         """The numbers of all sessions that count; of several that of the newest."""
-        return self._merged("numbers")
+        return _newest(each.numbers for each in self._counted)
 
     @property
     def guesses(self) -> Mapping[Place, Guess]:
         """The predictions of all sessions that count; of several the first, which nobody knew the result of."""
-        return {place: guess for each in reversed(self._counted) for place, guess in each.guesses.items()}
+        return _newest(each.guesses for each in reversed(self._counted))
 
     @property
     def _counted(self) -> list[Participation]:
         return [each for each in self.sessions if each.counts]
 
-    def _merged(self, name: str) -> dict:  # type: ignore[type-arg]
-        return {place: value for each in self._counted for place, value in getattr(each, name).items()}
+
+def _newest(values: Iterable[Mapping[_Key, _Value]]) -> Mapping[_Key, _Value]:
+    """All entries; where several have the same key, the last one."""
+    return {key: value for each in values for key, value in each.items()}

@@ -12,7 +12,7 @@ from typing import Any
 from lab.cell import experiments
 from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts
 from lab.cell.claims.recorder import in_words
-from lab.errors import UsageError
+from lab.errors import Interrupted, UsageError
 
 #: What an experiment can be called.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -50,6 +50,9 @@ def take_in(path: Path) -> str:
         raise UsageError(f"{shown} cannot be read: {reason}", "write one with lab new NAME") from error
     name = path.stem.replace("_", "-")
     check_name(name, shown)
+    other = experiments.files().get(name)
+    if other not in (None, str(path.resolve())):
+        raise UsageError(f"{shown} and {other} have the same name", "run them one after the other, or rename one")
     _check_syntax(source, shown)
     experiments.take_in(name, str(path.resolve()))
     try:
@@ -83,7 +86,9 @@ def _loaded(name: str, path: Path, file: str) -> Experiment:
         if "EXPERIMENT" not in str(error):
             raise _failed(error, path, file) from error
         raise UsageError(f"{file} has no EXPERIMENT", "lab new NAME writes a file that has one") from error
-    except BaseException as error:  # whatever the user's file raises while it is imported
+    except Interrupted:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the user's file raises while it is imported
         raise _failed(error, path, file) from error
 
 

@@ -15,9 +15,9 @@ from lab.model.cell import Cell
 from lab.model.participant import Guess, Number, Participant, Participation, Trust
 from lab.model.session import Verdict
 from lab.sessions import loading, seal
-from lab.sessions.files import read_file
+from lab.sessions.files import open_to_read, read_file
 from lab.teaching.predictions import Prediction, is_right, words
-from lab.text import names, units
+from lab.text import names
 
 MANIFEST = "session.json"
 
@@ -118,11 +118,7 @@ def _trust(folder: Path, manifest: Mapping[str, Any]) -> tuple[Trust, str]:
     """What is known of a session's files, and what is wrong with them."""
     try:
         sealed = json.loads(read_file(folder / seal.NAME))["files"]
-        changed = [
-            f"{name} {'was changed' if (folder / name).is_file() else 'is missing'}"
-            for name, file in sealed.items()
-            if _hash(folder / name) != file["sha256"]
-        ]
+        changed = [fault for name, file in sealed.items() if (fault := _fault(folder, name, file["sha256"]))]
     except FileNotFoundError:
         ended = bool(manifest.get("report"))
         return (Trust.UNVERIFIED, "it has no seal") if ended else (Trust.INCOMPLETE, "it was cut short")
@@ -137,12 +133,18 @@ def _trust(folder: Path, manifest: Mapping[str, Any]) -> tuple[Trust, str]:
     return Trust.INTACT, ""
 
 
-def _hash(path: Path) -> str:
+def _fault(folder: Path, name: str, sha256: str) -> str:
+    """What is wrong with a sealed file; empty: nothing. A name that leads elsewhere, or to a device, is wrong too."""
+    if Path(name).name != name:
+        return f"{seal.NAME} names {name!r}, which is not in the folder"
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open_to_read(folder / name) as file:
+            is_as_sealed = hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except FileNotFoundError:
-        return ""
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+    return "" if is_as_sealed else f"{name} was changed"
 
 
 def _properties(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -202,9 +204,3 @@ def _guesses(
             is_right=is_right(prediction, number.value, number.low, number.high) if number else None,
         )
     return guesses
-
-
-def summary_of(participants: Sequence[Participant]) -> str:
-    """How many participants and sessions there are, in words."""
-    count = sum(len(each.sessions) for each in participants)
-    return f"{units.counted(len(participants), 'participant')}, {units.counted(count, 'session')}"

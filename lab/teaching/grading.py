@@ -1,20 +1,6 @@
 """Points for what a participant has handed in: the rule, and the grounds of each point. Pure.
 
-The rule is a small file in TOML, the key::
-
-    [sessions]               # points for sessions that are complete and as they were measured
-    points = 2
-    experiments = ["pool"]   # they have to have measured these
-
-    [predictions]
-    made = 0.5               # for each number that was predicted, right or wrong
-    right = 0.5              # in addition, where it was right
-    most = 4
-
-    [[answers]]              # a participant writes pool-1 = "2" into answers.toml
-    question = "pool-1"
-    right = ["2", "two"]     # any of these texts; or number = 2.0 and within = 0.05
-    points = 1
+The rule is a small file in TOML, the key; docs/examples/class/key.toml is one.
 """
 
 from __future__ import annotations
@@ -162,22 +148,22 @@ def _question(entry: Any, where: str) -> Question:
 
 
 def grade(participant: Participant, answers: Mapping[str, str], faults: Mapping[str, str], key: Key) -> Grade:
-    """The points of a participant. ``faults`` says of sessions what ``lab verify`` finds wrong with them."""
+    """The points of a participant. ``faults`` has the folder of a session -> what is wrong with it, or empty."""
     grounds = []
     if key.sessions:
         grounds.append(_of_sessions(participant, faults, key))
     if key.made or key.right:
         grounds.append(_of_predictions(participant, key))
-    grounds += [_of_answer(question, answers.get(question.name)) for question in key.questions]
+    grounds += [_of_answer(question, answers, key) for question in key.questions]
     return Grade(name=participant.name, grounds=tuple(grounds))
 
 
 def _of_sessions(participant: Participant, faults: Mapping[str, str], key: Key) -> Ground:
-    good = [each for each in participant.sessions if each.trust is Trust.INTACT and not faults.get(each.session)]
+    good = [each for each in participant.sessions if each.trust is Trust.INTACT and not faults.get(each.folder)]
     measured = {claim.rpartition(".")[0] for each in good for claim, _ in each.verdicts}
     missing = [name for name in key.experiments if name not in measured]
-    wrong = [f"{each.session}: {faults.get(each.session) or each.fault}" for each in participant.sessions]
-    wrong = [line for line in wrong if not line.endswith(": ")]
+    found = [(each.session, faults.get(each.folder) or each.fault) for each in participant.sessions]
+    wrong = [f"{session}: {fault}" for session, fault in found if fault]
     why = f"{', '.join(each.session for each in good)} {'is' if len(good) == 1 else 'are'} as measured" if good else ""
     if missing:
         why = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in a session that is as measured"
@@ -205,10 +191,13 @@ def _of_predictions(participant: Participant, key: Key) -> Ground:
     return Ground(what="predictions", points=points, most=key.most, why="; ".join(parts))
 
 
-def _of_answer(question: Question, answer: str | None) -> Ground:
-    name = f"answer {question.name}"
+def _of_answer(question: Question, answers: Mapping[str, str], key: Key) -> Ground:
+    name, answer = f"answer {question.name}", answers.get(question.name)
     if answer is None or not answer.strip():
-        return Ground(what=name, points=0.0, most=question.points, why="there is no answer")
+        others = {other for other in answers if other not in {each.name for each in key.questions}}
+        near = difflib.get_close_matches(question.name, others, 1)
+        why = "there is no answer" + (f"; there is one called {near[0]}" if near else "")
+        return Ground(what=name, points=0.0, most=question.points, why=why)
     is_right = _is_right(question, answer)
     right = f"{question.number:g}" if question.number is not None else " or ".join(question.right)
     off = f", within {question.within:g}" if question.number is not None and question.within else ""

@@ -57,9 +57,8 @@ def handout(name: str) -> str:
         rows = [[markdown.escaped(each.ask), *_blanks(each.least_cpus)] for each in primer.predict]
         parts += ["## 2. Predict", markdown.table(head, rows)]
     parts += [
-        "## Run, and look",
+        "## Run",
         f"```sh\nlab run {name}{predict} --label YOUR-NAME\nlab report\n```",
-        experiments.load(name).watch,
         "## What was different from what you expected, and why?",
         *["&nbsp;"] * 3,
         f'Hand in the folder of the session, and your answers as `answers.toml` beside it: `{name}-1 = "…"`.',
@@ -107,36 +106,12 @@ def _asking(names: Sequence[str]) -> str:
 
 
 def page(text: str) -> str:
-    """A handout or a course in Markdown as one HTML page, to print: only the marks that are used here are known."""
-    body: list[str] = []
-    rows: list[list[str]] = []
-    for block in text.strip().split("\n\n"):
-        if block.startswith("#"):
-            level = len(block) - len(block.lstrip("#"))
-            body.append(f"<h{level}>{_inline(block.lstrip('# '))}</h{level}>")
-        elif block.startswith("```"):
-            lines = block.splitlines()[1:-1]
-            body.append(f"<pre>{html.escape(chr(10).join(lines))}</pre>")
-        elif block.startswith("|"):
-            rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
-            body.append(_table(rows))
-        elif block == "&nbsp;":
-            body.append('<p class="line"></p>')
-        else:
-            body.append(f"<p>{_inline(block)}</p>")
-    return _PAGE.format(title=html.escape(text.strip().splitlines()[0].lstrip("# ")), body="\n".join(body))
+    """A handout or a course in Markdown as one HTML page, to print."""
+    import markdown_it  # only pages need it
 
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_inline(cell)}</th>" for cell in rows[0])
-    body = "".join(f"<tr>{''.join(f'<td>{_inline(cell)}</td>' for cell in row)}</tr>" for row in rows[2:])
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _inline(text: str) -> str:
-    plain = html.escape(html.unescape(text.replace("\\", "")), quote=False)
-    pieces = plain.split("`")
-    return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
+    body = markdown_it.MarkdownIt().enable("table").render(text)
+    lines = body.replace("<p>\u00a0</p>", '<p class="line"></p>')
+    return _PAGE.format(title=html.escape(text.splitlines()[0].lstrip("# ")), body=lines)
 
 
 _PAGE = """<!doctype html>

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from lab.model.session import Session
 from tests.commands.test_session_commands import sealed
 from tests.support import scripts
+from tests.support.paths import ROOT
 from tests.support.terminal import Lab
 
 #: Ten of thirty have an older Python, in which Pool() asks for the CPUs of the machine, not for those of the cell.
@@ -114,16 +116,9 @@ def test_a_folder_without_a_session_is_refused(lab: Lab, tmp_path: Path) -> None
     assert (code, "there is no session in" in err) == (2, True)
 
 
-KEY = """
-[sessions]
-points = 2
-experiments = ["pool"]
-[predictions]
-made = 0.5
-right = 0.5
-[[answers]]
-question = "pool-1"
-right = ["2", "two"]
+#: The key of the documentation, and a question whose answer is a number.
+KEY = (ROOT / "docs/examples/class/key.toml").read_text("utf-8")
+NUMBER = """
 [[answers]]
 question = "gil-2"
 number = 1.98
@@ -132,11 +127,15 @@ points = 3
 """
 
 
+def test_the_documentation_shows_the_key_of_the_examples() -> None:
+    assert f"```toml\n{KEY}```" in (ROOT / "docs/teaching.md").read_text("utf-8")
+
+
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     """A teacher's key."""
     file = tmp_path / "key.toml"
-    file.write_text(KEY)
+    file.write_text(KEY + NUMBER)
     return file
 
 
@@ -156,6 +155,29 @@ def test_points_are_given_with_their_grounds(lab: Lab, handed_in: Path, key: Pat
     assert "cpu1.jsonl was changed" in text
     assert "'8'; right is 2 or two" in text
     assert "'fast'; right is 1.98, within 0.05" in text
+
+
+def test_a_copy_and_an_answer_with_another_name_are_told(lab: Lab, handed_in: Path, key: Path) -> None:
+    (handed_in / "s0" / "answers.toml").write_text('pool1 = "2"\n')
+    sealed(handed_in / "s31", session=session_of(0, label="copier"))
+    _, out, _ = lab("grade", str(handed_in), "--key", str(key), "--format", "json")
+    grounds = {each["name"]: each["grounds"] for each in json.loads(out)}
+    assert "copier handed in the same session" in grounds["student 0"][0]["why"]
+    assert "student 0 handed in the same session" in grounds["copier"][0]["why"]
+    assert grounds["student 0"][2]["why"] == "there is no answer; there is one called pool1"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../other", "fifo"])
+def test_a_seal_that_names_something_else_than_a_file_of_the_session_is_no_trap(
+    lab: Lab, handed_in: Path, name: str
+) -> None:
+    (seal,) = (handed_in / "s1").glob("*/seal.json")
+    os.mkfifo(seal.with_name("fifo"))
+    content = json.loads(seal.read_text())
+    content["files"][name] = {"bytes": 0, "sha256": ""}
+    seal.write_text(json.dumps(content))
+    code, out, _ = lab("class", str(handed_in))
+    assert (code, "student 1: edited, so it does not count" in " ".join(out.split())) == (1, True)
 
 
 def test_grades_are_a_table_for_a_spreadsheet(lab: Lab, handed_in: Path, key: Path) -> None:

@@ -104,6 +104,26 @@ def test_a_broken_file_beside_the_labs_own_costs_itself_alone(
     code, out, _ = lab("list")
     assert (code, "broken-by-a-test cannot be loaded: SyntaxError" in out, "pool.cpu-count" in out) == (0, True, True)
     assert "broken-by-a-test" not in experiments.usual()
+    (tmp_path / "broken_by_a_test.py").write_text("import math\nEXPERIMENT = math.sqrt(-1)\n")
+    text = " ".join(lab("list")[1].split())
+    assert "cannot be loaded: ValueError: math domain error (broken_by_a_test.py, line 2, in <module>)" in text
+    assert lab("explain", "pipe")[0] == lab("plan", "pipe", "--engine", "local", "--cpus", "1")[0] == 0
+
+
+def cut_short(folder: Path) -> None:
+    """Leave a session as a run that was killed in its only cell."""
+    (folder / "cpu1.jsonl").unlink()
+    manifest = json.loads((folder / "session.json").read_text())
+    del manifest["report"]
+    (folder / "session.json").write_text(json.dumps(manifest))
+
+
+def test_two_files_of_one_name_are_refused(lab: Lab, written: Path) -> None:
+    other = written.parent / "other" / written.name
+    other.parent.mkdir()
+    other.write_text(written.read_text())
+    code, _, err = lab("plan", "./two_threads.py", "./other/two_threads.py", "--engine", "local")
+    assert (code, "have the same name" in " ".join(err.split())) == (2, True), err
 
 
 @pytest.mark.slow
@@ -117,8 +137,12 @@ def test_it_runs_from_anywhere_and_is_kept_reported_resumed_and_repeated(
     assert code == 0, err
     verdicts = {each["claim"]: each["verdict"] for each in json.loads(out)["verdicts"]}
     assert verdicts["two-threads.sum"] == "confirmed"
-    experiments.let_go("two-threads")
     (folder,) = lab.sessions.iterdir()
+    cut_short(folder)
+    experiments.let_go("two-threads")
+    code, _, err = lab("run", "--resume", str(folder), "--yes")
+    assert (code, "0 of 1 cells are there already" in err) == (0, True), err
+    experiments.let_go("two-threads")
     code, out, _ = lab("report", str(folder), "--terminal")  # which never runs the file
     assert (code, "two-threads.sum" in out) == (0, True)
     assert lab("verify", str(folder))[0] == 0

@@ -21,6 +21,7 @@ def test_a_handout_has_the_tasks_and_no_answer(lab: Lab, name: str) -> None:
         assert question.ask in out
         assert question.answer not in out
     assert primer.outdated not in out
+    assert experiments.load(name).watch not in out
     assert f"lab run {name}" in out
     assert ("| --- |" in out) == bool(primer.predict)
 
@@ -42,7 +43,7 @@ class _Text(html.parser.HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag != "meta":
+        if tag not in ("meta", "hr", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -50,6 +51,12 @@ class _Text(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+@pytest.mark.parametrize("words", [("--all",), ("glossary",), ("pool.default-size",)])
+def test_a_handout_of_something_else_is_refused(lab: Lab, words: tuple[str, ...]) -> None:
+    code, _, err = lab("explain", *words, "--handout")
+    assert (code, "a handout is about an experiment" in " ".join(err.split())) == (2, True)
 
 
 @pytest.mark.parametrize("words", [("pool",), ("--course",)])

@@ -89,14 +89,24 @@ def usual() -> list[str]:
     return [name for name in in_order() if name not in left_out and not load(name).extra]
 
 
+#: What a file with a mistake raises while it is imported. A signal that ends the lab is not among them.
+_FAULTS = (
+    *(SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError),
+    *(AssertionError, OSError, RuntimeError, SystemExit),
+)
+
+
 def broken() -> dict[str, str]:
     """The names of the experiments that cannot be loaded -> why; a file that somebody has just begun costs itself."""
     faults = {}
     for name in names():
         try:
             load(name)
-        except BaseException as error:  # whatever such a file raises while it is imported
-            faults[name] = "%s: %s" % (type(error).__name__, error)
+        except _FAULTS as error:
+            from lab.cell.claims.recorder import frames_of, in_words  # not in a cell, which has no broken file
+
+            place = "" if isinstance(error, SyntaxError) else " (%s)" % "".join(frames_of(error)[-1:])
+            faults[name] = in_words(error) + place
     return faults
 
 

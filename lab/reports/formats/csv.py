@@ -5,21 +5,16 @@ A session of the user's own code has a row for every number too.
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 
 from lab.cell.targets.figures import Workers
 from lab.judging.advice import case_names, workers_of
 from lab.judging.programs import programs_of
-from lab.messages import printable
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session
 from lab.reports.tables import cell_fields
-from lab.reports.tables.cell_fields import Value
-
-#: A spreadsheet takes a text that begins with one of these for a formula (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+from lab.text import spreadsheets
+from lab.text.spreadsheets import Value
 
 #: The names of the columns, the same for every session; docs/formats.md explains each column.
 COLUMNS = (
@@ -66,19 +61,14 @@ COLUMNS = (
 
 def render(session: Session) -> str:
     """All claims of the session, and the numbers of own code, a line for each; the first line names the columns."""
-    lines = io.StringIO()
-    writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
     results = {result.cell.id: result for result in session.results}
-    writer.writeheader()
     rows = [_claim(session, results[judgement.cell], judgement) for judgement in session.judgements]
     workers = workers_of(session)
     own = {*case_names(session), *(program.experiment for program in programs_of(session))}
     for number in (each for each in session.quantities if each.experiment in own):
         whose = workers.get((number.experiment, number.cell, number.of))
         rows.append(_number(session, results[number.cell], number, whose))
-    for row in rows:
-        writer.writerow({name: _field(value) for name, value in row.items()})
-    return lines.getvalue()
+    return spreadsheets.rows([COLUMNS, *([row.get(name) for name in COLUMNS] for row in rows)])
 
 
 def _cell(session: Session, result: CellResult) -> dict[str, Value]:
@@ -130,11 +120,3 @@ def _claim(session: Session, result: CellResult, judgement: Judgement) -> dict[s
         "rejected": judgement.rejected,
         "reason": judgement.reason,
     }
-
-
-def _field(value: Value) -> Value:
-    """A text on one line, with an apostrophe in front if a spreadsheet would run it. Numbers stay numbers."""
-    if not isinstance(value, str):
-        return value
-    text = printable(" ".join(value.split()))
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -7,9 +7,7 @@ from lab.model import machine
 from lab.model import session as session_
 from lab.model.cell import CellResult
 from lab.model.session import Session
-
-#: A number, a word, or ``None`` if the value is not known.
-Value = str | int | float | None
+from lab.text.spreadsheets import Value
 
 
 def fields_of_cell(session: Session, result: CellResult) -> dict[str, Value]:

@@ -24,6 +24,7 @@ from lab.model.topology import flat, from_reading, from_stored
 from lab.running import host
 from tests.support import scripts
 from tests.support.machines import Core, Machine, build, cores, files, machine, mask, topology_of
+from tests.support.memory_files import MemoryFiles
 from tests.support.paths import ROOT
 
 #: Where real machines' trees lie, beside the repository; see the README there. They are no part of the project.
@@ -378,3 +379,16 @@ def test_masks_are_read_as_they_are_written() -> None:
 def test_a_topology_survives_being_stored(cpus: int) -> None:
     topology = flat(range(cpus))
     assert from_stored(json.loads(json.dumps(dataclasses.asdict(topology)))) == topology
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "is_virtual"),
+    [
+        (b"processor\t: 0\nflags\t\t: fpu hypervisor sse\n", True),
+        (b"processor\t: 0\nflags\t\t: fpu sse\n", False),
+        (b"processor\t: 0\nFeatures\t: fp asimd\n", None),  # ARM says nothing of it
+    ],
+)
+def test_a_processor_may_say_that_it_is_virtual(cpuinfo: bytes, is_virtual: bool | None) -> None:
+    files = MemoryFiles({b"proc/cpuinfo": cpuinfo, b"sys/devices/system/cpu/online": b"0\n"})
+    assert from_reading(reader.read_topology(files)).is_virtual is is_virtual
