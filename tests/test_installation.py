@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.once import made_once
 from tests.support.paths import ROOT
 from tests.test_docs import PAGES
 
@@ -41,25 +40,16 @@ BENCHMARKS = sorted({command.split()[1] for command in commands(r"(python benchm
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a new virtual environment, with what the first installation of the README brings.
-
-    The workers of pytest-xdist share it.
-    """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (shared / "installing").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        folder = shared / "installed"
-        return folder / "bin" if folder.exists() else installed(folder)
+    """The programs of a new virtual environment, with what the first installation of the README brings."""
+    return made_once(tmp_path_factory, "installed", install) / "bin"
 
 
-def installed(folder: Path) -> Path:
-    """The programs of a virtual environment that is made in this folder."""
+def install(folder: Path) -> None:
+    """Install the lab into a new virtual environment in this folder."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     (requirement,) = re.findall(r"pip install '(\.\[\w+\])' && .venv/bin/lab run", PAGES["README.md"])
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement]
     subprocess.run(pip, cwd=ROOT, check=True, capture_output=True, timeout=280)
-    return folder / "bin"
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,7 @@ HARMLESS = {
     "ast",  # only read: literals
     "__future__",
     "collections",
+    "csv",  # into a text
     "dataclasses",
     "difflib",
     "enum",

@@ -49,13 +49,13 @@ def handout(name: str) -> str:
     predict = " --predict --full" if primer and primer.predict else ""
     if primer:
         parts += ["## The idea", primer.idea]
-        parts += ["## 1. Answer before you run anything"]
+        parts += ["## Answer before you run anything"]
         for number, question in enumerate(primer.questions, 1):
             parts += [f"{number}. {question.ask} (`{name}-{number}`)", *["&nbsp;"] * _ANSWER_LINES]
     if primer and primer.predict:
         head = ["number", *_SIZES]
         rows = [[markdown.escaped(each.ask), *_blanks(each.least_cpus)] for each in primer.predict]
-        parts += ["## 2. Predict", markdown.table(head, rows)]
+        parts += ["## Predict", markdown.table(head, rows)]
     parts += [
         "## Run",
         f"```sh\nlab run {name}{predict} --label YOUR-NAME\nlab report\n```",
