@@ -12,6 +12,7 @@ physical core comes and goes within tens of milliseconds and changes the speed b
 from __future__ import annotations
 
 import collections
+import math
 import multiprocessing
 import random
 import time
@@ -51,6 +52,11 @@ CALL_QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 MOST_RUN_DELAY = 0.01
 MOST_LOST = 0.03
 WAKE_SECONDS = 0.00015
+#: The same of threads that share a GIL: for which share of wall time one of them may wait to run. It is small where
+#: they hardly wait for each other: where all neither compute nor wait to run for less than TURNS. Where they take
+#: turns, passing the GIL on makes them wait too. Then it is larger, and is asked only of more than one core's work.
+MOST_TEAM_DELAY, MOST_DELAY_IN_TURNS = 0.05, 0.25
+TURNS, ONE_CORE = 0.1, 1.1
 
 
 class Arm(NamedTuple):
@@ -87,6 +93,9 @@ class Arm(NamedTuple):
     #: Whether its one process is each of the first workers in turn, as many as there are CPUs. Where data happen to lie
     #: in memory makes one process faster than another by some percent, and what all do together is held against that.
     rotates: bool = False
+    #: Whether its threads share a GIL, and are no more than the CPUs. Where they hardly wait for each other, they have
+    #: no reason to wait for a CPU either.
+    shares_gil: bool = False
 
 
 #: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
@@ -273,7 +282,7 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     # Threads that contend for the GIL lose time by their nature; those that do not lose it when they come late.
     telling_tallies = tallies if arm.threads == 1 or arm.clean else ()
     if arm.foreign:  # the user's function may wait for whatever it likes
-        telling_tallies = ()
+        telling_tallies = tallies if arm.shares_gil else ()
     lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in telling_tallies]
     block: dict[str, Any] = {
         "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
@@ -305,11 +314,14 @@ def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
     """Why a block must not count; ``None`` when it may.
 
-    It must not count where a worker of a clean arm waited for a CPU or lost time. It must not count either where the
-    workers of any arm came too late to do anything.
+    It must not count where a worker of a clean arm waited for a CPU or lost time, nor where threads that share a GIL
+    waited for CPUs instead of each other. It must not count either where the workers of any arm came too late to do
+    anything.
     """
     if not block["rate"]:
         return "run delay"
+    if arm.shares_gil:
+        return "run delay" if (block["delay"] or 0) > _most_team_delay(block) else None
     if not arm.clean:
         return None
     wake = WAKE_SECONDS / arm.seconds
@@ -318,6 +330,13 @@ def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
     if (block["lost"] or 0) > MOST_LOST + wake:
         return "lost time"
     return None
+
+
+def _most_team_delay(block: Mapping[str, Any]) -> float:
+    """For which share of wall time a thread of a team that shares a GIL may wait to run."""
+    if block["lost"] is not None and block["lost"] < TURNS:
+        return MOST_TEAM_DELAY
+    return MOST_DELAY_IN_TURNS if block["cores"] > ONE_CORE else math.inf
 
 
 def shuffler(seed: int = 1) -> random.Random:

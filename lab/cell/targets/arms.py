@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
-from lab.cell.measuring.rounds import BLOCK_SECONDS, Arm
+from lab.cell.measuring.rounds import BLOCK_SECONDS, ONE_CORE, TURNS, Arm
 from lab.cell.targets.case import OWN as OWN_STATE
 from lab.cell.targets.case import SHARED as SHARED_STATE
 from lab.cell.targets.case import Case
@@ -115,6 +115,15 @@ def arms_for(case: Case, kinds: Sequence[str], cpus: int, gil: bool, trial: Tria
     return [arm for arm in all_arms if case.only in ("", arm.name)]
 
 
+def as_seen(arm: TargetArm, block: Mapping[str, Any], trial: Trial) -> TargetArm:
+    """The arm after a block of it. Threads that did not take turns are measured as processes are, in short blocks."""
+    is_parallel = block["cores"] > ONE_CORE and block["lost"] is not None and block["lost"] < TURNS
+    if not (arm.arm.shares_gil and is_parallel):
+        return arm
+    seconds = block_seconds(trial.call_seconds, False)
+    return arm._replace(arm=arm.arm._replace(seconds=seconds, repeat=_repeat(seconds), clean=True, shares_gil=False))
+
+
 def _states(case: Case, kind: str) -> tuple[bool, ...]:
     """Whether workers have an argument of their own. Only threads can share one."""
     if kind == INTERPRETER:
@@ -141,6 +150,7 @@ def _arm(kind: str, workers: int, own: bool, cpus: int, gil: bool, trial: Trial)
         isolated=kind == INTERPRETER,
         foreign=True,
         rotates=kind == THREAD,
+        shares_gil=team and _is_clean(trial) and workers <= cpus,
     )
     return TargetArm(arm.name, kind, workers, own, arm)
 

@@ -21,6 +21,7 @@ from tests.support import cells, scripts
 
 CLEAN = Arm("one process", "count")
 TEAM = Arm("threads", "count", threads=2, clean=False)
+SHARING = Arm("threads", "target", threads=2, clean=False, seconds=0.05, foreign=True, shares_gil=True)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,11 @@ TEAM = Arm("threads", "count", threads=2, clean=False)
             None,
             id="each thread of many waited a little",
         ),
+        pytest.param(SHARING, Tally(100, 0.05, 0.098, 0.001, 0.001), None, id="two threads on two CPUs"),
+        pytest.param(SHARING, Tally(80, 0.05, 0.08, 0.018, 0.018), "run delay", id="one of them waited for a CPU"),
+        pytest.param(SHARING, Tally(50, 0.05, 0.05, 0.048, 0.025), "run delay", id="both had one CPU"),
+        pytest.param(SHARING, Tally(50, 0.05, 0.05, 0.014, 0.008), None, id="they take turns with the GIL"),
+        pytest.param(SHARING, Tally(60, 0.05, 0.065, 0.02, 0.02), "run delay", id="some turns, and a neighbour"),
         pytest.param(
             TEAM, Tally(0, 0.005, 0.0, 0.005, 0.005), "run delay", id="a team that came too late for anything"
         ),

@@ -9,11 +9,21 @@ from typing import Any
 import pytest
 
 from lab.cell.claims.claim import Round
-from lab.cell.targets import choice, figures
+from lab.cell.targets import arms, choice, figures
+from lab.cell.targets.case import Case
 from lab.cell.targets.trial import Trial
 
 TRIAL = Trial(0.001, 0.001, 1.0, 0.0, 0, (), 10, 1e-6, "", True)
 ARMS = [["2 threads", "thread", 2, False]]
+
+
+def test_threads_that_do_not_take_turns_are_measured_as_processes_are() -> None:
+    (threads,) = arms.arms_for(Case("f", "file", "f.py"), [arms.THREAD], 2, True, TRIAL)
+    turns = arms.as_seen(threads, {"cores": 1.0, "lost": 0.3}, TRIAL)
+    assert turns is threads
+    assert (turns.arm.clean, turns.arm.seconds) == (False, arms.SHORTEST_TEAM)
+    apart = arms.as_seen(threads, {"cores": 1.9, "lost": 0.02}, TRIAL).arm
+    assert (apart.clean, apart.shares_gil, apart.seconds) == (True, False, arms.SHORTEST)
 
 
 @dataclasses.dataclass
