@@ -315,7 +315,7 @@ def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
     """Why a block must not count; ``None`` when it may.
 
     It must not count where a worker of a clean arm waited for a CPU or lost time. The same is true of threads that
-    share a GIL and waited for CPUs instead of each other. A block of any arm must not count whose workers came too late.
+    share a GIL and waited for CPUs instead of each other. A block of any arm must not count whose workers were late.
     """
     if not block["rate"]:
         return "run delay"
