@@ -416,7 +416,6 @@ def test_a_function_that_no_worker_can_find_fails_with_what_to_do(run: Run) -> N
 
 @needs_two_cpus
 @pytest.mark.slow
-@pytest.mark.measures
 def test_bounds_are_kept_or_failed_or_skipped_and_never_wrong(run: Run) -> None:
     source = f"""{FUNCTIONS}
 def test_free(scaling): scaling(free, threads=2).at_least(1.3)
@@ -438,7 +437,6 @@ def test_broken(scaling): scaling(broken, threads=2).at_least(1.3)
 
 
 @pytest.mark.slow
-@pytest.mark.measures
 def test_a_test_in_several_threads_measures_once_at_a_time(run: Run) -> None:
     source = f"""{FUNCTIONS}
 import threading
@@ -459,24 +457,33 @@ EXAMPLE = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8").partition("`
 
 
 @pytest.mark.slow
-@pytest.mark.measures
 def test_the_example_of_the_documentation_runs(run: Run) -> None:
     done = run(EXAMPLE, "--cpus", "1,2", apart=True)
     assert set(done.parseoutcomes()) <= {"passed", "skipped"}
     assert sum(done.parseoutcomes().values()) == 4
 
 
-@pytest.mark.slow
-@pytest.mark.measures
-@pytest.mark.parametrize("version", ["pytest==8.*", "pytest"])
-def test_it_works_in_pytest_8_and_the_newest_beside_other_plugins(version: str, tmp_path: Path) -> None:
-    python = str(tmp_path / "venv" / "bin" / "python")
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    packages = [version, "pytest-xdist", "pytest-benchmark", "pytest-run-parallel", str(ROOT)]
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of a new environment with the lab and the other plugins."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return into(str(folder / "bin" / "python"), "pytest-xdist", "pytest-benchmark", "pytest-run-parallel", str(ROOT))
+
+
+def into(python: str, *packages: str) -> str:
+    """Install packages, also older ones than are there; returns the Python."""
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode:
         skip_or_fail(f"the packages could not be installed: {done.stderr[-300:]}")
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["pytest==8.*", "pytest>=9"])
+def test_it_works_in_pytest_8_and_the_newest_beside_other_plugins(version: str, installed: str, tmp_path: Path) -> None:
+    python = into(installed, version)
     (tmp_path / "test_example.py").write_text(
         f"{EXAMPLE}\ndef test_timed(benchmark): benchmark(sum, range(10))\n", encoding="utf-8"
     )

@@ -152,7 +152,6 @@ def test_the_notebook_was_run_and_shows_a_result_as_it_looks_now() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.measures
 def test_the_notebook_runs_again(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
