@@ -21,6 +21,7 @@ from lab.containers.client import SESSION_LABEL, client_for_this_environment, im
 from lab.engines.image_choice import OWN_IMAGES
 from lab.errors import EngineError
 from tests.support import compose_project
+from tests.support.screen import Screen
 from tests.support.terminal import Lab
 
 if TYPE_CHECKING:
@@ -289,6 +290,15 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8"), f"{name} differs; if it should, run pytest --update-golden"
 
     return compare
+
+
+@pytest.fixture
+def screens() -> Iterator[list[Screen]]:
+    """The programs at terminals that a test starts; none outlives it."""
+    started: list[Screen] = []
+    yield started
+    for screen in started:
+        screen.close()
 
 
 @pytest.fixture

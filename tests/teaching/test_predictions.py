@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pty
 import re
-import select
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +24,7 @@ from lab.reports.tables import predictions as prediction_table
 from lab.teaching import predictions
 from lab.teaching.predictions import Predictable, Prediction
 from tests.support import scripts
+from tests.support.screen import Screen
 from tests.support.terminal import Lab
 
 WORKERS = Predictable(of="pool.default-size", what="Pool(): workers", ask="How many?", whole=True)
@@ -145,57 +140,17 @@ def test_without_a_terminal_there_is_nobody_to_ask(lab: Lab) -> None:
     assert not lab.sessions.exists()
 
 
-class Terminal:
-    """``lab run`` with a pseudo-terminal for standard input and error, and standard output apart."""
-
-    def __init__(self, sessions: Path, *arguments: str) -> None:
-        self._ours, terminal = pty.openpty()
-        words = [sys.executable, "-m", "lab", "run", *arguments, "--engine", "local", "--output", str(sessions)]
-        self.process = subprocess.Popen(
-            words, stdin=terminal, stderr=terminal, stdout=subprocess.PIPE, start_new_session=True, text=True
-        )
-        os.close(terminal)
-        self.seen = ""
-
-    def wait_for(self, text: str) -> None:
-        """Read what the terminal shows until this text comes, and forget it up to there."""
-        until = time.monotonic() + 60
-        while text not in self.seen:
-            ready, _, _ = select.select([self._ours], [], [], max(until - time.monotonic(), 0))
-            assert ready, f"{text!r} did not come; the terminal shows: {self.seen!r}"
-            self.seen += os.read(self._ours, 4096).decode()
-        self.seen = self.seen.partition(text)[2]
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def end(self) -> tuple[int, str]:
-        """The exit code and what went to standard output."""
-        out, _ = self.process.communicate(timeout=120)
-        return self.process.returncode, out
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
-        os.close(self._ours)
-
-
-@pytest.fixture
-def terminals() -> Iterator[list[Terminal]]:
-    made: list[Terminal] = []
-    yield made
-    for terminal in made:
-        terminal.close()
+def lab_run(sessions: Path, *arguments: str) -> Screen:
+    """``lab run`` at a terminal."""
+    words = [sys.executable, "-m", "lab", "run", *arguments, "--engine", "local", "--output", str(sessions)]
+    return Screen(words)
 
 
 @pytest.mark.slow
 def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
-    tmp_path: Path, terminals: list[Terminal]
+    tmp_path: Path, screens: list[Screen]
 ) -> None:
-    terminals.append(screen := Terminal(tmp_path, "pool", "--cpus", "1", "--predict"))
+    screens.append(screen := lab_run(tmp_path, "pool", "--cpus", "1", "--predict"))
     screen.wait_for("How many workers does Pool() start?")
     screen.type("some\n")
     screen.wait_for("'some': give a whole number, such as 2")
@@ -215,9 +170,9 @@ def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
 @pytest.mark.measures
 @pytest.mark.parametrize("typed", ["\n", "\x04"], ids=["an empty line", "Ctrl-D"])
 def test_whoever_predicts_nothing_gets_the_measurement_all_the_same(
-    tmp_path: Path, terminals: list[Terminal], typed: str
+    tmp_path: Path, screens: list[Screen], typed: str
 ) -> None:
-    terminals.append(screen := Terminal(tmp_path, "pool", "--cpus", "1", "--predict"))
+    screens.append(screen := lab_run(tmp_path, "pool", "--cpus", "1", "--predict"))
     screen.wait_for("How many workers does Pool() start?")
     screen.type(typed)
     code, out = screen.end()
@@ -226,10 +181,8 @@ def test_whoever_predicts_nothing_gets_the_measurement_all_the_same(
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_a_question_ends_the_lab_before_anything_is_measured(
-    tmp_path: Path, terminals: list[Terminal]
-) -> None:
-    terminals.append(screen := Terminal(tmp_path, "pool", "--cpus", "1", "--predict"))
+def test_ctrl_c_at_a_question_ends_the_lab_before_anything_is_measured(tmp_path: Path, screens: list[Screen]) -> None:
+    screens.append(screen := lab_run(tmp_path, "pool", "--cpus", "1", "--predict"))
     screen.wait_for("How many workers does Pool() start?")
     screen.process.send_signal(signal.SIGINT)
     screen.wait_for("interrupted before anything was measured")
@@ -237,7 +190,7 @@ def test_ctrl_c_at_a_question_ends_the_lab_before_anything_is_measured(
     assert not list(tmp_path.iterdir())
 
 
-def test_experiments_with_nothing_to_predict_are_told_so_at_once(tmp_path: Path, terminals: list[Terminal]) -> None:
-    terminals.append(screen := Terminal(tmp_path, "pipe", "--predict"))
+def test_experiments_with_nothing_to_predict_are_told_so_at_once(tmp_path: Path, screens: list[Screen]) -> None:
+    screens.append(screen := lab_run(tmp_path, "pipe", "--predict"))
     screen.wait_for("there is nothing to predict in pipe; try: lab run gil pool")
     assert screen.end() == (2, "")

@@ -82,9 +82,11 @@ def choose(evidence: Evidence, version: Sequence[int]) -> Choice:
     if best is None or gain is None:
         return Choice(ALONE, options=options)
     if gain.high * best.handing_over < WORTH:
+        if open_ones := [option for option in known if _most(option, gains[option.name]) > KNOWN]:
+            return Choice(None, why=_too_noisy(open_ones[0], gains[open_ones[0].name]))
         return Choice(ALONE, options=options, best=(best, gain))
     if gain.low * best.handing_over < WORTH:
-        return Choice(None, why="%s do %s the work of one worker: too noisy to decide" % (best.name, times(gain)))
+        return Choice(None, why=_too_noisy(best, gain))
     return _simplest(best, options, gains, rounds, version)
 
 
@@ -162,6 +164,16 @@ def _options(evidence: Evidence) -> Iterable[Option]:
 
 def _effective(option: Option, gain: Estimate | None) -> float:
     return gain.value * option.handing_over if gain else 0.0
+
+
+def _most(option: Option, gain: Estimate | None) -> float:
+    """The most that workers may do, as far as is known, in times the work of one worker."""
+    return gain.high * option.handing_over if gain else 0.0
+
+
+def _too_noisy(option: Option, gain: Estimate | None) -> str:
+    text = times(gain) if gain else "an unknown number of times"
+    return "%s do %s the work of one worker: too noisy to decide" % (option.name, text)
 
 
 def _rank(option: Option, version: Sequence[int]) -> int:

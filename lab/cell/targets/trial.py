@@ -89,8 +89,9 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
     ``threads`` were there before it was imported.
     """
     first, result = _timed(call)
-    spent, queued, begun = time.process_time() + _children(), run_delay() or 0.0, time.monotonic()
-    all_threads, this_thread = time.process_time(), time.thread_time()
+    queued, by_children = run_delay() or 0.0, _children()
+    # The clocks are read next to the calls: of a microsecond's function all calls take less time than these two.
+    all_threads, this_thread, begun = time.process_time(), time.thread_time(), time.monotonic()
     seconds: list[float] = []
     computed: list[float] = []
     others: list[Any] = []
@@ -105,7 +106,7 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
             others.append(other)
     elapsed = time.monotonic() - begun
     all_threads, this_thread = time.process_time() - all_threads, time.thread_time() - this_thread
-    cores = (time.process_time() + _children() - spent) / max(elapsed, 1e-9)
+    cores = (all_threads + _children() - by_children) / max(elapsed, 1e-9)
     size, pickle_seconds, error = pickled(result)
     return Trial(
         first,

@@ -59,6 +59,20 @@ def test_a_cell_knows_whether_its_rounds_decide_what_to_take(measured: list[Roun
     assert choice.is_decided(TRIAL, ARMS, measured) is is_decided
 
 
+def test_one_worker_is_not_taken_while_other_ways_may_do_much_more() -> None:
+    """Processes seem to do less than threads, which gain nothing; but their interval reaches far above."""
+    both = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
+    trial = TRIAL._replace(call_seconds=1.1e-6, pickle_seconds=0.9e-6)  # handing results over costs a third
+    seen = rounds(1.0, 0.01)
+    for number, blocks in enumerate(seen):
+        blocks["2 processes (fork)"] = {"rate": 195.0 if number % 5 == 0 else 132.0, "disturbed": None}
+    assert choice.is_decided(trial, ARMS, seen)
+    assert not choice.is_decided(trial, both, seen)
+    for blocks in seen:
+        blocks["2 processes (fork)"]["rate"] = 132.0
+    assert choice.is_decided(trial, both, seen)
+
+
 @pytest.mark.parametrize(
     ("seconds", "is_decided", "stops"),
     [(3.9, True, False), (4.0, True, True), (4.0, False, False), (11.9, False, False), (12.1, False, True)],
