@@ -61,13 +61,13 @@ def sort() -> int:
     return sorted(NUMBERS)[0]
 
 
-_generator = random.Random(7)
-
-
 def playout() -> int:
-    """Play a game at random to its end: stones on a board of 9 × 9, as a player that searches by playouts does."""
+    """Play a game at random to its end: stones on a board of 9 × 9, as a player that searches by playouts does.
+
+    It has a generator of its own. Without a GIL threads that share one wait for each other at every number.
+    """
     shuffled = list(range(81))
-    _generator.shuffle(shuffled)
+    random.Random().shuffle(shuffled)
     board = [0] * 81
     score = 0
     for turn, point in enumerate(shuffled):
