@@ -92,7 +92,8 @@ def hand_in(session: Path, folder: Path, number: int, generator: random.Random) 
 
 def varied(manifest: dict[str, Any], name: str, number: int, generator: random.Random) -> Mapping[str, Any]:
     """The manifest of another participant: the label, the host, what describes its machine, and what it predicted."""
-    prediction = {"of": CLAIM, "what": "workers", "cell": "cpu1", "value": generator.choice([1, 2]), "whole": True}
+    cell = next(each["id"] for each in manifest["cells"] if len(each["cpus"]) == 1)
+    prediction = {"of": CLAIM, "what": "workers", "cell": cell, "value": generator.choice([1, 2]), "whole": True}
     manifest["session"] = name
     manifest["arguments"].update(label=f"student {number}", predictions=[prediction])
     manifest["host"]["name"] = f"laptop-{number}"

@@ -61,6 +61,24 @@ def test_the_planted_difference_is_found_and_named(lab: Lab, handed_in: Path, mo
     assert text.index("student 2 ") < text.index("student 10 ")
 
 
+def test_the_screen_fits_and_has_the_number_where_participants_differ_and_no_column_that_is_alike(
+    lab: Lab, handed_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = lab("class", str(handed_in))
+    assert max(map(len, out.splitlines())) <= 80
+    differing, predictions, people = (
+        out.index(title) for title in ("Claims that are true for some", "Predictions beside", "Participants\n")
+    )
+    assert differing < predictions < people
+    table = out[people:].splitlines()
+    assert table[1].split()[:3] == ["participant", "Python", "Pool()"]  # all have 2 CPUs
+    assert [line.split()[:4] for line in table if line.startswith("student ")][:2] == [
+        ["student", "0", "3.11.7", "2"],
+        ["student", "1", "3.13.5", "1"],
+    ]
+
+
 def test_properties_that_go_together_cannot_be_separated(lab: Lab, tmp_path: Path) -> None:
     for number in range(12):
         session = session_of(number)

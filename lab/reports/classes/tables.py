@@ -22,7 +22,7 @@ _MARKS = {
 }
 _LEGEND = "✓ confirmed, ✗ refuted, ? inconclusive, – untestable, ! failed, empty: not run"
 
-#: The numbers that the table of participants shows on a screen, as far as they were measured: at the largest limit.
+#: The numbers that the table of participants shows on a screen, as far as they were measured: at one limit.
 _SHOWN = (
     ("pool.default-size", "Pool()\nworkers"),
     ("cores.threads", "threads\nspeed-up"),
@@ -80,15 +80,16 @@ def troubles(joined: Class) -> list[str]:
 
 
 def main_tables(joined: Class) -> list[Table]:
-    tables = (_people(joined), _differing(joined), _numbers(joined), _guesses(joined))
+    tables = (_differing(joined), _guesses(joined), _people(joined), _numbers(joined))
     return [table for table in tables if table.rows]
 
 
 def _people(joined: Class) -> Table:
-    """A row for each participant: the machine, some numbers, and how many claims have which verdict."""
-    chosen = [(place, head) for name, head in _SHOWN if (place := _largest(name, joined.spreads))]
+    """A row for each participant: how its machine differs, some numbers, and how many claims have which verdict."""
+    chosen = [(place, head) for name, head in _SHOWN if (place := _telling(name, joined.spreads))]
     guessed = any(each.guesses for each in joined.participants)
-    head = ["participant", "CPUs", "Python"]
+    properties = [name for name in ("CPUs", "Python") if _differs(name, joined.participants)]
+    head = ["participant", *properties]
     head += [f"{title},\n{place[1]}" for place, title in chosen]
     head += ["✓", "✗", "?"] + ["predicted\nright"] * guessed
     rows = []
@@ -97,16 +98,25 @@ def _people(joined: Class) -> Table:
         numbers = [_value(each.numbers[place].value) if place in each.numbers else "-" for place, _ in chosen]
         verdicts = [str(counts[verdict]) for verdict in (Verdict.CONFIRMED, Verdict.REFUTED, Verdict.INCONCLUSIVE)]
         right = [_right(each)] * guessed
-        facts = each.properties
-        rows.append((each.name, facts.get("CPUs", "-"), facts.get("Python", "-"), *numbers, *verdicts, *right))
+        facts = [each.properties.get(name, "-").removeprefix("CPython ") for name in properties]
+        rows.append((each.name, *facts, *numbers, *verdicts, *right))
     legend = "✓ claims that are confirmed, ✗ refuted, ? inconclusive"
     return Table(title="Participants", head=tuple(head), rows=tuple(rows), notes=(legend,))
 
 
-def _largest(name: str, spreads: Sequence[Spread]) -> Place | None:
-    """The limit at which most participants have that number; of several the last one; ``None`` where nobody has it."""
-    places = {each.place: len(each.values) for each in spreads if each.place[0] == name}
-    return max(places, key=lambda place: (places[place], _size(place)), default=None)
+def _differs(name: str, participants: Sequence[Participant]) -> bool:
+    """Whether a property is not the same for all. The headline says what is."""
+    return len({each.properties.get(name) for each in participants if each.properties}) > 1
+
+
+def _telling(name: str, spreads: Sequence[Spread]) -> Place | None:
+    """The limit at which most participants have that number; of several one where they differ, or the largest.
+
+    ``None`` where nobody has it.
+    """
+    those = [each for each in spreads if each.place[0] == name]
+    best = max(those, key=lambda each: (len(each.values), each.lowest < each.highest, _size(each.place)), default=None)
+    return best.place if best else None
 
 
 def _size(place: Place) -> int:
