@@ -165,5 +165,6 @@ def test_a_terminal_that_cannot_show_a_letter_shows_the_rest(session: Path) -> N
 def test_every_command_that_prints_without_an_engine_is_tried() -> None:
     tried = {command.split()[0] for command in PRINTING}
     # These need an engine or measure; they print through the same functions.
-    others = {"clean", "compose-env", "doctor", "exec", "gather", "images", "new", "replay", "scale", "selftest"}
+    others = {"bundle", "clean", "compose-env", "doctor", "exec", "gather", "images", "load", "new", "replay"}
+    others |= {"scale", "selftest"}
     assert set(cli._names()) - tried == others

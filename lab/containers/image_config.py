@@ -42,6 +42,8 @@ _ARCHITECTURES = {
     **dict.fromkeys(("i386", "i586", "i686"), "386"),
     "loongarch64": "loong64",
 }
+#: (a machine, an older architecture whose programs it runs as they are).
+_WITHIN = (("amd64", "386"), ("arm64", "arm"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,17 +144,29 @@ def familiar_name(name: str) -> str:
     return name
 
 
+def fits(architecture: str, machine: str) -> bool:
+    """Whether an image for this architecture runs on this machine without emulation; also where one is not known.
+
+    Both may be named as an image or as a kernel names them.
+    """
+    required, native = _image_name(architecture), _image_name(machine)
+    return not (required and native) or required == native or (native, required) in _WITHIN
+
+
+def _image_name(architecture: str) -> str:
+    return _ARCHITECTURES.get(architecture, architecture)
+
+
 def refuse_emulation(image: str, architecture: str, machine: str) -> None:
     """Raise ImageError for an image of another architecture than the machine's.
 
     Such an image would run under emulation. Every time, speed and number of cores would then be the emulator's. Both
     architectures may be named as an image or as a kernel names them.
     """
-    required = _ARCHITECTURES.get(architecture, architecture)
-    native = _ARCHITECTURES.get(machine, machine)
-    if required and native and required != native and (native, required) not in (("amd64", "386"), ("arm64", "arm")):
+    if not fits(architecture, machine):
+        native = _image_name(machine)
         raise ImageError(
-            f"the image {image} is for {required}, and the engine's machine is {native}: emulated, its timings would"
-            " say nothing",
+            f"the image {image} is for {_image_name(architecture)}, and the engine's machine is {native}: emulated, its"
+            " timings would say nothing",
             f"name an image for {native}, such as --image {OFFICIAL_IMAGE}",
         )

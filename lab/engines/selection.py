@@ -160,19 +160,30 @@ def _docker(
         options = {"image": wanted.image, "session": session, "note": note, "before_slow_step": before_slow_step}
         return _probed(engines.make("docker", own_programs=wanted.own_programs, **options), meanwhile)
     from lab.containers.client import client_for_this_environment
-    from lab.pythons import images
 
     with contextlib.closing(client_for_this_environment()) as client:
-        names = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
-        chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *names})
-        spare = wanted.spare(chosen)
-        image_of_build = _images(client, chosen, wanted.images, spare, note, before_slow_step)
+        image_of_build, spare = images_by_build(client, wanted, note, before_slow_step)
     options = {"session": session, "note": note}
     parts = _made(
         (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
         for build, image in image_of_build.items()
     )
     return _probed(CompositeEngine(parts, spare, note), meanwhile)
+
+
+def images_by_build(
+    client: DockerClient, wanted: Wanted, note: Note, before_slow_step: Note
+) -> tuple[dict[Build, str], set[str]]:
+    """The image of each build that the user named, and the labels of the builds that only ``all`` has added.
+
+    Raises ImageError if a build that the user named has no image.
+    """
+    from lab.pythons import images
+
+    names = (str(build) for _, build, _ in images.tagged(client)) if wanted.everything else ()
+    chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *names})
+    spare = wanted.spare(chosen)
+    return _images(client, chosen, wanted.images, spare, note, before_slow_step), spare
 
 
 def _made(pairs: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:

@@ -1,0 +1,205 @@
+"""Bundles: what a run needs, made into one file where there is a network, and brought in where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab import __version__
+from lab.containers import saved_images
+from lab.containers.bundle_file import Bundle, BundleWriter, open_bundle
+from lab.containers.client import image_attributes, translated
+from lab.containers.exception_words import NONSENSE
+from lab.containers.image_config import BASE_REPOSITORY, familiar_name, fits
+from lab.engines.image_choice import find_image
+from lab.engines.selection import Wanted, images_by_build
+from lab.engines.temporary import TemporaryFolder
+from lab.errors import EngineError, ImageError, UsageError
+from lab.pythons import wheelhouse
+from lab.text import units
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Takes a line for the user.
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundledImage:
+    """An image in a bundle."""
+
+    #: Its id: the digest that the engine calls it by.
+    id: str
+    #: The names that it has on the engine.
+    names: tuple[str, ...]
+    #: The architecture that it is for, as images name it; empty: it does not say.
+    architecture: str
+
+    @property
+    def member(self) -> str:
+        """The name of its stream in the bundle."""
+        return f"images/{self.id.rpartition(':')[2]}.tar"
+
+    @property
+    def label(self) -> str:
+        """Its names, or its id."""
+        return ", ".join(self.names) or self.id
+
+    def to_stored(self) -> dict[str, Any]:
+        """The image as a manifest has it."""
+        return {"id": self.id, "names": list(self.names), "architecture": self.architecture}
+
+
+def bundled_image(stored: Mapping[str, Any]) -> BundledImage:
+    """The image that a manifest has. Raises KeyError or TypeError."""
+    return BundledImage(
+        id=str(stored["id"]),
+        names=tuple(map(str, stored["names"])),
+        architecture=str(stored["architecture"]),
+    )
+
+
+# ---- making
+
+
+def needed_images(client: DockerClient, wanted: Wanted, note: Note) -> tuple[BundledImage, ...]:
+    """The images that a run with these options needs, each once. An image that is not here is pulled.
+
+    Raises EngineError, ImageError and UsageError.
+    """
+    if wanted.pythons:
+        names = list(images_by_build(client, wanted, note, note)[0].values())
+    else:
+        names = [find_image(client, wanted.image, note)]
+    images: dict[str, BundledImage] = {}
+    for name in names:
+        attributes = image_attributes(client, name)
+        if attributes is None:
+            raise ImageError(f"the image {name} is no longer on this engine", "make or pull it again")
+        tags = map(familiar_name, attributes.get("RepoTags") or ())
+        own = {tag for tag in tags if tag == name or tag.startswith(f"{BASE_REPOSITORY}:")}
+        before = images.get(str(attributes["Id"]))
+        images[str(attributes["Id"])] = BundledImage(
+            id=str(attributes["Id"]),
+            names=tuple(sorted(own | {*(before.names if before else ())})),
+            architecture=str(attributes.get("Architecture") or ""),
+        )
+    return tuple(images.values())
+
+
+def write(
+    client: DockerClient, path: Path, images: Sequence[BundledImage], extras: Sequence[str], note: Note
+) -> tuple[Mapping[str, Any], str]:
+    """Write a bundle with these images and the lab's wheels. Returns what it says of itself, and its fingerprint.
+
+    Raises EngineError, StoreError, UsageError where the file cannot be made, and LabError where pip fails.
+    """
+    with BundleWriter(path) as bundle, TemporaryFolder() as folder:
+        note("getting the wheels of the lab and of all that it needs …")
+        house = Path(folder) / "wheels"
+        house.mkdir()
+        wheels = wheelhouse.make(house, extras)
+        for wheel in wheels:
+            bundle.add(f"wheels/{wheel.name}", [wheel.read_bytes()])
+        bundle.add(f"wheels/{wheelhouse.REQUIREMENTS}", [wheelhouse.pinned(wheels, extras).encode()])
+        for image in images:
+            note(f"saving {image.label} …")
+            size = bundle.add(image.member, saved_images.saved(client, image.id))
+            note(f"saved {image.label}: {units.size(size)}")
+        about = {
+            "lab": __version__,
+            "images": [image.to_stored() for image in images],
+            "wheels": {**wheelhouse.this_python(), "extras": list(extras), "count": len(wheels)},
+        }
+        return about, bundle.finish(about)
+
+
+# ---- bringing in
+
+
+@contextlib.contextmanager
+def opened(path: Path, fingerprint: str = "") -> Iterator[Bundle]:
+    """A bundle to load from, after all of it was checked.
+
+    Raises UsageError for a file that is no whole bundle, and for one without this fingerprint.
+    """
+    with open_bundle(path) as bundle:
+        if fingerprint and fingerprint.lower() != bundle.fingerprint:
+            raise UsageError(
+                f"{path} is refused: its fingerprint is {bundle.fingerprint}, not {fingerprint}",
+                "compare it with what lab bundle printed",
+            )
+        _images_of(bundle)
+        yield bundle
+
+
+def load_images(client: DockerClient, bundle: Bundle, note: Note) -> tuple[BundledImage, ...]:
+    """Load the images of a bundle that the engine does not have yet, and name all of them. Returns them.
+
+    Nothing is loaded if one of them is for another kind of machine. Raises ImageError and EngineError.
+    """
+    images = _images_of(bundle)
+    with translated("asking the engine what it is"):
+        machine = str(client.info().get("Architecture") or "")
+    for image in images:
+        if not fits(image.architecture, machine):
+            raise ImageError(
+                f"{bundle.path} is refused: its image {image.label} is for {image.architecture}, and the engine's"
+                f" machine is {machine}",
+                "make a bundle on a machine of that kind",
+            )
+    for image in images:
+        known = image.id
+        if image_attributes(client, known):
+            note(f"{image.label} is there already")
+        else:
+            note(f"loading {image.label} …")
+            known = saved_images.load(client, bundle.pieces(image.member)) or image.id
+        _name(client, known, image.names)
+    return images
+
+
+def _images_of(bundle: Bundle) -> tuple[BundledImage, ...]:
+    """The images that a manifest describes. Raises UsageError where it describes none."""
+    try:
+        images = tuple(map(bundled_image, bundle.about["images"]))
+        dict(bundle.about["wheels"])
+    except NONSENSE as error:
+        raise UsageError(f"{bundle.path} is refused: its manifest describes no images", "make it again") from error
+    missing = [image.member for image in images if image.member not in bundle.places]
+    if missing:
+        raise UsageError(f"{bundle.path} is refused: {missing[0]} is missing", "make it again")
+    return images
+
+
+def _name(client: DockerClient, image: str, names: Sequence[str]) -> None:
+    """Give an image its names. Raises EngineError."""
+    if not image_attributes(client, image):
+        raise EngineError(f"the engine has loaded {image}, and has no such image", "load the bundle again")
+    for name in names:
+        repository, _, tag = name.rpartition(":")
+        with translated(f"naming {name}"):
+            client.api.tag(image, repository, tag)
+
+
+# ---- words
+
+
+def install_commands(about: Mapping[str, Any], path: Path, program: str) -> tuple[str, ...]:
+    """The commands that install the lab from the wheels of a bundle, with ``program`` as the Python."""
+    folder = f"--no-index --find-links wheels --require-hashes --requirement wheels/{wheelhouse.REQUIREMENTS}"
+    return (f"tar -xf {shlex.quote(str(path))} wheels", f"{program} -m pip install {folder}")
+
+
+def wheels_label(about: Mapping[str, Any]) -> str:
+    """What the wheels are for: ``CPython 3.13 on x86_64 (Linux)``."""
+    wheels = about["wheels"]
+    implementation, version, machine, system = (
+        str(wheels.get(name) or "?") for name in ("implementation", "python", "machine", "system")
+    )
+    return f"{implementation} {version} on {machine} ({system})"
