@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from lab import interrupts, messages
+from lab import interrupts, messages, system
 from lab.errors import LabError
 
 #: The number of new objects after which the garbage collector runs. The default of 700 (2000 in later Pythons) is
@@ -47,7 +47,7 @@ def run() -> None:
         gc.freeze()  # the system frees the memory; a last collection may take a tenth of a second
     if interrupts.requested():
         _leave()
-    for number in interrupts.SIGNALS:
+    for number in system.ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the command has ended: a late signal would change the exit code
     sys.exit(code)
 

@@ -17,9 +17,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lab.errors import Interrupted
-
-#: The signals that ask the lab to end. A terminal that is closed sends SIGHUP.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from lab.system import ENDING_SIGNALS, TERMINAL_CLOSED
 
 #: Signals within this time, in seconds, are one request: timeout(1) and other wrappers signal their child and then
 #: their whole process group.
@@ -82,8 +80,8 @@ def listen_to_signals() -> None:
     A request that comes within a callback of Python's own is not lost, and Python prints no traceback of it.
     """
     sys.unraisablehook = _unraisable
-    for number in SIGNALS:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+    for number in ENDING_SIGNALS:
+        if number != TERMINAL_CLOSED or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, end)
 
 
@@ -101,7 +99,7 @@ def end(number: int, frame: FrameType | None) -> None:
 def _arrived(number: int) -> None:
     """Note a request, and let the guard end the process in time."""
     global _requested_at, _end_at
-    if number == signal.SIGHUP:
+    if number == TERMINAL_CLOSED:
         _let_go_of_closed_terminal()
     now = time.monotonic()
     if _requested_at is None:
@@ -211,7 +209,7 @@ def signals_held() -> Iterator[None]:
 @contextlib.contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Within the context this handler has the signals. A SIGHUP that is ignored stays ignored."""
-    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in ENDING_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     handlers = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

@@ -21,13 +21,13 @@ from lab.containers.client import SESSION_LABEL, client_for_this_environment, im
 from lab.engines.image_choice import OWN_IMAGES
 from lab.errors import EngineError
 from tests.support import compose_project
-from tests.support.screen import Screen
 from tests.support.terminal import Lab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from docker import DockerClient
+    from tests.support.screen import Screen  # which Windows has not
 
 # A machine that others keep busy is slow now and then: that is no failure of a property. And under CI the examples are
 # always the same ones: what only one draw in a million shows is for the developer who tries them to find.

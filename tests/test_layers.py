@@ -37,8 +37,8 @@ CELL_ROWS: tuple[tuple[str, ...], ...] = (
     ("worker",),
 )
 
-#: Below all rows: the package's own version, errors, messages, signals, and what listens to a program.
-GROUND = ("__init__", "errors", "messages", "interrupts")
+#: Below all rows: the package's own version, errors, messages, signals, and what systems differ in.
+GROUND = ("__init__", "errors", "messages", "interrupts", "system")
 
 #: What ``lab`` hands on as a library: ``lab.effective_cpus()`` and ``lab.scale()``.
 HANDED_ON = ("cell/cpus/effective", "running/scaling")
@@ -260,9 +260,9 @@ def writes(tree: ast.AST) -> list[str]:
         and (
             re.search(r"\.(write_text|write_bytes|touch)$", ast.unparse(node.func))
             or (
-                re.fullmatch(r"open|.*\.open|.*fdopen", ast.unparse(node.func))
+                re.fullmatch(r"open|.*\.open|(.*\.)?open_file|.*fdopen", ast.unparse(node.func))
                 and re.search(r"'[rb]*[wax+][bt+]*'|O_WRONLY|O_RDWR", ast.unparse(node))
-                and not re.search(r"os\.devnull|O_NOFOLLOW|O_EXCL", ast.unparse(node))
+                and not re.search(r"os\.devnull|follow=False|O_EXCL", ast.unparse(node))
             )
         )
     ]
@@ -273,7 +273,9 @@ def test_no_file_is_written_through_a_link(name: str) -> None:
     assert name in WRITES or writes(TREES[name]) == []
 
 
-@pytest.mark.parametrize("line", ["open(x, 'w')", "x.open('ab')", "x.write_text(y)", "os.open(x, os.O_WRONLY)"])
+@pytest.mark.parametrize(
+    "line", ["open(x, 'w')", "x.open('ab')", "x.write_text(y)", "os.open(x, os.O_WRONLY)", "open_file(x, os.O_RDWR)"]
+)
 def test_a_file_that_is_written_is_seen(line: str) -> None:
     assert writes(ast.parse(line)) == [line]
 

@@ -11,6 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
+from lab import system
 from lab.commands import _cpus_report
 from lab.errors import StoreError, UsageError
 from lab.messages import ended, show, show_document, tell
@@ -130,8 +131,10 @@ def _look(options: argparse.Namespace) -> _cpus_report.View:
         try:
             measured = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
             explanation = delivered.explain(measured, cpus.rate)
-        except (OSError, AttributeError) as error:
+        except OSError as error:
             explanation = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
+        except AttributeError:
+            explanation = delivered.Explanation(f"D could not be measured: {system.NAME} cannot fork a process")
     is_for_people_or_programs = options.format == "json" or (options.format in ("table", "wide") and not options.tools)
     return _cpus_report.View(cpus, measured, explanation, _cpus_report.beliefs() if is_for_people_or_programs else None)
 
@@ -145,8 +148,8 @@ def _write_one_file(path: str) -> int:
     try:
         content = one_file()
         # A symbolic link is not followed, and a FIFO that nobody reads is refused at once.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
-        with os.fdopen(os.open(path, flags | os.O_NOFOLLOW, 0o777), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(system.open_file(path, flags, 0o777, follow=False), "wb") as file:
             file.write(content)
     except OSError as error:
         raise StoreError(f"--zipapp {path} could not be written ({error.strerror})", "name a file to write") from error

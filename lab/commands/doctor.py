@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import system
 from lab.errors import LabError, StoreError, UsageError
 from lab.messages import ended, show
 
@@ -55,8 +56,9 @@ def run(options: argparse.Namespace) -> int:
     rows = [*_machine_rows(here), *_engine_rows(docker)]
     show(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, 58]))
     show("\n".join(["", *_maps(here, docker)]))
-    show("\nPythons of this machine, for --engine local")
-    show(tabulate(_pythons(discovery.find_interpreters()), tablefmt="plain", disable_numparse=True))
+    if system.HAS_AFFINITY:
+        show("\nPythons of this machine, for --engine local")
+        show(tabulate(_pythons(discovery.find_interpreters()), tablefmt="plain", disable_numparse=True))
     show("\nWhat can be measured")
     advice = [*_abilities(docker, error), *_disturbances(here, docker), *quiet]
     for mark, line, fix in advice:
@@ -73,6 +75,11 @@ def _capture(path: Path) -> int:
 
     if not path.name or path.is_dir():
         raise UsageError(f"--capture {path} is a folder; name a file in it")
+    if not system.HAS_AFFINITY:
+        raise UsageError(
+            f"--capture packs files of Linux's kernel, and {system.NAME} has none",
+            "run it in a container of the engine",
+        )
     note = f"The kernel's files that tell which CPUs a process has, as lab {__version__} read them."
     try:
         replace_file(path, capture(note))
@@ -148,17 +155,23 @@ def _machine_rows(here: Topology) -> list[tuple[str, str]]:
     from lab.cell.cpus import cgroups, cpulist
 
     groups = cgroups.cgroups("/")
-    allowed = sorted(os.sched_getaffinity(0))
+    allowed = sorted(system.usable_cpus())
     quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in groups["quotas"]) or "none"
-    load = os.getloadavg()[0]
+    load = system.load()
     return [
-        ("processor", here.model or "the kernel does not name it"),
+        ("processor", here.model or system.processor() or "the kernel does not name it"),
         ("host CPUs", f"{len(here.online)} ({cpulist.render(here.online)})"),
         ("CPUs here", f"{len(allowed)} ({cpulist.render(allowed)}): what this process may use"),
         ("cgroup version", str(groups["version"] or "none found")),
         ("quota here", quotas),
-        ("load", f"on average {load:.2f} processes wanted a CPU in the last minute"),
+        ("load", _words_of(load)),
     ]
+
+
+def _words_of(load: float | None) -> str:
+    if load is None:
+        return f"{system.NAME} does not count it"
+    return f"on average {load:.2f} processes wanted a CPU in the last minute"
 
 
 def _maps(here: Topology, docker: Machine | None) -> list[str]:
@@ -166,7 +179,9 @@ def _maps(here: Topology, docker: Machine | None) -> list[str]:
     from lab.reports.tables import machine_map
 
     lines = ["This machine: " + machine_map.draw_map(here)[0], *machine_map.draw_map(here)[1:]]
-    if not here.smt:
+    if not system.HAS_AFFINITY:
+        lines.append(f"  {system.NAME} does not say which CPUs share a core or a cache: each is drawn as a core")
+    elif not here.smt:
         lines.append("  no SMT siblings seen: every CPU is a core, or a hypervisor hides it")
     engine_topology = docker.topology if docker else None
     if engine_topology and (engine_topology.cpus, engine_topology.model) != (here.cpus, here.model):
@@ -216,11 +231,11 @@ def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
     else:
         why, fix = (error.what, error.fix) if error else ("there is no engine", "")
         advice.append(("no", f"cells in containers: {why}", fix or "start an engine"))
-    if hasattr(os, "sched_setaffinity"):
-        advice.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
+    if why := system.why_not_local():
+        advice.append(("no", f"cells as local processes: {why}", "run the cells in containers"))
     else:
-        advice.append(("no", "cells as local processes: this system has no CPU affinity", "use an engine"))
-    have = len(docker.cpus) if docker else len(os.sched_getaffinity(0))
+        advice.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
+    have = len(docker.cpus) if docker else len(system.usable_cpus())
     for size in (2, 4):
         if have < size:
             fix = (
@@ -248,7 +263,7 @@ def _fix_for_warning(docker: Machine | None, text: str) -> str:
 def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
     """The advice on what would make a measurement wrong or noisy here."""
     advice = []
-    load = os.getloadavg()[0]
+    load = system.load() or 0.0
     if load > 0.5:
         advice.append(("!", f"the machine is busy (load {load:.2f})", "end other work; or use --thorough"))
     if here.isolated:
@@ -271,7 +286,7 @@ def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
             ("!", f"the engine warns: {text}", _fix_for_warning(docker, text))
             for text in docker.details["engine_warnings"]
         ]
-    if not Path("/proc/self/schedstat").exists():
+    if system.HAS_AFFINITY and not Path("/proc/self/schedstat").exists():
         advice.append(
             (
                 "!",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.commands import _measuring, _options, _resume
 from lab.errors import UsageError
+from lab.system import in_container
 
 if TYPE_CHECKING:
     from lab.cell.programs.program import Program
@@ -95,7 +96,7 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR[:ro]",
-        help="a folder that a container sees under the same path; :ro: it can only read it",
+        help="a folder that a container sees under the same path (C:\\work under /c/work); :ro: it can only read it",
     )
     parser.add_argument(
         "--against",
@@ -136,7 +137,7 @@ def _workload(options: argparse.Namespace) -> Workload:
     versions = programs.with_parameters(_program(options), parameters)
     if options.against:
         other = _other_folder(options)
-        versions = programs.compared(versions, str(other), options.against)
+        versions = programs.compared(versions, in_container(str(other)), options.against)
         return programs.Workload(programs=versions, runs=options.runs, room=_room(options, other))
     return programs.Workload(programs=versions, runs=options.runs, room=_room(options))
 
@@ -202,7 +203,7 @@ def _program(options: argparse.Namespace) -> Program:
         words=(" ".join(words),) if options.shell else tuple(words),
         by_shell=options.shell,
         environment=_environment(options.env),
-        folder=options.workdir and str(Path(options.workdir)),
+        folder=options.workdir and in_container(str(Path(options.workdir))),
         output=options.destination,
         setup=options.setup,
         prepare=options.prepare,

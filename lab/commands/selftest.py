@@ -209,14 +209,13 @@ def _run_functions(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> Request:
     """What all functions are measured with. Raises UsageError where an option cannot be used."""
-    import os
-
+    from lab import system
     from lab.planning.request import SCALE_LEVELS, Request
 
     if options.cpus not in (None, 1, 2):
         raise UsageError(f"--cpus {options.cpus}: answers are known for 1 and 2 CPUs", "give one of these, or neither")
     seconds, width = SCALE_LEVELS["default"]
-    sizes = "1,2" if len(os.sched_getaffinity(0)) > 1 else "1"
+    sizes = "1,2" if len(system.usable_cpus()) > 1 else "1"
     request = Request(
         experiments=(),
         seconds=seconds if options.time_limit is None else options.time_limit,

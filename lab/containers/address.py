@@ -19,11 +19,12 @@ from typing import Any
 
 from lab.cell.claims.wording import shortened
 from lab.errors import NamedEngineError
+from lab.system import or_local
 
 _WINDOWS = sys.platform == "win32"
 _USUAL = "npipe:////./pipe/docker_engine" if _WINDOWS else "unix:///var/run/docker.sock"
-_FORMS = "write it as unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST, or unset it; or use --engine local"
-_OTHER_CONTEXT = "see docker context ls, and name one of them or unset it; or use --engine local"
+_FORMS = or_local("write it as unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST, or unset it", comma=";")
+_OTHER_CONTEXT = or_local("see docker context ls, and name one of them or unset it", comma=";")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def _current_context(config: Path) -> str:
     except (OSError, ValueError, RecursionError) as error:
         raise NamedEngineError(
             f"the settings of the Docker client in {config} cannot be read: {_reason(error)}",
-            "repair or remove the file, set DOCKER_HOST, or use --engine local",
+            or_local("repair or remove the file, set DOCKER_HOST"),
         ) from error
 
 

@@ -12,6 +12,7 @@ from lab.containers.address import user_address
 from lab.containers.exception_words import NONSENSE, fix_for, short
 from lab.containers.image_config import familiar_name
 from lab.errors import CellError, EngineError, NamedEngineError
+from lab.system import or_local
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -36,11 +37,13 @@ def client_for_this_environment() -> DockerClient:
     except ImportError as error:
         raise EngineError(
             "the Docker SDK is not installed (a folder named docker/ can hide that)",
-            "pip install docker, or use --engine local",
+            or_local("pip install docker"),
         ) from error
     address = user_address()
     try:
         return connection.connected(address)
+    except EngineError:
+        raise
     except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
         kind = NamedEngineError if address.named_by else EngineError
         raise kind(f"no Docker engine answers at {address}: {short(error)}", fix_for(error, address.url)) from error

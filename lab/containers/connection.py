@@ -11,6 +11,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from docker import APIClient, DockerClient
 from lab.containers.address import Address
+from lab.errors import EngineError
 
 # What breaks over ssh is raised too. Without a handler, Python prints what paramiko logs, with tracebacks.
 getLogger("paramiko").addHandler(NullHandler())
@@ -18,12 +19,24 @@ getLogger("paramiko").addHandler(NullHandler())
 #: How long the engine may take to answer a request, in seconds. An answer usually takes some milliseconds.
 _API_SECONDS = 30
 
+_LINUX_CONTAINERS = "a cell is a container of Linux: docker context use desktop-linux, or point DOCKER_HOST at one"
+
 
 def connected(address: Address) -> DockerClient:
-    """A client that the engine at this address has answered. Raises what the SDK, TLS and ssh raise."""
+    """A client that the engine at this address has answered. Raises what the SDK, TLS and ssh raise.
+
+    Raises EngineError for an engine that runs containers of Windows, as Docker Desktop there can.
+    """
     client = _Client(base_url=address.url, tls=_tls(address), timeout=_API_SECONDS)
+    api: Any = client.api
     try:
-        client.ping()
+        with api.get(f"{api.base_url}/_ping", timeout=_API_SECONDS) as answer:
+            api._raise_for_status(answer)
+            if answer.headers.get("OSType") == "windows":
+                raise EngineError(
+                    f"the engine at {address}{',' * bool(address.named_by)} runs containers of Windows",
+                    _LINUX_CONTAINERS,
+                )
     except BaseException:  # raised again: nothing of the connection is to stay open
         client.close()
         raise

@@ -10,6 +10,7 @@ from lab.containers.image_config import NOBODY
 from lab.containers.owner import OWNER_LABEL, own
 from lab.model.cell import PERIOD_US
 from lab.model.room import Room
+from lab.system import in_container
 
 if TYPE_CHECKING:
     from docker.types import Mount
@@ -96,7 +97,9 @@ def room_config(room: Room) -> dict[str, Any]:
     from docker.types import Mount  # as above
 
     return {
-        "mounts": [Mount(each.folder, each.folder, type="bind", read_only=each.read_only) for each in room.mounts],
+        "mounts": [
+            Mount(in_container(each.folder), each.folder, type="bind", read_only=each.read_only) for each in room.mounts
+        ],
         "network_mode": room.network or "none",
         "read_only": False,
         "mem_limit": room.memory_bytes,

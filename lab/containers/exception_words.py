@@ -8,8 +8,9 @@ import ssl
 import urllib.parse
 
 from lab.cell.claims.wording import shortened
+from lab.system import or_local
 
-START_ONE = "start one, point DOCKER_HOST at one, or use --engine local"
+START_ONE = or_local("start one, point DOCKER_HOST at one")
 
 
 def short(error: BaseException) -> str:
@@ -59,25 +60,25 @@ def fix_for(error: BaseException, url: str) -> str:
     """What to do where no engine answers at this address."""
     root = _root(error)
     if isinstance(root, PermissionError) and url.startswith("unix://"):
-        return "join the group that owns the socket (sudo usermod -aG docker $USER), or use --engine local"
+        return or_local("join the group that owns the socket (sudo usermod -aG docker $USER)")
     if isinstance(root, socket.gaierror):
-        return "name a host that the name service knows, or use --engine local"
+        return or_local("name a host that the name service knows")
     if isinstance(root, ssl.SSLError):
         return _fix_for_tls(root)
     if url.startswith("ssh://"):
         return _fix_for_ssh(root, urllib.parse.urlsplit(url))
     if isinstance(root, ConnectionResetError) or type(root).__name__ in ("BadStatusLine", "RemoteDisconnected"):
-        return "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it wants TLS; or use --engine local"
+        return or_local("set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it wants TLS", comma=";")
     if "HTTP request to an HTTPS server" in _text(error):
-        return "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, because it wants TLS; or use --engine local"
+        return or_local("set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, because it wants TLS", comma=";")
     return START_ONE
 
 
 def _fix_for_tls(root: ssl.SSLError) -> str:
     if root.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return "unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it speaks no TLS; or use --engine local"
+        return or_local("unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it speaks no TLS", comma=";")
     folder = os.environ.get("DOCKER_CERT_PATH") or "~/.docker"
-    return f"compare ca.pem, cert.pem and key.pem in {folder} with those of the engine; or use --engine local"
+    return or_local(f"compare ca.pem, cert.pem and key.pem in {folder} with those of the engine", comma=";")
 
 
 def _fix_for_ssh(root: BaseException, parts: urllib.parse.SplitResult) -> str:
@@ -86,16 +87,14 @@ def _fix_for_ssh(root: BaseException, parts: urllib.parse.SplitResult) -> str:
     login = f"ssh {port}{parts.username + '@' if parts.username else ''}{host}"
     kind, text = type(root).__name__, str(root)
     if "paramiko" in text:
-        return "pip install 'multicore-lab[ssh]', or use --engine local"
+        return or_local("pip install 'multicore-lab[ssh]'")
     if "known_hosts" in text:
-        return f"connect once with {login}, which asks whether to trust the host; or use --engine local"
+        return or_local(f"connect once with {login}, which asks whether to trust the host", comma=";")
     if kind == "BadHostKeyException":
         name = f"'[{host}]:{parts.port}'" if port else host
-        return (
-            f"find out why it changed; if that is right, ssh-keygen -R {name} and then {login}; or use --engine local"
-        )
+        return or_local(f"find out why it changed; if that is right, ssh-keygen -R {name} and then {login}", comma=";")
     if any(words in kind + text for words in ("uthenticat", "PasswordRequired", "private key")):
-        return f"make {login} work without a password (ssh-copy-id, ssh-add); or use --engine local"
+        return or_local(f"make {login} work without a password (ssh-copy-id, ssh-add)", comma=";")
     if isinstance(root, (EOFError, ConnectionResetError)) or kind in ("RemoteDisconnected", "BadStatusLine"):
-        return f"make {login} docker version work there; or use --engine local"
-    return f"make {login} work; or use --engine local"
+        return or_local(f"make {login} docker version work there", comma=";")
+    return or_local(f"make {login} work", comma=";")

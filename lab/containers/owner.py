@@ -1,13 +1,19 @@
-"""Who made a container of the lab, and whether that run is still under way. Several labs may use one engine."""
+"""Who made a container of the lab, and whether that run is still under way. Several labs may use one engine.
+
+On Linux a process is known by its boot, its pid namespace, its pid and its start. macOS and Windows have no files that
+tell this. There the process keeps a folder for temporary files locked as long as it lives.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import system
 from lab.containers.client import SESSION_LABEL, translated
 from lab.errors import EngineError
 
@@ -24,16 +30,30 @@ _START_FIELD = 19
 @functools.cache
 def own() -> str:
     """The value of the label for this process."""
-    return f"{_here()}:{os.getpid()}:{_start_of(os.getpid())}"
+    return f"{_here()}:{os.getpid()}:{_start_of(os.getpid()) or _own_folder()}"
 
 
 def _here() -> str:
-    """This boot of this machine, and the namespace in which a pid means something."""
-    boot = namespace = ""
-    with contextlib.suppress(OSError):  # no such file but on Linux
+    """This boot of this machine, and the namespace in which a pid means something.
+
+    Without Linux's kernel it is the name of this machine, and a number that stands for its folder of temporary files.
+    """
+    with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        namespace = os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]")
-    return f"{boot}:{namespace}"
+        return f"{boot}:{os.readlink('/proc/self/ns/pid').partition('[')[2].rstrip(']')}"
+    import socket
+    import tempfile
+
+    return f"{socket.gethostname().replace(':', '.')}:{zlib.crc32(tempfile.gettempdir().encode())}"
+
+
+def _own_folder() -> str:
+    """The name of a folder for temporary files that this process has locked, and removes at its end."""
+    import atexit
+
+    path, lock = system.make_owned_folder()
+    atexit.register(system.remove_owned_folder, path, lock)
+    return os.path.basename(path)
 
 
 def _start_of(pid: int) -> str:
@@ -51,7 +71,20 @@ def is_alive(owner: str) -> bool | None:
     here, _, pid = here.rpartition(":")
     if here != _here() or not pid.isdecimal():
         return None
+    if start.startswith(system.PREFIX):
+        return _is_locked(start)
     return _start_of(int(pid)) == start
+
+
+def _is_locked(folder: str) -> bool:
+    """Whether a process has locked this folder for temporary files. One that has ended has removed it, or left it."""
+    import tempfile
+
+    path = Path(tempfile.gettempdir(), folder)
+    lock = system.lock_of_abandoned(path)
+    if lock is not None:
+        os.close(lock)
+    return lock is None and path.is_dir()
 
 
 def under_way(client: DockerClient) -> dict[str, str]:

@@ -39,7 +39,7 @@ def _zipped(experiments: tuple[str, ...] | None, compression: int, own: tuple[tu
         files = _needed(package, modules, {module_of(name): Path(path) for name, path in own})
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", compression) as archive:
-        named = {str(file.relative_to(package.parent)): file for file in files}
+        named = {file.relative_to(package.parent).as_posix(): file for file in files}
         for name, path in own:
             if experiments is None or name in experiments:
                 named[module_of(name).replace(".", "/") + ".py"] = Path(path)

@@ -10,6 +10,7 @@ from lab.containers.image_config import BASE_REPOSITORY, OFFICIAL_IMAGE
 from lab.errors import EngineError, ImageError
 from lab.model.machine import Machine, PythonChoice, choice_of
 from lab.pythons import images
+from lab.system import or_local
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -39,8 +40,9 @@ def find_image(client: DockerClient, wanted: str | None, before_slow_step: Calla
     if trouble is not None:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {trouble}",
-            "name an image of this engine with --image (docker image ls), make an image with lab images build 3.13, or"
-            " use --engine local",
+            or_local(
+                "name an image of this engine with --image (docker image ls), make one with lab images build 3.13"
+            ),
         )
     return name
 

@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab import interrupts
+from lab import interrupts, system
 from lab.cell.cpus import cpulist
 from lab.cell.programs.program import INHERIT
 from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing, shared_memory
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
-from lab.engines.temporary import PREFIX, SHORT_FOLDERS, TemporaryFolder, remove_abandoned
+from lab.engines.temporary import SHORT_FOLDERS, TemporaryFolder, remove_abandoned
 from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError, UsageError
 from lab.interrupts import signals_held
@@ -36,7 +36,7 @@ _LONGEST_SOCKET = 107
 #: The longest path that a cell adds to a temporary folder. Each X is a random character from tempfile. The parts are
 #: the folder of this engine, the folder of an experiment (:mod:`lab.cell.worker.experiment_process`), and the folder
 #: and the socket of a Manager or a fork server (``get_temp_dir`` and ``arbitrary_address`` in multiprocessing).
-_SOCKET = f"/{PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
+_SOCKET = f"/{system.PREFIX}XXXXXXXX/lab-XXXXXXXX/pymp-XXXXXXXX/listener-XXXXXXXX"
 
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
@@ -56,8 +56,8 @@ def connect(
 
     ``note`` takes lines that the user should know. Raises UsageError on a system without CPU affinity (macOS, Windows).
     """
-    if not hasattr(os, "sched_setaffinity"):
-        raise UsageError("this system has no CPU affinity", "use an engine: lab run --engine docker")
+    if why := system.why_not_local():
+        raise UsageError(why, "run the cells in containers: --engine docker")
     return Local(interpreter, arguments, note)
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import engines
+from lab import engines, system
 from lab.engines import Engine, nothing
 from lab.engines.composite import ASKED_AT_A_TIME, BrokenEngine, CompositeEngine
 from lab.errors import CellError, EngineError, ImageError, NamedEngineError, UsageError
@@ -91,7 +91,7 @@ def _chosen(
     except NamedEngineError:
         raise  # who names an engine gets that engine or an error
     except EngineError as error:
-        if wanted.engine == "docker" or wanted.image:
+        if wanted.engine == "docker" or wanted.image or not system.HAS_AFFINITY:
             raise
         note(f"engine: local (docker: {error})")
         return _local(wanted, note, meanwhile)
@@ -109,6 +109,8 @@ def _on_debug_builds(machine: Machine) -> Iterable[str]:
 
 
 def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
+    if why := system.why_not_local():  # before any interpreter is asked
+        raise UsageError(why, "run the cells in containers: --engine docker")
     from lab.pythons import discovery
 
     note = functools.cache(note)  # the engines of several builds see the same shared memory

@@ -15,19 +15,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lab import system
 from lab.cell.cpus import cgroups, host
 from lab.cell.cpus import topology as reader
 from lab.cell.cpus.capture import root_at
 from lab.errors import UsageError
 from lab.model.topology import Topology, from_reading
-from lab.pythons.listening import MEBIBYTE, Patience, listen
 
 #: Where Docker's command line looks for its plugins (its documentation, "CLI plugins"), after the user's own folder.
+#: The last ones are those of Docker Desktop on Windows.
 _PLUGINS = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
     "/usr/lib/docker/cli-plugins",
     "/usr/libexec/docker/cli-plugins",
+    *(
+        str(Path(os.environ[name], "Docker", "cli-plugins"))
+        for name in ("ProgramData", "ProgramFiles")
+        if name in os.environ
+    ),
 )
 _COMPOSE_SECONDS = 5.0
 
@@ -37,7 +43,7 @@ def host_facts() -> dict[str, Any]:
     here = read_topology()
     return {
         "name": socket.gethostname(),
-        "processor": here.model,
+        "processor": here.model or system.processor(),
         "cpus": len(here.online),
         "cgroup_version": cgroups.cgroups("/")["version"],
         "python": sys.version.split()[0],
@@ -52,10 +58,9 @@ def asking_compose() -> Iterator[Callable[[], str | None]]:
     The plugin is a process, which uses a CPU for some hundredths of a second: ask while nothing is measured. The
     process is ended at the end of the ``with`` block.
     """
-    own = os.environ.get("DOCKER_CONFIG") or os.environ.get("HOME", "") + "/.docker"
-    folders = [Path(own) / "cli-plugins", *map(Path, _PLUGINS)]
-    plugins = [str(folder / "docker-compose") for folder in folders if os.access(folder / "docker-compose", os.X_OK)]
-    program = next(iter(plugins), None) or shutil.which("docker-compose")
+    own = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    folders = os.pathsep.join((str(Path(own, "cli-plugins")), *_PLUGINS))
+    program = shutil.which("docker-compose", path=folders) or shutil.which("docker-compose")
     process = None
     if program:
         with contextlib.suppress(OSError):  # the file is not a program
@@ -70,13 +75,11 @@ def asking_compose() -> Iterator[Callable[[], str | None]]:
         return
 
     def answer() -> str | None:
-        pieces: list[bytes] = []
-        _, trouble = listen(process, pieces.append, Patience(_COMPOSE_SECONDS, most=MEBIBYTE))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_COMPOSE_SECONDS)
-        if trouble or process.returncode != 0:
+        try:
+            output, _ = process.communicate(timeout=_COMPOSE_SECONDS)
+        except subprocess.TimeoutExpired:
             return None
-        return b"".join(pieces).decode(errors="replace").strip() or None
+        return (output.decode(errors="replace").strip() or None) if process.returncode == 0 else None
 
     with process:
         try:
@@ -97,7 +100,7 @@ def read_topology(root: Path = _HERE) -> Topology:
     it; without that file, all CPUs that are on line are usable.
     """
     try:
-        files = "/" if root.resolve() == _HERE else root_at(str(root))
+        files = "/" if root.resolve() == _HERE.resolve() else root_at(str(root))
     except ValueError as error:
         raise UsageError(
             f"--topology {root} {error}; give the folder that holds a machine's sys and proc, or a file that"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import multiprocessing
-import os
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lab
+from lab import system
 from lab.cell.experiments._internal.control import NEIGHBOURS, disturb
 from lab.errors import UsageError
 from lab.interrupts import StopFlag
@@ -107,12 +107,17 @@ def measured(
 
 @contextlib.contextmanager
 def beside(neighbour: str) -> Iterator[None]:
-    """A context in which a neighbour of that strength works on the last CPU of this machine."""
+    """A context in which a neighbour of that strength works on the last CPU of this machine.
+
+    Raises UsageError on a system that cannot pin it.
+    """
     share = NEIGHBOURS[neighbour]
     if not share:
         yield
         return
-    cpu = max(os.sched_getaffinity(0))
+    if not system.HAS_AFFINITY:
+        raise UsageError(f"a neighbour is pinned to a CPU, and {system.NAME} has no CPU affinity", "leave it out")
+    cpu = max(system.usable_cpus())
     process = multiprocessing.get_context("spawn").Process(target=disturb, args=(cpu, share), daemon=True)
     process.start()
     try:

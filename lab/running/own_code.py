@@ -51,7 +51,7 @@ def located(case: Case, folder: str | Path | None) -> tuple[Case, Path]:
         if folder:
             raise UsageError(f"{case.where} is not below --project {folder}", "name a folder above the file")
         project = file.parent
-    return case._replace(where=str(file.relative_to(project))), project
+    return case._replace(where=file.relative_to(project).as_posix()), project
 
 
 def code_of(case: Case, project: Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lab import system
 from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
@@ -107,8 +108,11 @@ def keep_off(busy: set[int]) -> None:
     """Move this process off the busy CPUs, if it may use another CPU.
 
     Every thread is moved, because each thread has its own affinity (man 2 sched_setaffinity). If the engine is on
-    another machine, this is useless but harmless.
+    another machine, this is useless but harmless. On macOS and Windows nothing is moved: the engine's CPUs are those of
+    a virtual machine.
     """
+    if not system.HAS_AFFINITY:
+        return
     spare = _all_cpus() - busy
     for task in Path("/proc/self/task").iterdir() if spare else ():
         with contextlib.suppress(OSError):  # the thread has just ended
@@ -121,7 +125,7 @@ _ALL: set[int] = set()
 def _all_cpus() -> set[int]:
     """The CPUs that this process had at the first call."""
     if not _ALL:
-        _ALL.update(os.sched_getaffinity(0))
+        _ALL.update(system.usable_cpus())
     return _ALL
 
 

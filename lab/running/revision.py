@@ -46,7 +46,7 @@ def _git(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -
     """The line that git prints in a folder; ``None`` where there is no git, or where it fails."""
     command, world = ["git", "-C", str(folder), *words], {**os.environ, **(settings or {})}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=world, check=False)
-    except OSError:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", env=world, check=False)
+    except (OSError, UnicodeDecodeError):
         return None
     return done.stdout.rstrip("\n") if done.returncode == 0 else None

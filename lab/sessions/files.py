@@ -10,8 +10,7 @@ import stat
 from io import FileIO
 from pathlib import Path
 
-#: A device or a FIFO without a partner is refused at once, where opening it would wait (man 2 open).
-_AT_ONCE = os.O_NONBLOCK | os.O_CLOEXEC
+from lab.system import open_file
 
 #: The most that is read from one file. The records of a day of measuring in one cell are a tenth of that.
 MOST_BYTES = 1 << 30
@@ -19,7 +18,7 @@ MOST_BYTES = 1 << 30
 
 def open_to_read(path: Path) -> FileIO:
     """A file to read. Raises OSError, also for what is not a regular file, such as a FIFO or a device, or is huge."""
-    file = _regular(path, os.open(path, os.O_RDONLY | _AT_ONCE), "rb")
+    file = _regular(path, open_file(path, os.O_RDONLY), "rb")
     if os.fstat(file.fileno()).st_size > MOST_BYTES:
         file.close()
         raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES >> 20} MiB", str(path))
@@ -35,7 +34,7 @@ def read_file(path: Path) -> bytes:
 def open_to_write(path: Path, *, append: bool = False) -> FileIO:
     """A file to write, empty unless ``append``. Raises OSError, also where a symbolic link or a FIFO stands."""
     flags = os.O_APPEND if append else 0
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | _AT_ONCE | flags, 0o666)
+    descriptor = open_file(path, os.O_WRONLY | os.O_CREAT | flags, follow=False)
     file = _regular(path, descriptor, "ab" if append else "wb")
     if not append:
         file.truncate(0)
@@ -49,7 +48,7 @@ def replace_file(path: Path, content: bytes) -> None:
         if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    descriptor = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, follow=False)
     try:
         with open(descriptor, "wb") as stream:
             stream.write(content)

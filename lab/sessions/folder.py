@@ -15,7 +15,6 @@ Everything that is appended is handed to the system at once, so it survives if t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lab import system
 from lab.errors import StoreError
 from lab.sessions import files
 from lab.sessions import seal as sealing
@@ -60,11 +60,9 @@ def resume_command(folder: Path, name: str = "run") -> str:
 def is_written(folder: Path) -> bool:
     """Whether a process is writing this session."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = system.open_folder(folder)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not system.lock(descriptor, shared=True)
         finally:
             os.close(descriptor)
     return False
@@ -94,21 +92,19 @@ class SessionFolder:
         try:
             if not again:
                 self.path.mkdir(parents=True)
-            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            self._lock = system.open_folder(self.path, make=True)
         except OSError as error:
             raise StoreError(
                 f"cannot make the session's folder {self.path}: {error.strerror}; name a folder that is writable with"
                 " --output DIR"
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._unlock()
-            raise StoreError(
-                f"{self.path} is being written by another lab; wait until that run ends, or stop it"
-            ) from error
+            is_locked = system.lock(self._lock)
         except OSError:  # a file system that has no locks
+            is_locked = True
+        if not is_locked:
             self._unlock()
+            raise StoreError(f"{self.path} is being written by another lab; wait until that run ends, or stop it")
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ import pytest
 
 from lab.containers.client import client_for_this_environment
 from lab.errors import EngineError
+from tests.support.fake_api import Server
 from tests.support.terminal import Lab
 
 pytestmark = pytest.mark.slow  # each test starts the command line
@@ -94,3 +95,12 @@ def test_no_command_takes_another_engine_than_the_context_that_is_named(
     assert code == 3
     assert "the Docker context far (DOCKER_CONTEXT)" in " ".join((out if words == "doctor" else err).split())
     assert "local processes" not in err
+
+
+def test_an_engine_with_containers_of_windows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(tmp_path / "engine.sock") as server:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{server.server_address!s}")
+        server.engine.system = "windows"
+        error = refusal()
+    assert error.what.endswith(", which DOCKER_HOST names, runs containers of Windows")
+    assert "desktop-linux" in error.fix

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import secrets
 import stat
 import sys
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import engines
+from lab import engines, system
 from lab.engines import local as local_engine
 from lab.engines.local import Local
-from lab.errors import CellError, ImageError, Interrupted
+from lab.errors import CellError, ImageError, Interrupted, UsageError
 from lab.judging.records import Reader
 from lab.model.cell import Cell, Job, Limit, Status
 from lab.planning import jobs
@@ -310,8 +309,8 @@ def test_the_engine_takes_its_folder_away() -> None:
 
 
 def test_a_system_without_affinity_is_sent_to_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_setaffinity")
-    with pytest.raises(Exception, match="no CPU affinity; use an engine"):
+    monkeypatch.setattr(system, "HAS_AFFINITY", False)
+    with pytest.raises(UsageError, match="has no CPU affinity; run the cells in containers: --engine docker"):
         engines.make("local")
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.engines import temporary
-from lab.engines.temporary import PREFIX, TemporaryFolder, remove_abandoned
+from lab.engines.temporary import TemporaryFolder, remove_abandoned
+from lab.system import PREFIX
 
 KILLED = """
 import os

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import interrupts
+from lab import interrupts, system
 from lab.containers.cleanup import remove_all
 from tests.conftest import labelled
 from tests.running.test_interrupts import LATER, WAYS, Run
@@ -144,7 +144,7 @@ HANGS = {
 
 
 @pytest.mark.parametrize("text", HANGS.values(), ids=HANGS)
-@pytest.mark.parametrize("number", interrupts.SIGNALS)
+@pytest.mark.parametrize("number", system.ENDING_SIGNALS)
 def test_a_signal_ends_a_probe_that_hangs(text: str, number: signal.Signals, tmp_path: Path) -> None:
     python = tmp_path / "python3.13"
     python.write_text(text)

@@ -119,7 +119,7 @@ class Engine:
     ``files`` are those of every image; a container that is no cell counts as one of the name of what it runs. ``info``
     is what it says of itself besides the usual; ``dropped`` are the limits that it takes and does not set. ``refuses``
     says what it answers instead of starting a container with a host configuration; empty: it starts it. ``altered``
-    maps a step to a function that makes another answer of the right one.
+    maps a step to a function that makes another answer of the right one. ``system`` is what its containers run.
     """
 
     images: set[str] = field(default_factory=lambda: {"multicore-lab-base:3.13"})
@@ -138,6 +138,7 @@ class Engine:
     dropped: set[str] = field(default_factory=set)
     refuses: Callable[[Mapping[str, Any]], str] = lambda host: ""
     altered: dict[str, Callable[[Any], object]] = field(default_factory=dict)
+    system: str = "linux"
 
     def fault(self, step: str, cell: str) -> int | str | None:
         return self.faults.get((step, cell), self.faults.get(step))
@@ -209,15 +210,16 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, body: object) -> None:
         self._send_raw(status, json.dumps(self._alter(body)).encode(), "application/json")
 
-    def _send_raw(self, status: int, body: bytes, kind: str) -> None:
+    def _send_raw(self, status: int, body: bytes, kind: str, **headers: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in {"Content-Type": kind, **headers}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def _ping(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
-        self._send_raw(200, b"OK", "text/plain")
+        self._send_raw(200, b"OK", "text/plain", OSType=engine.system)
 
     def _version(self, engine: Engine, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         self._send(200, {"Version": "27.0-fake", "ApiVersion": "1.45"})

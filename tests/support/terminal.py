@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import __main__, interrupts
+from lab import __main__, interrupts, system
 
 
 @contextlib.contextmanager
 def as_before() -> Iterator[None]:
     """What the command line sets for the whole process is not to outlive it here: a pool's workers that a later test
     forks would be terminated by an exception, which may get lost, and never end."""
-    handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in system.ENDING_SIGNALS}
     threshold = gc.get_threshold()
     try:
         with pytest.MonkeyPatch.context() as patch:

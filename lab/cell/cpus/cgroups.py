@@ -13,7 +13,7 @@ never write is no limit either, and is reported in ``odd``.
 
 from __future__ import annotations
 
-import os
+import posixpath
 import re
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
 
@@ -151,7 +151,7 @@ def _first_list(files: KernelFiles, folders: List[str], names: Tuple[str, ...], 
     """
     for folder in folders:
         for name in names:
-            path = os.path.join(folder, name)
+            path = posixpath.join(folder, name)
             text = files.text(path)
             if text and members(text):
                 return text
@@ -165,7 +165,7 @@ def _partitioned(files: KernelFiles, folders: List[str]) -> bool:
 
     A ``member`` is in the partition of a level above it, and so is an ``isolated invalid (...)``, which is none.
     """
-    kinds = (files.text(os.path.join(folder, "cpuset.cpus.partition")) for folder in folders)
+    kinds = (files.text(posixpath.join(folder, "cpuset.cpus.partition")) for folder in folders)
     return next((kind for kind in kinds if kind in ("root", "isolated")), None) == "isolated"
 
 
@@ -175,7 +175,7 @@ def _unbalanced(files: KernelFiles, folders: List[str]) -> bool:
     The flag of a level above covers the CPUs of all levels below it.
     """
     names = ("cpuset.sched_load_balance", "sched_load_balance")
-    flags = [files.text(os.path.join(folder, name)) for folder in folders for name in names]
+    flags = [files.text(posixpath.join(folder, name)) for folder in folders for name in names]
     return {flag for flag in flags if flag} == {"0"}
 
 
@@ -193,7 +193,7 @@ def _quotas(
         quota = quota_of(files, folder, odd)
         if quota:
             quota_us, period_us, throttled, per_second = quota
-            stat = statistics(os.path.join(folder, "cpu.stat"), files)
+            stat = statistics(posixpath.join(folder, "cpu.stat"), files)
             seconds = stat.get(throttled, 0) / per_second
             stopped, periods = int(stat.get("nr_throttled", 0)), int(stat.get("nr_periods", 0))
             levels.append(Level(folder, quota_us, period_us, stopped, seconds, periods))
@@ -211,13 +211,13 @@ def statistics(path: str, root: Root = "/") -> dict[str, _Number]:
 
 def _v1_quota(files: KernelFiles, folder: str, odd: List[str]) -> _Quota:
     # A hierarchy that is mounted with noprefix has the files without the name of the controller.
-    prefix = "" if files.read(os.path.join(folder, "cpu.cfs_quota_us")) is None else "cpu."
-    quota, period = (os.path.join(folder, prefix + name) for name in ("cfs_quota_us", "cfs_period_us"))
+    prefix = "" if files.read(posixpath.join(folder, "cpu.cfs_quota_us")) is None else "cpu."
+    quota, period = (posixpath.join(folder, prefix + name) for name in ("cfs_quota_us", "cfs_period_us"))
     return _quota((quota, files.text(quota)), (period, files.text(period)), ("throttled_time", 1e9), odd)
 
 
 def _v2_quota(files: KernelFiles, folder: str, odd: List[str]) -> _Quota:
-    path = os.path.join(folder, "cpu.max")
+    path = posixpath.join(folder, "cpu.max")
     fields = (files.text(path) or "").split()
     if len(fields) > 2:
         odd.append("%s says %s, where two words should stand" % (path, _short(" ".join(fields))))

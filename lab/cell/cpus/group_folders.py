@@ -7,6 +7,7 @@ Documentation/admin-guide/cgroup-v2.rst ("Threads", "Namespace").
 from __future__ import annotations
 
 import os
+import posixpath
 from typing import Dict, List, NamedTuple, Optional
 
 from lab.cell.cpus.affinity import status
@@ -94,7 +95,7 @@ class _Search:
 
     def _folder(self, mount: Mount, names: List[str]) -> Optional[str]:
         """A folder in a mount; ``None`` where it is not there, or hidden."""
-        path = os.path.join(mount.point, *names)
+        path = posixpath.join(mount.point, *names)
         folder = self._files.path(path.lstrip("/"))
         return folder if self._files.is_folder(folder) and not self._mounts.hides(mount, path) else None
 
@@ -161,12 +162,12 @@ def _place(path: str) -> _Place:
 
 def _members(files: KernelFiles, folder: str) -> List[str]:
     """The ids in a group."""
-    lists = (files.lines(os.path.join(folder, name)) for name in _MEMBERS)
+    lists = (files.lines(posixpath.join(folder, name)) for name in _MEMBERS)
     return next(filter(None, lists), [])
 
 
 def _folders_in(files: KernelFiles, folder: str) -> List[str]:
-    return [name for name in files.names(folder) if files.is_folder(os.path.join(folder, name), or_a_link=False)]
+    return [name for name in files.names(folder) if files.is_folder(posixpath.join(folder, name), or_a_link=False)]
 
 
 def _own_pid(files: KernelFiles) -> str:

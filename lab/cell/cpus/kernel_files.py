@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from typing import List, Optional, Union
 
 
@@ -41,7 +42,7 @@ class KernelFiles:
 
     def path(self, *parts: str) -> str:
         """The path of a file or folder below the root."""
-        return os.path.join(self.root, *parts)
+        return posixpath.join(self.root, *parts)
 
     def text(self, path: str) -> Optional[str]:
         """The text of a file, without blanks around it; ``None`` where it cannot be read."""

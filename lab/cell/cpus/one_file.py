@@ -14,7 +14,7 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 
 #: The modules outside of the folder that the command needs. All modules of the folder go along.
 _MODULES = (
-    *(f"{name}.py" for name in ("__init__", "__main__", "cli", "errors", "interrupts", "messages")),
+    *(f"{name}.py" for name in ("__init__", "__main__", "cli", "errors", "interrupts", "messages", "system")),
     "commands/__init__.py",
     "commands/_cpus_report.py",
     "commands/cpus.py",

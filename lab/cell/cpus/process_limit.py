@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from typing import List, Optional
 
 from lab.cell.cpus.cgroups import statistics
@@ -23,7 +24,7 @@ _NO_THREAD = "can't start new thread"
 
 def refusals(root: Root = "/") -> int:
     """How often, so far, a control group has refused this process's group another process or thread."""
-    counts = [statistics(os.path.join(folder, "pids.events"), root) for folder in _folders(root)]
+    counts = [statistics(posixpath.join(folder, "pids.events"), root) for folder in _folders(root)]
     return int(sum(count.get("max", 0) for count in counts))
 
 
@@ -31,7 +32,7 @@ def named_limit(root: Root = "/") -> str:
     """The limit on processes that is met first, in words."""
     files, limits = files_below(root), []
     for folder in _folders(root):
-        most = _number(files.text(os.path.join(folder, "pids.max")))
+        most = _number(files.text(posixpath.join(folder, "pids.max")))
         if most is not None:
             limits.append((most, "pids limit %d" % most))
     for line in files.lines(files.path("proc/self/limits")):

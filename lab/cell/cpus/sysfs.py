@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 import re
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
@@ -27,13 +27,18 @@ class Tree:
         content = self._files.read(self._files.path(*parts)) or b""
         return content.replace(b"\0", b"").decode("ascii", "replace").strip()
 
+    @property
+    def are_of_this_process(self) -> bool:
+        """Whether this is the machine that asks, so that its system can be asked as well."""
+        return self._files.are_of_this_process
+
     def names(self, folder: str) -> List[str]:
         """The names in a folder, sorted; none when it cannot be read."""
         return self._files.names(self._files.path(folder))
 
     def cpu_folder(self, cpu: int, inner: str = "") -> str:
         """The folder of a CPU, or one in it."""
-        return os.path.join(self.cpus, "cpu%d" % cpu, inner)
+        return posixpath.join(self.cpus, "cpu%d" % cpu, inner)
 
     def cpu(self, cpu: int, name: str) -> str:
         """What stands in a file of a CPU."""
@@ -79,7 +84,7 @@ class Tree:
             nodes = sorted(int(name[4:]) for name in self.names(parent) if re.fullmatch("node[0-9]{1,6}", name))
             if nodes:
                 for node in nodes:
-                    yield node, os.path.join(parent, "node%d" % node)
+                    yield node, posixpath.join(parent, "node%d" % node)
                 return
 
     @property

@@ -8,6 +8,7 @@ may be an engine's, behind a probe; a file that is missing or makes no sense cou
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Collection, Mapping, Optional, Sequence, Tuple
 
@@ -81,7 +82,8 @@ def online_cpus(tree: Tree, mask: Collection[int] = ()) -> list[int]:
 
     The kernel's list tells them, unless it leaves out CPUs of the mask: then it is a view that something made up. Where
     there is no list, as in an old kernel, the switch of each CPU tells them; a CPU that cannot be switched off has no
-    switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line.
+    switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line. Where there is no
+    kernel of Linux, they are numbered from 0.
     """
     cpus = listed(tree.text(tree.cpus, "online"))
     if not cpus or not cpus.issuperset(mask):
@@ -90,6 +92,8 @@ def online_cpus(tree: Tree, mask: Collection[int] = ()) -> list[int]:
         cpus = set(tree.cpuinfo)
     if not cpus:
         cpus = {int(cpu) for cpu in re.findall(r"^cpu(\d{1,6})\s", tree.text("proc/stat"), re.MULTILINE)}
+    if not cpus and tree.are_of_this_process:
+        cpus = set(range(os.cpu_count() or 1))
     return sorted(cpus.union(mask))
 
 

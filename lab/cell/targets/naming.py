@@ -25,7 +25,9 @@ class WrongNameError(ValueError):
 
 def parse_target(text: str, setup: str, state: str) -> Case:
     """The case that a text names. Raises WrongNameError where it names none."""
-    where, _, name = text.partition(":") if not text.endswith(".py") else (text, "", "")
+    where, colon, name = text.rpartition(":")  # the path of a file may have a colon too: C:\\work\\logs.py:count
+    if not colon or text.endswith(".py"):
+        where, name = text, ""
     if where.endswith(".py"):
         return Case(label=text, source=FILE, where=where, name=name, setup=setup, state=state)
     if not all(part.isidentifier() for part in [*where.split("."), *(name.split(".") if name else ())]):

@@ -99,7 +99,7 @@ def remove(path: str) -> bool:
 def _empty(path: str) -> None:
     """Remove what is in a folder. One folder is open at a time, so that depth costs neither descriptors nor frames."""
     os.chmod(path, stat.S_IRWXU)
-    here = os.open(path, _FOLDER)
+    here = _opened(path)
     above: List[Tuple[str, List[str]]] = []  # the name of each folder that was entered, and what is left above it
     try:
         folders = _without_files(here)
@@ -119,13 +119,15 @@ def _empty(path: str) -> None:
         os.close(here)
 
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+def _opened(path: str, inside: Optional[int] = None) -> int:
+    """A folder, which is not reached by a link; ``inside`` is the folder that a relative path begins at."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inside)
 
 
 def _replaced(folder: int, name: str) -> int:
     """The folder of that name in this one, which is closed."""
     try:
-        return os.open(name, _FOLDER, dir_fd=folder)
+        return _opened(name, folder)
     finally:
         os.close(folder)
 

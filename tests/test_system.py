@@ -1,0 +1,139 @@
+"""The orchestrator on systems that are not Linux: what they lack is hidden from real runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lab import system
+from lab.planning.targets import parse_target
+from tests.support.paths import ROOT, TESTS
+
+STORED = TESTS / "data" / "stored"
+
+on_each_system = pytest.mark.parametrize("name", ["macos", "windows"])
+
+
+def command(name: str, *words: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "tests.support.other_system", name, *words]
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    (home / "temporary").mkdir(exist_ok=True)
+    return {**os.environ, "HOME": str(home), "TMPDIR": str(home / "temporary"), "COLUMNS": "80", **variables}
+
+
+def lab(name: str, home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The lab's command line on that system; no traceback, and nothing left in the folder for temporary files."""
+    done = subprocess.run(
+        command(name, *words), capture_output=True, text=True, check=False, cwd=ROOT, env=environment(home, **variables)
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "defect" not in done.stderr, done.stderr
+    assert list((home / "temporary").iterdir()) == []
+    return done
+
+
+def test_a_folder_of_windows_has_a_place_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert system.in_container("/work/src") == "/work/src"
+    monkeypatch.setattr(system, "IS_UNIX", False)
+    assert system.in_container(r"C:\Users\me\src") == "/c/Users/me/src"
+    assert system.in_container("/src") == "/src"
+
+
+def test_the_path_of_a_target_may_have_a_colon() -> None:
+    case = parse_target([r"C:\work\logs.py:count"], "", "shared", is_statement=False)
+    assert (case.where, case.name) == (r"C:\work\logs.py", "count")
+
+
+@pytest.mark.slow
+@on_each_system
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, "Start with:"),
+        (["list"], 0, "lab explain NAME"),
+        (["explain", "gil", "--answers"], 0, "cores"),
+        (["cpus", "--seconds", "0.1"], 0, "this system does not tell the affinity mask"),
+        (["report", str(STORED / "docker"), "--terminal"], 0, "confirmed"),
+        (["verify", str(STORED / "docker")], 0, ""),
+        (["compare", str(STORED / "docker"), str(STORED / "docker")], 0, ""),
+        (["class", str(STORED), "--by", "host"], 1, "participants"),
+        (["doctor"], 3, "cells as local processes: the local engine pins"),
+        (["run", "pool"], 3, "no Docker engine answers"),
+        (["run", "pool", "--engine", "local"], 2, "has no CPU affinity; run the cells in containers: --engine docker"),
+    ],
+    ids=lambda value: value[0] + value[-1] * (value[0] == "run") if isinstance(value, list) else "",
+)
+def test_a_command_says_what_it_can_without_an_engine(
+    name: str, words: Sequence[str], code: int, said: str, tmp_path: Path
+) -> None:
+    done = lab(name, tmp_path, *words, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    text = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == code, text
+    assert said in text
+    assert "use --engine local" not in done.stderr
+
+
+@pytest.mark.engine
+@on_each_system
+def test_a_run_on_an_engine_is_whole(name: str, image: str, tmp_path: Path) -> None:
+    words = ["run", "pool", "--quick", "--cpus", "1", "--engine", "docker", "--image", image]
+    done = lab(name, tmp_path, *words, "--output", str(tmp_path / "sessions"))
+    assert done.returncode == 0, done.stderr
+    assert "Pool()" in done.stdout
+    (folder,) = (tmp_path / "sessions").iterdir()
+    assert lab(name, tmp_path, "verify", str(folder)).returncode == 0
+    host = json.loads((folder / "session.json").read_text("utf-8"))["host"]
+    assert (host["cpus"], host["cgroup_version"]) == (os.cpu_count(), None)
+
+
+HOLDER = """
+from pathlib import Path
+from lab.containers import owner
+from lab.sessions.folder import SessionFolder
+with SessionFolder(Path({parent!r}), "held"):
+    print(owner.own(), flush=True)
+    input()
+"""
+LOOKER = """
+from pathlib import Path
+from lab.containers import owner
+from lab.errors import StoreError
+from lab.sessions.folder import SessionFolder, is_written
+folder = Path({parent!r}, "held")
+print(owner.is_alive({label!r}), is_written(folder), end=" ")
+try:
+    with SessionFolder(folder.parent, "held", again=True):
+        print("written again")
+except StoreError as error:
+    print("refused")
+"""
+
+
+@pytest.mark.slow
+@on_each_system
+def test_a_run_is_under_way_until_its_process_has_ended_however_it_ends(name: str, tmp_path: Path) -> None:
+    parent, world = str(tmp_path), environment(tmp_path)
+
+    def look() -> str:
+        code = LOOKER.format(parent=parent, label=label)
+        return subprocess.check_output(command(name, "-c", code), cwd=ROOT, env=world, text=True).strip()
+
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command(name, "-c", HOLDER.format(parent=parent)), stdin=pipe, stdout=pipe, cwd=ROOT, env=world, text=True
+    ) as holder:
+        assert holder.stdout
+        label = holder.stdout.readline().strip()
+        assert look() == "True True refused"
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+    assert look() == "False False written again"
