@@ -49,7 +49,7 @@ PURE = ("model", "text", "planning", "judging")
 #: The files of these folders never import each other.
 INDEPENDENT = ("reports/formats", "cell/experiments", "commands")
 #: Neither do these.
-ENGINES = ("engines/docker", "engines/local", "engines/fake")
+ENGINES = ("engines/docker", "engines/local", "engines/slurm", "engines/fake")
 
 #: What of the standard library computes without reaching out.
 HARMLESS = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lab.cell.targets.case import Case
+    from lab.model.allocation import Allocation
     from lab.model.fail_on import FailurePolicy
     from lab.model.session import Session
     from lab.planning.programs import Workload
@@ -128,9 +129,28 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="quotas in CPUs, such as 0.5,1.5 (CPU time per second); 'none' means no quota (docker)",
     )
-    parser.add_argument("--engine", choices=("auto", "docker", "local"), default="auto", help="default: auto")
+    parser.add_argument("--engine", choices=("auto", "docker", "local", "slurm"), default="auto", help="default: auto")
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
     add_label_option(parser)
+    add_allocation_options(parser)
+
+
+def add_allocation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is asked of a batch system, in the words of Slurm."""
+    group = parser.add_argument_group("slurm", "what salloc is asked for; inside an allocation nothing is")
+    group.add_argument("--partition", default="", metavar="NAME", help="a queue of the site (default: the site's)")
+    group.add_argument("--nodelist", default="", metavar="NODES", help="the nodes to take, such as n[1-2]")
+    group.add_argument("--constraint", default="", metavar="FEATURES", help="what the node must have, as sinfo has it")
+    group.add_argument("--account", default="", metavar="NAME", help="the account that pays")
+    group.add_argument("--time", default="", metavar="TIME", help="the most time: minutes, or hours:minutes:seconds")
+
+
+def allocation_of(options: argparse.Namespace) -> Allocation:
+    """What the command line asks of a batch system."""
+    from lab.model.allocation import Allocation
+
+    values = vars(options)
+    return Allocation(**{name: values.get(name) or "" for name in Allocation.__dataclass_fields__})
 
 
 def add_label_option(parser: argparse.ArgumentParser) -> None:
@@ -312,9 +332,9 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     engine, needs_container = options.engine, workload.room != Room()
     if engine == "auto":  # a command of this machine runs on this machine
         engine = "docker" if options.image or needs_container else "local"
-    if engine == "docker" and any(program.output == INHERIT for program in workload.programs):
+    if engine != "local" and any(program.output == INHERIT for program in workload.programs):
         raise UsageError("--output inherit needs --engine local", "name a file in a folder of --mount, or leave it out")
-    if engine == "local" and needs_container:
+    if engine in ("local", "slurm") and needs_container:
         raise UsageError(
             "--mount, --network, --memory and --entrypoint need a container", "name its image: --image IMAGE"
         )
@@ -344,6 +364,7 @@ def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, floa
         smt=options.smt,
         jobs=values.get("jobs", "auto"),
         engine=options.engine,
+        allocation=allocation_of(options),
         image=options.image,
         pythons=tuple(values.get("python") or ()),
         seed=random.randrange(SEEDS) if seed is None else seed,

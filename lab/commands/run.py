@@ -22,6 +22,7 @@ examples:
   lab run pool --quota 0.5,1.5           under a quota instead of a CPU set
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
+  lab run --engine slurm --time 30       on a node of a cluster
   lab run gil pool --predict             first say what you expect
   lab run --full                         all tables, not the one screen
   lab run --format json > session.json   for programs; also junit, csv, pyperf

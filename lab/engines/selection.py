@@ -14,6 +14,7 @@ from lab.engines import Engine, nothing
 from lab.engines.composite import ASKED_AT_A_TIME, BrokenEngine, CompositeEngine
 from lab.errors import CellError, EngineError, ImageError, NamedEngineError, UsageError
 from lab.model import build as builds
+from lab.model.allocation import Allocation
 from lab.model.build import Build
 from lab.model.machine import Machine, choice_of
 
@@ -29,7 +30,7 @@ Note = Callable[[str], None]
 class Wanted:
     """The engine, the image and the builds that the user asked for."""
 
-    #: auto, docker or local.
+    #: auto, docker, local or slurm.
     engine: str
     #: The image of the cells (docker).
     image: str | None = None
@@ -39,11 +40,17 @@ class Wanted:
     images: Mapping[str, str] = field(default_factory=dict)
     #: Whether the cells run programs of the user's, for which the image needs no Python.
     own_programs: bool = False
+    #: What is asked of the site (slurm).
+    allocation: Allocation = field(default_factory=Allocation)
 
     def check(self) -> None:
         """Raise UsageError for options that contradict each other, before any engine is asked."""
-        if self.engine == "local" and self.image:
+        if self.engine in ("local", "slurm") and self.image:
             raise UsageError("--image needs an engine", "leave it out, or use --engine docker")
+        if self.allocation.words and self.engine != "slurm":
+            raise UsageError(
+                f"{self.allocation.words[0]} goes with --engine slurm", "add that, or leave the option out"
+            )
         if self.image and self.pythons:
             raise UsageError("--image and --python both name a Python", "leave out either --image or --python")
         builds.parse_builds(self.pythons)
@@ -84,6 +91,8 @@ def choose(
 def _chosen(
     wanted: Wanted, session: str, note: Note, before_slow_step: Note, meanwhile: Callable[[], object]
 ) -> tuple[Engine, Machine]:
+    if wanted.engine == "slurm":
+        return _slurm(wanted, session, note, meanwhile)
     if wanted.engine == "local" or (wanted.engine == "auto" and wanted.paths):
         return _local(wanted, note, meanwhile)
     try:
@@ -153,6 +162,27 @@ def _local_engine(build: Build, interpreter: Interpreter | CellError, note: Note
     if isinstance(interpreter, CellError):
         return BrokenEngine(interpreter)
     return engines.make("local", interpreter=interpreter.path, arguments=build.arguments, note=note)
+
+
+def _slurm(wanted: Wanted, session: str, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
+    from lab.engines import slurm
+
+    node = slurm.connect(allocation=wanted.allocation, session=session, note=note)
+    if not wanted.pythons:
+        engine, machine = _probed(node, meanwhile)
+        return engine, machine.with_choice(choice_of(machine, "the first python3 on the PATH of the node", ()))
+    if wanted.everything:
+        raise UsageError(
+            "--python all: the lab does not look for the Pythons of a node", "name them: --python 3.11,3.13"
+        )
+    chosen = builds.parse_builds(wanted.pythons)
+    parts: dict[str, Engine] = {build.label: node.beside(_program(build), build.arguments) for build in chosen}
+    return _probed(CompositeEngine(parts, note=note), meanwhile)
+
+
+def _program(build: Build) -> str:
+    """The program of a build on a node, which is found on its PATH unless it is a path: ``python3.13t``."""
+    return build.path or (build.name if build.name.startswith("pypy") else f"python{build.name}")
 
 
 def _docker(

@@ -19,27 +19,32 @@ from lab.model.cell import Job
 _LONGEST_WORD = 2**16
 
 
-def worker_arguments(code: bytes | Path, job: WorkerJob) -> list[str]:
+def worker_arguments(code: bytes | Path | None, job: WorkerJob) -> list[str]:
     """The arguments after the interpreter that start the worker; see :mod:`lab.cell.worker.bootstrap`.
 
+    ``code`` is the zip file of the cell's code, or its path. ``None`` means that it comes on standard input.
     The interpreter runs without ``site``. What an image runs at the start of its Pythons (``sitecustomize``, ``.pth``
     files) could print before the worker has taken standard output, or trace what is measured. It would also take time
     in every cell. It writes no bytecode, because the folder of the user's code stays as it is.
     """
-    if isinstance(code, Path):
-        return ["-B", "-I", "-S", "-c", SOURCE, str(code), job.to_json()]
+    if not isinstance(code, bytes):
+        return ["-B", "-I", "-S", "-c", SOURCE, str(code or "-"), job.to_json()]
     text = base64.b64encode(code).decode()
     pieces = [text[start : start + _LONGEST_WORD] for start in range(0, len(text), _LONGEST_WORD)]
     return ["-B", "-I", "-S", "-c", SOURCE, *pieces, job.to_json()]
 
 
-def worker_job(job: Job, pin: list[int] | None, project: str = "", other: str = "") -> WorkerJob:
+def worker_job(
+    job: Job, pin: list[int] | None, project: str = "", other: str = "", *, in_step: bool = False
+) -> WorkerJob:
     """A job as the worker reads it. With ``pin`` the worker narrows its own affinity to these ids; else a
-    container is its own.
+    container is its own. A worker ``in_step`` is pinned by Slurm, and shares its machine with other processes.
 
     ``project`` is the folder of the user's code, as the cell sees it, and ``other`` the folder that it is compared
     with.
     """
+    alone = pin is None and not in_step
+    pinned_by = "worker" if pin else "none" if not job.cell.pinned else "step" if in_step else "engine"
     return WorkerJob(
         session=job.session,
         cell=job.cell.id,
@@ -52,9 +57,9 @@ def worker_job(job: Job, pin: list[int] | None, project: str = "", other: str = 
         asked=cpulist.render(job.cell.cpus) if job.cell.pinned else None,
         quota=job.cell.quota_cpus,
         pin=pin,
-        pinned_by="worker" if pin else "engine" if job.cell.pinned else "none",
-        cases={name: _placed(name, case, project, other, pin is None) for name, case in job.cases.items()} or None,
-        alone=pin is None,
+        pinned_by=pinned_by,
+        cases={name: _placed(name, case, project, other, alone) for name, case in job.cases.items()} or None,
+        alone=alone,
     )
 
 

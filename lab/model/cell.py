@@ -317,5 +317,5 @@ class CellResult:
 
     @property
     def pinned_by(self) -> str:
-        """``engine`` (a CPU set), ``worker`` (affinity) or ``none``; ``-`` when it never started."""
+        """``engine`` (a CPU set), ``step`` or ``worker`` (affinity), or ``none``; ``-`` when it never started."""
         return str(self.data("start").get("pinned_by", "-"))

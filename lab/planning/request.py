@@ -12,6 +12,7 @@ from lab.cell.programs.program import Program
 from lab.cell.targets.case import Case, from_stored
 from lab.cell.worker.job import SEEDS
 from lab.errors import UsageError
+from lab.model.allocation import Allocation
 from lab.model.cell import Cell
 from lab.model.machine import Machine
 from lab.planning import cells as planner
@@ -66,8 +67,10 @@ class Request:
     smt: bool = False
     #: How many cells may run at the same time: a number or ``auto``.
     jobs: str = "auto"
-    #: ``auto``, ``docker`` or ``local``.
+    #: ``auto``, ``docker``, ``local`` or ``slurm``.
     engine: str = "auto"
+    #: What is asked of the site (slurm).
+    allocation: Allocation = field(default_factory=Allocation)
     #: The image of the cells.
     image: str | None = None
     #: The builds of Python, as the user wrote them.
@@ -145,6 +148,7 @@ class Request:
             "engine": machine.engine,
             "image": None if self.pythons else machine.image,
             "seed": self.seed,
+            **({"allocation": self.allocation.to_stored()} if self.allocation.words else {}),
             **(
                 {"target": self.target.to_stored(), "cases": [case.to_stored() for case in self.cases]}
                 if self.target
@@ -190,6 +194,7 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
         seconds=seconds if arguments.get("seconds") is None else arguments["seconds"],
         width=width if arguments.get("width") is None else arguments["width"],
         level=level,
+        allocation=Allocation.from_stored(arguments.get("allocation") or {}),
         pythons=tuple(arguments.get("python") or ()),
         **{name: arguments[name] for name in names if name in arguments},
     )

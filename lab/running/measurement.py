@@ -376,6 +376,7 @@ def wanted(request: Request) -> Wanted:
         pythons=request.pythons,
         images=request.images,
         own_programs=request.workload is not None,
+        allocation=request.allocation,
     )
 
 

@@ -98,7 +98,7 @@ def compared(case: Case, other: str, engine: str, project: Path) -> tuple[Case, 
     revision = unpacked(other, project)
     if revision:
         return case._replace(against={"label": other, "project": str(revision)}), str(revision)
-    if engine != "local" and not other.startswith(("/", ".", "~")):
+    if engine in ("auto", "docker") and not other.startswith(("/", ".", "~")):
         return case._replace(against={"label": other, "image": other}), ""
     raise UsageError(
         f"--against {other} is neither a folder, nor a Python, nor a revision of git here, nor an image",

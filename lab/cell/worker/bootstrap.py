@@ -1,6 +1,7 @@
 """The first lines that run in a cell: ``python3 -I -c SOURCE CODE... JOB``.
 
-CODE is the zip file of the cell's code, as a path or, in a container with a /tmp of its own, as base64 in pieces. The
+CODE is the zip file of the cell's code, as a path or, in a container with a /tmp of its own, as base64 in pieces. ``-``
+means that it comes on standard input. Then it stays in memory, and nothing is left behind however the cell ends. The
 image supplies only Python, and the orchestrator supplies the code. So every image can be a cell, and no image can hold
 a stale copy. Nothing has to be mounted or copied, so a read-only root and an engine on another machine work too.
 
@@ -20,7 +21,13 @@ if sys.version_info < (3, 9):
     sys.exit(64)
 import binascii, os
 code, job = "".join(sys.argv[1:-1]), sys.argv[-1]
-if not code.endswith(".zip"):
+if code == "-":
+    memory = os.memfd_create("multicore-lab")
+    with open(0, "rb", closefd=False) as stream, open(memory, "wb", closefd=False) as file:
+        file.write(stream.read())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    code = "/proc/%d/fd/%d" % (os.getpid(), memory)
+elif not code.endswith(".zip"):
     path = "/tmp/multicore-lab-%d.zip" % os.getpid()
     with open(path, "xb") as file:
         file.write(binascii.a2b_base64(code))

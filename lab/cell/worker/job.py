@@ -37,7 +37,7 @@ class WorkerJob(NamedTuple):
     quota: Optional[float] = None
     #: The ids to narrow the affinity to; ``None`` where the worker does not pin itself.
     pin: Optional[Sequence[int]] = None
-    #: Who has limited the cell: ``engine``, ``worker`` or ``none``.
+    #: Who has limited the cell: ``engine`` (a CPU set), ``step`` (the affinity of a step), ``worker`` or ``none``.
     pinned_by: str = "none"
     #: Whether to describe the build, the machine and its CPUs too, as a probe does.
     look: bool = False

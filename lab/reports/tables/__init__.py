@@ -88,7 +88,12 @@ def pinning(session: Session) -> str:
 
 
 def _pinned_by(result: CellResult) -> str:
-    words = {"engine": "engine (CPU set)", "worker": "worker (affinity)", "none": "nobody (the cell has all CPUs)"}
+    words = {
+        "engine": "engine (CPU set)",
+        "step": "Slurm (affinity of the step)",
+        "worker": "worker (affinity)",
+        "none": "nobody (the cell has all CPUs)",
+    }
     return words.get(result.pinned_by, result.pinned_by)
 
 

@@ -21,6 +21,7 @@ _ENGINES = {
     "docker": ("Docker", "container"),
     "compose": ("Docker Compose", "container"),
     "local": ("local processes", "process"),
+    "slurm": ("Slurm", "step"),
 }
 
 #: The name of a build without the GIL: ``3.13t``.

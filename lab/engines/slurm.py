@@ -1,0 +1,150 @@
+"""The Slurm engine: each cell is a step of one allocation, on the CPUs that the planner chose.
+
+A step gets its CPUs from Slurm as an affinity (``--cpu-bind=mask_cpu``), because Slurm chooses the control group of a
+step by itself. The code of a cell travels on the standard input of its step. So it needs no shared folder, fills no
+disk, and is in no command line that Slurm keeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lab.cell.cpus import cpulist
+from lab.cell.worker.job import MARK, WorkerJob
+from lab.engines import Sink, nothing
+from lab.engines.cell_code import cell_code
+from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
+from lab.engines.slurm_allocation import OpenAllocation, check_programs
+from lab.engines.slurm_words import ending_of, without_chatter
+from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
+from lab.errors import CellError
+from lab.interrupts import signals_held
+from lab.model.allocation import Allocation
+from lab.model.cell import Job, Outcome
+from lab.model.machine import Machine
+from lab.pythons.listening import Patience, listen
+
+_NO_QUOTA = "a quota needs a container: lab run --engine docker"
+
+#: How long a worker may take to end after SIGTERM, and how long Slurm may take to kill a step, in seconds.
+_GRACE_SECONDS, _KILL_SECONDS = 2.0, 5.0
+
+#: What Slurm says of the affinity that it has set, with ``--cpu-bind=verbose``.
+_BOUND = re.compile(r"cpu-bind=MASK .* mask 0x([0-9a-fA-F]+) set")
+
+
+def connect(
+    allocation: Allocation | None = None,
+    session: str = "",
+    program: str = "python3",
+    arguments: Sequence[str] = (),
+    note: Callable[[str], None] = lambda line: None,
+    **_: object,
+) -> Slurm:
+    """An engine on a node of Slurm, whose cells run ``program`` with these ``arguments`` before all others.
+
+    Without a path in it, ``program`` is looked for on the PATH of the node. The node is asked for when the engine is
+    probed. ``note`` takes lines that the user should know. Raises EngineError where Slurm's programs are missing.
+    """
+    check_programs()
+    return Slurm(OpenAllocation(allocation or Allocation(), session, note), program, arguments)
+
+
+class Slurm:
+    """Runs cells as steps on one node of an allocation, with one Python of that node."""
+
+    def __init__(self, allocation: OpenAllocation, program: str, arguments: Sequence[str]) -> None:
+        self._allocation = allocation
+        self._program = program
+        self._arguments = list(arguments)
+
+    def beside(self, program: str, arguments: Sequence[str]) -> Slurm:
+        """An engine in the same allocation, with another Python. If one of them is closed, both are."""
+        return Slurm(self._allocation, program, arguments)
+
+    def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
+        pieces: list[bytes] = []
+        with alongside(meanwhile, pieces.append) as sink:
+            self._allocation.open(sink)
+            outcome = self._step(probe_job("probe"), (), sink, Patience(PROBE_SECONDS, most=PROBE_BYTES))
+        stream = b"".join(pieces)
+        if outcome.reason or not stream:
+            self._allocation.check()
+            where = f"{self._program} on the node {self._allocation.node}"
+            raise unanswered(where, outcome, "name a Python that this node has: --python /path/to/python3")
+        details = {"interpreter": self._program, **self._allocation.details()}
+        return replace(machine_from("slurm", stream, None, details), no_quota=_NO_QUOTA)
+
+    def run(self, job: Job, sink: Sink) -> Outcome:
+        if image := image_beside(job):
+            raise CellError(f"--against {image} is no folder here, and only a container engine has images")
+        self._allocation.check()
+        payload = worker_job(job, None, job.project, job.other, in_step=True)
+        cpus = job.cell.cpus if job.cell.pinned else ()
+        return self._step(payload, cpus, sink, Patience(job.cell_deadline, job.longest_silence, job.most_bytes))
+
+    def close(self) -> None:
+        self._allocation.close()
+
+    def _step(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Patience) -> Outcome:
+        """Run a job in a step with an affinity of these CPUs; without any, the step has all of its allocation."""
+        mark = secrets.token_hex(8)
+        words = ["/usr/bin/env", self._program, *self._arguments]  # srun would look for the program on this machine
+        words += worker_arguments(None, payload._replace(mark=mark))
+        name = f"{payload.cell}-{mark}"
+        with tempfile.TemporaryFile() as code:
+            code.write(cell_code(payload.experiments, packed=False))
+            code.seek(0)
+            sink(b"")
+            step = self._allocation.start(name, words, f"{MARK}={mark}", cpus, code)
+        try:
+            tail, reason = listen(step, sink, patience)
+        finally:
+            with signals_held():
+                self._end(step, name)
+        if cause := ending_of(tail):
+            self._allocation.ended_by(cause)
+        reason = reason or cause or _killed(step.returncode, tail)
+        return Outcome(
+            exit_code=step.returncode, reason=reason, outside=_bound(tail), stderr_tail=without_chatter(tail)
+        )
+
+    def _end(self, step: subprocess.Popen[bytes], name: str) -> None:
+        """Wait for a step to end, else end it: first the worker is asked, then Slurm kills it."""
+        ways: tuple[tuple[float, Callable[[], object]], ...] = (
+            (0.2, lambda: self._allocation.ask_to_end(name)),
+            (_GRACE_SECONDS, step.terminate),  # srun lets Slurm kill the step
+            (_KILL_SECONDS, step.kill),  # the step itself ends with the allocation
+        )
+        for seconds, go_on in ways:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                step.wait(seconds)
+                break
+            go_on()
+        step.wait()
+        for stream in (step.stdout, step.stderr):
+            if stream:
+                stream.close()
+
+
+def _bound(tail: str) -> dict[str, object]:
+    """The affinity that Slurm says it has set; empty where it said nothing, as without ``task/affinity``."""
+    said = _BOUND.search(tail)
+    if not said:
+        return {}
+    mask = int(said[1], 16)
+    return {"affinity": cpulist.render([cpu for cpu in range(mask.bit_length()) if mask >> cpu & 1])}
+
+
+def _killed(exit_code: int, words: str) -> str | None:
+    """That a signal has killed the worker, if Slurm says so. It adds 128 to the number, as a shell does."""
+    number = exit_code - 128
+    name = signal.strsignal(number) if 0 < number < signal.NSIG else None
+    return f"the worker was killed by signal {number} ({name})" if name and f"task 0: {name}" in words else None

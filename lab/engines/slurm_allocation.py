@@ -1,0 +1,286 @@
+"""An allocation of Slurm: a node of its own for a session, from the wait in the queue until it is given back.
+
+A guard stands between the lab and the queue: a shell with a pipe from the lab. When the pipe closes, whatever has ended
+the lab, the guard ends the session's steps and cancels its job by its name. So nothing stays in the queue, also after
+``kill -9``. In an allocation that exists already (``SLURM_JOB_ID``) it ends the steps alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from lab import interrupts
+from lab.engines import Sink
+from lab.engines.slurm_words import hopeless, refused, state_in_words
+from lab.errors import CellError, EngineError, NamedEngineError
+from lab.model.allocation import Allocation
+
+#: The programs of Slurm that are started.
+_PROGRAMS = ("salloc", "srun", "squeue", "scancel", "scontrol")
+
+#: Waits for the end of the lab, with salloc beside it. ``$1`` is the name of the job, the rest salloc's command line.
+_GUARD = """\
+trap : TERM
+name=$1; shift
+"$@" </dev/null >/dev/null &
+exec 2>/dev/null
+cat >/dev/null
+kill -TERM 0
+wait
+for try in 1 2 3 4 5 6; do
+    scancel --quiet --name="$name" && exit
+    sleep 5
+done
+"""
+
+#: The same in an allocation that is not the lab's own: ``$1`` is the name of the steps, ``$2`` the job.
+_GUARD_OF_STEPS = """\
+trap : TERM
+exec 2>/dev/null
+cat >/dev/null
+kill -TERM 0
+squeue --noheader --steps --jobs="$2" --format='%i %j' | while read -r step name; do
+    case $name in "$1".*) scancel --quiet "$step" ;; esac
+done
+"""
+
+#: How long a question to Slurm may take, and how long the guard may take to give an allocation back, in seconds.
+_ANSWER_SECONDS, _RETURN_SECONDS = 20.0, 15.0
+#: How often it is asked why a job waits, in seconds.
+_REASON_SECONDS = 3.0
+_POLL_SECONDS = 0.2
+#: The node that a job has, the state that it is in, and why it waits, as ``squeue`` writes them.
+_COLUMNS = "%T|%r|%N|%P"
+
+
+def check_programs() -> None:
+    """Raise NamedEngineError where this machine has none of Slurm's programs."""
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    if missing:
+        raise NamedEngineError(
+            f"there is no {missing[0]} on the PATH, so no Slurm can be asked",
+            "log in where srun works (module load slurm?), or take another engine: --engine local",
+        )
+
+
+class OpenAllocation:
+    """One node for one session. Several engines may share it; each call is safe from any thread."""
+
+    def __init__(self, wanted: Allocation, session: str, note: Callable[[str], None]) -> None:
+        self._wanted, self._note = wanted, note
+        self._name = f"multicore-lab-{session or os.getpid()}"
+        self._lock = threading.Lock()
+        self._guard: subprocess.Popen[bytes] | None = None
+        #: The number of the job, once it is known.
+        self._job = ""
+        self._is_own = True
+        self._partition = ""
+        #: How Slurm said that a step was ended; empty: none was.
+        self._cause = ""
+        #: The node that the cells run on.
+        self.node = ""
+
+    def open(self, sink: Sink) -> None:
+        """Wait for the node, unless it is there already. ``sink`` is called meanwhile, and may raise to give up.
+
+        Raises EngineError where Slurm refuses, or lets the job wait for what cannot come.
+        """
+        with self._lock:
+            if self._guard:
+                return
+            job = os.environ.get("SLURM_JOB_ID", "")
+            if job:
+                self._job, self._is_own = job, False
+                self._start_guard(_GUARD_OF_STEPS, job)
+            else:
+                options = ["--no-shell", "--exclusive", "--nodes=1-1", f"--job-name={self._name}", *self._wanted.words]
+                self._await(self._start_guard(_GUARD, "salloc", *options), sink)
+            _, _, nodes, self._partition = self._state()
+            self.node = self._chosen(nodes)
+
+    def details(self) -> dict[str, object]:
+        """What a manifest keeps of it."""
+        facts = {"job": self._job, "node": self.node, "partition": self._partition, "own": self._is_own}
+        return {"slurm": facts, "engine_version": _ask("srun", "--version").rpartition(" ")[2]}
+
+    def check(self) -> None:
+        """Raise CellError, with the cause, where the allocation has ended."""
+        state, _, _, _ = self._state()
+        if state not in ("RUNNING", ""):  # without an answer, srun tries, waits and says what is wrong
+            raise CellError(f"the allocation (job {self._job}) has ended: {self._cause or state_in_words(state)}")
+
+    def ended_by(self, cause: str) -> None:
+        """Note how Slurm ended a step. If the allocation ends with it, that is why: its own state comes later."""
+        self._cause = cause
+
+    def start(
+        self, name: str, words: Sequence[str], variable: str, cpus: Sequence[int], code: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Start a step of that name on the node. Its standard input is ``code``.
+
+        With CPUs it has an affinity of these. ``variable`` (``NAME=VALUE``) is added to its environment.
+
+        Raises CellError where ``srun`` cannot be started.
+        """
+        bind = f"verbose,mask_cpu:{sum(1 << cpu for cpu in cpus):#x}" if cpus else "none"
+        options = [
+            f"--jobid={self._job}",
+            f"--job-name={self._step_name(name)}",
+            f"--nodelist={self.node}",
+            "--nodes=1-1",
+            "--ntasks=1",
+            "--overlap",  # cells side by side are steps that share the allocation; the affinity keeps them apart
+            f"--cpu-bind={bind}",
+            f"--export=ALL,{variable}",
+            "--mpi=none",
+            "--quit-on-interrupt",
+        ]
+        assert self._guard
+        try:
+            return subprocess.Popen(
+                [_path("srun"), *options, *words],
+                stdin=code,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+                process_group=self._guard.pid,  # Ctrl-C reaches the orchestrator only, and the guard reaches all steps
+            )
+        except OSError as error:
+            raise CellError(f"cannot start srun: {error.strerror}", "is Slurm still installed here?") from error
+
+    def _step_name(self, name: str) -> str:
+        """The name of a step, by which the guard knows those of this session."""
+        return f"{self._name}.{name}"
+
+    def ask_to_end(self, name: str) -> None:
+        """Send SIGTERM to the worker in the step of that name."""
+        steps = _ask("squeue", "--noheader", "--steps", f"--jobs={self._job}", "--format=%i %j").splitlines()
+        for step in (line.split()[0] for line in steps if line.endswith(f" {self._step_name(name)}")):
+            _ask("scancel", "--signal=TERM", step)
+
+    def close(self) -> None:
+        """Give the allocation back, and wait until it is out of the queue."""
+        interrupts.finish(self._end_guard)
+
+    def _start_guard(self, script: str, *words: str) -> IO[bytes]:
+        """Start the guard. Returns what ``salloc`` says on its standard error."""
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", script, "sh", self._name, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        assert self._guard.stderr
+        return self._guard.stderr
+
+    def _end_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        assert guard.stdin
+        assert guard.stderr
+        guard.stdin.close()
+        try:
+            guard.wait(_RETURN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._note(f"Slurm does not answer: the job {self._job} is given back as soon as it does; see squeue --me")
+        guard.stderr.close()
+
+    def _await(self, words: IO[bytes], sink: Sink) -> None:
+        """Read what ``salloc`` says until it ends. Say why the job waits, whenever the reason changes."""
+        said, reason, asked_at = b"", "", time.monotonic()
+        while True:
+            sink(b"")
+            ready, _, _ = select.select([words], [], [], _POLL_SECONDS)
+            if ready:
+                piece = os.read(words.fileno(), 4096)
+                said += piece
+                if not piece:
+                    break
+            if not self._job:
+                self._job = _number_after(said.decode(errors="replace"), "job allocation")
+            if self._job and time.monotonic() - asked_at > _REASON_SECONDS:
+                asked_at = time.monotonic()
+                reason = self._tell_reason(reason)
+        text = said.decode(errors="replace")
+        if "Granted job allocation" not in text:
+            raise refused(text)
+
+    def _tell_reason(self, before: str) -> str:
+        """Why the job waits; told if it is another reason than before. Raises EngineError where waiting is in vain."""
+        state, reason, _, _ = self._state()
+        if state != "PENDING" or reason in (before, "None"):
+            return before
+        if fix := hopeless(reason):
+            raise EngineError(f"Slurm lets the job {self._job} wait for what does not come ({reason})", fix)
+        self._note(f"waiting for Slurm: the job {self._job} is in the queue ({reason}); Ctrl-C gives up")
+        return reason
+
+    def _state(self) -> tuple[str, str, str, str]:
+        """The state of the job, why it waits, its nodes and its partition, as Slurm writes them; else empty texts."""
+        answer = _ask("squeue", "--noheader", "--states=all", f"--jobs={self._job}", f"--format={_COLUMNS}")
+        state, reason, nodes, partition = (answer.splitlines()[:1] or ["|||"])[0].split("|")
+        return state, reason, nodes, partition
+
+    def _chosen(self, nodes: str) -> str:
+        """The first node of the job, or the first that the user named. Raises EngineError where there is none."""
+        names = _names_of(nodes)
+        named = [name for name in _names_of(self._wanted.nodelist) if name in names]
+        if self._wanted.nodelist and names and not named:
+            raise EngineError(
+                f"--nodelist {self._wanted.nodelist} is not among the nodes of the job {self._job}: {nodes}",
+                "leave --nodelist out, or unset SLURM_JOB_ID to get a new allocation",
+            )
+        if not names:
+            fix = "run it again" if self._is_own else "unset SLURM_JOB_ID to get a new allocation"
+            raise EngineError(f"the job {self._job} has no node (any more)", fix)
+        return (named or names)[0]
+
+
+def _ask(*words: str) -> str:
+    """What one of Slurm's programs prints; empty where it fails or does not answer in time."""
+    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+        done = subprocess.run(
+            [_path(words[0]), *words[1:]],
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.stdout.strip()
+    return ""
+
+
+def _names_of(nodes: str) -> list[str]:
+    """The name of each node of a list as Slurm writes it: ``n[1-2]``."""
+    return _ask("scontrol", "show", "hostnames", nodes).split() if nodes else []
+
+
+def _path(program: str) -> str:
+    """The path of one of Slurm's programs; the name alone where it is not on the PATH."""
+    return shutil.which(program) or program
+
+
+def _number_after(text: str, words: str) -> str:
+    """The number that stands after these words; empty where there is none."""
+    after = text.partition(words)[2].split()
+    return after[0] if after and after[0].isdecimal() else ""
+
+
+def _environment() -> Mapping[str, str]:
+    """The environment of a step, without what an allocation around the lab says of itself: those are options too."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "SLURM_CONF" or not name.startswith(("SLURM_", "SLURMD_", "SRUN_"))
+    }

@@ -1,0 +1,229 @@
+"""The Slurm engine, with a Slurm that the tests start: cells as steps, and nothing queued whatever ends the lab."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import engines
+from lab.engines import slurm as slurm_engine
+from lab.engines.slurm import Slurm
+from lab.errors import CellError, EngineError
+from lab.judging.records import Reader
+from lab.model.allocation import Allocation
+from lab.model.cell import Cell, Limit, Status
+from tests.conftest import skip_or_fail
+from tests.support import cells, slurm_cluster
+from tests.support.slurm_cluster import Cluster
+from tests.support.terminal import Lab
+
+#: Experiments that do not end by themselves.
+BAD = {
+    "hangs": "recorder.observe('waits', True); time.sleep(600)",
+    "stubborn": """
+        recorder.observe("waits", True)
+        os.kill(os.getppid(), signal.SIGSTOP)
+        time.sleep(600)
+        """,
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A Slurm with two nodes."""
+    if why := slurm_cluster.impossible():
+        skip_or_fail(why)
+    with Cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def site(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster as the site that the lab asks. After the test no job and no process of its cells is left."""
+    for name, value in cluster.settings.items():
+        monkeypatch.setenv(name, value)
+    mark = f"MULTICORE_LAB_TEST_{uuid.uuid4().hex}"
+    monkeypatch.setenv(mark, "1")
+    yield cluster
+    assert nothing_queued(cluster)
+    others = [line for line in cells.still_living(mark) if not line.startswith(f"{os.getpid()}:")]
+    assert others == []
+
+
+def nothing_queued(cluster: Cluster, seconds: float = 30.0) -> bool:
+    """Whether the queue gets empty."""
+    until = time.monotonic() + seconds
+    while cluster.queue() and time.monotonic() < until:
+        time.sleep(0.05)
+    return cluster.queue() == []
+
+
+@pytest.fixture
+def node(site: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """An engine on a node, probed, whose cells know the bad experiments too."""
+    monkeypatch.setattr(slurm_engine, "cell_code", lambda *_, **__: cells.code_with(BAD))
+    engine = slurm_engine.connect(session=uuid.uuid4().hex)
+    try:
+        engine.probe()
+        yield engine
+    finally:
+        engine.close()
+
+
+def on_cpu(cpu: int) -> Cell:
+    return Cell(id=f"cpu1-{cpu}", limit=Limit(cpus=1), size=1, cpus=(cpu,))
+
+
+def at_first_observation(act: Callable[[], object]) -> Callable[[Reader], None]:
+    """Calls ``act`` once, when the experiment has said that it runs."""
+    done: list[object] = []
+
+    def watch(reader: Reader) -> None:
+        if not done and any(record.kind == "observation" for record in reader.records):
+            done.append(act())
+
+    return watch
+
+
+@pytest.mark.slow
+def test_lab_run_measures_each_cell_in_a_step_with_the_planned_cpus(site: Cluster, lab: Lab) -> None:
+    code, out, err = lab.run(
+        "pool", "--engine", "slurm", "--cpus", "1,2", "--quick", "--time", "30", "--format", "json"
+    )
+    assert code == 0, err
+    document = json.loads(out)
+    assert [cell["status"] for cell in document["cells"]] == ["measured"] * 2
+    for cell in document["cells"]:
+        assert cell["pinned_by"] == "step"
+        assert cell["proof"]["before"]["affinity"] == cell["cpus"]
+        assert cell["proof"]["engine"]["affinity"] == ("0" if len(cell["cpus"]) == 1 else "0-1")
+    assert document["session"]["arguments"]["allocation"] == {"time": "30"}
+
+
+@pytest.mark.slow
+def test_a_cell_that_ends_badly_says_how_and_the_next_one_runs(node: Slurm) -> None:
+    hung = cells.run_on(node, cells.order(on_cpu(0), "hangs", experiment_deadline=1))
+    assert (hung.status, hung.reason) == (Status.ERROR, "hangs did not end within 1 s")
+    stopped = cells.run_on(node, cells.order(on_cpu(1), "stubborn", cell_deadline=2))
+    assert stopped.reason
+    assert stopped.reason.startswith("it passed its deadline and was ended")
+    assert any(record.kind == "observation" for record in stopped.records), "what came is kept"
+    assert cells.run_on(node, cells.order(on_cpu(1), "pipe")).status is Status.MEASURED
+
+
+def cancel(site: Cluster, job: str, name: str) -> None:
+    site.ask("scancel", job)
+
+
+def preempt(site: Cluster, job: str, name: str) -> None:
+    words = ("--no-shell", "--exclusive", "--nodes=1", f"--nodelist={name}", "--partition=urgent", "--job-name=urgent")
+    site.ask("salloc", *words)
+    site.ask("scancel", "--name=urgent")
+
+
+def fail_node(site: Cluster, job: str, name: str) -> None:
+    site.ask("scontrol", "update", f"nodename={name}", "state=down", "reason=test")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (cancel, "somebody cancelled it (scancel)"),
+        (preempt, "a job of higher priority took its node"),
+        (fail_node, "its node failed"),
+    ],
+)
+def test_an_allocation_that_ends_early_costs_the_rest_of_its_cells(
+    node: Slurm, site: Cluster, fault: Callable[[Cluster, str, str], None], cause: str
+) -> None:
+    job, name = site.ask("squeue", "--noheader", "--format=%i %N").split()
+    result = cells.run_on(node, cells.order(on_cpu(0), "hangs"), at_first_observation(lambda: fault(site, job, name)))
+    assert result.status is Status.ERROR
+    assert result.reason
+    assert cause in result.reason
+    assert any(record.kind == "observation" for record in result.records), "what came is kept"
+    with pytest.raises(CellError) as caught:
+        cells.run_on(node, cells.order(on_cpu(1), "pipe"))
+    assert f"the allocation (job {job}) has ended: {cause}" in str(caught.value)
+    with contextlib.suppress(subprocess.CalledProcessError):  # it is up
+        site.ask("scontrol", "update", f"nodename={name}", "state=resume")
+    site.await_state(slurm_cluster.NODES, "idle")
+
+
+@pytest.mark.slow
+def test_nothing_is_left_when_the_lab_is_killed(site: Cluster, tmp_path: Path) -> None:
+    words = ["run", "gil", "--engine", "slurm", "--cpus", "1", "--output", str(tmp_path)]
+    killed = subprocess.Popen([sys.executable, "-m", "lab", *words], stderr=subprocess.PIPE, text=True)
+    assert killed.stderr
+    for line in killed.stderr:
+        if "gil" in line:  # the cell runs
+            break
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    killed.stderr.close()
+    assert nothing_queued(site)
+
+
+@pytest.mark.slow
+def test_an_allocation_around_the_lab_is_used_and_kept(
+    site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.ask("salloc", "--no-shell", "--exclusive", "--nodes=1", "--job-name=mine")
+    job = site.queue()[0].split()[0]
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_CPU_BIND", "none")  # options of the allocation are none of its steps
+    code, _, err = lab.run("pipe", "--engine", "slurm", "--cpus", "1", "--quick")
+    assert code == 0, err
+    assert site.queue() == [f"{job} mine RUNNING"]
+    assert site.ask("squeue", "--noheader", "--steps", "--format=%j").split() in ([], ["extern"])
+    site.ask("scancel", job)
+
+
+@pytest.mark.slow
+def test_what_slurm_refuses_is_told_in_one_line(site: Cluster) -> None:
+    for wanted, what in (
+        (Allocation(partition="nope"), "invalid partition"),
+        (Allocation(nodelist="n9"), "node name"),
+        (Allocation(time="120"), "PartitionTimeLimit"),
+    ):
+        engine = engines.make("slurm", allocation=wanted, session=uuid.uuid4().hex)
+        try:
+            with pytest.raises(EngineError) as caught:
+                engine.probe()
+        finally:
+            engine.close()
+        assert what.lower() in str(caught.value).lower()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_step_without_its_affinity_is_tainted(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> None:
+    if why := slurm_cluster.impossible():
+        skip_or_fail(why)
+    if len(cells.CPUS) < 2:
+        pytest.skip("it takes a second CPU")
+    with Cluster(pins=False) as unpinned:
+        for name, value in unpinned.settings.items():
+            monkeypatch.setenv(name, value)
+        _, out, _ = lab.run("pipe", "--engine", "slurm", "--cpus", "1", "--quick", "--format", "json")
+    (cell,) = json.loads(out)["cells"]
+    assert cell["status"] == "tainted"
+    assert "asked for CPUs 0, inside saw 0-1" in cell["reason"]
+
+
+def test_without_slurm_nothing_is_asked_for(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = lab.run("pipe", "--engine", "slurm")
+    assert code == 3
+    assert "there is no salloc on the PATH" in err
