@@ -137,7 +137,9 @@ def make_owned_folder(parent: Optional[str] = None) -> Tuple[str, int]:
 
 
 def remove_owned_folder(path: str, descriptor: int) -> None:
-    """Remove a folder for temporary files that has nothing in it but its lock."""
+    """Remove a folder for temporary files that has nothing in it but its lock, unless it is gone already."""
+    if not os.path.isdir(path):
+        return
     os.close(descriptor)  # first: Windows removes no file that is open
     with contextlib.suppress(OSError):  # a lab that looks for abandoned folders was faster
         os.unlink(os.path.join(path, _OWNER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ import pytest
 
 from lab import system
 from lab.planning.targets import parse_target
+from tests.support.other_system import ONLY_LINUX, ONLY_UNIX, UNIX_MODULES, UNIX_SIGNALS
 from tests.support.paths import ROOT, TESTS
+from tests.test_layers import MODULES, TREES, imports, part
 
 STORED = TESTS / "data" / "stored"
 
@@ -39,6 +42,18 @@ def lab(name: str, home: Path, *words: str, **variables: str) -> subprocess.Comp
     assert "defect" not in done.stderr, done.stderr
     assert list((home / "temporary").iterdir()) == []
     return done
+
+
+#: The module that asks what a system has, and those that only Linux gets to: the local engine, and what it asks.
+ASKS = {"system", "engines/local", "engines/shared_memory", "pythons/programs", "running/parallel_cells"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) != "cell" and name not in ASKS])
+def test_the_orchestrator_asks_only_in_one_place_what_a_system_has(name: str) -> None:
+    missing = {*(f"os.{each}" for each in (*ONLY_LINUX, *ONLY_UNIX)), *(f"signal.{each}" for each in UNIX_SIGNALS)}
+    used = {ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
+    assert used & missing == set()
+    assert set(imports(TREES[name])) & set(UNIX_MODULES) == set()
 
 
 def test_a_folder_of_windows_has_a_place_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +131,14 @@ try:
 except StoreError as error:
     print("refused")
 """
+INTERRUPTED = """
+import os
+from lab import interrupts
+from lab.containers import owner
+owner.own()
+interrupts.say_remains()
+os._exit(130)
+"""
 
 
 @pytest.mark.slow
@@ -137,3 +160,20 @@ def test_a_run_is_under_way_until_its_process_has_ended_however_it_ends(name: st
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
     assert look() == "False False written again"
+    subprocess.run(command(name, "-c", INTERRUPTED), cwd=ROOT, env=world, check=False)
+    assert len(list((tmp_path / "temporary").iterdir())) == 1, "only that of the process that was killed"
+
+
+IMPORTER = """
+import importlib
+for name in {names!r}:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.slow
+def test_every_module_can_be_imported_on_windows(tmp_path: Path) -> None:
+    """Experiments too, which the orchestrator asks for their claims."""
+    names = [f"lab.{name.removesuffix('/__init__').replace('/', '.')}" for name in MODULES if name != "__init__"]
+    code = IMPORTER.format(names=names)
+    subprocess.run(command("windows", "-c", code), cwd=ROOT, env=environment(tmp_path), check=True)

@@ -159,7 +159,7 @@ def _machine_rows(here: Topology) -> list[tuple[str, str]]:
     quotas = ", ".join(f"{level['quota_cpus']:g} CPUs ({level['folder']})" for level in groups["quotas"]) or "none"
     load = system.load()
     return [
-        ("processor", here.model or system.processor() or "the kernel does not name it"),
+        ("processor", here.model or system.processor() or "the system does not name it"),
         ("host CPUs", f"{len(here.online)} ({cpulist.render(here.online)})"),
         ("CPUs here", f"{len(allowed)} ({cpulist.render(allowed)}): what this process may use"),
         ("cgroup version", str(groups["version"] or "none found")),

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from lab.containers.exception_words import NONSENSE
 from lab.errors import StoreError, UsageError
+from lab.system import open_file
 
 MANIFEST = "manifest.json"
 #: What the manifest says of itself.
@@ -44,9 +45,9 @@ class BundleWriter:
         self._finished = False
 
     def __enter__(self) -> BundleWriter:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         try:
-            self._file = os.fdopen(os.open(self._path, flags | os.O_EXCL, 0o666), "w+b")
+            self._file = os.fdopen(open_file(self._path, flags, follow=False), "w+b")
         except FileExistsError as error:
             raise UsageError(f"{self._path} is there already", "remove it, or name another file") from error
         except OSError as error:

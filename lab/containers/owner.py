@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import system
+from lab import interrupts, system
 from lab.containers.client import SESSION_LABEL, translated
 from lab.errors import EngineError
 
@@ -52,7 +52,9 @@ def _own_folder() -> str:
     import atexit
 
     path, lock = system.make_owned_folder()
-    atexit.register(system.remove_owned_folder, path, lock)
+    remove = functools.partial(system.remove_owned_folder, path, lock)
+    interrupts.leave("owner", remove)  # after Ctrl-C nothing that is registered with atexit is called
+    atexit.register(remove)
     return os.path.basename(path)
 
 

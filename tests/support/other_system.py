@@ -31,12 +31,12 @@ import numpy
 import platformdirs.unix
 
 #: What only Linux has, of the system calls that Python knows.
-_ONLY_LINUX = (
+ONLY_LINUX = (
     *("sched_getaffinity", "sched_setaffinity", "sched_getscheduler", "sched_setscheduler", "sched_getparam"),
     *("sched_param", "pidfd_open", "memfd_create", "eventfd", "pipe2", "O_TMPFILE", "setns", "unshare"),
 )
 #: What Windows lacks besides (the pages of os and signal in Python's library reference say "Availability: Unix").
-_ONLY_UNIX = (
+ONLY_UNIX = (
     *("fork", "forkpty", "wait", "wait3", "wait4", "waitid", "killpg", "setsid", "getsid", "setpgid", "getpgid"),
     *("getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid", "setuid", "setgid", "chown", "lchown"),
     *("uname", "getloadavg", "sysconf", "statvfs", "fstatvfs", "mkfifo", "mknod", "openpty", "nice", "getpriority"),
@@ -44,12 +44,12 @@ _ONLY_UNIX = (
     *("makedev", "ctermid", "ttyname", "confstr", "pread", "pwrite", "sendfile", "sched_yield", "PRIO_PROCESS"),
     *("O_NONBLOCK", "O_CLOEXEC", "O_NOFOLLOW", "O_DIRECTORY", "O_SYNC", "O_DSYNC", "O_NOCTTY", "WNOHANG"),
 )
-_UNIX_SIGNALS = (
+UNIX_SIGNALS = (
     *("SIGHUP", "SIGKILL", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCHLD", "SIGPIPE", "SIGSTOP", "SIGCONT"),
     *("SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGRTMIN", "SIGRTMAX", "pthread_sigmask", "sigwait", "setitimer"),
     *("alarm", "pause", "siginterrupt", "pthread_kill"),
 )
-_UNIX_MODULES = ("fcntl", "resource", "termios", "tty", "pty", "grp", "pwd", "syslog", "readline", "posix_ipc")
+UNIX_MODULES = ("fcntl", "resource", "termios", "tty", "pty", "grp", "pwd", "syslog", "readline", "posix_ipc")
 
 #: The folders of Linux's kernel. Neither of the two systems has them.
 _KERNEL_FOLDERS = ("/proc", "/sys")
@@ -61,7 +61,7 @@ def hide(system: str) -> None:
     assert all((ctypes, multiprocessing, tempfile, urllib.request, docker.transport, numpy, platformdirs.unix))
     sysconfig.get_config_vars()
     _hide_kernel_folders()
-    _forget(os, _ONLY_LINUX)
+    _forget(os, ONLY_LINUX)
     if system == "macos":
         sys.platform = "darwin"
         return
@@ -72,10 +72,10 @@ def hide(system: str) -> None:
     os.kill = _no_signal_zero(os.kill)
     os.supports_dir_fd.clear()
     os.supports_follow_symlinks.discard(os.chmod)
-    _forget(os, _ONLY_UNIX)
-    _forget(signal, _UNIX_SIGNALS)
+    _forget(os, ONLY_UNIX)
+    _forget(signal, UNIX_SIGNALS)
     sys.modules["msvcrt"] = _windows_locks()
-    sys.modules.update(dict.fromkeys(_UNIX_MODULES))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(UNIX_MODULES))  # type: ignore[arg-type]
 
 
 def _windows_locks() -> types.ModuleType:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from lab.cell.cpus.cgroups import statistics
@@ -66,6 +65,8 @@ class OwnGroup:
     def read(self) -> Counters:
         """What the group has counted so far."""
         times = self._cpu()  # first, and at the same moment as what this process itself has used
+        import resource  # here: the orchestrator on Windows loads this module too
+
         own = resource.getrusage(resource.RUSAGE_SELF)
         return Counters(own=(own.ru_utime, own.ru_stime), **times, **self._throttling(), **self._memory())
 
