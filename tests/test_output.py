@@ -28,6 +28,7 @@ PRINTING = (
     "--version",
     "list",
     "explain pool",
+    "export kubernetes pool",
     "explain --all",
     "explain glossary --markdown",
     "cpus --no-measure",

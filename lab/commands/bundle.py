@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--extras",
         default="report",
         metavar="LIST",
-        help="the optional parts whose wheels are saved: report, ssh, or none (default: report)",
+        help="the optional parts whose wheels are saved: kubernetes, report, ssh, or none (default: report)",
     )
 
 

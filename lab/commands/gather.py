@@ -1,4 +1,4 @@
-"""``lab gather``: collect the records of the cells that Compose started, and report them as ``lab run`` does."""
+"""``lab gather``: collect the records of cells that Compose or Kubernetes ran, and report them as ``lab run`` does."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from lab.messages import kept
 if TYPE_CHECKING:
     from lab.model.session import Session
 
-HELP = "collect the records of the cells that docker compose up started, and report them as lab run does"
+HELP = "collect the records of the cells that Compose or Kubernetes ran, and report them as lab run does"
 EXAMPLE = """\
 examples:
   lab gather                     collect; this works after the containers ended
   lab gather --format json       print for programs
   lab gather --records records   read from files, without an engine
+  lab gather --kubernetes        collect what lab export kubernetes wrote and the
+                                 cluster of kubectl has run
 
 exit codes: 0 all cells ran, without a surprise; 1 a surprise, or a verdict that
   --fail-on or --strict names; 2 there is nothing to gather; 3 a cell failed or
-  has not ended, or no engine answers"""
+  has not ended, no engine or cluster answers, or the client is not installed"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--project", metavar="NAME", help="the Compose project, if several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
+    where.add_argument("--kubernetes", action="store_true", help="read the logs of the Jobs on a cluster instead")
+    parser.add_argument("--session", default="", metavar="NAME", help="the session, if Kubernetes has run several")
+    parser.add_argument("--namespace", default="", metavar="NAME", help="the namespace (default: that of kubectl)")
+    parser.add_argument(
+        "--context", default="", metavar="NAME", help="the context of kubectl (default: the current one)"
+    )
     add_label_option(parser)
     add_format_option(parser)
     add_failure_options(parser)
@@ -54,12 +62,17 @@ def run(options: argparse.Namespace) -> int:
 
     policy = failure_policy(options)
     label = label_of(options)
-    session = _from_files(options.records) if options.records else _from_engine(options.project)
+    start = "docker compose up"
+    if options.kubernetes:
+        session, start = _from_kubernetes(options), "kubectl create"
+    else:
+        _refuse_of_kubernetes(options)
+        session = _from_files(options.records) if options.records else _from_engine(options.project)
     if label:
         session = dataclasses.replace(session, arguments={**session.arguments, "label": label})
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
-        raise CellError(f"no cell has anything to report: {cells}; start the cells with docker compose up")
+        raise CellError(f"no cell has anything to report: {cells}; start the cells with {start}")
     with kept("the records stay where they are; run lab gather again"):
         print_report(session, options.format)
     lost = "a cell has not ended, or has not begun" if from_compose.is_incomplete(session) else None
@@ -101,3 +114,47 @@ def _from_engine(project: str | None) -> Session:
         for cell in chosen
     ]
     return from_compose.session(projects[0], sources, image=chosen[0].image, details={"project": projects[0]})
+
+
+def _refuse_of_kubernetes(options: argparse.Namespace) -> None:
+    """Raise UsageError for an option that has no meaning without ``--kubernetes``."""
+    for name in ("session", "namespace", "context"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} goes with --kubernetes", "give it too")
+
+
+def _from_kubernetes(options: argparse.Namespace) -> Session:
+    from lab.engines import kubernetes_pods
+    from lab.sessions import from_compose
+
+    cluster = kubernetes_pods.Cluster(context=options.context, namespace=options.namespace)
+    cells = kubernetes_pods.collect(cluster, options.session)
+    sessions = sorted({cell.session for cell in cells})
+    if not cells:
+        which = f" of the session {options.session}" if options.session else ""
+        raise UsageError(
+            f"the namespace has no cells{which} (any more)", "make them with lab export kubernetes, or give --namespace"
+        )
+    if len(sessions) > 1:
+        raise UsageError(
+            f"{len(sessions)} sessions have cells there: {', '.join(sessions)}", "choose one of them with --session"
+        )
+    nodes = {cell.cell: cell.node for cell in cells if cell.node}
+    notes = []
+    if len({*nodes.values()}) > 1:
+        where = ", ".join(f"{cell} on {node}" for cell, node in sorted(nodes.items()))
+        notes = [f"note: the cells ran on different nodes, which may differ in speed: {where}"]
+    sources = [
+        from_compose.CellRecords(
+            cell=cell.cell,
+            stream=cell.stream,
+            outcome=cell.outcome,
+            running=cell.running,
+            waiting=cell.waiting,
+            log_command=kubernetes_pods.log_command(cell),
+            may_be_quota=True,
+        )
+        for cell in cells
+    ]
+    details = {"nodes": nodes}
+    return from_compose.session(sessions[0], sources, cells[0].image, details, engine="kubernetes", notes=notes)

@@ -17,7 +17,7 @@ from lab.cell.claims.wording import shortened
 from lab.errors import LabError, UsageError
 
 #: The optional parts of the lab that can be asked for; a test compares them with pyproject.toml.
-EXTRAS = ("report", "ssh")
+EXTRAS = ("kubernetes", "report", "ssh")
 #: The name of the file with the version and the hash of each wheel, as ``pip install --require-hashes`` reads it.
 REQUIREMENTS = "requirements.txt"
 #: How long pip may take, in seconds.

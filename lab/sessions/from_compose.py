@@ -1,7 +1,7 @@
-"""Makes a session from the records that Compose's cells left. Pure.
+"""Makes a session from the records of cells that Compose or Kubernetes started. Pure.
 
-Compose starts its cells without a plan of the lab. The records of each cell say what it should have: the size, and the
-CPU ids that Compose was told to set. There are no ids if the worker limited itself.
+They start their cells without a plan of the lab. The records of each cell say what it should have: the size, and the
+CPU ids that Compose was told to set. There are no ids if the worker limited itself, or if Kubernetes chose them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lab.cell import experiments
 from lab.cell.cpus import cpulist
 from lab.cell.targets.case import PREFIX, Case, from_stored
 from lab.containers.container import PROJECT
-from lab.judging import speedups
+from lab.judging import proofs, speedups
 from lab.judging import status as runner
 from lab.judging.assembly import assemble
 from lab.judging.records import MALFORMED, Reader, read_records
@@ -38,12 +38,38 @@ class CellRecords:
     outcome: Outcome | None = None
     #: Whether the cell is still running.
     running: bool = False
+    #: Why it has not begun; empty: not known, or it has.
+    waiting: str = ""
+    #: The command that shows what it printed; empty: that of Compose.
+    log_command: str = ""
+    #: Whether a quota of as many CPUs may stand for a CPU set, as where Kubernetes does not pin its pods.
+    may_be_quota: bool = False
 
 
-def session(name: str, sources: Iterable[CellRecords], image: str | None, details: Mapping[str, Any]) -> Session:
-    """A session of all these cells; ``name`` becomes part of its id. A cell with malformed records is an error."""
+def session(
+    name: str,
+    sources: Iterable[CellRecords],
+    image: str | None,
+    details: Mapping[str, Any],
+    engine: str = "compose",
+    notes: Sequence[str] = (),
+) -> Session:
+    """A session of all these cells; ``name`` becomes part of its id. A cell with malformed records is an error.
+
+    ``engine`` has started the cells, and ``notes`` are lines for the reader of a report.
+    """
     ordered = sorted(sources, key=_place)
     readers = [_reader(source) for source in ordered]
+    made = _told(name, ordered, readers, image, details)
+    return dataclasses.replace(
+        made, machine=dataclasses.replace(made.machine, engine=engine), notes=(*made.notes, *notes)
+    )
+
+
+def _told(
+    name: str, ordered: Sequence[CellRecords], readers: Sequence[Reader], image: str | None, details: Mapping[str, Any]
+) -> Session:
+    """The session, in which a cell whose records cannot be reported has none."""
     try:
         return _session(name, ordered, readers, image, details)
     except MALFORMED:
@@ -132,10 +158,13 @@ def _result(source: CellRecords, reader: Reader, everything: int) -> CellResult:
     """The result of a cell. ``everything`` is the number of CPUs of the machine, as far as it is known."""
     start = next((record.data for record in reader.records if record.kind == "start"), None)
     size, asked = _size(source.cell), cpulist.parse(start.get("asked") or "") if start else ()
-    quota = start.get("quota") if start else None
-    limit = Limit(quota_cpus=quota) if quota else Limit(cpus=size, is_all=size is None)
     seen = len(start["proof"]["affinity"]) if start else everything
-    cell = Cell(id=source.cell, limit=limit, size=seen if size is None else size, cpus=asked)
+    quota = start.get("quota") if start else None
+    is_quota = bool(start and source.may_be_quota and seen != size and proofs.quota(start["proof"]) == size)
+    if is_quota:
+        quota, size = size, None
+    limit = Limit(quota_cpus=quota) if quota else Limit(cpus=size, is_all=size is None)
+    cell = Cell(id=source.cell, limit=limit, size=seen if size is None else size, cpus=asked, pinned=not is_quota)
     result = runner.conclude(cell, reader, source.outcome, wall_seconds=_seconds(reader.records))
     status, reason = result.status, result.reason
     if status is Status.MEASURED and start and seen != cell.size:
@@ -151,12 +180,14 @@ def _result(source: CellRecords, reader: Reader, everything: int) -> CellResult:
 def _why_nothing(source: CellRecords) -> tuple[Status, str]:
     """Why a cell left no records. It has ended, or has never begun."""
     outcome = source.outcome
+    if source.waiting:
+        return Status.PLANNED, source.waiting
     if outcome is None or (outcome.exit_code is None and not outcome.reason):
         return Status.PLANNED, "it was not started"
     if not outcome.exit_code and not outcome.reason:
         return Status.PLANNED, "a later docker compose up cleared its records, and ended before it ran again"
     how = outcome.reason or f"it exited with status {outcome.exit_code}"
-    return Status.ERROR, f"{how} and left no records; see docker compose logs {source.cell}"
+    return Status.ERROR, f"{how} and left no records; see {source.log_command or f'docker compose logs {source.cell}'}"
 
 
 def _seconds(records: Sequence[Record]) -> float:

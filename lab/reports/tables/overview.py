@@ -20,6 +20,7 @@ _FEW_CLAIMS = 8
 _ENGINES = {
     "docker": ("Docker", "container"),
     "compose": ("Docker Compose", "container"),
+    "kubernetes": ("Kubernetes", "pod"),
     "local": ("local processes", "process"),
     "slurm": ("Slurm", "step"),
 }
