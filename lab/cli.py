@@ -85,6 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     try:
         options = parser(command or "").parse_args(arguments)
+        options.typed = tuple(arguments)
         code: int = options.run(options)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path, PureWindowsPath
-from typing import Any, FrozenSet, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
 
 #: Whether this is a Unix: Linux or macOS, but not Windows.
 IS_UNIX = hasattr(os, "geteuid")
@@ -27,6 +27,11 @@ NAME = {"darwin": "macOS", "win32": "Windows", "linux": "Linux"}.get(sys.platfor
 TERMINAL_CLOSED: Optional[int] = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
 #: The signals that ask the lab to end.
 ENDING_SIGNALS: Tuple[int, ...] = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, TERMINAL_CLOSED)))
+
+#: The options of a process that Ctrl-C in the terminal reaches through its parent alone.
+APART: Dict[str, Any] = {"start_new_session": True} if IS_UNIX else {"creationflags": 0x200}  # a process group
+#: The signal by which its parent asks such a process to end.
+ASK_TO_END: int = signal.SIGTERM if IS_UNIX else getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)
 
 #: The names of all folders for temporary files begin with this.
 PREFIX = "multicore-lab-"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lab.model.fail_on import FailurePolicy
     from lab.model.session import Session
     from lab.planning.request import Request
-    from lab.running.measurement import Start
+    from lab.running.measurement import Kept, Start
 
 
 def new_or_resumed(
@@ -56,13 +56,18 @@ def measure_and_report(options: argparse.Namespace, request: Request, start: Sta
 
     with stopping() as stop:
         session, where = measurement.measure(request, start, stop, prepare)
-        with kept(where.words):
-            if getattr(options, "transcript", False):
-                _options.print_report(session, "transcript")
-            _options.print_report(session, options.format)
-        tell(f"{_measured(session)} in {session.wall_seconds:.0f} s; {where.words}")
-        code = _options.tell_exit(session, policy, lost=where.failure)
+        code = report(options, session, where, policy)
         return 130 if stop.requested else code
+
+
+def report(options: argparse.Namespace, session: Session, where: Kept, policy: FailurePolicy) -> int:
+    """Print the report of a session that has just been measured, and say where it is; return the exit code."""
+    with kept(where.words):
+        if getattr(options, "transcript", False):
+            _options.print_report(session, "transcript")
+        _options.print_report(session, options.format)
+    tell(f"{_measured(session)} in {session.wall_seconds:.0f} s; {where.words}")
+    return _options.tell_exit(session, policy, lost=where.failure)
 
 
 def _measured(session: Session) -> str:

@@ -130,6 +130,19 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
         help="quotas in CPUs, such as 0.5,1.5 (CPU time per second); 'none' means no quota (docker)",
     )
     parser.add_argument("--engine", choices=("auto", "docker", "local", "slurm"), default="auto", help="default: auto")
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="run on the engine of another machine: a Docker context, ssh://USER@HOST or tcp://HOST:PORT; repeat it to"
+        " run on several at the same time",
+    )
+    parser.add_argument(
+        "--send-image",
+        action="store_true",
+        help="send the image from the engine of this machine to each host that lacks it (default: the host pulls it)",
+    )
     parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
     add_label_option(parser)
     add_allocation_options(parser)
@@ -331,7 +344,7 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     names = tuple(program.experiment for program in workload.programs)
     engine, needs_container = options.engine, workload.room != Room()
     if engine == "auto":  # a command of this machine runs on this machine
-        engine = "docker" if options.image or needs_container else "local"
+        engine = "docker" if options.image or options.host or needs_container else "local"
     if engine != "local" and any(program.output == INHERIT for program in workload.programs):
         raise UsageError("--output inherit needs --engine local", "name a file in a folder of --mount, or leave it out")
     if engine in ("local", "slurm") and needs_container:
@@ -341,6 +354,20 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
     request = replace(_request(options, levels), experiments=names, workload=workload, jobs="1", engine=engine)
     request.check()
     return request
+
+
+def _engine_of(options: argparse.Namespace) -> str:
+    """The engine that the options name; that of a host is docker. Raises UsageError for a host without an engine."""
+    if not options.host:
+        if options.send_image:
+            raise UsageError("--send-image sends an image to a host, and there is none", "name it with --host")
+        return str(options.engine)
+    if options.engine not in ("auto", "docker"):
+        raise UsageError("--host names a machine with a Docker engine", f"leave out --engine {options.engine}")
+    for host in options.host:
+        if not host.strip() or not host.isprintable():
+            raise UsageError(f"--host {host!r} names no host", "name a Docker context, or ssh://USER@HOST")
+    return "docker"
 
 
 def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, float]]) -> Request:
@@ -363,8 +390,10 @@ def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, floa
         quota=options.quota,
         smt=options.smt,
         jobs=values.get("jobs", "auto"),
-        engine=options.engine,
+        engine=_engine_of(options),
         allocation=allocation_of(options),
+        host=options.host[0].strip() if options.host else "",
+        send_image=options.send_image,
         image=options.image,
         pythons=tuple(values.get("python") or ()),
         seed=random.randrange(SEEDS) if seed is None else seed,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _measuring, _options, _resume
+from lab.commands import _hosts, _measuring, _options, _resume
 from lab.errors import UsageError
 from lab.system import in_container
 
@@ -25,6 +25,7 @@ examples:
   lab exec --parameter-list n 1,2,4 -- pytest -n {n}
   lab exec --prepare 'make clean' -- make -j2
   lab exec --against ../main -- make     beside the same in another folder
+  lab exec --image app --host big --host arm -- make   on two other machines
   lab exec --resume                      the missing cells of a killed run
 
 The limits take turns, so that a slow moment of the machine meets all of them.
@@ -119,8 +120,11 @@ def run(options: argparse.Namespace) -> int:
     """Look whether the command can be started, run it under each limit, report; return the exit code."""
     from lab.model.fail_on import FailOn, FailurePolicy
 
+    policy = FailurePolicy(FailOn.NEVER)
+    if _hosts.are_several(options):
+        return _hosts.run(options, new_request, policy)
     request, start = _measuring.new_or_resumed(options, configure, "words", new_request)
-    return _measuring.measure_and_report(options, request, start, FailurePolicy(FailOn.NEVER))
+    return _measuring.measure_and_report(options, request, start, policy)
 
 
 def new_request(options: argparse.Namespace) -> Request:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.commands import _options
 from lab.errors import UsageError
 from lab.messages import kept, tell
-
-if TYPE_CHECKING:
-    from lab.model.session import Session
 
 HELP = "join sessions of several limits, builds or machines in one summary"
 EXAMPLE = """\
@@ -38,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Join the sessions, store and print the result, and return the exit code."""
     from lab import reports
-    from lab.sessions import loading, merging
+    from lab.sessions import keeping, loading, merging
 
     reports.check_libraries(options.format)
     policy = _options.failure_policy(options)
@@ -47,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     with loading.making_sense_of(*folders):
         session = merging.join([loading.load_session(folder) for folder in folders])
         if options.output:
-            where = f"session kept in {_store(options.output, session)}"
+            where = f"session kept in {keeping.keep(options.output, session)}"
             tell(where)
         with kept(where):
             _options.print_report(session, options.format)
@@ -55,29 +51,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _session_folders(path: Path) -> list[Path]:
-    """The folder itself if it is a session, else every session below it."""
+    """Every session below the folder, such as those of hosts, else the folder itself."""
     from lab.sessions import loading
 
-    below = loading.folders(path) if path.is_dir() and not (path / "session.json").exists() else []
+    below = loading.folders(path) if path.is_dir() else []
     if path.is_dir() and not below and not (path / "session.json").exists():
         raise UsageError(f"there is no session in {path}; name the folders of sessions, or a folder that holds some")
     return below or [loading.find_session(path)]
-
-
-def _store(parent: Path, session: Session) -> Path:
-    from lab import reports
-    from lab.errors import StoreError
-    from lab.sessions import export, manifest
-    from lab.sessions.folder import SessionFolder
-
-    with SessionFolder(parent, session.id) as folder:
-        for result in session.results:
-            if result.records:
-                with folder.cell(result.cell.id) as file:
-                    file.append(export.lines(result))
-        noise = manifest.noise(session.results)
-        folder.write_manifest({**manifest.manifest_of(session), "noise": noise, "report": reports.document(session)})
-        folder.seal()
-        if folder.failure:
-            raise StoreError(f"{folder.failure}; name another folder with --output")
-    return folder.path

@@ -49,6 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
+    if len(options.host) > 1:
+        raise UsageError("lab plan looks at one machine at a time", "name one --host")
     request = _options.request_from(options)
     _check_own(request)
     machine, where = _machine(options, request)
@@ -138,8 +140,8 @@ def _machine(options: argparse.Namespace, request: Request) -> tuple[Machine, st
         from lab.model.machine import Machine
         from lab.running import host
 
-        if options.image or options.python or options.engine != "auto":
-            raise UsageError("--topology plans without an engine; leave out --engine, --image and --python")
+        if options.image or options.python or options.host or options.engine != "auto":
+            raise UsageError("--topology plans without an engine; leave out --engine, --host, --image and --python")
         topology = host.read_topology(options.topology)
         machine = Machine(engine="none", cpus=topology.usable, host_cpus=topology.allowed, python={}, topology=topology)
         return machine, f"on the machine in {options.topology}"

@@ -57,14 +57,13 @@ def run(options: argparse.Namespace) -> int:
     from lab.judging.exit_code import exit_code, exit_reason
     from lab.planning.request import from_arguments
     from lab.running import measurement, own_experiments
-    from lab.running.stored_request import stored_arguments
     from lab.sessions import loading
     from lab.sessions.folder import default_folder, new_session_id
     from lab.text import table
 
     folder = loading.find_session(options.session or default_folder())
     then, manifest = loading.load_session(folder), loading.manifest(folder)
-    arguments = _arguments(options, stored_arguments(manifest), then.machine)
+    arguments = _arguments(options, folder, manifest, then.machine)
     with loading.making_sense_of(folder):
         _options.confirm_code(arguments, yes=options.yes)
         own_experiments.take_in_again(arguments)
@@ -111,13 +110,16 @@ def run(options: argparse.Namespace) -> int:
         return ended(int(unlike > 0), f"{unlike} {what} of {then.id} did not come again")
 
 
-def _arguments(options: argparse.Namespace, stored: dict[str, Any], machine: Machine) -> dict[str, Any]:
+def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, Any], machine: Machine) -> dict[str, Any]:
     """The arguments of the stored session, with the engine and the image that the command line names, if any.
 
     Raises UsageError and EngineError.
     """
-    from lab.running.stored_request import with_same_images
+    from lab.running.stored_request import stored_arguments, with_same_images
+    from lab.sessions import resuming
 
+    stored = stored_arguments(manifest)
+    resuming.check_whole(stored, folder)
     if stored["engine"] not in ("docker", "local"):
         raise UsageError(f"a session of the engine {stored['engine']!r} cannot be repeated; lab run can")
     arguments = {**stored, "label": _options.label_of(options)}

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _measuring, _options, _resume
+from lab.commands import _hosts, _measuring, _options, _resume
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
+    from lab.model.fail_on import FailurePolicy
     from lab.planning.request import Request
 
 HELP = "run experiments with 1, 2, 4 and all CPUs, judge their claims, print the answer"
@@ -23,6 +24,7 @@ examples:
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
   lab run --engine slurm --time 30       on a node of a cluster
+  lab run --host big --host ssh://me@arm  on two other machines at once
   lab run gil pool --predict             first say what you expect
   lab run --full                         all tables, not the one screen
   lab run --format json > session.json   for programs; also junit, csv, pyperf
@@ -56,12 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
     policy = _options.failure_policy(options)
+    if _hosts.are_several(options):
+        return _hosts.run(options, lambda options: _check(options, new_request(options), policy), policy)
     request, start = _measuring.new_or_resumed(options, configure, "experiments", new_request)
-    _check_format(options.format, request)
-    if policy.expected:
-        from lab.planning.expected import check_planned
-
-        check_planned(policy.expected, _options.claim_ids(), request.experiments)
+    _check(options, request, policy)
     return _measuring.measure_and_report(options, request, start, policy)
 
 
@@ -73,6 +73,15 @@ def new_request(options: argparse.Namespace) -> Request:
 
         prompt.check_predictable(request.experiments)
     return request
+
+
+def _check(options: argparse.Namespace, request: Request, policy: FailurePolicy) -> None:
+    """Raise UsageError where the report, or what the user expects, is about what no experiment of this run measures."""
+    _check_format(options.format, request)
+    if policy.expected:
+        from lab.planning.expected import check_planned
+
+        check_planned(policy.expected, _options.claim_ids(), request.experiments)
 
 
 def _check_format(name: str, request: Request) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _measuring, _options, _resume
+from lab.commands import _hosts, _measuring, _options, _resume
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ examples:
   lab scale work.py:parse --param n=10,1000    parse(n=10), then parse(n=1000)
   lab scale work.py:parse --python 3.13 --python 3.13t
   lab scale work.py:parse --image myapp:latest in an image that has its packages
+  lab scale work.py:parse --host big --host arm  on two other machines at once
   lab scale --resume                           the missing cells of a killed run
 
 Each function is called by one worker alone, and by threads, by processes of
@@ -93,8 +94,11 @@ def run(options: argparse.Namespace) -> int:
     """Look the target up, measure it, advise; return the exit code."""
     from lab.model.fail_on import FailOn, FailurePolicy
 
+    policy = FailurePolicy(FailOn.NEVER)
+    if _hosts.are_several(options):
+        return _hosts.run(options, new_request, policy)
     request, start = _measuring.new_or_resumed(options, configure, "target", new_request)
-    return _measuring.measure_and_report(options, request, start, FailurePolicy(FailOn.NEVER))
+    return _measuring.measure_and_report(options, request, start, policy)
 
 
 def new_request(options: argparse.Namespace) -> Request:

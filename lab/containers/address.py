@@ -25,6 +25,7 @@ _WINDOWS = sys.platform == "win32"
 _USUAL = "npipe:////./pipe/docker_engine" if _WINDOWS else "unix:///var/run/docker.sock"
 _FORMS = or_local("write it as unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST, or unset it", comma=";")
 _OTHER_CONTEXT = or_local("see docker context ls, and name one of them or unset it", comma=";")
+_HOST_FORMS = "name a Docker context (docker context ls), ssh://USER@HOST or tcp://HOST:PORT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,21 @@ def user_address(environment: Mapping[str, str] = os.environ) -> Address:
     return Address(url=_USUAL) if name in ("", "default") else _of_context(name, source, folder / "contexts")
 
 
+def host_address(host: str, environment: Mapping[str, str] = os.environ) -> Address:
+    """The address of the engine that ``--host`` names: a context's name, or an address.
+
+    An address has the certificates that the environment names, a context has those of its own. Raises NamedEngineError
+    for an address that makes no sense, and for a context that is missing or broken.
+    """
+    if "://" in host:
+        url = _checked_url(host, f"--host {host!r}", _HOST_FORMS)
+        return Address(url=url, named_by="--host", certificates=_of_the_environment(url, environment))
+    if host == "default":
+        return Address(url=_USUAL, named_by="--host default")
+    folder = Path(environment.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))
+    return _of_context(host, "--host", folder / "contexts", _HOST_FORMS)
+
+
 def _current_context(config: Path) -> str:
     """The context that the settings of the Docker client name; empty: none. Raises NamedEngineError."""
     try:
@@ -84,8 +100,8 @@ def _current_context(config: Path) -> str:
         ) from error
 
 
-def _of_context(name: str, source: str, folder: Path) -> Address:
-    """The address that a context has in the folder of all contexts. Raises NamedEngineError."""
+def _of_context(name: str, source: str, folder: Path, fix: str = _OTHER_CONTEXT) -> Address:
+    """The address that a context has in the folder of all contexts. Raises NamedEngineError with this ``fix``."""
     label = f"the Docker context {shortened(name, 80)} ({source})"
     number = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
     path = folder / "meta" / number / "meta.json"
@@ -93,13 +109,13 @@ def _of_context(name: str, source: str, folder: Path) -> Address:
         endpoints = _read_object(path).get("Endpoints")
         endpoint = endpoints.get("docker") if isinstance(endpoints, dict) else None
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NamedEngineError(f"{label} does not exist", _OTHER_CONTEXT) from error
+        raise NamedEngineError(f"{label} does not exist", fix) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise NamedEngineError(f"{label} cannot be read: {path}: {_reason(error)}", _OTHER_CONTEXT) from error
+        raise NamedEngineError(f"{label} cannot be read: {path}: {_reason(error)}", fix) from error
     host = endpoint.get("Host") if isinstance(endpoint, dict) else None
     if not isinstance(endpoint, dict) or not isinstance(host, str) or not host:
-        raise NamedEngineError(f"{label} is broken: {path} has no address of an engine", _OTHER_CONTEXT)
-    url = _checked_url(host.strip(), f"{label} has the address {host!r}, which", _OTHER_CONTEXT)
+        raise NamedEngineError(f"{label} is broken: {path} has no address of an engine", fix)
+    url = _checked_url(host.strip(), f"{label} has the address {host!r}, which", fix)
     verify = not endpoint.get("SkipTLSVerify")
     return Address(
         url=url, named_by=label, certificates=_in_folder(url, folder / "tls" / number / "docker", label, verify=verify)

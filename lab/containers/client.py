@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.containers.address import user_address
+from lab.containers.address import host_address, user_address
 from lab.containers.exception_words import NONSENSE, fix_for, short
 from lab.containers.image_config import familiar_name
 from lab.errors import CellError, EngineError, NamedEngineError
@@ -26,8 +26,10 @@ CELL_LABEL = "org.multicore-lab.cell"
 _ANSWERS_SECONDS, _ANSWERS_PAUSE = 5.0, 0.2
 
 
-def client_for_this_environment() -> DockerClient:
+def client_for_this_environment(host: str = "") -> DockerClient:
     """A client of the engine that the user has named, or else of the usual one; no other engine is ever taken.
+
+    ``host`` is what ``--host`` names: a context or an address; empty: the environment or the settings name the engine.
 
     Raises NamedEngineError where the named one is missing, broken or stopped, and EngineError where the usual one is.
     """
@@ -39,14 +41,14 @@ def client_for_this_environment() -> DockerClient:
             "the Docker SDK is not installed (a folder named docker/ can hide that)",
             or_local("pip install docker"),
         ) from error
-    address = user_address()
+    address = host_address(host) if host else user_address()
     try:
         return connection.connected(address)
     except EngineError:
         raise
     except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
         kind = NamedEngineError if address.named_by else EngineError
-        raise kind(f"no Docker engine answers at {address}: {short(error)}", fix_for(error, address.url)) from error
+        raise kind(f"no Docker engine answers at {address}: {short(error)}", fix_for(error, address)) from error
 
 
 def answers(client: DockerClient) -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import urllib.parse
+from typing import TYPE_CHECKING
 
 from lab.cell.claims.wording import shortened
 from lab.system import or_local
 
-START_ONE = or_local("start one, point DOCKER_HOST at one")
+if TYPE_CHECKING:
+    from lab.containers.address import Address
+
+_START_ONE = or_local("start one, point DOCKER_HOST at one")
+_START_THERE = or_local("start it there, and let it listen at that address", comma=";")
 
 
 def short(error: BaseException) -> str:
@@ -56,28 +62,42 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def fix_for(error: BaseException, url: str) -> str:
+def elsewhere(fix: str) -> str:
+    """The same advice for a host that the user has named, which local processes cannot replace."""
+    return re.sub(r"[;,]? or use --engine local$", "", fix)
+
+
+def fix_for(error: BaseException, address: Address) -> str:
     """What to do where no engine answers at this address."""
-    root = _root(error)
+    root, url = _root(error), address.url
     if isinstance(root, PermissionError) and url.startswith("unix://"):
         return or_local("join the group that owns the socket (sudo usermod -aG docker $USER)")
     if isinstance(root, socket.gaierror):
         return or_local("name a host that the name service knows")
     if isinstance(root, ssl.SSLError):
-        return _fix_for_tls(root)
+        return _fix_for_tls(root, address)
     if url.startswith("ssh://"):
         return _fix_for_ssh(root, urllib.parse.urlsplit(url))
     if isinstance(root, ConnectionResetError) or type(root).__name__ in ("BadStatusLine", "RemoteDisconnected"):
         return or_local("set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it wants TLS", comma=";")
     if "HTTP request to an HTTPS server" in _text(error):
         return or_local("set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, because it wants TLS", comma=";")
-    return START_ONE
+    if type(root).__name__ == "InvalidVersion":
+        return or_local("install a newer Docker there", comma=";")
+    return _START_ONE if url.startswith("unix://") and "--host" not in address.named_by else _START_THERE
 
 
-def _fix_for_tls(root: ssl.SSLError) -> str:
+def _fix_for_tls(root: ssl.SSLError, address: Address) -> str:
     if root.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return or_local("unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH if it speaks no TLS", comma=";")
-    folder = os.environ.get("DOCKER_CERT_PATH") or "~/.docker"
+    refused, known = str(root), address.certificates
+    if "certificate has expired" in refused or "not yet valid" in refused:
+        return or_local("renew the engine's certificate, or set the clocks right", comma=";")
+    if "mismatch" in refused:
+        return or_local("name the host as its certificate does, or make one that has this name", comma=";")
+    if root.reason and root.reason.endswith("CERTIFICATE_EXPIRED"):
+        return or_local("renew your own certificate, cert.pem", comma=";")
+    folder = known.authority.parent if known and known.authority else os.environ.get("DOCKER_CERT_PATH") or "~/.docker"
     return or_local(f"compare ca.pem, cert.pem and key.pem in {folder} with those of the engine", comma=";")
 
 

@@ -9,8 +9,10 @@ also after an exception.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lab import interrupts
@@ -24,7 +26,7 @@ from lab.containers.limits import Trial
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.cell_containers import AGAIN, CellContainers, NoInterpreterError
-from lab.engines.image_choice import choice, find_image
+from lab.engines.image_choice import choice, find_image, send_from_here
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
 from lab.engines.program_room import placed
 from lab.engines.worker_command import hosting, image_beside, probe_job, worker_arguments, worker_job
@@ -53,20 +55,28 @@ def connect(
     arguments: Sequence[str] = (),
     key: str = "",
     own_programs: bool = False,
+    host: str = "",
+    send_image: bool = False,
     **_: object,
 ) -> Docker:
     """A docker engine with an image that is on it.
 
     ``note`` takes lines that the user should know, ``before_slow_step`` a line before an image is pulled. ``arguments``
     come before all other arguments of the interpreter. ``key`` keeps the names of several engines apart. With
-    ``own_programs`` cells run programs of the user's, and the image needs no Python. Raises EngineError when no engine
-    answers, ImageError when no image can be had.
+    ``own_programs`` cells run programs of the user's, and the image needs no Python. ``host`` names another engine than
+    that of the environment. With ``send_image`` that engine gets the image which the engine of the environment has.
+    Raises EngineError when no engine answers, ImageError when no image can be had.
     """
-    client = client_for_this_environment()
+    client = client_for_this_environment(host)
+
+    def find(wanted: str | None) -> str:
+        if send_image:
+            return send_from_here(client, wanted, before_slow_step)
+        return find_image(client, wanted, before_slow_step, is_host=bool(host))
+
     try:
-        name = find_image(client, image, before_slow_step)
-        lender = (lambda: find_image(client, None, before_slow_step)) if own_programs else None
-        return Docker(client, name, session, note, arguments, key, named=image is not None, find_lender=lender)
+        lender = (lambda: find(None)) if own_programs else None
+        return Docker(client, find(image), session, note, arguments, key, named=image is not None, find_lender=lender)
     except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
@@ -112,7 +122,9 @@ class Docker:
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         with translated("asking the engine what it is"):
+            asked_at = time.time()
             info, version = dict(self._client.info()), dict(self._client.version())
+            answered_at = time.time()
         image = image_attributes(self._client, self._image)
         if image is None:
             raise ImageError(f"the image {self._image} is no longer on this engine", "name another one with --image")
@@ -137,6 +149,8 @@ class Docker:
             "cgroup_version": info.get("CgroupVersion", "1"),
             "engine_cpus": _count(info.get("NCPU")),
             "engine_name": info.get("Name"),
+            "engine_id": info.get("ID"),
+            "clock_seconds": _ahead(info.get("SystemTime"), asked_at, answered_at),
             "engine_warnings": list(map(str, info.get("Warnings") or ())),
             "image_id": image.get("Id"),
             "image_settings": settings.details(self._words[0], self._user),
@@ -325,6 +339,18 @@ def _compared(client: DockerClient, image: str, session: str, note: Callable[[st
 def _began(stream: bytes) -> bool:
     """Whether a worker has recorded what it runs on."""
     return any(record.kind == "start" for record in read_records(stream).records)
+
+
+def _ahead(text: object, asked_at: float, answered_at: float) -> float | None:
+    """By how much the engine's clock is ahead of this machine's, in seconds; ``None`` where it did not say.
+
+    The engine looked at its clock at some time between the two times. Within these the clocks count as equal.
+    """
+    try:
+        engine_time = datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None
+    return min(engine_time - asked_at, 0.0) or max(engine_time - answered_at, 0.0)
 
 
 def _count(value: object) -> int | None:

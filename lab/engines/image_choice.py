@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lab.containers.client import image_attributes, pull_image
+from lab.containers.client import client_for_this_environment, image_attributes, pull_image
 from lab.containers.image_config import BASE_REPOSITORY, OFFICIAL_IMAGE
+from lab.containers.image_transfer import send_image
 from lab.errors import EngineError, ImageError
 from lab.model.machine import Machine, PythonChoice, choice_of
 from lab.pythons import images
@@ -24,10 +26,13 @@ CHOICES = {
 OWN_IMAGES = tuple(name for name in CHOICES if name != OFFICIAL_IMAGE)
 
 
-def find_image(client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None]) -> str:
+def find_image(
+    client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None], *, is_host: bool = False
+) -> str:
     """The image to run cells from: the wanted image, or the first of the usual images, or the newest base image.
 
-    An image that is not on the engine is pulled. Raises ImageError if it cannot be pulled.
+    An image that is not on the engine is pulled. Raises ImageError if it cannot be pulled: ``is_host`` says that it can
+    be sent there.
     """
     for name in (wanted,) if wanted else CHOICES:
         if image_attributes(client, name):
@@ -40,11 +45,22 @@ def find_image(client: DockerClient, wanted: str | None, before_slow_step: Calla
     if trouble is not None:
         raise ImageError(
             f"the image {name} is not on this engine and cannot be pulled: {trouble}",
-            or_local(
+            "send it from this machine with --send-image, or name an image that is there with --image"
+            if is_host
+            else or_local(
                 "name an image of this engine with --image (docker image ls), make one with lab images build 3.13"
             ),
         )
     return name
+
+
+def send_from_here(client: DockerClient, wanted: str | None, before_slow_step: Callable[[str], None]) -> str:
+    """The image to run cells from on an engine that gets it from the engine of the environment.
+
+    Raises EngineError where that one does not answer, and ImageError where it has no such image.
+    """
+    with contextlib.closing(client_for_this_environment()) as source:
+        return send_image(source, client, find_image(source, wanted, before_slow_step), before_slow_step)
 
 
 def choice(client: DockerClient, image: str, machine: Machine) -> PythonChoice:

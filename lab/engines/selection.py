@@ -42,6 +42,10 @@ class Wanted:
     own_programs: bool = False
     #: What is asked of the site (slurm).
     allocation: Allocation = field(default_factory=Allocation)
+    #: The host whose engine runs the cells: a context or an address; empty: that of the environment (docker).
+    host: str = ""
+    #: Whether the host gets its images from the engine of the environment.
+    send_image: bool = False
 
     def check(self) -> None:
         """Raise UsageError for options that contradict each other, before any engine is asked."""
@@ -82,7 +86,14 @@ def choose(
     may take long. ``meanwhile`` is called while the engine is waited for. Raises EngineError, ImageError or UsageError.
     """
     wanted.check()
-    engine, machine = _chosen(wanted, session, note, before_slow_step, meanwhile)
+    try:
+        engine, machine = _chosen(wanted, session, note, before_slow_step, meanwhile)
+    except EngineError as error:
+        if not wanted.host:
+            raise
+        from lab.containers.exception_words import elsewhere
+
+        raise type(error)(error.what, elsewhere(error.fix)) from error
     for line in _on_debug_builds(machine):
         note(line)
     return engine, machine
@@ -100,7 +111,7 @@ def _chosen(
     except NamedEngineError:
         raise  # who names an engine gets that engine or an error
     except EngineError as error:
-        if wanted.engine == "docker" or wanted.image or not system.HAS_AFFINITY:
+        if wanted.engine == "docker" or wanted.image or wanted.host or not system.HAS_AFFINITY:
             raise
         note(f"engine: local (docker: {error})")
         return _local(wanted, note, meanwhile)
@@ -189,13 +200,16 @@ def _docker(
     wanted: Wanted, session: str, note: Note, before_slow_step: Note, meanwhile: Callable[[], object]
 ) -> tuple[Engine, Machine]:
     if not wanted.pythons:
-        options = {"image": wanted.image, "session": session, "note": note, "before_slow_step": before_slow_step}
+        named = {"image": wanted.image, "host": wanted.host, "send_image": wanted.send_image}
+        options = {"session": session, "note": note, "before_slow_step": before_slow_step, **named}
         return _probed(engines.make("docker", own_programs=wanted.own_programs, **options), meanwhile)
     from lab.containers.client import client_for_this_environment
 
-    with contextlib.closing(client_for_this_environment()) as client:
+    with contextlib.closing(client_for_this_environment("" if wanted.send_image else wanted.host)) as client:
         image_of_build, spare = images_by_build(client, wanted, note, before_slow_step)
-    options = {"session": session, "note": note}
+        if wanted.send_image:
+            image_of_build = _sent(client, wanted.host, image_of_build, before_slow_step)
+    options = {"session": session, "note": note, "host": wanted.host}
     parts = _made(
         (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
         for build, image in image_of_build.items()
@@ -216,6 +230,15 @@ def images_by_build(
     chosen = builds.parse_builds(wanted.pythons, everything={*builds.ALL, *names})
     spare = wanted.spare(chosen)
     return _images(client, chosen, wanted.images, spare, note, before_slow_step), spare
+
+
+def _sent(source: DockerClient, host: str, images: Mapping[Build, str], note: Note) -> dict[Build, str]:
+    """The images of builds as a host has them, to which they are sent. Raises EngineError and ImageError."""
+    from lab.containers.client import client_for_this_environment
+    from lab.containers.image_transfer import send_image
+
+    with contextlib.closing(client_for_this_environment(host)) as target:
+        return {build: send_image(source, target, image, note) for build, image in images.items()}
 
 
 def _made(pairs: Iterable[tuple[str, Engine]]) -> dict[str, Engine]:

@@ -27,6 +27,8 @@ def exit_reason(session: Session, policy: FailurePolicy = _USUAL) -> str:
             [f"{units.counted(_broken(session), 'cell')} could not be measured as asked"] if _broken(session) else []
         )
         parts += [f"{units.counted(_errors(session), 'claim')} could not be judged"] if _errors(session) else []
+        lost = [host.name for host in session.hosts if host.reason]
+        parts += [f"{units.counted(len(lost), 'host')} did not run everything: {', '.join(lost)}"] if lost else []
         return ", ".join(parts)
     wrong = [
         f"{_name(one)} is {one.verdict}, not {_named(policy, one)} (--expect)" for one in _unexpected(session, policy)
@@ -94,8 +96,8 @@ def unjudged(session: Session, policy: FailurePolicy) -> list[str]:
 
 
 def exit_code(session: Session, policy: FailurePolicy = _USUAL) -> int:
-    """130: interrupted. 3: a cell or a claim failed. 1: a verdict counts as a failure. 2: a function of the user's
-    cannot be measured. Else 0.
+    """130: interrupted. 3: a cell, a claim or a host failed. 1: a verdict counts as a failure. 2: a function of the
+    user's cannot be measured. Else 0.
 
     A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
     ``fail_on`` names them. ``strict`` adds the inconclusive verdicts. So noise, which makes verdicts inconclusive, does
@@ -103,7 +105,7 @@ def exit_code(session: Session, policy: FailurePolicy = _USUAL) -> int:
     """
     if session.interrupted:
         return 130
-    if _broken(session) or _errors(session):
+    if _broken(session) or _errors(session) or any(host.reason for host in session.hosts):
         return 3
     if programs.failed(session) or _failing(session, policy):
         return 1

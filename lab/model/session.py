@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.cell.claims.claim import Better
 from lab.model.cell import CellResult
+from lab.model.host import Host
 from lab.model.machine import Machine, label_of
 
 
@@ -157,6 +158,16 @@ class Session:
     def label(self) -> str:
         """The name that the participant gave it; empty: none."""
         return str(self.arguments.get("label") or "")
+
+    @property
+    def host(self) -> str:
+        """The host that the user named for it, as the user wrote it; empty: none."""
+        return str(self.arguments.get("host") or "")
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts whose sessions were joined in it; empty: it is no session of hosts, or the session of one."""
+        return tuple(map(Host.from_stored, self.arguments.get("hosts") or ()))
 
     @property
     def surprises(self) -> tuple[Judgement, ...]:

@@ -71,6 +71,10 @@ class Request:
     engine: str = "auto"
     #: What is asked of the site (slurm).
     allocation: Allocation = field(default_factory=Allocation)
+    #: The host whose engine runs the cells, as ``--host`` names it; empty: the engine of the environment.
+    host: str = ""
+    #: Whether the host gets its images from the engine of the environment. It is not kept: a resumed run finds them.
+    send_image: bool = False
     #: The image of the cells.
     image: str | None = None
     #: The builds of Python, as the user wrote them.
@@ -154,6 +158,7 @@ class Request:
                 if self.target
                 else {}
             ),
+            **({"host": self.host} if self.host else {}),
             **({"label": self.label} if self.label else {}),
             **({"own": dict(self.own)} if self.own else {}),
             **({"left_out": dict(self.left_out)} if self.left_out else {}),
@@ -183,7 +188,7 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
     """
     level = arguments.get("level") or "default"
     seconds, width = LEVELS[level]
-    names = ("cpus", "quota", "smt", "jobs", "engine", "image", "images", "seed", "label", "own")
+    names = ("cpus", "quota", "smt", "jobs", "engine", "host", "image", "images", "seed", "label", "own")
     target, workload = arguments.get("target"), arguments.get("workload")
     is_own = target or workload
     return Request(

@@ -377,6 +377,8 @@ def wanted(request: Request) -> Wanted:
         images=request.images,
         own_programs=request.workload is not None,
         allocation=request.allocation,
+        host=request.host,
+        send_image=request.send_image,
     )
 
 

@@ -96,7 +96,7 @@ def with_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[str
     from lab.containers.client import client_for_this_environment
     from lab.pythons import images
 
-    with contextlib.closing(client_for_this_environment()) as client:
+    with contextlib.closing(client_for_this_environment(arguments.get("host") or "")) as client:
         images_now = {
             label: images.same(client, name, digest) for label, (name, digest) in images_then.items() if name and digest
         }

@@ -1,4 +1,7 @@
-"""Merges several sessions into one: the jobs of a matrix, each of which measured some limits on one build. Pure."""
+"""Merges several sessions into one: the jobs of a matrix, or the hosts of a run. Pure.
+
+A job of a matrix has measured some limits on one build. A host has measured all of them on a machine of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from lab.errors import UsageError
 from lab.judging import changes, differences
 from lab.model import machine as machine_
 from lab.model import session as session_
+from lab.model.build import key
 from lab.model.cell import Cell, CellResult, Status
+from lab.model.host import Host, name_of
 from lab.model.machine import BuildFacts, Machine
 from lab.model.session import Judgement, Quantity, Session
-from lab.text import names
+from lab.text import names, units
 
 #: For each cell id of a session, the label of the cell's build in the merged session.
 _Labels = Mapping[str, str]
@@ -25,14 +30,20 @@ _Labels = Mapping[str, str]
 _NewIds = Mapping[str, str]
 
 #: What tells two cells apart, where the machine does not matter: build, CPUs, quota, and whether a CPU set limits it.
-_Kind = tuple[str, int, float | None, bool]
+#: Of hosts the machine matters, so the name of the host is there too.
+_Kind = tuple[str, int, float | None, bool, str]
+
+#: From how many seconds on a host's clock is said to be wrong.
+_WRONG_CLOCK_SECONDS = 5.0
 
 
-def join(sessions: Sequence[Session]) -> Session:
+def join(sessions: Sequence[Session], lost: Mapping[str, str] | None = None) -> Session:
     """One session with the cells of all these sessions, each on its build, as if one run had measured them.
 
-    If the sessions come from several machines, the labels of the cells name the machine. A cell that a machine could
-    not run is left out, if another session has the same build under the same limit.
+    If the sessions come from several machines, the labels of the cells name the machine: by its host, where the user
+    named one. A cell that a machine could not run is left out, if another session has the same build under the same
+    limit. That does not hold for hosts, each of which has a part of its own. ``lost`` are the hosts that did not run
+    everything, with the reasons.
 
     Raises UsageError when two cells cannot be told apart, or when several versions of the lab made the sessions.
     """
@@ -47,7 +58,8 @@ def join(sessions: Sequence[Session]) -> Session:
         merger.add(session, session_labels, machine)
         for session, session_labels, machine in zip(sessions, labels, _machine_names(sessions), strict=True)
     ]
-    return _assembled(sessions, merger.results, new_ids, _machine(sessions, labels))
+    hosts = _hosts(sessions, lost or {})
+    return _assembled(sessions, merger.results, new_ids, _machine(sessions, labels), hosts)
 
 
 class _Merger:
@@ -58,7 +70,7 @@ class _Merger:
         self._is_mixed = len({frozenset(session.arguments["experiments"]) for session in sessions}) > 1
         self._session_ids: dict[str, str] = {}  # new cell id -> the session that the cell comes from
         self._kinds = {
-            _kind(result, session_labels[result.cell.id])
+            _kind(result, session_labels[result.cell.id], session.host)
             for session, session_labels in zip(sessions, labels, strict=True)
             for result in session.results
             if result.status is not Status.UNAVAILABLE
@@ -69,7 +81,7 @@ class _Merger:
         new_ids: dict[str, str] = {}
         for result in session.results:
             label = labels[result.cell.id]
-            kind = _kind(result, label)
+            kind = _kind(result, label, session.host)
             if result.status is Status.UNAVAILABLE and kind in self._kinds:
                 continue
             self._kinds.add(kind)
@@ -87,26 +99,70 @@ class _Merger:
         return new_ids
 
 
-def _kind(result: CellResult, build: str) -> _Kind:
+def _kind(result: CellResult, build: str, host: str) -> _Kind:
     cell = result.cell
-    return build, cell.size, cell.quota_cpus, cell.pinned
+    return build, cell.size, cell.quota_cpus, cell.pinned, host
 
 
 def _machine_names(sessions: Sequence[Session]) -> list[str]:
     """For each session its label and the name of its machine, such as ``machine 2``, as far as they tell it apart.
 
-    The machines have no name if all are the same, or if each label has one machine only.
+    A host always has its name. Other machines have no name if all are the same, or if each label has one machine only.
     """
-    machines = [tuple(differences.machine_facts(session.machine).items()) for session in sessions]
+    machines = [session.host or tuple(differences.machine_facts(session.machine).items()) for session in sessions]
     numbers = {machine: number for number, machine in enumerate(dict.fromkeys(machines), 1)}
     labels = [session.label for session in sessions]
     pairs = set(zip(labels, machines, strict=True))
     is_told = len(numbers) == 1 or ("" not in labels and len(pairs) == len(set(labels)))
     whose = labels if len(set(labels)) > 1 else [""] * len(labels)
+    hosts = _host_names(sessions)
     return [
-        ", ".join(filter(None, (label, "" if is_told else f"machine {numbers[machine]}")))
-        for label, machine in zip(whose, machines, strict=True)
+        ", ".join(filter(None, (label, hosts.get(session.host) or ("" if is_told else f"machine {numbers[machine]}"))))
+        for session, label, machine in zip(sessions, whose, machines, strict=True)
     ]
+
+
+def _host_names(sessions: Sequence[Session]) -> dict[str, str]:
+    """Each host of the sessions, as the user wrote it -> its name in tables. Names with the same id get a number."""
+    names_by_host: dict[str, str] = {}
+    ids: list[str] = []
+    for host in dict.fromkeys(session.host for session in sessions if session.host):
+        ids.append(key(name_of(host)))
+        names_by_host[host] = name_of(host) + (f" ({ids.count(ids[-1])})" if ids.count(ids[-1]) > 1 else "")
+    return names_by_host
+
+
+def _hosts(sessions: Sequence[Session], lost: Mapping[str, str]) -> tuple[Host, ...]:
+    """The hosts of the sessions, and those that are lost; a host that is both has the reason of its loss."""
+    host_names = _host_names(sessions)
+    hosts: list[Host] = []
+    for session in sessions:
+        hosts += session.hosts
+        if session.host:
+            host = Host(
+                name=host_names[session.host],
+                session=session.id,
+                cpus=len(session.machine.cpus),
+                facts=_facts(session),
+                clock_seconds=session.machine.details.get("clock_seconds"),
+                reason=lost.get(session.host, ""),
+            )
+            hosts.append(host)
+    hosts += [Host(name=name_of(host), reason=reason) for host, reason in lost.items() if host not in host_names]
+    return tuple(hosts)
+
+
+def _facts(session: Session) -> dict[str, str]:
+    """What describes the machine of a session, its engine and its Pythons, by name."""
+    builds = session.machine.builds
+    images = [(build.image or "", (build.image_id or "").removeprefix("sha256:")[:12]) for build in builds]
+    pythons = [names.python_words(build.python) for build in builds]
+    facts = {
+        **differences.machine_facts(session.machine),
+        "Python": ", ".join(filter(None, pythons)),
+        "image": ", ".join(" ".join(image).strip() for image in images if image[0]),
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _build_labels(sessions: Sequence[Session]) -> list[_Labels]:
@@ -168,7 +224,11 @@ def _machine(sessions: Sequence[Session], labels: Sequence[_Labels]) -> Machine:
 
 
 def _assembled(
-    sessions: Sequence[Session], results: Sequence[CellResult], new_ids: Sequence[_NewIds], machine: Machine
+    sessions: Sequence[Session],
+    results: Sequence[CellResult],
+    new_ids: Sequence[_NewIds],
+    machine: Machine,
+    hosts: Sequence[Host],
 ) -> Session:
     wanted = list(dict.fromkeys(name for session in sessions for name in session.arguments["experiments"]))
     experiments = [load(name) for name in wanted if is_known(name)]
@@ -186,6 +246,7 @@ def _assembled(
             "experiments": wanted,
             **({"cases": cases} if (cases := _cases(sessions)) else {}),
             **({"predictions": guesses} if (guesses := _predictions(sessions, new_ids)) else {}),
+            **({"hosts": [host.to_stored() for host in hosts]} if hosts else {}),
             "merged": [session.id for session in sessions],
         },
         lab_version=sessions[0].lab_version,
@@ -195,16 +256,42 @@ def _assembled(
         changes=changes.changes_between_builds(experiments, results, judgements),
         quantities=tuple(quantities),
         wall_seconds=sum(session.wall_seconds for session in sessions),
-        notes=(*notes, *origins),
+        notes=tuple(dict.fromkeys((*notes, *origins, *_notes(hosts)))),
         interrupted=any(session.interrupted for session in sessions),
     )
 
 
+def _notes(hosts: Sequence[Host]) -> Iterator[str]:
+    """What a reader has to know of the hosts: which ones are lost, which clocks are wrong, and what differs."""
+    for host in hosts:
+        if host.reason:
+            yield f"note: {host.name} {'did not run everything' if host.session else 'ran nothing'}: {host.reason}"
+        if abs(host.clock_seconds or 0) >= _WRONG_CLOCK_SECONDS:
+            direction = "ahead of" if (host.clock_seconds or 0) > 0 else "behind"
+            yield (
+                f"note: the clock of {host.name} is {units.seconds(abs(host.clock_seconds or 0))} {direction} that of"
+                " this machine: times of day in its records are its own"
+            )
+    different = names_of_differences(hosts)
+    if different:
+        yield f"note: the hosts differ in {', '.join(different)}; the table of hosts has the values"
+    if "architecture" in different:
+        yield "note: the hosts have different architectures: compare their ratios and verdicts, not their times"
+
+
+def names_of_differences(hosts: Sequence[Host]) -> list[str]:
+    """The names of the facts in which hosts differ."""
+    facts = [host.facts for host in hosts if host.facts]
+    named = dict.fromkeys(name for each in facts for name in each)
+    return [name for name in named if len({each.get(name) for each in facts}) > 1]
+
+
 def _shared_arguments(sessions: Sequence[Session]) -> dict[str, Any]:
-    """The arguments of the first session, without its predictions, and without a label that is not that of all."""
+    """The arguments of the first session, without its predictions, host, and a label that is not that of all."""
     arguments = dict(sessions[0].arguments)
     if len({session.label for session in sessions}) > 1:
         arguments.pop("label", None)
+    arguments.pop("host", None)  # it is among the hosts
     arguments.pop("predictions", None)  # they name the cells of that session
     return arguments
 
@@ -257,5 +344,6 @@ def _origin(session: Session) -> str:
     """Whose session it is, its Pythons and its machine, in a few words."""
     facts = differences.machine_facts(session.machine)
     pythons = [names.python_words(build.python) for build in session.machine.builds]
-    parts = [session.label, *pythons, facts.get("processor", ""), facts.get("engine", ""), facts.get("CPUs")]
+    machine = [facts.get(name, "") for name in ("processor", "engine", "CPUs")]
+    parts = [session.label, name_of(session.host), *pythons, *machine]
     return ", ".join(filter(None, parts))

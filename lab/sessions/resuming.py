@@ -80,6 +80,7 @@ def _past(folder: Path) -> Past:
     """The run in this folder. Raises UsageError if it cannot be resumed."""
     if store.is_written(folder):
         raise UsageError(f"{folder.name} is still being written by another lab; wait until that run ends, or stop it")
+    check_whole(loading.manifest(folder)["arguments"], folder)
     session = loading.load_session(folder)
     manifest = loading.manifest(folder)
     # Without a note of its end, nobody knows what limits the engine reported for a cell: it is measured again.
@@ -105,6 +106,15 @@ def _past(folder: Path) -> Past:
         code_sha256=session.code_sha256,
         wall_seconds=sum(result.wall_seconds for result in kept.values()),
     )
+
+
+def check_whole(arguments: Mapping[str, Any], folder: Path) -> None:
+    """Raise UsageError where a session joins those of several hosts, because only each of these has a machine."""
+    if arguments.get("hosts"):
+        raise UsageError(
+            f"{folder.name} joins the sessions of {len(arguments['hosts'])} hosts, each of which is a run of its own",
+            f"name one of those below {folder}, and then join them again: lab merge {folder}",
+        )
 
 
 def unfinished(manifest: Mapping[str, Any]) -> bool:
@@ -158,7 +168,7 @@ def clear(past: Past) -> None:
     """
     if past.manifest["engine"] != "docker":
         return
-    with contextlib.closing(client_.client_for_this_environment()) as client:
+    with contextlib.closing(client_.client_for_this_environment(past.arguments.get("host") or "")) as client:
         _, remaining = cleanup.remove_all(client, past.folder.name)
     if remaining:
         raise EngineError(f"{past.folder.name} has left {'; '.join(remaining)}; remove it with lab clean, then resume")

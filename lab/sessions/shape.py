@@ -115,6 +115,17 @@ MANIFEST: Form = {
         },
         "left_out?": _table,
         "label?": _text,
+        "host?": _text,
+        "hosts?": [
+            {
+                "name": _text,
+                "session?": _text,
+                "cpus?": _count,
+                "facts?": lambda value: isinstance(value, dict) and all(map(_text, value.values())),
+                "clock_seconds?": _number,
+                "reason?": _text,
+            }
+        ],
         "own?": _table,
         "target?": {"case": _case, "params": _table, "project": _text},
     },

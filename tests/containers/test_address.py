@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.containers.address import Address, user_address
+from lab.containers.address import Address, host_address, user_address
 from lab.errors import NamedEngineError
 
 USUAL = "unix:///var/run/docker.sock"
@@ -62,6 +62,23 @@ def test_an_address_counts_more_than_a_context_and_the_environment_more_than_the
     assert user_address({**environment, "DOCKER_HOST": "tcp://far:2375", "DOCKER_CONTEXT": "two"}).url == (
         "tcp://far:2375"
     )
+
+
+def test_a_host_is_a_context_or_an_address_whatever_the_environment_names(tmp_path: Path) -> None:
+    environment = {**settings(tmp_path, far=context("ssh://me@far")), "DOCKER_HOST": "tcp://other:2375"}
+    assert str(host_address("far", environment)) == "ssh://me@far, which the Docker context far (--host) names"
+    assert host_address("default", environment).url == USUAL
+    assert host_address("tcp://far:2375", environment).url == "tcp://far:2375"
+    certificates = host_address("tcp://far:2376", {**environment, "DOCKER_CERT_PATH": str(tmp_path)}).certificates
+    assert certificates is not None
+
+
+@pytest.mark.parametrize("host", ["gone", "tcp://far", "what://far:1", "ssh://me:secret@far", "ssh://far/x"])
+def test_a_host_that_can_be_none_is_refused_with_what_can_be_named(tmp_path: Path, host: str) -> None:
+    with pytest.raises(NamedEngineError) as caught:
+        host_address(host, settings(tmp_path))
+    assert "--host" in caught.value.what
+    assert caught.value.fix == "name a Docker context (docker context ls), ssh://USER@HOST or tcp://HOST:PORT"
 
 
 def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -408,7 +408,7 @@ def test_all_is_the_usual_builds_and_those_that_the_engine_has_images_of(
 
     monkeypatch.setattr(images, "tagged", tags)
     monkeypatch.setattr(images, "image_of", lambda client, build, pull: f"an-image:{build.name}")
-    monkeypatch.setattr(containers, "client_for_this_environment", Client)
+    monkeypatch.setattr(containers, "client_for_this_environment", lambda host: Client())
 
     def make(name: str, image: str, **options: object) -> Engine:
         build = builds.parse_build(image.partition(":")[2])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab import reports
 from lab.errors import UsageError
 from lab.judging import speedups
+from lab.judging.exit_code import exit_code, exit_reason
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session, Verdict
 from lab.reports import tables
@@ -122,6 +124,69 @@ def test_cells_have_the_labels_of_their_sessions(sessions: list[tuple[str, int]]
     assert [result.cell.label for result in joined.results if result.status is Status.MEASURED] == labels
     assert joined.label == ("anna" if {label for label, _ in sessions} == {"anna"} else "")
     assert all(any(label in note for note in joined.notes) for label, _ in sessions)
+
+
+def of_host(host: str, **details: Any) -> Session:
+    """A session that this host ran, whose engine said this of itself."""
+    session = session_of(2, name=f"of-{host}")
+    machine = dataclasses.replace(session.machine, details={**session.machine.details, **details})
+    return dataclasses.replace(session, machine=machine, arguments={**session.arguments, "host": host})
+
+
+def test_hosts_have_a_part_each_also_where_their_machines_are_alike() -> None:
+    joined = merging.join([of_host("big"), of_host("ssh://me@arm:2222")])
+    assert [result.cell.label for result in joined.results] == [
+        *("2, big", "4, big"),
+        *("2, me@arm:2222", "4, me@arm:2222"),
+    ]
+    assert [result.cell.id for result in joined.results][2:] == ["cpu2-me-arm-2222", "cpu4-me-arm-2222"]
+    assert "host" not in joined.arguments
+    assert [(host.name, host.session, host.cpus) for host in joined.hosts] == [
+        ("big", "of-big", 2),
+        ("me@arm:2222", "of-ssh://me@arm:2222", 2),
+    ]
+    assert exit_code(joined) == 0
+    screen = reports.render(joined, "screen")
+    assert "Docker on 2 hosts: big (2 CPUs), me@arm:2222 (2 CPUs)." in " ".join(screen.split())
+    assert "a cell of 4 CPUs, big: big has 2 CPUs." in screen
+    assert "Map of the machine" in reports.render(joined, "html")
+
+
+def test_names_of_hosts_that_make_the_same_id_are_numbered() -> None:
+    joined = merging.join([of_host("a-b"), of_host("a+b")])
+    assert [result.cell.id for result in joined.results][::2] == ["cpu2-a-b", "cpu2-a-b-2"]
+
+
+def test_a_host_that_is_lost_is_named_with_the_reason_and_is_never_a_success() -> None:
+    joined = merging.join([of_host("big")], {"tcp://gone:2376": "it is away; start it"})
+    assert (exit_code(joined), exit_reason(joined)) == (3, "1 host did not run everything: gone:2376")
+    assert "note: gone:2376 ran nothing: it is away; start it" in joined.notes
+    (table,) = [table for table in tables.all_tables(joined) if table.title == "Hosts"]
+    assert table.head == ("", "big", "gone:2376")
+    assert table.notes[-1] == "gone:2376: it is away; start it"
+    again = merging.join([joined, of_host("arm")])
+    assert [(host.name, bool(host.reason)) for host in again.hosts] == [
+        ("big", False),
+        ("gone:2376", True),
+        ("arm", False),
+    ]
+
+
+def test_what_differs_between_hosts_is_in_the_session() -> None:
+    arm = of_host("arm", clock_seconds=-300.0, engine_version="20.10", image_id="sha256:" + "1" * 64)
+    arm = dataclasses.replace(
+        arm, machine=dataclasses.replace(arm.machine, python={**arm.machine.python, "machine": "aarch64"})
+    )
+    joined = merging.join([of_host("big", clock_seconds=0.0), arm])
+    notes = "\n".join(joined.notes)
+    assert "the clock of arm is 5 min 0 s behind that of this machine" in notes
+    assert "the hosts differ in engine, architecture, image" in notes
+    assert "the hosts have different architectures" in notes
+    (table,) = [table for table in tables.all_tables(joined) if table.title == "Hosts"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["architecture"] == ("x86_64", "aarch64")
+    assert rows["clock"] == ("right", "5 min 0 s behind")
+    assert "image python" not in reports.render(joined, "screen")
 
 
 def test_predictions_go_with_their_cells() -> None:

@@ -48,8 +48,10 @@ def impossible(kind: str) -> str | None:
 class Daemon:
     """An engine of one's own, with the base image; use as a context manager."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *more: str) -> None:
         self.kind = kind
+        #: Further arguments of dockerd.
+        self._more = more
         self.folder = Path(tempfile.mkdtemp(prefix=f"lab-{kind}-"))
         self.socket = self.folder / "engine.sock"
         self._mark = f"MULTICORE_LAB_DAEMON_{self.folder.name}"
@@ -59,6 +61,12 @@ class Daemon:
     def address(self) -> str:
         """The value of ``DOCKER_HOST``."""
         return f"unix://{self.socket}"
+
+    @property
+    def process_id(self) -> int:
+        """The id of its process."""
+        assert self._process
+        return self._process.pid
 
     def __enter__(self) -> Daemon:
         try:
@@ -114,7 +122,7 @@ class Daemon:
             str(self.folder / "pid"),
         ]
         command += ["--host", self.address, "--bridge", "none", "--iptables=false", "--ip-masq=false"]
-        return [*command, "--ip-forward=false"]
+        return [*command, "--ip-forward=false", *self._more]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

@@ -49,7 +49,7 @@ class Lab:
         printed = self._capsys.readouterr()
         code = ended.value.code
         assert isinstance(code, int)
-        assert "Traceback" not in printed.err
+        assert "Traceback" not in printed.err, printed.err
         return code, printed.out, printed.err
 
     def run(self, *arguments: str) -> tuple[int, str, str]:

@@ -22,7 +22,7 @@ from lab.model.cell import CellResult, Status
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports import tables as summary
 from lab.reports.charts import Chart, charts, drawing
-from lab.reports.tables import highlights, machine_map, predictions, scale
+from lab.reports.tables import highlights, hosts, machine_map, predictions, scale
 from lab.reports.tables.answers import Answer, answers
 from lab.sessions import export
 from lab.teaching import glossary
@@ -202,8 +202,10 @@ def _machine(session: Session) -> dict[str, Any]:
     """The map: for each cell, every CPU of the host, core by core, and whether the cell had that CPU.
 
     The topology of the machine says which CPUs share a core. Without a topology the proofs of the cells say so, but
-    only for the CPUs of the cells.
+    only for the CPUs of the cells. Hosts have no map together: each has one on the page of its own session.
     """
+    if session.hosts:
+        return {"words": f"{hosts.words(session)}. The page of each host's session has its map.", "rows": [], "map": []}
     machine = session.machine
     host = tuple(sorted({*machine.host_cpus, *machine.cpus, *(machine.topology.online if machine.topology else ())}))
     proven = (core for result in session.results for core in result.proof.get("siblings") or ())

@@ -12,6 +12,7 @@ from lab.reports.tables import (
     call_times,
     claims,
     columns,
+    hosts,
     limits,
     numbers,
     packages,
@@ -28,7 +29,7 @@ def all_tables(session: Session) -> tuple[Table, ...]:
     """Every table for which the session has data, in reading order."""
     if is_of_programs(session):
         shown = (limits.limits_table(_first_turns(session)), *programs.program_tables(session))
-        return tuple(replace(table, subtitle=pinning(session)) for table in shown)
+        return (*hosts.host_tables(session), *(replace(table, subtitle=pinning(session)) for table in shown))
     experiments = {judgement.claim.rpartition(".")[0] for judgement in session.judgements}
     cell_tables = [limits.limits_table(session)]
     if "pool" in experiments:
@@ -49,7 +50,7 @@ def all_tables(session: Session) -> tuple[Table, ...]:
         *predictions.prediction_tables(session),
     )
     pinned = pinning(session)
-    return tuple(replace(table, subtitle=pinned) for table in tables)
+    return (*hosts.host_tables(session), *(replace(table, subtitle=pinned) for table in tables))
 
 
 def _first_turns(session: Session) -> Session:
@@ -131,14 +132,15 @@ def headline(session: Session) -> Headline:
     if not python:
         return Headline(python="no cell reported which Python it runs", label=session.label)
     builds = ", ".join(map(_build_words, machine.named_builds))
-    image = f", image {machine.image}" if machine.image and not builds else ""
+    image = f", image {machine.image}" if machine.image and not builds and hosts.have_same_image(session) else ""
     counts = {verdict: sum(each.verdict is verdict for each in session.judgements) for verdict in Verdict}
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     cpus = f"{units.cpus(len(machine.cpus))} ({limits.short_ids(machine.cpus)})"
+    where = f"machine: {cpus}, kernel {python['kernel']}, {python['machine']}"
     return Headline(
         python=f"Python {builds}" if builds else names.python_words(python),
-        engine=f"engine {machine.engine_label}{image}",
-        machine=f"machine: {cpus}, kernel {python['kernel']}, {python['machine']}",
+        engine=f"engine {machine.engine if session.hosts else machine.engine_label}{image}",
+        machine=f"hosts: {hosts.words(session)}" if session.hosts else where,
         totals=f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
         label=session.label,
     )

@@ -318,8 +318,9 @@ def _places(session: Session, cells: Iterable[Cell]) -> str:
 
 def _why_not(session: Session, result: CellResult) -> str:
     """Why a cell was not measured."""
-    if result.status is Status.UNAVAILABLE and result.cell.size > len(session.machine.cpus):
-        return f"this machine has {units.cpus(len(session.machine.cpus))}"
+    cpus = {host.name: host.cpus for host in session.hosts}.get(result.cell.machine, len(session.machine.cpus))
+    if result.status is Status.UNAVAILABLE and result.cell.size > cpus:
+        return f"{result.cell.machine if session.hosts else 'this machine'} has {units.cpus(cpus)}"
     if result.status is Status.PLANNED:
         return "the run was interrupted" if session.interrupted else "the run was cut short"
     return result.reason or result.status.value

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from lab.cell.claims.estimates import Estimate
 from lab.judging import pool_sizes, proofs, speedups
 from lab.model.cell import CellResult, Status
+from lab.model.host import name_of
 from lab.model.session import Judgement, Session, Verdict
-from lab.reports.tables import columns, numbers, predictions
+from lab.reports.tables import columns, hosts, numbers, predictions
 from lab.text import names, units
 from lab.text.table import Table
 
@@ -38,8 +39,8 @@ def headline(session: Session) -> str:
     builds = ", ".join(facts.label for facts in machine.named_builds)
     which = f"Python {builds}" if builds else names.python_words(python)
     kind, cell = _ENGINES.get(machine.engine, (machine.engine, ""))
-    where = f"{kind} on a machine with {units.cpus(len(machine.cpus))}"
-    image = f", image {machine.image}" if machine.image and not builds else ""
+    where = f"{kind} on {_machines(session)}"
+    image = f", image {machine.image}" if machine.image and not builds and hosts.have_same_image(session) else ""
     choice = machine.python_choice
     why = f" ({choice.why})" if choice.why else ""
     limits = _limits(session)
@@ -47,6 +48,14 @@ def headline(session: Session) -> str:
     others = f". Also here (lab run --python all): {', '.join(choice.others)}" if choice.others else ""
     line = f"{_whose(session)}{which}{image}{why}, {where}{what}{others}."
     return _FREE_THREADED.sub(lambda name: f"{name[0]} (t: no GIL)", line, count=1)
+
+
+def _machines(session: Session) -> str:
+    """The machine with its number of CPUs, or each of the hosts with its own."""
+    if session.hosts:
+        return f"{units.counted(len(session.hosts), 'host')}: {hosts.words(session)}"
+    machine = f"{name_of(session.host)}, which has" if session.host else "a machine with"
+    return f"{machine} {units.cpus(len(session.machine.cpus))}"
 
 
 def _whose(session: Session) -> str:
@@ -58,10 +67,10 @@ def place(session: Session) -> str:
     """Where programs of the user's ran, and what limited them, in one line."""
     machine = session.machine
     kind, cell = _ENGINES.get(machine.engine, (machine.engine, ""))
-    image = f" from the image {machine.image}" if machine.image else ""
+    image = f" from the image {machine.image}" if machine.image and hosts.have_same_image(session) else ""
     limits = _limits(session)
     what = f" Each cell is a {cell} limited to {limits}." if cell and limits else ""
-    where = f"{kind[:1].upper()}{kind[1:]}{image} on a machine with {units.cpus(len(machine.cpus))}"
+    where = f"{kind[:1].upper()}{kind[1:]}{image} on {_machines(session)}"
     return f"{_whose(session)}{where}.{what}"
 
 

@@ -1,0 +1,100 @@
+"""``--host`` for several hosts: the command runs once at each of them, and reports what all of them have measured."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.commands import _measuring
+from lab.errors import StoreError, UsageError
+from lab.messages import tell
+
+if TYPE_CHECKING:
+    from lab.model.fail_on import FailurePolicy
+    from lab.model.session import Session
+    from lab.running.measurement import Kept
+
+
+def are_several(options: argparse.Namespace) -> bool:
+    """Whether the command begins a run on several hosts."""
+    return len(options.host) > 1 and options.resume is None
+
+
+def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], object], policy: FailurePolicy) -> int:
+    """Run the command at each host at the same time, print one report, and return the exit code.
+
+    ``check`` raises UsageError for options that cannot be used, before anything runs. ``policy`` says what fails.
+    """
+    from lab import interrupts, reports
+    from lab.running import hosts as running
+    from lab.sessions.folder import default_folder, new_session_id
+
+    if getattr(options, "predict", False):
+        raise UsageError("--predict asks what one machine will do", "leave it out, or name one --host")
+    check(options)
+    reports.check_libraries(options.format)
+    hosts = [host.strip() for host in options.host]
+    running.check_distinct(hosts)
+    began = time.time()
+    folder = ((options.output or default_folder()) / new_session_id(began)).absolute()
+    words = functools.partial(_words_of, options, folder, _seed(options))
+    tell(f"on {len(hosts)} hosts at the same time: {', '.join(hosts)}")
+    with interrupts.stopping() as stop:
+        interrupts.leave(folder, lambda: f"what the hosts have measured is in {folder}; join it: lab merge {folder}")
+        lost = running.run_all(hosts, words, stop)
+        session = running.joined(folder, hosts, lost, seconds=time.time() - began, interrupted=stop.requested)
+        where = _keep(folder, session, options.typed[0])
+        interrupts.leave_nothing(folder)
+        code = _measuring.report(options, session, where, policy)
+        return 130 if stop.requested else code
+
+
+def _seed(options: argparse.Namespace) -> int:
+    """The seed of all hosts: that of the user, or a new one."""
+    import random
+
+    from lab.cell.worker.job import SEEDS
+
+    return random.randrange(SEEDS) if options.seed is None else int(options.seed)
+
+
+def _words_of(options: argparse.Namespace, folder: Path, seed: int, host: str) -> list[str]:
+    """The command line for one host: that of the user, without what is for the report of all hosts."""
+    command, *words = options.typed
+    program = list(getattr(options, "words", ()))  # of lab exec: its options are its own
+    words = words[: len(words) - len(program)]
+    if words[-1:] == ["--"]:
+        words.pop()
+    elif program[:1] == ["--"]:
+        program.pop(0)
+    own = argparse.ArgumentParser(add_help=False)
+    output = "--session" if command == "exec" else "--output"  # there, --output is what the command prints
+    for option in ("--host", output, "--format", "--fail-on", "--expect", "--seed"):
+        own.add_argument(option)
+    for option in ("--full", "--transcript", "--strict"):
+        own.add_argument(option, action="store_true")
+    _, rest = own.parse_known_args(words)
+    usual = [command, "--host", host, output, str(folder), "--seed", str(seed), *rest]
+    return [*usual, "--", *program] if program else usual
+
+
+def _keep(folder: Path, session: Session, command: str) -> Kept:
+    """Store the joined session, and say where it is, and how to measure what is missing."""
+    from lab.running.measurement import Kept
+    from lab.sessions import keeping, resuming
+    from lab.sessions.document import document
+    from lab.sessions.folder import resume_command
+
+    words = f"session kept in {folder}, with that of each host in a folder below it"
+    if session.interrupted or resuming.lost_cells(document(session)):
+        resume = resume_command(folder / "host", command)
+        words += f"; measure missing cells with: {resume}; then join all hosts with: lab merge {folder}"
+    try:
+        keeping.keep(folder.parent, session)
+    except StoreError as error:
+        return Kept(words=words, failure=str(error))
+    return Kept(words=words, failure=None)
