@@ -310,12 +310,14 @@ def request_from(options: argparse.Namespace) -> Request:
     from lab.planning.request import LEVELS, chosen_experiments
     from lab.running.own_experiments import taken_in
 
-    names, files = taken_in(options.experiments)
-    if not names:
+    taken = taken_in(options.experiments)
+    for fault in taken.faults.values():
+        tell(fault)
+    if not taken.names:
         for name, fault in experiments.broken().items():
             tell(f"{name} is left out, because it cannot be loaded: {fault}")
     request = _request(options, LEVELS)
-    request = replace(request, experiments=chosen_experiments(names), own=files)
+    request = replace(request, experiments=chosen_experiments(taken.names), own=taken.files, left_out=taken.faults)
     request.check()
     return request
 

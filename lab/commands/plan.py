@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         show_document(json.dumps(_document(request, machine, cells), indent=2) + "\n")
     else:
         _print_table(request, machine, cells, where)
-    return 0
+    return 2 if request.left_out else 0
 
 
 def _check_own(request: Request) -> None:

@@ -19,7 +19,8 @@ def exit_reason(session: Session, policy: FailurePolicy = _USUAL) -> str:
     if code == 130:
         return "the run was interrupted"
     if code == 2:
-        return f"{units.counted(len(session.arguments['left_out']), 'function')} cannot be measured"
+        what = "function" if session.arguments.get("target") else "file"
+        return f"{units.counted(len(session.arguments['left_out']), what)} cannot be measured"
     if code == 1 and programs.failed(session):
         return programs.why_failed(session)
     if code == 3:
@@ -96,8 +97,8 @@ def unjudged(session: Session, policy: FailurePolicy) -> list[str]:
 
 
 def exit_code(session: Session, policy: FailurePolicy = _USUAL) -> int:
-    """130: interrupted. 3: a cell, a claim or a host failed. 1: a verdict counts as a failure. 2: a function of the
-    user's cannot be measured. Else 0.
+    """130: interrupted. 3: a cell, a claim or a host failed. 1: a verdict counts as a failure. 2: a function or a file
+    of the user's cannot be measured. Else 0.
 
     A surprise is a failure unless ``fail_on`` is ``never``. Refuted and inconclusive verdicts are failures only if
     ``fail_on`` names them. ``strict`` adds the inconclusive verdicts. So noise, which makes verdicts inconclusive, does

@@ -133,7 +133,7 @@ def _finding(claim: Claim, evidence: Evidence, facts: Facts) -> Finding:
     try:
         return claim.judge(evidence, facts)
     except LookupError as missing:
-        return Finding(Verdict.ERROR, f"evidence is missing: {missing}")
+        return Finding(Verdict.ERROR, f"evidence is missing: {missing}; the experiment has to observe it by that name")
     except MALFORMED as error:
         return Finding(Verdict.ERROR, f"evidence cannot be read: {error}")
 

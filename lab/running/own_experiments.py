@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,38 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _CLAIM = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def taken_in(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The names of experiments that a user wrote, with those of files taken in, and the path of each such file.
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What became of the names and files that a user wrote."""
 
-    Raises UsageError for a file that is no experiment.
+    #: The names of experiments, with those of the files, in the order that they were written in.
+    names: tuple[str, ...]
+    #: The name of each experiment that stands in a file -> the path of the file.
+    files: Mapping[str, str]
+    #: A file that is no experiment -> what is wrong with it, and the next step.
+    faults: Mapping[str, str]
+
+
+def taken_in(words: Sequence[str]) -> Taken:
+    """Take in the files among these names of experiments. A file that is wrong costs itself.
+
+    Raises UsageError where nothing but files was named, and all are wrong.
     """
-    files = {}
-    names = []
+    files, names, faults = {}, [], {}
     for word in words:
         if "/" not in word and not word.endswith(".py"):
             names.append(word)
             continue
-        name = take_in(Path(word))
+        try:
+            name = take_in(Path(word))
+        except UsageError as error:
+            faults[word] = str(error)
+            continue
         files[name] = str(Path(word).resolve())
         names.append(name)
-    return names, files
+    if faults and not names:
+        raise UsageError("; ".join(faults.values()))
+    return Taken(names=tuple(names), files=files, faults=faults)
 
 
 def take_in(path: Path) -> str:
@@ -47,7 +66,9 @@ def take_in(path: Path) -> str:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"{shown} cannot be read: {reason}", "write one with lab new NAME") from error
+        raise UsageError(
+            f"{shown} cannot be read: {reason}", _other_name(path) or "write one with lab new NAME"
+        ) from error
     name = path.stem.replace("_", "-")
     check_name(name, shown)
     other = experiments.files().get(name)
@@ -61,6 +82,12 @@ def take_in(path: Path) -> str:
         experiments.let_go(name)
         raise
     return name
+
+
+def _other_name(path: Path) -> str:
+    """What to do where the file has underscores, as modules have, and was named with hyphens; empty otherwise."""
+    other = path.with_name(path.name.replace("-", "_"))
+    return f"its name is written with underscores: {path.parent / other.name}" if other.is_file() else ""
 
 
 def check_name(name: str, file: str) -> None:
@@ -103,37 +130,50 @@ def _failed(error: BaseException, path: Path, file: str) -> UsageError:
 
 
 def _check(experiment: Experiment, name: str, source: str, file: str) -> None:
-    """Raise UsageError for an experiment whose names or claims are wrong."""
+    """Raise UsageError for an experiment whose names or claims are wrong, with all that is wrong."""
     if not isinstance(experiment, Experiment):
         raise UsageError(f"{file}: EXPERIMENT is of type {type(experiment).__name__}", "make it an Experiment(...)")
+    faults = [*_faults(experiment, name, source, file)]
+    faults += [fault for claim in experiment.claims for fault in _faults_of(claim, name, source, file)]
+    if faults:
+        raise UsageError("\n".join(f"{what}; {fix}" for what, fix in faults))
+
+
+#: What is wrong, with its place, and what to do next.
+_Fault = tuple[str, str]
+
+
+def _faults(experiment: Any, name: str, source: str, file: str) -> Iterator[_Fault]:
+    """What is wrong with an experiment beside its claims."""
     if experiment.name != name:
-        raise UsageError(
+        yield (
             f"{file}{_line(source, experiment.name)}: the experiment is called {experiment.name!r}, the file {name!r}",
             f"write name={name!r}, or rename the file",
         )
     if not callable(experiment.run):
-        raise UsageError(f"{file}: run is no function", "give run=run")
+        yield f"{file}: run is no function", "give run=run"
     if not experiment.claims:
-        raise UsageError(f"{file}: there is no claim", "add a Claim to claims=(...)")
-    seen: set[str] = set()
-    for claim in experiment.claims:
-        _check_claim(claim, name, source, file)
-        if claim.id in seen:
-            raise UsageError(f"{file}{_line(source, claim.id)}: two claims are called {claim.id}", "rename one of them")
-        seen.add(claim.id)
+        yield f"{file}: there is no claim", "add a Claim to claims=(...)"
+    counts = Counter(str(claim.id) for claim in experiment.claims if isinstance(claim, Claim))
+    for claim, count in counts.items():
+        if count > 1:
+            yield f"{file}{_line(source, claim)}: {count} claims are called {claim}", "give each another name"
 
 
-def _check_claim(claim: Any, name: str, source: str, file: str) -> None:
+def _faults_of(claim: Any, name: str, source: str, file: str) -> Iterator[_Fault]:
+    """What is wrong with a claim."""
     if not isinstance(claim, Claim):
-        raise UsageError(f"{file}: a claim is of type {type(claim).__name__}", "end claims=(Claim(...),) with a comma")
+        yield f"{file}: a claim is of type {type(claim).__name__}", "end claims=(Claim(...),) with a comma"
+        return
     place = f"{file}{_line(source, claim.id)}"
     prefix, dot, rest = str(claim.id).partition(".")
     if not dot or prefix != name or not _CLAIM.fullmatch(rest):
-        raise UsageError(
-            f"{place}: the claim is called {claim.id!r}", f"call it {name}.NAME, with lower-case letters, digits and -"
+        yield (
+            f"{place}: the claim is called {claim.id!r}",
+            f"call it {name}.NAME, with lower-case letters, digits and -",
         )
-    if not callable(claim.judge) or not callable(claim.expected):
-        raise UsageError(
+    if not all(map(callable, (claim.judge, claim.expected))):
+        yield (
             f"{place}: {claim.id} has no function that judges it, or that says what is expected",
             'such as holds("counted", "it was", "it was not") and always(CONFIRMED)',
         )
@@ -166,12 +206,22 @@ def never_observed(name: str, path: str) -> dict[str, str]:
 
 
 def _observed(tree: ast.AST) -> Iterator[str | None]:
-    """The first argument of each call of ``observe`` and ``sample``; ``None`` for one that is not written out."""
+    """The first argument of each call of ``observe`` and ``sample``; ``None`` for one that is not written out.
+
+    A function of an imported module, such as ``random.sample``, observes nothing.
+    """
+    modules = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in ("observe", "sample")
+            and not (isinstance(node.func.value, ast.Name) and node.func.value.id in modules)
             and node.args
         ):
             first = node.args[0]

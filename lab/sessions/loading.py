@@ -130,7 +130,10 @@ def _session(folder: Path, manifest: Mapping[str, Any]) -> Session:
     unknown = [name for name in wanted if not experiments.is_known(name)]
     if unknown:
         how = "its verdicts are those that its report has" if report else "its claims are not judged"
-        notes.append(f"note: this version has no experiment {', '.join(map(repr, unknown))}: {how}")
+        own = [name for name in unknown if name in (manifest["arguments"].get("own") or {})]
+        others = [name for name in unknown if name not in own]
+        notes += [f"note: the file of {name} is not run again to report it: {how}" for name in own]
+        notes += [f"note: this version has no experiment {', '.join(map(repr, others))}: {how}"] if others else []
     session = assembly.assemble(
         id=str(manifest["session"]),
         began=float(manifest["began"]),
