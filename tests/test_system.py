@@ -28,9 +28,13 @@ def command(name: str, *words: str) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "tests.support.other_system", name, *words]
 
 
+#: A text file that is opened without an encoding would have another one on Windows: it is an error.
+_STRICT = {"PYTHONWARNDEFAULTENCODING": "1", "COLUMNS": "80"}
+
+
 def environment(home: Path, **variables: str) -> dict[str, str]:
     (home / "temporary").mkdir(exist_ok=True)
-    return {**os.environ, "HOME": str(home), "TMPDIR": str(home / "temporary"), "COLUMNS": "80", **variables}
+    return {**os.environ, "HOME": str(home), "TMPDIR": str(home / "temporary"), **_STRICT, **variables}
 
 
 def lab(name: str, home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

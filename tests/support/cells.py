@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab import system
 from lab.cell.experiments import load
 from lab.cell.worker.job import WorkerJob
 from lab.engines import Engine
@@ -29,7 +30,7 @@ from lab.model.cell import Cell, CellResult, Job, Limit, Outcome, Record
 from lab.model.session import Judgement
 
 #: The CPUs that the tests may use.
-CPUS = tuple(sorted(os.sched_getaffinity(0)))
+CPUS = tuple(sorted(system.usable_cpus()))
 
 _MARKER = "MULTICORE_LAB_TEST"
 

@@ -33,7 +33,7 @@ import platformdirs.unix
 #: What only Linux has, of the system calls that Python knows.
 ONLY_LINUX = (
     *("sched_getaffinity", "sched_setaffinity", "sched_getscheduler", "sched_setscheduler", "sched_getparam"),
-    *("sched_param", "pidfd_open", "memfd_create", "eventfd", "pipe2", "O_TMPFILE", "setns", "unshare"),
+    *("sched_param", "pidfd_open", "memfd_create", "eventfd", "pipe2", "setns", "unshare"),
 )
 #: What Windows lacks besides (the pages of os and signal in Python's library reference say "Availability: Unix").
 ONLY_UNIX = (
