@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _measuring
+from lab.commands import _measuring, _passing_on
 from lab.errors import StoreError, UsageError
 from lab.messages import tell
 
@@ -64,22 +64,10 @@ def _seed(options: argparse.Namespace) -> int:
 
 def _words_of(options: argparse.Namespace, folder: Path, seed: int, host: str) -> list[str]:
     """The command line for one host: that of the user, without what is for the report of all hosts."""
-    command, *words = options.typed
-    program = list(getattr(options, "words", ()))  # of lab exec: its options are its own
-    words = words[: len(words) - len(program)]
-    if words[-1:] == ["--"]:
-        words.pop()
-    elif program[:1] == ["--"]:
-        program.pop(0)
-    own = argparse.ArgumentParser(add_help=False)
-    output = "--session" if command == "exec" else "--output"  # there, --output is what the command prints
-    for option in ("--host", output, "--format", "--fail-on", "--expect", "--seed"):
-        own.add_argument(option)
-    for option in ("--full", "--transcript", "--strict"):
-        own.add_argument(option, action="store_true")
-    _, rest = own.parse_known_args(words)
-    usual = [command, "--host", host, output, str(folder), "--seed", str(seed), *rest]
-    return [*usual, "--", *program] if program else usual
+    output = _passing_on.output_option(options)
+    own = ("--host", host, output, str(folder), "--seed", str(seed))
+    without = ("--host", output, "--format", "--fail-on", "--expect", "--seed")
+    return _passing_on.passed_on(options, own, without, ("--full", "--transcript", "--strict"))
 
 
 def _keep(folder: Path, session: Session, command: str) -> Kept:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _hosts, _measuring, _options, _resume
+from lab.commands import _hosts, _measuring, _options, _resume, _submit
 from lab.errors import UsageError
 from lab.system import in_container
 
@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--session", dest="output", type=Path, metavar="DIR", help="keep the session in a folder below DIR"
     )
     _resume.add_resume_options(parser)
+    _submit.add_submit_option(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +122,8 @@ def run(options: argparse.Namespace) -> int:
     from lab.model.fail_on import FailOn, FailurePolicy
 
     policy = FailurePolicy(FailOn.NEVER)
+    if options.submit:
+        return _submit.run(options, new_request)
     if _hosts.are_several(options):
         return _hosts.run(options, new_request, policy)
     request, start = _measuring.new_or_resumed(options, configure, "words", new_request)

@@ -1,4 +1,4 @@
-"""``lab gather``: collect the records of cells that Compose or Kubernetes ran, and report them as ``lab run`` does."""
+"""``lab gather``: collect what Compose, Kubernetes or a batch job has measured, and report it as ``lab run`` does."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from lab.commands._options import (
     tell_exit,
 )
 from lab.errors import CellError, UsageError
-from lab.messages import kept
+from lab.messages import kept, tell
 
 if TYPE_CHECKING:
+    from lab.model.fail_on import FailurePolicy
     from lab.model.session import Session
 
-HELP = "collect the records of the cells that Compose or Kubernetes ran, and report them as lab run does"
+HELP = "collect what Compose, Kubernetes or a batch job of Slurm has measured, and report it as lab run does"
 EXAMPLE = """\
 examples:
   lab gather                     collect; this works after the containers ended
   lab gather --format json       print for programs
   lab gather --records records   read from files, without an engine
-  lab gather --kubernetes        collect what lab export kubernetes wrote and the
-                                 cluster of kubectl has run
+  lab gather --kubernetes        collect what lab export kubernetes wrote and
+                                 the cluster of kubectl has run
+  lab gather --slurm 4711        the job that lab run --submit has submitted
 
 exit codes: 0 all cells ran, without a surprise; 1 a surprise, or a verdict that
   --fail-on or --strict names; 2 there is nothing to gather; 3 a cell failed or
@@ -43,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--project", metavar="NAME", help="the Compose project, if several have results")
     where.add_argument("--records", type=Path, metavar="DIR", help="read the files *.jsonl in DIR instead")
     where.add_argument("--kubernetes", action="store_true", help="read the logs of the Jobs on a cluster instead")
+    where.add_argument("--slurm", metavar="JOB", help="report the session of the batch job of this number instead")
     parser.add_argument("--session", default="", metavar="NAME", help="the session, if Kubernetes has run several")
     parser.add_argument("--namespace", default="", metavar="NAME", help="the namespace (default: that of kubectl)")
     parser.add_argument(
@@ -62,14 +65,15 @@ def run(options: argparse.Namespace) -> int:
 
     policy = failure_policy(options)
     label = label_of(options)
+    if options.slurm:
+        return _of_job(options, label, policy)
     start = "docker compose up"
     if options.kubernetes:
         session, start = _from_kubernetes(options), "kubectl create"
     else:
         _refuse_of_kubernetes(options)
         session = _from_files(options.records) if options.records else _from_engine(options.project)
-    if label:
-        session = dataclasses.replace(session, arguments={**session.arguments, "label": label})
+    session = _labelled(session, label)
     if not any(result.records for result in session.results):
         cells = "; ".join(f"{result.cell.id}: {result.reason}" for result in session.results)
         raise CellError(f"no cell has anything to report: {cells}; start the cells with {start}")
@@ -77,6 +81,24 @@ def run(options: argparse.Namespace) -> int:
         print_report(session, options.format)
     lost = "a cell has not ended, or has not begun" if from_compose.is_incomplete(session) else None
     return tell_exit(session, policy, lost=lost)
+
+
+def _labelled(session: Session, label: str) -> Session:
+    """The session with this label, unless the label is empty."""
+    return dataclasses.replace(session, arguments={**session.arguments, "label": label}) if label else session
+
+
+def _of_job(options: argparse.Namespace, label: str, policy: FailurePolicy) -> int:
+    """Report the session of a batch job, and return the exit code."""
+    from lab.running.submission import collected
+
+    _refuse_of_kubernetes(options)
+    session, lost = collected(options.slurm)
+    with kept("the session stays where it is; run lab gather again"):
+        print_report(_labelled(session, label), options.format)
+    if lost:
+        tell(lost)
+    return tell_exit(session, policy, lost=lost or None)
 
 
 def _from_files(folder: Path) -> Session:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _hosts, _measuring, _options, _resume
+from lab.commands import _hosts, _measuring, _options, _resume, _submit
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ examples:
   lab run --python 3.9 --python 3.13t    on several Pythons; see lab images
   lab run --image myapp:latest           in an image of your own
   lab run --engine slurm --time 30       on a node of a cluster
+  lab run --engine slurm --submit        the same as a batch job
   lab run --host big --host ssh://me@arm  on two other machines at once
   lab run gil pool --predict             first say what you expect
   lab run --full                         all tables, not the one screen
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the session in a folder below DIR")
     _options.add_level_options(parser)
     _resume.add_resume_options(parser)
+    _submit.add_submit_option(parser)
     _options.add_failure_options(parser)
 
 
@@ -58,6 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, run, judge and print; return the exit code."""
     policy = _options.failure_policy(options)
+    if options.submit:
+        return _submit.run(options, new_request)
     if _hosts.are_several(options):
         return _hosts.run(options, lambda options: _check(options, new_request(options), policy), policy)
     request, start = _measuring.new_or_resumed(options, configure, "experiments", new_request)

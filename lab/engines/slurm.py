@@ -21,7 +21,8 @@ from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
-from lab.engines.slurm_allocation import OpenAllocation, check_programs
+from lab.engines.slurm_allocation import OpenAllocation
+from lab.engines.slurm_programs import check_programs
 from lab.engines.slurm_words import ending_of, without_chatter
 from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError

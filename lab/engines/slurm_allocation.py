@@ -7,10 +7,8 @@ the lab, the guard ends the session's steps and cancels its job by its name. So 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import shutil
 import subprocess
 import threading
 import time
@@ -19,12 +17,10 @@ from typing import IO
 
 from lab import interrupts
 from lab.engines import Sink
+from lab.engines.slurm_programs import ask, names_of, path_of, state_of
 from lab.engines.slurm_words import hopeless, refused, state_in_words
-from lab.errors import CellError, EngineError, NamedEngineError
+from lab.errors import CellError, EngineError
 from lab.model.allocation import Allocation
-
-#: The programs of Slurm that are started.
-_PROGRAMS = ("salloc", "srun", "squeue", "scancel", "scontrol")
 
 #: Waits for the end of the lab, with salloc beside it. ``$1`` is the name of the job, the rest salloc's command line.
 _GUARD = """\
@@ -52,23 +48,11 @@ squeue --noheader --steps --jobs="$2" --format='%i %j' | while read -r step name
 done
 """
 
-#: How long a question to Slurm may take, and how long the guard may take to give an allocation back, in seconds.
-_ANSWER_SECONDS, _RETURN_SECONDS = 20.0, 15.0
+#: How long the guard may take to give an allocation back, in seconds.
+_RETURN_SECONDS = 15.0
 #: How often it is asked why a job waits, in seconds.
 _REASON_SECONDS = 3.0
 _POLL_SECONDS = 0.2
-#: The node that a job has, the state that it is in, and why it waits, as ``squeue`` writes them.
-_COLUMNS = "%T|%r|%N|%P"
-
-
-def check_programs() -> None:
-    """Raise NamedEngineError where this machine has none of Slurm's programs."""
-    missing = [program for program in _PROGRAMS if not shutil.which(program)]
-    if missing:
-        raise NamedEngineError(
-            f"there is no {missing[0]} on the PATH, so no Slurm can be asked",
-            "log in where srun works (module load slurm?), or take another engine: --engine local",
-        )
 
 
 class OpenAllocation:
@@ -103,17 +87,17 @@ class OpenAllocation:
             else:
                 options = ["--no-shell", "--exclusive", "--nodes=1-1", f"--job-name={self._name}", *self._wanted.words]
                 self._await(self._start_guard(_GUARD, "salloc", *options), sink)
-            _, _, nodes, self._partition = self._state()
-            self.node = self._chosen(nodes)
+            state = state_of(self._job)
+            self._partition, self.node = state.partition, self._chosen(state.nodes)
 
     def details(self) -> dict[str, object]:
         """What a manifest keeps of it."""
         facts = {"job": self._job, "node": self.node, "partition": self._partition, "own": self._is_own}
-        return {"slurm": facts, "engine_version": _ask("srun", "--version").rpartition(" ")[2]}
+        return {"slurm": facts, "engine_version": ask("srun", "--version").rpartition(" ")[2]}
 
     def check(self) -> None:
         """Raise CellError, with the cause, where the allocation has ended."""
-        state, _, _, _ = self._state()
+        state = state_of(self._job).state
         if state not in ("RUNNING", ""):  # without an answer, srun tries, waits and says what is wrong
             raise CellError(f"the allocation (job {self._job}) has ended: {self._cause or state_in_words(state)}")
 
@@ -146,7 +130,7 @@ class OpenAllocation:
         assert self._guard
         try:
             return subprocess.Popen(
-                [_path("srun"), *options, *words],
+                [path_of("srun"), *options, *words],
                 stdin=code,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -162,9 +146,9 @@ class OpenAllocation:
 
     def ask_to_end(self, name: str) -> None:
         """Send SIGTERM to the worker in the step of that name."""
-        steps = _ask("squeue", "--noheader", "--steps", f"--jobs={self._job}", "--format=%i %j").splitlines()
+        steps = ask("squeue", "--noheader", "--steps", f"--jobs={self._job}", "--format=%i %j").splitlines()
         for step in (line.split()[0] for line in steps if line.endswith(f" {self._step_name(name)}")):
-            _ask("scancel", "--signal=TERM", step)
+            ask("scancel", "--signal=TERM", step)
 
     def close(self) -> None:
         """Give the allocation back, and wait until it is out of the queue."""
@@ -217,7 +201,7 @@ class OpenAllocation:
 
     def _tell_reason(self, before: str) -> str:
         """Why the job waits; told if it is another reason than before. Raises EngineError where waiting is in vain."""
-        state, reason, _, _ = self._state()
+        state, reason, _, _ = state_of(self._job)
         if state != "PENDING" or reason in (before, "None"):
             return before
         if fix := hopeless(reason):
@@ -225,16 +209,10 @@ class OpenAllocation:
         self._note(f"waiting for Slurm: the job {self._job} is in the queue ({reason}); Ctrl-C gives up")
         return reason
 
-    def _state(self) -> tuple[str, str, str, str]:
-        """The state of the job, why it waits, its nodes and its partition, as Slurm writes them; else empty texts."""
-        answer = _ask("squeue", "--noheader", "--states=all", f"--jobs={self._job}", f"--format={_COLUMNS}")
-        state, reason, nodes, partition = (answer.splitlines()[:1] or ["|||"])[0].split("|")
-        return state, reason, nodes, partition
-
     def _chosen(self, nodes: str) -> str:
         """The first node of the job, or the first that the user named. Raises EngineError where there is none."""
-        names = _names_of(nodes)
-        named = [name for name in _names_of(self._wanted.nodelist) if name in names]
+        names = names_of(nodes)
+        named = [name for name in names_of(self._wanted.nodelist) if name in names]
         if self._wanted.nodelist and names and not named:
             raise EngineError(
                 f"--nodelist {self._wanted.nodelist} is not among the nodes of the job {self._job}: {nodes}",
@@ -244,31 +222,6 @@ class OpenAllocation:
             fix = "run it again" if self._is_own else "unset SLURM_JOB_ID to get a new allocation"
             raise EngineError(f"the job {self._job} has no node (any more)", fix)
         return (named or names)[0]
-
-
-def _ask(*words: str) -> str:
-    """What one of Slurm's programs prints; empty where it fails or does not answer in time."""
-    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
-        done = subprocess.run(
-            [_path(words[0]), *words[1:]],
-            capture_output=True,
-            text=True,
-            timeout=_ANSWER_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        return done.stdout.strip()
-    return ""
-
-
-def _names_of(nodes: str) -> list[str]:
-    """The name of each node of a list as Slurm writes it: ``n[1-2]``."""
-    return _ask("scontrol", "show", "hostnames", nodes).split() if nodes else []
-
-
-def _path(program: str) -> str:
-    """The path of one of Slurm's programs; the name alone where it is not on the PATH."""
-    return shutil.which(program) or program
 
 
 def _number_after(text: str, words: str) -> str:

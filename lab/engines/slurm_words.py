@@ -61,7 +61,7 @@ _ERROR = re.compile(r"^(?:s?\w+: )?error: (?:\w+: )?(.+)$", re.MULTILINE)
 def refused(words: str) -> EngineError:
     """The error for an allocation that Slurm refuses, from what ``salloc`` has said."""
     errors = _ERROR.findall(words) or words.strip().splitlines() or ["salloc said nothing"]
-    what = errors[0].removeprefix("Job submit/allocate failed: ").strip()
+    what = errors[0].removeprefix("Job submit/allocate failed: ").removeprefix("Batch job submission failed: ").strip()
     fix = next((fix for part, fix in _REFUSALS.items() if part in words), "salloc --help has its options")
     return EngineError(f"Slurm refuses the allocation: {what}", fix)
 

@@ -1,0 +1,69 @@
+"""Slurm's own programs: whether they are there, what they answer, and what they say of a job."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from typing import NamedTuple
+
+from lab.errors import NamedEngineError
+
+#: The programs that are started.
+_PROGRAMS = ("salloc", "srun", "squeue", "scancel", "scontrol", "sbatch")
+#: How long a question may take, in seconds.
+_ANSWER_SECONDS = 20.0
+
+
+class JobState(NamedTuple):
+    """What Slurm says of a job, in its own words; empty texts where it does not know the job or does not answer."""
+
+    #: Its state, such as ``PENDING``.
+    state: str = ""
+    #: Why it waits.
+    reason: str = ""
+    #: The nodes that it has.
+    nodes: str = ""
+    #: The partition that it is in.
+    partition: str = ""
+
+
+def check_programs() -> None:
+    """Raise NamedEngineError where this machine has none of Slurm's programs."""
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    if missing:
+        raise NamedEngineError(
+            f"there is no {missing[0]} on the PATH, so no Slurm can be asked",
+            "log in where srun works (module load slurm?), or take another engine: --engine local",
+        )
+
+
+def path_of(program: str) -> str:
+    """The path of one of Slurm's programs; the name alone where it is not on the PATH."""
+    return shutil.which(program) or program
+
+
+def ask(program: str, *words: str) -> str:
+    """What one of Slurm's programs prints; empty where it fails or does not answer in time."""
+    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+        done = subprocess.run(
+            [path_of(program), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+        return done.stdout.strip()
+    return ""
+
+
+def state_of(job: str) -> JobState:
+    """What Slurm says of a job now, or for some minutes after its end."""
+    answer = ask("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%r|%N|%P")
+    return JobState(*answer.splitlines()[0].split("|")[:4]) if answer.count("|") >= 3 else JobState()
+
+
+def names_of(nodes: str) -> list[str]:
+    """The name of each node of a list as Slurm writes it: ``n[1-2]``."""
+    return ask("scontrol", "show", "hostnames", nodes).split() if nodes else []

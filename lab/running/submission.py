@@ -1,0 +1,144 @@
+"""A run as a batch job of Slurm, for when the terminal goes away: submitted, and found again by the job's number."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.engines.slurm_programs import check_programs, path_of, state_of
+from lab.engines.slurm_words import refused, state_in_words
+from lab.errors import CellError, StoreError, UsageError
+from lab.interrupts import signals_held
+from lab.model.allocation import Allocation
+from lab.model.session import Session
+from lab.sessions import files, loading
+from lab.sessions.folder import default_folder, resume_command
+
+#: The states of a job that has not ended, in Slurm's words.
+_LIVING = ("RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED")
+
+_SCRIPT = """\
+#!/bin/sh
+# lab --submit wrote this. Slurm runs it on the first node of the job; each cell is a step of the job.
+exec {words}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A job that was submitted."""
+
+    #: The number of the job.
+    job: str
+    #: The folder in which the job keeps its session.
+    folder: Path
+    #: The command that it runs: ``run``, ``scale`` or ``exec``.
+    command: str
+
+    @property
+    def messages(self) -> Path:
+        """The file with what the job says."""
+        return self.folder / "messages.txt"
+
+
+def submit(words: Sequence[str], folder: Path, allocation: Allocation) -> Submission:
+    """Submit the lab with this command line as a batch job, whose session is kept in a new folder below ``folder``.
+
+    Raises EngineError where Slurm is missing or refuses, and StoreError where the folder cannot be made.
+    """
+    check_programs()
+    try:
+        folder.mkdir(parents=True)
+        script = folder / "job.sh"
+        line = shlex.join([sys.executable, "-P", "-m", "lab", *words])
+        files.replace_file(script, _SCRIPT.format(words=line).encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error.strerror}; name another folder") from error
+    options = ["--parsable", "--exclusive", "--nodes=1-1", f"--job-name=multicore-lab-{folder.name}", "--no-requeue"]
+    messages = str(folder / "messages.txt").replace("%", "%%")  # sbatch puts the job's number in the place of %j
+    options += [f"--output={messages}", *allocation.words]
+    with signals_held():  # a job that is in the queue has to be known
+        done = subprocess.run(
+            [path_of("sbatch"), *options, str(script)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        job = done.stdout.strip().partition(";")[0]
+        if done.returncode or not job.isdecimal():
+            shutil.rmtree(folder)
+            raise refused(done.stderr)
+        submission = Submission(job=job, folder=folder, command=words[0])
+        _remember(submission)
+    return submission
+
+
+def collected(job: str) -> tuple[Session, str]:
+    """The session of a job that has ended, and how to measure what is missing; empty where nothing is.
+
+    Raises UsageError for a job that the lab has not submitted, and CellError for one that has not measured anything.
+    """
+    submission = _remembered(job)
+    state = state_of(job)
+    if state.state == "PENDING":
+        raise CellError(f"the job {job} waits in the queue ({state.reason})", "gather it later, or scancel it")
+    if state.state in _LIVING:
+        raise CellError(f"the job {job} has not ended on {state.nodes}", f"see its messages: {submission.messages}")
+    folders = loading.folders(submission.folder)
+    if not folders:
+        raise CellError(f"the job {job} has measured nothing: {_why(submission, state.state)}")
+    session = loading.load_session(folders[-1])
+    resume = f"measure its missing cells with: {resume_command(folders[-1], submission.command)}"
+    cause = f"the job {job} did not end by itself: {_why(submission, state.state)}"
+    return session, f"{cause}; {resume}" if session.interrupted else ""
+
+
+def _why(submission: Submission, state: str) -> str:
+    """Why a job ended: what Slurm says of it, else the last line that the lab has said in it."""
+    if state and state not in ("COMPLETED", "FAILED"):
+        return state_in_words(state)
+    try:
+        lines = submission.messages.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    said = [line for line in lines if line.strip()]
+    return said[-1] if said else "it said nothing"
+
+
+def _index(job: str) -> Path:
+    return default_folder().parent / "slurm" / f"{job}.json"
+
+
+def _remember(submission: Submission) -> None:
+    """Note where the session of a job is. Raises StoreError."""
+    index = _index(submission.job)
+    try:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        stored = {"folder": str(submission.folder), "command": submission.command}
+        files.replace_file(index, json.dumps(stored).encode())
+    except OSError as error:
+        raise StoreError(
+            f"the job {submission.job} is submitted, but {index} cannot be written: {error.strerror};"
+            f" its session will be in {submission.folder}"
+        ) from error
+
+
+def _remembered(job: str) -> Submission:
+    """The job of that number. Raises UsageError where the lab has not submitted it."""
+    try:
+        stored = json.loads(_index(job).read_text())
+        return Submission(job=job, folder=Path(stored["folder"]), command=stored["command"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        known = sorted(path.stem for path in _index(job).parent.glob("*.json"))
+        there_are = f"; there are: {', '.join(known)}" if known else ""
+        raise UsageError(
+            f"the lab has submitted no job {job[:20]!r} from this machine{there_are}",
+            "submit one with: lab run --engine slurm --submit",
+        ) from error
