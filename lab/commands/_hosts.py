@@ -1,11 +1,12 @@
-"""``--host`` for several hosts: the command runs once at each of them, and reports what all of them have measured."""
+"""``--host`` and ``--nodes`` for several machines: the command runs once at each of them, and reports them all."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,15 @@ from lab.errors import StoreError, UsageError
 from lab.messages import tell
 
 if TYPE_CHECKING:
+    from lab.interrupts import StopFlag
     from lab.model.fail_on import FailurePolicy
     from lab.model.session import Session
     from lab.running.measurement import Kept
 
 
 def are_several(options: argparse.Namespace) -> bool:
-    """Whether the command begins a run on several hosts."""
-    return len(options.host) > 1 and options.resume is None
+    """Whether the command begins a run on several hosts, or on several nodes of Slurm."""
+    return (len(options.host) > 1 or options.nodes > 1) and options.resume is None
 
 
 def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], object], policy: FailurePolicy) -> int:
@@ -37,13 +39,11 @@ def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], objec
         raise UsageError("--predict asks what one machine will do", "leave it out, or name one --host")
     check(options)
     reports.check_libraries(options.format)
-    hosts = [host.strip() for host in options.host]
-    running.check_distinct(hosts)
     began = time.time()
     folder = ((options.output or default_folder()) / new_session_id(began)).absolute()
     words = functools.partial(_words_of, options, folder, _seed(options))
-    tell(f"on {len(hosts)} hosts at the same time: {', '.join(hosts)}")
-    with interrupts.stopping() as stop:
+    with interrupts.stopping() as stop, _machines(options, folder.name, stop) as hosts:
+        tell(f"on {len(hosts)} hosts at the same time: {', '.join(hosts)}")
         interrupts.leave(folder, lambda: f"what the hosts have measured is in {folder}; join it: lab merge {folder}")
         lost = running.run_all(hosts, words, stop)
         session = running.joined(folder, hosts, lost, seconds=time.time() - began, interrupted=stop.requested)
@@ -51,6 +51,24 @@ def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], objec
         interrupts.leave_nothing(folder)
         code = _measuring.report(options, session, where, policy)
         return 130 if stop.requested else code
+
+
+@contextlib.contextmanager
+def _machines(options: argparse.Namespace, session: str, stop: StopFlag) -> Iterator[list[str]]:
+    """The hosts, or the nodes of an allocation that exists within the context. Raises UsageError and EngineError."""
+    hosts = [host.strip() for host in options.host]
+    if options.engine != "slurm":
+        from lab.running.hosts import check_distinct
+
+        with stop.interruptible():
+            check_distinct(hosts)
+        yield hosts
+        return
+    from lab.commands._options import allocation_of
+    from lab.running import nodes
+
+    with nodes.allocated(nodes.wanted(allocation_of(options), hosts), session, stop) as names:
+        yield names
 
 
 def _seed(options: argparse.Namespace) -> int:
@@ -66,7 +84,7 @@ def _words_of(options: argparse.Namespace, folder: Path, seed: int, host: str) -
     """The command line for one host: that of the user, without what is for the report of all hosts."""
     output = _passing_on.output_option(options)
     own = ("--host", host, output, str(folder), "--seed", str(seed))
-    without = ("--host", output, "--format", "--fail-on", "--expect", "--seed")
+    without = ("--host", "--nodes", "--nodelist", output, "--format", "--fail-on", "--expect", "--seed")
     return _passing_on.passed_on(options, own, without, ("--full", "--transcript", "--strict"))
 
 

@@ -135,8 +135,8 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="run on the engine of another machine: a Docker context, ssh://USER@HOST or tcp://HOST:PORT; repeat it to"
-        " run on several at the same time",
+        help="run on the engine of another machine: a Docker context, ssh://USER@HOST or tcp://HOST:PORT (with --engine"
+        " slurm: a node); repeat it to run on several at the same time",
     )
     parser.add_argument(
         "--send-image",
@@ -152,6 +152,7 @@ def add_allocation_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is asked of a batch system, in the words of Slurm."""
     group = parser.add_argument_group("slurm", "what salloc is asked for; inside an allocation nothing is")
     group.add_argument("--partition", default="", metavar="NAME", help="a queue of the site (default: the site's)")
+    group.add_argument("--nodes", type=int, default=1, metavar="N", help="how many nodes run it at the same time")
     group.add_argument("--nodelist", default="", metavar="NODES", help="the nodes to take, such as n[1-2]")
     group.add_argument("--constraint", default="", metavar="FEATURES", help="what the node must have, as sinfo has it")
     group.add_argument("--account", default="", metavar="NAME", help="the account that pays")
@@ -159,11 +160,18 @@ def add_allocation_options(parser: argparse.ArgumentParser) -> None:
 
 
 def allocation_of(options: argparse.Namespace) -> Allocation:
-    """What the command line asks of a batch system."""
+    """What the command line asks of a batch system.
+
+    Raises UsageError for a number of nodes below 1, and where no batch system is asked.
+    """
     from lab.model.allocation import Allocation
 
-    values = vars(options)
-    return Allocation(**{name: values.get(name) or "" for name in Allocation.__dataclass_fields__})
+    asked = Allocation(**{name: vars(options)[name] for name in Allocation.__dataclass_fields__})
+    if options.nodes < 1:
+        raise UsageError(f"--nodes {options.nodes}: give a number of nodes from 1")
+    if asked != Allocation() and options.engine != "slurm":
+        raise UsageError(f"--{next(iter(asked.to_stored()))} goes with --engine slurm", "add that, or leave it out")
+    return asked
 
 
 def add_label_option(parser: argparse.ArgumentParser) -> None:
@@ -359,17 +367,20 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
 
 
 def _engine_of(options: argparse.Namespace) -> str:
-    """The engine that the options name; that of a host is docker. Raises UsageError for a host without an engine."""
+    """The engine that the options name; that of a host is docker, unless the host is a node of Slurm.
+
+    Raises UsageError for a host without an engine.
+    """
     if not options.host:
         if options.send_image:
             raise UsageError("--send-image sends an image to a host, and there is none", "name it with --host")
         return str(options.engine)
-    if options.engine not in ("auto", "docker"):
+    if options.engine == "local" or (options.engine == "slurm" and options.send_image):
         raise UsageError("--host names a machine with a Docker engine", f"leave out --engine {options.engine}")
     for host in options.host:
         if not host.strip() or not host.isprintable():
             raise UsageError(f"--host {host!r} names no host", "name a Docker context, or ssh://USER@HOST")
-    return "docker"
+    return "slurm" if options.engine == "slurm" else "docker"
 
 
 def _request(options: argparse.Namespace, levels: Mapping[str, tuple[float, float]]) -> Request:

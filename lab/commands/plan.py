@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
-    if len(options.host) > 1:
-        raise UsageError("lab plan looks at one machine at a time", "name one --host")
+    if len(options.host) > 1 or options.nodes > 1:
+        raise UsageError("lab plan looks at one machine at a time", "name one --host, and no --nodes")
     request = _options.request_from(options)
     _check_own(request)
     machine, where = _machine(options, request)

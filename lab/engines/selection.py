@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lab import engines, system
@@ -51,10 +51,6 @@ class Wanted:
         """Raise UsageError for options that contradict each other, before any engine is asked."""
         if self.engine in ("local", "slurm") and self.image:
             raise UsageError("--image needs an engine", "leave it out, or use --engine docker")
-        if self.allocation.words and self.engine != "slurm":
-            raise UsageError(
-                f"{self.allocation.words[0]} goes with --engine slurm", "add that, or leave the option out"
-            )
         if self.image and self.pythons:
             raise UsageError("--image and --python both name a Python", "leave out either --image or --python")
         builds.parse_builds(self.pythons)
@@ -178,7 +174,8 @@ def _local_engine(build: Build, interpreter: Interpreter | CellError, note: Note
 def _slurm(wanted: Wanted, session: str, note: Note, meanwhile: Callable[[], object]) -> tuple[Engine, Machine]:
     from lab.engines import slurm
 
-    node = slurm.connect(allocation=wanted.allocation, session=session, note=note)
+    allocation = replace(wanted.allocation, nodelist=wanted.host or wanted.allocation.nodelist)
+    node = slurm.connect(allocation=allocation, session=session, note=note)
     if not wanted.pythons:
         engine, machine = _probed(node, meanwhile)
         return engine, machine.with_choice(choice_of(machine, "the first python3 on the PATH of the node", ()))

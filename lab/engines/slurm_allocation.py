@@ -21,6 +21,7 @@ from lab.engines.slurm_programs import ask, names_of, path_of, state_of
 from lab.engines.slurm_words import hopeless, refused, state_in_words
 from lab.errors import CellError, EngineError
 from lab.model.allocation import Allocation
+from lab.text import units
 
 #: Waits for the end of the lab, with salloc beside it. ``$1`` is the name of the job, the rest salloc's command line.
 _GUARD = """\
@@ -56,7 +57,7 @@ _POLL_SECONDS = 0.2
 
 
 class OpenAllocation:
-    """One node for one session. Several engines may share it; each call is safe from any thread."""
+    """Nodes for one session, whose cells run on the first. Several engines may share it, from any thread."""
 
     def __init__(self, wanted: Allocation, session: str, note: Callable[[str], None]) -> None:
         self._wanted, self._note = wanted, note
@@ -64,16 +65,21 @@ class OpenAllocation:
         self._lock = threading.Lock()
         self._guard: subprocess.Popen[bytes] | None = None
         #: The number of the job, once it is known.
-        self._job = ""
+        self.job = ""
         self._is_own = True
         self._partition = ""
         #: How Slurm said that a step was ended; empty: none was.
         self._cause = ""
-        #: The node that the cells run on.
-        self.node = ""
+        #: The nodes, as many as were asked for.
+        self.nodes: list[str] = []
+
+    @property
+    def node(self) -> str:
+        """The node that the cells run on."""
+        return self.nodes[0]
 
     def open(self, sink: Sink) -> None:
-        """Wait for the node, unless it is there already. ``sink`` is called meanwhile, and may raise to give up.
+        """Wait for the nodes, unless they are there already. ``sink`` is called meanwhile, and may raise to give up.
 
         Raises EngineError where Slurm refuses, or lets the job wait for what cannot come.
         """
@@ -82,24 +88,24 @@ class OpenAllocation:
                 return
             job = os.environ.get("SLURM_JOB_ID", "")
             if job:
-                self._job, self._is_own = job, False
+                self.job, self._is_own = job, False
                 self._start_guard(_GUARD_OF_STEPS, job)
             else:
-                options = ["--no-shell", "--exclusive", "--nodes=1-1", f"--job-name={self._name}", *self._wanted.words]
+                options = ["--no-shell", f"--job-name={self._name}", *self._wanted.words]
                 self._await(self._start_guard(_GUARD, "salloc", *options), sink)
-            state = state_of(self._job)
-            self._partition, self.node = state.partition, self._chosen(state.nodes)
+            state = state_of(self.job)
+            self._partition, self.nodes = state.partition, self._chosen(state.nodes)
 
     def details(self) -> dict[str, object]:
         """What a manifest keeps of it."""
-        facts = {"job": self._job, "node": self.node, "partition": self._partition, "own": self._is_own}
+        facts = {"job": self.job, "node": self.node, "partition": self._partition, "own": self._is_own}
         return {"slurm": facts, "engine_version": ask("srun", "--version").rpartition(" ")[2]}
 
     def check(self) -> None:
         """Raise CellError, with the cause, where the allocation has ended."""
-        state = state_of(self._job).state
+        state = state_of(self.job).state
         if state not in ("RUNNING", ""):  # without an answer, srun tries, waits and says what is wrong
-            raise CellError(f"the allocation (job {self._job}) has ended: {self._cause or state_in_words(state)}")
+            raise CellError(f"the allocation (job {self.job}) has ended: {self._cause or state_in_words(state)}")
 
     def ended_by(self, cause: str) -> None:
         """Note how Slurm ended a step. If the allocation ends with it, that is why: its own state comes later."""
@@ -116,7 +122,7 @@ class OpenAllocation:
         """
         bind = f"verbose,mask_cpu:{sum(1 << cpu for cpu in cpus):#x}" if cpus else "none"
         options = [
-            f"--jobid={self._job}",
+            f"--jobid={self.job}",
             f"--job-name={self._step_name(name)}",
             f"--nodelist={self.node}",
             "--nodes=1-1",
@@ -146,7 +152,7 @@ class OpenAllocation:
 
     def ask_to_end(self, name: str) -> None:
         """Send SIGTERM to the worker in the step of that name."""
-        steps = ask("squeue", "--noheader", "--steps", f"--jobs={self._job}", "--format=%i %j").splitlines()
+        steps = ask("squeue", "--noheader", "--steps", f"--jobs={self.job}", "--format=%i %j").splitlines()
         for step in (line.split()[0] for line in steps if line.endswith(f" {self._step_name(name)}")):
             ask("scancel", "--signal=TERM", step)
 
@@ -176,7 +182,7 @@ class OpenAllocation:
         try:
             guard.wait(_RETURN_SECONDS)
         except subprocess.TimeoutExpired:
-            self._note(f"Slurm does not answer: the job {self._job} is given back as soon as it does; see squeue --me")
+            self._note(f"Slurm does not answer: the job {self.job} is given back as soon as it does; see squeue --me")
         guard.stderr.close()
 
     def _await(self, words: IO[bytes], sink: Sink) -> None:
@@ -190,9 +196,9 @@ class OpenAllocation:
                 said += piece
                 if not piece:
                     break
-            if not self._job:
-                self._job = _number_after(said.decode(errors="replace"), "job allocation")
-            if self._job and time.monotonic() - asked_at > _REASON_SECONDS:
+            if not self.job:
+                self.job = _number_after(said.decode(errors="replace"), "job allocation")
+            if self.job and time.monotonic() - asked_at > _REASON_SECONDS:
                 asked_at = time.monotonic()
                 reason = self._tell_reason(reason)
         text = said.decode(errors="replace")
@@ -201,27 +207,26 @@ class OpenAllocation:
 
     def _tell_reason(self, before: str) -> str:
         """Why the job waits; told if it is another reason than before. Raises EngineError where waiting is in vain."""
-        state, reason, _, _ = state_of(self._job)
+        state, reason, _, _ = state_of(self.job)
         if state != "PENDING" or reason in (before, "None"):
             return before
         if fix := hopeless(reason):
-            raise EngineError(f"Slurm lets the job {self._job} wait for what does not come ({reason})", fix)
-        self._note(f"waiting for Slurm: the job {self._job} is in the queue ({reason}); Ctrl-C gives up")
+            raise EngineError(f"Slurm lets the job {self.job} wait for what does not come ({reason})", fix)
+        self._note(f"waiting for Slurm: the job {self.job} is in the queue ({reason}); Ctrl-C gives up")
         return reason
 
-    def _chosen(self, nodes: str) -> str:
-        """The first node of the job, or the first that the user named. Raises EngineError where there is none."""
+    def _chosen(self, nodes: str) -> list[str]:
+        """As many nodes of the job as were asked for, those that the user named. Raises EngineError for too few."""
         names = names_of(nodes)
         named = [name for name in names_of(self._wanted.nodelist) if name in names]
-        if self._wanted.nodelist and names and not named:
+        chosen = (named if self._wanted.nodelist else names)[: self._wanted.nodes]
+        if len(chosen) < self._wanted.nodes:
+            needed = self._wanted.nodelist or units.counted(self._wanted.nodes, "node")
+            fix = "run it again" if self._is_own else "ask for less, or unset SLURM_JOB_ID to get a new one"
             raise EngineError(
-                f"--nodelist {self._wanted.nodelist} is not among the nodes of the job {self._job}: {nodes}",
-                "leave --nodelist out, or unset SLURM_JOB_ID to get a new allocation",
+                f"the job {self.job} has {nodes or 'no node (any more)'}, but the run needs {needed}", fix
             )
-        if not names:
-            fix = "run it again" if self._is_own else "unset SLURM_JOB_ID to get a new allocation"
-            raise EngineError(f"the job {self._job} has no node (any more)", fix)
-        return (named or names)[0]
+        return chosen
 
 
 def _number_after(text: str, words: str) -> str:

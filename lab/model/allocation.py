@@ -13,6 +13,8 @@ class Allocation:
 
     #: The partition: a queue of the site.
     partition: str = ""
+    #: How many nodes.
+    nodes: int = 1
     #: The names of the nodes, such as ``n[1-2]``.
     nodelist: str = ""
     #: The features that a node must have.
@@ -24,14 +26,15 @@ class Allocation:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The options of ``salloc`` and ``sbatch``."""
-        return tuple(f"--{name}={value}" for name, value in self.to_stored().items())
+        """The options of ``salloc`` and ``sbatch`` that are given: whole nodes are always asked for."""
+        stored = {**self.to_stored(), "nodes": f"{self.nodes}-{self.nodes}"}
+        return ("--exclusive", *(f"--{name}={value}" for name, value in stored.items()))
 
     def to_stored(self) -> dict[str, Any]:
         """What was asked for, as manifests have it."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name, value in asdict(self).items() if value not in ("", 1)}
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Allocation:
         """What a manifest has."""
-        return cls(**{name: str(stored[name]) for name in cls.__dataclass_fields__ if name in stored})
+        return cls(**{name: stored[name] for name in cls.__dataclass_fields__ if name in stored})

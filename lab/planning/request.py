@@ -152,7 +152,7 @@ class Request:
             "engine": machine.engine,
             "image": None if self.pythons else machine.image,
             "seed": self.seed,
-            **({"allocation": self.allocation.to_stored()} if self.allocation.words else {}),
+            **({"allocation": self.allocation.to_stored()} if self.allocation.to_stored() else {}),
             **(
                 {"target": self.target.to_stored(), "cases": [case.to_stored() for case in self.cases]}
                 if self.target

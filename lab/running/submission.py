@@ -60,7 +60,7 @@ def submit(words: Sequence[str], folder: Path, allocation: Allocation) -> Submis
         files.replace_file(script, _SCRIPT.format(words=line).encode())
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror}; name another folder") from error
-    options = ["--parsable", "--exclusive", "--nodes=1-1", f"--job-name=multicore-lab-{folder.name}", "--no-requeue"]
+    options = ["--parsable", f"--job-name=multicore-lab-{folder.name}", "--no-requeue"]
     messages = str(folder / "messages.txt").replace("%", "%%")  # sbatch puts the job's number in the place of %j
     options += [f"--output={messages}", *allocation.words]
     with signals_held():  # a job that is in the queue has to be known

@@ -193,6 +193,19 @@ def test_an_allocation_around_the_lab_is_used_and_kept(
 
 
 @pytest.mark.slow
+def test_each_node_of_an_allocation_is_a_machine_of_its_own(site: Cluster, lab: Lab) -> None:
+    words = ("pipe", "--engine", "slurm", "--nodes", "2", "--cpus", "1", "--quick", "--format", "json")
+    code, out, err = lab.run(*words)
+    assert code == 0, err
+    document = json.loads(out)
+    assert [(cell["id"], cell["status"]) for cell in document["cells"]] == [
+        ("cpu1-n1", "measured"),
+        ("cpu1-n2", "measured"),
+    ]
+    assert [host["name"] for host in document["session"]["arguments"]["hosts"]] == ["n1", "n2"]
+
+
+@pytest.mark.slow
 def test_a_run_is_submitted_as_a_job_and_collected_after_it(
     site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -245,6 +258,11 @@ def test_a_step_without_its_affinity_is_tainted(monkeypatch: pytest.MonkeyPatch,
     (cell,) = json.loads(out)["cells"]
     assert cell["status"] == "tainted"
     assert "asked for CPUs 0, inside saw 0-1" in cell["reason"]
+
+
+def test_an_option_of_slurm_without_slurm_is_refused(lab: Lab) -> None:
+    code, _, err = lab.run("pipe", "--nodes", "2")
+    assert (code, "--nodes goes with --engine slurm" in err) == (2, True)
 
 
 def test_without_slurm_nothing_is_asked_for(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
