@@ -166,6 +166,9 @@ def _from_kubernetes(options: argparse.Namespace) -> Session:
     if len({*nodes.values()}) > 1:
         where = ", ".join(f"{cell} on {node}" for cell, node in sorted(nodes.items()))
         notes = [f"note: the cells ran on different nodes, which may differ in speed: {where}"]
+    for cell in cells:
+        if cell.qos not in ("", "Guaranteed"):
+            notes.append(f"note: the pod of {cell.cell} was {cell.qos}, not Guaranteed: the cluster has changed it")
     sources = [
         from_compose.CellRecords(
             cell=cell.cell,

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.check:
             with contextlib.closing(client_for_this_environment()) as client:
                 for image in bundles.load_images(client, bundle, tell):
-                    show(f"loaded {image.label}")
+                    show(f"on the engine: {image.label}")
     here = this_python()
     wrong = [name for name, value in here.items() if about["wheels"].get(name) != value]
     if wrong:

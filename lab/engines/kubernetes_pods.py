@@ -48,6 +48,8 @@ class PodCell:
     image: str
     #: The node that it ran on; empty: none yet.
     node: str = ""
+    #: The class of quality of service that the cluster gave it; empty: none yet.
+    qos: str = ""
     #: Whether its container still runs.
     running: bool = False
     #: Why it has not begun; empty: it has, or it never will.
@@ -168,6 +170,7 @@ def _cell(core: Any, job: Any, pods: Sequence[Any]) -> PodCell:
     return PodCell(
         **named,
         node=pod.spec.node_name or "",
+        qos=pod.status.qos_class or "",
         running=bool(running),
         waiting=_waiting(pod, state) if pod.status.phase == "Pending" else "",
         stream=stream,

@@ -317,5 +317,9 @@ class CellResult:
 
     @property
     def pinned_by(self) -> str:
-        """``engine`` (a CPU set), ``step`` or ``worker`` (affinity), or ``none``; ``-`` when it never started."""
-        return str(self.data("start").get("pinned_by", "-"))
+        """``engine`` (a CPU set), ``step`` or ``worker`` (affinity), or ``none``; ``-`` when it never started.
+
+        The worker of a pod says ``engine``, because only afterwards is it known whether Kubernetes has set a CPU set.
+        """
+        said = str(self.data("start").get("pinned_by", "-"))
+        return "none" if said == "engine" and not self.cell.pinned else said

@@ -86,14 +86,18 @@ def test_without_the_static_policy_the_limit_is_a_quota_and_anything_else_is_no_
 ) -> None:
     one, two = create("pipe", "--cpus", "1,2")
     cluster.run(one, *ENDED, log("cpu1", (0, 1, 2, 3), 4))
-    cluster.run(two, *ENDED, log("cpu2", (0, 1, 2, 3), 4, quota=2))
+    cluster.run(two, *ENDED, log("cpu2", (0, 1, 2, 3), 4, quota=2), qosClass="Burstable")
     code, document, _ = gathered(lab)
     assert code == 3
+    assert document["session"]["notes"] == [
+        "note: the pod of cpu2 was Burstable, not Guaranteed: the cluster has changed it"
+    ]
     assert cells(document) == {
         "cpu1": ("tainted", "told to take 1 CPU, it had 4 (0-3)"),
         "cpu2": ("measured", None),
     }
-    assert [cell["limit"]["label"] for cell in document["cells"]] == ["1", "quota 2"]
+    seen = [(cell["limit"]["label"], cell["pinned_by"]) for cell in document["cells"]]
+    assert seen == [("1", "engine"), ("quota 2", "none")]
 
 
 #: What can become of a pod: (phase, state, log, more of its status) -> the status and the reason of the cell.
