@@ -18,7 +18,7 @@ from lab.containers.image_config import BASE_REPOSITORY, familiar_name, fits
 from lab.engines.image_choice import find_image
 from lab.engines.selection import Wanted, images_by_build
 from lab.engines.temporary import TemporaryFolder
-from lab.errors import EngineError, ImageError, UsageError
+from lab.errors import ImageError, UsageError
 from lab.pythons import wheelhouse
 from lab.text import units
 
@@ -39,6 +39,8 @@ class BundledImage:
     names: tuple[str, ...]
     #: The architecture that it is for, as images name it; empty: it does not say.
     architecture: str
+    #: The digests of its layers.
+    layers: tuple[str, ...]
 
     @property
     def member(self) -> str:
@@ -52,7 +54,12 @@ class BundledImage:
 
     def to_stored(self) -> dict[str, Any]:
         """The image as a manifest has it."""
-        return {"id": self.id, "names": list(self.names), "architecture": self.architecture}
+        return {
+            "id": self.id,
+            "names": list(self.names),
+            "architecture": self.architecture,
+            "layers": list(self.layers),
+        }
 
 
 def bundled_image(stored: Mapping[str, Any]) -> BundledImage:
@@ -61,6 +68,7 @@ def bundled_image(stored: Mapping[str, Any]) -> BundledImage:
         id=str(stored["id"]),
         names=tuple(map(str, stored["names"])),
         architecture=str(stored["architecture"]),
+        layers=tuple(map(str, stored["layers"])),
     )
 
 
@@ -88,6 +96,7 @@ def needed_images(client: DockerClient, wanted: Wanted, note: Note) -> tuple[Bun
             id=str(attributes["Id"]),
             names=tuple(sorted(own | {*(before.names if before else ())})),
             architecture=str(attributes.get("Architecture") or ""),
+            layers=saved_images.layers(attributes),
         )
     return tuple(images.values())
 
@@ -154,14 +163,25 @@ def load_images(client: DockerClient, bundle: Bundle, note: Note) -> tuple[Bundl
                 "make a bundle on a machine of that kind",
             )
     for image in images:
-        known = image.id
-        if image_attributes(client, known):
-            note(f"{image.label} is there already")
-        else:
-            note(f"loading {image.label} …")
-            known = saved_images.load(client, bundle.pieces(image.member)) or image.id
-        _name(client, known, image.names)
+        _bring_in(client, bundle, image, note)
     return images
+
+
+def _bring_in(client: DockerClient, bundle: Bundle, image: BundledImage, note: Note) -> None:
+    """Load an image, unless the engine has it, and give it its names. Raises ImageError and EngineError."""
+    known = saved_images.known_name(client, (image.id, *image.names), image.layers)
+    if known:
+        note(f"{image.label} is there already")
+    else:
+        note(f"loading {image.label} …")
+        loaded = saved_images.load(client, bundle.pieces(image.member)) or image.id
+        known = saved_images.known_name(client, (image.id, loaded), image.layers)
+        if known is None:
+            raise ImageError(f"the engine has loaded {loaded}, which is not {image.label}", "make a new bundle")
+    for name in image.names:
+        repository, _, tag = name.rpartition(":")
+        with translated(f"naming {name}"):
+            client.api.tag(known, repository, tag)
 
 
 def _images_of(bundle: Bundle) -> tuple[BundledImage, ...]:
@@ -175,16 +195,6 @@ def _images_of(bundle: Bundle) -> tuple[BundledImage, ...]:
     if missing:
         raise UsageError(f"{bundle.path} is refused: {missing[0]} is missing", "make it again")
     return images
-
-
-def _name(client: DockerClient, image: str, names: Sequence[str]) -> None:
-    """Give an image its names. Raises EngineError."""
-    if not image_attributes(client, image):
-        raise EngineError(f"the engine has loaded {image}, and has no such image", "load the bundle again")
-    for name in names:
-        repository, _, tag = name.rpartition(":")
-        with translated(f"naming {name}"):
-            client.api.tag(image, repository, tag)
 
 
 # ---- words

@@ -226,6 +226,6 @@ def test_a_manifest_that_describes_nothing_is_refused(about: dict[str, Any], pat
     code, _, err = lab("load", str(path))
     assert code == 2
     assert "its manifest describes no images" in err
-    image = {"id": f"sha256:{'1' * 64}", "names": ["a:b"], "architecture": "amd64"}
+    image = {"id": f"sha256:{'1' * 64}", "names": ["a:b"], "architecture": "amd64", "layers": []}
     forge(images=[image])(path)
     assert f"images/{'1' * 64}.tar is missing" in lab("load", str(path))[2]

@@ -69,15 +69,19 @@ def test_a_session_runs_with_no_registry_and_no_index_as_the_bundle_says(room: D
     assert f"image {IMAGE}" in printed
     assert "1 verdict" in printed
 
-    # Bundles that no engine of this kind can load: nothing is loaded.
     before = room.docker("images", "--quiet", "--all")
-    with open_bundle(tmp_path / "room.tar") as bundle:
+    for architecture, words in (("s390x", "is for s390x, and the engine's"), ("", "the engine cannot load the image")):
+        forge(tmp_path / "room.tar", tmp_path / f"other{architecture}.tar", architecture)
+        refused = run(*LAB, "load", f"other{architecture}.tar", folder=tmp_path, environment=here)
+        assert refused.returncode == 3
+        assert words in refused.stderr
+        assert room.docker("images", "--quiet", "--all") == before
+
+
+def forge(source: Path, target: Path, architecture: str) -> None:
+    """Write a bundle like another one, but with an image of this architecture whose stream is none."""
+    with open_bundle(source) as bundle, BundleWriter(target) as other:
         (image,) = bundle.about["images"]
-        with BundleWriter(tmp_path / "other.tar") as other:
-            other.add(f"images/{'1' * 64}.tar", [b"layers"])
-            alien = {**image, "id": f"sha256:{'1' * 64}", "architecture": "s390x"}
-            other.finish({**bundle.about, "images": [alien]})
-    refused = run(*LAB, "load", "other.tar", folder=tmp_path, environment=here)
-    assert refused.returncode == 3
-    assert "is for s390x, and the engine's machine is" in refused.stderr
-    assert room.docker("images", "--quiet", "--all") == before
+        other.add(f"images/{'1' * 64}.tar", [b"layers"])
+        alien = {**image, "id": f"sha256:{'1' * 64}", "layers": ["sha256:1"], "architecture": architecture}
+        other.finish({**bundle.about, "images": [alien]})
