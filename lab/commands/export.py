@@ -37,6 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     from lab.containers.image_config import OFFICIAL_IMAGE
 
+    usual = argparse.ArgumentParser()
+    _options.add_cell_options(usual)
+    parser.set_defaults(**vars(usual.parse_args([])))  # what a cluster decides is as lab run has it
     parser.add_argument("system", choices=("kubernetes",), help="the system that runs the cells")
     parser.add_argument(
         "experiments", nargs="*", metavar="EXPERIMENT", help="the experiments to run, as of lab run (default: the same)"
@@ -54,7 +57,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--node", default="", metavar="NAME", help="run all cells on this node (default: on any)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write a file for each object into DIR instead")
     _options.add_level_options(parser)
-    parser.set_defaults(quota=None, smt=False, engine="docker", label="")
 
 
 def run(options: argparse.Namespace) -> int:
