@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.model.participant import Guess, Participant, Place
@@ -40,6 +40,8 @@ class Agreement:
     names: Mapping[Verdict, tuple[str, ...]]
     #: The properties that go with the verdicts. Several of them cannot be told apart by these machines.
     splits: tuple[Split, ...] = ()
+    #: The names of the properties that go with the verdicts too, but on too few machines to tell.
+    candidates: tuple[str, ...] = ()
 
     @property
     def is_divided(self) -> bool:
@@ -150,20 +152,41 @@ def _agreement(
     }
     decisive = {name: verdict for name, verdict in by_name.items() if verdict.decisive}
     splits = tuple(_splits(decisive, properties)) if len(set(decisive.values())) > 1 else ()
-    return Agreement(place=place, statement=statement, names=names, splits=splits)
+    candidates = _candidates(decisive, properties) if len(set(decisive.values())) > 1 and not splits else ()
+    return Agreement(place=place, statement=statement, names=names, splits=splits, candidates=candidates)
 
 
 def _splits(verdicts: Mapping[str, Verdict], properties: Mapping[str, Mapping[str, str]]) -> list[Split]:
     """The properties that go with these verdicts, if all participants have them."""
     splits = []
-    for name in dict.fromkeys(name for participant in verdicts for name in properties[participant]):
-        values = {participant: properties[participant].get(name, "") for participant in verdicts}
-        if not all(values.values()):
-            continue
+    for name, values in _known(verdicts, properties):
         words = _by_limit(verdicts, values) if name in _ORDERED else _by_value(verdicts, values)
         if words:
             splits.append(Split(name=name, words=words))
     return splits
+
+
+def _known(
+    participants: Iterable[str], properties: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each property that all of these participants have, with the value of each of them."""
+    participants = list(participants)
+    for name in dict.fromkeys(name for participant in participants for name in properties[participant]):
+        values = {participant: properties[participant].get(name, "") for participant in participants}
+        if all(values.values()):
+            yield name, values
+
+
+def _candidates(verdicts: Mapping[str, Verdict], properties: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    """The properties of which no value has both verdicts, where too few participants have one of these verdicts."""
+    if min(Counter(verdicts.values()).values()) >= FEWEST:
+        return ()
+    candidates = []
+    for name, values in _known(verdicts, properties):
+        pairs = {(values[participant], verdict) for participant, verdict in verdicts.items()}
+        if len(pairs) == len(set(values.values())):
+            candidates.append(name)
+    return tuple(candidates)
 
 
 def _by_value(verdicts: Mapping[str, Verdict], values: Mapping[str, str]) -> str:

@@ -68,6 +68,8 @@ class Participation:
     trust: Trust = Trust.INTACT
     #: What is wrong with its files; empty: nothing.
     fault: str = ""
+    #: The sessions that it was joined of, by their names; empty: it is a session of its own.
+    parts: tuple[str, ...] = ()
     #: What describes the machine, by the names of the properties.
     properties: Mapping[str, str] = field(default_factory=dict)
     #: The verdict on each claim at each limit.

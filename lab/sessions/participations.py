@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lab.errors import LabError, UsageError
 from lab.judging import differences
 from lab.judging.records import MALFORMED
 from lab.model.cell import Cell
+from lab.model.host import Host, name_of
 from lab.model.participant import Guess, Number, Participant, Participation, Trust
 from lab.model.session import Verdict
 from lab.sessions import loading, seal
@@ -28,18 +30,29 @@ WAYS = ("label", "folder", "host")
 def participants(paths: Sequence[Path], by: str = "label") -> list[Participant]:
     """The participants whose sessions lie below these folders, in the order of their names.
 
-    ``by`` is one of :data:`WAYS`. A session without a label, or without a host's name, is named by its folder. Raises
-    UsageError where there is no session.
+    ``by`` is one of :data:`WAYS`. A session without a label, or without a host's name, is named by its folder. Where a
+    session and those that it was joined of are all there, each result counts once. Raises UsageError where there is no
+    session.
     """
-    sessions: dict[str, list[Participation]] = {}
     found = {folder.resolve(): root for root in paths for folder in _folders(root)}
-    for folder, root in found.items():
-        participation = read(folder, root, by)
+    every = [each for folder, root in found.items() for each in read(folder, root, by)]
+    sessions: dict[str, list[Participation]] = {}
+    for participation in _once(every, by):
         sessions.setdefault(participation.name, []).append(participation)
     return [
         Participant(name=name, sessions=tuple(sorted(sessions[name], key=lambda each: each.began)))
         for name in sorted(sessions, key=_natural)
     ]
+
+
+def _once(every: Sequence[Participation], by: str) -> Iterator[Participation]:
+    """The sessions without those whose results others have: of hosts the parts count, else what they were joined to."""
+    there = {each.session for each in every}
+    if by == "host":
+        yield from (each for each in every if not each.parts or not there.issuperset(each.parts))
+        return
+    parts = {part for each in every if each.counts for part in each.parts}
+    yield from (each for each in every if each.session not in parts)
 
 
 def _natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
@@ -52,48 +65,74 @@ def _folders(root: Path) -> Iterator[Path]:
     """Every session at or below a folder. Raises UsageError where there is none."""
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder", "name the folder that the class has handed in")
-    below = [root] if (root / MANIFEST).is_file() else sorted(path.parent for path in root.rglob(MANIFEST))
+    below = sorted(path.parent for path in root.rglob(MANIFEST))
     if not below:
         raise UsageError(f"there is no session in {root}", "name a folder with sessions, at any depth")
     yield from below
 
 
-def read(folder: Path, root: Path, by: str = "label") -> Participation:
-    """One session. One that cannot be read says why."""
+def read(folder: Path, root: Path, by: str = "label") -> list[Participation]:
+    """One session; by host, one for each host that was joined in it. One that cannot be read says why."""
     try:
         manifest = loading.manifest(folder)
         with loading.making_sense_of(folder):
-            return _described(folder, root, by, manifest)
+            hosts = _hosts(manifest) if by == "host" else []
+            if not hosts:
+                return [_described(folder, manifest, _name(folder, root, by, manifest), _properties(manifest))]
+            return [_described(folder, manifest, host.name, _of_host(host, manifest), host.name) for host in hosts]
     except LabError as error:
-        return Participation(
-            name=_by_folder(folder, root),
-            folder=str(folder),
-            session=folder.name,
-            trust=Trust.UNREADABLE,
-            fault=str(error),
-        )
+        return [
+            Participation(
+                name=_by_folder(folder, root),
+                folder=str(folder),
+                session=folder.name,
+                trust=Trust.UNREADABLE,
+                fault=str(error),
+            )
+        ]
 
 
-def _described(folder: Path, root: Path, by: str, manifest: Mapping[str, Any]) -> Participation:
+def _hosts(manifest: Mapping[str, Any]) -> list[Host]:
+    """The hosts that were joined in a session, and that ran something."""
+    stored = (manifest.get("arguments") or {}).get("hosts") or ()
+    return [host for host in map(Host.from_stored, stored) if host.session]
+
+
+def _described(
+    folder: Path, manifest: Mapping[str, Any], name: str, properties: Mapping[str, str], host: str = ""
+) -> Participation:
+    """A session, or the part of it that a host has run."""
     report = manifest.get("report") or {}
     trust, fault = _trust(folder, manifest)
-    cells = {cell.id: cell for cell in loading.planned(manifest)}
+    cells = {cell.id: cell for cell in _cells(manifest, host)}
     several = len({cell.build for cell in cells.values()}) > 1
     places = {name: names.cell_words(cell) if several else _limit(cell) for name, cell in cells.items()}
-    verdicts = report.get("verdicts", ())
+    verdicts = [each for each in report.get("verdicts", ()) if each["cell"] in places]
+    numbers = {(what, places[cell]): number for (what, cell), number in _numbers(report).items() if cell in places}
     return Participation(
-        name=_name(folder, root, by, manifest),
+        name=name,
         folder=str(folder),
         session=str(manifest["session"]),
         began=float(manifest["began"]),
         trust=trust,
         fault=fault,
-        properties=_properties(manifest),
+        parts=tuple((manifest.get("arguments") or {}).get("merged") or ()),
+        properties=properties,
         verdicts={(each["claim"], places[each["cell"]]): Verdict(each["verdict"]) for each in verdicts},
-        numbers={(what, places[cell]): number for (what, cell), number in _numbers(report).items()},
+        numbers=numbers,
         guesses=_guesses(manifest, report, places),
         statements={each["claim"]: each["statement"] for each in verdicts},
     )
+
+
+def _cells(manifest: Mapping[str, Any], host: str) -> Iterator[Cell]:
+    """The cells of a session; of a host only its own, which then have no name of a machine."""
+    for cell in loading.planned(manifest):
+        label, _, machine = cell.machine.rpartition(", ")
+        if not host:
+            yield cell
+        elif machine == host:
+            yield replace(cell, machine=label)
 
 
 def _limit(cell: Cell) -> str:
@@ -103,9 +142,22 @@ def _limit(cell: Cell) -> str:
 
 def _name(folder: Path, root: Path, by: str, manifest: Mapping[str, Any]) -> str:
     label = (manifest.get("arguments") or {}).get("label") or ""
-    host = (manifest.get("host") or {}).get("name") or ""
-    chosen = {"label": label, "host": host}.get(by, "")
+    chosen = {"label": label, "host": _host_name(manifest)}.get(by, "")
     return str(chosen) or _by_folder(folder, root)
+
+
+def _host_name(manifest: Mapping[str, Any]) -> str:
+    """The name of the machine that the cells ran on; empty where it is not known.
+
+    It is the host that the user named, or the node of Slurm. An engine's machine that is not the machine of the lab has
+    both names, because the virtual machine of Docker Desktop has the same name everywhere.
+    """
+    details = loading.machine_of(manifest).details
+    named = (manifest.get("arguments") or {}).get("host") or (details.get("slurm") or {}).get("node")
+    if named:
+        return name_of(str(named))
+    own, engine = (manifest.get("host") or {}).get("name") or "", details.get("engine_name") or ""
+    return ": ".join(filter(None, dict.fromkeys((own, engine))))
 
 
 def _by_folder(folder: Path, root: Path) -> str:
@@ -163,10 +215,28 @@ def _properties(manifest: Mapping[str, Any]) -> dict[str, str]:
         "kernel": python.get("kernel"),
         "cgroup version": facts.get("cgroup version"),
         "engine": machine.engine_facts.product or machine.engine,
+        "engine version": machine.engine_facts.version,
         "Python": names.python_words(python, short=True) if python else None,
         "architecture": facts.get("architecture"),
     }
     return {name: str(value) for name, value in properties.items() if value not in (None, "")}
+
+
+def _of_host(host: Host, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What describes a host of a joined session, by the same names, as far as that session tells it."""
+    known = ("processor", "kernel", "cgroup version", "architecture")
+    product, _, version = host.facts.get("engine", "").partition(" ")
+    pythons = {
+        build.label: names.python_words(build.python, short=True) for build in loading.machine_of(manifest).builds
+    }
+    properties = {
+        **{name: host.facts.get(name, "") for name in known},
+        "Python": ", ".join(dict.fromkeys(pythons.get(cell.build, "") for cell in _cells(manifest, host.name))),
+        "CPUs": str(host.cpus or ""),
+        "engine": product,
+        "engine version": version,
+    }
+    return {name: value for name, value in properties.items() if value}
 
 
 def _numbers(report: Mapping[str, Any]) -> dict[tuple[str, str], Number]:

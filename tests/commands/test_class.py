@@ -7,13 +7,18 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.model.session import Session
+from lab.sessions import merging
+from lab.sessions.folder import SessionFolder
+from lab.sessions.keeping import keep
 from tests.commands.test_session_commands import sealed
+from tests.sessions.test_loading import changed
 from tests.support import scripts
 from tests.support.paths import ROOT
 from tests.support.terminal import Lab
@@ -127,6 +132,64 @@ def test_every_participant_is_in_every_form(lab: Lab, handed_in: Path, tmp_path:
 def test_folders_or_hosts_can_name_participants(lab: Lab, handed_in: Path) -> None:
     _, out, _ = lab("class", str(handed_in), "--by", "folder", "--format", "json")
     assert [each["name"] for each in json.loads(out)["participants"]][:3] == ["s0", "s1", "s2"]
+
+
+def host_session(number: int, host: str = "", **details: Any) -> Session:
+    """The session of one machine that the same orchestrator asked; the first two machines have the older Python."""
+    student = (0, 3, 1, 2)[number]  # their kernels are 6.0, 6.1, 6.1 and 6.0
+    session = session_of(student, label="", predictions=[], **({"host": host} if host else {}))
+    machine = dataclasses.replace(session.machine, details={**session.machine.details, **details})
+    return dataclasses.replace(session, id=f"20260101-00000{number}-aa", machine=machine)
+
+
+def names_of(document: str) -> list[str]:
+    return [each["name"] for each in json.loads(document)["participants"]]
+
+
+def test_hosts_and_nodes_of_one_orchestrator_are_participants_and_what_was_joined_counts_once(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Two hosts of one run, whose sessions lie below the joined one; a node of Slurm; an engine elsewhere."""
+    hosts = [host_session(0, "ssh://me@old-1"), host_session(2, "new-1")]
+    run = keep(tmp_path, dataclasses.replace(merging.join(hosts), id="20260101-000009-aa"))
+    for session in hosts:
+        sealed(run, session.id, session)
+    sealed(tmp_path, "20260101-000001-aa", host_session(1, slurm={"node": "old-2"}))
+    far = sealed(tmp_path, "20260101-000003-aa", host_session(3, engine_name="docker-desktop"))
+    changed(far, host={"name": "mac"})
+    with SessionFolder(tmp_path, far.name, again=True) as folder:
+        folder.seal()
+
+    code, out, err = lab("class", str(tmp_path), "--by", "host", "--format", "json")
+    assert code == 0, err
+    everybody = ["me@old-1", "new-1", "old-2", "mac: docker-desktop"]
+    assert sorted(names_of(out)) == sorted(everybody)
+    (claim,) = (each for each in json.loads(out)["claims"] if each["claim"] == "pool.default-size")
+    assert claim["limit"] == "1 CPU"
+    assert sorted(claim["participants"]["refuted"]) == ["me@old-1", "old-2"]
+    assert [each["property"] for each in claim["goes_with"]] == ["Python"]
+
+    for session in hosts:  # what was joined is enough
+        shutil.rmtree(run / session.id)
+    assert (
+        json.loads(lab("class", str(tmp_path), "--by", "host", "--format", "json")[1])["claims"]
+        == json.loads(out)["claims"]
+    )
+
+    _, out, _ = lab("class", str(run), "--by", "host")
+    assert "too few machines to tell, but they differ in kernel, Python" in " ".join(out.split())
+
+
+def test_a_run_on_several_hosts_is_one_session_of_who_handed_it_in(lab: Lab, tmp_path: Path) -> None:
+    hosts = [host_session(0, "old-1"), host_session(2, "new-1")]
+    run = keep(tmp_path / "anna", dataclasses.replace(merging.join(hosts), id="20260101-000009-aa"))
+    for session in hosts:
+        sealed(run, session.id, session)
+    _, out, _ = lab("class", str(tmp_path), "--by", "folder", "--format", "json")
+    (anna,) = json.loads(out)["participants"]
+    assert [each["session"] for each in anna["sessions"]] == ["20260101-000009-aa"]
+    limits = {each["limit"]: each["verdict"] for each in anna["verdicts"] if each["claim"] == "pool.default-size"}
+    assert limits == {"Python 3.11, 1 CPU, old-1": "refuted", "Python 3.13, 1 CPU, new-1": "confirmed"}
 
 
 def test_a_folder_without_a_session_is_refused(lab: Lab, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def _claim(each: Agreement) -> dict[str, Any]:
         "statement": each.statement,
         "participants": {verdict.value: list(names) for verdict, names in each.names.items()},
         "goes_with": [{"property": split.name, "how": split.words} for split in each.splits],
+        "may_go_with": list(each.candidates),
     }
 
 

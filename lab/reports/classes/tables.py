@@ -152,6 +152,8 @@ def _differing(joined: Class) -> Table:
 
 def _why(divided: Agreement) -> str:
     """Which property of the machines goes with the verdicts."""
+    if not divided.splits and divided.candidates:
+        return f"too few machines to tell, but they differ in {', '.join(divided.candidates)}"
     if not divided.splits:
         return "no property of the machines"
     if len(divided.splits) == 1:
