@@ -13,6 +13,7 @@ EXAMPLE = """\
 examples:
   lab clean           remove what a killed run or docker compose up has left
   lab clean --force   remove what runs that are under way need, too
+  lab clean --host big    what is left on the engine of a host
 
 On the engine the command looks at the lab's label only, and here at folders
 that a lab has locked. It touches nothing else, and it works from any folder.
@@ -20,8 +21,9 @@ Runs that are under way keep what they need."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's option."""
+    """Add the command's options."""
     parser.add_argument("--force", action="store_true", help="also end the runs that are under way")
+    parser.add_argument("--host", default="", metavar="NAME", help="on the engine of this host, as lab run has it")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     folders = [f"folder {path}" for path in remove_abandoned()]  # first, because it needs no engine
     for name in folders:
         show(f"removed {name}")
-    with contextlib.closing(client_for_this_environment()) as client:
+    with contextlib.closing(client_for_this_environment(options.host)) as client:
         needed = {} if options.force else owner.under_way(client)
         removed, kept = cleanup.remove_all(client, spare=needed)
     for name in removed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -43,12 +44,18 @@ def client_for_this_environment(host: str = "") -> DockerClient:
         ) from error
     address = host_address(host) if host else user_address()
     try:
-        return connection.connected(address)
+        return connection.connected(address, host)
     except EngineError:
         raise
     except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
         kind = NamedEngineError if address.named_by else EngineError
         raise kind(f"no Docker engine answers at {address}: {short(error)}", fix_for(error, address)) from error
+
+
+def clean_command(client: DockerClient) -> str:
+    """The command that removes what killed runs have left on the engine of this client."""
+    host = getattr(client, "host", "")
+    return f"lab clean --host {shlex.quote(host)}" if host else "lab clean"
 
 
 def answers(client: DockerClient) -> bool:

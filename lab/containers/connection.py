@@ -22,12 +22,13 @@ _API_SECONDS = 30
 _LINUX_CONTAINERS = "a cell is a container of Linux: docker context use desktop-linux, or point DOCKER_HOST at one"
 
 
-def connected(address: Address) -> DockerClient:
+def connected(address: Address, host: str = "") -> DockerClient:
     """A client that the engine at this address has answered. Raises what the SDK, TLS and ssh raise.
 
+    ``host`` is what ``--host`` names, which advice has to name too.
     Raises EngineError for an engine that runs containers of Windows, as Docker Desktop there can.
     """
-    client = _Client(base_url=address.url, tls=_tls(address), timeout=_API_SECONDS)
+    client = _Client(host, base_url=address.url, tls=_tls(address), timeout=_API_SECONDS)
     api: Any = client.api
     try:
         with api.get(f"{api.base_url}/_ping", timeout=_API_SECONDS) as answer:
@@ -76,5 +77,6 @@ class _Api(APIClient):
 
 
 class _Client(DockerClient):
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, host: str, **options: Any) -> None:
+        self.host = host
         self.api = _Api(**options)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import interrupts
+from lab.containers.client import clean_command
 from lab.containers.image_config import NOBODY
 from lab.containers.owner import OWNER_LABEL, own
 from lab.model.cell import PERIOD_US
@@ -126,7 +128,7 @@ def create_container(
     api = client.api
     unknown = object()  # until the engine has answered, nobody knows whether there is a container
     _left.add(unknown)
-    interrupts.leave("containers", _remains)
+    interrupts.leave("containers", functools.partial(_remains, clean_command(client)))
     made: dict[str, Any] = api.create_container(
         image,
         entrypoint=list(command[:1]),
@@ -148,12 +150,12 @@ def is_gone(container: str | None = None) -> None:
     _left.intersection_update(_left - {container} if container else ())
 
 
-def _remains() -> str | None:
+def _remains(remedy: str) -> str | None:
     if not _left:
         return None
     count = f"{len(_left)} container{'s' * (len(_left) > 1)}"
     _left.clear()
-    return f"left behind: {count} of the lab may still be on the engine; remove them with: lab clean"
+    return f"left behind: {count} of the lab may still be on the engine; remove them with: {remedy}"
 
 
 def quota_of(host_config: Mapping[str, Any]) -> float | None:

@@ -37,6 +37,8 @@ def _text(error: BaseException) -> str:
         return "its host key is not the one that known_hosts has"
     if isinstance(root, FileNotFoundError) and root.filename is None:
         return "there is no such socket"
+    if type(root).__name__ == "InvalidVersion":
+        return f"it is too old: {root}"
     if isinstance(root, TimeoutError):
         return "it did not answer in time"
     if isinstance(root, EOFError) or type(root).__name__ == "RemoteDisconnected":
@@ -95,10 +97,9 @@ def _fix_for_tls(root: ssl.SSLError, address: Address) -> str:
         return or_local("renew the engine's certificate, or set the clocks right", comma=";")
     if "mismatch" in refused:
         return or_local("name the host as its certificate does, or make one that has this name", comma=";")
-    if root.reason and root.reason.endswith("CERTIFICATE_EXPIRED"):
-        return or_local("renew your own certificate, cert.pem", comma=";")
     folder = known.authority.parent if known and known.authority else os.environ.get("DOCKER_CERT_PATH") or "~/.docker"
-    return or_local(f"compare ca.pem, cert.pem and key.pem in {folder} with those of the engine", comma=";")
+    dates = "" if isinstance(root, ssl.SSLCertVerificationError) else ", and look at the dates of your own"
+    return or_local(f"compare ca.pem, cert.pem and key.pem in {folder} with those of the engine{dates}", comma=";")
 
 
 def _fix_for_ssh(root: BaseException, parts: urllib.parse.SplitResult) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lab import interrupts
 from lab.cell.worker.job import WorkerJob
 from lab.containers.cleanup import remove_all, remove_container
-from lab.containers.client import answers, client_for_this_environment, image_attributes, translated
+from lab.containers.client import answers, clean_command, client_for_this_environment, image_attributes, translated
 from lab.containers.container import OTHER_PROJECT, PROJECT, own_code_config, room_config
 from lab.containers.engine_faults import forbidden, refusal
 from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ROOT, ImageSettings, refuse_emulation
@@ -319,7 +319,7 @@ class Docker:
             self._containers.await_removals()
             _, kept = remove_all(self._client, self._session)
             for line in kept:
-                self._note(f"left behind: {line}; remove it with: lab clean")
+                self._note(f"left behind: {line}; remove it with: {clean_command(self._client)}")
 
 
 def _patience(job: Job) -> Patience:

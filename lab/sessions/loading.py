@@ -251,9 +251,11 @@ def _result(folder: Path, cell: Cell, stored: Mapping[str, Any] | None) -> CellR
     outside = stored["proof"]["engine"] if stored else None
     wall = stored["wall_seconds"] if stored else _seconds(reader)
     result = runner.conclude(cell, reader, Outcome(exit_code=0, outside=outside or {}), wall_seconds=float(wall))
-    if stored and result.status is Status.MEASURED and status is not Status.MEASURED:
-        return dataclasses.replace(result, status=status, reason=reason)
-    return result
+    if not stored or status is Status.MEASURED or result.status not in (Status.MEASURED, status):
+        return result
+    reasons = [text for text in (reason, result.reason) if text]
+    also = [text for text in reasons[1:] if text not in reasons[0]]
+    return dataclasses.replace(result, status=status, reason="; ".join((*reasons[:1], *also)) or None)
 
 
 def _as_it_ran(cell: Cell, stored: Mapping[str, Any] | None, reader: Reader) -> Cell:

@@ -170,8 +170,9 @@ def clear(past: Past) -> None:
         return
     with contextlib.closing(client_.client_for_this_environment(past.arguments.get("host") or "")) as client:
         _, remaining = cleanup.remove_all(client, past.folder.name)
+        remedy = client_.clean_command(client)
     if remaining:
-        raise EngineError(f"{past.folder.name} has left {'; '.join(remaining)}; remove it with lab clean, then resume")
+        raise EngineError(f"{past.folder.name} has left {'; '.join(remaining)}; remove it with {remedy}, then resume")
 
 
 def check_resumable(past: Past, machine: Machine, code_sha256: str, *, force: bool = False) -> tuple[Difference, ...]:

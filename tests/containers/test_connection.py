@@ -90,6 +90,47 @@ def test_a_client_without_a_certificate_is_refused(
     assert "DOCKER_HOST names: " in refusal().what
 
 
+@pytest.mark.parametrize(
+    ("host", "days", "reason", "remedy"),
+    [
+        ("127.0.0.1", -1, "its certificate is refused: certificate has expired", "renew the engine's certificate"),
+        ("127.0.0.2", 2, "127.0.0.1", "name the host as its certificate does"),
+    ],
+    ids=["expired", "of another host"],
+)
+def test_a_certificate_that_is_not_valid_here_is_refused_with_what_to_do(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, days: int, reason: str, remedy: str
+) -> None:
+    secure_api.make_certificates(tmp_path / "wrong", host, days=days, authority=certificates / "own")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates / "own"))
+    with TlsServer(tmp_path / "wrong") as server:
+        with pytest.raises(NamedEngineError) as caught:
+            client_for_this_environment(server.url)
+        server.shutdown()
+    gc.collect()
+    assert reason in caught.value.what
+    assert remedy in caught.value.fix
+
+
+@pytest.mark.usefixtures("tls")
+def test_who_is_refused_with_an_own_certificate_that_has_expired_is_sent_to_its_dates(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secure_api.make_certificates(tmp_path / "old", days=-1, authority=certificates / "own")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "old"))
+    assert "look at the dates of your own" in refusal().fix
+
+
+def test_an_engine_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Server(tmp_path / "engine.sock") as server:
+        server.engine.altered["version"] = lambda body: {"Version": "1.6", "ApiVersion": "1.18"}
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+        error = refusal()
+    assert "it is too old: API versions below " in error.what
+    assert "install a newer Docker there" in error.fix
+
+
 @pytest.mark.usefixtures("tls")
 def test_a_certificate_that_is_no_certificate_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ca", "cert", "key"):
@@ -172,6 +213,13 @@ def test_a_client_without_the_right_key_is_refused(home: Path, sshd: Sshd, key: 
     elif key:
         have_key(home, sshd, key)
     assert "work without a password (ssh-copy-id, ssh-add)" in refusal().fix
+
+
+def test_a_user_that_is_not_there_is_refused(home: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust(home, sshd)
+    have_key(home, sshd)
+    monkeypatch.setenv("DOCKER_HOST", f"ssh://nobody-of-that-name@127.0.0.1:{sshd.port}")
+    assert "make ssh -p" in refusal().fix
 
 
 def test_a_host_without_docker_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.model.host import name_of
 from tests.support import secure_api
 from tests.support.daemons import Daemon
 
@@ -96,7 +97,11 @@ class _Passing(socketserver.BaseRequestHandler):
 
 def _to_socket(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(path))
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 
@@ -123,6 +128,10 @@ class EngineHost:
     daemon: Daemon
     #: What its connections pass through.
     relay: Relay
+
+    def says(self, text: str) -> str:
+        """A message of the lab about this host."""
+        return f"{name_of(self.name)}: {text}"
 
 
 @dataclass(kw_only=True)
@@ -230,13 +239,17 @@ class HostsRun:
             self.process.terminate()
         self.end()
 
-    def says_each(self, *parts: str) -> None:
-        """Read on until each of these has been said. Raises AssertionError at the end of what is said."""
+    def act(self, acts: Mapping[str, Callable[[], object]]) -> None:
+        """Read on until each of these texts has been said, and then act at once.
+
+        Raises AssertionError at the end of what is said.
+        """
         assert self.process.stderr
-        missing = {*parts}
+        missing = dict(acts)
         for line in self.process.stderr:
             self.lines.append(line)
-            missing -= {part for part in missing if part in line}
+            for text in [text for text in missing if text in line]:
+                missing.pop(text)()
             if not missing:
                 return
         raise AssertionError("".join(self.lines))

@@ -30,18 +30,26 @@ while piece := os.read(0, 65536): engine.sendall(piece)
 """
 
 
-def make_certificates(folder: Path, host: str = "127.0.0.1") -> None:
-    """An authority and a certificate that it has signed for this host: ``ca.pem``, ``cert.pem`` and ``key.pem``."""
+def make_certificates(folder: Path, host: str = "127.0.0.1", *, days: int = 2, authority: Path | None = None) -> None:
+    """An authority and a certificate that it has signed for this host: ``ca.pem``, ``cert.pem`` and ``key.pem``.
+
+    The certificate is valid for so many days, or expired if the number is negative. ``authority`` is the folder of
+    another certificate that the same authority has signed; ``None``: the authority is new.
+    """
     folder.mkdir(parents=True)
 
     def openssl(*words: str) -> None:
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
+    if authority:
+        for name in ("ca.pem", "ca-key.pem"):
+            shutil.copy(authority / name, folder)
+    else:
+        openssl("req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
     openssl("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=engine")
     (folder / "names").write_text(f"subjectAltName=IP:{host}\nextendedKeyUsage=serverAuth,clientAuth\n")
-    signed = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2", "-extfile", "names")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", str(days), "-extfile", "names")
     openssl("x509", "-req", "-in", "request.pem", *signed, "-out", "cert.pem")
 
 

@@ -1,0 +1,138 @@
+"""What becomes of a run on three hosts of which one is lost in the middle of a cell. Prints; asserts nothing.
+
+    python benchmarks/hosts.py [--fault FAULT …] [--host KIND …] [--seconds S]
+
+The hosts are three dockerd of this script's own: at a port, behind ssh on loopback, and behind TLS. In each trial the
+lab measures two experiments in a cell of each host. When all cells measure, one host is killed, paused for good, paused
+for some seconds, or cut off. Then the host is given back, its session is resumed, and the hosts are joined again.
+Counted are complete records that were stored and are not in the joined session, and what is left on the engines at the
+end. At last the same run on one host alone after another is compared with all of them at the same time.
+
+It takes root, sshd, and an engine with the base image of docker/debian-base 3.13.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the hosts are the tests'
+
+from lab.sessions import loading
+from tests.support.engine_hosts import EngineHost, EngineHosts, HostsRun, engine_hosts
+
+RUN = ("run", "pipe", "gil", "--cpus", "1", "--quick")
+KINDS = ("plain", "ssh", "tls")
+
+
+def killed(host: EngineHost, seconds: float) -> Callable[[], object]:
+    """Kill the engine. Returns what starts it again."""
+    host.daemon.kill()
+    return host.daemon.start
+
+
+def paused(host: EngineHost, seconds: float) -> Callable[[], object]:
+    """Stop the engine. Returns what lets it go on."""
+    host.daemon.freeze()
+    return host.daemon.thaw
+
+
+def paused_for_a_while(host: EngineHost, seconds: float) -> Callable[[], object]:
+    """Stop the engine for so long. Returns what does nothing."""
+    host.daemon.freeze()
+    time.sleep(seconds)
+    host.daemon.thaw()
+    return lambda: None
+
+
+def cut(host: EngineHost, seconds: float) -> Callable[[], object]:
+    """Cut the connections to the engine. Returns what mends them."""
+    host.relay.cut()
+    return host.relay.mend
+
+
+FAULTS = {"killed": killed, "paused": paused, "paused for a while": paused_for_a_while, "cut": cut}
+
+
+def trial(hosts: EngineHosts, kind: str, fault: str, seconds: float) -> list[object]:
+    """A row: the host, the fault, and what became of the run, of its records and of its containers."""
+    with TemporaryDirectory(prefix="lab-hosts-run-") as folder:
+        output = ("--output", folder)
+        with HostsRun(hosts, *RUN, *output, *hosts.words) as run:
+            run.act({hosts.by_kind[kind].says("1 CPU (0): gil ("): lambda: None})
+            began = time.monotonic()
+            mend = FAULTS[fault](hosts.by_kind[kind], seconds)
+            code, _, err = run.end()
+            print(err, file=sys.stderr)
+            took = time.monotonic() - began
+        mend()
+        (session,) = Path(folder).iterdir()
+        joined = loading.load_session(session)
+        reason = next((result.reason for result in joined.results if result.reason), "") or "-"
+        cells = [f"{result.status}" for result in joined.results]
+        lost = missing_records(session)
+        resumed: int | str = "-"
+        if any(cell != "measured" for cell in cells):
+            with HostsRun(hosts, "run", "--resume", "--output", str(session)) as run:
+                resumed = run.end()[0]
+        with HostsRun(hosts, "merge", str(session)) as run:
+            again = run.end()[0]
+        left = len(hosts.left())
+        return [kind, fault, f"{took:.0f} s", code, ", ".join(cells), lost, reason, resumed, again, left]
+
+
+def missing_records(session: Path) -> int:
+    """How many complete records the folders of the hosts have that the joined session does not have."""
+    joined = {
+        (record.session, record.cell, record.seq)
+        for result in loading.load_session(session).results
+        for record in result.records
+    }
+    parts = [loading.load_session(part) for part in loading.folders(session)]
+    stored = {
+        (record.session, record.cell, record.seq)
+        for part in parts
+        for result in part.results
+        for record in result.records
+    }
+    return len(stored - joined)
+
+
+def durations(hosts: EngineHosts) -> list[list[object]]:
+    """How long the run takes on each host alone, and on all at the same time."""
+    rows: list[list[object]] = []
+    for words in (*(["--host", name] for name in hosts.names), hosts.words):
+        with TemporaryDirectory(prefix="lab-hosts-run-") as folder:
+            began = time.monotonic()
+            with HostsRun(hosts, *RUN, "--output", folder, *words) as run:
+                code = run.end()[0]
+            rows.append([" ".join(words[1::2]), f"{time.monotonic() - began:.1f} s", code])
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fault", action="append", choices=tuple(FAULTS))
+    parser.add_argument("--host", action="append", choices=KINDS)
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long a pause takes that ends")
+    options = parser.parse_args()
+    head = ("host", "fault", "end after", "code", "cells", "records lost", "reason", "resume", "merge", "left")
+    rows = []
+    with engine_hosts() as hosts:
+        for kind in options.host or KINDS:
+            for fault in options.fault or FAULTS:
+                rows.append(trial(hosts, kind, fault, options.seconds))
+                print(rows[-1], file=sys.stderr, flush=True)
+        print(tabulate(rows, headers=head))
+        if not (options.host or options.fault):
+            print(tabulate(durations(hosts), headers=("hosts", "time", "code")))
+
+
+if __name__ == "__main__":
+    main()
