@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lab.cell import experiments
 from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts, Finding
 from lab.cell.cpus import cpulist
 from lab.judging import proofs
@@ -122,10 +123,19 @@ def _failure(experiment: str, claim: Claim, result: CellResult) -> _Failure | No
     if result.status is Status.TAINTED:
         return _Failure(Finding(Verdict.INCONCLUSIVE, f"the limit was not real: {result.reason}"), is_told)
     if finish["outcome"] != "ok":
-        frames = finish.get("frames") or ()
-        where = f" ({frames[-1]})" if frames else ""
-        return _Failure(Finding(Verdict.ERROR, f"the experiment {finish['reason']}{where}"))
+        return _Failure(Finding(Verdict.ERROR, _how_it_failed(experiment, finish)))
     return None
+
+
+def _how_it_failed(experiment: str, finish: Mapping[str, Any]) -> str:
+    """How an experiment ended that did not end well; of one in a file of the user's also the file and the next step."""
+    frames = finish.get("frames") or ()
+    where = f" ({frames[-1]})" if frames else ""
+    text = f"the experiment {finish['reason']}{where}"
+    if file := experiments.files().get(experiment):
+        name = file.rpartition("/")[2]
+        text += "; repair that line" if frames else f"; run in {name} has to return before its time limit"
+    return text
 
 
 def _finding(claim: Claim, evidence: Evidence, facts: Facts) -> Finding:

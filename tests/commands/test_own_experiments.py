@@ -191,13 +191,24 @@ def test_it_runs_from_anywhere_and_is_kept_reported_resumed_and_repeated(
 
 
 @pytest.mark.slow
+def test_what_ends_its_process_is_told_with_the_file_and_the_next_step(lab: Lab, written: Path) -> None:
+    changed(written, "import threading\n", "import os\nimport threading\n")
+    changed(written, 'recorder.observe("shared", sum([1, 1]) == 2)', "os._exit(0)")
+    code, out, err = lab.run("./two_threads.py", "--engine", "local", "--cpus", "1", "--quick", "--format", "json")
+    assert code == 3, err
+    (reason,) = {each["reason"] for each in json.loads(out)["verdicts"]}
+    assert "called os._exit(0)" in reason
+    assert reason.endswith("; run in two_threads.py has to return before its time limit")
+
+
+@pytest.mark.slow
 def test_what_it_raises_has_its_line_and_frames_in_the_records(lab: Lab, written: Path) -> None:
     changed(written, 'recorder.observe("shared", sum([1, 1]) == 2)', "int('one')")
     code, out, err = lab.run("./two_threads.py", "--engine", "local", "--cpus", "1", "--quick", "--format", "json")
     assert code == 3, err
     reason = json.loads(out)["verdicts"][0]["reason"]
     line = next(n for n, text in enumerate(written.read_text().splitlines(), 1) if "int('one')" in text)
-    assert reason.endswith(f"(two_threads.py, line {line}, in run)")
+    assert reason.endswith(f"(two_threads.py, line {line}, in run); repair that line")
     (folder,) = lab.sessions.iterdir()
     records = (folder / "cpu1.jsonl").read_text()
     assert f"two_threads.py, line {line}, in run" in records
