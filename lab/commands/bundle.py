@@ -65,8 +65,6 @@ def run(options: argparse.Namespace) -> int:
     show(f"{options.file}: {' and '.join(counts)}, {size}")
     show(f"fingerprint: {fingerprint}")
     show(f"\nIn the room, with {bundles.wheels_label(about)}:")
-    unpack, install = bundles.install_commands(about, Path(options.file.name), "venv/bin/python")
-    for line in (unpack, f"python{about['wheels']['python']} -m venv venv", install):
+    for line in bundles.room_commands(about, Path(options.file.name), wanted):
         show(f"  {line}")
-    show(f"  venv/bin/lab load {options.file.name}\n  venv/bin/lab run")
     return 0

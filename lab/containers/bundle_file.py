@@ -76,6 +76,11 @@ class BundleWriter:
         self._files[name] = {"bytes": size, "sha256": digest.hexdigest()}
         return size
 
+    def add_file(self, name: str, path: Path) -> int:
+        """Write a file as a member. Returns its size in bytes. Raises StoreError."""
+        with path.open("rb") as file:
+            return self.add(name, iter(lambda: file.read(_PIECE), b""))
+
     def finish(self, about: Mapping[str, Any]) -> str:
         """Write the manifest, with what it says besides the files. Returns the fingerprint. Raises StoreError."""
         manifest = {"format": _FORMAT, "version": _VERSION, **about, "files": dict(self._files)}

@@ -114,6 +114,7 @@ def pinned(wheels: Sequence[Path], extras: Sequence[str]) -> str:
     for wheel in wheels:
         name, version = wheel.name.split("-")[:2]
         wanted = f"[{','.join(extras)}]" if extras and name == "multicore_lab" else ""
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        with wheel.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         lines.append(f"{name.replace('_', '-')}{wanted}=={version} --hash=sha256:{digest}\n")
     return "".join(lines)

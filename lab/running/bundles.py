@@ -114,7 +114,7 @@ def write(
         house.mkdir()
         wheels = wheelhouse.make(house, extras)
         for wheel in wheels:
-            bundle.add(f"wheels/{wheel.name}", [wheel.read_bytes()])
+            bundle.add_file(f"wheels/{wheel.name}", wheel)
         bundle.add(f"wheels/{wheelhouse.REQUIREMENTS}", [wheelhouse.pinned(wheels, extras).encode()])
         for image in images:
             note(f"saving {image.label} …")
@@ -204,6 +204,19 @@ def install_commands(about: Mapping[str, Any], path: Path, program: str) -> tupl
     """The commands that install the lab from the wheels of a bundle, with ``program`` as the Python."""
     folder = f"--no-index --find-links wheels --require-hashes --requirement wheels/{wheelhouse.REQUIREMENTS}"
     return (f"tar -xf {shlex.quote(str(path))} wheels", f"{program} -m pip install {folder}")
+
+
+def room_commands(about: Mapping[str, Any], path: Path, wanted: Wanted) -> tuple[str, ...]:
+    """The commands that install the lab, load the images and run the lab, in a new environment beside the bundle."""
+    unpack, install = install_commands(about, path, "venv/bin/python")
+    which = ["--python", ",".join(wanted.pythons)] if wanted.pythons else ["--image", wanted.image or ""]
+    return (
+        unpack,
+        f"python{about['wheels']['python']} -m venv venv",
+        install,
+        f"venv/bin/lab load {shlex.quote(str(path))}",
+        shlex.join(["venv/bin/lab", "run", *(which if wanted.pythons or wanted.image else ())]),
+    )
 
 
 def wheels_label(about: Mapping[str, Any]) -> str:

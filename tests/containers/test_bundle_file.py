@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import resource
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,6 +84,7 @@ def test_a_bundle_that_is_not_finished_is_removed_and_none_is_overwritten(tmp_pa
 
 def test_a_file_that_cannot_be_written_to_its_end_is_one_line_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "room.tar"
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
     try:
