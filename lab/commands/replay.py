@@ -39,7 +39,7 @@ exit codes: 0 no verdict differs; 1 a decisive verdict differs (--strict: or is
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("session", nargs="?", type=Path, metavar="SESSION", help="a folder (default: the newest)")
-    parser.add_argument("--engine", choices=("docker", "local"), help="another engine than it had")
+    parser.add_argument("--engine", choices=("docker", "local", "slurm"), help="another engine than it had")
     parser.add_argument("--image", help="another image than it had (docker)")
     _options.add_label_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the repetition in a folder below DIR")
@@ -120,7 +120,7 @@ def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, An
 
     stored = stored_arguments(manifest)
     resuming.check_whole(stored, folder)
-    if stored["engine"] not in ("docker", "local"):
+    if stored["engine"] not in ("docker", "local", "slurm"):
         raise UsageError(f"a session of the engine {stored['engine']!r} cannot be repeated; lab run can")
     arguments = {**stored, "label": _options.label_of(options)}
     if options.engine:

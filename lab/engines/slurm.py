@@ -13,6 +13,7 @@ import secrets
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.slurm_allocation import OpenAllocation
 from lab.engines.slurm_programs import check_programs
-from lab.engines.slurm_words import ending_of, without_chatter
+from lab.engines.slurm_words import ending_of, is_not_created, without_chatter
 from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError
 from lab.interrupts import signals_held
@@ -36,6 +37,10 @@ _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 
 #: How long a worker may take to end after SIGTERM, and how long Slurm may take to kill a step, in seconds.
 _GRACE_SECONDS, _KILL_SECONDS = 2.0, 5.0
+
+#: How long it is waited after each time that Slurm has not created a step, in seconds.
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
+_POLL_SECONDS = 0.2
 
 #: What Slurm says of the affinity that it has set, with ``--cpu-bind=verbose``.
 _BOUND = re.compile(r"cpu-bind=MASK .* mask 0x([0-9a-fA-F]+) set")
@@ -74,7 +79,7 @@ class Slurm:
         pieces: list[bytes] = []
         with alongside(meanwhile, pieces.append) as sink:
             self._allocation.open(sink)
-            outcome = self._step(probe_job("probe"), (), sink, Patience(PROBE_SECONDS, most=PROBE_BYTES))
+            outcome = self._step(probe_job("probe"), (), sink, lambda: Patience(PROBE_SECONDS, most=PROBE_BYTES))
         stream = b"".join(pieces)
         if outcome.reason or not stream:
             self._allocation.check()
@@ -89,13 +94,29 @@ class Slurm:
         self._allocation.check()
         payload = worker_job(job, None, job.project, job.other, in_step=True)
         cpus = job.cell.cpus if job.cell.pinned else ()
-        return self._step(payload, cpus, sink, Patience(job.cell_deadline, job.longest_silence, job.most_bytes))
+        limits = (job.cell_deadline, job.longest_silence, job.most_bytes)
+        return self._step(payload, cpus, sink, lambda: Patience(*limits))
 
     def close(self) -> None:
         self._allocation.close()
 
-    def _step(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Patience) -> Outcome:
-        """Run a job in a step with an affinity of these CPUs; without any, the step has all of its allocation."""
+    def _step(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Callable[[], Patience]) -> Outcome:
+        """Run a job in a step with an affinity of these CPUs; without any, the step has all of its allocation.
+
+        A step that Slurm does not create, as after a restart of its controller, is tried again for some time.
+        """
+        for pause in _PAUSES:
+            outcome = self._tried(payload, cpus, sink, patience())
+            if not is_not_created(outcome.stderr_tail):
+                break
+            self._allocation.check()
+            until = time.monotonic() + pause
+            while time.monotonic() < until:
+                sink(b"")
+                time.sleep(_POLL_SECONDS)
+        return outcome
+
+    def _tried(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Patience) -> Outcome:
         mark = secrets.token_hex(8)
         words = ["/usr/bin/env", self._program, *self._arguments]  # srun would look for the program on this machine
         words += worker_arguments(None, payload._replace(mark=mark))
@@ -118,9 +139,12 @@ class Slurm:
         )
 
     def _end(self, step: subprocess.Popen[bytes], name: str) -> None:
-        """Wait for a step to end, else end it: first the worker is asked, then Slurm kills it."""
+        """Wait for a step to end, else end it: first the worker is asked, then Slurm kills it.
+
+        A step outlives an ``srun`` that was killed, and is then ended alone.
+        """
         ways: tuple[tuple[float, Callable[[], object]], ...] = (
-            (0.2, lambda: self._allocation.ask_to_end(name)),
+            (0.2, lambda: self._allocation.end(name, "TERM")),
             (_GRACE_SECONDS, step.terminate),  # srun lets Slurm kill the step
             (_KILL_SECONDS, step.kill),  # the step itself ends with the allocation
         )
@@ -129,7 +153,8 @@ class Slurm:
                 step.wait(seconds)
                 break
             go_on()
-        step.wait()
+        if step.wait() < 0:
+            self._allocation.end(name, "KILL")
         for stream in (step.stdout, step.stderr):
             if stream:
                 stream.close()
@@ -145,7 +170,12 @@ def _bound(tail: str) -> dict[str, object]:
 
 
 def _killed(exit_code: int, words: str) -> str | None:
-    """That a signal has killed the worker, if Slurm says so. It adds 128 to the number, as a shell does."""
+    """That a signal has killed the worker, if Slurm says so, or ``srun`` itself.
+
+    Slurm adds 128 to the number, as a shell does.
+    """
+    if exit_code < 0:
+        return f"srun was killed by signal {-exit_code} ({signal.strsignal(-exit_code)}), and its step was ended"
     number = exit_code - 128
     name = signal.strsignal(number) if 0 < number < signal.NSIG else None
     return f"the worker was killed by signal {number} ({name})" if name and f"task 0: {name}" in words else None

@@ -128,6 +128,7 @@ class OpenAllocation:
             "--nodes=1-1",
             "--ntasks=1",
             "--overlap",  # cells side by side are steps that share the allocation; the affinity keeps them apart
+            "--mem=0",  # likewise
             f"--cpu-bind={bind}",
             f"--export=ALL,{variable}",
             "--mpi=none",
@@ -150,11 +151,11 @@ class OpenAllocation:
         """The name of a step, by which the guard knows those of this session."""
         return f"{self._name}.{name}"
 
-    def ask_to_end(self, name: str) -> None:
-        """Send SIGTERM to the worker in the step of that name."""
+    def end(self, name: str, signal: str) -> None:
+        """Send a signal, such as ``TERM``, to the worker in the step of that name, if it is still there."""
         steps = ask("squeue", "--noheader", "--steps", f"--jobs={self.job}", "--format=%i %j").splitlines()
         for step in (line.split()[0] for line in steps if line.endswith(f" {self._step_name(name)}")):
-            ask("scancel", "--signal=TERM", step)
+            ask("scancel", f"--signal={signal}", step)
 
     def close(self) -> None:
         """Give the allocation back, and wait until it is out of the queue."""

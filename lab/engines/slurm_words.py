@@ -77,6 +77,11 @@ def ending_of(words: str) -> str | None:
     return next((ending for part, ending in _ENDINGS.items() if any(part in line for line in told)), None)
 
 
+def is_not_created(words: str) -> bool:
+    """Whether Slurm has not created a step, from what ``srun`` said: nothing has run then."""
+    return "Unable to create step" in words or "Unable to confirm allocation" in words
+
+
 def state_in_words(state: str) -> str:
     """The state of a job that no longer runs, such as ``TIMEOUT``, in words."""
     return next((ending for part, ending in _ENDINGS.items() if part in state), f"its state is {state or 'unknown'}")

@@ -122,6 +122,31 @@ def test_a_cell_that_ends_badly_says_how_and_the_next_one_runs(node: Slurm) -> N
     assert cells.run_on(node, cells.order(on_cpu(1), "pipe")).status is Status.MEASURED
 
 
+@pytest.mark.slow
+def test_a_step_whose_srun_is_killed_is_ended_and_the_next_cell_runs(node: Slurm, site: Cluster) -> None:
+    def kill() -> None:
+        for srun in cells.living(site.settings["SLURM_CONF"]):
+            if srun.endswith(" srun"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(srun.partition(":")[0]), signal.SIGKILL)
+
+    result = cells.run_on(node, cells.order(on_cpu(0), "hangs"), at_first_observation(kill))
+    assert result.reason
+    assert result.reason.startswith("srun was killed by signal 9 (Killed), and its step was ended")
+    assert cells.run_on(node, cells.order(on_cpu(0), "pipe")).status is Status.MEASURED
+    until = time.monotonic() + 30
+    while (steps := site.ask("squeue", "--noheader", "--steps", "--format=%j")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert steps == ""
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_started_again_costs_no_cell(node: Slurm, site: Cluster) -> None:
+    site.stop("slurmctld")
+    site.start_controller()
+    assert cells.run_on(node, cells.order(on_cpu(0), "pipe")).status is Status.MEASURED
+
+
 def cancel(site: Cluster, job: str, name: str) -> None:
     site.ask("scancel", job)
 
@@ -175,6 +200,23 @@ def test_nothing_is_left_when_the_lab_is_ended(site: Cluster, tmp_path: Path, nu
     killed.wait()
     killed.stderr.close()
     assert nothing_queued(site)
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_says_why_and_leaves_the_queue_when_it_is_ended(site: Cluster, tmp_path: Path) -> None:
+    nodes = f"nodename={','.join(slurm_cluster.NODES)}"
+    site.ask("scontrol", "update", nodes, "state=drain", "reason=repair")
+    words = ["run", "pipe", "--engine", "slurm", "--output", str(tmp_path)]
+    waiting = subprocess.Popen([sys.executable, "-m", "lab", *words], stderr=subprocess.PIPE, text=True)
+    assert waiting.stderr
+    assert "DRAINED" in waiting.stderr.readline()
+    assert len(site.queue()) == 1
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130, err
+    assert site.queue() == []
+    site.ask("scontrol", "update", nodes, "state=resume")
+    site.await_state(slurm_cluster.NODES, "idle")
 
 
 @pytest.mark.slow

@@ -81,6 +81,8 @@ class Cluster:
         self.folder = Path(tempfile.mkdtemp(prefix="lab-slurm-"))
         self._pins = pins
         self._mark = f"MULTICORE_LAB_{self.folder.name}"
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SALLOC"))}
+        self._environment = {**own, **self.settings, "PATH": f"{own.get('PATH', '')}:/usr/sbin:/sbin"}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -92,7 +94,7 @@ class Cluster:
         try:
             self._write_configuration()
             self._start_munge()
-            self._start("slurmctld", "slurmctld", "-D")
+            self.start_controller()
             for node in NODES:
                 self.start_node(node)
             self.await_state(NODES, "idle")
@@ -152,10 +154,9 @@ class Cluster:
                 env={**self._environment, self._mark: "1"},
             )
 
-    @property
-    def _environment(self) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SALLOC"))}
-        return {**own, **self.settings, "PATH": f"{own.get('PATH', '')}:/usr/sbin:/sbin"}
+    def start_controller(self) -> None:
+        """Start the daemon that has the queue."""
+        self._start("slurmctld", "slurmctld", "-D")
 
     def start_node(self, name: str) -> None:
         """Start the daemon of a node."""
