@@ -181,3 +181,25 @@ def test_every_module_can_be_imported_on_windows(tmp_path: Path) -> None:
     names = [f"lab.{name.removesuffix('/__init__').replace('/', '.')}" for name in MODULES if name != "__init__"]
     code = IMPORTER.format(names=names)
     subprocess.run(command("windows", "-c", code), cwd=ROOT, env=environment(tmp_path), check=True)
+
+
+PINNED = """
+import pytest
+
+@pytest.mark.cpus(1)
+def test_pinned():
+    raise AssertionError
+
+def test_scaling(scaling):
+    scaling(len, threads=2)
+"""
+
+
+@pytest.mark.slow
+def test_tests_that_are_pinned_are_skipped_where_nothing_can_pin_them(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(PINNED)
+    words = ["-rs", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    code = f"import pytest; pytest.main({words!r})"
+    out = subprocess.check_output(command("macos", "-c", code), cwd=ROOT, env=environment(tmp_path), text=True)
+    assert "a test is pinned to cores, and macOS has no CPU affinity" in out
+    assert "2 skipped" in out

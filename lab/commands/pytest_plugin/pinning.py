@@ -31,10 +31,19 @@ def begin(config: pytest.Config) -> None:
     _STATES[config] = _State()
 
 
+def skip_without_affinity() -> None:
+    """Skip the test that is about to run on a system that cannot pin it."""
+    from lab.system import HAS_AFFINITY, NAME
+
+    if not HAS_AFFINITY:
+        pytest.skip(f"a test is pinned to cores, and {NAME} has no CPU affinity")
+
+
 def pin_or_skip(config: pytest.Config, wanted: int) -> None:
     """Pin this process to so many cores of its own, or skip the test that is about to run."""
     from lab.cell.cpus.sharing import counted, missing, pin
 
+    skip_without_affinity()
     unpin(config)  # a test before this one may have been left without its end
     own = share(config)
     reason = missing(own, wanted)

@@ -72,6 +72,7 @@ class Scaling:
             pytest.fail("scaling() takes threads= or processes=, and at least 2 of them, such as threads=2")
         if sys.version_info < (3, 11):
             pytest.skip(f"scaling() needs Python 3.11 or later, this is {sys.version_info[0]}.{sys.version_info[1]}")
+        pinning.skip_without_affinity()
         with self._one_at_a_time:
             from lab.cell.cpus.sharing import missing
 
