@@ -1,12 +1,12 @@
 """What becomes of a run on three hosts of which one is lost in the middle of a cell. Prints; asserts nothing.
 
-    python benchmarks/hosts.py [--fault FAULT …] [--host KIND …] [--seconds S]
+    python benchmarks/hosts.py [--fault FAULT …] [--host KIND …] [--seconds S] [--times]
 
 The hosts are three dockerd of this script's own: at a port, behind ssh on loopback, and behind TLS. In each trial the
 lab measures two experiments in a cell of each host. When all cells measure, one host is killed, paused for good, paused
 for some seconds, or cut off. Then the host is given back, its session is resumed, and the hosts are joined again.
 Counted are complete records that were stored and are not in the joined session, and what is left on the engines at the
-end. At last the same run on one host alone after another is compared with all of them at the same time.
+end. With --times the same run on one host alone after another is compared with all of them at the same time.
 
 It takes root, sshd, and an engine with the base image of docker/debian-base 3.13.
 """
@@ -121,17 +121,19 @@ def main() -> None:
     parser.add_argument("--fault", action="append", choices=tuple(FAULTS))
     parser.add_argument("--host", action="append", choices=KINDS)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long a pause takes that ends")
+    parser.add_argument("--times", action="store_true", help="compare times, and lose no host")
     options = parser.parse_args()
     head = ("host", "fault", "end after", "code", "cells", "records lost", "reason", "resume", "merge", "left")
     rows = []
     with engine_hosts() as hosts:
+        if options.times:
+            print(tabulate(durations(hosts), headers=("hosts", "time", "code")))
+            return
         for kind in options.host or KINDS:
             for fault in options.fault or FAULTS:
                 rows.append(trial(hosts, kind, fault, options.seconds))
                 print(rows[-1], file=sys.stderr, flush=True)
         print(tabulate(rows, headers=head))
-        if not (options.host or options.fault):
-            print(tabulate(durations(hosts), headers=("hosts", "time", "code")))
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def _room(options: argparse.Namespace, other: Path | None = None) -> Room:
     mounts = []
     for text in options.mount:
         folder, read_only = Path(text.removesuffix(":ro")).resolve(), text.endswith(":ro")
-        if not folder.is_dir():
+        if not folder.is_dir() and not options.host:  # a host has folders of its own
             raise UsageError(f"--mount {text}: there is no such folder", "name a folder: --mount DIR or --mount DIR:ro")
         mounts.append(Mount(str(folder), read_only))
     if other and mounts:

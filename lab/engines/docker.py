@@ -29,6 +29,7 @@ from lab.engines.cell_containers import AGAIN, CellContainers, NoInterpreterErro
 from lab.engines.image_choice import choice, find_image, send_from_here
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
 from lab.engines.program_room import placed
+from lab.engines.sent_code import SentCode
 from lab.engines.worker_command import hosting, image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError, EngineError, ImageError
 from lab.judging.records import read_records
@@ -76,7 +77,8 @@ def connect(
 
     try:
         lender = (lambda: find(None)) if own_programs else None
-        return Docker(client, find(image), session, note, arguments, key, named=image is not None, find_lender=lender)
+        usual = (client, find(image), session, note, arguments, key)
+        return Docker(*usual, named=image is not None, find_lender=lender, is_host=bool(host))
     except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
@@ -96,6 +98,7 @@ class Docker:
         *,
         named: bool = True,
         find_lender: Callable[[], str] | None = None,
+        is_host: bool = False,
     ) -> None:
         self._note = note
         self._arguments = list(arguments)
@@ -116,6 +119,8 @@ class Docker:
         #: Whether the Python of the image can read a compressed zip file.
         self._packed = True
         self._containers = CellContainers(client, image, session)
+        #: Sends the user's code; ``None``: the engine sees the folders of this machine.
+        self._code = SentCode(client, image, session, key, note) if is_host else None
         #: Whether the engine has let a request fail, and has not answered since.
         self._unanswered = False
         self._usual_seconds = client.api.timeout
@@ -282,7 +287,8 @@ class Docker:
     def _host(self, job: Job) -> dict[str, Any]:
         """What the host configuration of a job's container has besides its limit and its isolation."""
         if not job.room:
-            return own_code_config(job.project, job.other) if job.project else {}
+            config = own_code_config(job.project, job.other) if job.project else {}
+            return config | {"mounts": self._code.mounts(job.project, job.other)} if config and self._code else config
         config, lent = room_config(job.room), lent_mount(self._lent)
         return config | {"mounts": [*config["mounts"], *lent.get("mounts", ())]}
 

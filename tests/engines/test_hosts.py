@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.containers.client import client_for_this_environment
+from lab.containers.image_transfer import send_image
 from lab.model.cell import Status
 from lab.sessions import loading
 from tests.conftest import skip_or_fail
-from tests.support import engine_hosts
+from tests.support import daemons, engine_hosts
 from tests.support.engine_hosts import EngineHosts, HostsRun
 
 pytestmark = pytest.mark.engine
@@ -27,11 +32,30 @@ def hosts() -> Iterator[EngineHosts]:
         yield started
 
 
-def test_three_engines_make_one_report_with_a_part_for_each(hosts: EngineHosts, tmp_path: Path) -> None:
-    words = ("run", "pool", "pipe", "--quick", "--cpus", "1", "--format", "json", "--output", str(tmp_path))
-    with HostsRun(hosts, *words, *hosts.words) as run:
+@pytest.fixture
+def new_image(tmp_path: Path) -> Iterator[str]:
+    """An image that only the engine of the environment has."""
+    name, folder = "multicore-lab-hosts-test:1", tmp_path / "image"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(f"FROM {daemons.IMAGE}\nCOPY Dockerfile /\n")
+    settings = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    subprocess.run(["docker", "build", "--quiet", "--tag", name, folder], check=True, capture_output=True, env=settings)
+    yield name
+    subprocess.run(["docker", "image", "rm", name], check=True, capture_output=True)
+
+
+def test_three_engines_get_an_image_and_code_and_make_one_report_with_a_part_for_each(
+    hosts: EngineHosts, tmp_path: Path, new_image: str
+) -> None:
+    project, sessions = tmp_path / "project", tmp_path / "sessions"
+    project.mkdir()
+    (project / "work.py").write_text("def work():\n    return sum(range(1000))\n")
+    words = ("--cpus", "1", "--quick", "--time-limit", "0.5", "--format", "json", "--output", str(sessions))
+    sent = ("--image", new_image, "--send-image", "--project", str(project))
+    with HostsRun(hosts, "scale", f"{project}/work.py:work", *words, *sent, *hosts.words) as run:
         code, out, err = run.end()
     assert code == 0, err
+    assert err.count(f": sending the image {new_image}, ") == err.count(f": sending the folder {project}, ") == 3
     document = json.loads(out)
     assert [cell["status"] for cell in document["cells"]] == ["measured"] * 3
     assert [host["name"] for host in document["session"]["arguments"]["hosts"]] == [
@@ -40,6 +64,20 @@ def test_three_engines_make_one_report_with_a_part_for_each(hosts: EngineHosts, 
         "secure",
     ]
     assert hosts.left() == []
+
+    source = client_for_this_environment()
+    with contextlib.closing(source), contextlib.closing(client_for_this_environment(plain(hosts))) as target:
+        lines: list[str] = []
+        assert send_image(source, target, new_image, lines.append) == new_image
+        assert lines == [], "what is there is not sent again"
+        target.api.remove_image(new_image)
+        assert send_image(source, target, new_image, lines.append) == new_image
+        assert len(lines) == 1
+
+
+def plain(hosts: EngineHosts) -> str:
+    """The address of the first host, which needs no settings."""
+    return hosts.by_kind["plain"].daemon.address
 
 
 def test_hosts_that_are_lost_in_the_middle_of_a_cell_cost_their_cells_and_no_record(
@@ -73,9 +111,10 @@ def test_hosts_that_are_lost_in_the_middle_of_a_cell_cost_their_cells_and_no_rec
 
     plain.daemon.start()
     by_tls.relay.mend()
-    for _ in range(2):
-        with HostsRun(hosts, "run", "--resume", "--output", str(folder)) as run:
-            assert run.end()[0] == 0
+    lost = [part for part in loading.folders(folder) if loading.load_session(part).results[0].status is Status.ERROR]
+    with contextlib.ExitStack() as stack:
+        runs = [stack.enter_context(HostsRun(hosts, "run", "--resume", str(part))) for part in lost]
+        assert [run.end()[0] for run in runs] == [0, 0]
     with HostsRun(hosts, "merge", str(folder), "--format", "json") as run:
         code, out, err = run.end()
     assert code == 0, err
