@@ -74,6 +74,11 @@ def run(options: argparse.Namespace) -> int:
         return _glossary(markdown=options.markdown)
     if options.course:
         return _page(handout.course(), options.handout)
+    if "/" in options.name or options.name.endswith(".py"):
+        raise UsageError(
+            f"{options.name} is a file, and lab explain has the lab's own experiments",
+            f"lab plan {options.name} says what would be judged",
+        )
     name, _, _ = options.name.partition(".")
     experiment = load(named_experiments([name])[0])
     claims = [claim for claim in experiment.claims if options.name in (name, claim.id)]

@@ -117,6 +117,7 @@ def test_a_line_is_told_where_there_is_one(lab: Lab, written: Path) -> None:
         (("run", "./nobody.py"), "nobody.py cannot be read"),
         (("new", "pool"), "pool is an experiment of the lab"),
         (("new", "Two"), "is no name of an experiment"),
+        (("explain", "./two.py"), "lab plan ./two.py says what would be judged"),
     ],
 )
 def test_what_cannot_be_an_experiment_is_refused(
