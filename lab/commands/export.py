@@ -91,6 +91,11 @@ def jobs_of(request: Request, session: str) -> list[Job]:
     from lab.planning.cells import parse_sizes
     from lab.planning.jobs import job_of
 
+    if request.own:
+        raise UsageError(
+            f"{', '.join(request.own)} is an experiment of your own, which lab gather does not know",
+            "name experiments of the lab (lab list)",
+        )
     jobs = []
     for size in sorted(parse_sizes(request.cpus or _SIZES), key=lambda size: size if isinstance(size, int) else 0):
         if not isinstance(size, int):

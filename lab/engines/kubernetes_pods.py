@@ -159,9 +159,7 @@ def _cell(core: Any, job: Any, pods: Sequence[Any]) -> PodCell:
     labels, template = job.metadata.labels, job.spec.template.spec
     named = {"session": labels[SESSION_LABEL], "cell": labels[CELL_LABEL], "image": template.containers[0].image}
     if not pods:
-        failed = [each for each in job.status.conditions or () if each.type == "Failed" and each.status == "True"]
-        reason = f"{failed[0].reason}: {failed[0].message}" if failed else None
-        waiting = "" if failed else "it has no pod yet"
+        waiting, reason = _without_pod(job.status.conditions or ())
         return PodCell(**named, waiting=waiting, outcome=Outcome(exit_code=None, reason=reason))
     pod = max(pods, key=lambda each: each.metadata.creation_timestamp)
     state = next((each.state for each in pod.status.container_statuses or () if each.name == CONTAINER), None)
@@ -181,6 +179,16 @@ def _cell(core: Any, job: Any, pods: Sequence[Any]) -> PodCell:
             stderr_tail=tail.decode(errors="replace"),
         ),
     )
+
+
+def _without_pod(conditions: Sequence[Any]) -> tuple[str, str | None]:
+    """Why a Job has no pod: why it has not begun, or else how it ended."""
+    hold = {each.type: each for each in conditions if each.status == "True"}
+    if "Failed" in hold:
+        return "", _joined(hold["Failed"].reason or "it failed", hold["Failed"].message)
+    if "Complete" in hold:
+        return "", "it has ended, its pod was deleted"
+    return "the Job is suspended" if "Suspended" in hold else "it has no pod yet", None
 
 
 def _log(core: Any, pod: Any) -> tuple[bytes | None, bytes]:

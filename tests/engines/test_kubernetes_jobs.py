@@ -124,6 +124,16 @@ def test_every_experiment_fits_into_a_config_map_and_more_is_refused(lab: Lab) -
         kubernetes_jobs.manifests([object()], bytes(2**20 + 1), kubernetes_jobs.Site(image="x"))  # type: ignore[list-item]
 
 
+def test_an_experiment_of_ones_own_is_refused_because_nobody_could_judge_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lab("new", "waiting")[0] == 0
+    code, out, err = lab("export", "kubernetes", "./waiting.py")
+    assert (code, out) == (2, "")
+    assert "waiting is an experiment of your own, which lab gather does not know" in err
+
+
 def test_a_folder_gets_a_file_for_each_object(lab: Lab, tmp_path: Path) -> None:
     code, out, err = lab("export", "kubernetes", "pipe", "--cpus", "1,2", "--output", str(tmp_path / "jobs"))
     assert (code, out) == (0, "")

@@ -190,21 +190,22 @@ def test_what_becomes_of_a_pod_is_told(
 def test_cells_on_different_nodes_and_cells_without_a_pod_are_told(
     cluster: Cluster, create: Callable[..., list[dict[str, Any]]], lab: Lab
 ) -> None:
-    one, two, _, refused = create("pipe", "--cpus", "1,2,3,4")
+    one, two, _, *others = create("pipe", "--cpus", "1,2,3,4,5,6")
     cluster.run(one, *ENDED, log("cpu1", (0,)))
     cluster.run(two, *ENDED, log("cpu2", (0, 1)), node="node-2")
-    message = "exceeded quota: compute-resources"
-    refused["status"] = {
-        "conditions": [{"type": "Failed", "status": "True", "reason": "Forbidden", "message": message}]
-    }
+    conditions = [("Failed", "Forbidden", "exceeded quota: compute"), ("Complete", "", ""), ("Suspended", "", "")]
+    for job, (kind, reason, message) in zip(others, conditions, strict=True):
+        job["status"] = {"conditions": [{"type": kind, "status": "True", "reason": reason, "message": message}]}
     code, document, _ = gathered(lab)
     assert code == 3
-    assert cells(document)["cpu3"] == ("planned", "it has no pod yet")
-    assert cells(document)["cpu4"][1].startswith(f"Forbidden: {message} and left no records")  # type: ignore[union-attr]
-    assert (
+    found = cells(document)
+    assert found["cpu3"] == ("planned", "it has no pod yet")
+    assert found["cpu6"] == ("planned", "the Job is suspended")
+    assert str(found["cpu4"][1]).startswith("Forbidden: exceeded quota: compute and left no records; see kubectl logs")
+    assert str(found["cpu5"][1]).startswith("it has ended, its pod was deleted and left no records")
+    assert document["session"]["notes"] == [
         "note: the cells ran on different nodes, which may differ in speed: cpu1 on node-1, cpu2 on node-2"
-        in document["session"]["notes"]
-    )
+    ]
 
 
 def test_of_several_sessions_one_is_chosen(
