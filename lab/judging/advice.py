@@ -148,11 +148,12 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
 
 
 def largest(session: Session) -> tuple[Advice, ...]:
-    """Of each case and build the advice for the cell with the most CPUs."""
+    """Of each case, build and machine the advice for the cell with the most CPUs."""
     results = {result.cell.id: result for result in session.results}
-    chosen: dict[tuple[str, str], Advice] = {}
+    chosen: dict[tuple[str, str, str], Advice] = {}
     for advice in all_advice(session):
-        key = (advice.case.label, results[advice.cell].cell.build)
+        cell = results[advice.cell].cell
+        key = (advice.case.label, cell.build, cell.machine)
         if key not in chosen or results[advice.cell].cell.size >= results[chosen[key].cell].cell.size:
             chosen[key] = advice
     return tuple(chosen.values())

@@ -67,6 +67,11 @@ class Measured:
         return estimate_or_none(self.values(name))
 
     @property
+    def machine(self) -> str:
+        """The name of the machine; empty where the session has only one."""
+        return self.cell.cell.machine
+
+    @property
     def cores(self) -> tuple[float, ...]:
         """For each run the CPU time over the wall time."""
         return tuple(run["cpu"] / run["wall"] for run in self.runs if run["wall"] > 0)
@@ -147,13 +152,19 @@ def _rate(group: Sequence[CellResult]) -> float:
 
 
 def measured(session: Session) -> tuple[Measured, ...]:
-    """Every program under every limit, program by program, the smallest limit first."""
+    """Every program under every limit, program by program, the smallest limit first.
+
+    A speed-up is over the smallest limit on the same machine.
+    """
     groups = limits_of(session.results)
     rows = []
     for program in programs_of(session):
         each = [_under(program, group) for group in groups]
-        base = next((row for row in each if row.runs), None)
-        rows += [_beside(row, base) for row in each]
+        bases: dict[str, Measured] = {}
+        for row in each:
+            if row.runs:
+                bases.setdefault(row.machine, row)
+        rows += [_beside(row, bases.get(row.machine)) for row in each]
     return tuple(rows)
 
 
@@ -234,14 +245,16 @@ class Choice:
 
 
 def choices(session: Session) -> tuple[Choice, ...]:
-    """The sensible limit of each program that ran under several."""
+    """The sensible limit of each program on each machine where it ran under several."""
     rows = measured(session)
+    machines = dict.fromkeys(row.machine for row in rows)
     found = []
     for program in programs_of(session):
-        own = tuple(row for row in rows if row.program is program or row.program == program)
-        ran = tuple(row for row in own if row.runs and not row.failures)
-        if len(ran) > 1:
-            found.append(Choice(program=program, row=_sensible(ran), rows=ran))
+        own = [row for row in rows if row.program is program or row.program == program]
+        for machine in machines:
+            ran = tuple(row for row in own if row.runs and not row.failures and row.machine == machine)
+            if len(ran) > 1:
+                found.append(Choice(program=program, row=_sensible(ran), rows=ran))
     return tuple(found)
 
 

@@ -207,7 +207,8 @@ def _in_full(label: str, release: str) -> str:
 def _renamed(cell: Cell, build: str, machine: str) -> Cell:
     """The cell with its build, machine and id in the merged session. A merged cell keeps its earlier machine name."""
     machine = ", ".join(filter(None, (cell.machine, machine)))
-    return dataclasses.replace(cell, id=cell.limit.on(build, machine), build=build, machine=machine)
+    turn = f".{cell.turn}" if cell.turn else ""
+    return dataclasses.replace(cell, id=cell.limit.on(build, machine) + turn, build=build, machine=machine)
 
 
 def _machine(sessions: Sequence[Session], labels: Sequence[_Labels]) -> Machine:

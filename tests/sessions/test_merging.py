@@ -11,7 +11,7 @@ import pytest
 
 from lab import reports
 from lab.errors import UsageError
-from lab.judging import speedups
+from lab.judging import programs, speedups
 from lab.judging.exit_code import exit_code, exit_reason
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session, Verdict
@@ -19,7 +19,7 @@ from lab.reports import tables
 from lab.reports.tables import predictions
 from lab.sessions import loading, merging
 from tests.sessions.test_loading import stored
-from tests.support import scripts
+from tests.support import own_code, own_programs, scripts
 from tests.support.terminal import Lab
 
 UNAVAILABLE_CELL = CellResult(cell=scripts.cell(4), status=Status.UNAVAILABLE, reason=scripts.cell(4).reason)
@@ -150,6 +150,30 @@ def test_hosts_have_a_part_each_also_where_their_machines_are_alike() -> None:
     assert "Docker on 2 hosts: big (2 CPUs), me@arm:2222 (2 CPUs)." in " ".join(screen.split())
     assert "a cell of 4 CPUs, big: big has 2 CPUs." in screen
     assert "Map of the machine" in reports.render(joined, "html")
+
+
+def test_programs_on_hosts_are_compared_with_the_smallest_limit_of_their_own_host() -> None:
+    sessions = []
+    for host, walls in (("big", {1: 1.0, 2: 0.5}), ("arm", {1: 3.0, 2: 3.0})):
+        session = own_programs.session(walls)
+        sessions.append(dataclasses.replace(session, id=host, arguments={**session.arguments, "host": host}))
+    joined = merging.join(sessions)
+    assert {"cpu1-big.1", "cpu2-arm.2"} < {result.cell.id for result in joined.results}
+    rows = programs.measured(joined)
+    gains = {row.cell.cell.id: row.speed_up and round(row.speed_up.value) for row in rows}
+    assert gains == {"cpu1-big.1": None, "cpu1-arm.1": None, "cpu2-big.1": 2, "cpu2-arm.1": 1}
+    screen = " ".join(reports.render(joined, "screen").split())
+    assert "Sensible limit: make: 2 CPUs, big: 2.0" in screen
+    assert "Sensible limit: make: 1 CPU, arm, the smallest;" in screen
+
+
+def test_advice_is_for_the_largest_cell_of_each_host() -> None:
+    session = own_code.one_case()
+    sessions = [
+        dataclasses.replace(session, id=host, arguments={**session.arguments, "host": host}) for host in ("big", "arm")
+    ]
+    screen = reports.render(merging.join(sessions), "screen")
+    assert all(f"Advice: with 2 CPUs, {host}, take " in screen for host in ("big", "arm"))
 
 
 def test_names_of_hosts_that_make_the_same_id_are_numbered() -> None:

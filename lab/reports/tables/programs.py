@@ -142,9 +142,10 @@ def choice_lines(session: Session) -> tuple[str, ...]:
 
 
 def _choice(choice: Choice, *, several: bool) -> str:
-    subject = f"{choice.program.label}: " if several else ""
     row, rows = choice.row, choice.rows
+    subject = f"{choice.program.label}: " if several else ""
     if row is None:
+        subject = ", ".join(filter(None, (choice.program.label, rows[0].machine))) + ": " if several else ""
         return f"Sensible limit: {subject}not decided; measure again on a quieter machine, or with more --runs."
     limit = names.plain_words(row.cell.cell)
     if row is rows[0] or row.speed_up is None:

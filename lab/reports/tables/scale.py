@@ -53,7 +53,8 @@ def screen_tables(session: Session) -> tuple[Table, ...]:
         return _fitting(compared)
     chosen = placed(session)
     names_of_builds = {each.build for each in chosen}
-    if len({each.case for each in chosen}) == 1 and 1 < len(names_of_builds) <= _MOST_BUILDS:
+    is_one = len({(each.case, each.result.cell.machine) for each in chosen}) == 1
+    if is_one and 1 < len(names_of_builds) <= _MOST_BUILDS:
         return _side_by_side(session)
     tables = full_tables(session)
     long_code = sum(max(len(text.code) - _USUAL_CODE, 0) for text in advice_texts(session)) if len(chosen) > 1 else 0
