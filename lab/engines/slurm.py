@@ -43,7 +43,7 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
 _POLL_SECONDS = 0.2
 
 #: What Slurm says of the affinity that it has set, with ``--cpu-bind=verbose``.
-_BOUND = re.compile(r"cpu-bind=MASK .* mask 0x([0-9a-fA-F]+) set")
+_BOUND = re.compile(r"^cpu-bind=MASK .* mask 0x([0-9a-fA-F]+) set", re.MULTILINE)
 
 
 def connect(
@@ -91,7 +91,6 @@ class Slurm:
     def run(self, job: Job, sink: Sink) -> Outcome:
         if image := image_beside(job):
             raise CellError(f"--against {image} is no folder here, and only a container engine has images")
-        self._allocation.check()
         payload = worker_job(job, None, job.project, job.other, in_step=True)
         cpus = job.cell.cpus if job.cell.pinned else ()
         limits = (job.cell_deadline, job.longest_silence, job.most_bytes)
@@ -105,9 +104,16 @@ class Slurm:
 
         A step that Slurm does not create, as after a restart of its controller, is tried again for some time.
         """
+        heard: list[bool] = []
+
+        def hear(piece: bytes) -> None:
+            if piece and not heard:
+                heard.append(True)
+            sink(piece)
+
         for pause in _PAUSES:
-            outcome = self._tried(payload, cpus, sink, patience())
-            if not is_not_created(outcome.stderr_tail):
+            outcome = self._tried(payload, cpus, hear, patience())
+            if heard or not is_not_created(outcome.stderr_tail):
                 break
             self._allocation.check()
             until = time.monotonic() + pause
@@ -125,6 +131,7 @@ class Slurm:
             code.write(cell_code(payload.experiments, packed=False))
             code.seek(0)
             sink(b"")
+            self._allocation.check()
             step = self._allocation.start(name, words, f"{MARK}={mark}", cpus, code)
         try:
             tail, reason = listen(step, sink, patience)

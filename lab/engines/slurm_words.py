@@ -52,6 +52,11 @@ _ENDINGS = {
     "CANCELLED": "somebody cancelled it (scancel)",
 }
 
+#: What ``srun`` says where Slurm creates no step.
+_NOT_CREATED = ("Unable to create step", "Unable to confirm allocation", "Expired or invalid job")
+#: What Slurm's own lines begin with.
+_OWN = ("srun: ", "slurmstepd", "slurmd")
+
 #: The lines of ``salloc`` and ``srun`` that tell only what goes as it should.
 _CHATTER = re.compile(r"^(cpu-bind=|srun: (Force Terminated|Job step aborted|forcing|error: \w+: task 0: Exited))")
 
@@ -73,13 +78,17 @@ def hopeless(reason: str) -> str | None:
 
 def ending_of(words: str) -> str | None:
     """How Slurm has ended a step or a job, from what it said; ``None`` where it has not ended it."""
-    told = [line for line in words.splitlines() if "error:" in line or "***" in line or "_" in line]
-    return next((ending for part, ending in _ENDINGS.items() if any(part in line for line in told)), None)
+    return next((ending for part, ending in _ENDINGS.items() if part in _own(words)), None)
 
 
 def is_not_created(words: str) -> bool:
     """Whether Slurm has not created a step, from what ``srun`` said: nothing has run then."""
-    return "Unable to create step" in words or "Unable to confirm allocation" in words
+    return any(part in _own(words) for part in _NOT_CREATED)
+
+
+def _own(words: str) -> str:
+    """What Slurm itself has said, without what the cell has said: that may be anything."""
+    return "\n".join(line for line in words.splitlines() if line.startswith(_OWN))
 
 
 def state_in_words(state: str) -> str:

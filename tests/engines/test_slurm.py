@@ -17,6 +17,7 @@ import pytest
 
 from lab import engines
 from lab.engines import slurm as slurm_engine
+from lab.engines import slurm_words
 from lab.engines.slurm import Slurm
 from lab.errors import CellError, EngineError
 from lab.judging.records import Reader
@@ -300,6 +301,23 @@ def test_a_step_without_its_affinity_is_tainted(monkeypatch: pytest.MonkeyPatch,
     (cell,) = json.loads(out)["cells"]
     assert cell["status"] == "tainted"
     assert "asked for CPUs 0, inside saw 0-1" in cell["reason"]
+
+
+#: What Slurm 22.05 said, or what a cell may say -> how the step was ended by Slurm.
+SAID = {
+    "slurmstepd-n1: error: *** STEP 2.1 ON n1 CANCELLED AT 2026-11-29T10:00:36 DUE TO TIME LIMIT ***": "time limit",
+    "slurmstepd-n1: error: *** STEP 1.0 ON n1 CANCELLED AT 2026-11-29T09:25:27 DUE TO PREEMPTION ***": "priority",
+    "slurmstepd-n1: error: *** STEP 1.11 ON n1 CANCELLED AT 2026-11-29T09:23:17 ***": "scancel",
+    "srun: error: Node failure on n1": "failed",
+    "srun: error: n1: task 0: Exited with exit code 127": "",
+    "error: *** everything was CANCELLED ***": "",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_how_slurm_ended_a_step_is_told_by_slurm_alone(said: str) -> None:
+    ending = slurm_words.ending_of(f"{said}\nsrun: error: n1: task 0: Killed\n")
+    assert SAID[said] in ending if ending else not SAID[said]
 
 
 def test_an_option_of_slurm_without_slurm_is_refused(lab: Lab) -> None:
