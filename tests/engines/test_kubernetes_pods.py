@@ -260,7 +260,7 @@ def test_the_pods_that_are_written_run_with_a_cpu_set_and_with_a_quota(
         one, two = cluster.create(objects)
         cluster.run(two, *ENDED, as_container(engine, two, folder, cpuset_cpus="0-1", cpu_quota=200_000))
         cluster.run(one, *ENDED, as_container(engine, one, folder, cpu_quota=100_000))
-    code, document, err = gathered(lab)
+    code, document, err = gathered(lab, "--fail-on", "never")
     assert code == 0, err
     assert [(cell["id"], cell["limit"]["label"], cell["status"]) for cell in document["cells"]] == [
         ("cpu1", "quota 1", "measured"),
