@@ -74,7 +74,7 @@ def test_a_command_of_the_lab_works(command: str, environment: Path, sessions: P
         if word in ("--png", "--svg"):
             given[place + 1] = str(sessions.parent / "charts")
     given = [str(session) if word in ("SESSION", "BASE", "NEW", "DIR") else word for word in given if word]
-    if name not in READ_ONLY or "--topology" in given:
+    if name not in READ_ONLY or {"--topology", "--host"} & {*given}:
         given.insert(0, "--help")
     elif name in ("report", "compare", "merge", "verify") and not any(str(session) in word for word in given):
         given += [str(session)] * (2 if name == "compare" else 1)
