@@ -110,13 +110,15 @@ def jobs_of(request: Request, session: str) -> list[Job]:
 
 
 def _write(folder: Path, objects: Sequence[dict[str, Any]]) -> None:
-    """Write each object into a file of its own. Raises StoreError."""
+    """Write each object into a file of its own, in a new folder. Raises UsageError and StoreError."""
     from lab.errors import StoreError
     from lab.sessions.files import replace_file
     from lab.text import yaml
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty", "name a new folder: kubectl takes every file in it")
         for each in objects:
             name = f"{each['metadata']['name']}-{each['kind'].lower()}.yaml"
             replace_file(folder / name, yaml.document(each).encode())

@@ -164,7 +164,7 @@ def _cell(core: Any, job: Any, pods: Sequence[Any]) -> PodCell:
     pod = max(pods, key=lambda each: each.metadata.creation_timestamp)
     state = next((each.state for each in pod.status.container_statuses or () if each.name == CONTAINER), None)
     terminated, running = (state.terminated, state.running) if state else (None, None)
-    stream, tail = _log(core, pod) if terminated or running else (None, b"")
+    stream, tail, failure = _log(core, pod) if terminated or running else (None, b"", None)
     return PodCell(
         **named,
         node=pod.spec.node_name or "",
@@ -174,7 +174,7 @@ def _cell(core: Any, job: Any, pods: Sequence[Any]) -> PodCell:
         stream=stream,
         outcome=Outcome(
             exit_code=terminated.exit_code if terminated else None,
-            reason=_ending(pod, terminated),
+            reason=failure or _ending(pod, terminated),
             outside={**_limit(template.containers[0]), "node": pod.spec.node_name, "qos": pod.status.qos_class},
             stderr_tail=tail.decode(errors="replace"),
         ),
@@ -191,18 +191,28 @@ def _without_pod(conditions: Sequence[Any]) -> tuple[str, str | None]:
     return "the Job is suspended" if "Suspended" in hold else "it has no pod yet", None
 
 
-def _log(core: Any, pod: Any) -> tuple[bytes | None, bytes]:
-    """The records in the log of a pod, ``None`` if it has none, and the end of what else it has."""
-    metadata = pod.metadata
-    answer = core.read_namespaced_pod_log(
-        metadata.name, metadata.namespace, container=CONTAINER, _preload_content=False, _request_timeout=_SECONDS
-    )
+def _log(core: Any, pod: Any) -> tuple[bytes | None, bytes, str | None]:
+    """The records in the log of a pod, the end of what else it has, and why it cannot be read.
+
+    The records are ``None`` if there are none. A log that cannot be read costs its cell alone: its node may be gone.
+    """
+    import urllib3
+    from kubernetes.client import ApiException
+
+    name, namespace = pod.metadata.name, pod.metadata.namespace
+    options = {"container": CONTAINER, "_preload_content": False, "_request_timeout": _SECONDS}
     try:
-        lines = bounded(answer.stream(2**16), _MOST_LOG).splitlines(keepends=True)
-    finally:
-        answer.release_conn()
+        answer = core.read_namespaced_pod_log(name, namespace, **options)
+        try:
+            lines = bounded(answer.stream(2**16), _MOST_LOG).splitlines(keepends=True)
+        finally:
+            answer.release_conn()
+    except ApiException as error:
+        return None, b"", f"its log cannot be read: {_message(error)}"
+    except urllib3.exceptions.HTTPError as error:
+        return None, b"", f"its log cannot be read: {short(error)}"
     records = b"".join(line for line in lines if line.startswith(_RECORDS))
-    return records or None, b"".join(line for line in lines if not line.startswith(_RECORDS))[-_TAIL:]
+    return records or None, b"".join(line for line in lines if not line.startswith(_RECORDS))[-_TAIL:], None
 
 
 def _waiting(pod: Any, state: Any) -> str:

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import urllib.parse
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -83,9 +84,11 @@ def requirement(extras: Sequence[str], direct_url: Mapping[str, object], tree: P
     """
     url = str(direct_url.get("url") or "")
     wanted = f"[{','.join(extras)}]" if extras else ""
-    if url.startswith("file://") and "dir_info" in direct_url:
-        return urllib.parse.unquote(urllib.parse.urlsplit(url).path) + wanted
-    if url and not url.startswith("file://"):
+    if url.startswith("file://"):
+        path = urllib.request.url2pathname(urllib.parse.urlsplit(url).path)
+        if Path(path).exists():
+            return path + wanted
+    elif url:
         return f"multicore-lab{wanted} @ {_with_tool(url, direct_url)}"
     if (tree / "pyproject.toml").is_file():
         return f"{tree}{wanted}"

@@ -141,6 +141,7 @@ def test_a_folder_gets_a_file_for_each_object(lab: Lab, tmp_path: Path) -> None:
     kinds = [yaml.safe_load(file.read_text(encoding="utf-8"))["kind"] for file in files]
     assert sorted(kinds) == ["ConfigMap", "Job", "Job", "NetworkPolicy"]
     assert f"kubectl create -f {tmp_path / 'jobs'}" in err
+    assert f"{tmp_path / 'jobs'} is not empty" in lab("export", "kubernetes", "--output", str(tmp_path / "jobs"))[2]
     assert "lab gather --kubernetes --session " in err
 
 

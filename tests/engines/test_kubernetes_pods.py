@@ -101,7 +101,7 @@ def test_without_the_static_policy_the_limit_is_a_quota_and_anything_else_is_no_
 
 
 #: What can become of a pod: (phase, state, log, more of its status) -> the status and the reason of the cell.
-FATES: dict[str, tuple[str, dict[str, Any] | None, bytes, dict[str, Any], str, str]] = {
+FATES: dict[str, tuple[str, dict[str, Any] | None, bytes | None, dict[str, Any], str, str]] = {
     "no room": (
         "Pending",
         None,
@@ -158,6 +158,14 @@ FATES: dict[str, tuple[str, dict[str, Any] | None, bytes, dict[str, Any], str, s
         {},
         "error",
         "the worker exited with status 64",
+    ),
+    "a log that is gone with its node": (
+        "Succeeded",
+        terminated(0),
+        None,
+        {},
+        "error",
+        "its log cannot be read: the server could not find the requested resource and left no records",
     ),
     "a log that was cut by rotation": (
         "Succeeded",

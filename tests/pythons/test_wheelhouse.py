@@ -20,7 +20,8 @@ REPOSITORY = {"url": "https://example.org/lab.git", "vcs_info": {"vcs": "git", "
 @pytest.mark.parametrize(
     ("direct_url", "tree", "wanted"),
     [
-        pytest.param({"url": "file:///a%20b/lab", "dir_info": {}}, ROOT, "/a b/lab[report]", id="a folder"),
+        pytest.param({"url": f"{ROOT.as_uri()}/doc%73", "dir_info": {}}, ROOT, f"{ROOT}/docs[report]", id="a folder"),
+        pytest.param({"url": "file:///gone/lab", "dir_info": {}}, ROOT, f"{ROOT}[report]", id="a folder that is gone"),
         pytest.param(
             REPOSITORY, ROOT, "multicore-lab[report] @ git+https://example.org/lab.git@a1b2", id="a repository"
         ),

@@ -92,12 +92,15 @@ class Cluster:
         job: Mapping[str, Any],
         phase: str,
         state: Mapping[str, Any] | None,
-        log: bytes = b"",
+        log: bytes | None = b"",
         *,
         node: str | None = "node-1",
         **status: Any,
     ) -> None:
-        """Give a Job a pod in this phase, whose container is in this state and has printed ``log``."""
+        """Give a Job a pod in this phase, whose container is in this state and has printed ``log``.
+
+        Where ``log`` is ``None``, nobody has it any more.
+        """
         template, name = job["spec"]["template"], f"{job['metadata']['name']}-{len(self._pods)}"
         owner = {
             "apiVersion": "batch/v1",
@@ -129,7 +132,8 @@ class Cluster:
                 "status": {"phase": phase, "qosClass": "Guaranteed", "containerStatuses": statuses, **status},
             }
         )
-        self._logs[name] = log
+        if log is not None:
+            self._logs[name] = log
 
     # ---- what it answers
 
