@@ -79,7 +79,10 @@ def read(folder: Path, root: Path, by: str = "label") -> list[Participation]:
             hosts = _hosts(manifest) if by == "host" else []
             if not hosts:
                 return [_described(folder, manifest, _name(folder, root, by, manifest), _properties(manifest))]
-            return [_described(folder, manifest, host.name, _of_host(host, manifest), host.name) for host in hosts]
+            return [
+                _described(folder, manifest, _told_apart(host.name, manifest), _of_host(host, manifest), host.name)
+                for host in hosts
+            ]
     except LabError as error:
         return [
             Participation(
@@ -149,15 +152,26 @@ def _name(folder: Path, root: Path, by: str, manifest: Mapping[str, Any]) -> str
 def _host_name(manifest: Mapping[str, Any]) -> str:
     """The name of the machine that the cells ran on; empty where it is not known.
 
-    It is the host that the user named, or the node of Slurm. An engine's machine that is not the machine of the lab has
-    both names, because the virtual machine of Docker Desktop has the same name everywhere.
+    It is the host that the user named, or the node of a cluster. An engine's machine that is not the machine of the lab
+    has both names, because the virtual machine of Docker Desktop has the same name everywhere.
     """
     details = loading.machine_of(manifest).details
-    named = (manifest.get("arguments") or {}).get("host") or (details.get("slurm") or {}).get("node")
-    if named:
-        return name_of(str(named))
-    own, engine = (manifest.get("host") or {}).get("name") or "", details.get("engine_name") or ""
-    return ": ".join(filter(None, dict.fromkeys((own, engine))))
+    host = (manifest.get("arguments") or {}).get("host")
+    if host:
+        return _told_apart(name_of(str(host)), manifest)
+    nodes = {*(details.get("nodes") or {}).values(), (details.get("slurm") or {}).get("node")} - {None}
+    return " and ".join(sorted(nodes)) or _told_apart(details.get("engine_name") or "", manifest)
+
+
+def _told_apart(name: str, manifest: Mapping[str, Any]) -> str:
+    """The name of a machine, after that of the machine of the lab if it may mean another one elsewhere.
+
+    So may the name of a Docker context. An address or a node of Slurm is the same everywhere.
+    """
+    if any(sign in name for sign in "@:") or manifest["machine"]["engine"] == "slurm":
+        return name
+    own = (manifest.get("host") or {}).get("name") or ""
+    return ": ".join(filter(None, dict.fromkeys((own, name))))
 
 
 def _by_folder(folder: Path, root: Path) -> str:

@@ -18,7 +18,7 @@ from lab.sessions import merging
 from lab.sessions.folder import SessionFolder
 from lab.sessions.keeping import keep
 from tests.commands.test_session_commands import sealed
-from tests.sessions.test_loading import changed
+from tests.sessions.test_loading import changed, stored
 from tests.support import scripts
 from tests.support.paths import ROOT
 from tests.support.terminal import Lab
@@ -178,6 +178,28 @@ def test_hosts_and_nodes_of_one_orchestrator_are_participants_and_what_was_joine
 
     _, out, _ = lab("class", str(run), "--by", "host")
     assert "too few machines to tell, but they differ in kernel, Python" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "details", "name"),
+    [
+        ({}, {}, "mac"),
+        ({}, {"engine_name": "mac"}, "mac"),
+        ({}, {"engine_name": "docker-desktop"}, "mac: docker-desktop"),
+        ({"host": "desktop-linux"}, {"engine_name": "docker-desktop"}, "mac: desktop-linux"),
+        ({"host": "ssh://me@big"}, {"engine_name": "big"}, "me@big"),
+        ({}, {"slurm": {"node": "n1"}}, "n1"),
+        ({}, {"nodes": {"cpu1": "b", "cpu2": "a", "cpu4": "b"}}, "a and b"),
+    ],
+)
+def test_a_machine_is_called_by_where_its_cells_ran(
+    lab: Lab, tmp_path: Path, arguments: dict[str, Any], details: dict[str, Any], name: str
+) -> None:
+    session = host_session(0, **details)
+    folder = stored(dataclasses.replace(session, arguments={**session.arguments, **arguments}), tmp_path, "one")
+    changed(folder, host={"name": "mac"})
+    _, out, _ = lab("class", str(tmp_path), "--by", "host", "--format", "json")
+    assert names_of(out) == [name]
 
 
 def test_a_run_on_several_hosts_is_one_session_of_who_handed_it_in(lab: Lab, tmp_path: Path) -> None:
