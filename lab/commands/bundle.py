@@ -15,6 +15,7 @@ examples:
   lab bundle room.tar --python 3.9,3.13t   the images of these builds
   lab bundle room.tar --python all         every build that has an image here
   lab bundle room.tar --image myapp:1      an image of your own
+  lab bundle room.tar --no-images          for a room without an engine
   lab bundle room.tar --extras report,ssh  the wheels of these optional parts
 
 The command ends with what to type in the room, and with the fingerprint of the
@@ -30,14 +31,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from lab.commands._options import located
 
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to write, such as room.tar")
-    parser.add_argument(
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument(
         "--python",
         action="append",
         type=located,
         metavar="BUILD",
         help="builds whose images are saved, such as 3.9,3.13t or all; repeat it for several",
     )
-    parser.add_argument("--image", help="an image to save instead")
+    images.add_argument("--image", help="an image to save instead")
+    images.add_argument("--no-images", action="store_true", help="save wheels only, for a room without an engine")
     parser.add_argument(
         "--extras",
         default="report",
@@ -57,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     extras = parse_extras(options.extras)
     wanted = Wanted(engine="docker", image=options.image, pythons=tuple(options.python or ()))
     wanted.check()
-    with contextlib.closing(client_for_this_environment()) as client:
-        images = bundles.needed_images(client, wanted, tell)
+    with contextlib.nullcontext() if options.no_images else contextlib.closing(client_for_this_environment()) as client:
+        images = bundles.needed_images(client, wanted, tell) if client else ()
         about, fingerprint = bundles.write(client, options.file, images, extras, tell)
     size = units.size(options.file.stat().st_size)
     counts = (units.counted(len(images), "image"), units.counted(about["wheels"]["count"], "wheel"))

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     with bundles.opened(options.file, options.fingerprint) as bundle:
         about = bundle.about
         show(f"{options.file} is whole, as lab {about.get('lab')} wrote it; fingerprint {bundle.fingerprint}")
-        if not options.check:
+        if bundles.images_of(bundle) and not options.check:
             with contextlib.closing(client_for_this_environment()) as client:
                 for image in bundles.load_images(client, bundle, tell):
                     show(f"on the engine: {image.label}")

@@ -102,11 +102,12 @@ def needed_images(client: DockerClient, wanted: Wanted, note: Note) -> tuple[Bun
 
 
 def write(
-    client: DockerClient, path: Path, images: Sequence[BundledImage], extras: Sequence[str], note: Note
+    client: DockerClient | None, path: Path, images: Sequence[BundledImage], extras: Sequence[str], note: Note
 ) -> tuple[Mapping[str, Any], str]:
     """Write a bundle with these images and the lab's wheels. Returns what it says of itself, and its fingerprint.
 
-    Raises EngineError, StoreError, UsageError where the file cannot be made, and LabError where pip fails.
+    Without images it needs no engine. Raises EngineError, StoreError, UsageError where the file cannot be made, and
+    LabError where pip fails.
     """
     with BundleWriter(path) as bundle, TemporaryFolder() as folder:
         note("getting the wheels of the lab and of all that it needs …")
@@ -117,6 +118,7 @@ def write(
             bundle.add_file(f"wheels/{wheel.name}", wheel)
         bundle.add(f"wheels/{wheelhouse.REQUIREMENTS}", [wheelhouse.pinned(wheels, extras).encode()])
         for image in images:
+            assert client
             note(f"saving {image.label} …")
             size = bundle.add(image.member, saved_images.saved(client, image.id))
             note(f"saved {image.label}: {units.size(size)}")
@@ -143,7 +145,7 @@ def opened(path: Path, fingerprint: str = "") -> Iterator[Bundle]:
                 f"{path} is refused: its fingerprint is {bundle.fingerprint}, not {fingerprint}",
                 "compare it with what lab bundle printed",
             )
-        _images_of(bundle)
+        images_of(bundle)
         yield bundle
 
 
@@ -152,7 +154,7 @@ def load_images(client: DockerClient, bundle: Bundle, note: Note) -> tuple[Bundl
 
     Nothing is loaded if one of them is for another kind of machine. Raises ImageError and EngineError.
     """
-    images = _images_of(bundle)
+    images = images_of(bundle)
     with translated("asking the engine what it is"):
         machine = str(client.info().get("Architecture") or "")
     for image in images:
@@ -184,7 +186,7 @@ def _bring_in(client: DockerClient, bundle: Bundle, image: BundledImage, note: N
             client.api.tag(known, repository, tag)
 
 
-def _images_of(bundle: Bundle) -> tuple[BundledImage, ...]:
+def images_of(bundle: Bundle) -> tuple[BundledImage, ...]:
     """The images that a manifest describes. Raises UsageError where it describes none."""
     try:
         images = tuple(map(bundled_image, bundle.about["images"]))

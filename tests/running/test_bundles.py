@@ -13,8 +13,7 @@ import pytest
 from lab.containers.bundle_file import BundleWriter, open_bundle
 from tests.conftest import skip_or_fail
 from tests.support.daemons import IMAGE, Daemon, impossible
-
-pytestmark = pytest.mark.engine
+from tests.support.terminal import Lab
 
 LAB = [sys.executable, "-m", "lab"]
 
@@ -47,6 +46,23 @@ def offline(line: str, folder: Path, environment: Mapping[str, str]) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
+def test_a_room_without_an_engine_gets_the_wheels_alone(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"DOCKER_HOST": f"unix://{tmp_path}/nobody.sock", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "room.tar"
+    code, out, err = lab("bundle", str(path), "--no-images", "--extras", "none")
+    assert code == 0, err
+    assert "0 images and 1 wheel, " in out
+    code, out, err = lab("load", str(path))
+    assert (code, err) == (0, "")
+    assert f"{sys.executable} -m pip install --no-index --find-links wheels" in out
+
+
+@pytest.mark.engine
 def test_a_session_runs_with_no_registry_and_no_index_as_the_bundle_says(room: Daemon, tmp_path: Path) -> None:
     # Without an environment for building, and without the bytecode of all packages, pip takes half of the time.
     here = {"DOCKER_HOST": room.address, "PIP_NO_COMPILE": "1", "PIP_NO_BUILD_ISOLATION": "0"}
