@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lab.containers.address import host_address, user_address
-from lab.containers.exception_words import NONSENSE, fix_for, short
+from lab.containers.exception_words import NONSENSE, fix_for, is_silence, short
 from lab.containers.image_config import familiar_name
 from lab.errors import CellError, EngineError, NamedEngineError
 from lab.system import or_local
@@ -115,7 +115,8 @@ def translated(doing: str) -> Iterator[None]:
     except APIError as error:
         raise CellError(f"{doing}: the engine answered {error.status_code}: {short(error)}") from error
     except broken_connections() as error:
-        raise EngineError(f"{doing}: {short(error)}", "is the engine still running? (docker info)") from error
+        slow = " Is the connection slow?" if is_silence(error) else ""
+        raise EngineError(f"{doing}: {short(error)}", f"is the engine still running? (docker info){slow}") from error
     except NONSENSE as error:
         raise EngineError(f"{doing}: {short(error)}", "is it an engine? (docker info)") from error
 

@@ -64,6 +64,11 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def is_silence(error: BaseException) -> bool:
+    """Whether an answer did not come in time."""
+    return isinstance(_root(error), TimeoutError)
+
+
 def elsewhere(fix: str) -> str:
     """The same advice for a host that the user has named, which local processes cannot replace."""
     return re.sub(r"[;,]? or use --engine local$", "", fix)
