@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,13 @@ def test_the_orchestrator_asks_only_in_one_place_what_a_system_has(name: str) ->
     used = {ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
     assert used & missing == set()
     assert set(imports(TREES[name])) & set(UNIX_MODULES) == set()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) != "cell"])
+def test_every_text_has_an_encoding_that_is_the_same_on_each_system(name: str) -> None:
+    calls = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+    texts = [call for call in calls if re.search(r"text=True|\.(read|write)_text\(", ast.unparse(call))]
+    assert [ast.unparse(call) for call in texts if not re.search("encoding=|'utf-8'|metadata", ast.unparse(call))] == []
 
 
 def test_a_folder_of_windows_has_a_place_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,8 @@ def ask(program: str, *words: str) -> str:
             [path_of(program), *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_ANSWER_SECONDS,
             check=False,
         )

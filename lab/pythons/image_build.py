@@ -231,7 +231,9 @@ def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
     command = ["bash", str(recipes.find_recipe(recipes.DEBIAN_BASE)), *(["--force"] if force else []), what, name]
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     try:
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        ) as process:
             assert process.stderr
             try:
                 for line in iter(functools.partial(process.stderr.readline, _LONGEST_LINE), ""):

@@ -57,7 +57,7 @@ def make(folder: Path, extras: Sequence[str]) -> tuple[Path, ...]:
             [*command, "--wheel-dir", str(folder), wanted],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             check=False,
             timeout=_PIP_SECONDS,

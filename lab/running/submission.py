@@ -68,7 +68,8 @@ def submit(words: Sequence[str], folder: Path, allocation: Allocation) -> Submis
             [path_of("sbatch"), *options, str(script)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         job = done.stdout.strip().partition(";")[0]
@@ -133,7 +134,7 @@ def _remember(submission: Submission) -> None:
 def _remembered(job: str) -> Submission:
     """The job of that number. Raises UsageError where the lab has not submitted it."""
     try:
-        stored = json.loads(_index(job).read_text())
+        stored = json.loads(_index(job).read_text(encoding="utf-8"))
         return Submission(job=job, folder=Path(stored["folder"]), command=stored["command"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         known = sorted(path.stem for path in _index(job).parent.glob("*.json"))
