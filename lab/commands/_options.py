@@ -143,7 +143,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send the image from the engine of this machine to each host that lacks it (default: the host pulls it)",
     )
-    parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker)")
+    parser.add_argument("--image", help="the image of the cells, with Python 3.9 or later (docker, slurm)")
     add_label_option(parser)
     add_allocation_options(parser)
 

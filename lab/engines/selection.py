@@ -49,7 +49,7 @@ class Wanted:
 
     def check(self) -> None:
         """Raise UsageError for options that contradict each other, before any engine is asked."""
-        if self.engine in ("local", "slurm") and self.image:
+        if self.engine == "local" and self.image:
             raise UsageError("--image needs an engine", "leave it out, or use --engine docker")
         if self.image and self.pythons:
             raise UsageError("--image and --python both name a Python", "leave out either --image or --python")
@@ -175,9 +175,11 @@ def _slurm(wanted: Wanted, session: str, note: Note, meanwhile: Callable[[], obj
     from lab.engines import slurm
 
     allocation = replace(wanted.allocation, nodelist=wanted.host or wanted.allocation.nodelist)
-    node = slurm.connect(allocation=allocation, session=session, note=note)
+    node = slurm.connect(allocation=allocation, session=session, image=wanted.image, note=note)
     if not wanted.pythons:
         engine, machine = _probed(node, meanwhile)
+        if wanted.image:
+            return engine, machine
         return engine, machine.with_choice(choice_of(machine, "the first python3 on the PATH of the node", ()))
     if wanted.everything:
         raise UsageError(

@@ -38,6 +38,17 @@ _NO_QUOTA = "a quota needs a container: lab run --engine docker"
 #: How long a worker may take to end after SIGTERM, and how long Slurm may take to kill a step, in seconds.
 _GRACE_SECONDS, _KILL_SECONDS = 2.0, 5.0
 
+#: Finds a program on the PATH of the node: srun itself would look for it on this machine.
+_ON_NODE = ("/usr/bin/env",)
+#: Runs a command in an image, ``$0``, with what the node has for it.
+_CONTAINER = """\
+for runtime in apptainer singularity; do
+    command -v $runtime >/dev/null && exec $runtime exec "$0" "$@"
+done
+echo "Error: this node has neither apptainer nor singularity" >&2
+exit 127
+"""
+
 #: How long it is waited after each time that Slurm has not created a step, in seconds.
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
 _POLL_SECONDS = 0.2
@@ -49,6 +60,7 @@ _BOUND = re.compile(r"^cpu-bind=MASK .* mask 0x([0-9a-fA-F]+) set", re.MULTILINE
 def connect(
     allocation: Allocation | None = None,
     session: str = "",
+    image: str | None = None,
     program: str = "python3",
     arguments: Sequence[str] = (),
     note: Callable[[str], None] = lambda line: None,
@@ -56,24 +68,26 @@ def connect(
 ) -> Slurm:
     """An engine on a node of Slurm, whose cells run ``program`` with these ``arguments`` before all others.
 
-    Without a path in it, ``program`` is looked for on the PATH of the node. The node is asked for when the engine is
-    probed. ``note`` takes lines that the user should know. Raises EngineError where Slurm's programs are missing.
+    Without a path in it, ``program`` is looked for on the PATH of the node, or of the ``image``, which Apptainer runs
+    there. The node is asked for when the engine is probed. ``note`` takes lines that the user should know. Raises
+    EngineError where Slurm's programs are missing.
     """
     check_programs()
-    return Slurm(OpenAllocation(allocation or Allocation(), session, note), program, arguments)
+    return Slurm(OpenAllocation(allocation or Allocation(), session, note), image, program, arguments)
 
 
 class Slurm:
     """Runs cells as steps on one node of an allocation, with one Python of that node."""
 
-    def __init__(self, allocation: OpenAllocation, program: str, arguments: Sequence[str]) -> None:
+    def __init__(self, allocation: OpenAllocation, image: str | None, program: str, arguments: Sequence[str]) -> None:
         self._allocation = allocation
+        self._image = image
         self._program = program
         self._arguments = list(arguments)
 
     def beside(self, program: str, arguments: Sequence[str]) -> Slurm:
         """An engine in the same allocation, with another Python. If one of them is closed, both are."""
-        return Slurm(self._allocation, program, arguments)
+        return Slurm(self._allocation, self._image, program, arguments)
 
     def probe(self, meanwhile: Callable[[], object] = nothing) -> Machine:
         pieces: list[bytes] = []
@@ -83,10 +97,14 @@ class Slurm:
         stream = b"".join(pieces)
         if outcome.reason or not stream:
             self._allocation.check()
-            where = f"{self._program} on the node {self._allocation.node}"
-            raise unanswered(where, outcome, "name a Python that this node has: --python /path/to/python3")
+            node = self._allocation.node
+            if self._image:
+                fix = "name an image with Python 3.9 or later that Apptainer runs there, such as docker://python:3.13"
+                raise unanswered(f"the image {self._image} on the node {node}", outcome, fix)
+            fix = "name a Python that this node has: --python /path/to/python3"
+            raise unanswered(f"{self._program} on the node {node}", outcome, fix)
         details = {"interpreter": self._program, **self._allocation.details()}
-        return replace(machine_from("slurm", stream, None, details), no_quota=_NO_QUOTA)
+        return replace(machine_from("slurm", stream, self._image, details), no_quota=_NO_QUOTA)
 
     def run(self, job: Job, sink: Sink) -> Outcome:
         if image := image_beside(job):
@@ -124,7 +142,7 @@ class Slurm:
 
     def _tried(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Patience) -> Outcome:
         mark = secrets.token_hex(8)
-        words = ["/usr/bin/env", self._program, *self._arguments]  # srun would look for the program on this machine
+        words = [*(_in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
         words += worker_arguments(None, payload._replace(mark=mark))
         name = f"{payload.cell}-{mark}"
         with tempfile.TemporaryFile() as code:
@@ -165,6 +183,11 @@ class Slurm:
         for stream in (step.stdout, step.stderr):
             if stream:
                 stream.close()
+
+
+def _in_image(image: str) -> tuple[str, ...]:
+    """The words before a command that is to run in this image."""
+    return ("/bin/sh", "-c", _CONTAINER, image)
 
 
 def _bound(tail: str) -> dict[str, object]:

@@ -113,6 +113,26 @@ def test_lab_run_measures_each_cell_in_a_step_with_the_planned_cpus(site: Cluste
 
 
 @pytest.mark.slow
+def test_the_cells_run_in_an_image_with_what_the_node_has_for_it(
+    site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ("pipe", "--engine", "slurm", "--image", "some.sif", "--cpus", "1", "--quick", "--format", "json")
+    code, _, err = lab.run(*words)
+    assert code == 3
+    assert "the image some.sif on the node n1 did not run the probe" in err
+    assert "neither apptainer nor singularity" in err
+    stand_in = tmp_path / "apptainer"
+    stand_in.write_text('#!/bin/sh\n[ "$1 $2" = "exec some.sif" ] && shift 2 && exec "$@"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    code, out, err = lab.run(*words)
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["session"]["image"] == "some.sif"
+    assert [cell["status"] for cell in document["cells"]] == ["measured"]
+
+
+@pytest.mark.slow
 def test_a_cell_that_ends_badly_says_how_and_the_next_one_runs(node: Slurm) -> None:
     hung = cells.run_on(node, cells.order(on_cpu(0), "hangs", experiment_deadline=1))
     assert (hung.status, hung.reason) == (Status.ERROR, "hangs did not end within 1 s")

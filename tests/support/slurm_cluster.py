@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from lab.cell.measuring import offspring
 from tests.support import cells
 
 #: The programs that it takes.
@@ -151,6 +152,7 @@ class Cluster:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=offspring.die_with_parent,  # also if the tests are killed
                 env={**self._environment, self._mark: "1"},
             )
 
