@@ -3,10 +3,11 @@
     python benchmarks/hosts.py [--fault FAULT …] [--host KIND …] [--seconds S] [--times]
 
 The hosts are three dockerd of this script's own: at a port, behind ssh on loopback, and behind TLS. In each trial the
-lab measures two experiments in a cell of each host. When all cells measure, one host is killed, paused for good, paused
-for some seconds, or cut off. Then the host is given back, its session is resumed, and the hosts are joined again.
-Counted are complete records that were stored and are not in the joined session, and what is left on the engines at the
-end. With --times the same run on one host alone after another is compared with all of them at the same time.
+lab measures two experiments in a cell of each host. While one cell measures, its host is killed, paused for good,
+paused for some seconds, cut off, or cut off for two seconds. Then the host is given back, its session is resumed, and
+the hosts are joined again. Counted are complete records that were stored and are not in the joined session, and what
+is left on the engines at the end. With --times the same run on one host alone after another is compared with all at
+once.
 
 It takes root, sshd, and an engine with the base image of docker/debian-base 3.13.
 """
@@ -57,7 +58,21 @@ def cut(host: EngineHost, seconds: float) -> Callable[[], object]:
     return host.relay.mend
 
 
-FAULTS = {"killed": killed, "paused": paused, "paused for a while": paused_for_a_while, "cut": cut}
+def cut_for_a_moment(host: EngineHost, seconds: float) -> Callable[[], object]:
+    """Cut the connections to the engine, and mend them after two seconds. Returns what does nothing."""
+    host.relay.cut()
+    time.sleep(min(seconds, 2.0))
+    host.relay.mend()
+    return lambda: None
+
+
+FAULTS = {
+    "killed": killed,
+    "paused": paused,
+    "paused for a while": paused_for_a_while,
+    "cut": cut,
+    "cut for a moment": cut_for_a_moment,
+}
 
 
 def trial(hosts: EngineHosts, kind: str, fault: str, seconds: float) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from logging import NullHandler, getLogger
 from typing import Any
@@ -18,6 +19,10 @@ getLogger("paramiko").addHandler(NullHandler())
 
 #: How long the engine may take to answer a request, in seconds. An answer usually takes some milliseconds.
 _API_SECONDS = 30
+
+#: How long a host may take to be connected to again over ssh, in seconds. One thread does it, and others wait.
+_AGAIN_SECONDS = 5
+_mending = threading.Lock()
 
 _LINUX_CONTAINERS = "a cell is a container of Linux: docker context use desktop-linux, or point DOCKER_HOST at one"
 
@@ -60,6 +65,8 @@ def _tls(address: Address) -> TLSConfig | bool:
 class _Api(APIClient):
     """The SDK's client, in which the certificates of the engine count more than those of the environment.
 
+    Over ssh it connects again where the connection has broken.
+
     ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` are about the web. requests lets them replace a session's own
     certificates, and an engine that has a certificate of its own authority would be refused.
     """
@@ -71,9 +78,26 @@ class _Api(APIClient):
             self.close()
             raise
 
+    def send(self, request: Any, **options: Any) -> Any:
+        _mend(getattr(self, "_custom_adapter", None))
+        return super().send(request, **options)
+
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         own = self.verify if verify is None else verify
         return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+
+def _mend(adapter: Any) -> None:
+    """Connect again where a connection over ssh has broken, which the SDK never does. Raises what ssh raises."""
+    ssh = getattr(adapter, "ssh_client", None)
+    if ssh is None:
+        return
+    with _mending:
+        transport = ssh.get_transport()
+        if transport is None or not transport.is_active():
+            adapter.pools.clear()
+            ssh.close()
+            ssh.connect(**adapter.ssh_params, timeout=_AGAIN_SECONDS)
 
 
 class _Client(DockerClient):

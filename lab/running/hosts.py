@@ -28,7 +28,7 @@ from lab.model.host import name_of
 from lab.model.session import Session
 
 #: How long a host may take to say which engine it is, in seconds. A host that takes longer is not compared with others.
-_MEETING_SECONDS = 30.0
+_MEETING_SECONDS = 15.0
 #: How often a request to end is looked for, in seconds.
 _POLL_SECONDS = 0.1
 #: What the last message of a run that failed begins with.

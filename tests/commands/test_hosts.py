@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +16,10 @@ import pytest
 
 from lab.commands import _hosts, run, scale
 from lab.commands import exec as exec_
+from lab.model.cell import Status
 from lab.sessions import loading
 from tests.containers.test_connection import FORGOTTEN
-from tests.support.fake_api import Server
+from tests.support.fake_api import Play, Server
 from tests.support.terminal import Lab
 
 
@@ -91,6 +96,28 @@ def test_two_names_of_one_engine_are_refused_and_a_clone_is_not(lab: Lab, engine
     assert "are the same engine; name each machine once" in err
     assert not lab.sessions.exists()
     assert not any(engine.engine.created for engine in engines)
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_all_hosts_and_each_keeps_what_it_has(engines: list[Server], tmp_path: Path) -> None:
+    for engine in engines:
+        engine.engine.cells["cpu2"] = Play(stdout=b"", seconds=600)
+    sessions = tmp_path / "sessions"
+    words = ["run", "pipe", "--cpus", "1,2", "--jobs", "1", "--output", str(sessions), *named(*urls(engines))]
+    command = [sys.executable, "-m", "lab", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for engine in engines:
+            while "start" not in [step for step, cell in engine.engine.asked if cell == "cpu2"]:
+                time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Docker on 3 hosts" in out
+    (folder,) = sessions.iterdir()
+    for part in loading.folders(folder):
+        statuses = [result.status for result in loading.load_session(part).results]
+        assert statuses == [Status.MEASURED, Status.ERROR]
+    assert not any(engine.engine.containers for engine in engines)
 
 
 @pytest.mark.slow

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.containers.client import client_for_this_environment
+from lab.containers.client import broken_connections, client_for_this_environment
 from lab.errors import NamedEngineError
 from tests.conftest import skip_or_fail
 from tests.support import secure_api
+from tests.support.engine_hosts import Relay
 from tests.support.fake_api import Engine, Server
 from tests.support.secure_api import Sshd, TlsServer
 from tests.support.terminal import Lab
@@ -187,6 +188,23 @@ def test_an_engine_behind_ssh_answers(home: Path, sshd: Sshd) -> None:
     trust(home, sshd)
     have_key(home, sshd)
     assert answers()
+
+
+def test_a_connection_over_ssh_that_breaks_is_made_again(
+    home: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = Relay(lambda: socket.create_connection(("127.0.0.1", sshd.port)))
+    (home / "known_hosts").write_text(sshd.known_host.replace(str(sshd.port), str(relay.port)))
+    have_key(home, sshd)
+    monkeypatch.setenv("DOCKER_HOST", f"ssh://root@127.0.0.1:{relay.port}")
+    with contextlib.closing(relay.socket), contextlib.closing(client_for_this_environment()) as client:
+        relay.cut()
+        with pytest.raises(broken_connections()):
+            client.ping()
+        relay.mend()
+        assert client.ping()
+        relay.cut()
+        relay.shutdown()
 
 
 def test_a_host_that_is_not_known_is_refused(home: Path, sshd: Sshd) -> None:
