@@ -49,23 +49,26 @@ def lab(name: str, home: Path, *words: str, **variables: str) -> subprocess.Comp
     return done
 
 
+#: What runs on the user's system, and not in a cell.
+ORCHESTRATOR = {name for name in MODULES if part(name) != "cell"}
+
 #: The module that asks what a system has, and those that only Linux gets to: the local engine, and what it asks.
 ASKS = {"system", "engines/local", "engines/shared_memory", "pythons/programs", "running/parallel_cells"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if part(name) != "cell" and name not in ASKS])
-def test_the_orchestrator_asks_only_in_one_place_what_a_system_has(name: str) -> None:
+def test_the_orchestrator_asks_only_in_one_place_what_a_system_has() -> None:
     missing = {*(f"os.{each}" for each in (*ONLY_LINUX, *ONLY_UNIX)), *(f"signal.{each}" for each in UNIX_SIGNALS)}
-    used = {ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
-    assert used & missing == set()
-    assert set(imports(TREES[name])) & set(UNIX_MODULES) == set()
+    for name in ORCHESTRATOR - ASKS:
+        used = {ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
+        assert used & missing == set(), name
+        assert set(imports(TREES[name])) & set(UNIX_MODULES) == set(), name
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if part(name) != "cell"])
-def test_every_text_has_an_encoding_that_is_the_same_on_each_system(name: str) -> None:
-    calls = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
-    texts = [call for call in calls if re.search(r"text=True|\.(read|write)_text\(", ast.unparse(call))]
-    assert [ast.unparse(call) for call in texts if not re.search("encoding=|'utf-8'|metadata", ast.unparse(call))] == []
+def test_every_text_has_an_encoding_that_is_the_same_on_each_system() -> None:
+    for name in ORCHESTRATOR:
+        calls = [ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+        texts = [call for call in calls if re.search(r"text=True|\.(read|write)_text\(", call)]
+        assert [call for call in texts if not re.search("encoding=|'utf-8'|metadata", call)] == [], name
 
 
 def test_a_folder_of_windows_has_a_place_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
