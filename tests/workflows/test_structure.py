@@ -143,7 +143,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_of_the_lab_is_one(words: list[str]) -> None:
     assert lacking(words) == set()
-    if words != ["--version"]:
+    if words not in (["--version"], ["--help"]):  # these two end the program
         parser().parse_args([VALUES.get(word, word) for word in words])
 
 
