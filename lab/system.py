@@ -76,7 +76,7 @@ def why_not_local() -> str:
 
 
 def in_container(folder: str) -> str:
-    """The path under which a container sees a folder of the user's: its own; ``/c/work`` for ``C:\\work``."""
+    """The path under which a container sees a folder of the user's: its own; ``/c/code`` for ``C:\\code``."""
     path = PureWindowsPath(folder)
     if IS_UNIX or path.drive[1:] != ":":
         return folder

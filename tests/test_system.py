@@ -72,15 +72,15 @@ def test_every_text_has_an_encoding_that_is_the_same_on_each_system() -> None:
 
 
 def test_a_folder_of_windows_has_a_place_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert system.in_container("/work/src") == "/work/src"
+    assert system.in_container("/home/src") == "/home/src"
     monkeypatch.setattr(system, "IS_UNIX", False)
     assert system.in_container(r"C:\Users\me\src") == "/c/Users/me/src"
     assert system.in_container("/src") == "/src"
 
 
 def test_the_path_of_a_target_may_have_a_colon() -> None:
-    case = parse_target([r"C:\work\logs.py:count"], "", "shared", is_statement=False)
-    assert (case.where, case.name) == (r"C:\work\logs.py", "count")
+    case = parse_target([r"C:\code\logs.py:count"], "", "shared", is_statement=False)
+    assert (case.where, case.name) == (r"C:\code\logs.py", "count")
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR[:ro]",
-        help="a folder that a container sees under the same path (C:\\work under /c/work); :ro: it can only read it",
+        help="a folder that a container sees under the same path (C:\\code under /c/code); :ro: it can only read it",
     )
     parser.add_argument(
         "--against",

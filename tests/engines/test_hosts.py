@@ -49,10 +49,10 @@ def test_three_engines_get_an_image_and_code_and_make_one_report_with_a_part_for
 ) -> None:
     project, sessions = tmp_path / "project", tmp_path / "sessions"
     project.mkdir()
-    (project / "work.py").write_text("def work():\n    return sum(range(1000))\n")
+    (project / "task.py").write_text("def work():\n    return sum(range(1000))\n")
     words = ("--cpus", "1", "--quick", "--time-limit", "0.5", "--format", "json", "--output", str(sessions))
     sent = ("--image", new_image, "--send-image", "--project", str(project))
-    with HostsRun(hosts, "scale", f"{project}/work.py:work", *words, *sent, *hosts.words) as run:
+    with HostsRun(hosts, "scale", f"{project}/task.py:work", *words, *sent, *hosts.words) as run:
         code, out, err = run.end()
     assert code == 0, err
     assert err.count(f": sending the image {new_image}, ") == err.count(f": sending the folder {project}, ") == 3

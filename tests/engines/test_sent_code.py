@@ -13,22 +13,22 @@ from lab.errors import UsageError
 
 
 def project(folder: Path) -> Path:
-    for name in ("work.py", "package/part.py", "data/big.bin", ".git/config", "__pycache__/work.pyc", ".env"):
+    for name in ("task.py", "package/part.py", "data/big.bin", ".git/config", "__pycache__/task.pyc", ".env"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 100)
     (folder / "env" / "lib").mkdir(parents=True)
     for name in ("pyvenv.cfg", "lib/module.py"):
         (folder / "env" / name).write_text("home = /usr\n")
-    (folder / "link.py").symlink_to("work.py")
-    (folder / "work.py").chmod(0o600)
+    (folder / "link.py").symlink_to("task.py")
+    (folder / "task.py").chmod(0o600)
     return folder
 
 
 def test_what_cells_need_is_sent_so_that_everybody_may_read_it(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(sent_code._archive(project(tmp_path)))) as archive:
-        assert archive.getnames() == ["link.py", "work.py", "data/big.bin", "package/part.py"]
-        assert archive.getmember("work.py").mode & 0o444 == 0o444
+        assert archive.getnames() == ["link.py", "task.py", "data/big.bin", "package/part.py"]
+        assert archive.getmember("task.py").mode & 0o444 == 0o444
         assert archive.getmember("link.py").issym()
 
 

@@ -25,7 +25,7 @@ class WrongNameError(ValueError):
 
 def parse_target(text: str, setup: str, state: str) -> Case:
     """The case that a text names. Raises WrongNameError where it names none."""
-    where, colon, name = text.rpartition(":")  # the path of a file may have a colon too: C:\\work\\logs.py:count
+    where, colon, name = text.rpartition(":")  # the path of a file may have a colon too: C:\\code\\logs.py:count
     if not colon or text.endswith(".py"):
         where, name = text, ""
     if where.endswith(".py"):
