@@ -64,7 +64,7 @@ def _machines(options: argparse.Namespace, session: str, stop: StopFlag) -> Iter
             check_distinct(hosts)
         yield hosts
         return
-    from lab.commands._options import allocation_of
+    from lab.commands._requests import allocation_of
     from lab.running import nodes
 
     with nodes.allocated(nodes.wanted(allocation_of(options), hosts), session, stop) as names:

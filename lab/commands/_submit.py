@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], objec
 
     ``check`` raises UsageError for options that cannot be used, before anything is submitted.
     """
-    from lab.commands._options import allocation_of
+    from lab.commands._requests import allocation_of
     from lab.running import submission
     from lab.sessions.folder import default_folder, new_session_id
 

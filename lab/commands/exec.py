@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _hosts, _measuring, _options, _resume, _submit
+from lab.commands import _hosts, _measuring, _options, _requests, _resume, _submit
 from lab.errors import UsageError
 from lab.system import in_container
 
@@ -132,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
 
 def new_request(options: argparse.Namespace) -> Request:
     """The request of the command line. Raises UsageError."""
-    return _options.exec_request(options, _workload(options))
+    return _requests.exec_request(options, _workload(options))
 
 
 def _workload(options: argparse.Namespace) -> Workload:

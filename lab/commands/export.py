@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.commands import _options
+from lab.commands import _options, _requests
 from lab.errors import UsageError
 from lab.messages import show_document, tell
 
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.sessions.folder import new_session_id
     from lab.text import yaml
 
-    request = _options.request_from(options)
+    request = _requests.request_from(options)
     jobs = jobs_of(request, new_session_id(time.time()))
     site = kubernetes_jobs.Site(
         image=options.image, program=options.program, namespace=options.namespace, node=options.node

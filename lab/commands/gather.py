@@ -13,10 +13,10 @@ from lab.commands._options import (
     add_format_option,
     add_label_option,
     failure_policy,
-    label_of,
     print_report,
     tell_exit,
 )
+from lab.commands._requests import label_of
 from lab.errors import CellError, UsageError
 from lab.messages import kept, tell
 

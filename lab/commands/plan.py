@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.commands import _options
+from lab.commands import _options, _requests
 from lab.errors import UsageError
 from lab.interrupts import StopFlag
 from lab.messages import show, show_document
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
     if len(options.host) > 1 or options.nodes > 1:
         raise UsageError("lab plan looks at one machine at a time", "name one --host, and no --nodes")
-    request = _options.request_from(options)
+    request = _requests.request_from(options)
     _check_own(request)
     machine, where = _machine(options, request)
     cells = request.cells(machine)

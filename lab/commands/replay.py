@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.commands import _options
+from lab.commands import _options, _requests
 from lab.errors import UsageError
 from lab.interrupts import stopping
 from lab.messages import ended, kept, show, tell
@@ -122,7 +122,7 @@ def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, An
     resuming.check_whole(stored, folder)
     if stored["engine"] not in ("docker", "local", "slurm"):
         raise UsageError(f"a session of the engine {stored['engine']!r} cannot be repeated; lab run can")
-    arguments = {**stored, "label": _options.label_of(options)}
+    arguments = {**stored, "label": _requests.label_of(options)}
     if options.engine:
         arguments |= {"engine": options.engine, "image": None}
     if options.image and arguments.get("python"):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _hosts, _measuring, _options, _resume, _submit
+from lab.commands import _hosts, _measuring, _options, _requests, _resume, _submit
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 def new_request(options: argparse.Namespace) -> Request:
     """The request of the command line. Raises UsageError."""
-    request = _options.request_from(options)
+    request = _requests.request_from(options)
     if options.predict:
         from lab.teaching import prompt
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import _hosts, _measuring, _options, _resume, _submit
+from lab.commands import _hosts, _measuring, _options, _requests, _resume, _submit
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
 def new_request(options: argparse.Namespace) -> Request:
     """The request of the command line. Raises UsageError."""
-    return _options.scale_request(options, *_target(options))
+    return _requests.scale_request(options, *_target(options))
 
 
 def _target(options: argparse.Namespace) -> tuple[Case, Path, str]:
