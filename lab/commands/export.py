@@ -63,10 +63,9 @@ def run(options: argparse.Namespace) -> int:
     """Write the objects, and return the exit code. Raises UsageError and StoreError."""
     import time
 
-    from lab.engines import kubernetes_jobs
+    from lab.engines import kubernetes_jobs, kubernetes_yaml
     from lab.engines.cell_code import cell_code
     from lab.sessions.folder import new_session_id
-    from lab.text import yaml
 
     request = _requests.request_from(options)
     jobs = jobs_of(request, new_session_id(time.time()))
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         _write(options.output, objects)
     else:
-        show_document("".join(map(yaml.document, objects)))
+        show_document("".join(map(kubernetes_yaml.document, objects)))
     session = jobs[0].session
     if options.output:
         tell(f"written to {options.output}; create them with: kubectl create -f {options.output}")
@@ -111,9 +110,9 @@ def jobs_of(request: Request, session: str) -> list[Job]:
 
 def _write(folder: Path, objects: Sequence[dict[str, Any]]) -> None:
     """Write each object into a file of its own, in a new folder. Raises UsageError and StoreError."""
+    from lab.engines.kubernetes_yaml import document
     from lab.errors import StoreError
     from lab.sessions.files import replace_file
-    from lab.text import yaml
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +120,6 @@ def _write(folder: Path, objects: Sequence[dict[str, Any]]) -> None:
             raise UsageError(f"{folder} is not empty", "name a new folder: kubectl takes every file in it")
         for each in objects:
             name = f"{each['metadata']['name']}-{each['kind'].lower()}.yaml"
-            replace_file(folder / name, yaml.document(each).encode())
+            replace_file(folder / name, document(each).encode())
     except OSError as error:
         raise StoreError(f"cannot write {error.filename}: {error.strerror}", "name another folder") from error

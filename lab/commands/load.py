@@ -51,6 +51,6 @@ def run(options: argparse.Namespace) -> int:
         show(f"The wheels in it are for {bundles.wheels_label(about)}, not for the Python that runs this command.")
     show("Install the lab from it with:")
     program = sys.executable if not wrong else f"python{about['wheels'].get('python')}"
-    for line in bundles.install_commands(about, options.file, program):
+    for line in bundles.install_commands(options.file, program):
         show(f"  {line}")
     return 0

@@ -202,7 +202,7 @@ def images_of(bundle: Bundle) -> tuple[BundledImage, ...]:
 # ---- words
 
 
-def install_commands(about: Mapping[str, Any], path: Path, program: str) -> tuple[str, ...]:
+def install_commands(path: Path, program: str) -> tuple[str, ...]:
     """The commands that install the lab from the wheels of a bundle, with ``program`` as the Python."""
     folder = f"--no-index --find-links wheels --require-hashes --requirement wheels/{wheelhouse.REQUIREMENTS}"
     return (f"tar -xf {shlex.quote(str(path))} wheels", f"{program} -m pip install {folder}")
@@ -210,7 +210,7 @@ def install_commands(about: Mapping[str, Any], path: Path, program: str) -> tupl
 
 def room_commands(about: Mapping[str, Any], path: Path, wanted: Wanted) -> tuple[str, ...]:
     """The commands that install the lab, load the images and run the lab, in a new environment beside the bundle."""
-    unpack, install = install_commands(about, path, "venv/bin/python")
+    unpack, install = install_commands(path, "venv/bin/python")
     which = ["--python", ",".join(wanted.pythons)] if wanted.pythons else ["--image", wanted.image or ""]
     return (
         unpack,
