@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
+from typing import TypeVar
 
 from lab.errors import Interrupted
 from lab.system import ENDING_SIGNALS, TERMINAL_CLOSED
@@ -28,6 +29,9 @@ CLEAN_UP_SECONDS = 7.0
 FIRST_SECONDS, SECOND_SECONDS = 9.0, 2.0
 
 _POLL_SECONDS = 0.05
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 #: When the first request arrived. An exception alone may get lost: Python prints and ignores an exception in a callback
 #: of the import system.
@@ -49,6 +53,25 @@ def check() -> None:
     """Raise Interrupted if a request to end has arrived. For threads, in which no signal is handled."""
     if requested():
         raise Interrupted("interrupted")
+
+
+def in_threads(act: Callable[[_Item], _Result], items: Iterable[_Item], most: int) -> list[_Result]:
+    """What ``act`` returns for each of these items, in their order. Each is worked on in a thread, ``most`` at a time.
+
+    A request to end takes effect meanwhile. It would not where the main thread waits for a lock without a bound: a
+    signal that arrives just before, or in another thread, does not wake it. Raises what ``act`` raises.
+    """
+    from concurrent.futures import ThreadPoolExecutor, wait
+
+    with ThreadPoolExecutor(most) as pool:
+        tasks = [pool.submit(act, item) for item in items]
+        try:
+            while wait(tasks, _POLL_SECONDS).not_done:
+                pass
+            return [task.result() for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 def leave(key: object, act: Callable[[], str | None]) -> None:

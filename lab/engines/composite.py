@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Container, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from lab.engines import Engine, Sink, nothing
 from lab.errors import CellError, EngineError, ImageError
+from lab.interrupts import in_threads
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.model.cell import Job, Outcome
@@ -38,9 +38,9 @@ class CompositeEngine:
 
         Raises the first error if every build fails. Raises ImageError if another build answers than the named one.
         """
-        with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
-            tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
-            answers = dict(zip(self.parts, pool.map(_asked, self.parts.values(), tasks), strict=True))
+        tasks = [meanwhile] + [nothing] * (len(self.parts) - 1)
+        pairs = list(zip(self.parts.values(), tasks, strict=True))
+        answers = dict(zip(self.parts, in_threads(lambda pair: _asked(*pair), pairs, ASKED_AT_A_TIME), strict=True))
         checked = {label: self._checked(label, answer) for label, answer in answers.items()}
         self._failed = {label: answer for label, answer in checked.items() if isinstance(answer, EngineError)}
         machines = [answer for answer in checked.values() if isinstance(answer, Machine)]

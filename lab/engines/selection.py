@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from lab import engines, system
 from lab.engines import Engine, nothing
 from lab.engines.composite import ASKED_AT_A_TIME, BrokenEngine, CompositeEngine
 from lab.errors import CellError, EngineError, ImageError, NamedEngineError, UsageError
+from lab.interrupts import in_threads
 from lab.model import build as builds
 from lab.model.allocation import Allocation
 from lab.model.build import Build
@@ -143,8 +143,8 @@ def _local(wanted: Wanted, note: Note, meanwhile: Callable[[], object]) -> tuple
         )
     if wanted.everything and pythons.left_out:
         note(f"all leaves out {'; '.join(pythons.left_out)}")
-    with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:  # an interpreter that hangs costs its timeout
-        interpreters = list(pool.map(lambda build: _interpreter(build, pythons), chosen))
+    # An interpreter that hangs costs its timeout.
+    interpreters = in_threads(lambda build: _interpreter(build, pythons), chosen, ASKED_AT_A_TIME)
     parts = _made(
         (build.label, _local_engine(build, interpreter, note))
         for build, interpreter in zip(chosen, interpreters, strict=True)

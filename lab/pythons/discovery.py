@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import CellError, EngineError, UsageError
+from lab.interrupts import in_threads
 from lab.model.build import OLDEST, Build, proven_build
 from lab.pythons.identity import Answer
 from lab.pythons.programs import NAME, Broken, ask
@@ -93,8 +93,7 @@ def find_interpreters(environment: Mapping[str, str] | None = None, folder: Path
     variables = os.environ if environment is None else environment
     own = [("the lab's own", sys.executable)] if environment is None else []
     places = list(_once([*_candidates(variables, Path.cwd() if folder is None else folder), *own]))
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        answers = list(pool.map(ask, [path for _, path in places]))
+    answers = in_threads(ask, [path for _, path in places], _AT_A_TIME)
     interpreters: dict[str, Interpreter] = {}
     ranks: dict[str, int] = {}
     broken = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from lab.containers.client import broken_connections, image_attributes, image_na
 from lab.containers.exception_words import short
 from lab.containers.image_config import BASE_REPOSITORY, familiar_name
 from lab.errors import EngineError, ImageError, LabError, UsageError
+from lab.interrupts import in_threads
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.pythons import image_pythons
@@ -149,8 +149,8 @@ def listed(client: DockerClient) -> tuple[Image, ...]:
             trouble=trouble,
         )
 
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        return tuple(sorted(pool.map(look, tagged(client)), key=lambda image: (image.build, image.name)))
+    images = in_threads(look, tagged(client), _AT_A_TIME)
+    return tuple(sorted(images, key=lambda image: (image.build, image.name)))
 
 
 def remove_images(client: DockerClient, names: Iterable[str] | None) -> tuple[list[str], list[str]]:
