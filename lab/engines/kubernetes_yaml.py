@@ -35,7 +35,9 @@ def document(value: Mapping[str, Any]) -> str:
 
 
 def _represented(dumper: SafeDumper, text: str) -> ScalarNode:
-    """A word as it is, several lines below a ``|``, and every other string in quotes."""
+    """A word as it is, several lines of printable text below a ``|``, and every other string in quotes."""
     is_word = _WORD.fullmatch(text) and text.lower() not in _TRUTH_VALUES
-    style = None if is_word else "|" if "\n" in text else '"'
+    lines = text.split("\n")
+    stands_alone = len(lines) > 1 and all(map(str.isprintable, lines))
+    style = None if is_word else "|" if stands_alone else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.engines.kubernetes_yaml import document
@@ -25,6 +25,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4))
+@example({"\n\x85": "one\r\ntwo\u2028three\n"})  # ends of lines that are not those of a block
 def test_whatever_is_written_is_read_again(value: dict[str, Any]) -> None:
     assert yaml.safe_load(document(value)) == value
 
