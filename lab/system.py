@@ -20,6 +20,9 @@ IS_UNIX = hasattr(os, "geteuid")
 #: Whether a process can be pinned to CPUs, as the local engine pins its cells. Only Linux can.
 HAS_AFFINITY = hasattr(os, "sched_setaffinity")
 
+#: How advice about an engine ends where local processes can take its place. No other module suggests them.
+_OR_LOCAL = " or use --engine local"
+
 #: What the user calls this system.
 NAME = {"darwin": "macOS", "win32": "Windows", "linux": "Linux"}.get(sys.platform, sys.platform)
 
@@ -67,7 +70,12 @@ def processor() -> str:
 
 def or_local(fix: str, *, comma: str = ",") -> str:
     """A fix with the local engine as another way, where there is a local engine."""
-    return f"{fix}{comma} or use --engine local" if HAS_AFFINITY else fix
+    return f"{fix}{comma}{_OR_LOCAL}" if HAS_AFFINITY else fix
+
+
+def not_local(fix: str) -> str:
+    """A fix for a host that the user has named, which local processes cannot replace."""
+    return fix.removesuffix(_OR_LOCAL).rstrip(",;")
 
 
 def why_not_local() -> str:

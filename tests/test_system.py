@@ -64,6 +64,13 @@ def test_the_orchestrator_asks_only_in_one_place_what_a_system_has() -> None:
         assert set(imports(TREES[name])) & set(UNIX_MODULES) == set(), name
 
 
+def test_local_processes_are_suggested_in_only_one_place() -> None:
+    advice = re.compile(r"\b(use|or|take)\b[^.;]*--engine local")
+    for name in ORCHESTRATOR - {"system"}:
+        texts = [node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant)]
+        assert [text for text in texts if isinstance(text, str) and advice.search(text)] == [], name
+
+
 def test_every_text_has_an_encoding_that_is_the_same_on_each_system() -> None:
     for name in ORCHESTRATOR:
         calls = [ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]

@@ -8,12 +8,11 @@ from typing import Any
 
 from lab.cell.claims.wording import shortened
 from lab.errors import EngineError
-
-ELSE = "or use --engine local"
+from lab.system import or_local
 
 _Meanings = tuple[tuple[str, str, str], ...]
 
-_SNAP = f"use Docker from Debian's or Docker's own packages instead of the snap's (snap remove docker), {ELSE}"
+_SNAP = or_local("use Docker from Debian's or Docker's own packages instead of the snap's (snap remove docker)")
 
 #: What stands in the output of a container whose program was not started: (what is said, what it means, the fix). The
 #: first that fits counts. Where the image is at fault, its program is "not found", or "permission denied".
@@ -36,7 +35,7 @@ _IN_THE_ANSWER: _Meanings = (
     (
         r"(docker|container|podman)-init\b.*(not found|no such file)|catatonit|exec: \"?\S*(docker-init|tini)\"?: ",
         "this engine has no init for its containers",
-        f"install the engine's init on its machine (docker-init or tini; for Podman catatonit), {ELSE}",
+        or_local("install the engine's init on its machine (docker-init or tini; for Podman catatonit)"),
     ),
     (
         "|".join(
@@ -47,17 +46,17 @@ _IN_THE_ANSWER: _Meanings = (
             )
         ),
         "this engine has no runtime that starts its containers",
-        f"install the runtime on its machine (runc or crun), or repair default-runtime in daemon.json, {ELSE}",
+        or_local("install the runtime on its machine (runc or crun), or repair default-runtime in daemon.json"),
     ),
     (
         r"apparmor|selinux|seccomp",
         "a security profile of this engine forbids to start a container",
-        f"look at the log of the engine's machine (dmesg, journalctl), {ELSE}",
+        or_local("look at the log of the engine's machine (dmesg, journalctl)"),
     ),
     (
         r"no space left on device",
         "the engine's machine has no space left",
-        f"make room there (docker system df), {ELSE}",
+        or_local("make room there (docker system df)"),
     ),
 )
 
@@ -103,16 +102,18 @@ def fix(info: Mapping[str, Any], *, refuses: bool = False) -> str:
     ``refuses``: it does not start a container with one, as where a controller is not delegated to the engine's user.
     """
     if version(info) == "1" and is_rootless(info):
-        return (
+        return or_local(
             "use the engine that runs as root; or boot with systemd.unified_cgroup_hierarchy=1, and delegate the"
-            f" controllers to your user (Delegate=cpu cpuset); {ELSE}"
+            " controllers to your user (Delegate=cpu cpuset)",
+            comma=";",
         )
     if refuses or is_rootless(info):
-        return (
+        return or_local(
             "write [Service] and Delegate=cpu cpuset io memory pids into"
-            f" /etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload, and log in again; {ELSE}"
+            " /etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload, and log in again",
+            comma=";",
         )
-    return f"boot a kernel with the cpu controller and the cpuset controller, without cgroup_disable, {ELSE}"
+    return or_local("boot a kernel with the cpu controller and the cpuset controller, without cgroup_disable")
 
 
 def kind(info: Mapping[str, Any]) -> str:

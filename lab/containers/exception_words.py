@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import ssl
 import urllib.parse
@@ -67,11 +66,6 @@ def _root(error: BaseException) -> BaseException:
 def is_silence(error: BaseException) -> bool:
     """Whether an answer did not come in time."""
     return isinstance(_root(error), TimeoutError)
-
-
-def elsewhere(fix: str) -> str:
-    """The same advice for a host that the user has named, which local processes cannot replace."""
-    return re.sub(r"[;,]? or use --engine local$", "", fix)
 
 
 def fix_for(error: BaseException, address: Address) -> str:

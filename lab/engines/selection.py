@@ -84,12 +84,10 @@ def choose(
     wanted.check()
     try:
         engine, machine = _chosen(wanted, session, note, before_slow_step, meanwhile)
-    except EngineError as error:
+    except (EngineError, UsageError) as error:
         if not wanted.host:
             raise
-        from lab.containers.exception_words import elsewhere
-
-        raise type(error)(error.what, elsewhere(error.fix)) from error
+        raise type(error)(error.what, system.not_local(error.fix)) from error
     for line in _on_debug_builds(machine):
         note(line)
     return engine, machine

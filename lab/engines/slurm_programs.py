@@ -8,6 +8,7 @@ import subprocess
 from typing import NamedTuple
 
 from lab.errors import NamedEngineError
+from lab.system import or_local
 
 #: The programs that are started.
 _PROGRAMS = ("salloc", "srun", "squeue", "scancel", "scontrol", "sbatch")
@@ -34,7 +35,7 @@ def check_programs() -> None:
     if missing:
         raise NamedEngineError(
             f"there is no {missing[0]} on the PATH, so no Slurm can be asked",
-            "log in where srun works (module load slurm?), or take another engine: --engine local",
+            or_local("log in where srun works (module load slurm?)"),
         )
 
 

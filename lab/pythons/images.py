@@ -22,6 +22,7 @@ from lab.model import build as builds
 from lab.model.build import Build
 from lab.pythons import image_pythons
 from lab.pythons.identity import Answer
+from lab.system import or_local
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -95,7 +96,7 @@ def image_of(client: DockerClient, build: Build, pull: Note | None = None) -> st
     if build.path:
         raise UsageError(
             f"--python {build.label}: a path names an interpreter of this machine",
-            "use --engine local, or name an image with --image",
+            or_local("name an image with --image"),
         )
     official = official_name_of(build)
     for name in (name_of(build), official):

@@ -18,6 +18,7 @@ from lab.planning.request import Request
 from lab.planning.targets import Target
 from lab.running.looking_up import Answer, look_up
 from lab.running.revision import unpacked
+from lab.system import or_local
 
 #: Well-known packages that pip installs by another name than they are imported by.
 _DISTRIBUTIONS = {
@@ -92,7 +93,7 @@ def compared(case: Case, other: str, engine: str, project: Path) -> tuple[Case, 
         if engine == "docker":
             raise UsageError(
                 f"--against {other} is a Python of this machine, which no container has",
-                "use --engine local, or name a folder with another version of the code",
+                or_local("name a folder with another version of the code"),
             )
         return case._replace(against={"label": other, "python": str(path.absolute())}), ""
     revision = unpacked(other, project)
@@ -154,7 +155,7 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
         if _NO_FOLDER in str(error):
             raise UsageError(
                 f"the engine's machine has no folder {target.project}, so it cannot mount your code",
-                "use an engine of this machine, or --engine local",
+                or_local("use an engine of this machine"),
             ) from error
         raise UsageError(f"{where}{target.case.label} could not be looked up: {error}") from error
     except TargetError as error:
