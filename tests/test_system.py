@@ -18,7 +18,7 @@ from lab import system
 from lab.planning.targets import parse_target
 from tests.support.other_system import ONLY_LINUX, ONLY_UNIX, UNIX_MODULES, UNIX_SIGNALS
 from tests.support.paths import ROOT, TESTS
-from tests.test_layers import MODULES, TREES, imports, part
+from tests.test_layers import MODULES, calls, imports, nodes, parsed, part
 
 STORED = TESTS / "data" / "stored"
 
@@ -59,22 +59,22 @@ ASKS = {"system", "engines/local", "engines/shared_memory", "pythons/programs", 
 def test_the_orchestrator_asks_only_in_one_place_what_a_system_has() -> None:
     missing = {*(f"os.{each}" for each in (*ONLY_LINUX, *ONLY_UNIX)), *(f"signal.{each}" for each in UNIX_SIGNALS)}
     for name in ORCHESTRATOR - ASKS:
-        used = {ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
+        used = {ast.unparse(node) for node in nodes(parsed(name)) if isinstance(node, ast.Attribute)}
         assert used & missing == set(), name
-        assert set(imports(TREES[name])) & set(UNIX_MODULES) == set(), name
+        assert set(imports(parsed(name))) & set(UNIX_MODULES) == set(), name
 
 
 def test_local_processes_are_suggested_in_only_one_place() -> None:
     advice = re.compile(r"\b(use|or|take)\b[^.;]*--engine local")
     for name in ORCHESTRATOR - {"system"}:
-        texts = [node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant)]
+        texts = [node.value for node in nodes(parsed(name)) if isinstance(node, ast.Constant)]
         assert [text for text in texts if isinstance(text, str) and advice.search(text)] == [], name
 
 
 def test_every_text_has_an_encoding_that_is_the_same_on_each_system() -> None:
     for name in ORCHESTRATOR:
-        calls = [ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
-        texts = [call for call in calls if re.search(r"text=True|\.(read|write)_text\(", call)]
+        written = [ast.unparse(call) for _, call in calls(parsed(name))]
+        texts = [call for call in written if re.search(r"text=True|\.(read|write)_text\(", call)]
         assert [call for call in texts if not re.search("encoding=|'utf-8'|metadata", call)] == [], name
 
 

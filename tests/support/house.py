@@ -9,7 +9,7 @@ import ast
 import statistics
 from collections.abc import Iterator
 
-from tests.test_layers import MODULES, PACKAGE, ROWS, TREES, forbidden_imports, imports_of_the_lab, part
+from tests.test_layers import MODULES, PACKAGE, ROWS, forbidden_imports, imports_of_the_lab, nodes, parsed, part
 
 #: A function of more lines than this does not fit a screen.
 SCREEN_LINES = 40
@@ -27,7 +27,7 @@ def modules_at_the_top() -> list[str]:
 
 def arrows() -> set[tuple[str, str]]:
     """Every pair of different packages (or modules at the top) of which the first imports the second."""
-    pairs = {(part(name), part(imported)) for name in MODULES for imported in imports_of_the_lab(TREES[name])}
+    pairs = {(part(name), part(imported)) for name in MODULES for imported in imports_of_the_lab(parsed(name))}
     return {(importer, imported) for importer, imported in pairs if importer != imported and imported != "__init__"}
 
 
@@ -45,13 +45,13 @@ def floors() -> int:
 
 def arrows_up() -> list[tuple[str, str]]:
     """Every import that leads to the importer's own row or to a row above it."""
-    return [(name, imported) for name in MODULES for imported in forbidden_imports(name, TREES[name])]
+    return [(name, imported) for name in MODULES for imported in forbidden_imports(name, parsed(name))]
 
 
 def functions() -> Iterator[tuple[int, str]]:
     """The length in lines and the name of every function, nested ones too."""
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
+    for name in MODULES:
+        for node in nodes(parsed(name)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 yield node.end_lineno - node.lineno + 1, f"lab/{name}.py: {node.name}"
