@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -171,6 +172,7 @@ def interrupted() -> Session:
     return session(ran(1, (BUSY, said({}))), unrun, interrupted=True)
 
 
+@functools.cache
 def every_kind() -> dict[str, Session]:
     """A session of each kind, by its name."""
     return {

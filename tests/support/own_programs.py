@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -88,6 +89,7 @@ def session(
     )
 
 
+@functools.cache
 def every_kind() -> dict[str, Session]:
     """A session of each kind that looks different."""
     several = [MAKE._replace(label=f"make, n={n}", parameters={"n": n}, words=("make", f"-j{n}")) for n in ("1", "2")]

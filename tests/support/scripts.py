@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -341,6 +342,7 @@ def everything(size: int, **changes: Any) -> dict[str, list[Said]]:
     return {"pool": pool(size), "pipe": pipe(), "gil": gil(size, **changes)}
 
 
+@functools.cache
 def every_kind() -> dict[str, Session]:
     """Sessions with every status of a cell and every verdict, by what is special about each."""
     three = ("pool", "pipe", "gil")
