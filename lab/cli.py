@@ -10,12 +10,11 @@ import argparse
 import importlib
 import os
 import sys
-import textwrap
 from typing import Any, Dict, NoReturn, Optional, Sequence
 
 from lab import __version__, commands
 from lab.errors import UsageError
-from lab.messages import printable, show, tell
+from lab.messages import columns, printable, show, tell
 
 _DESCRIPTION = """\
 Claims about Python's parallelism, run under exact CPU limits, proven from
@@ -27,12 +26,25 @@ Start with:  lab run            every experiment with 1, 2, 4 and all CPUs
              lab cpus           how many CPUs there really are here
 """
 
+#: How the line begins that says what a command does. A quotation mark and the end of the line follow.
+_HELP = 'HELP = "'
+
 #: The oldest Python for all commands that are not in :data:`lab.commands.ANYWHERE`.
 _ORCHESTRATOR = (3, 11)
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """A formatter that asks for the width in our way: argparse would load every library that compresses files."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, width=columns() - 2, **options)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that prints through the one door, and what was typed or pasted with signs for what cannot be shown."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2, and say why."""
@@ -49,30 +61,35 @@ class _Parser(argparse.ArgumentParser):
 def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; a command is a module in :mod:`lab.commands`.
 
-    If ``only`` is the name of a command, the options of all other commands are left out. If it is empty, all options
-    are left out. Both take a fraction of the time.
+    If ``only`` is the name of a command, the parser has this command alone. If it is empty, the parser names all
+    commands, and has no options of theirs. Both take a fraction of the time.
     """
-    top = _Parser(prog="lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = _Parser(prog="lab", description=_DESCRIPTION)
     top.add_argument("--version", action="version", version=f"multicore-lab {__version__}")
     chosen = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module_name in _names().items():
-        if only and only != name:
-            chosen.add_parser(name)
-        elif _too_old(name):
+        if _too_old(name):
             chosen.add_parser(name, help=f"(needs Python {_version(_ORCHESTRATOR)} or later)", add_help=False)
-        else:
-            module = importlib.import_module(f"lab.commands.{module_name}")
-            command = chosen.add_parser(
-                name,
-                help=module.HELP,
-                description=textwrap.fill(module.HELP[0].upper() + module.HELP[1:] + ".", 80),
-                epilog=module.EXAMPLE,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
-            if only != "":
-                module.configure(command)
-                command.set_defaults(run=module.run)
+        elif only == "":
+            chosen.add_parser(name, help=_help_line(module_name), add_help=False)
+        elif only in (None, name):
+            _add_command(chosen, name, module_name)
     return top
+
+
+def _add_command(chosen: Any, name: str, module_name: str) -> None:
+    """Add the parser of one command, with its options."""
+    import textwrap
+
+    module = importlib.import_module(f"lab.commands.{module_name}")
+    command = chosen.add_parser(
+        name,
+        help=module.HELP,
+        description=textwrap.fill(module.HELP[0].upper() + module.HELP[1:] + ".", 80),
+        epilog=module.EXAMPLE,
+    )
+    module.configure(command)
+    command.set_defaults(run=module.run)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,6 +124,13 @@ def _names() -> Dict[str, str]:
     files = sorted(file for file in os.listdir(folder) if file.endswith(".py"))
     modules = (file[:-3] for file in files if not file.startswith("_"))
     return {name.strip("_").replace("_", "-"): name for name in modules}
+
+
+def _help_line(module_name: str) -> str:
+    """The command's HELP, read from its file: importing all commands would take most of the time of --help."""
+    folder = commands.__path__[0]
+    with open(os.path.join(folder, module_name + ".py"), encoding="utf-8") as file:
+        return next(line[len(_HELP) : -2] for line in file if line.startswith(_HELP))
 
 
 def _too_old(command: str) -> bool:

@@ -19,8 +19,6 @@ after Ctrl-C the guard of ``lab.interrupts``.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 
 class LabError(Exception):
     """The lab could not do what was asked. The message is one line for the user.
@@ -78,6 +76,8 @@ class MissingExtraError(LabError):
     """A library that only some reports need is not installed. ``what`` needs the extra with the name ``extra``."""
 
     def __init__(self, what: str, extra: str, missing: ModuleNotFoundError) -> None:
+        from pathlib import Path  # here, and not for every command
+
         folder = Path(__file__).resolve().parents[1]
         source = folder if (folder / "pyproject.toml").is_file() else "multicore-lab"
         super().__init__(

@@ -13,6 +13,9 @@ from typing import Iterator
 
 from lab.errors import OutputError
 
+#: The width of what is no terminal, in characters.
+_USUAL_COLUMNS = 80
+
 
 def printable(text: str) -> str:
     """The text with a sign in the place of every character that cannot be shown: records and engines may say anything.
@@ -57,6 +60,18 @@ def show_document(text: str) -> None:
     with _standard_output():
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+
+
+def columns() -> int:
+    """How many characters a line of the terminal has: what COLUMNS says, else standard output's terminal, else 80."""
+    # shutil tells the same, but it loads every library that compresses files.
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):  # no terminal, or a stream that is closed
+        return _USUAL_COLUMNS
 
 
 def ended(code: int, reason: str) -> int:

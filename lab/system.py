@@ -12,8 +12,10 @@ import importlib
 import os
 import signal
 import sys
-from pathlib import Path, PureWindowsPath
-from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Tuple, Union
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Whether this is a Unix: Linux or macOS, but not Windows.
 IS_UNIX = hasattr(os, "geteuid")
@@ -85,6 +87,8 @@ def why_not_local() -> str:
 
 def in_container(folder: str) -> str:
     """The path under which a container sees a folder of the user's: its own; ``/c/code`` for ``C:\\code``."""
+    from pathlib import PureWindowsPath  # as above
+
     path = PureWindowsPath(folder)
     if IS_UNIX or path.drive[1:] != ":":
         return folder

@@ -1,6 +1,7 @@
 """The commands: one module each with HELP, EXAMPLE, ``configure(parser)`` and ``run(options) -> exit code``.
 
-``lab --help`` imports them all, so what is heavy is imported inside their functions.
+``lab --help`` imports none of them: it reads HELP from the file, where it is one line. What is heavy is imported inside
+the functions, so that a command's own help comes at once as well.
 """
 
 from __future__ import annotations

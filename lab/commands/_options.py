@@ -34,13 +34,11 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
 
 def print_report(session: Session, form: str) -> None:
     """Print a session in one of the formats: in UTF-8, or as wide as the terminal and in the colours that it shows."""
-    import shutil
-
     from lab import reports
-    from lab.messages import show, show_document
+    from lab.messages import columns, show, show_document
     from lab.text import colours
 
-    text = reports.render(session, form, shutil.get_terminal_size((80, 24)).columns)
+    text = reports.render(session, form, columns())
     if form not in _FOR_TERMINALS:
         show_document(text)
     elif shows_colours():

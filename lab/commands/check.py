@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab.commands import _targets
 from lab.errors import LabError
-from lab.messages import ended, kept, show, show_document, tell
+from lab.messages import columns, ended, kept, show, show_document, tell
 
 if TYPE_CHECKING:
     from lab.judging.gates import Sessions
@@ -97,8 +97,6 @@ def _versions(goal: Goal) -> list[tuple[str, ...]]:
 
 def _checked(options: argparse.Namespace, goals: Sequence[Goal], document: Document) -> int:
     """Measure each target, print what came of its gates; return the exit code."""
-    import shutil
-
     from lab.interrupts import stopping
     from lab.judging.gates import judge
     from lab.planning.configuration import RESULTS
@@ -127,7 +125,7 @@ def _checked(options: argparse.Namespace, goals: Sequence[Goal], document: Docum
             results += judge(goal, sessions[goal.name])
             if any(session.interrupted for session in sessions[goal.name].all):
                 break
-        width = shutil.get_terminal_size((80, 24)).columns
+        width = columns()
         with kept("; ".join(place.words for place in places)):
             if sessions:
                 text = report.render(options.format, goals, results, sessions, width)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lab.errors import StoreError
-from lab.messages import show, show_document, tell
+from lab.messages import columns, show, show_document, tell
 
 HELP = "put the sessions of a class side by side: who differs, and which property of the machines explains it"
 EXAMPLE = """\
@@ -41,8 +41,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read the sessions, print what they come to, and return the exit code."""
-    import shutil
-
     from lab.model.participant import Trust
     from lab.reports import classes
     from lab.sessions.files import replace_file
@@ -50,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
     people = participants(options.folders, options.by)
     form = options.format or ("page" if options.output else "screen")
-    text = classes.render(form, people, shutil.get_terminal_size((80, 24)).columns)
+    text = classes.render(form, people, columns())
     if options.output:
         try:
             replace_file(options.output, text.encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import UsageError
-from lab.messages import ended, show
+from lab.messages import columns, ended, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,12 +141,10 @@ def _interval(estimate: Estimate) -> dict[str, float]:
 def _print(
     base: Session, new: Session, unlike: Sequence[Difference], comparison: Comparison, *, everything: bool
 ) -> None:
-    import shutil
-
     from lab.judging.comparison import NumberChange
     from lab.text import table
 
-    width = shutil.get_terminal_size((80, 24)).columns
+    width = columns()
     counts = {kind: sum(pair.change is kind for pair in comparison.pairs) for kind in NumberChange}
     totals = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     quiet = () if everything else (NumberChange.ALIKE, NumberChange.UNDECIDED)

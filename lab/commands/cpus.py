@@ -8,16 +8,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import shutil
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from lab import system
-from lab.commands import _cpus_report
+from lab.commands._cpus_view import View, decimal, mask
 from lab.errors import StoreError, UsageError
-from lab.messages import ended, show, show_document, tell
+from lab.messages import columns, ended, show, show_document, tell
 
 if TYPE_CHECKING:
-    from lab.cell.cpus.delivered import Delivered
     from lab.cell.cpus.kernel_files import Root
     from lab.cell.cpus.worker_rules import Rule
 
@@ -35,6 +33,8 @@ examples:
   docker run --rm --cpus 1.5 -v "$PWD/lab:/opt/lab/lab:ro" \\
       -e PYTHONPATH=/opt/lab python:3.13-slim python3 -m lab cpus"""
 
+#: A D than which there is no smaller.
+_LEAST_CPUS = 1e-6
 _USUAL_SECONDS = 0.5
 _MOST_SECONDS = 60.0
 _NARROWEST, _WIDEST = 32, 80
@@ -91,19 +91,12 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--format value prints one number, and --for names {len(rules)}; ask for each by itself")
     view = _look(options)
     if options.format == "json":
-        import json
-
-        show_document(json.dumps(_cpus_report.document(view, rules), indent=2) + "\n")
-    elif options.format == "value":
-        show(str(view.number(rules[0]) if rules else view.advice[1]))
-    elif options.format == "env":
-        _show_variables(view, rules)
+        view = _show_document(view, options, rules)
+    elif options.format in ("table", "wide") and not rules:
+        view = _show_all(view, options)
     else:
-        wide = options.format == "wide"
-        width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
-        width = _NO_END if wide else width
-        lines = _cpus_report.tool_lines(view, rules, width) if rules else _cpus_report.lines(view, width, wide=wide)
-        show("\n".join(lines))
+        view = _measured(view, options) if _depends_on_d(view, rules, options.require) else view
+        _show_numbers(view, options, rules)
     return 0 if options.require is None else ended(*_missing(view, options.require))
 
 
@@ -115,28 +108,88 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--require {options.require:g} is no number of CPUs; give one above 0, such as --require 2")
 
 
-def _look(options: argparse.Namespace) -> _cpus_report.View:
-    """What there is here, or below the root that the options name. There no Python runs, and nothing is measured."""
-    from lab.cell.cpus import delivered
+def _look(options: argparse.Namespace) -> View:
+    """What can be read here, or below the root that the options name. Nothing is measured yet."""
     from lab.cell.cpus.effective import effective_cpus
 
-    if options.root is not None:
-        return _cpus_report.View(effective_cpus(_root(options.root)), None, delivered.Explanation(), None)
-    cpus = effective_cpus()
+    return View(effective_cpus() if options.root is None else effective_cpus(_root(options.root)))
+
+
+def _measured(view: View, options: argparse.Namespace) -> View:
+    """The view with D, unless the options rule that out. Below another root no Python runs, and D is not measured."""
+    from lab.cell.cpus import delivered
+
+    if options.no_measure or options.root is not None:
+        return view
+    cpus = view.cpus
     watched = sorted(set(cpus.cpus) - set(cpus.isolated)) or cpus.cpus
-    measured: Optional[Delivered] = None
-    explanation = delivered.Explanation()
-    if not options.no_measure:
-        period = max([float(limit.period_us) for limit in cpus.limits], default=0.0) / 1e6
-        try:
-            measured = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
-            explanation = delivered.explain(measured, cpus.rate)
-        except OSError as error:
-            explanation = delivered.Explanation(f"D could not be measured: no process could be started ({error})")
-        except AttributeError:
-            explanation = delivered.Explanation(f"D could not be measured: {system.NAME} cannot fork a process")
-    is_for_people_or_programs = options.format == "json" or (options.format in ("table", "wide") and not options.tools)
-    return _cpus_report.View(cpus, measured, explanation, _cpus_report.beliefs() if is_for_people_or_programs else None)
+    period = max([float(limit.period_us) for limit in cpus.limits], default=0.0) / 1e6
+    try:
+        measured = delivered.settle(watched, cpus.parallelism, cpus.rate, options.seconds, period)
+    except OSError as error:
+        why = f"D could not be measured: no process could be started ({error})"
+        return view._replace(explanation=delivered.Explanation(why))
+    except AttributeError:
+        why = f"D could not be measured: {system.NAME} cannot fork a process"
+        return view._replace(explanation=delivered.Explanation(why))
+    explanation = delivered.explain(measured, cpus.rate, sees_all_groups=cpus.sees_all_groups)
+    return view._replace(measured=measured, explanation=explanation)
+
+
+def _depends_on_d(view: View, rules: Sequence[Rule], required: Optional[float]) -> bool:
+    """Whether a limit that no file shows could change the numbers that are asked for, or the exit code.
+
+    There is no such limit where all control groups are visible, and the smallest D may come to the same numbers.
+    """
+    cpus = view.cpus
+    least = View(cpus._replace(rate=_LEAST_CPUS))
+    numbers_differ = any(view.number(rule) != least.number(rule) for rule in rules)
+    if not rules:
+        numbers_differ = cpus.throughput_workers > 1
+    is_enough = required is not None and view.rate >= required
+    return (numbers_differ or is_enough) and not cpus.sees_all_groups
+
+
+def _show_document(view: View, options: argparse.Namespace, rules: Sequence[Rule]) -> View:
+    """Print everything for programs. Returns what was found."""
+    import json
+
+    from lab.commands import _cpus_report
+
+    view = _measured(view, options)._replace(beliefs=_cpus_report.beliefs() if options.root is None else None)
+    show_document(json.dumps(_cpus_report.document(view, rules), indent=2) + "\n")
+    return view
+
+
+def _show_all(view: View, options: argparse.Namespace) -> View:
+    """Print everything for people: first what can be read at once, last what is measured. Returns what was found."""
+    from lab.commands import _cpus_report
+
+    width, wide = _width(options), options.format == "wide"
+    show("\n".join(_cpus_report.read_lines(view, width, wide=wide)))
+    if options.root is None:
+        show("\n".join(_cpus_report.belief_lines(_cpus_report.beliefs(), width)))
+    show("\nWhat the machine delivers")
+    view = _measured(view, options)
+    show("\n".join(_cpus_report.delivered_lines(view, width, wide=wide)))
+    return view
+
+
+def _show_numbers(view: View, options: argparse.Namespace, rules: Sequence[Rule]) -> None:
+    """Print the numbers of certain tools, or the number of workers."""
+    if options.format == "value":
+        show(str(view.number(rules[0]) if rules else view.advice[1]))
+    elif options.format == "env":
+        _show_variables(view, rules)
+    else:
+        from lab.commands import _cpus_report
+
+        show("\n".join(_cpus_report.tool_lines(view, rules, _width(options))))
+
+
+def _width(options: argparse.Namespace) -> int:
+    """The width of lines for people, in characters."""
+    return _NO_END if options.format == "wide" else max(_NARROWEST, min(_WIDEST, columns()))
 
 
 def _write_one_file(path: str) -> int:
@@ -189,7 +242,7 @@ def _chosen(names: Sequence[str]) -> Tuple[Rule, ...]:
     return tuple(chosen)
 
 
-def _show_variables(view: _cpus_report.View, rules: Sequence[Rule]) -> None:
+def _show_variables(view: View, rules: Sequence[Rule]) -> None:
     """A line for each environment variable of these tools, or of all. Raises UsageError for a tool without one."""
     from lab.cell.cpus.worker_rules import RUNTIMES, TOOLS, variables
 
@@ -205,16 +258,16 @@ def _show_variables(view: _cpus_report.View, rules: Sequence[Rule]) -> None:
             tell(f"lab: {variable} is left out, since tools want different numbers: {choices}; choose one with --for")
 
 
-def _missing(view: _cpus_report.View, wanted: float) -> Tuple[int, str]:
+def _missing(view: View, wanted: float) -> Tuple[int, str]:
     """(exit code, reason) for a number of CPUs that somebody needs."""
     basis, bound = view.advice[0], view.rate
     if bound >= wanted:
         return 0, ""
     if basis == "D":
-        why = view.explanation.sentence
+        why = view.why
     elif bound < view.cpus.parallelism:
         tightest = min(view.cpus.limits, key=lambda limit: limit.cpus)
         why = f"a quota of {tightest.quota_us} of {tightest.period_us} µs at {tightest.folder}"
     else:
-        why = _cpus_report.mask(view.cpus)
-    return 1, f"{basis} is {_cpus_report.decimal(bound)}, and --require asks for {_cpus_report.decimal(wanted)}: {why}"
+        why = mask(view.cpus)
+    return 1, f"{basis} is {decimal(bound)}, and --require asks for {decimal(wanted)}: {why}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab.commands import _options, _requests
 from lab.errors import UsageError
 from lab.interrupts import stopping
-from lab.messages import ended, kept, show, tell
+from lab.messages import columns, ended, kept, show, tell
 from lab.model.machine import builds_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read the session, run it again, compare, print; return the exit code."""
-    import shutil
-
     from lab.judging import differences, repetition
     from lab.judging.exit_code import exit_code, exit_reason
     from lab.planning.request import from_arguments
@@ -97,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         lines = [f"{now.id} repeats {then.id}", *_machines(changed), *_verdicts(repeated)]
         advised = _advice(then, now)
         lines += advised
-        width = shutil.get_terminal_size((80, 24)).columns
+        width = columns()
         with kept(where.words):
             show("\n".join(table.fit_sentence(line, width) for line in lines))
         code = 130 if stop.requested else exit_code(now)

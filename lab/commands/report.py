@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.commands import _options
 from lab.errors import MissingExtraError, StoreError, UsageError
-from lab.messages import show, show_document
+from lab.messages import columns, show, show_document
 
 if TYPE_CHECKING:
     from lab.model.session import Session
@@ -103,13 +103,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _for_terminal(session: Session) -> str:
-    import shutil
     import textwrap
 
     from lab import reports
     from lab.reports.charts import charts, terminal
 
-    width = shutil.get_terminal_size((80, 24)).columns
+    width = columns()
     colour = _options.shows_colours()
     parts = [reports.render(session, "screen", width), terminal.findings(session, (), width)]
     parts.append(reports.render(session, "table", width))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
-from lab.messages import show
+from lab.messages import columns, show
 from lab.text import units
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def run(options: argparse.Namespace) -> int:
     """List the sessions, the oldest first, and return the exit code."""
     import dataclasses
     import json
-    import shutil
 
     from lab.sessions import listing
     from lab.sessions.folder import default_folder
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         )
         for entry in entries
     ]
-    show(table.fit_table(head, rows, shutil.get_terminal_size((80, 24)).columns))
+    show(table.fit_table(head, rows, columns()))
     return 0
 
 

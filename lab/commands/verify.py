@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.messages import ended, show
+from lab.messages import columns, ended, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check each session, print what differs, and return the exit code."""
-    import shutil
-
     from lab.sessions import loading, verification
     from lab.sessions.folder import default_folder
     from lab.text import table
 
-    width = shutil.get_terminal_size((80, 24)).columns
+    width = columns()
     unlike = []
     for path in options.sessions or [default_folder()]:
         folder = loading.find_session(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -15,7 +16,8 @@ from lab import cli, commands
 from lab.cell.cpus import delivered
 from lab.cell.cpus.delivered import Delivered, Explanation, explain
 from lab.cell.cpus.effective import EffectiveCpus, Quota
-from lab.commands import _cpus_report
+from lab.commands import cpus
+from lab.commands._cpus_view import View
 from tests.cell.cpus.test_field_cases import FIELD, unpacked
 from tests.cell.experiments.test_contract import PACKAGE, imported, inside_annotations, pythons
 from tests.support.terminal import Lab
@@ -24,7 +26,7 @@ from tests.support.terminal import Lab
 ON_OLD_PYTHONS = [
     *sorted(PACKAGE.glob("*.py")),
     PACKAGE / "commands" / "__init__.py",
-    *(PACKAGE / "commands" / f"{name}.py" for name in (*commands.ANYWHERE, "_cpus_report")),
+    *(PACKAGE / "commands" / f"{name}.py" for name in (*commands.ANYWHERE, "_cpus_report", "_cpus_view")),
 ]
 
 
@@ -117,7 +119,7 @@ def test_the_advice_rests_on(
     delivered_cpus: float | None, explanation: Explanation, advice: tuple[str, int, int]
 ) -> None:
     measured = None if delivered_cpus is None else Delivered(cpus=delivered_cpus, processes=4, seconds=0.5, watched=4)
-    assert _cpus_report._advice(QUOTA, measured, explanation) == advice
+    assert View(QUOTA, measured, explanation).advice == advice
 
 
 # What D tells.
@@ -154,6 +156,9 @@ def test_the_reason_of_d_is(measured: Delivered, rate: float, sentence: str, hid
     explanation = explain(measured, rate)
     assert (sentence in explanation.sentence) if sentence else (explanation.sentence == "")
     assert explanation.hidden_limit is hidden
+    outermost = explain(measured, rate, sees_all_groups=True)
+    assert outermost.hidden_limit is measured.stopped_unseen
+    assert ("hidden outside" in outermost.sentence) is measured.stopped_unseen
 
 
 def children() -> set[str]:
@@ -191,6 +196,7 @@ HANDED_ON = {"lab.running", "lab.running.scaling"}
 def test_what_runs_on_old_pythons_is_in_their_syntax_with_the_standard_library_alone(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=9)
     doors = {f"lab.{path.stem}" for path in PACKAGE.glob("*.py")} | {"lab.__version__", "lab.commands", *HANDED_ON}
+    doors |= {"lab.commands._cpus_report", "lab.commands._cpus_view"}
     for module in imported(tree):
         assert (
             module.partition(".")[0] in sys.stdlib_module_names
@@ -248,10 +254,73 @@ def test_without_the_packages_the_orchestrator_says_which_and_cpus_runs() -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_only_the_named_command_is_imported() -> None:
-    source = (
-        "import sys; from lab import cli; cli.parser('cpus');"
-        "print(sorted(name for name in sys.modules if name.startswith('lab.commands.')))"
-    )
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert done.stdout == "['lab.commands._cpus_report', 'lab.commands.cpus']\n"
+#: What every command loads.
+DOOR = {
+    "lab",
+    *(f"lab.{name}" for name in ("__main__", "cli", "commands", "errors", "interrupts", "messages", "system")),
+}
+#: What ``lab cpus`` needs to answer a program that asks for a number.
+READING = {
+    "lab.commands.cpus",
+    "lab.commands._cpus_view",
+    "lab.cell",
+    "lab.cell.cpus",
+    *(f"lab.cell.cpus.{name}" for name in ("affinity", "cgroups", "cpulist", "effective", "group_folders")),
+    *(f"lab.cell.cpus.{name}" for name in ("kernel_files", "mounts", "rate", "worker_rules")),
+}
+#: The standard library that these may load, and what a parser and a formatter of help load by themselves.
+LIGHT = "import __future__, argparse, contextlib, errno, gc, importlib, math, posixpath, signal, threading, typing"
+PRINTING = "import textwrap; argparse.ArgumentParser(add_help=False).add_subparsers()"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(["--help"], DOOR, id="help"),
+        pytest.param(["--version"], DOOR, id="version"),
+        pytest.param(["cpus", "--no-measure", "--for", "go", "--format", "value"], DOOR | READING, id="a number"),
+    ],
+)
+def test_what_answers_at_once_loads_no_more_than_it_needs(words: list[str], expected: set[str]) -> None:
+    source = "import sys, atexit; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); {}"
+    command = f"sys.argv[1:] = {words!r}; from lab.__main__ import run; run()"
+    loaded = [
+        subprocess.run([sys.executable, "-c", source.format(more)], capture_output=True, text=True, check=True)
+        for more in (command, f"{LIGHT}; {PRINTING}")
+    ]
+    modules, usual = (set(done.stderr.split()) for done in loaded)
+    assert modules - usual == expected
+
+
+def test_the_help_line_of_every_command_is_read_as_it_is_written() -> None:
+    for name, module in cli._names().items():
+        assert cli._help_line(module) == importlib.import_module(f"lab.commands.{module}").HELP, name
+
+
+# What does not wait for D.
+
+
+def view(quota_cpus: float, *, sees_all_groups: bool = False) -> View:
+    """What is read with two CPUs and a quota."""
+    limits = (Quota("/g", quota_cpus * 100000, 100000),)
+    return View(EffectiveCpus(2, min(2, quota_cpus), (0, 1), limits=limits, sees_all_groups=sees_all_groups))
+
+
+@pytest.mark.parametrize(
+    ("seen", "names", "required", "depends"),
+    [
+        pytest.param(view(2), ["gunicorn"], None, True, id="two CPUs could be one"),
+        pytest.param(view(1), ["gunicorn", "celery"], None, False, id="one CPU cannot be less"),
+        pytest.param(view(1.5), ["rust"], None, False, id="a rule that rounds down to one"),
+        pytest.param(view(1.5), ["go"], None, False, id="a rule with a least number"),
+        pytest.param(view(2), [], None, True, id="workers for throughput"),
+        pytest.param(view(0.5), [], None, False, id="a single worker"),
+        pytest.param(view(1), [], 0.5, True, id="what is required may not be delivered"),
+        pytest.param(view(1), [], 1.5, False, id="what is required is not allowed"),
+        pytest.param(view(2, sees_all_groups=True), ["gunicorn"], 2.0, False, id="nothing can be hidden"),
+    ],
+)
+def test_a_number_waits_for_d_only_where_a_hidden_limit_could_change_it(
+    seen: View, names: list[str], required: float | None, depends: bool
+) -> None:
+    assert cpus._depends_on_d(seen, cpus._chosen(names), required) is depends

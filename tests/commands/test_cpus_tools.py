@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.cell.cpus.delivered import Delivered, Explanation
 from lab.cell.cpus.worker_rules import RUNTIMES, TOOLS, Rule, workers
-from lab.commands import _cpus_report, cpus
+from lab.commands import cpus
+from lab.commands._cpus_view import View
 from tests.cell.experiments.test_contract import PACKAGE, pythons
 from tests.commands.test_cpus import QUOTA
 from tests.support.terminal import Lab
@@ -187,9 +187,7 @@ def test_fewer_cpus_in_the_mask_are_the_reason(lab: Lab) -> None:
 @pytest.mark.parametrize(("delivered_cpus", "number"), [(1.02, 3), (0.6, 3), (1.4, 5), (1.96, 5)])
 def test_a_proven_hidden_limit_counts_instead_of_the_quota(delivered_cpus: float, number: int) -> None:
     measured = Delivered(cpus=delivered_cpus, processes=4, seconds=0.5, watched=4)
-    view = _cpus_report.View(
-        replace(QUOTA, rate=4.0, limits=()), measured, Explanation("hidden", hidden_limit=True), None
-    )
+    view = View(QUOTA._replace(rate=4.0, limits=()), measured, Explanation("hidden", hidden_limit=True))
     assert view.number(RULES["gunicorn"]) == number
     code, why = cpus._missing(view, 2.0)
     assert (code, why[:5]) == ((1, "D is ") if number == 3 or delivered_cpus == 1.4 else (0, ""))

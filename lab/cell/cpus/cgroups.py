@@ -76,6 +76,8 @@ class Groups(NamedTuple):
     folders: Tuple[str, ...]
     #: What the files say that cannot be, a sentence each.
     odd: Tuple[str, ...]
+    #: Whether every level shows that may limit CPU time, up to the top of the machine's hierarchy.
+    whole: bool = False
 
 
 def cgroups(root: Root = "/") -> dict[str, Any]:
@@ -134,6 +136,7 @@ def look(root: Root = "/") -> Groups:
         partitioned=_unbalanced(files, set_folders) if sets else _partitioned(files, set_folders),
         folders=tuple(own),
         odd=tuple(dict.fromkeys(odd)),
+        whole=where[time].whole,
     )
 
 

@@ -147,8 +147,8 @@ def settle(cpus: Sequence[int], parallelism: int, rate: float, seconds: float, p
     return max(measurements, key=lambda measurement: measurement.cpus)
 
 
-def explain(delivered: Delivered, rate: float) -> Explanation:
-    """Why what was delivered is not what is allowed, R."""
+def explain(delivered: Delivered, rate: float, *, sees_all_groups: bool = False) -> Explanation:
+    """Why what was delivered is not what is allowed, R. Where all control groups are visible, none hides a limit."""
     allowed = min(rate, delivered.processes)
     missing = allowed - delivered.cpus
     if delivered.cpus > allowed * (1 + 2 * TOLERANCE) + 0.02 and allowed < delivered.processes:
@@ -168,19 +168,18 @@ def explain(delivered: Delivered, rate: float) -> Explanation:
             sentence += "; other work ran as well, so that the limit may be above D"
         return Explanation(sentence, hidden_limit=True)
     asleep = "a limit hidden outside of this namespace; CPUs were idle while processes wanted them"
-    if delivered.stopped is not None:  # and it has not grown: no quota at any level has stopped this group
+    if delivered.stopped is not None or sees_all_groups:  # no quota at any level has stopped this group unseen
         asleep = "the scheduler does not spread processes over these CPUs; some were idle while processes waited"
     causes = (
         (delivered.stolen, "the hypervisor gave the CPUs to others", False),
-        (idle, asleep, True),
+        (idle, asleep, not sees_all_groups),
         (waited, "a busy machine; the processes waited for a CPU", False),
     )
     for cpus, sentence, hidden in causes:
         if cpus is not None and cpus >= _MOST_OF_IT * missing:
             return Explanation("%s: %s (%.2f CPUs)" % (short, sentence, cpus), hidden_limit=hidden)
-    return Explanation(
-        "%s: a limit hidden outside of this namespace, or a busy machine; what is visible tells not" % short
-    )
+    elsewhere = "" if sees_all_groups else "a limit hidden outside of this namespace, or "
+    return Explanation("%s: %sa busy machine; what is visible tells not" % (short, elsewhere))
 
 
 class _Outside(NamedTuple):

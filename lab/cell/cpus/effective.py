@@ -10,8 +10,7 @@ CPU sets see :mod:`lab.cell.cpus.cgroups`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import List, Optional, Set, Tuple, Union
+from typing import List, NamedTuple, Optional, Set, Tuple, Union
 
 from lab.cell.cpus.affinity import affinity
 from lab.cell.cpus.cgroups import look
@@ -20,8 +19,7 @@ from lab.cell.cpus.kernel_files import KernelFiles, Root, files_below
 from lab.cell.cpus.rate import rate_of
 
 
-@dataclass(frozen=True)
-class Quota:
+class Quota(NamedTuple):
     """A quota of one level of control groups."""
 
     #: The folder of the control group.
@@ -37,8 +35,7 @@ class Quota:
         return self.quota_us / self.period_us
 
 
-@dataclass(frozen=True)
-class EffectiveCpus:
+class EffectiveCpus(NamedTuple):
     """What bounds this process, as far as it can be seen from inside."""
 
     #: P, at least 1: how many CPUs the process can keep busy at one moment. It is the size of the affinity mask, less
@@ -57,6 +54,8 @@ class EffectiveCpus:
     cgroup: Optional[int] = None
     #: Where the kernel's files disagree or say what cannot be, and what was taken; a sentence each.
     contradictions: Tuple[str, ...] = ()
+    #: Whether every level of the machine's control groups is visible, so that no limit can be hidden.
+    sees_all_groups: bool = False
 
     @property
     def throughput_workers(self) -> int:
@@ -91,6 +90,7 @@ def effective_cpus(root: Root = "/") -> EffectiveCpus:
         limits=limits,
         cgroup=groups.version,
         contradictions=tuple(contradictions),
+        sees_all_groups=groups.whole,
     )
 
 

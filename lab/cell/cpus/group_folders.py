@@ -17,6 +17,9 @@ from lab.cell.cpus.mounts import Mount, Mounts, mounts_of
 #: How many folders are looked at to find this process by its id.
 _MOST_FOLDERS = 4000
 
+#: The namespace of groups that the kernel starts with (PROC_CGROUP_INIT_INO in its include/linux/proc_ns.h).
+_OUTERMOST = "cgroup:[%d]" % 0xEFFFFFFB
+
 #: The files that list what is in a group: the threads themselves, else the processes.
 _MEMBERS = ("cgroup.threads", "tasks", "cgroup.procs")
 
@@ -28,6 +31,8 @@ class Folders(NamedTuple):
     levels: List[str]
     #: Which group the process is in, if no folder of it shows.
     unseen: Optional[str] = None
+    #: Whether every level shows, up to the top of the machine's hierarchy: no group binds the process unseen.
+    whole: bool = False
 
 
 class _Place(NamedTuple):
@@ -135,10 +140,19 @@ def _found(files: KernelFiles, mounts: Mounts, hierarchy: str, group: str) -> Fo
             search.by_process(mount)
     levels = [search.levels[level] for level in sorted(search.levels, reverse=True)]
     if search.own in search.levels:
-        return Folders(levels)
+        whole = _is_outside_namespaces(files) and set(range(search.own)) <= set(search.levels)
+        return Folders(levels, whole=whole)
     points = ", ".join(sorted({mount.point for mount in showing}))
     where = "which %s does not show" % points if points else "which no mount shows"
     return Folders(levels, "the group %s, %s" % (ascii(group), where))
+
+
+def _is_outside_namespaces(files: KernelFiles) -> bool:
+    """Whether this process is in the kernel's own namespace of groups, so that all paths begin at the real top."""
+    try:
+        return os.readlink(files.path("proc/self/ns/cgroup")) == _OUTERMOST
+    except OSError:
+        return False
 
 
 def _groups(files: KernelFiles, mounts: Mounts) -> dict[str, str]:

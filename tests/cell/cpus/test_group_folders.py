@@ -113,3 +113,24 @@ def test_an_effective_cpu_set_without_prefix_is_read_before_the_one_that_was_set
 def test_a_group_whose_mounts_are_all_hidden_is_unseen_though_folders_of_that_name_show(tmp_path: Path) -> None:
     mountinfo = "30 22 0:30 / /cg rw - cgroup cgroup rw,cpu\n31 30 0:31 / /cg rw - cgroup cgroup rw,memory\n"
     assert seen(tmp_path, "3:cpu:/a\n2:memory:/a\n", mountinfo, {"cg/a/tasks": "4711\n"}) == (4.0, None, True)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "top", "group", "whole"),
+    [
+        pytest.param("cgroup:[4026531835]", "/", "/a/b", True, id="a plain machine"),
+        pytest.param("cgroup:[4026531835]", "/", "/", True, id="the top itself"),
+        pytest.param("cgroup:[4026531835]", "/a", "/a/b", False, id="a container that sees its own part"),
+        pytest.param("cgroup:[4026532000]", "/", "/a/b", False, id="a namespace of its own"),
+        pytest.param(None, "/", "/a/b", False, id="a kernel that does not tell"),
+    ],
+)
+def test_no_group_is_hidden_where_all_levels_show_in_the_outermost_namespace(
+    tmp_path: Path, namespace: str | None, top: str, group: str, whole: bool
+) -> None:
+    given = {"proc/self/cgroup": f"0::{group}\n", "proc/self/mountinfo": f"{ROOT}30 22 0:30 {top} /cg rw {V2}"}
+    root = tree(tmp_path, {**given, "proc/self/status": STATUS, "cg/a/b/cpu.max": "max\n", "cg/b/cpu.max": "max\n"})
+    if namespace:
+        (Path(root) / "proc/self/ns").mkdir()
+        (Path(root) / "proc/self/ns/cgroup").symlink_to(namespace)
+    assert effective_cpus(root).sees_all_groups is whole
