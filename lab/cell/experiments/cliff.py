@@ -21,7 +21,7 @@ def arms_for(cpus: int) -> tuple[Arm, ...]:
         payload = "digest %d" % size
         arms.append(Arm("one, %d" % size, payload, seconds=TEAM_SECONDS))
         team = Arm("threads, %d" % size, payload, threads=cpus, pinned=True, clean=False, seconds=TEAM_SECONDS)
-        arms.append(team)
+        arms.append(team._replace(has_own_cpus=True))
     return tuple(arms)
 
 

@@ -64,7 +64,15 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
     return (
         *arms,
         Arm("C code", LARGE, seconds=TEAM_SECONDS),
-        Arm("C code threads", LARGE, threads=workers, pinned=True, clean=False, seconds=TEAM_SECONDS),
+        Arm(
+            "C code threads",
+            LARGE,
+            threads=workers,
+            pinned=True,
+            clean=False,
+            has_own_cpus=True,
+            seconds=TEAM_SECONDS,
+        ),
     )
 
 

@@ -123,7 +123,7 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
     free = workers <= cpus
     team = Arm("", "", threads=workers, clean=False, seconds=TEAM_SECONDS)
     if not gil:
-        team = team._replace(seconds=BLOCK_SECONDS, repeat=REPEAT)
+        team = team._replace(seconds=BLOCK_SECONDS, repeat=REPEAT, has_own_cpus=free)
     own = team if gil else team._replace(clean=free)
     arms = [ALONE._replace(repeat=REPEAT), probe(cpus)._replace(repeat=REPEAT)]
     for name in KINDS:

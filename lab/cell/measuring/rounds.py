@@ -57,6 +57,9 @@ WAKE_SECONDS = 0.00015
 #: turns, passing the GIL on makes them wait too. Then it is larger, and is asked only of more than one core's work.
 MOST_TEAM_DELAY, MOST_DELAY_IN_TURNS = 0.05, 0.25
 TURNS, ONE_CORE = 0.1, 1.1
+#: The same of workers that wait for each other, and have a CPU each: they wait for each other asleep. Up to a fifth was
+#: seen on a quiet machine where threads hash.
+MOST_DELAY_BESIDE = 0.25
 
 
 class Arm(NamedTuple):
@@ -96,6 +99,9 @@ class Arm(NamedTuple):
     #: Whether its threads share a GIL, and are no more than the CPUs. Where they hardly wait for each other, they have
     #: no reason to wait for a CPU either.
     shares_gil: bool = False
+    #: Whether each of its workers has a CPU to itself, so that only something else can make it wait long for a CPU.
+    #: That is asked of an arm that is not ``clean``.
+    has_own_cpus: bool = False
 
 
 #: One process alone, and one pinned to each CPU: the two arms that every round of everything has.
@@ -315,14 +321,15 @@ def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
     """Why a block must not count; ``None`` when it may.
 
     It must not count where a worker of a clean arm waited for a CPU or lost time. The same is true of threads that
-    share a GIL and waited for CPUs instead of each other. A block of any arm must not count whose workers were late.
+    share a GIL and waited for CPUs instead of each other, and of workers with a CPU each that waited long for one. A block
+    of any arm must not count whose workers were late.
     """
     if not block["rate"]:
         return "run delay"
     if arm.shares_gil:
         return "run delay" if (block["delay"] or 0) > _most_team_delay(block) else None
     if not arm.clean:
-        return None
+        return "run delay" if arm.has_own_cpus and (block["delay"] or 0) > MOST_DELAY_BESIDE else None
     wake = WAKE_SECONDS / arm.seconds
     if (block["delay"] or 0) > MOST_RUN_DELAY + wake:
         return "run delay"

@@ -21,6 +21,7 @@ from tests.support import cells, scripts
 
 CLEAN = Arm("one process", "count")
 TEAM = Arm("threads", "count", threads=2, clean=False)
+BESIDE = TEAM._replace(seconds=0.025, has_own_cpus=True)
 SHARING = Arm("threads", "target", threads=2, clean=False, seconds=0.05, foreign=True, shares_gil=True)
 
 
@@ -43,6 +44,8 @@ SHARING = Arm("threads", "target", threads=2, clean=False, seconds=0.05, foreign
         pytest.param(SHARING, Tally(50, 0.05, 0.05, 0.048, 0.025), "run delay", id="both had one CPU"),
         pytest.param(SHARING, Tally(50, 0.05, 0.05, 0.014, 0.008), None, id="they take turns with the GIL"),
         pytest.param(SHARING, Tally(60, 0.05, 0.065, 0.02, 0.02), "run delay", id="some turns, and a neighbour"),
+        pytest.param(BESIDE, Tally(36, 0.025, 0.045, 0.004, 0.004), None, id="threads of C code on two CPUs"),
+        pytest.param(BESIDE, Tally(38, 0.025, 0.027, 0.03, 0.018), "run delay", id="neighbours took half of both"),
         pytest.param(
             TEAM, Tally(0, 0.005, 0.0, 0.005, 0.005), "run delay", id="a team that came too late for anything"
         ),

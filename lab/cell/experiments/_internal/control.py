@@ -29,7 +29,7 @@ NEIGHBOURS: Mapping[str, float] = {"idle": 0.0, "half": 0.5, "full": 1.0}
 def arms_for(cpus: int) -> tuple[Arm, ...]:
     """The arms of a round: parallel work, serial work, the same work twice, and a tenth more work."""
     parallel = probe(cpus)._replace(name="parallel")
-    serial = Arm("serial", "count in turn", processes=max(2, cpus), pinned=True, clean=False)
+    serial = Arm("serial", "count in turn", processes=max(2, cpus), pinned=True, clean=False, has_own_cpus=cpus > 1)
     slower = Arm("slower", "count 10 % more")
     arms = (ALONE, probe(cpus), parallel, serial, ALONE._replace(name="same"), slower)
     return tuple(arm._replace(repeat=REPEAT) for arm in arms)
