@@ -23,7 +23,7 @@ from lab.cell.claims.claim import (
     seen,
 )
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, decided, judge, narrow, over, value_of
+from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, enough, judge, narrow, over, value_of
 from lab.cell.claims.recorder import Recorder, here
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.overlap import most_at_once
@@ -31,7 +31,7 @@ from lab.cell.measuring.payloads import DIGEST_SIZES
 from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 
 #: The cores used are measured over blocks of at least 0.3 s, because shorter blocks hold too few hand-overs.
-CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=3)
+CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every=2)
 
 #: Threads that contend for the GIL wake up inside their block. In a longer block waking up takes a smaller share.
 THREADS_SECONDS = 0.05
@@ -39,9 +39,14 @@ THREADS_SECONDS = 0.05
 #: C code that releases the GIL for long enough.
 LARGE = "digest %d" % max(DIGEST_SIZES)
 
-#: Seven batches, each with a block of the crowd. An interval needs five such blocks, and disturbed blocks do not count.
-FEWEST_ROUNDS = 7 * CROWD.every
-FEWEST_ROUNDS_ALONE = 5 * CROWD.every  # on one CPU the rounds decide no claim, and are only shown
+#: Batches, each with a block of the crowd. An interval needs five such blocks, and disturbed blocks do not count.
+FEWEST_ROUNDS = 5 * CROWD.every
+#: On one CPU the rounds decide no claim, and are only shown. Each has a block of the crowd, which is a shorter one.
+FEWEST_ROUNDS_ALONE = 5
+CROWD_ALONE = CROWD._replace(seconds=0.15, every=1)
+
+#: Until this share of the time limit is over, intervals have to be narrow. Then it is enough that all is decided.
+NARROWING_SHARE = 0.4
 
 
 def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
@@ -81,27 +86,34 @@ def run(recorder: Recorder) -> None:
     arms = arms_for(len(recorder.cpus), gil_enabled())
     order = shuffler(recorder.seed)
     rounds: list[Round] = []
-    minimum = FEWEST_ROUNDS if len(recorder.cpus) > 1 else FEWEST_ROUNDS_ALONE
-    until = time.monotonic() + recorder.seconds
-    recorder.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, CROWD)))
+    crowd = CROWD if len(recorder.cpus) > 1 else CROWD_ALONE
+    begun = time.monotonic()
+    recorder.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, crowd)))
     with Crew(recorder.cpus) as crew:
-        crew.rounds(arms, 1, 2, order)  # warms up: the first blocks fault in pages and start threads
-        while not rounds or (time.monotonic() < until and not (len(rounds) >= minimum and settled(rounds, recorder))):
-            batch = crew.rounds((*arms, CROWD), len(rounds), CROWD.every, order)
+        crew.rounds(arms, 1, 1, order)  # warms up: the first blocks fault in pages and start threads
+        while not rounds or not settled(rounds, recorder, time.monotonic() - begun):
+            batch = crew.rounds((*arms, crowd), len(rounds), crowd.every, order)
             for blocks in batch:
                 recorder.sample("round", blocks)
             rounds.extend(batch)
     recorder.tell("%d rounds taken" % len(rounds))
 
 
-def settled(rounds: Sequence[Round], recorder: Recorder) -> bool:
-    """Whether every estimate is as narrow as the recorder asks for, and decides its claim."""
-    if len(recorder.cpus) == 1:
+def settled(rounds: Sequence[Round], recorder: Recorder, elapsed: float) -> bool:
+    """Whether to stop after so many seconds of measuring.
+
+    Every claim has to be decided and, for some time, every interval as narrow as the recorder asks for.
+    """
+    until = time.monotonic() + recorder.seconds - elapsed
+    if elapsed >= recorder.seconds:
         return True
-    estimates = [(measured.estimate(rounds), tolerance) for measured, tolerance in MEASURED.values()]
-    return narrow(CAPACITY.estimate(rounds), recorder.width) and all(
-        narrow(estimate, recorder.width) and decided(estimate, tolerance) for estimate, tolerance in estimates
-    )
+    if len(recorder.cpus) == 1:
+        return len(rounds) >= FEWEST_ROUNDS_ALONE
+    if not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until):
+        return False
+    estimates = [CAPACITY.estimate(rounds), *(measured.estimate(rounds) for measured, _ in MEASURED.values())]
+    is_narrow = all(narrow(estimate, recorder.width) for estimate in estimates)
+    return is_narrow or elapsed >= NARROWING_SHARE * recorder.seconds
 
 
 def observe_waiting(recorder: Recorder) -> None:
@@ -226,9 +238,9 @@ EXPERIMENT = Experiment(
     summary="The GIL: speed-up and cores used of threads, 100 threads and processes",
     method="Rounds of blocks of 5 to 50 ms in random order: one process; as many threads and processes as CPUs (at"
     " least two); threads in C code that releases the GIL (SHA-256 of 1 MiB); and the capacity probe. The probe is a"
-    " process pinned to each CPU, and shows what the machine delivered in the round. In every third round 100 threads"
-    " run for 300 ms. Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of"
-    " ratios within a round.",
+    " process pinned to each CPU, and shows what the machine delivered in the round. In every second round"
+    " 100 threads run for 300 ms (on one CPU for 150 ms in each round). Blocks in which a worker waited for a CPU or"
+    " lost time do not count. Speed-ups are medians of ratios within a round.",
     watch="Compare threads, processes and the probe. Where the probe itself reaches little, the round shows nothing.",
     run=run,
     claims=(

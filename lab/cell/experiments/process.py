@@ -11,7 +11,7 @@ from lab.cell.claims.claim import CONFIRMED, Claim, Experiment, always, docs, ho
 from lab.cell.claims.recorder import Recorder, here
 from lab.cell.measuring.overlap import most_at_once
 
-NAPS = (0.15, 0.20, 0.25)
+NAPS = (0.06, 0.08, 0.10)
 LINGER = 0.02
 TRIES = 3
 
@@ -66,7 +66,7 @@ def start_and_join(recorder: Recorder) -> list[Any]:
 EXPERIMENT = Experiment(
     name="process",
     summary="Process: children run side by side, each with a pid of its own",
-    method="Three children each wait a little (0.15 to 0.25 s) and report their pid, their parent and the times at"
+    method="Three children each wait a little (0.06 to 0.1 s) and report their pid, their parent and the times at"
     " which they began and ended. They run at the same time if there is a moment at which all three wait. There are up"
     " to three tries, because a busy machine can start a child late.",
     watch="Look at the times in the story: all children begin before the first child ends, also on a single CPU.",

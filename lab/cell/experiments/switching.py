@@ -33,9 +33,9 @@ from lab.cell.claims.recorder import Recorder
 from lab.cell.measuring.rounds import Crew, shuffler
 
 #: Switch intervals, in seconds, and how many intervals a block lasts. The second interval is the default.
-INTERVALS = ((0.001, 30), (0.005, 14), (0.015, 8))
+INTERVALS = ((0.001, 20), (0.005, 10), (0.015, 6))
 #: The fewest rounds that must count.
-FEWEST_ROUNDS = 6
+FEWEST_ROUNDS = 5
 #: The first hand-overs of a block do not count, because the threads are still starting.
 STARTING = 2
 
@@ -224,8 +224,8 @@ def judge_bytecodes(evidence: Evidence, facts: Facts) -> Finding:
 EXPERIMENT = Experiment(
     name="switching",
     summary="Switching: the interpreter is handed over by time, not by counted bytecodes",
-    method="Two threads run the same loop and note each time that they get the interpreter back. Each of six rounds has"
-    " blocks at switch intervals of 1, 5 (the default) and 15 ms, in random order.",
+    method="Two threads run the same loop and note each time that they get the interpreter back. Each of five rounds"
+    " has blocks at switch intervals of 1, 5 (the default) and 15 ms, in random order.",
     watch="The time between hand-overs follows sys.setswitchinterval(). The number of bytecodes follows from it.",
     run=run,
     typical_seconds=2.0,

@@ -321,8 +321,8 @@ def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:
     """Why a block must not count; ``None`` when it may.
 
     It must not count where a worker of a clean arm waited for a CPU or lost time. The same is true of threads that
-    share a GIL and waited for CPUs instead of each other, and of workers with a CPU each that waited long for one. A block
-    of any arm must not count whose workers were late.
+    share a GIL and waited for CPUs instead of each other, and of workers with a CPU each that waited long for one. A
+    block of any arm must not count whose workers were late.
     """
     if not block["rate"]:
         return "run delay"
