@@ -35,13 +35,11 @@ METHODS = ("fork", "forkserver", "spawn")
 HAS_INTERPRETERS = sys.version_info >= (3, 14)
 NEEDS = "needs Python 3.14: concurrent.interpreters"
 
-FEWEST_ROUNDS = 20
+FEWEST_ROUNDS = 10
 #: Rounds that measure starts and memory. An estimate needs five.
 FEWEST_START_ROUNDS = 5
 #: A disturbed machine gets up to so many of these rounds.
 MOST_START_ROUNDS = 10
-#: Rounds of work after each of these rounds.
-BATCH = 3
 
 
 def executors() -> tuple[str, ...]:
@@ -101,9 +99,8 @@ def run(recorder: Recorder) -> None:
                 start_rounds += 1
                 recorder.sample("round", start_round)
                 rounds.append(start_round)
-            for blocks in crew.rounds(arms, number, BATCH, order):
-                recorder.sample("round", blocks)
-                rounds.append(blocks)
+            rounds.extend(crew.rounds(arms, number, 1, order))
+            recorder.sample("round", rounds[-1])
     for name in executors():
         growth = value_of("memory, " + name, "bytes")(start_round)
         milliseconds = 1e3 * start_round["start, " + name]["seconds"]
@@ -278,7 +275,7 @@ EXPERIMENT = Experiment(
     watch="Compare what a worker costs in start time and in memory with its speed-up. Then look at the things that"
     " cannot be handed over. Interpreters scale like processes, but their start cost is like that of no other kind.",
     run=run,
-    typical_seconds=4.0,
+    typical_seconds=3.0,
     figures=figures,
     extra=True,
     claims=(

@@ -169,7 +169,7 @@ EXPERIMENT = Experiment(
     watch="Whether a plain n += 1 loses anything depends on where this Python hands over. The language does not"
     " promise that the statement is safe, and a call between reading and writing is enough for a loss.",
     run=run,
-    typical_seconds=1.2,
+    typical_seconds=1.0,
     claims=(
         Claim(
             "race.unlocked-loses",

@@ -228,7 +228,7 @@ EXPERIMENT = Experiment(
     " has blocks at switch intervals of 1, 5 (the default) and 15 ms, in random order.",
     watch="The time between hand-overs follows sys.setswitchinterval(). The number of bytecodes follows from it.",
     run=run,
-    typical_seconds=2.0,
+    typical_seconds=1.2,
     figures=figures,
     claims=(
         Claim(
