@@ -136,4 +136,5 @@ def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) ->
 
 def cost(experiments: Sequence[str], seconds: float) -> float:
     """About how long these experiments take in one cell, in seconds."""
-    return sum(load(name).typical_seconds or seconds for name in experiments)
+    loaded = [load(name) for name in experiments]
+    return sum(each.typical_seconds or each.typical_share * seconds for each in loaded)

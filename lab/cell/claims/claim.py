@@ -179,8 +179,10 @@ class Experiment(NamedTuple):
     run: Callable[[Recorder], None]
     #: The claims that it decides.
     claims: Sequence[Claim]
-    #: About how long it takes, in seconds; ``None`` means as long as it is given.
+    #: About how long it takes, in seconds; ``None`` means a share of the time limit.
     typical_seconds: float | None = None
+    #: The share of the time limit that it usually takes where ``typical_seconds`` is ``None``.
+    typical_share: float = 1.0
     #: Makes the rows of its own table from the evidence.
     figures: Callable[[Evidence], Sequence[Figure]] | None = None
     #: Whether a bare ``lab run`` leaves it out. Its name or ``lab run all`` runs it.

@@ -243,7 +243,7 @@ EXPERIMENT = Experiment(
     " lost time do not count. Speed-ups are medians of ratios within a round.",
     watch="Compare threads, processes and the probe. Where the probe itself reaches little, the round shows nothing.",
     run=run,
-    typical_seconds=3.5,
+    typical_share=NARROWING_SHARE,
     claims=(
         Claim(
             "gil.one-core",
