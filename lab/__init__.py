@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lab.cell.cpus.effective import EffectiveCpus, effective_cpus
     from lab.running.scaling import Scaling, scale
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = ["EffectiveCpus", "Scaling", "__version__", "effective_cpus", "scale"]
 
@@ -26,7 +26,13 @@ def __getattr__(name: str) -> object:
         return getattr(effective, name)
     if name in ("Scaling", "scale"):
         import importlib
+        import sys
 
+        if sys.version_info < (3, 11):
+            version = "%d.%d" % sys.version_info[:2]
+            raise ImportError(
+                "lab.%s needs Python 3.11 or later, this is %s; lab.effective_cpus() works here" % (name, version)
+            )
         # By its name: what this file imports travels into every cell.
         return getattr(importlib.import_module("lab.running.scaling"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

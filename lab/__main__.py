@@ -62,6 +62,13 @@ def _leave() -> None:
 
 def _defect(error: Exception) -> str:
     """One line about an exception that nobody foresaw, which asks for a report of it."""
+    from lab import release
+
+    if isinstance(error, ImportError) and (others := release.namesakes()):
+        return (
+            f"{' and '.join(others)} in this environment has the same import name and has overwritten files of"
+            " multicore-lab; install multicore-lab again, in a virtual environment of its own"
+        )
     text = messages.printable(" ".join(str(error).split()))
     return (
         f"this is a defect of the lab: {type(error).__name__}: {text[:200]}. Please report it, with what the same"

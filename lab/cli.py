@@ -58,6 +58,17 @@ class _Parser(argparse.ArgumentParser):
             tell(message, end="", painted=True)
 
 
+class _Version(argparse.Action):
+    """Shows the version when it is asked for, because a checkout asks git for its commit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from lab import release
+
+        commit = release.commit()
+        show(f"multicore-lab {__version__}{f' (commit {commit})' if commit else ''}")
+        parser.exit()
+
+
 def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; a command is a module in :mod:`lab.commands`.
 
@@ -65,7 +76,7 @@ def parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     commands, and has no options of theirs. Both take a fraction of the time.
     """
     top = _Parser(prog="lab", description=_DESCRIPTION)
-    top.add_argument("--version", action="version", version=f"multicore-lab {__version__}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and the commit, and end")
     chosen = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module_name in _names().items():
         if _too_old(name):

@@ -38,8 +38,8 @@ CELL_ROWS: tuple[tuple[str, ...], ...] = (
     ("worker",),
 )
 
-#: Below all rows: the package's own version, errors, messages, signals, and what systems differ in.
-GROUND = ("__init__", "errors", "messages", "interrupts", "system")
+#: Below all rows: the package's own version and commit, errors, messages, signals, and what systems differ in.
+GROUND = ("__init__", "errors", "messages", "interrupts", "release", "system")
 
 #: What ``lab`` hands on as a library: ``lab.effective_cpus()`` and ``lab.scale()``.
 HANDED_ON = ("cell/cpus/effective", "running/scaling")

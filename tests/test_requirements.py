@@ -28,6 +28,7 @@ def requirements(file: str) -> list[str]:
     ("file", "wanted"),
     [
         ("lab.txt", [*PROJECT["dependencies"], "hatchling"]),
+        ("release.txt", PROJECT["optional-dependencies"]["release"]),
         ("dev.txt", [*PROJECT["dependencies"], *DEV]),
     ],
 )
@@ -39,7 +40,7 @@ def test_all_that_is_asked_for_has_a_version_and_a_hash(file: str, wanted: list[
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", line), line
 
 
-@pytest.mark.parametrize("file", ["lab.txt", "dev.txt"])
+@pytest.mark.parametrize("file", ["lab.txt", "release.txt", "dev.txt"])
 def test_no_registry_is_named(file: str) -> None:
     assert not re.search(
         r"https?:|--(extra-)?index|--find-links|trusted-host", (ROOT / "requirements" / file).read_text()

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import system
+from lab import release, system
 from lab.errors import LabError, StoreError, UsageError
 from lab.messages import ended, show
 
@@ -262,7 +262,14 @@ def _fix_for_warning(docker: Machine | None, text: str) -> str:
 
 def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
     """The advice on what would make a measurement wrong or noisy here."""
-    advice = []
+    advice = [
+        (
+            "!",
+            f"{name} has the import name of multicore-lab: each overwrites files of the other",
+            "install multicore-lab in a virtual environment of its own",
+        )
+        for name in release.namesakes()
+    ]
     load = system.load() or 0.0
     if load > 0.5:
         advice.append(("!", f"the machine is busy (load {load:.2f})", "end other work; or use --thorough"))

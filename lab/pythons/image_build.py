@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lab.containers import client as containers
 from lab.containers.client import translated
-from lab.containers.image_config import BASE_REPOSITORY
+from lab.containers.image_config import BASE_REPOSITORY, familiar_name
 from lab.errors import ImageError, UsageError
 from lab.model import build as builds
 from lab.model.build import Build
@@ -68,10 +68,11 @@ def make(
     # An old image that is not current is replaced, even if its recipe would keep it.
     old = containers.image_attributes(client, name)
     replaces = force or old is not None
-    if build.free_threaded:
-        _compile(client, build, source, replaces, note)
-    elif source == "debian" or not _take_official(client, build, source, force, note):
-        _run_debian_base(build.name, name, note, replaces)
+    if source not in ("auto", "official") or not _take_official(client, build, source, force, note):
+        if build.free_threaded:
+            _compile(client, build, source, replaces, note)
+        else:
+            _run_debian_base(build.name, name, note, replaces)
     _prove(client, name, build)
     if old:
         images.remove_unnamed(client, [old["Id"]])
@@ -85,8 +86,11 @@ def check_buildable(build: Build, source: str) -> None:
     if build.arguments:
         raise UsageError(f"{build.label} has options, which belong to a run", f"build the image of {build.name}")
     if build.free_threaded:
-        if source == "official":
-            raise UsageError(f"there is no official image of {build.name}", "use --from upstream, debian or auto")
+        if source == "official" and not images.official_name_of(build):
+            raise UsageError(
+                f"no registry is known that has an image of {build.name}",
+                "set LAB_REGISTRY to the registry of a release, or use --from upstream, debian or auto",
+            )
         if build.name.removesuffix("t") not in RELEASES:
             names = ", ".join(f"{version}t" for version in RELEASES)
             raise UsageError(f"there is no recipe for {build.name}", f"recipes exist for {names}")
@@ -99,9 +103,10 @@ def check_buildable(build: Build, source: str) -> None:
 
 
 def _take_official(client: DockerClient, build: Build, source: str, force: bool, note: Note) -> bool:
-    """Give the official image the lab's name too. False if it cannot be pulled, but Debian has packages."""
+    """Give the official image the lab's name too. False if there is none to pull, but another source."""
     name = images.official_name_of(build)
-    assert name
+    if not name:
+        return False
     trouble = (
         None if containers.image_attributes(client, name) and not force else containers.pull_image(client, name, note)
     )
@@ -111,10 +116,11 @@ def _take_official(client: DockerClient, build: Build, source: str, force: bool,
         return True
     if source == "official":
         raise ImageError(f"{name} cannot be pulled: {trouble}", "--from debian needs no registry")
-    if build.name not in DEBIAN_VERSIONS:
+    if not build.free_threaded and build.name not in DEBIAN_VERSIONS:
         versions = ", ".join(DEBIAN_VERSIONS)
         raise ImageError(f"{name} cannot be pulled: {trouble}", f"without a registry Debian has {versions}")
-    note(f"{name} cannot be pulled ({trouble}); taking Debian's packages")
+    instead = "compiling it" if build.free_threaded else "taking Debian's packages"
+    note(f"{name} cannot be pulled ({trouble}); {instead}")
     return False
 
 
@@ -126,10 +132,11 @@ def _is_current(client: DockerClient, build: Build, source: str) -> bool:
     labels = (details.get("Config") or {}).get("Labels") or {}
     default = "debian" if labels.get(images.BASE_LABEL) else "official"
     origin = labels.get(images.SOURCE_LABEL, default).partition("-")[0]
-    if source not in ("auto", origin):
+    pulled = images.official_name_of(build) in [familiar_name(name) for name in details.get("RepoTags") or ()]
+    if source not in ("auto", origin) and not (pulled and source == "official"):
         return False
     recipe = labels.get(images.RECIPE_LABEL, "by-hand")
-    if recipe not in ("by-hand", _fingerprint_now(build, origin)):
+    if not pulled and recipe not in ("by-hand", _fingerprint_now(build, origin)):
         return False
     answer = images.asked(client, images.name_of(build))
     return answer is not None and answer.build == build
@@ -140,6 +147,13 @@ def _fingerprint_now(build: Build, origin: str) -> str:
     if not build.free_threaded:
         return recipes.fingerprint(recipes.find_recipe(recipes.DEBIAN_BASE).read_bytes(), {})
     return recipes.fingerprint(recipes.find_recipe(recipes.FREE_THREADED).read_bytes(), _arguments(build, origin))
+
+
+def upstream_arguments(build: Build) -> dict[str, str]:
+    """The arguments of the recipe with which a release compiles a free-threaded build."""
+    arguments = _arguments(build, "upstream")
+    recipe = recipes.find_recipe(recipes.FREE_THREADED).read_bytes()
+    return {**arguments, "RECIPE": recipes.fingerprint(recipe, arguments)}
 
 
 def _arguments(build: Build, origin: str) -> dict[str, str]:

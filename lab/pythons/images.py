@@ -7,11 +7,13 @@ was pulled gets such a tag as well, so that the image of a build does not change
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab import release
 from lab.cell.claims.wording import shortened
 from lab.containers.client import broken_connections, image_attributes, image_names, pull_image, translated
 from lab.containers.exception_words import short
@@ -80,9 +82,17 @@ def name_of(build: Build) -> str:
 
 
 def official_name_of(build: Build) -> str | None:
-    """The official image of a build; ``None`` for a free-threaded build, which has no official image."""
-    if build.free_threaded or build.path:
+    """The official image of a build; ``None`` if no registry is known to have one.
+
+    Free-threaded builds are in the registry of the lab's release. If ``LAB_REGISTRY`` names a registry, all builds are
+    taken from there.
+    """
+    if build.path:
         return None
+    chosen = os.environ.get("LAB_REGISTRY", "").rstrip("/")
+    registry = chosen or (release.registry() if build.free_threaded else "")
+    if registry or build.free_threaded:
+        return f"{registry}/{name_of(build)}" if registry else None
     kind = "pypy" if build.implementation == "pypy" else "python"
     return f"{kind}:{build.name.removeprefix('pypy')}-slim"
 
@@ -245,7 +255,7 @@ def _origin(details: Mapping[str, Any]) -> str:
     if labels.get(BASE_LABEL):
         return "Debian's packages"
     names = map(familiar_name, details.get("RepoTags") or ())
-    official = any(name.startswith(("python:", "pypy:")) for name in names)
+    official = any(name.startswith(("python:", "pypy:")) or f"/{BASE_REPOSITORY}:" in name for name in names)
     return "official" if official else "unknown"
 
 

@@ -24,6 +24,10 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
     for minor in (8, 13):
         pretender(tmp_path / "bin", f"python3.{minor}", version=[3, minor, 1], release=f"3.{minor}.1")
     discovered = discovery.find_interpreters({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # the distribution "lab" of the index
+    (tmp_path / "lab-8.10.dist-info").mkdir()
+    (tmp_path / "lab-8.10.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 8.10\n")
+    (tmp_path / "lab-8.10.dist-info/top_level.txt").write_text("lab\n")
     with_broken = Discovery(
         interpreters=discovered.interpreters, broken=(Broken(path="/opt/python", reason="gave no answer"),)
     )
@@ -41,6 +45,7 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
         ["3.13", f"{tmp_path}/bin/python3.13"],
         ["?", "/opt/python", "gave no answer"],
     ]
+    assert "lab 8.10 has the import name of multicore-lab" in " ".join(out.split())
 
 
 def test_a_capture_says_anywhere_what_is_true_here(lab: Lab, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import release
 from lab.commands import images as command
 from lab.containers import client as containers
 from lab.containers.client import image_names
@@ -71,13 +72,22 @@ def test_an_image_is_named_for_its_python_and_not_for_options(text: str, ours: s
     assert images.official_name_of(builds.parse_build(text)) == official
 
 
+def test_a_registry_has_the_images_that_no_other_registry_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, free_threaded = builds.parse_builds(["3.13", "3.13t"])
+    monkeypatch.setattr(release, "registry", lambda: "ghcr.io/someone")
+    assert images.official_name_of(plain) == "python:3.13-slim"
+    assert images.official_name_of(free_threaded) == "ghcr.io/someone/multicore-lab-base:3.13t"
+    monkeypatch.setenv("LAB_REGISTRY", "localhost:5000/lab/")
+    assert images.official_name_of(plain) == "localhost:5000/lab/multicore-lab-base:3.13"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("build", "3.8"), ("3.8", "too old")),
         (("build", "/usr/bin/python3"), ("is a path", "3.13t")),
         (("build", "3.13t+gil"), ("options", "build the image of 3.13t")),
-        (("build", "3.13t", "--from", "official"), ("no official image of 3.13t", "upstream")),
+        (("build", "3.13t", "--from", "official"), ("no registry is known", "3.13t", "LAB_REGISTRY")),
         (("build", "3.13", "--from", "upstream"), ("only free-threaded", "official")),
         (("build", "3.12", "--from", "debian"), ("Debian has no package of 3.12", "3.13")),
         (("build", "3.20t"), ("no recipe for 3.20t", "3.13t")),
