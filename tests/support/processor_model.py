@@ -6,6 +6,7 @@ Documentation/admin-guide/cputopology.rst, ABI/stable/sysfs-devices-node and ABI
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 
@@ -127,8 +128,25 @@ def _mask(cpus: frozenset[int]) -> str:
     return f"{bits >> 32:x},{bits & 0xFFFFFFFF:08x}" if bits >> 32 else f"{bits:x}"
 
 
-#: The ids of CPUs in the order of the cores. Each draw costs time, so an order is one draw.
+#: The ids of CPUs in the order of the cores. Each draw costs time, so an order is one draw, and so is all of a thread.
 _ORDERS = st.sampled_from([range(60), *(random.Random(order).sample(range(60), 60) for order in range(50))])
+
+
+#: Whether cores are numbered -> of a thread: whether it is in a node and on line, its two files, and the noise.
+_THREADS = {
+    numbered: st.sampled_from(
+        tuple(
+            itertools.product(
+                (True, True, False),
+                (True, True, True, True, True, False),
+                (None, *_CORE_FILES),
+                (None, *_PACKAGE_FILES) if numbered else _PACKAGE_FILES,
+                (None, None, "another", *_GARBAGE),
+            )
+        )
+    )
+    for numbered in (False, True)
+}
 
 
 @st.composite
@@ -138,19 +156,20 @@ def machines(draw: st.DrawFn) -> Processors:
     places = [(p, d, c) for p in range(packages) for d in range(dies) for c in range(cores)]
     ids = iter(draw(_ORDERS))
     numbered = draw(st.booleans())
-    noises = st.sampled_from((None, None, "another", *_GARBAGE))
-    threads = [
-        Thread(
-            cpu=next(ids),
-            core=place,
-            node=draw(st.sampled_from((place[0], place[0], None))) if dies == 1 else place[0] * 2 + place[1],
-            online=draw(st.integers(0, 5)) > 0,
-            core_file=draw(st.sampled_from((None, *_CORE_FILES))),
-            package_file=draw(st.sampled_from((None, *_PACKAGE_FILES) if numbered else _PACKAGE_FILES)),
-            noise=draw(noises),
-            numbered=numbered,
-        )
-        for place in places
-        for _ in range(threads_per_core)
-    ]
+    threads = []
+    for place in places:
+        for _ in range(threads_per_core):
+            in_node, online, core_file, package_file, noise = draw(_THREADS[numbered])
+            threads.append(
+                Thread(
+                    cpu=next(ids),
+                    core=place,
+                    node=place[0] * 2 + place[1] if dies > 1 else place[0] if in_node else None,
+                    online=online,
+                    core_file=core_file,
+                    package_file=package_file,
+                    noise=noise,
+                    numbered=numbered,
+                )
+            )
     return Processors(tuple(threads), draw(st.booleans()), draw(st.booleans()))
