@@ -336,7 +336,6 @@ def open_project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.measures
 @pytest.mark.engine
 def test_two_images_take_turns_and_nothing_is_left(
     lab: Lab, open_project: Path, engine: DockerClient, two_builds: tuple[str, str]

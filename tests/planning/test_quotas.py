@@ -136,7 +136,6 @@ def test_a_quota_that_is_not_the_one_asked_for_taints_the_cell(result: CellResul
 
 
 @pytest.mark.engine
-@pytest.mark.measures
 @pytest.mark.parametrize("quota", [0.5, 1.5])
 @pytest.mark.parametrize("alone", [False, True], ids=["with a CPU set", "alone"])
 def test_a_real_quota_is_proven_from_inside_and_from_outside(engine: DockerClient, quota: float, alone: bool) -> None:

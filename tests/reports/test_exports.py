@@ -429,7 +429,7 @@ class TestPyperf:
         assert err == "lab: --format pyperf reports what gil measures; name that experiment too\n"
         assert not lab.sessions.exists()
 
-    @pytest.mark.measures
+    @pytest.mark.slow
     def test_what_the_local_engine_measures_is_read(self, lab: Lab, tmp_path: Path) -> None:
         code, out, err = lab.run(
             "gil", "--cpus", "1", "--engine", "local", "--time-limit", "5", "--fail-on", "never", "--format", "pyperf"

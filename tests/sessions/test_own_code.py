@@ -166,7 +166,6 @@ def busy():
 
 
 @pytest.mark.slow
-@pytest.mark.measures
 def test_a_run_that_was_interrupted_goes_on_and_can_be_replayed(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,7 +167,7 @@ def test_at_a_terminal_it_asks_again_until_it_gets_a_number_then_measures(
     ]
 
 
-@pytest.mark.measures
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["\n", "\x04"], ids=["an empty line", "Ctrl-D"])
 def test_whoever_predicts_nothing_gets_the_measurement_all_the_same(
     tmp_path: Path, screens: list[Screen], typed: str

@@ -278,7 +278,6 @@ def stop_and_go(result: CellResult, quota_cpus: float) -> Judgement:
 
 
 @pytest.mark.engine
-@pytest.mark.measures
 @needs_two_cpus
 def test_without_a_quota_nothing_is_stopped(limited: Any) -> None:
     result = limited("sawtooth", None)
