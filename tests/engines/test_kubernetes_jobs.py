@@ -9,7 +9,6 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import kubernetes.client
 import pytest
 import yaml
 
@@ -57,6 +56,8 @@ def known(each: dict[str, Any]) -> dict[str, Any]:
 
     Raises ValueError where a field is missing.
     """
+    import kubernetes.client  # here: it takes a second to load, and every worker of pytest-xdist loads this file
+
     client = kubernetes.client.ApiClient()
     model = client.deserialize(Answer(json.dumps(each)), f"V1{each['kind']}")
     read: dict[str, Any] = client.sanitize_for_serialization(model)

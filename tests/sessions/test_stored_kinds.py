@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from lab import reports
 from lab.containers.client import image_names
 from lab.model.cell import Status
+from lab.model.session import Session
 from lab.sessions import loading, resuming
 from tests.conftest import skip_or_fail
 from tests.support.terminal import Lab
@@ -45,6 +47,12 @@ def folder_of(kind: str) -> Path:
     return folder
 
 
+@functools.cache
+def loaded(kind: str) -> Session:
+    """The session, loaded once for all tests of a process."""
+    return loading.load_session(folder_of(kind))
+
+
 def copy_of(kind: str, parent: Path) -> Path:
     """A copy of the session that a test may write to."""
     return Path(shutil.copytree(folder_of(kind), parent / folder_of(kind).name))
@@ -52,7 +60,7 @@ def copy_of(kind: str, parent: Path) -> Path:
 
 @every_kind
 def test_it_is_loaded_with_its_cells(kind: str) -> None:
-    session = loading.load_session(folder_of(kind))
+    session = loaded(kind)
     assert session.id == folder_of(kind).name
     assert len(session.results) == CELLS[kind]
     assert session.judgements
@@ -61,7 +69,7 @@ def test_it_is_loaded_with_its_cells(kind: str) -> None:
 @every_sealed_kind
 def test_its_cells_and_verdicts_are_those_of_its_report(kind: str) -> None:
     report = loading.manifest(folder_of(kind))["report"]
-    document = json.loads(json.dumps(reports.document(loading.load_session(folder_of(kind)))))
+    document = json.loads(json.dumps(reports.document(loaded(kind))))
     assert document["cells"] == report["cells"]
     verdicts = {(verdict["claim"], verdict["cell"]): verdict["verdict"] for verdict in document["verdicts"]}
     for verdict in report["verdicts"]:
@@ -71,7 +79,7 @@ def test_its_cells_and_verdicts_are_those_of_its_report(kind: str) -> None:
 @every_kind
 @pytest.mark.parametrize("form", reports.format_names())
 def test_it_is_reported_in_every_format(kind: str, form: str) -> None:
-    assert reports.render(loading.load_session(folder_of(kind)), form).strip()
+    assert reports.render(loaded(kind), form).strip()
 
 
 @every_kind
