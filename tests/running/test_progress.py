@@ -42,8 +42,8 @@ def test_there_is_a_line_for_each_experiment_and_one_for_the_end_of_a_cell(capsy
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
-        "2 CPUs (0-1): pipe (about 3.1 s left)",
-        "2 CPUs (0-1): gil (about 3.0 s left)",
+        "2 CPUs (0-1): pipe (about 2.6 s left)",
+        "2 CPUs (0-1): gil (about 2.5 s left)",
         "2 CPUs (0-1): gil was killed by SIGSEGV",
         "2 CPUs (0-1): error: gil was killed by SIGSEGV in 3.0 s",
     ]
@@ -56,7 +56,7 @@ def test_the_time_left_counts_every_cell_and_never_falls_below_a_second(capsys: 
         live.record(record("begin", experiment="gil"))
         live.record(finish("gil"))
     left = re.findall(r"about (.*) left", capsys.readouterr().err)
-    assert left == ["6.0 s", "3.0 s", "1.0 s"]
+    assert left == ["5.0 s", "2.5 s", "1.0 s"]
 
 
 def test_a_record_of_an_experiment_that_was_not_asked_for_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +108,7 @@ def test_the_time_left_also_falls_while_one_experiment_runs(monkeypatch: pytest.
     live.begins("1 CPU", "gil", "")
     before = live.__rich__()
     now += 2
-    assert (before, live.__rich__()) == ("about 4.0 s left", "about 2.0 s left")
+    assert (before, live.__rich__()) == ("about 3.0 s left", "about 1.0 s left")
     now += 400
     assert live.__rich__() == "about 1.0 s left"
 

@@ -46,7 +46,7 @@ FEWEST_ROUNDS_ALONE = 5
 CROWD_ALONE = CROWD._replace(seconds=0.15, every=1)
 
 #: Until this share of the time limit is over, intervals have to be narrow. Then it is enough that all is decided.
-NARROWING_SHARE = 0.3
+NARROWING_SHARE = 0.25
 
 
 def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
