@@ -208,8 +208,14 @@ def _docker(
             image_of_build = _sent(client, wanted.host, image_of_build, before_slow_step)
     options = {"session": session, "note": note, "host": wanted.host}
     parts = _made(
-        (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
-        for build, image in image_of_build.items()
+        (
+            build.label,
+            # One guard is enough, that of the first engine, which is closed last.
+            engines.make(
+                "docker", image=image, arguments=build.arguments, key=build.key, guarded=not number, **options
+            ),
+        )
+        for number, (build, image) in enumerate(image_of_build.items())
     )
     return _probed(CompositeEngine(parts, spare, note), meanwhile)
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import lab
 from lab import interrupts, system
 from lab.errors import EngineError, LabError, UsageError
 from lab.interrupts import StopFlag
@@ -62,6 +59,8 @@ class _Part:
                     self.failure = text.removeprefix(_LAST_WORDS)
                 tell(f"{name_of(self.host)}: {text}")
         self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
 
     @property
     def loss(self) -> str:
@@ -145,16 +144,15 @@ def run_all(hosts: Sequence[str], words: Callable[[str], Sequence[str]], stop: S
 
 def _started(words: Sequence[str]) -> subprocess.Popen[str]:
     """The lab with this command line, as a process."""
-    folder = str(Path(lab.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
+    command, environment = system.this_lab(*words)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "lab", *words],  # -P: nothing is imported from the current folder
-        stdin=subprocess.DEVNULL,
+        command,
+        stdin=subprocess.PIPE,  # it ends when this pipe closes, also where this process is killed
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+        env={**environment, interrupts.HELD: "1"},
         **system.APART,  # it gets each signal once, and from here
     )
 

@@ -11,11 +11,13 @@ import fcntl
 import hashlib
 import json
 import os
+import pty
 import shutil
 import socket
 import socketserver
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from lab.model.host import name_of
 from tests.support import secure_api
@@ -216,20 +219,29 @@ def engine_hosts() -> Iterator[EngineHosts]:
         )
 
 
+#: Starts a program whose controlling terminal is the one that the first argument names, which a session without a
+#: terminal gets by opening it.
+_IN_TERMINAL = 'terminal=$1; shift; exec "$@" <"$terminal" >"$terminal" 2>&1'
+
+
 class HostsRun:
     """``lab`` in a process of its own, whose messages are read as they come. Use as a context manager."""
 
-    def __init__(self, hosts: EngineHosts, *words: str) -> None:
-        import sys
-
+    def __init__(self, hosts: EngineHosts, *words: str, in_terminal: bool = False) -> None:
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **hosts.environment},
-        )
+        environment = {**os.environ, **hosts.environment}
+        command = [sys.executable, "-m", "lab", *words]
+        if in_terminal:
+            end, terminal = pty.openpty()
+            within = ["sh", "-c", _IN_TERMINAL, "sh", os.ttyname(terminal), *command]
+            self.process = subprocess.Popen(within, text=True, start_new_session=True, env=environment)
+            os.close(terminal)
+            self.messages: IO[str] = os.fdopen(end, encoding="utf-8")
+        else:
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            self.process = subprocess.Popen(command, text=True, env=environment, **streams)
+            assert self.process.stderr
+            self.messages = self.process.stderr
 
     def __enter__(self) -> HostsRun:
         return self
@@ -239,14 +251,25 @@ class HostsRun:
             self.process.terminate()
         self.end()
 
+    @property
+    def parts(self) -> dict[str, int]:
+        """The hosts, each with the id of the process of the lab that measures there."""
+        parts = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended
+                words = (folder / "cmdline").read_text().split("\0")
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                if parent == str(self.process.pid) and "--host" in words:
+                    parts[words[words.index("--host") + 1]] = int(folder.name)
+        return parts
+
     def act(self, acts: Mapping[str, Callable[[], object]]) -> None:
         """Read on until each of these texts has been said, and then act at once.
 
         Raises AssertionError at the end of what is said.
         """
-        assert self.process.stderr
         missing = dict(acts)
-        for line in self.process.stderr:
+        for line in self.messages:
             self.lines.append(line)
             for text in [text for text in missing if text in line]:
                 missing.pop(text)()
@@ -254,7 +277,11 @@ class HostsRun:
                 return
         raise AssertionError("".join(self.lines))
 
+    def close_terminal(self) -> None:
+        """Close the terminal that it runs in."""
+        self.messages.close()
+
     def end(self) -> tuple[int, str, str]:
-        """Wait for the end. Returns the exit code and both outputs."""
+        """Wait for the end. Returns the exit code and both outputs, the first of which a terminal does not keep."""
         out, err = self.process.communicate()
-        return self.process.returncode, out, "".join(self.lines) + err
+        return self.process.returncode, out or "", "".join(self.lines) + (err or "")
