@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -139,6 +140,9 @@ ENDS: dict[str, Callable[[HostsRun], object]] = {
 }
 
 
+HEAD_OF_ENDS = ("the end", "nothing left after", "left", "resume", "merge", "cells", "left at the end")
+
+
 def end_of_lab(hosts: EngineHosts, how: str) -> list[object]:
     """A row: how the lab ended, after how long nothing was left, and what resuming brought."""
     with TemporaryDirectory(prefix="lab-hosts-run-") as folder:
@@ -155,9 +159,9 @@ def end_of_lab(hosts: EngineHosts, how: str) -> list[object]:
         with contextlib.ExitStack() as stack:
             runs = [stack.enter_context(HostsRun(hosts, "run", "--resume", str(part))) for part in parts]
             resumed = [each.end()[0] for each in runs]
-        with HostsRun(hosts, "merge", str(session)) as run:
-            merged = run.end()[0]
-        measured = [f"{result.status}" for result in loading.load_session(session).results]
+        with HostsRun(hosts, "merge", str(session), "--format", "json") as run:
+            merged, document, _ = run.end()
+        measured = [cell["status"] for cell in json.loads(document)["cells"]]
         return [how, f"{took:.1f} s", len(left), resumed, merged, ", ".join(measured), len(hosts.left())]
 
 
@@ -188,8 +192,7 @@ def main() -> None:
             print(tabulate(durations(hosts), headers=("hosts", "time", "code")))
             return
         if options.ends:
-            head = ("the end", "nothing left after", "left", "resume", "merge", "cells", "left at the end")
-            print(tabulate([end_of_lab(hosts, how) for how in ENDS], headers=head))
+            print(tabulate([end_of_lab(hosts, how) for how in ENDS], headers=HEAD_OF_ENDS))
             return
         for kind in options.host or KINDS:
             for fault in options.fault or FAULTS:

@@ -196,6 +196,10 @@ def _program(build: Build) -> str:
 def _docker(
     wanted: Wanted, session: str, note: Note, before_slow_step: Note, meanwhile: Callable[[], object]
 ) -> tuple[Engine, Machine]:
+    from lab.containers import address
+
+    if line := address.warning(address.host_address(wanted.host) if wanted.host else address.user_address()):
+        note(line)
     if not wanted.pythons:
         named = {"image": wanted.image, "host": wanted.host, "send_image": wanted.send_image}
         options = {"session": session, "note": note, "before_slow_step": before_slow_step, **named}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.containers import waiting
 from lab.containers.client import client_for_this_environment
 from lab.containers.image_transfer import send_image
 from lab.model.cell import Status
@@ -50,7 +51,7 @@ def new_image(tmp_path: Path) -> Iterator[str]:
 
 
 def test_three_engines_get_an_image_and_code_and_make_one_report_with_a_part_for_each(
-    hosts: EngineHosts, tmp_path: Path, new_image: str
+    hosts: EngineHosts, tmp_path: Path, new_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, sessions = tmp_path / "project", tmp_path / "sessions"
     project.mkdir()
@@ -76,13 +77,17 @@ def test_three_engines_get_an_image_and_code_and_make_one_report_with_a_part_for
         assert send_image(source, target, new_image, lines.append) == new_image
         assert lines == [], "what is there is not sent again"
         target.api.remove_image(new_image)
+        hosts.by_kind["plain"].relay.bytes_a_second = 20_000_000
+        monkeypatch.setattr(waiting, "TOLD_SECONDS", 1.0)
         assert send_image(source, target, new_image, lines.append) == new_image
-        assert len(lines) == 1
+        hosts.by_kind["plain"].relay.bytes_a_second = 0
+        assert len(lines) > 1
+        assert all(line.startswith(f"sending the image {new_image}: ") for line in lines[1:])
 
 
 def plain(hosts: EngineHosts) -> str:
     """The address of the first host, which needs no settings."""
-    return hosts.by_kind["plain"].daemon.address
+    return f"tcp://127.0.0.1:{hosts.by_kind['plain'].relay.port}"
 
 
 def test_nothing_is_left_on_any_host_when_the_lab_is_killed_and_each_can_be_resumed(

@@ -49,7 +49,7 @@ class Relay(socketserver.ThreadingTCPServer):
         self.sockets: list[socket.socket] = []
         #: Whether connections are cut, and new ones too.
         self.is_cut = False
-        #: How many bytes of each connection come back in a second; 0: all.
+        #: How many bytes of each connection pass in a second, each way; 0: all.
         self.bytes_a_second = 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -83,22 +83,23 @@ class _Passing(socketserver.BaseRequestHandler):
             return
         with contextlib.suppress(OSError), self.server.connect() as engine:
             self.server.sockets += [self.request, engine]
-            back = threading.Thread(target=self._copy, args=(engine, self.request, True), daemon=True)
+            back = threading.Thread(target=self._copy, args=(engine, self.request), daemon=True)
             back.start()
-            self._copy(self.request, engine, slowly=False)
+            self._copy(self.request, engine)
             back.join()
 
-    def _copy(self, source: socket.socket, target: socket.socket, slowly: bool) -> None:
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the other side is gone, or the connection was cut
-            while piece := source.recv(min(self.server.bytes_a_second or 65536, 65536) if slowly else 65536):
+            while piece := source.recv(min(self.server.bytes_a_second or 65536, 65536)):
                 target.sendall(piece)
-                if slowly and self.server.bytes_a_second:
+                if self.server.bytes_a_second:
                     time.sleep(len(piece) / self.server.bytes_a_second)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
 
-def _to_socket(path: Path) -> socket.socket:
+def to_socket(path: Path) -> socket.socket:
+    """A connection to this socket. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(str(path))
@@ -198,7 +199,7 @@ def engine_hosts() -> Iterator[EngineHosts]:
         plain, by_ssh, by_tls = (task.result() for task in tasks)
 
         sshd = stack.enter_context(secure_api.sshd(folder / "sshd", str(by_ssh.socket)))
-        plain_relay = Relay(lambda: _to_socket(plain.socket))
+        plain_relay = Relay(lambda: to_socket(plain.socket))
         ssh_relay = Relay(lambda: socket.create_connection(("127.0.0.1", sshd.port)))
         tls_relay = Relay(lambda: _in_network_of(by_tls.process_id))
         for relay in (plain_relay, ssh_relay, tls_relay):
@@ -234,12 +235,19 @@ class HostsRun:
         if in_terminal:
             end, terminal = pty.openpty()
             within = ["sh", "-c", _IN_TERMINAL, "sh", os.ttyname(terminal), *command]
-            self.process = subprocess.Popen(within, text=True, start_new_session=True, env=environment)
+            self.process = subprocess.Popen(
+                within,
+                text=True,
+                start_new_session=True,
+                env=environment,
+                pass_fds=(terminal,),  # reading fails while nobody has the terminal open
+            )
             os.close(terminal)
             self.messages: IO[str] = os.fdopen(end, encoding="utf-8")
         else:
-            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            self.process = subprocess.Popen(command, text=True, env=environment, **streams)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            )
             assert self.process.stderr
             self.messages = self.process.stderr
 
@@ -269,12 +277,13 @@ class HostsRun:
         Raises AssertionError at the end of what is said.
         """
         missing = dict(acts)
-        for line in self.messages:
-            self.lines.append(line)
-            for text in [text for text in missing if text in line]:
-                missing.pop(text)()
-            if not missing:
-                return
+        with contextlib.suppress(OSError):  # a terminal whose program has ended
+            for line in self.messages:
+                self.lines.append(line)
+                for text in [text for text in missing if text in line]:
+                    missing.pop(text)()
+                if not missing:
+                    return
         raise AssertionError("".join(self.lines))
 
     def close_terminal(self) -> None:
