@@ -35,7 +35,7 @@ from tests.support import cells
 from tests.support.engine_hosts import EngineHost, EngineHosts, HostsRun, engine_hosts
 
 #: A longer run, so that all hosts measure at the same time.
-LONGER = ("run", "pipe", "gil", "--cpus", "1", "--time-limit", "6")
+LONGER = ("run", "pipe", "gil", "--cpus", "1", "--time-limit", "20")
 RUN = ("run", "pipe", "gil", "--cpus", "1", "--quick")
 KINDS = ("plain", "ssh", "tls")
 
