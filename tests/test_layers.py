@@ -56,6 +56,7 @@ ENGINES = ("engines/docker", "engines/local", "engines/slurm", "engines/fake")
 HARMLESS = {
     "ast",  # only read: literals
     "__future__",
+    "bisect",
     "collections",
     "csv",  # into a text
     "dataclasses",

@@ -80,8 +80,7 @@ def run(options: argparse.Namespace) -> int:
     session = jobs[0].session
     if options.output:
         tell(f"written to {options.output}; create them with: kubectl create -f {options.output}")
-    there = f" --namespace {options.namespace}" if options.namespace else ""
-    tell(f"when they have ended: lab gather --kubernetes{there} --session {session}")
+    tell(f"when they have ended: lab gather --kubernetes --session {session}")
     return 0
 
 

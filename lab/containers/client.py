@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.containers import waiting
 from lab.containers.address import host_address, user_address
 from lab.containers.exception_words import NONSENSE, fix_for, is_silence, short
 from lab.containers.image_config import familiar_name
@@ -45,8 +44,7 @@ def client_for_this_environment(host: str = "") -> DockerClient:
         ) from error
     address = host_address(host) if host else user_address()
     try:
-        with waiting.doing(f"connecting to {address.url}"):
-            return connection.connected(address, host)
+        return connection.connected(address, host)
     except EngineError:
         raise
     except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
@@ -113,8 +111,7 @@ def translated(doing: str) -> Iterator[None]:
     from docker.errors import APIError
 
     try:
-        with waiting.doing(doing):
-            yield
+        yield
     except APIError as error:
         raise CellError(f"{doing}: the engine answered {error.status_code}: {short(error)}") from error
     except broken_connections() as error:

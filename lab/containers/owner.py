@@ -25,8 +25,6 @@ OWNER_LABEL = "org.multicore-lab.owner"
 
 #: The field of ``/proc/PID/stat`` with the start of a process, counted after its name (man 5 proc).
 _START_FIELD = 19
-#: The states of a process that has ended, and whose exit code nobody has asked for yet (ibidem).
-_ENDED = ("Z", "X")
 
 
 @functools.cache
@@ -61,13 +59,12 @@ def _own_folder() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process began, in ticks; empty if there is no such process, or nothing of it but its exit code."""
+    """When a process began, in ticks; empty if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in _ENDED else fields[_START_FIELD]
+    return stat.rpartition(")")[2].split()[_START_FIELD]
 
 
 def is_alive(owner: str) -> bool | None:

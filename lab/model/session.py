@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -168,6 +169,16 @@ class Session:
     def hosts(self) -> tuple[Host, ...]:
         """The hosts whose sessions were joined in it; empty: it is no session of hosts, or the session of one."""
         return tuple(map(Host.from_stored, self.arguments.get("hosts") or ()))
+
+    @functools.cached_property
+    def claims(self) -> Mapping[str, str]:
+        """The statements of the claims that were judged, by the ids of the claims."""
+        return {judgement.claim: judgement.statement for judgement in self.judgements}
+
+    @functools.cached_property
+    def by_claim_and_cell(self) -> Mapping[tuple[str, str], Judgement]:
+        """The judgements by the ids of their claims and of their cells."""
+        return {(judgement.claim, judgement.cell): judgement for judgement in self.judgements}
 
     @property
     def surprises(self) -> tuple[Judgement, ...]:

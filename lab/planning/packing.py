@@ -6,7 +6,9 @@ idle machine. It waits instead, because results from other kinds of core, or acr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import bisect
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.errors import UsageError
@@ -61,7 +63,8 @@ class Packer:
         self._topology = topology
         self._jobs = jobs
         self._smt = smt
-        self._ideal: dict[tuple[int, tuple[int, ...]], Choice | None] = {}
+        self._usable = len(topology.usable)
+        self._known: dict[tuple[int, tuple[int, ...]], tuple[Choice | None, int]] = {}
 
     def next(
         self, running: Mapping[str, tuple[WaitingCell, tuple[int, ...]]], waiting: Iterable[WaitingCell]
@@ -70,28 +73,42 @@ class Packer:
 
         ``running`` are the running cells and their CPUs. A cell that this machine can never run stays in the queue.
         """
+        return self.first(running, self.order(waiting))
+
+    def first(
+        self, running: Mapping[str, tuple[WaitingCell, tuple[int, ...]]], ordered: Sequence[WaitingCell]
+    ) -> tuple[WaitingCell, tuple[int, ...]] | None:
+        """The same, of cells that are in order already."""
         if self._jobs is not None and len(running) >= self._jobs:
             return None
         if any(request.alone for request, _ in running.values()):
             return None
         busy = {self._topology.by_id[cpu].core for _, cpus in running.values() for cpu in cpus}
-        free = [cpu.id for cpu in self._topology.cpus if cpu.core not in busy]
+        free = {cpu.id for cpu in self._topology.cpus if cpu.core not in busy}
+        # The cells that need more cores than are free stand first.
+        place = bisect.bisect_left(ordered, (True, -self._free_cores(free)), key=self._rank) if running else 0
         tried: set[tuple[object, ...]] = set()
-        overtaking = False
-        for request in self.order(waiting):
+        for request in itertools.islice(ordered, place, None):
             needs = (request.size, request.cpus, request.alone)
             if needs in tried:
                 continue
+            overtaking = bool(place or tried)
             tried.add(needs)
             cpus = self._place(request, free, idle=not running, spread=not overtaking)
             if cpus:
                 return request, cpus
-            overtaking = True
         return None
 
     def order(self, waiting: Iterable[WaitingCell]) -> list[WaitingCell]:
         """The cells in the order in which they are tried: those alone first, then larger, then longer cells."""
-        return sorted(waiting, key=lambda request: (not self._alone(request), -self._cores(request), -request.seconds))
+        return sorted(waiting, key=lambda request: (*self._rank(request), -request.seconds))
+
+    def _rank(self, request: WaitingCell) -> tuple[bool, int]:
+        return not self._alone(request), -self._cores(request)
+
+    def _free_cores(self, free: Collection[int]) -> int:
+        """How many of the cores have a free CPU that cells may use."""
+        return len({self._topology.by_id[cpu].core for cpu in self._topology.allowed if cpu in free})
 
     def _place(self, request: WaitingCell, free: Collection[int], *, idle: bool, spread: bool) -> tuple[int, ...]:
         """Free CPUs for a cell, as good as on an idle machine; empty if there are no such CPUs now."""
@@ -101,7 +118,7 @@ class Packer:
         if self._alone(request):
             return ideal.cpus if idle else ()
         if request.cpus:
-            return request.cpus if {*request.cpus} <= {*free} else ()
+            return request.cpus if all(cpu in free for cpu in request.cpus) else ()
         # First try where there is most room, away from the caches of other cells, unless a larger cell still waits.
         for loosely in (True, False) if spread else (False,):
             choice = placement.choose(self._topology, request.size, smt=self._smt, free=free, spread=loosely)
@@ -111,20 +128,25 @@ class Packer:
 
     def ideal(self, request: WaitingCell) -> Choice | None:
         """The CPUs that the cell would get on an idle machine."""
-        key = (request.size, request.cpus)
-        if key not in self._ideal:
-            if request.cpus:
-                self._ideal[key] = placement.describe(self._topology, request.cpus)
-            else:
-                self._ideal[key] = placement.choose(self._topology, request.size, smt=self._smt)
-        return self._ideal[key]
+        return self._looked_up(request)[0]
 
     def _cores(self, request: WaitingCell) -> int:
-        ideal = self.ideal(request)
-        return len({self._topology.by_id[cpu].core for cpu in ideal.cpus}) if ideal else 0
+        """How many cores these CPUs are on; 0 if the machine has no such CPUs."""
+        return self._looked_up(request)[1]
+
+    def _looked_up(self, request: WaitingCell) -> tuple[Choice | None, int]:
+        key = (request.size, request.cpus)
+        if key not in self._known:
+            if request.cpus:
+                ideal: Choice | None = placement.describe(self._topology, request.cpus)
+            else:
+                ideal = placement.choose(self._topology, request.size, smt=self._smt)
+            cores = len({self._topology.by_id[cpu].core for cpu in ideal.cpus}) if ideal else 0
+            self._known[key] = ideal, cores
+        return self._known[key]
 
     def _alone(self, request: WaitingCell) -> bool:
-        return request.alone or request.size >= len(self._topology.usable)
+        return request.alone or request.size >= self._usable
 
 
 def schedule(
@@ -134,15 +156,15 @@ def schedule(
 
     Raises ValueError when a cell can never run on this machine, or two have the same name.
     """
-    packer, waiting = Packer(topology, jobs=jobs, smt=smt), list(requests)
-    names = [request.name for request in waiting]
-    if len(set(names)) < len(names):
+    packer = Packer(topology, jobs=jobs, smt=smt)
+    waiting = packer.order(requests)
+    if len({request.name for request in waiting}) < len(waiting):
         raise ValueError("two cells have the same name")
     runs: list[Run] = []
     running: dict[str, Run] = {}
     now = 0.0
     while waiting or running:
-        while start := packer.next({name: (run.request, run.cpus) for name, run in running.items()}, waiting):
+        while start := packer.first({name: (run.request, run.cpus) for name, run in running.items()}, waiting):
             request, cpus = start
             waiting.remove(request)
             running[request.name] = Run(request=request, cpus=cpus, began=now, ends=now + request.seconds)
@@ -162,7 +184,8 @@ def makespan(runs: Iterable[Run]) -> float:
 def most_at_once(runs: Iterable[Run]) -> int:
     """The largest number of cells that run at the same time in this schedule."""
     runs = tuple(runs)
-    return max((sum(run.began <= start < run.ends for run in runs) for start in [run.began for run in runs]), default=0)
+    starts, ends = sorted(run.began for run in runs), sorted(run.ends for run in runs)
+    return max((bisect.bisect(starts, start) - bisect.bisect(ends, start) for start in starts), default=0)
 
 
 def lower_bound(topology: Topology, requests: Iterable[WaitingCell], *, smt: bool = False) -> float:
@@ -173,10 +196,10 @@ def lower_bound(topology: Topology, requests: Iterable[WaitingCell], *, smt: boo
     """
     packer = Packer(topology, smt=smt)
     alone, together, longest = 0.0, 0.0, 0.0
+    usable_cores = {topology.by_id[cpu].core for cpu in topology.usable}
     for request in requests:
         ideal = packer.ideal(request)
         cores = {topology.by_id[cpu].core for cpu in ideal.cpus} if ideal else set()
-        usable_cores = {topology.by_id[cpu].core for cpu in topology.usable}
         if request.alone or usable_cores <= cores:
             alone += request.seconds
         else:

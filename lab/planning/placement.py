@@ -92,9 +92,10 @@ def choose(
     if not 0 < size <= len(allowed):
         return None
     tiers: dict[tuple[bool, bool], list[int]] = {}
+    isolated = {*topology.isolated}
     for cpu in allowed:
         far = topology.by_id[cpu].node in topology.forbidden_memory
-        tiers.setdefault((cpu in topology.isolated, far), []).append(cpu)
+        tiers.setdefault((cpu in isolated, far), []).append(cpu)
     chosen: list[int] = []
     for _, tier in sorted(tiers.items()):
         count = min(size - len(chosen), len(tier))
@@ -189,9 +190,11 @@ class _Chooser:
         groups = self._groups(cores, depth + 1)
         largest = sorted(groups.values(), key=lambda group: (-sum(map(len, group)), group[0]))
         chosen: list[int] = []
-        while size - len(chosen) > max(sum(map(len, group)) for group in largest):
-            chosen += (thread for core in largest.pop(0) for thread in core)
-        rest = [core for group in largest for core in group]
+        whole = 0
+        while size - len(chosen) > sum(map(len, largest[whole])):
+            chosen += (thread for core in largest[whole] for thread in core)
+            whole += 1
+        rest = [core for group in largest[whole:] for core in group]
         return chosen + self._close(size - len(chosen), rest, depth)
 
     def _groups(self, cores: Sequence[_Core], depth: int) -> dict[_Path, list[_Core]]:

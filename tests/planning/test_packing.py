@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.model.topology import Topology
-from lab.planning.packing import Packer, Run, WaitingCell, lower_bound, makespan, schedule
+from lab.planning import placement
+from lab.planning.packing import Packer, Run, WaitingCell, lower_bound, makespan, most_at_once, schedule
 from tests.cell.cpus.test_topology import HYBRID
 from tests.planning.test_placement import topologies
 from tests.support.machines import simulated, topology_of
@@ -121,6 +123,25 @@ def test_no_plan_ever_shares_a_core_on_any_machine(topology: Topology, data: st.
         sum(neighbour.began <= run.began < neighbour.ends for neighbour in runs) <= (jobs or len(runs)) for run in runs
     )
     assert runs == schedule(topology, asked, jobs=jobs, smt=smt)
+
+
+def test_the_work_for_a_plan_grows_with_its_cells_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = simulated(256, threads=2, nodes=4)
+    choices: list[int] = []
+    choose = placement.choose
+
+    def counted(topology: Topology, size: int, **settings: Any) -> placement.Choice | None:
+        choices.append(size)
+        return choose(topology, size, **settings)
+
+    monkeypatch.setattr(placement, "choose", counted)
+    for count in (25, 100):
+        choices.clear()
+        runs = schedule(topology, requests(*[512 * (place + 1) // (count + 1) for place in range(count)]))
+        assert len(runs) == count
+        assert len(choices) <= 3 * count  # where it would run alone, and where it does
+        at_once = [sum(run.began <= start < run.ends for run in runs) for start in {run.began for run in runs}]
+        assert most_at_once(runs) == max(at_once)
 
 
 @pytest.mark.parametrize("cpus", [8, 16, 64, 128])

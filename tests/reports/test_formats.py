@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import tabulate
@@ -10,6 +11,7 @@ import tabulate
 from lab import reports
 from lab.judging import proofs
 from lab.model.cell import CellResult, Status
+from lab.model.session import Judgement
 from lab.reports import tables as summary
 from lab.reports.tables import claims as claim_tables
 from tests.support import scripts
@@ -105,6 +107,27 @@ def test_more_cells_than_fit_beside_each_other_go_below_each_other() -> None:
     session = scripts.session(*cells, machine=scripts.machine(8))
     claims = claim_tables.claims_tables(session)
     assert [len(table.head) - 1 for table in claims] == [3, 3, 2]
+
+
+class Counted(tuple[Judgement, ...]):
+    """Judgements that count how often somebody goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Judgement]:
+        self.passes += 1
+        return super().__iter__()
+
+
+def test_the_judgements_are_not_searched_again_for_each_cell() -> None:
+    cells = [scripts.ran(size, {"pipe": scripts.pipe()}, 24) for size in range(1, 25)]
+    passes = []
+    for count in (6, 24):
+        session = scripts.session(*cells[:count], machine=scripts.machine(24))
+        judgements = Counted(session.judgements)
+        claim_tables.claims_tables(dataclasses.replace(session, judgements=judgements))
+        passes.append(judgements.passes)
+    assert passes[0] == passes[1]
 
 
 def test_a_markdown_table_has_as_many_columns_in_every_row() -> None:

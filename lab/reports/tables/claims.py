@@ -50,7 +50,7 @@ def _cells_table(session: Session, results: Sequence[CellResult]) -> Table:
     head = ("claim", *(naming.asked_lines(result.cell) for result in results))
     room = WIDTH - sum(max(_WIDEST_VERDICT, *map(len, text.split("\n"))) + GAP for text in head[1:])
     rows = []
-    for claim, statement in _claims_of(session).items():
+    for claim, statement in session.claims.items():
         experiment, _, name = claim.rpartition(".")
         if (experiment, *[""] * len(results)) not in rows:
             rows.append((experiment, *[""] * len(results)))
@@ -93,7 +93,7 @@ def _build_tables(session: Session, results: Sequence[CellResult]) -> list[Table
     """Tables of one limit, with a column for each build."""
     values: dict[tuple[str, str, str], str] = {}
     group = ""
-    for claim, statement in _claims_of(session).items():
+    for claim, statement in session.claims.items():
         experiment, _, name = claim.rpartition(".")
         if experiment != group:
             group = experiment
@@ -109,11 +109,6 @@ def _build_tables(session: Session, results: Sequence[CellResult]) -> list[Table
 def short_mark(judgement: Judgement | None) -> str:
     """A verdict as a short word for a narrow column."""
     return "" if judgement is None else _SHORT[judgement.verdict] + "!" * judgement.surprise
-
-
-def _claims_of(session: Session) -> dict[str, str]:
-    """Each claim that was judged -> its statement."""
-    return {judgement.claim: judgement.statement for judgement in session.judgements}
 
 
 def change_sentences(session: Session) -> tuple[str, ...]:
@@ -178,14 +173,7 @@ def _where(results: Sequence[CellResult], names: Mapping[str, str]) -> str:
 
 def find_judgement(session: Session, claim: str, result: CellResult) -> Judgement | None:
     """The judgement of a claim in a cell; ``None`` if the claim was not judged there."""
-    return next(
-        (
-            judgement
-            for judgement in session.judgements
-            if judgement.claim == claim and judgement.cell == result.cell.id
-        ),
-        None,
-    )
+    return session.by_claim_and_cell.get((claim, result.cell.id))
 
 
 def mark(judgement: Judgement | None) -> str:
