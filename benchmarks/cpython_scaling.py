@@ -74,7 +74,7 @@ def turn(function):
     alone, *together = took
     return {
         "printed": factor if direction == "faster" else 1 / factor,
-            "exact": alone * len(cpus) / max(together),
+        "exact": alone * len(cpus) / max(together),
         "counted": sum(alone / each for each in together),
     }
 
@@ -169,7 +169,17 @@ def measured(project: Path, build: Build, options: argparse.Namespace) -> list[R
 def of_cpython(image: str, cpus: Sequence[int], source: str, times: int, only: str = "") -> Mapping[str, list[Turn]]:
     """What each function of CPython's benchmark reached in a container on these CPUs, so many times."""
     command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--cpuset-cpus", cpulist.render(cpus)]
-    command += ["--entrypoint", "python3", image, "-c", IN_CONTAINER, str(times), only, *map(str, cpus)]
+    return printed_by(source, cpus, times, only, [*command, "--entrypoint", "python3", image])
+
+
+def printed_by(
+    source: str, cpus: Sequence[int], times: int, only: str, python: Sequence[str]
+) -> Mapping[str, list[Turn]]:
+    """What each function of the source of CPython's benchmark reached on these CPUs, so many times.
+
+    ``python`` are the words of a command that starts an interpreter.
+    """
+    command = [*python, "-c", IN_CONTAINER, str(times), only, *map(str, cpus)]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
     return {name: [Turn(**turn) for turn in turns] for name, turns in json.loads(done.stdout).items()}
 

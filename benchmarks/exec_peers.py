@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -88,22 +89,38 @@ def by_lab(words: Sequence[str], runs: int = 1) -> list[Said]:
 
 def by_hyperfine(words: Sequence[str], runs: int = 1) -> list[Said]:
     """The runs of a command, by hyperfine without a shell. Of CPU time it has only the mean."""
+    (said,) = hyperfine([words], runs)
+    return said
+
+
+def hyperfine(commands: Sequence[Sequence[str]], runs: int, warmup: int = 0) -> list[list[Said]]:
+    """The runs of each of these commands, by one call of hyperfine."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
-        _output(["hyperfine", "-N", "--runs", str(runs), "--export-json", str(file), shlex.join(words)])
-        (result,) = json.loads(file.read_text())["results"]
-    memory = result.get("memory_usage_byte") or [None] * runs
-    cpu = result["user"] + result["system"]
-    return [Said(wall=wall, cpu=cpu, memory=size) for wall, size in zip(result["times"], memory, strict=True)]
+        options = ["--warmup", str(warmup), "--runs", str(runs), "--export-json", str(file)]
+        _output(["hyperfine", "-N", *options, *map(shlex.join, commands)])
+        return of_hyperfine(json.loads(file.read_text()))
 
 
-def by_runexec(words: Sequence[str], runs: int = 1) -> list[Said]:
-    """The runs of a command, by runexec without a container."""
-    return [_by_runexec(words) for _ in range(runs)]
+def of_hyperfine(document: dict[str, Any]) -> list[list[Said]]:
+    """The runs of each command in the document that hyperfine exports."""
+    said = []
+    for result in document["results"]:
+        memory = result.get("memory_usage_byte") or [None] * len(result["times"])
+        cpu = result["user"] + result["system"]
+        said.append([Said(wall=w, cpu=cpu, memory=m) for w, m in zip(result["times"], memory, strict=True)])
+    return said
 
 
-def _by_runexec(words: Sequence[str]) -> Said:
-    text = _output(["runexec", "--no-container", "--output", "/dev/null", "--", *words])
+def by_runexec(words: Sequence[str], runs: int = 1, cores: Sequence[int] = ()) -> list[Said]:
+    """The runs of a command, by runexec without a container; ``cores`` are the CPUs that it is limited to."""
+    options = ["--cores", ",".join(map(str, cores))] if cores else []
+    command = ["runexec", "--no-container", *options, "--output", "/dev/null", "--", *words]
+    return [of_runexec(_output(command)) for _ in range(runs)]
+
+
+def of_runexec(text: str) -> Said:
+    """The run that runexec printed."""
     values = dict(re.findall(r"^(\w+)=([0-9.]+)", text, re.MULTILINE))
     memory = values.get("memory")
     return Said(wall=float(values["walltime"]), cpu=float(values["cputime"]), memory=float(memory) if memory else None)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cpython_scaling, real_targets
+from benchmarks import cpython_scaling, exec_peers, growth, peer_tools, peers, questions, real_targets, size
 from benchmarks.cpython_scaling import Turn
 from benchmarks.passes import until_measured
+from benchmarks.questions import PROCESSES, SAME, SLOWER, THREADS, WAITING, Answer, Says
 from lab.cell.claims.estimates import Estimate
 
 
@@ -67,3 +68,121 @@ def test_only_what_has_no_number_is_measured_again() -> None:
 def test_nothing_is_measured_again_when_the_minutes_are_over() -> None:
     values = {"a": iter([0])}
     assert until_measured(values, lambda key: next(values[key]), lambda value: not value, minutes=0) == [0]
+
+
+@pytest.mark.parametrize(
+    ("costs", "exponent"),
+    [
+        ([5, 5 + 9 * 3, 5 + 99 * 3, 5 + 999 * 3], 1.0),
+        ([5, 5 + 81 * 3, 5 + 99**2 * 3, 5 + 999**2 * 3], 2.0),
+        ([5, 5.1, 5 + 99, 5 + 999], 1.0),
+        ([5, 5, 5, 5 + 999], None),
+        ([5, 5, 5, 5], None),
+    ],
+    ids=["as the work", "its square", "a size that costs hardly more", "only one size costs more", "nothing"],
+)
+def test_the_exponent_says_how_a_cost_grows(costs: list[float], exponent: float | None) -> None:
+    assert growth.exponent((1, 10, 100, 1000), costs) == (exponent and pytest.approx(exponent, abs=0.01))
+
+
+def test_a_cost_that_grows_faster_than_the_work_is_named() -> None:
+    linear, square = ([growth.Cost(wall=1, cpu=n**power, memory=1e6) for n in (1, 10, 100)] for power in (1, 2))
+    text, faster = size.table((1, 10, 100), {"read": linear, "packed": square}, "cells")
+    assert faster == ["packed: CPU time"]
+    assert "| 10 cells " in text
+    assert "1.00 s (100.00 s), 1 MB | 1.00 " in text
+
+
+@pytest.mark.parametrize(
+    ("question", "says", "mark"),
+    [
+        (WAITING, Says.YES, "right"),
+        (WAITING, Says.NO, "wrong"),
+        (PROCESSES, Says.UNDECIDED, "undecided"),
+        (THREADS, Says.NO, "right"),
+        (THREADS, Says.UNDECIDED, "undecided"),
+        (SLOWER, Says.UNDECIDED, "undecided"),
+        (SLOWER, Says.FASTER, "wrong"),
+        (SAME, Says.UNDECIDED, "right"),
+        (SAME, Says.FASTER, "wrong"),
+    ],
+)
+def test_an_answer_is_marked_by_the_truth(question: questions.Question, says: Says, mark: str) -> None:
+    assert question.mark(says) == mark
+
+
+def test_a_tool_with_a_range_decides_only_when_all_of_it_is_on_one_side() -> None:
+    says = [questions.at_least(1.8, *ends) for ends in ((1.9, 2.0), (1.7, 1.9), (1.5, 1.7), (1.8, 1.8))]
+    assert says == [Says.YES, Says.UNDECIDED, Says.NO, Says.YES]
+    assert [questions.is_slower(ratio) for ratio in (1.05, 1.02, 0.98, 0.9)] == [
+        Says.YES,
+        Says.NO,
+        Says.NO,
+        Says.FASTER,
+    ]
+
+
+def test_the_table_of_a_question_has_spread_marks_and_time() -> None:
+    answers = [Answer(value=value, says=Says.YES, seconds=2.0) for value in (1.9, 2.0, 2.1)]
+    lacking = Answer(value=None, says=Says.UNDECIDED, seconds=4.0)
+    assert questions.row(WAITING, "x", answers) == ("x", "2.000", "5.0%", "1.900 to 2.100", "3", "0", "0", "2.0 s")
+    assert questions.row(WAITING, "x", [lacking]) == ("x", "-", "-", "-", "0", "1", "0", "4.0 s")
+    given = {question: {"pyperf": answers if question is WAITING else []} for question in questions.QUESTIONS}
+    text = peers.report([tool for tool in peer_tools.TOOLS if tool.name == "pyperf"], given)
+    assert "--rigorous" in text
+    assert "| pyperf | 3       | 0           | 0       | 2.0 s" in text
+
+
+#: What the tools printed on a machine: hyperfine 1.15, runexec 3.35, pyperf 2.11, pytest-benchmark 5.3 and the lab.
+HYPERFINE = {
+    "results": [
+        {"command": "a", "user": 0.0008, "system": 0.0007, "times": [0.0517, 0.0552, 0.0520]},
+        {"command": "b", "user": 0.0007, "system": 0.0005, "times": [0.0614, 0.0614, 0.0614]},
+    ]
+}
+RUNEXEC = """starttime=2026-11-29T12:43:42.157350+00:00
+returnvalue=0
+walltime=0.12519394600531086s
+cputime=0.001977893s
+cputime-cpu1=0.001977893s
+memory=262144B
+blkio-read=0B
+"""
+COMPARE_TO = {
+    "Mean +- std dev: [c] 2.14 ms +- 0.08 ms -> [d] 4.40 ms +- 0.92 ms: 2.06x slower\n": Says.YES,
+    "Mean +- std dev: [d] 4.40 ms +- 0.92 ms -> [c] 2.14 ms +- 0.08 ms: 2.06x faster\n": Says.FASTER,
+    "Benchmark hidden because not significant (1): loops one\n": Says.UNDECIDED,
+}
+
+
+def test_what_other_tools_print_is_read() -> None:
+    assert [[run.wall for run in runs] for runs in exec_peers.of_hyperfine(HYPERFINE)] == [
+        [0.0517, 0.0552, 0.0520],
+        [0.0614] * 3,
+    ]
+    assert exec_peers.of_runexec(RUNEXEC) == exec_peers.Said(wall=0.12519394600531086, cpu=0.001977893, memory=262144)
+    assert {text: peer_tools.of_compare_to(text) for text in COMPARE_TO} == COMPARE_TO
+    runs = [{"metadata": {}, "warmups": [[2, 0.002]]}, {"values": [0.0022, 0.0021], "warmups": [[2, 0.0021]]}]
+    pyperf = {"benchmarks": [{"runs": runs}], "metadata": {"name": "one"}, "version": "1.0"}
+    assert peer_tools.of_pyperf(pyperf) == {"one": [0.0022, 0.0021]}
+    rounds = {"params": {"workers": "threads", "name": "waits", "times": 1}, "stats": {"data": [0.002, 0.003]}}
+    assert peer_tools.of_pytest({"benchmarks": [rounds]}) == {"threads": [0.002, 0.003]}
+
+
+def number(of: str, what: str, value: float | None, width: float = 0.02) -> dict[str, Any]:
+    """A number of the lab's JSON document with an interval of this half-width."""
+    ends = {"low": value - width, "high": value + width} if value else {"low": None, "high": None}
+    return {"of": of, "what": what, "value": value, **ends}
+
+
+def test_the_lab_decides_by_its_interval_and_processes_by_what_was_delivered() -> None:
+    fork = "2 processes (fork)"
+    loaded = {"quantities": [number(fork, "speed-up", 1.5), number(fork, "of delivered", 0.98)]}
+    answer = peer_tools.of_lab(loaded, "processes", PROCESSES, 1.0)
+    assert answer.says is Says.YES
+    assert answer.delivered == pytest.approx(1.5 / 0.98)
+    unknown = {"quantities": [number("2 threads", "speed-up", None)]}
+    assert peer_tools.of_lab(unknown, "threads", THREADS, 1.0).says is Says.UNDECIDED
+    for ratio, says in ((0.95, Says.YES), (1.0, Says.UNDECIDED), (1.05, Says.FASTER), (None, Says.UNDECIDED)):
+        document = {"quantities": [number("one worker", "other / this", ratio)]}
+        assert peer_tools.of_lab_against(document, 1.0).says is says
