@@ -6,7 +6,6 @@ import gc
 import os
 import shutil
 import subprocess
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +19,8 @@ from lab.cell.cpus import cpulist
 from lab.containers.client import SESSION_LABEL, client_for_this_environment, image_names
 from lab.engines.image_choice import OWN_IMAGES
 from lab.errors import EngineError
-from tests.support import compose_project
+from tests.support import cells, compose_project
+from tests.support.remains import Remains
 from tests.support.terminal import Lab
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ hypothesis.settings.load_profile("lab")
 
 GOLDEN = Path(__file__).parent / "golden"
 
-#: Other work on the same engine comes and goes by itself within this time; what we leave behind does not.
-_SECONDS_TO_VANISH = 60
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files again; review the diff")
@@ -55,11 +52,14 @@ _SIDE_BY_SIDE = ("not slow", "slow and not engine and not measures", "engine and
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run tests on all CPUs at once, unless `-n` says how many, if none of them measures."""
+    """Run tests on all CPUs at once, unless `-n` says how many, if none of them measures.
+
+    Slow tests often wait for others, so a worker more than there are CPUs has something to do.
+    """
     option = config.option
     is_worker = "PYTEST_XDIST_WORKER" in os.environ  # a worker is given the same options, and starts no workers itself
     if not is_worker and option.markexpr in _SIDE_BY_SIDE and getattr(option, "numprocesses", 0) is None:
-        option.numprocesses = "auto"
+        option.numprocesses = "auto" if option.markexpr == "not slow" else len(cells.CPUS) + 1
 
 
 #: Files whose tests change what others see: images and networks of the engine, or control groups. All tests of a name
@@ -68,9 +68,7 @@ _SHARED = {
     "tests/cell/cpus/test_effective_in_containers.py": "control groups",
     "tests/containers/test_compose.py": "engine",
     "tests/containers/test_compose_own_code.py": "engine",
-    "tests/engines/test_engine_faults.py": "engine",
     "tests/engines/test_selection.py": "engine",
-    "tests/pythons/test_image_pythons.py": "engine",
     "tests/pythons/test_images.py": "engine",
     "tests/running/test_stored_request.py": "engine",
     "tests/sessions/test_resuming.py": "engine",
@@ -249,21 +247,24 @@ def browser() -> Iterator[Browser]:
         running_browser.close()
 
 
+@pytest.fixture(scope="session")
+def remains(engine: DockerClient) -> Iterator[Remains]:
+    """What tests seem to have left on the engine."""
+    remains_of_tests = Remains(lambda: labelled(engine))
+    yield remains_of_tests
+    remains_of_tests.wait()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test marked ``engine``: no container, volume or network with our label is left."""
     if request.node.get_closest_marker("engine") is None:
         yield
         return
-    client = request.getfixturevalue("engine")
-    before = labelled(client)
+    remains_of_tests = request.getfixturevalue("remains")
+    before = remains_of_tests.look()
     yield
-    until = time.monotonic() + _SECONDS_TO_VANISH
-    left = labelled(client) - before
-    while left and time.monotonic() < until:
-        time.sleep(0.5)
-        left &= labelled(client)  # what came later is other work on the same engine
-    assert not left, f"left behind on the engine: {', '.join(sorted(left))}"
+    remains_of_tests.after(request.node.nodeid, before)
 
 
 def labelled(client: DockerClient, session: str | None = None) -> set[str]:

@@ -21,9 +21,10 @@ import pytest
 from lab.containers.client import CELL_LABEL, SESSION_LABEL, client_for_this_environment, image_names
 from lab.errors import EngineError, ImageError
 from lab.pythons import image_build, images
-from tests.conftest import skip_or_fail
+from tests.conftest import labelled, skip_or_fail
 from tests.support.compose_project import project_with
 from tests.support.paths import ROOT
+from tests.support.remains import Remains
 from tests.support.terminal import Lab
 
 if TYPE_CHECKING:
@@ -58,6 +59,14 @@ def engine(socket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerClien
         skip_or_fail(f"the Podman at {socket} has no {IMAGE}")
     yield client
     client.close()
+
+
+@pytest.fixture
+def remains(engine: DockerClient) -> Iterator[Remains]:
+    """What a test seems to have left on Podman."""
+    remains_of_test = Remains(lambda: labelled(engine))
+    yield remains_of_test
+    remains_of_test.wait()
 
 
 @pytest.fixture
