@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,8 +67,8 @@ def test_side_by_side_they_keep_off_each_others_nodes_while_there_is_room() -> N
     assert [run.cpus for run in runs] == [(0,), (8,), (1,)]
 
 
-def test_a_cell_waits_rather_than_take_slower_or_more_distant_cores_than_it_would_get_alone(tmp_path: Path) -> None:
-    hybrid = topology_of(HYBRID, tmp_path)
+def test_a_cell_waits_rather_than_take_slower_or_more_distant_cores_than_it_would_get_alone() -> None:
+    hybrid = topology_of(HYBRID)
     runs = schedule(hybrid, requests(*[1] * 7))
     assert [run.began for run in runs] == [0] * 6 + [1]
     assert {cpu for run in runs for cpu in run.cpus} == {0, 2, 4, 6, 8, 10}

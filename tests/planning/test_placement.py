@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,8 +71,8 @@ HALF_OURS = machine(cores(4, 2, apart=4), extra={STATUS: "Cpus_allowed_list:\t0-
         pytest.param(ISOLATED, 5, False, "0-2,4-5", id="isolated: when nothing else is left"),
     ],
 )
-def test_a_cell_gets(made: Machine, size: int, smt: bool, chosen: str, tmp_path: Path) -> None:
-    choice = placement.choose(topology_of(made, tmp_path), size, smt=smt)
+def test_a_cell_gets(made: Machine, size: int, smt: bool, chosen: str) -> None:
+    choice = placement.choose(topology_of(made), size, smt=smt)
     assert choice is not None
     assert cpulist.render(choice.cpus) == chosen
 
@@ -146,8 +144,8 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
         ),
     ],
 )
-def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, notes: list[str], tmp_path: Path) -> None:
-    topology = topology_of(made, tmp_path)
+def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, notes: list[str]) -> None:
+    topology = topology_of(made)
     choice = placement.choose(topology, size)
     assert choice is not None
     assert list(placement.notes(topology, choice)) == notes
@@ -176,10 +174,8 @@ def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, no
         pytest.param(HALF_OURS, 3, True, "0,2,6", id="then the others"),
     ],
 )
-def test_cpus_that_others_disturb_come_after_the_rest(
-    made: Machine, size: int, smt: bool, chosen: str, tmp_path: Path
-) -> None:
-    choice = placement.choose(topology_of(made, tmp_path), size, smt=smt)
+def test_cpus_that_others_disturb_come_after_the_rest(made: Machine, size: int, smt: bool, chosen: str) -> None:
+    choice = placement.choose(topology_of(made), size, smt=smt)
     assert choice is not None
     assert cpulist.render(choice.cpus) == chosen
 

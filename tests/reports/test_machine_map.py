@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hypothesis import given
 
 from lab.model.topology import Topology
@@ -13,8 +11,8 @@ from tests.planning.test_placement import topologies
 from tests.support.machines import cores, machine, simulated, topology_of
 
 
-def test_cpus_in_parentheses_share_a_core_and_kinds_are_named(tmp_path: Path) -> None:
-    assert machine_map.draw_map(topology_of(UNITS, tmp_path)) == [
+def test_cpus_in_parentheses_share_a_core_and_kinds_are_named() -> None:
+    assert machine_map.draw_map(topology_of(UNITS)) == [
         "22 CPUs, 16 cores, 1 package, 1 NUMA node, 1 last-level cache",
         "  package 0, node 0, L3: performance (0,1) (2,3) (4,5) (6,7) (8,9) (10,11);",
         "    efficiency 12-19",
@@ -22,16 +20,14 @@ def test_cpus_in_parentheses_share_a_core_and_kinds_are_named(tmp_path: Path) ->
     ]
 
 
-def test_what_the_kernel_does_not_tell_is_said(tmp_path: Path) -> None:
-    assert machine_map.draw_map(topology_of(PHONE, tmp_path))[0].endswith("NUMA nodes unknown, 1 last-level cache")
-    assert machine_map.draw_map(topology_of(machine(cores(2, cache=None)), tmp_path / "x"))[0].endswith(
-        "caches unknown"
-    )
+def test_what_the_kernel_does_not_tell_is_said() -> None:
+    assert machine_map.draw_map(topology_of(PHONE))[0].endswith("NUMA nodes unknown, 1 last-level cache")
+    assert machine_map.draw_map(topology_of(machine(cores(2, cache=None))))[0].endswith("caches unknown")
 
 
-def test_cpus_that_are_not_for_everyone_are_marked(tmp_path: Path) -> None:
+def test_cpus_that_are_not_for_everyone_are_marked() -> None:
     made = machine(cores(4, 2), offline=(3,), isolated=(6, 7))
-    drawn = machine_map.draw_map(topology_of(made, tmp_path))
+    drawn = machine_map.draw_map(topology_of(made))
     assert drawn[1:] == [
         "  package 0, node 0, L3: (0,1) 2 (4,5) (6,7)",
         "  offline: 3",
@@ -54,7 +50,7 @@ def test_no_map_is_wider_than_a_terminal_or_longer_than_two_screens(topology: To
     assert len(drawn) < 60
 
 
-def test_a_core_stays_whole_where_nodes_cut_it(tmp_path: Path) -> None:
+def test_a_core_stays_whole_where_nodes_cut_it() -> None:
     nodes = {f"sys/devices/system/node/node{node}/cpulist": f"{2 * node}-{2 * node + 1}" for node in (0, 1)}
     made = machine(cores(2, 2, apart=2, node=None, cache=None), extra=nodes)
-    assert machine_map.draw_map(topology_of(made, tmp_path))[1:] == ["  package 0, nodes 0-1: (0,2) (1,3)"]
+    assert machine_map.draw_map(topology_of(made))[1:] == ["  package 0, nodes 0-1: (0,2) (1,3)"]

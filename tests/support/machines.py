@@ -11,6 +11,7 @@ from lab.cell.cpus import cpulist
 from lab.cell.cpus import topology as reader
 from lab.model import topology as hardware
 from lab.model.topology import CoreKind, Cpu, Topology
+from tests.support.memory_files import MemoryFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +148,14 @@ def mask(cpus: Collection[int]) -> str:
     return ",".join(reversed(groups))
 
 
-def topology_of(made: Machine, root: Path) -> Topology:
-    """The machine's topology, read from its tree below ``root``."""
-    return hardware.from_reading(reader.read_topology(str(build(made, root))))
+def in_memory(made: Machine) -> MemoryFiles:
+    """The machine's tree, which needs no file system."""
+    return MemoryFiles({name.encode(): f"{text}\n".encode() for name, text in files(made).items()})
+
+
+def topology_of(made: Machine) -> Topology:
+    """The machine's topology, read from its tree."""
+    return hardware.from_reading(reader.read_topology(in_memory(made)))
 
 
 def simulated(

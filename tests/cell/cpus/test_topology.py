@@ -23,7 +23,7 @@ from lab.errors import UsageError
 from lab.model.topology import flat, from_reading, from_stored
 from lab.running import host
 from tests.support import scripts
-from tests.support.machines import Core, Machine, build, cores, files, machine, mask, topology_of
+from tests.support.machines import Core, Machine, build, cores, files, in_memory, machine, mask, topology_of
 from tests.support.memory_files import MemoryFiles
 from tests.support.paths import ROOT
 
@@ -169,8 +169,8 @@ def test_a_cpus_own_link_tells_its_node_where_the_nodes_do_not(tmp_path: Path) -
     assert reader.read_topology(str(tmp_path))["nodes"] == {"1": "0", "3": "1"}
 
 
-def test_without_nodes_caches_or_frequencies_the_cores_are_all_alike(tmp_path: Path) -> None:
-    topology = topology_of(machine(cores(4, 2, node=None, cache=None)), tmp_path)
+def test_without_nodes_caches_or_frequencies_the_cores_are_all_alike() -> None:
+    topology = topology_of(machine(cores(4, 2, node=None, cache=None)))
     assert (len(topology.cores), topology.smt, topology.packages, topology.nodes) == (4, True, (0,), ())
     assert [kind.name for kind in topology.kinds] == [""]
 
@@ -317,8 +317,7 @@ def test_a_large_machine_fits_into_records_and_comes_back_as_it_was(tmp_path: Pa
         cores(8, 2, first=8 * cache, apart=512, package=cache // 32, node=cache // 16, cache=cache)
         for cache in range(64)
     ]
-    build(machine(*groups), tmp_path / "tree")
-    seen = reader.read_topology(str(tmp_path / "tree"))
+    seen = reader.read_topology(in_memory(machine(*groups)))
     path = tmp_path / "records"
     with path.open("wb") as stream:
         channel = Channel(stream.fileno(), "s", "probe")
