@@ -37,14 +37,14 @@ def pool_size(result: CellResult) -> PoolSize | None:
     if not result.proof or result.status is Status.UNAVAILABLE:
         return None
     proof = result.proof
-    started = [
+    started = (
         record.data["value"]
         for record in result.records_of("pool")
         if record.kind == "observation" and record.data["name"] == "default workers"
-    ]
+    )
     asks_for_own_cpus = tuple(result.python["version"][:2]) >= _ASKS_FOR_OWN_CPUS
     return PoolSize(
-        workers=started[0] if started else None,
+        workers=next(started, None),
         host_cpus=len(cpulist.parse(proof["host_cpus"])) if proof["host_cpus"] else None,
         cpu_count=proof["cpu_count"],
         process_cpu_count=proof["process_cpu_count"],
