@@ -1,13 +1,14 @@
 """What becomes of a run on three hosts of which one is lost in the middle of a cell. Prints; asserts nothing.
 
-    python benchmarks/hosts.py [--fault FAULT …] [--host KIND …] [--seconds S] [--times]
+    python benchmarks/hosts.py [--fault FAULT …] [--host KIND …] [--seconds S] [--times] [--ends]
 
 The hosts are three dockerd of this script's own: at a port, behind ssh on loopback, and behind TLS. In each trial the
 lab measures two experiments in a cell of each host. While one cell measures, its host is killed, paused for good,
 paused for some seconds, cut off, or cut off for two seconds. Then the host is given back, its session is resumed, and
 the hosts are joined again. Counted are complete records that were stored and are not in the joined session, and what
 is left on the engines at the end. With --times the same run on one host alone after another is compared with all at
-once.
+once. With --ends no host is lost but the lab itself, while all three measure: it is killed, it is killed with its
+processes for the hosts, or its terminal is closed. Then each session is resumed, and all are joined.
 
 It takes root, sshd, and an engine with the base image of docker/debian-base 3.13.
 """
@@ -15,6 +16,10 @@ It takes root, sshd, and an engine with the base image of docker/debian-base 3.1
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -26,8 +31,11 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the hosts are the tests'
 
 from lab.sessions import loading
+from tests.support import cells
 from tests.support.engine_hosts import EngineHost, EngineHosts, HostsRun, engine_hosts
 
+#: A longer run, so that all hosts measure at the same time.
+LONGER = ("run", "pipe", "gil", "--cpus", "1", "--time-limit", "20")
 RUN = ("run", "pipe", "gil", "--cpus", "1", "--quick")
 KINDS = ("plain", "ssh", "tls")
 
@@ -90,16 +98,16 @@ def trial(hosts: EngineHosts, kind: str, fault: str, seconds: float) -> list[obj
         (session,) = Path(folder).iterdir()
         joined = loading.load_session(session)
         reason = next((result.reason for result in joined.results if result.reason), "") or "-"
-        cells = [f"{result.status}" for result in joined.results]
+        states = [f"{result.status}" for result in joined.results]
         lost = missing_records(session)
         resumed: int | str = "-"
-        if any(cell != "measured" for cell in cells):
+        if any(state != "measured" for state in states):
             with HostsRun(hosts, "run", "--resume", "--output", str(session)) as run:
                 resumed = run.end()[0]
         with HostsRun(hosts, "merge", str(session)) as run:
             again = run.end()[0]
         left = len(hosts.left())
-        return [kind, fault, f"{took:.0f} s", code, ", ".join(cells), lost, reason, resumed, again, left]
+        return [kind, fault, f"{took:.0f} s", code, ", ".join(states), lost, reason, resumed, again, left]
 
 
 def missing_records(session: Path) -> int:
@@ -117,6 +125,44 @@ def missing_records(session: Path) -> int:
         for record in result.records
     }
     return len(stored - joined)
+
+
+def kill_all(run: HostsRun) -> None:
+    """Kill the lab and its processes for the hosts."""
+    for process in (run.process.pid, *run.parts.values()):
+        os.kill(process, signal.SIGKILL)
+
+
+ENDS: dict[str, Callable[[HostsRun], object]] = {
+    "the lab is killed": lambda run: run.process.kill(),
+    "it is killed with its processes for the hosts": kill_all,
+    "its terminal is closed": HostsRun.close_terminal,
+}
+
+
+HEAD_OF_ENDS = ("the end", "nothing left after", "left", "resume", "merge", "cells", "left at the end")
+
+
+def end_of_lab(hosts: EngineHosts, how: str) -> list[object]:
+    """A row: how the lab ended, after how long nothing was left, and what resuming brought."""
+    with TemporaryDirectory(prefix="lab-hosts-run-") as folder:
+        with HostsRun(hosts, *LONGER, "--output", folder, *hosts.words, in_terminal=True) as run:
+            run.act({host.says("1 CPU (0): gil ("): lambda: None for host in hosts.by_kind.values()})
+            began = time.monotonic()
+            ENDS[how](run)
+            run.process.wait()
+            while (left := hosts.left() + cells.living(hosts.environment["HOME"])) and time.monotonic() < began + 120:
+                time.sleep(0.1)
+            took = time.monotonic() - began
+        (session,) = Path(folder).iterdir()
+        parts = loading.folders(session)
+        with contextlib.ExitStack() as stack:
+            runs = [stack.enter_context(HostsRun(hosts, "run", "--resume", str(part))) for part in parts]
+            resumed = [each.end()[0] for each in runs]
+        with HostsRun(hosts, "merge", str(session), "--format", "json") as run:
+            merged, document, _ = run.end()
+        measured = [cell["status"] for cell in json.loads(document)["cells"]]
+        return [how, f"{took:.1f} s", len(left), resumed, merged, ", ".join(measured), len(hosts.left())]
 
 
 def durations(hosts: EngineHosts) -> list[list[object]]:
@@ -137,12 +183,16 @@ def main() -> None:
     parser.add_argument("--host", action="append", choices=KINDS)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long a pause takes that ends")
     parser.add_argument("--times", action="store_true", help="compare times, and lose no host")
+    parser.add_argument("--ends", action="store_true", help="end the lab, and lose no host")
     options = parser.parse_args()
     head = ("host", "fault", "end after", "code", "cells", "records lost", "reason", "resume", "merge", "left")
     rows = []
     with engine_hosts() as hosts:
         if options.times:
             print(tabulate(durations(hosts), headers=("hosts", "time", "code")))
+            return
+        if options.ends:
+            print(tabulate([end_of_lab(hosts, how) for how in ENDS], headers=HEAD_OF_ENDS))
             return
         for kind in options.host or KINDS:
             for fault in options.fault or FAULTS:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TypeVar
 
 from lab.errors import Interrupted
-from lab.system import ENDING_SIGNALS, TERMINAL_CLOSED
+from lab.system import ASK_TO_END, ENDING_SIGNALS, TERMINAL_CLOSED
 
 #: Signals within this time, in seconds, are one request: timeout(1) and other wrappers signal their child and then
 #: their whole process group.
@@ -27,6 +27,9 @@ ONE_REQUEST_SECONDS = 0.3
 CLEAN_UP_SECONDS = 7.0
 #: How long after the first request, and after the second, the process ends at the latest, in seconds.
 FIRST_SECONDS, SECOND_SECONDS = 9.0, 2.0
+
+#: The variable of a lab that another lab has started, and that ends with it.
+HELD = "MULTICORE_LAB_HELD"
 
 _POLL_SECONDS = 0.05
 
@@ -98,7 +101,7 @@ def say_remains() -> None:
 
 
 def listen_to_signals() -> None:
-    """Let the signals end the lab. A SIGHUP that is ignored (nohup) stays ignored.
+    """Let the signals end the lab, and the end of another lab that holds it. A SIGHUP that is ignored stays ignored.
 
     A request that comes within a callback of Python's own is not lost, and Python prints no traceback of it.
     """
@@ -106,6 +109,16 @@ def listen_to_signals() -> None:
     for number in ENDING_SIGNALS:
         if number != TERMINAL_CLOSED or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, end)
+    if os.environ.pop(HELD, ""):  # what this process starts is not held in the same way
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ask this process to end when its standard input closes, which its parent holds: also a parent that is killed."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+    os.kill(os.getpid(), ASK_TO_END)
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:

@@ -12,7 +12,7 @@ import importlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Tuple, Union
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,13 @@ def not_local(fix: str) -> str:
 def why_not_local() -> str:
     """Why the local engine cannot be had on this system; empty where it can be had."""
     return "" if HAS_AFFINITY else f"the local engine pins its processes to CPUs, and {NAME} has no CPU affinity"
+
+
+def this_lab(*words: str) -> Tuple[List[str], Dict[str, str]]:
+    """(command line, environment) of another process of this lab. It imports nothing from the current folder."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
+    return [sys.executable, "-P", "-m", "lab", *words], {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
 
 
 def in_container(folder: str) -> str:

@@ -104,6 +104,11 @@ def test_the_glossary_is_what_the_command_prints(lab: Lab) -> None:
     assert max(map(len, lab("explain", "glossary")[1].splitlines())) <= 80
 
 
+@every_page
+def test_a_page_has_a_place_in_the_navigation_of_the_site(page: str) -> None:
+    assert f": {page}\n" in (ROOT / "mkdocs.yml").read_text("utf-8")
+
+
 def test_the_readme_is_short() -> None:
     assert len(PAGES["README.md"].splitlines()) < 250
 

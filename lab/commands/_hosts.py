@@ -44,13 +44,20 @@ def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], objec
     words = functools.partial(_words_of, options, folder, _seed(options))
     with interrupts.stopping() as stop, _machines(options, folder.name, stop) as hosts:
         tell(f"on {len(hosts)} hosts at the same time: {', '.join(hosts)}")
-        interrupts.leave(folder, lambda: f"what the hosts have measured is in {folder}; join it: lab merge {folder}")
+        interrupts.leave(folder, functools.partial(_unjoined, folder))
         lost = running.run_all(hosts, words, stop)
         session = running.joined(folder, hosts, lost, seconds=time.time() - began, interrupted=stop.requested)
         where = _keep(folder, session, options.typed[0])
         interrupts.leave_nothing(folder)
         code = _measuring.report(options, session, where, policy)
         return 130 if stop.requested else code
+
+
+def _unjoined(folder: Path) -> str | None:
+    """What is left of a run whose hosts could not be joined; ``None`` where no host has stored anything."""
+    if not folder.is_dir():
+        return None
+    return f"what the hosts have measured is in {folder}; join it: lab merge {folder}"
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ Runs that are under way keep what they need."""
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--force", action="store_true", help="also end the runs that are under way")
+    parser.add_argument("--session", metavar="ID", help="only what this session has left")
     parser.add_argument("--host", default="", metavar="NAME", help="on the engine of this host, as lab run has it")
 
 
@@ -40,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
         show(f"removed {name}")
     with contextlib.closing(client_for_this_environment(options.host)) as client:
         needed = {} if options.force else owner.under_way(client)
-        removed, kept = cleanup.remove_all(client, spare=needed)
+        if options.session:
+            needed = {session: who for session, who in needed.items() if session == options.session}
+        removed, kept = cleanup.remove_all(client, options.session, spare=needed)
     for name in removed:
         show(f"removed {name}")
     if kept:

@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
     session = jobs[0].session
     if options.output:
         tell(f"written to {options.output}; create them with: kubectl create -f {options.output}")
-    tell(f"when they have ended: lab gather --kubernetes --session {session}")
+    there = f" --namespace {options.namespace}" if options.namespace else ""
+    tell(f"when they have ended: lab gather --kubernetes{there} --session {session}")
     return 0
 
 

@@ -7,9 +7,12 @@ here. Source: docs.docker.com, "Docker contexts"; a context's folder has the SHA
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import ipaddress
 import json
 import os
+import re
 import sys
 import urllib.parse
 from collections.abc import Mapping
@@ -25,6 +28,7 @@ _WINDOWS = sys.platform == "win32"
 _USUAL = "npipe:////./pipe/docker_engine" if _WINDOWS else "unix:///var/run/docker.sock"
 _FORMS = or_local("write it as unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST, or unset it", comma=";")
 _OTHER_CONTEXT = or_local("see docker context ls, and name one of them or unset it", comma=";")
+_IPV6 = re.compile(r"[0-9a-f:]+", re.IGNORECASE)
 _HOST_FORMS = "name a Docker context (docker context ls), ssh://USER@HOST or tcp://HOST:PORT"
 
 
@@ -145,10 +149,32 @@ def _checked_url(url: str, label: str, fix: str) -> str:
     return url
 
 
+def warning(address: Address) -> str:
+    """What the user should know of the connection to an address; empty: nothing."""
+    parts = _parts(address.url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("tcp", "http") or address.certificates or host == "localhost":
+        return ""
+    with contextlib.suppress(ValueError):  # a name
+        if ipaddress.ip_address(host).is_loopback:
+            return ""
+    return (
+        f"the connection to {address.url} is not encrypted, and whoever reaches that port has all rights on that"
+        " machine; use ssh://USER@HOST, or certificates (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)"
+    )
+
+
+def _parts(url: str) -> urllib.parse.SplitResult:
+    """The parts of an address, which needs no protocol. Raises ValueError."""
+    return urllib.parse.urlsplit(url if "://" in url else f"tcp://{url}")
+
+
 def _problem(url: str) -> str | None:
     """Why no client can use an address; ``None`` when one can."""
     try:
-        parts = urllib.parse.urlsplit(url if "://" in url else f"tcp://{url}")
+        parts = _parts(url)
+        if parts.netloc.count(":") > 1 and _IPV6.fullmatch(parts.netloc.rpartition("@")[2]):
+            return "has an IPv6 address without brackets, as in tcp://[::1]:2375"
         port = parts.port
     except ValueError as error:
         return f"is no address: {error}"

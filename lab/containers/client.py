@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from lab.containers import waiting
 from lab.containers.address import host_address, user_address
 from lab.containers.exception_words import NONSENSE, fix_for, is_silence, short
 from lab.containers.image_config import familiar_name
@@ -44,7 +45,8 @@ def client_for_this_environment(host: str = "") -> DockerClient:
         ) from error
     address = host_address(host) if host else user_address()
     try:
-        return connection.connected(address, host)
+        with waiting.doing(f"connecting to {address.url}"):
+            return connection.connected(address, host)
     except EngineError:
         raise
     except Exception as error:  # the SDK, TLS, ssh and its settings: their exceptions have no class in common
@@ -111,7 +113,8 @@ def translated(doing: str) -> Iterator[None]:
     from docker.errors import APIError
 
     try:
-        yield
+        with waiting.doing(doing):
+            yield
     except APIError as error:
         raise CellError(f"{doing}: the engine answered {error.status_code}: {short(error)}") from error
     except broken_connections() as error:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 import warnings
 from logging import NullHandler, getLogger
 from typing import Any
 
+import docker.api.client
 from docker.tls import TLSConfig
 from urllib3.exceptions import InsecureRequestWarning
 
 from docker import APIClient, DockerClient
+from lab.containers import waiting
 from lab.containers.address import Address
 from lab.errors import EngineError
 
@@ -20,8 +24,14 @@ getLogger("paramiko").addHandler(NullHandler())
 #: How long the engine may take to answer a request, in seconds. An answer usually takes some milliseconds.
 _API_SECONDS = 30
 
-#: How long a host may take to be connected to again over ssh, in seconds. One thread does it, and others wait.
-_AGAIN_SECONDS = 5
+#: How slow a connection may be that nothing is known of, in bytes a second.
+_SLOWEST = 1000
+#: The size from which on a request shows how slow its connection is, in bytes, and by what factor others may be slower.
+_LARGE, _VARIATION = 2**14, 4.0
+
+#: How long a host may take to be connected to, in seconds.
+_CONNECT_SECONDS = 10
+#: Held while a connection over ssh is made again. One thread does it, and others wait.
 _mending = threading.Lock()
 
 _LINUX_CONTAINERS = "a cell is a container of Linux: docker context use desktop-linux, or point DOCKER_HOST at one"
@@ -71,6 +81,9 @@ class _Api(APIClient):
     certificates, and an engine that has a certificate of its own authority would be refused.
     """
 
+    #: How long a byte of a request may take, in seconds.
+    _seconds_a_byte = 1 / _SLOWEST
+
     def __init__(self, **options: Any) -> None:
         try:
             super().__init__(**options)
@@ -79,8 +92,18 @@ class _Api(APIClient):
             raise
 
     def send(self, request: Any, **options: Any) -> Any:
+        """Send a request. It has more time the larger it is, and the slower earlier ones were."""
         _mend(getattr(self, "_custom_adapter", None))
-        return super().send(request, **options)
+        size = len(request.body) if isinstance(request.body, str | bytes) else 0
+        if seconds := options.get("timeout"):
+            # What is sent has the time of the connection, as urllib3 has it, and not that of the answer.
+            options["timeout"] = seconds + size * self._seconds_a_byte if size else (_CONNECT_SECONDS, seconds)
+        began = time.monotonic()
+        with waiting.told():
+            answer = super().send(request, **options)
+        if size >= _LARGE:
+            self._seconds_a_byte = _VARIATION * (time.monotonic() - began) / size
+        return answer
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         own = self.verify if verify is None else verify
@@ -97,7 +120,19 @@ def _mend(adapter: Any) -> None:
         if transport is None or not transport.is_active():
             adapter.pools.clear()
             ssh.close()
-            ssh.connect(**adapter.ssh_params, timeout=_AGAIN_SECONDS)
+            adapter._connect()
+
+
+with contextlib.suppress(AttributeError):  # without paramiko there is no such adapter
+
+    class _SshAdapter(docker.api.client.SSHHTTPAdapter):  # type: ignore[name-defined, misc]
+        """The SDK's connection over ssh, which would wait for minutes until it is made, or for a new channel of it."""
+
+        def _connect(self) -> None:
+            self.ssh_client.connect(**self.ssh_params, timeout=_CONNECT_SECONDS)
+            self.ssh_client.get_transport().channel_timeout = _API_SECONDS
+
+    docker.api.client.SSHHTTPAdapter = _SshAdapter  # type: ignore[attr-defined]
 
 
 class _Client(DockerClient):

@@ -40,6 +40,8 @@ def _text(error: BaseException) -> str:
         return f"it is too old: {root}"
     if isinstance(root, TimeoutError):
         return "it did not answer in time"
+    if "SSH protocol banner" in str(root):
+        return "no ssh server answers there"
     if isinstance(root, EOFError) or type(root).__name__ == "RemoteDisconnected":
         return "it closed the connection without an answer"
     if isinstance(root, OSError) and root.strerror:

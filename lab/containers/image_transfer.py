@@ -5,10 +5,11 @@ The image is a stream, of which this machine keeps nothing. What the other engin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from lab.containers import saved_images
+from lab.containers import saved_images, waiting
 from lab.containers.client import image_attributes
 from lab.errors import ImageError
 
@@ -29,13 +30,24 @@ def send_image(source: DockerClient, target: DockerClient, image: str, note: Cal
     names, layers = (image, str(attributes["Id"])), saved_images.layers(attributes)
     if there := saved_images.known_name(target, names, layers):
         return there
-    note(f"sending the image {image}, {_megabytes(attributes)} …")
-    saved_images.load(target, saved_images.saved(source, image))
+    note(f"sending the image {image}, {_megabytes(attributes.get('Size'))} …")
+    saved_images.load(target, _told(saved_images.saved(source, image), image, attributes.get("Size"), note))
     there = saved_images.known_name(target, names, layers)
     if there is None:
         raise ImageError(f"another image than {image} has arrived", "remove that name there (docker image rm)")
     return there
 
 
-def _megabytes(attributes: Mapping[str, Any]) -> str:
-    return f"{(attributes.get('Size') or 0) / 1e6:.0f} MB"
+def _told(pieces: Iterable[bytes], image: str, size: int | None, note: Callable[[str], None]) -> Iterator[bytes]:
+    """These pieces of an image of about this size, in bytes. ``note`` takes a line now and then on what is sent."""
+    sent, told_at = 0, time.monotonic()
+    for piece in pieces:
+        if time.monotonic() - told_at > waiting.TOLD_SECONDS:
+            told_at = time.monotonic()
+            note(f"sending the image {image}: {_megabytes(sent)} of about {_megabytes(size)} are sent")
+        yield piece
+        sent += len(piece)
+
+
+def _megabytes(size: int | None) -> str:
+    return f"{(size or 0) / 1e6:.0f} MB"

@@ -25,6 +25,8 @@ OWNER_LABEL = "org.multicore-lab.owner"
 
 #: The field of ``/proc/PID/stat`` with the start of a process, counted after its name (man 5 proc).
 _START_FIELD = 19
+#: The states of a process that has ended, and whose exit code nobody has asked for yet (ibidem).
+_ENDED = ("Z", "X")
 
 
 @functools.cache
@@ -59,12 +61,13 @@ def _own_folder() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process began, in ticks; empty if there is no such process."""
+    """When a process began, in ticks; empty if there is no such process, or nothing of it but its exit code."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[_START_FIELD]
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in _ENDED else fields[_START_FIELD]
 
 
 def is_alive(owner: str) -> bool | None:

@@ -20,6 +20,8 @@ from lab.pythons.listening import STDERR_KEPT, Patience
 #: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The question finds
 #: a connection that broke silently. The answer takes the engine some milliseconds of a CPU, perhaps of a measured CPU.
 _LOOK_SECONDS = 5.0
+#: How much longer than an answer took the engine is left alone after it. It has the code of the cell, 70 to 340 kB.
+_REST = 10.0
 
 #: How long an engine is asked again whose connection breaks, and how often, in seconds.
 _RECONNECT_SECONDS, _RECONNECT_PAUSE = 5.0, 0.2
@@ -64,15 +66,16 @@ class ContainerWatch:
 
     def look(self, over: bool) -> Mapping[str, Any] | None:
         """The engine's description of the container when it is over; ``None`` while it may still run."""
-        if self._patience.left < 0 and not self._still_talks():
-            if self._killed_because:  # it did not end although it was killed; it will be removed by force
-                return self._inspect()
-            self.kill()
-        if over or time.monotonic() > self._look_at:
+        late = self._patience.left < 0
+        if over or late or time.monotonic() > self._look_at:
+            began = time.monotonic()
             details = self._inspect()
-            if not details["State"]["Running"]:
-                return details
-            self._look_at = time.monotonic() + _LOOK_SECONDS
+            if not details["State"]["Running"] or (late and self._killed_because):
+                return details  # it has ended; or it was killed and does not end, and will be removed by force
+            now = time.monotonic()
+            self._look_at = now + max(_LOOK_SECONDS, _REST * (now - began))
+        if late and not self._still_talks():
+            self.kill()
         return None
 
     def kill(self) -> None:

@@ -21,6 +21,7 @@ from lab.containers.cleanup import remove_all, remove_container
 from lab.containers.client import answers, clean_command, client_for_this_environment, image_attributes, translated
 from lab.containers.container import OTHER_PROJECT, PROJECT, own_code_config, room_config
 from lab.containers.engine_faults import forbidden, refusal
+from lab.containers.guard import Guard
 from lab.containers.image_config import NOBODY, OFFICIAL_IMAGE, ROOT, ImageSettings, refuse_emulation
 from lab.containers.limits import Trial
 from lab.engines import Sink, nothing
@@ -58,6 +59,7 @@ def connect(
     own_programs: bool = False,
     host: str = "",
     send_image: bool = False,
+    guarded: bool = True,
     **_: object,
 ) -> Docker:
     """A docker engine with an image that is on it.
@@ -66,6 +68,7 @@ def connect(
     come before all other arguments of the interpreter. ``key`` keeps the names of several engines apart. With
     ``own_programs`` cells run programs of the user's, and the image needs no Python. ``host`` names another engine than
     that of the environment. With ``send_image`` that engine gets the image which the engine of the environment has.
+    ``guarded`` says whether what the session has on the engine is removed where this process is killed.
     Raises EngineError when no engine answers, ImageError when no image can be had.
     """
     client = client_for_this_environment(host)
@@ -78,7 +81,8 @@ def connect(
     try:
         lender = (lambda: find(None)) if own_programs else None
         usual = (client, find(image), session, note, arguments, key)
-        return Docker(*usual, named=image is not None, find_lender=lender, is_host=bool(host))
+        guard = Guard(session, host) if guarded else None
+        return Docker(*usual, named=image is not None, find_lender=lender, is_host=bool(host), guard=guard)
     except BaseException:  # not swallowed: the connection must not stay open, whatever the reason
         client.close()
         raise
@@ -99,7 +103,9 @@ class Docker:
         named: bool = True,
         find_lender: Callable[[], str] | None = None,
         is_host: bool = False,
+        guard: Guard | None = None,
     ) -> None:
+        self._guard = guard
         self._note = note
         self._arguments = list(arguments)
         self._probe = f"probe-{key}" if key else "probe"
@@ -317,6 +323,8 @@ class Docker:
             interrupts.finish(self._remove_all)  # what does not end in time is named at the end of the process
         finally:
             self._client.close()
+            if self._guard:
+                self._guard.release()
 
     def _remove_all(self) -> None:
         if not self._answers():

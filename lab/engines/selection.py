@@ -196,6 +196,10 @@ def _program(build: Build) -> str:
 def _docker(
     wanted: Wanted, session: str, note: Note, before_slow_step: Note, meanwhile: Callable[[], object]
 ) -> tuple[Engine, Machine]:
+    from lab.containers import address
+
+    if line := address.warning(address.host_address(wanted.host) if wanted.host else address.user_address()):
+        note(line)
     if not wanted.pythons:
         named = {"image": wanted.image, "host": wanted.host, "send_image": wanted.send_image}
         options = {"session": session, "note": note, "before_slow_step": before_slow_step, **named}
@@ -208,8 +212,14 @@ def _docker(
             image_of_build = _sent(client, wanted.host, image_of_build, before_slow_step)
     options = {"session": session, "note": note, "host": wanted.host}
     parts = _made(
-        (build.label, engines.make("docker", image=image, arguments=build.arguments, key=build.key, **options))
-        for build, image in image_of_build.items()
+        (
+            build.label,
+            # One guard is enough, that of the first engine, which is closed last.
+            engines.make(
+                "docker", image=image, arguments=build.arguments, key=build.key, guarded=not number, **options
+            ),
+        )
+        for number, (build, image) in enumerate(image_of_build.items())
     )
     return _probed(CompositeEngine(parts, spare, note), meanwhile)
 

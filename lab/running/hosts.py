@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import lab
 from lab import interrupts, system
 from lab.errors import EngineError, LabError, UsageError
 from lab.interrupts import StopFlag
@@ -29,6 +26,8 @@ from lab.model.session import Session
 
 #: How long a host may take to say which engine it is, in seconds. A host that takes longer is not compared with others.
 _MEETING_SECONDS = 15.0
+#: After how long it is said that a host has not answered yet, in seconds.
+_TOLD_SECONDS = 5.0
 #: How often a request to end is looked for, in seconds.
 _POLL_SECONDS = 0.1
 #: What the last message of a run that failed begins with.
@@ -62,6 +61,8 @@ class _Part:
                     self.failure = text.removeprefix(_LAST_WORDS)
                 tell(f"{name_of(self.host)}: {text}")
         self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
 
     @property
     def loss(self) -> str:
@@ -107,19 +108,28 @@ def _engines(hosts: Sequence[str]) -> Iterator[tuple[str, object]]:
     answers: queue.Queue[tuple[str, object]] = queue.Queue()
     for host in hosts:
         threading.Thread(target=lambda host=host: answers.put((host, _identity(host))), daemon=True).start()
-    until = time.monotonic() + _MEETING_SECONDS
-    for _ in hosts:
-        with contextlib.suppress(queue.Empty):
-            host, engine = answers.get(timeout=max(until - time.monotonic(), 0))
-            if engine:
-                yield host, engine
+    until, silent = time.monotonic() + _MEETING_SECONDS, set(hosts)
+    while silent and (left := until - time.monotonic()) > 0:
+        try:
+            host, engine = answers.get(timeout=min(left, _TOLD_SECONDS))
+        except queue.Empty:
+            tell(f"waiting for {', '.join(sorted(silent))} to say which engine is there, for at most {left:.0f} s more")
+            continue
+        silent.discard(host)
+        if engine:
+            yield host, engine
 
 
 def _identity(host: str) -> object:
     """The id, the machine's name and the folder of the engine at this host; ``None`` where it has no id."""
+    from lab.containers import waiting
     from lab.containers.client import client_for_this_environment, translated
 
-    with contextlib.suppress(LabError), contextlib.closing(client_for_this_environment(host)) as client:
+    with (
+        contextlib.suppress(LabError),
+        waiting.doing(""),  # what is waited for is said of all hosts at once
+        contextlib.closing(client_for_this_environment(host)) as client,
+    ):
         with translated("asking the engine what it is"):
             info = client.info()
         return tuple(info.get(name) for name in ("ID", "Name", "DockerRootDir")) if info.get("ID") else None
@@ -145,16 +155,15 @@ def run_all(hosts: Sequence[str], words: Callable[[str], Sequence[str]], stop: S
 
 def _started(words: Sequence[str]) -> subprocess.Popen[str]:
     """The lab with this command line, as a process."""
-    folder = str(Path(lab.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
+    command, environment = system.this_lab(*words)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "lab", *words],  # -P: nothing is imported from the current folder
-        stdin=subprocess.DEVNULL,
+        command,
+        stdin=subprocess.PIPE,  # it ends when this pipe closes, also where this process is killed
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+        env={**environment, interrupts.HELD: "1"},
         **system.APART,  # it gets each signal once, and from here
     )
 

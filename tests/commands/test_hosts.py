@@ -149,3 +149,14 @@ def test_hosts_run_at_the_same_time_and_make_one_report(lab: Lab, engines: list[
     assert lab("merge", str(folder), "--format", "json")[0] == 0
     assert "joins the sessions of 4 hosts" in lab("run", "--resume", str(folder))[2]
     assert not any(engine.engine.containers for engine in engines)
+
+
+@pytest.mark.slow
+def test_where_no_host_ran_anything_nothing_is_said_to_be_kept(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    code, _, err = lab.run("pipe", "--host", "gone", "--host", "lost")
+    assert code == 3
+    assert "gone: lab: the Docker context gone (--host) does not exist" in err
+    assert err.splitlines()[-1] == "lab: none of the 2 hosts ran anything; the lines above say why"

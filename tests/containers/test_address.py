@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.containers.address import Address, host_address, user_address
+from lab.containers.address import Address, host_address, user_address, warning
 from lab.errors import NamedEngineError
 
 USUAL = "unix:///var/run/docker.sock"
@@ -71,6 +71,33 @@ def test_a_host_is_a_context_or_an_address_whatever_the_environment_names(tmp_pa
     assert host_address("tcp://far:2375", environment).url == "tcp://far:2375"
     certificates = host_address("tcp://far:2376", {**environment, "DOCKER_CERT_PATH": str(tmp_path)}).certificates
     assert certificates is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("tcp://far:2375", True),
+        ("tcp://[fd00::1]:2375", True),
+        ("http://far:2375", True),
+        ("tcp://127.0.0.1:2375", False),
+        ("tcp://[::1]:2375", False),
+        ("tcp://localhost:2375", False),
+        ("ssh://me@far", False),
+        ("unix:///run/docker.sock", False),
+    ],
+)
+def test_a_connection_to_another_machine_that_is_not_encrypted_has_a_warning(
+    tmp_path: Path, url: str, warns: bool
+) -> None:
+    assert bool(warning(host_address(url, settings(tmp_path)))) is warns
+    assert warning(host_address(url, {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)})) == ""
+
+
+def test_an_ipv6_address_takes_brackets(tmp_path: Path) -> None:
+    for host in ("tcp://::1:2375", "ssh://me@fe80::1"):
+        with pytest.raises(NamedEngineError, match="has an IPv6 address without brackets"):
+            host_address(host, settings(tmp_path))
+    assert host_address("ssh://me@[fe80::1]", settings(tmp_path)).url == "ssh://me@[fe80::1]"
 
 
 @pytest.mark.parametrize("host", ["gone", "tcp://far", "what://far:1", "ssh://me:secret@far", "ssh://far/x"])

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.containers import connection, waiting
 from lab.containers.client import broken_connections, client_for_this_environment
 from lab.errors import NamedEngineError
 from tests.conftest import skip_or_fail
@@ -281,3 +283,33 @@ def test_what_the_library_for_ssh_logs_is_not_printed(monkeypatch: pytest.Monkey
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
     assert line.startswith("lab: no Docker engine answers at ssh://root@127.0.0.1:")
+
+
+@pytest.fixture
+def unreachable() -> Iterator[str]:
+    """The host and port of a machine that answers no attempt to connect: nobody takes those that wait already."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting_client = stack.enter_context(socket.socket())
+            waiting_client.setblocking(False)
+            waiting_client.connect_ex(server.getsockname())
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("protocol", ["tcp", "ssh"])
+def test_a_machine_that_nobody_can_reach_is_not_waited_for_longer_than_others(
+    unreachable: str, protocol: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "TOLD_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(NamedEngineError, match="it did not answer in time"):
+        client_for_this_environment(f"{protocol}://{unreachable}")
+    assert time.monotonic() - began < connection._API_SECONDS
+    if protocol == "tcp":
+        assert f"waiting for the engine for 0.2 s: connecting to tcp://{unreachable}" in capsys.readouterr().err
+    gc.collect()

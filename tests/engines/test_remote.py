@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import socketserver
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from docker import DockerClient
+from lab.containers import connection, waiting
 from lab.model.cell import Status
 from lab.sessions import loading
 from tests.conftest import labelled
+from tests.support.engine_hosts import Relay, to_socket
 from tests.support.terminal import Lab
 
 pytestmark = pytest.mark.engine
-
-
-class Relay(socketserver.ThreadingTCPServer):
-    """Passes every connection on to the engine's socket, byte for byte, and counts them."""
-
-    daemon_threads = True
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.connections = 0
-        super().__init__(("127.0.0.1", 0), Passing)
-
-
-class Passing(socketserver.BaseRequestHandler):
-    server: Relay
-
-    def handle(self) -> None:
-        self.server.connections += 1
-        with socket.socket(socket.AF_UNIX) as engine:
-            engine.connect(self.server.path)
-            back = threading.Thread(target=copy, args=(engine, self.request))
-            back.start()
-            copy(self.request, engine)
-            back.join()
-
-
-def copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):  # the other side is gone
-        while piece := source.recv(65536):
-            target.sendall(piece)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -57,11 +23,9 @@ def relay(engine: DockerClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rel
     """A relay that ``DOCKER_HOST`` points at."""
     where = engine.api.base_url
     path = where.removeprefix("http+unix://") if where.startswith("http+unix://") else "/var/run/docker.sock"
-    with Relay(path) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+    with Relay(lambda: to_socket(Path(path))) as server:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.port}")
         yield server
-        server.shutdown()
 
 
 def test_cells_run_on_an_engine_elsewhere(
@@ -87,5 +51,21 @@ def test_cells_run_on_an_engine_elsewhere(
     (result,) = loading.load_session(folder).results
     assert result.status is Status.MEASURED
     assert result.faults == ()
-    assert relay.connections > 1
+    assert len(relay.sockets) > 2
+    assert labelled(engine, folder.name) == set()
+
+
+def test_a_slow_connection_costs_time_alone_and_what_is_waited_for_is_said(
+    lab: Lab, relay: Relay, engine: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.bytes_a_second = 20_000
+    monkeypatch.setattr(connection, "_API_SECONDS", 2)  # the code of a cell takes longer than this to arrive
+    monkeypatch.setattr(waiting, "TOLD_SECONDS", 1.0)
+    code, _, err = lab.run("pipe", "--image", image, "--engine", "docker", "--cpus", "1", "--quick")
+    assert code == 0, err
+    assert "waiting for the engine for 1 s: creating the container of cpu1\n" in err
+    assert "waiting for the engine for 1 s: running the cell\n" in err
+    (folder,) = lab.sessions.iterdir()
+    (result,) = loading.load_session(folder).results
+    assert (result.status, result.faults) == (Status.MEASURED, ())
     assert labelled(engine, folder.name) == set()

@@ -11,11 +11,13 @@ import fcntl
 import hashlib
 import json
 import os
+import pty
 import shutil
 import socket
 import socketserver
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from lab.model.host import name_of
 from tests.support import secure_api
@@ -46,7 +49,7 @@ class Relay(socketserver.ThreadingTCPServer):
         self.sockets: list[socket.socket] = []
         #: Whether connections are cut, and new ones too.
         self.is_cut = False
-        #: How many bytes of each connection come back in a second; 0: all.
+        #: How many bytes of each connection pass in a second, each way; 0: all.
         self.bytes_a_second = 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -80,22 +83,23 @@ class _Passing(socketserver.BaseRequestHandler):
             return
         with contextlib.suppress(OSError), self.server.connect() as engine:
             self.server.sockets += [self.request, engine]
-            back = threading.Thread(target=self._copy, args=(engine, self.request, True), daemon=True)
+            back = threading.Thread(target=self._copy, args=(engine, self.request), daemon=True)
             back.start()
-            self._copy(self.request, engine, slowly=False)
+            self._copy(self.request, engine)
             back.join()
 
-    def _copy(self, source: socket.socket, target: socket.socket, slowly: bool) -> None:
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the other side is gone, or the connection was cut
-            while piece := source.recv(min(self.server.bytes_a_second or 65536, 65536) if slowly else 65536):
+            while piece := source.recv(min(self.server.bytes_a_second or 65536, 65536)):
                 target.sendall(piece)
-                if slowly and self.server.bytes_a_second:
+                if self.server.bytes_a_second:
                     time.sleep(len(piece) / self.server.bytes_a_second)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
 
-def _to_socket(path: Path) -> socket.socket:
+def to_socket(path: Path) -> socket.socket:
+    """A connection to this socket. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(str(path))
@@ -195,7 +199,7 @@ def engine_hosts() -> Iterator[EngineHosts]:
         plain, by_ssh, by_tls = (task.result() for task in tasks)
 
         sshd = stack.enter_context(secure_api.sshd(folder / "sshd", str(by_ssh.socket)))
-        plain_relay = Relay(lambda: _to_socket(plain.socket))
+        plain_relay = Relay(lambda: to_socket(plain.socket))
         ssh_relay = Relay(lambda: socket.create_connection(("127.0.0.1", sshd.port)))
         tls_relay = Relay(lambda: _in_network_of(by_tls.process_id))
         for relay in (plain_relay, ssh_relay, tls_relay):
@@ -216,20 +220,36 @@ def engine_hosts() -> Iterator[EngineHosts]:
         )
 
 
+#: Starts a program whose controlling terminal is the one that the first argument names, which a session without a
+#: terminal gets by opening it.
+_IN_TERMINAL = 'terminal=$1; shift; exec "$@" <"$terminal" >"$terminal" 2>&1'
+
+
 class HostsRun:
     """``lab`` in a process of its own, whose messages are read as they come. Use as a context manager."""
 
-    def __init__(self, hosts: EngineHosts, *words: str) -> None:
-        import sys
-
+    def __init__(self, hosts: EngineHosts, *words: str, in_terminal: bool = False) -> None:
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **hosts.environment},
-        )
+        environment = {**os.environ, **hosts.environment}
+        command = [sys.executable, "-m", "lab", *words]
+        if in_terminal:
+            end, terminal = pty.openpty()
+            within = ["sh", "-c", _IN_TERMINAL, "sh", os.ttyname(terminal), *command]
+            self.process = subprocess.Popen(
+                within,
+                text=True,
+                start_new_session=True,
+                env=environment,
+                pass_fds=(terminal,),  # reading fails while nobody has the terminal open
+            )
+            os.close(terminal)
+            self.messages: IO[str] = os.fdopen(end, encoding="utf-8")
+        else:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            )
+            assert self.process.stderr
+            self.messages = self.process.stderr
 
     def __enter__(self) -> HostsRun:
         return self
@@ -239,22 +259,38 @@ class HostsRun:
             self.process.terminate()
         self.end()
 
+    @property
+    def parts(self) -> dict[str, int]:
+        """The hosts, each with the id of the process of the lab that measures there."""
+        parts = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended
+                words = (folder / "cmdline").read_text().split("\0")
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                if parent == str(self.process.pid) and "--host" in words:
+                    parts[words[words.index("--host") + 1]] = int(folder.name)
+        return parts
+
     def act(self, acts: Mapping[str, Callable[[], object]]) -> None:
         """Read on until each of these texts has been said, and then act at once.
 
         Raises AssertionError at the end of what is said.
         """
-        assert self.process.stderr
         missing = dict(acts)
-        for line in self.process.stderr:
-            self.lines.append(line)
-            for text in [text for text in missing if text in line]:
-                missing.pop(text)()
-            if not missing:
-                return
+        with contextlib.suppress(OSError):  # a terminal whose program has ended
+            for line in self.messages:
+                self.lines.append(line)
+                for text in [text for text in missing if text in line]:
+                    missing.pop(text)()
+                if not missing:
+                    return
         raise AssertionError("".join(self.lines))
 
+    def close_terminal(self) -> None:
+        """Close the terminal that it runs in."""
+        self.messages.close()
+
     def end(self) -> tuple[int, str, str]:
-        """Wait for the end. Returns the exit code and both outputs."""
+        """Wait for the end. Returns the exit code and both outputs, the first of which a terminal does not keep."""
         out, err = self.process.communicate()
-        return self.process.returncode, out, "".join(self.lines) + err
+        return self.process.returncode, out or "", "".join(self.lines) + (err or "")
