@@ -11,10 +11,12 @@ from website.repository import ROOT
 
 
 def missing(pages: Iterable[str]) -> list[str]:
-    """Return the pages to which the navigation does not lead; listings are reached by the links to them."""
+    """Return the pages to which the navigation does not lead; listings and reports are reached by links."""
     settings = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), yaml.BaseLoader)  # noqa: S506 # makes only text
     named = set(_named(settings["nav"]))
-    return sorted(page for page in pages if page not in named and not page.startswith("files/"))
+    return sorted(
+        page for page in pages if page.endswith(".md") and page not in named and not page.startswith("files/")
+    )
 
 
 def _named(part: Any) -> Iterator[str]:
