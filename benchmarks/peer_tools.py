@@ -179,20 +179,24 @@ class Tool:
     answers: Callable[[Project], Mapping[Question, Answer]]
 
 
-def by_times(
-    measure: Measure, has_deviation: bool, slower: Callable[..., Says]
-) -> Callable[..., dict[Question, Answer]]:
+#: The questions about speed-up: the function, and which workers each question is about.
+SPEED_UPS = (("waits", {"threads": WAITING}), ("loops", {"threads": THREADS, "processes": PROCESSES}))
+#: The questions about two versions: the other version.
+VERSIONS = (("same", SAME), ("slower", SLOWER))
+
+#: Whether the other version of a project is slower, by its name and by the times of this and of the other one.
+Slower = Callable[[Project, str, Sequence[float], Sequence[float]], Says]
+
+
+def by_times(measure: Measure, has_deviation: bool, slower: Slower) -> Callable[[Project], dict[Question, Answer]]:
     """The answers of a tool that measures times.
 
     ``has_deviation``: it says how sure it is. ``slower`` decides about two versions.
     """
 
     def answers(project: Project) -> dict[Question, Answer]:
-        found = {}
-        for function, asked in (
-            ("waits", {"threads": WAITING}),
-            ("loops", {"threads": THREADS, "processes": PROCESSES}),
-        ):
+        given = {}
+        for function, asked in SPEED_UPS:
             began = time.monotonic()
             one, *together = measure(project, [Arm("this", workers, function) for workers in ("one", *asked)])
             seconds = time.monotonic() - began
@@ -201,13 +205,13 @@ def by_times(
                 if not has_deviation:
                     speed_up, deviation = 2 * statistics.median(one) / statistics.median(times), 0.0
                 says = at_least(question.least or 0, speed_up - deviation, speed_up + deviation)
-                found[question] = Answer(value=speed_up, says=says, seconds=seconds)
-        for version, question in (("same", SAME), ("slower", SLOWER)):
+                given[question] = Answer(value=speed_up, says=says, seconds=seconds)
+        for version, question in VERSIONS:
             began = time.monotonic()
             this, other = measure(project, [Arm("this", "one", "loops"), Arm(version, "one", "loops")])
             says, ratio = slower(project, version, this, other), statistics.median(other) / statistics.median(this)
-            found[question] = Answer(value=ratio, says=says, seconds=time.monotonic() - began)
-        return found
+            given[question] = Answer(value=ratio, says=says, seconds=time.monotonic() - began)
+        return given
 
     return answers
 
@@ -356,11 +360,11 @@ def by_cpython(project: Project) -> dict[Question, Answer]:
 def by_lab(project: Project) -> dict[Question, Answer]:
     """What ``lab scale`` says."""
     answers = {}
-    for function, asked in (("waits", {"threads": WAITING}), ("loops", {"threads": THREADS, "processes": PROCESSES})):
+    for function, asked in SPEED_UPS:
         document, seconds = _scaled(project, function)
         for workers, question in asked.items():
             answers[question] = of_lab(document, workers, question, seconds)
-    for version, question in (("same", SAME), ("slower", SLOWER)):
+    for version, question in VERSIONS:
         document, seconds = _scaled(project, "loops", "--against", str(project.folder / version))
         answers[question] = of_lab_against(document, seconds)
     return answers
