@@ -6,6 +6,7 @@ import argparse
 import functools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from lab.planning.request import Request
     from lab.running.measurement import Start
 
+#: The options that say what is asked of Slurm. The rest of a run may need more time, or another node.
+_OF_SLURM = ("time", "partition", "nodelist", "constraint", "account")
 #: The options that may stand beside ``--resume``: they decide nothing of what is measured.
-_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "expect", "yes"}
+_BESIDE_RESUME = {"resume", "force", "output", "format", "transcript", "fail_on", "strict", "expect", "yes", *_OF_SLURM}
 
 
 def add_resume_options(parser: argparse.ArgumentParser) -> None:
@@ -90,13 +93,22 @@ def resumed_run(
     own_experiments.take_in_again(arguments)
     resuming.clear(past)
     with loading.making_sense_of(past.folder):
-        request = from_arguments(with_same_images(arguments, past.machine))
+        request = asking(from_arguments(with_same_images(arguments, past.machine)), options)
     _check_other_version(request)
     if request.target and not options.force:
         own_code.check_unchanged(request.target, past.folder.name)
     kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
     tell(f"resuming {past.folder.name}: {kept_cells} of {len(past.cells)} cells are there already")
     return request, ResumedRun(past=past, resumed_at=time.time(), force=options.force)
+
+
+def asking(request: Request, options: argparse.Namespace) -> Request:
+    """The same request, which asks Slurm for what the command line says. Raises UsageError without Slurm."""
+    given = {name: vars(options)[name] for name in _OF_SLURM if vars(options)[name]}
+    if given and request.engine != "slurm":
+        flag = f"--{next(iter(given))}"
+        raise UsageError(f"{flag} is asked of Slurm, which this session did not run on", f"leave out {flag}")
+    return replace(request, allocation=replace(request.allocation, **given))
 
 
 def _check_other_version(request: Request) -> None:

@@ -235,6 +235,7 @@ def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
         advice.append(("no", f"cells as local processes: {why}", "run the cells in containers"))
     else:
         advice.append(("ok", "cells as local processes, pinned by affinity (no quota, no isolation)", ""))
+    advice.append(slurm())
     have = len(docker.cpus) if docker else len(system.usable_cpus())
     for size in (2, 4):
         if have < size:
@@ -245,6 +246,23 @@ def _abilities(docker: Machine | None, error: LabError | None) -> list[_Advice]:
         else:
             advice.append(("ok", f"claims about {size} CPUs", ""))
     return advice
+
+
+def slurm() -> _Advice:
+    """The advice on cells as steps of Slurm: whether one answers, and whether it can pin them."""
+    from lab.engines import slurm_programs
+
+    try:
+        site = slurm_programs.read_site()
+    except LabError as error:
+        return "no", f"cells as steps of Slurm: {error.what}", error.fix
+    if not site.partitions:
+        return "no", f"cells as steps of Slurm {site.version}: no partition is up", "look at: sinfo --summarize"
+    where = f"Slurm {site.version} (partitions that are up: {', '.join(site.partitions)})"
+    if not site.pins:
+        fix = "ask the site for TaskPlugin=task/affinity; without it every cell is tainted"
+        return "!", f"cells as steps of {where}: it pins no step to CPUs, as it has no task/affinity", fix
+    return "ok", f"cells as steps of {where}, pinned by its task/affinity", ""
 
 
 def _fix_for_limits(docker: Machine) -> str:

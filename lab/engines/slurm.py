@@ -23,8 +23,15 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.slurm_allocation import OpenAllocation
-from lab.engines.slurm_programs import check_programs
-from lab.engines.slurm_words import ending_of, is_not_created, without_chatter
+from lab.engines.slurm_programs import check_programs, reasons_of
+from lab.engines.slurm_records import StepRecords
+from lab.engines.slurm_words import (
+    ending_of,
+    is_not_created,
+    not_started,
+    says_task_has_ended,
+    without_chatter,
+)
 from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError
 from lab.interrupts import signals_held
@@ -122,16 +129,9 @@ class Slurm:
 
         A step that Slurm does not create, as after a restart of its controller, is tried again for some time.
         """
-        heard: list[bool] = []
-
-        def hear(piece: bytes) -> None:
-            if piece and not heard:
-                heard.append(True)
-            sink(piece)
-
         for pause in _PAUSES:
-            outcome = self._tried(payload, cpus, hear, patience())
-            if heard or not is_not_created(outcome.stderr_tail):
+            outcome, is_created = self._tried(payload, cpus, sink, patience)
+            if is_created:
                 break
             self._allocation.check()
             until = time.monotonic() + pause
@@ -140,49 +140,89 @@ class Slurm:
                 time.sleep(_POLL_SECONDS)
         return outcome
 
-    def _tried(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Patience) -> Outcome:
+    def _tried(
+        self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Callable[[], Patience]
+    ) -> tuple[Outcome, bool]:
+        """How a step ended, and whether Slurm has created it."""
         mark = secrets.token_hex(8)
-        words = [*(_in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
-        words += worker_arguments(None, payload._replace(mark=mark))
         name = f"{payload.cell}-{mark}"
+        records = StepRecords(self._allocation, payload.cell, mark, sink)
+        kept_in = records.file if payload.experiments else None  # a probe can be repeated
+        step = self._started(payload._replace(mark=mark, kept_in=kept_in), name, cpus, sink)
+        left = records.begin(patience())
+        try:
+            tail, ended_for = listen(step, records.hear, left)
+            status = _status(step) if ended_for is None else None
+            if failure := not_started(tail, lambda node: ", ".join(reasons_of(node).values())):
+                raise failure
+            is_created = records.have_come or not is_not_created(tail)
+            if status is not None and is_created and not records.have_ended and not ending_of(tail):
+                if _is_lost(status, tail):
+                    ended_for = records.follow()
+                else:
+                    records.collect()
+        finally:
+            with signals_held():
+                self._end(step, name, records)
+        outcome = Outcome(
+            exit_code=step.returncode if step.returncode >= 0 else None,
+            reason=self._reason(status, tail, ended_for, records),
+            outside=_bound(tail),
+            stderr_tail=without_chatter(tail),
+        )
+        return outcome, is_created
+
+    def _reason(self, status: int | None, tail: str, ended_for: str | None, records: StepRecords) -> str | None:
+        """Why a step was ended, by the lab (``ended_for``) or by Slurm, or how it died; ``None`` where it was not.
+
+        ``status`` is the exit status of an ``srun`` that has ended by itself.
+        """
+        cause = ending_of(tail)
+        if cause:
+            self._allocation.ended_by(cause)
+        if records.have_ended:
+            return cause
+        ended_by_lab = None if records.are_all_there else ended_for
+        death = None if status is None else _killed(status, tail)
+        return "; ".join(filter(None, (ended_by_lab, cause or death or records.lost))) or None
+
+    def _started(self, payload: WorkerJob, name: str, cpus: Sequence[int], sink: Sink) -> subprocess.Popen[bytes]:
+        """The step of that name, started when the sink says that it is its turn. Raises CellError."""
+        words = [*(_in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
         with tempfile.TemporaryFile() as code:
             code.write(cell_code(payload.experiments, packed=False))
             code.seek(0)
             sink(b"")
             self._allocation.check()
-            step = self._allocation.start(name, words, f"{MARK}={mark}", cpus, code)
-        try:
-            tail, reason = listen(step, sink, patience)
-        finally:
-            with signals_held():
-                self._end(step, name)
-        if cause := ending_of(tail):
-            self._allocation.ended_by(cause)
-        reason = reason or cause or _killed(step.returncode, tail)
-        return Outcome(
-            exit_code=step.returncode, reason=reason, outside=_bound(tail), stderr_tail=without_chatter(tail)
-        )
+            spent, self._allocation.spent = self._allocation.spent, []
+            words += worker_arguments(None, payload._replace(spent=spent))
+            return self._allocation.start(name, words, f"{MARK}={payload.mark}", cpus, code)
 
-    def _end(self, step: subprocess.Popen[bytes], name: str) -> None:
+    def _end(self, step: subprocess.Popen[bytes], name: str, records: StepRecords) -> None:
         """Wait for a step to end, else end it: first the worker is asked, then Slurm kills it.
 
-        A step outlives an ``srun`` that was killed, and is then ended alone.
+        A step outlives an ``srun`` that was killed or does not end. Its processes are then killed on the node.
         """
         ways: tuple[tuple[float, Callable[[], object]], ...] = (
             (0.2, lambda: self._allocation.end(name, "TERM")),
             (_GRACE_SECONDS, step.terminate),  # srun lets Slurm kill the step
-            (_KILL_SECONDS, step.kill),  # the step itself ends with the allocation
+            (_KILL_SECONDS, step.kill),
         )
+        if records.are_all_there:
+            ways = ((_GRACE_SECONDS, step.kill),)
         for seconds, go_on in ways:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 step.wait(seconds)
                 break
             go_on()
-        if step.wait() < 0:
-            self._allocation.end(name, "KILL")
+        self._allocation.spent.append(records.file)
         for stream in (step.stdout, step.stderr):
             if stream:
                 stream.close()
+        if step.wait() < 0:
+            self._allocation.end(name, "KILL")
+            records.collect()
+        records.close()
 
 
 def _in_image(image: str) -> tuple[str, ...]:
@@ -197,6 +237,18 @@ def _bound(tail: str) -> dict[str, object]:
         return {}
     mask = int(said[1], 16)
     return {"affinity": cpulist.render([cpu for cpu in range(mask.bit_length()) if mask >> cpu & 1])}
+
+
+def _status(step: subprocess.Popen[bytes]) -> int | None:
+    """The exit status of an ``srun`` whose output has ended; ``None`` where it does not end."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return step.wait(_KILL_SECONDS)
+    return None
+
+
+def _is_lost(status: int, words: str) -> bool:
+    """Whether an ``srun`` has ended with this status, and its task may live on."""
+    return status != 0 and not says_task_has_ended(words)
 
 
 def _killed(exit_code: int, words: str) -> str | None:

@@ -1,8 +1,6 @@
 """An allocation of Slurm: a node of its own for a session, from the wait in the queue until it is given back.
 
-A guard stands between the lab and the queue: a shell with a pipe from the lab. When the pipe closes, whatever has ended
-the lab, the guard ends the session's steps and cancels its job by its name. So nothing stays in the queue, also after
-``kill -9``. In an allocation that exists already (``SLURM_JOB_ID``) it ends the steps alone.
+A guard (:mod:`lab.engines.slurm_guard`) stands between the lab and the queue, so that nothing is left there.
 """
 
 from __future__ import annotations
@@ -17,59 +15,38 @@ from typing import IO
 
 from lab import interrupts
 from lab.engines import Sink
-from lab.engines.slurm_programs import ask, names_of, path_of, state_of
-from lab.engines.slurm_words import hopeless, refused, state_in_words
+from lab.engines.slurm_guard import Guard
+from lab.engines.slurm_programs import ask, names_of, path_of, reasons_of, state_of
+from lab.engines.slurm_words import hopeless, nodes_in_words, refused, state_in_words
 from lab.errors import CellError, EngineError
 from lab.model.allocation import Allocation
 from lab.text import units
 
-#: Waits for the end of the lab, with salloc beside it. ``$1`` is the name of the job, the rest salloc's command line.
-_GUARD = """\
-trap : TERM
-name=$1; shift
-"$@" </dev/null >/dev/null &
-exec 2>/dev/null
-cat >/dev/null
-kill -TERM 0
-wait
-for try in 1 2 3 4 5 6; do
-    scancel --quiet --name="$name" && exit
-    sleep 5
-done
-"""
-
-#: The same in an allocation that is not the lab's own: ``$1`` is the name of the steps, ``$2`` the job.
-_GUARD_OF_STEPS = """\
-trap : TERM
-exec 2>/dev/null
-cat >/dev/null
-kill -TERM 0
-squeue --noheader --steps --jobs="$2" --format='%i %j' | while read -r step name; do
-    case $name in "$1".*) scancel --quiet "$step" ;; esac
-done
-"""
-
-#: How long the guard may take to give an allocation back, in seconds.
-_RETURN_SECONDS = 15.0
 #: How often it is asked why a job waits, in seconds.
 _REASON_SECONDS = 3.0
 _POLL_SECONDS = 0.2
+#: How long a job that ends has to tell why, in seconds.
+_CAUSE_SECONDS = 3.0
 
 
 class OpenAllocation:
     """Nodes for one session, whose cells run on the first. Several engines may share it, from any thread."""
 
     def __init__(self, wanted: Allocation, session: str, note: Callable[[str], None]) -> None:
-        self._wanted, self._note = wanted, note
+        self._wanted = wanted
+        #: Takes lines that the user should know.
+        self.note = note
         self._name = f"multicore-lab-{session or os.getpid()}"
         self._lock = threading.Lock()
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         #: The number of the job, once it is known.
         self.job = ""
         self._is_own = True
         self._partition = ""
         #: How Slurm said that a step was ended; empty: none was.
         self._cause = ""
+        #: The files on the node that nobody needs any more: the next cell removes them.
+        self.spent: list[str] = []
         #: The nodes, as many as were asked for.
         self.nodes: list[str] = []
 
@@ -89,10 +66,10 @@ class OpenAllocation:
             job = os.environ.get("SLURM_JOB_ID", "")
             if job:
                 self.job, self._is_own = job, False
-                self._start_guard(_GUARD_OF_STEPS, job)
+                self._guard = Guard.of_steps(self._name, job, _environment())
             else:
-                options = ["--no-shell", f"--job-name={self._name}", *self._wanted.words]
-                self._await(self._start_guard(_GUARD, "salloc", *options), sink)
+                self._guard = Guard.of_job(self._name, ["--no-shell", *self._wanted.words])
+                self._await(self._guard.says, sink)
             state = state_of(self.job)
             self._partition, self.nodes = state.partition, self._chosen(state.nodes)
 
@@ -104,6 +81,10 @@ class OpenAllocation:
     def check(self) -> None:
         """Raise CellError, with the cause, where the allocation has ended."""
         state = state_of(self.job).state
+        until = time.monotonic() + _CAUSE_SECONDS
+        while state == "COMPLETING" and not self._cause and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+            state = state_of(self.job).state
         if state not in ("RUNNING", ""):  # without an answer, srun tries, waits and says what is wrong
             raise CellError(f"the allocation (job {self.job}) has ended: {self._cause or state_in_words(state)}")
 
@@ -120,32 +101,54 @@ class OpenAllocation:
 
         Raises CellError where ``srun`` cannot be started.
         """
+        assert self._guard
+        with self._lock:
+            self._guard.have_cleaned(self._place)
         bind = f"verbose,mask_cpu:{sum(1 << cpu for cpu in cpus):#x}" if cpus else "none"
-        options = [
+        options = [f"--job-name={self._step_name(name)}", f"--cpu-bind={bind}", f"--export=ALL,{variable}"]
+        return self._started([*options, *words], code, subprocess.PIPE, subprocess.PIPE)
+
+    def start_look(self, words: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start a step on the node that is no cell. Its standard output is ``output``.
+
+        Raises CellError where ``srun`` cannot be started.
+        """
+        options = [f"--job-name={self._step_name('look')}", "--cpu-bind=none"]
+        return self._started([*options, *words], subprocess.DEVNULL, output, subprocess.DEVNULL)
+
+    @property
+    def _place(self) -> tuple[str, ...]:
+        """The options of ``srun`` for one task on the node, beside the steps that are there."""
+        return (
             f"--jobid={self.job}",
-            f"--job-name={self._step_name(name)}",
             f"--nodelist={self.node}",
             "--nodes=1-1",
             "--ntasks=1",
             "--overlap",  # cells side by side are steps that share the allocation; the affinity keeps them apart
             "--mem=0",  # likewise
-            f"--cpu-bind={bind}",
-            f"--export=ALL,{variable}",
             "--mpi=none",
             "--quit-on-interrupt",
-        ]
+        )
+
+    def _started(
+        self, words: Sequence[str], stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: int
+    ) -> subprocess.Popen[bytes]:
         assert self._guard
         try:
             return subprocess.Popen(
-                [path_of("srun"), *options, *words],
-                stdin=code,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                [path_of("srun"), *self._place, *words],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
                 env=_environment(),
-                process_group=self._guard.pid,  # Ctrl-C reaches the orchestrator only, and the guard reaches all steps
+                process_group=self._guard.group,  # Ctrl-C reaches the lab alone, and the guard all steps
             )
         except OSError as error:
             raise CellError(f"cannot start srun: {error.strerror}", "is Slurm still installed here?") from error
+
+    def file_of(self, mark: str) -> str:
+        """The name of the file in which the worker with this mark keeps its records on the node."""
+        return f"{self._name}.{mark}.jsonl"
 
     def _step_name(self, name: str) -> str:
         """The name of a step, by which the guard knows those of this session."""
@@ -161,30 +164,11 @@ class OpenAllocation:
         """Give the allocation back, and wait until it is out of the queue."""
         interrupts.finish(self._end_guard)
 
-    def _start_guard(self, script: str, *words: str) -> IO[bytes]:
-        """Start the guard. Returns what ``salloc`` says on its standard error."""
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", script, "sh", self._name, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
-        assert self._guard.stderr
-        return self._guard.stderr
-
     def _end_guard(self) -> None:
         guard, self._guard = self._guard, None
-        if guard is None:
-            return
-        assert guard.stdin
-        assert guard.stderr
-        guard.stdin.close()
-        try:
-            guard.wait(_RETURN_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._note(f"Slurm does not answer: the job {self.job} is given back as soon as it does; see squeue --me")
-        guard.stderr.close()
+        if guard and not guard.end() and self.job:
+            words = f"the job {self.job} is given back as soon as it does; see squeue --me"
+            self.note(f"Slurm does not answer: {words}")
 
     def _await(self, words: IO[bytes], sink: Sink) -> None:
         """Read what ``salloc`` says until it ends. Say why the job waits, whenever the reason changes."""
@@ -213,7 +197,9 @@ class OpenAllocation:
             return before
         if fix := hopeless(reason):
             raise EngineError(f"Slurm lets the job {self.job} wait for what does not come ({reason})", fix)
-        self._note(f"waiting for Slurm: the job {self.job} is in the queue ({reason}); Ctrl-C gives up")
+        nodes = nodes_in_words(reasons_of()) if "DRAINED" in reason or "NotAvail" in reason else ""
+        why = f"{reason}: {nodes}" if nodes else reason
+        self.note(f"waiting for Slurm: the job {self.job} is in the queue ({why}); Ctrl-C gives up")
         return reason
 
     def _chosen(self, nodes: str) -> list[str]:

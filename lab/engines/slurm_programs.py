@@ -16,6 +16,17 @@ _PROGRAMS = ("salloc", "srun", "squeue", "scancel", "scontrol", "sbatch")
 _ANSWER_SECONDS = 20.0
 
 
+class Site(NamedTuple):
+    """What a Slurm is, in its own words."""
+
+    #: Its version, such as ``22.05.8``.
+    version: str
+    #: The partitions that take jobs.
+    partitions: tuple[str, ...]
+    #: Whether it can give a step an affinity, as a cell needs it.
+    pins: bool
+
+
 class JobState(NamedTuple):
     """What Slurm says of a job, in its own words; empty texts where it does not know the job or does not answer."""
 
@@ -37,6 +48,18 @@ def check_programs() -> None:
             f"there is no {missing[0]} on the PATH, so no Slurm can be asked",
             or_local("log in where srun works (module load slurm?)"),
         )
+
+
+def read_site() -> Site:
+    """The Slurm that this machine's programs ask. Raises NamedEngineError where they are missing or nobody answers."""
+    check_programs()
+    lines = [line.partition("=") for line in ask("scontrol", "show", "config").splitlines()]
+    settings = {name.strip(): value.strip() for name, _, value in lines}
+    if "SLURM_VERSION" not in settings:
+        raise NamedEngineError("Slurm's programs are here, but no controller answers", "look at: scontrol ping")
+    states = [line.split() for line in ask("sinfo", "--noheader", "--format=%R %a").splitlines()]
+    up = tuple(name for name, state in states if state == "up")
+    return Site(settings["SLURM_VERSION"], up, "task/affinity" in settings.get("TaskPlugin", ""))
 
 
 def path_of(program: str) -> str:
@@ -69,3 +92,11 @@ def state_of(job: str) -> JobState:
 def names_of(nodes: str) -> list[str]:
     """The name of each node of a list as Slurm writes it: ``n[1-2]``."""
     return ask("scontrol", "show", "hostnames", nodes).split() if nodes else []
+
+
+def reasons_of(nodes: str = "") -> dict[str, str]:
+    """Why nodes take no jobs: the list of nodes with a reason -> that reason. Without ``nodes`` all are asked."""
+    words = [f"--nodes={nodes}"] if nodes else []
+    lines = ask("sinfo", "--noheader", "--list-reasons", "--format=%N|%E", *words).splitlines()
+    reasons = (line.partition("|") for line in lines)
+    return {node: reason for node, _, reason in reasons if reason and reason.lower() != "none"}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
-from lab.errors import EngineError
+from lab.errors import CellError, EngineError
 
 #: A part of what Slurm says when it refuses an allocation -> what to do next.
 _REFUSALS = {
@@ -18,6 +19,8 @@ _REFUSALS = {
     "configuration is not available": "ask for what sinfo --Node --long shows",
     "ime limit": "ask for less: --time MINUTES; scontrol show partition has MaxTime",
     "time specification": "write minutes or hours:minutes:seconds, such as --time 30 or --time 2:00:00",
+    "writing script": "the controller's disk is full (StateSaveLocation): ask the site to make room there",
+    "partition not available": "name another that sinfo shows as up: --partition NAME",
     "policy": "ask for less (--time, --nodes), or wait for your other jobs to end: squeue --me",
     "nable to contact": "is the controller up? (scontrol ping)",
     "ot responding": "is the controller up? (scontrol ping)",
@@ -46,7 +49,7 @@ _ENDINGS = {
     "Node failure": "its node failed; sinfo --list-reasons says why, and --nodelist names another",
     "NODE FAILURE": "its node failed; sinfo --list-reasons says why, and --nodelist names another",
     "NODE_FAIL": "its node failed; sinfo --list-reasons says why, and --nodelist names another",
-    "No space left": "the node's disk is full (SlurmdSpoolDir or /tmp); name another node with --nodelist",
+    "No space left": "the node's disk is full; ask the site to make room there, or name another node with --nodelist",
     "OUT_OF_MEMORY": "it took more memory than the allocation has",
     "oom": "it took more memory than the allocation has",
     "CANCELLED": "somebody cancelled it (scancel)",
@@ -54,8 +57,13 @@ _ENDINGS = {
 
 #: What ``srun`` says where Slurm creates no step.
 _NOT_CREATED = ("Unable to create step", "Unable to confirm allocation", "Expired or invalid job")
+#: What ``srun`` says where a node does not start a step: the node, and why.
+_NOT_STARTED = re.compile(r"^srun: error: Task launch for \S+ failed on node (\S+): (.+)$", re.MULTILINE)
 #: What Slurm's own lines begin with.
 _OWN = ("srun: ", "slurmstepd", "slurmd")
+
+#: The folder of a node in which its daemon keeps the steps; a node where it is full is drained.
+_SPOOL = "SlurmdSpoolDir"
 
 #: The lines of ``salloc`` and ``srun`` that tell only what goes as it should.
 _CHATTER = re.compile(r"^(cpu-bind=|srun: (Force Terminated|Job step aborted|forcing|error: \w+: task 0: Exited))")
@@ -84,6 +92,43 @@ def ending_of(words: str) -> str | None:
 def is_not_created(words: str) -> bool:
     """Whether Slurm has not created a step, from what ``srun`` said: nothing has run then."""
     return any(part in _own(words) for part in _NOT_CREATED)
+
+
+def not_started(words: str, reason: Callable[[str], str]) -> CellError | None:
+    """The error for a step that a node does not start, from what ``srun`` said; ``None`` where it was started.
+
+    ``reason`` takes the name of a node, and returns why it takes no jobs; empty where it takes them.
+    """
+    said = _NOT_STARTED.search(words)
+    if not said:
+        return None
+    node, why = said.groups()
+    what = f"the node {node} starts no step"
+    if refused_for := reason(node):
+        return CellError(f"{what}: {refused_for}", _fix_for_node(refused_for))
+    if any(part in why for part in ("ommunication", "imed out")):
+        return CellError(f"{what}: its slurmd does not answer ({why})", _fix_for_node(why))
+    log = f"slurmd's log there says more, such as that {_SPOOL} is full"
+    return CellError(f"{what}: {why}", f"{_fix_for_node(why)}; {log}")
+
+
+def nodes_in_words(reasons: Mapping[str, str]) -> str:
+    """Why nodes take no jobs, from the reason of each; empty without any reason."""
+    if not reasons:
+        return ""
+    words = "; ".join(f"{node}: {reason}" for node, reason in reasons.items())
+    fix = next((_fix_for_node(reason) for reason in reasons.values() if _SPOOL in reason), "")
+    return f"{words}; {fix}" if fix else words
+
+
+def _fix_for_node(reason: str) -> str:
+    room = f"ask the site to make room in {_SPOOL}, or " if _SPOOL in reason else ""
+    return f"{room}name another node with --nodelist"
+
+
+def says_task_has_ended(words: str) -> bool:
+    """Whether ``srun`` has said how the only task of its step ended."""
+    return ": task 0: " in _own(words)
 
 
 def _own(words: str) -> str:

@@ -41,6 +41,10 @@ class Patience:
         self._last = time.monotonic()
         self._bytes += count
 
+    def finish(self) -> None:
+        """Listen no longer: all has come."""
+        self._end = time.monotonic()
+
     @property
     def overfull(self) -> bool:
         """Whether the program has printed too much."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.engines.slurm_programs import check_programs, path_of, state_of
-from lab.engines.slurm_words import refused, state_in_words
+from lab.engines.slurm_programs import JobState, check_programs, path_of, reasons_of, state_of
+from lab.engines.slurm_words import nodes_in_words, refused, state_in_words
 from lab.errors import CellError, StoreError, UsageError
 from lab.interrupts import signals_held
 from lab.model.allocation import Allocation
@@ -94,21 +94,23 @@ def collected(job: str) -> tuple[Session, str]:
         raise CellError(f"the job {job} has not ended on {state.nodes}", f"see its messages: {submission.messages}")
     folders = loading.folders(submission.folder)
     if not folders:
-        raise CellError(f"the job {job} has measured nothing: {_why(submission, state.state)}")
+        raise CellError(f"the job {job} has measured nothing: {_why(submission, state)}")
     session = loading.load_session(folders[-1])
     resume = f"measure its missing cells with: {resume_command(folders[-1], submission.command)}"
-    cause = f"the job {job} did not end by itself: {_why(submission, state.state)}"
+    cause = f"the job {job} did not end by itself: {_why(submission, state)}"
     return session, f"{cause}; {resume}" if session.interrupted else ""
 
 
-def _why(submission: Submission, state: str) -> str:
-    """Why a job ended: what Slurm says of it, else the last line that the lab has said in it."""
-    if state and state not in ("COMPLETED", "FAILED"):
-        return state_in_words(state)
+def _why(submission: Submission, state: JobState) -> str:
+    """Why a job ended: what Slurm says of it or of its nodes, else the last line that the lab has said in it."""
     try:
         lines = submission.messages.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
+    except OSError:  # it has not begun
         lines = []
+        if reasons := nodes_in_words(reasons_of(state.nodes) if state.nodes else {}):
+            return f"its node did not start it; {reasons}"
+    if state.state and state.state not in ("COMPLETED", "FAILED"):
+        return state_in_words(state.state)
     said = [line for line in lines if line.strip()]
     return said[-1] if said else "it said nothing"
 

@@ -117,7 +117,8 @@ def host_document(machine: Machine) -> dict[str, Any]:
 
 def cell_document(result: CellResult) -> dict[str, Any]:
     """A cell as data for JSON; what only a run can tell is ``None`` in a plan."""
-    outcome, after = result.outcome, result.data("end").get("proof")
+    outcome, end = result.outcome, result.data("end")
+    after = None if end.get("stopped") else end.get("proof")  # a cell that was asked to stop has not come to its end
     capacity = speedups.capacity(result) if result.proof else None
     return {
         "id": result.cell.id,

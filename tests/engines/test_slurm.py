@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,24 +19,34 @@ from pathlib import Path
 import pytest
 
 from lab import engines
+from lab.commands import _resume, doctor
 from lab.engines import slurm as slurm_engine
-from lab.engines import slurm_words
+from lab.engines import slurm_programs, slurm_records, slurm_words
 from lab.engines.slurm import Slurm
 from lab.errors import CellError, EngineError
-from lab.judging.records import Reader
+from lab.judging.records import Reader, read_records
 from lab.model.allocation import Allocation
 from lab.model.cell import Cell, Limit, Status
+from lab.planning.request import Request
+from lab.sessions.document import cell_document
 from tests.conftest import skip_or_fail
 from tests.support import cells, slurm_cluster
 from tests.support.slurm_cluster import Cluster
 from tests.support.terminal import Lab
 
-#: Experiments that do not end by themselves.
+#: How many observations one of the experiments makes.
+TALKS = 200
+#: Experiments to which something happens.
 BAD = {
     "hangs": "recorder.observe('waits', True); time.sleep(600)",
     "stubborn": """
         os.kill(os.getppid(), signal.SIGSTOP)
         time.sleep(600)
+        """,
+    "talks": f"""
+        for number in range({TALKS}):
+            recorder.observe(str(number), True)
+            time.sleep(0.01)
         """,
 }
 
@@ -49,9 +62,11 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def site(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """The cluster as the site that the lab asks. After the test no job and no process of its cells is left."""
+    """The cluster as the site that the lab asks. After the test no job, process or file of its cells is left."""
     for name, value in cluster.settings.items():
         monkeypatch.setenv(name, value)
+    temporary = Path(tempfile.mkdtemp(prefix="lab-test-"))  # short, as a socket's path has to be
+    monkeypatch.setenv("TMPDIR", str(temporary))
     mark = f"MULTICORE_LAB_TEST_{uuid.uuid4().hex}"
     monkeypatch.setenv(mark, "1")
     yield cluster
@@ -60,6 +75,9 @@ def site(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]
     assert left == []
     others = [line for line in cells.still_living(mark) if not line.startswith(f"{os.getpid()}:")]
     assert others == []
+    files = list(temporary.glob("multicore-lab-*"))
+    shutil.rmtree(temporary)
+    assert files == []
 
 
 def nothing_queued(cluster: Cluster, seconds: float = 30.0) -> bool:
@@ -116,19 +134,25 @@ def test_lab_run_measures_each_cell_in_a_step_with_the_planned_cpus(site: Cluste
 def test_the_cells_run_in_an_image_with_what_the_node_has_for_it(
     site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    words = ("pipe", "--engine", "slurm", "--image", "some.sif", "--cpus", "1", "--quick", "--format", "json")
-    code, _, err = lab.run(*words)
-    assert code == 3
-    assert "the image some.sif on the node n1 did not run the probe" in err
-    assert "neither apptainer nor singularity" in err
-    stand_in = tmp_path / "apptainer"
-    stand_in.write_text('#!/bin/sh\n[ "$1 $2" = "exec some.sif" ] && shift 2 && exec "$@"\n')
-    stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    image = tmp_path / "image"
+    image.mkdir()
+    words = ("pipe", "--engine", "slurm", "--image", str(image), "--cpus", "1", "--quick", "--format", "json")
+    if shutil.which("apptainer"):  # the folder is an image that has what is bound into it
+        monkeypatch.setenv("APPTAINER_USERNS", "1")
+        monkeypatch.setenv("APPTAINER_BIND", "/usr,/bin,/lib,/lib64")
+    else:
+        code, _, err = lab.run(*words)
+        assert code == 3
+        assert f"the image {image} on the node n1 did not run the probe" in err
+        assert "neither apptainer nor singularity" in err
+        stand_in = tmp_path / "apptainer"
+        stand_in.write_text(f'#!/bin/sh\n[ "$1 $2" = "exec {image}" ] && shift 2 && exec "$@"\n')
+        stand_in.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     code, out, err = lab.run(*words)
     assert code == 0, err
     document = json.loads(out)
-    assert document["session"]["image"] == "some.sif"
+    assert document["session"]["image"] == str(image)
     assert [cell["status"] for cell in document["cells"]] == ["measured"]
 
 
@@ -136,7 +160,10 @@ def test_the_cells_run_in_an_image_with_what_the_node_has_for_it(
 def test_a_cell_that_ends_badly_says_how_and_the_next_one_runs(node: Slurm) -> None:
     hung = cells.run_on(node, cells.order(on_cpu(0), "hangs", experiment_deadline=1))
     assert (hung.status, hung.reason) == (Status.ERROR, "hangs did not end within 1 s")
-    stopped = cells.run_on(node, cells.order(on_cpu(1), "stubborn", cell_deadline=2))
+    turn = iter([1.2])  # it waits for its turn for longer than it may take
+    stopped = cells.run_on(
+        node, cells.order(on_cpu(1), "stubborn", cell_deadline=1), lambda reader: time.sleep(next(turn, 0))
+    )
     assert stopped.reason
     assert stopped.reason.startswith("it passed its deadline and was ended")
     assert stopped.records, "what came is kept"
@@ -144,21 +171,30 @@ def test_a_cell_that_ends_badly_says_how_and_the_next_one_runs(node: Slurm) -> N
 
 
 @pytest.mark.slow
-def test_a_step_whose_srun_is_killed_is_ended_and_the_next_cell_runs(node: Slurm, site: Cluster) -> None:
-    def kill() -> None:
-        for srun in cells.living(site.settings["SLURM_CONF"]):
-            if srun.endswith(" srun"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(srun.partition(":")[0]), signal.SIGKILL)
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("slurmstepd", None), ("srun", "srun was killed by signal 9 (Killed), and its step was ended")],
+)
+def test_a_stream_that_breaks_loses_no_record(
+    node: Slurm, site: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, reason: str | None
+) -> None:
+    monkeypatch.setattr(slurm_records, "_SILENT_SECONDS", 0.5)
+    copy = tmp_path / "copy"
 
-    result = cells.run_on(node, cells.order(on_cpu(0), "hangs"), at_first_observation(kill))
-    assert result.reason
-    assert result.reason.startswith("srun was killed by signal 9 (Killed), and its step was ended")
+    def kill() -> None:
+        (file,) = Path(os.environ["TMPDIR"]).glob("multicore-lab-*.jsonl")
+        copy.hardlink_to(file)
+        for process in site.clients() if program == "srun" else site.processes(program):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    result = cells.run_on(node, cells.order(on_cpu(0), "talks"), at_first_observation(kill))
+    assert (result.reason or "").partition(";")[0] == (reason or "")
+    assert list(result.records) == read_records(copy.read_bytes()).records
+    if reason is None:
+        assert result.status is Status.MEASURED
+        assert sum(record.kind == "observation" for record in result.records) == TALKS
     assert cells.run_on(node, cells.order(on_cpu(0), "pipe")).status is Status.MEASURED
-    until = time.monotonic() + 30
-    while (steps := site.ask("squeue", "--noheader", "--steps", "--format=%j")) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert steps == ""
 
 
 @pytest.mark.slow
@@ -194,17 +230,22 @@ def fail_node(site: Cluster, job: str, name: str) -> None:
 def test_an_allocation_that_ends_early_costs_the_rest_of_its_cells(
     node: Slurm, site: Cluster, fault: Callable[[Cluster, str, str], None], cause: str
 ) -> None:
-    job, name = site.ask("squeue", "--noheader", "--format=%i %N").split()
+    job, name = site.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %N").split()
+    temporary = Path(os.environ["TMPDIR"])
     result = cells.run_on(node, cells.order(on_cpu(0), "hangs"), at_first_observation(lambda: fault(site, job, name)))
     assert result.status is Status.ERROR
     assert result.reason
     assert cause in result.reason
     assert any(record.kind == "observation" for record in result.records), "what came is kept"
+    assert cell_document(result)["proof"]["after"] is None, "it is measured again when the run is resumed"
     with pytest.raises(CellError) as caught:
         cells.run_on(node, cells.order(on_cpu(1), "pipe"))
     assert f"the allocation (job {job}) has ended: {cause}" in str(caught.value)
     with contextlib.suppress(subprocess.CalledProcessError):  # it is up
         site.ask("scontrol", "update", f"nodename={name}", "state=resume")
+    if fault is fail_node:  # its processes may be killed at once, so that the file with the records stays
+        for file in temporary.glob("multicore-lab-*.jsonl"):
+            file.unlink()
     site.await_state(slurm_cluster.NODES, "idle")
 
 
@@ -230,7 +271,8 @@ def test_a_run_that_waits_says_why_and_leaves_the_queue_when_it_is_ended(site: C
     words = ["run", "pipe", "--engine", "slurm", "--output", str(tmp_path)]
     waiting = subprocess.Popen([sys.executable, "-m", "lab", *words], stderr=subprocess.PIPE, text=True)
     assert waiting.stderr
-    assert "DRAINED" in waiting.stderr.readline()
+    line = waiting.stderr.readline()
+    assert ("DRAINED" in line, "n[1-2]: repair" in line) == (True, True), line
     assert len(site.queue()) == 1
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=60)
@@ -238,6 +280,27 @@ def test_a_run_that_waits_says_why_and_leaves_the_queue_when_it_is_ended(site: C
     assert site.queue() == []
     site.ask("scontrol", "update", nodes, "state=resume")
     site.await_state(slurm_cluster.NODES, "idle")
+
+
+@pytest.mark.slow
+def test_a_full_spool_folder_is_named(site: Cluster, lab: Lab) -> None:
+    words = ("pipe", "--engine", "slurm", "--nodelist", "n2", "--cpus", "1", "--quick")
+    with site.full_spool("n2"):
+        code, _, err = lab.run(*words)
+        assert (code, "the node n2 starts no step" in err, "SlurmdSpoolDir is full" in err) == (3, True, True), err
+        site.await_state(["n2"], "drain")
+    line = slurm_words.nodes_in_words(slurm_programs.reasons_of())
+    assert line.startswith("n2: SlurmdSpoolDir is full; ask the site to make room in SlurmdSpoolDir")
+    site.ask("scontrol", "update", "nodename=n2", "state=resume")
+    site.await_state(["n2"], "idle")
+
+
+@pytest.mark.slow
+def test_the_doctor_says_what_slurm_can_do(site: Cluster) -> None:
+    mark, line, _ = doctor.slurm()
+    assert mark == "ok"
+    assert line.startswith("cells as steps of Slurm 2")
+    assert line.endswith("(partitions that are up: main, urgent), pinned by its task/affinity")
 
 
 @pytest.mark.slow
@@ -317,6 +380,8 @@ def test_a_step_without_its_affinity_is_tainted(monkeypatch: pytest.MonkeyPatch,
     with Cluster(pins=False) as unpinned:
         for name, value in unpinned.settings.items():
             monkeypatch.setenv(name, value)
+        mark, line, _ = doctor.slurm()
+        assert (mark, "it pins no step to CPUs" in line) == ("!", True)
         _, out, _ = lab.run("pipe", "--engine", "slurm", "--cpus", "1", "--quick", "--format", "json")
     (cell,) = json.loads(out)["cells"]
     assert cell["status"] == "tainted"
@@ -340,6 +405,13 @@ def test_how_slurm_ended_a_step_is_told_by_slurm_alone(said: str) -> None:
     assert SAID[said] in ending if ending else not SAID[said]
 
 
+def test_a_run_that_goes_on_may_ask_slurm_for_more_time() -> None:
+    before = Allocation(time="1", partition="long")
+    request = Request(experiments=("pipe",), engine="slurm", seconds=1, width=0.1, allocation=before)
+    given = argparse.Namespace(time="30", partition="", nodelist="", constraint="", account="")
+    assert _resume.asking(request, given).allocation == Allocation(time="30", partition="long")
+
+
 def test_an_option_of_slurm_without_slurm_is_refused(lab: Lab) -> None:
     code, _, err = lab.run("pipe", "--nodes", "2")
     assert (code, "--nodes goes with --engine slurm" in err) == (2, True)
@@ -350,3 +422,5 @@ def test_without_slurm_nothing_is_asked_for(lab: Lab, monkeypatch: pytest.Monkey
     code, _, err = lab.run("pipe", "--engine", "slurm")
     assert code == 3
     assert "there is no salloc on the PATH" in err
+    mark, line, _ = doctor.slurm()
+    assert (mark, "cells as steps of Slurm: there is no salloc on the PATH" in line) == ("no", True)

@@ -311,6 +311,7 @@ def test_what_a_missing_cell_needs_cannot_be_forced(now: Session, complaint: str
         (["--quick"], "--quick"),
         (["--predict"], "--predict"),
         (["--python", "3.13"], "--python"),
+        (["--time", "30"], "--time"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -52,6 +52,7 @@ TaskPlugin={task_plugin}
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 ReturnToService=2
+SlurmdTimeout={silent_seconds}
 MpiDefault=none
 KillWait=1
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=10000
@@ -75,12 +76,24 @@ def impossible() -> str | None:
     return f"there is no {missing[0]} on the PATH; .ci/setup-slurm installs Slurm" if missing else None
 
 
-class Cluster:
-    """A controller and two nodes; use as a context manager. Without ``pins`` no step has an affinity."""
+def parent_of(process: int) -> int:
+    """The parent of a process (man 5 proc, ``/proc/PID/stat``); 0 for a process that has ended."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
-    def __init__(self, *, pins: bool = True) -> None:
+
+class Cluster:
+    """A controller and two nodes; use as a context manager. Without ``pins`` no step has an affinity.
+
+    A node that says nothing for ``silent_seconds`` is down.
+    """
+
+    def __init__(self, *, pins: bool = True, silent_seconds: int = 300) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lab-slurm-"))
         self._pins = pins
+        self._silent_seconds = silent_seconds
         self._mark = f"MULTICORE_LAB_{self.folder.name}"
         own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SALLOC"))}
         self._environment = {**own, **self.settings, "PATH": f"{own.get('PATH', '')}:/usr/sbin:/sbin"}
@@ -131,6 +144,7 @@ class Cluster:
             host=host,
             folder=self.folder,
             controller_port=controller_port,
+            silent_seconds=self._silent_seconds,
             task_plugin="task/affinity" if self._pins else "task/none",
             nodes="\n".join(nodes),
         )
@@ -174,11 +188,41 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
+    def kill(self, name: str) -> None:
+        """Kill a daemon: a node, ``slurmctld`` or ``munged``."""
+        daemon = self._daemons.pop(name)
+        daemon.kill()
+        daemon.wait()
+
+    def pid(self, name: str) -> int:
+        """The process of a daemon: a node, ``slurmctld`` or ``munged``."""
+        return self._daemons[name].pid
+
+    def processes(self, program: str) -> list[int]:
+        """The processes of this cluster and of its clients that run a program, such as ``slurmstepd`` or ``srun``."""
+        lines = [line.split(": ") for line in cells.living(self.folder.name)]
+        return [int(pid) for pid, name in lines if name == program]
+
+    def clients(self) -> list[int]:
+        """The processes of ``srun``, without the helper of each: it kills the step of an ``srun`` that has died."""
+        processes = self.processes("srun")
+        return [process for process in processes if parent_of(process) not in processes]
+
     def ask(self, *words: str) -> str:
         """What one of Slurm's programs prints. Raises CalledProcessError where it fails."""
         options = {"capture_output": True, "text": True, "timeout": 60, "check": True}
         done: subprocess.CompletedProcess[str] = subprocess.run(words, env=self._environment, **options)  # type: ignore[call-overload]
         return done.stdout
+
+    @contextlib.contextmanager
+    def full_spool(self, node: str) -> Iterator[None]:
+        """Within this context the spool folder of a node is on a disk on which no file can be made."""
+        folder = self.folder / f"spool-{node}"
+        self.ask("mount", "-t", "tmpfs", "-o", "nr_inodes=1", "none", str(folder))
+        try:
+            yield
+        finally:
+            self.ask("umount", "--lazy", str(folder))
 
     def queue(self) -> list[str]:
         """The jobs that are in the queue and do not just end."""

@@ -43,6 +43,10 @@ class WorkerJob(NamedTuple):
     look: bool = False
     #: A name for the semaphores that experiments make, so that an engine can find what they leave behind.
     mark: Optional[str] = None
+    #: The name of a file in the folder for temporary files, where the records are kept too; ``None``: nowhere.
+    kept_in: Optional[str] = None
+    #: The files of earlier cells there, which are to be removed.
+    spent: Sequence[str] = ()
     #: The name of an experiment that measures code of the user's -> its case.
     cases: Optional[Mapping[str, Mapping[str, Any]]] = None
     #: Whether the cell is alone with its processes, its folders and its shared memory, as in a container.

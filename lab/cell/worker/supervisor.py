@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 from typing import Any, Callable, Iterable, Mapping
 
@@ -27,7 +28,12 @@ _PIECE = 3500
 def main(text: str) -> int:
     """Run a job, written as JSON, with its records on standard output; see :func:`work`."""
     job = from_json(text)
-    return work(job, Channel.take_standard_output(job.session, job.cell))
+    folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - the file is new, and only for this user
+    for name in job.spent:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, name))
+    copy = os.path.join(folder, job.kept_in) if job.kept_in else None
+    return work(job, Channel.take_standard_output(job.session, job.cell, copy))
 
 
 def pin_itself(job: WorkerJob) -> None:
@@ -70,6 +76,8 @@ def work(job: WorkerJob, channel: Channel, stop: tuple[int, int] | None = None) 
     if outcomes and "stopped" not in outcomes:
         last["delivered"] = _delivered(before)
     channel.end(last)
+    if "stopped" in outcomes:  # whoever asked for that has read the stream
+        channel.remove_copy()
     return 3 if "stopped" in outcomes else int(bool(outcomes - {"ok"}))
 
 
@@ -94,8 +102,11 @@ def _run(channel: Channel, job: WorkerJob, stop: tuple[int, int], strays: Callab
 
         kept = surroundings.Surroundings(job.alone, getattr(globals().get("__loader__"), "archive", None), strays)
         for name in job.experiments:
-            outcomes.add(experiment_process.run_experiment(channel, name, job, stop, kept))
-            if "stopped" in outcomes:
+            outcome = experiment_process.run_experiment(channel, name, job, stop, kept)
+            if outcome == "failed" and select.select([stop[0]], [], [], 0)[0]:  # the signal went to the experiment too
+                outcome = "stopped"
+            outcomes.add(outcome)
+            if outcome == "stopped":
                 break
     return outcomes
 
