@@ -37,7 +37,7 @@ from benchmarks.questions import (
 from lab.reports.tables.environments import RATIO, SLIGHT
 
 #: How often a worker calls a function for a tool that starts a program for each run, and for one that calls a task.
-CALLS = {"program": {"waits": 15, "loops": 600}, "task": {"waits": 1, "loops": 20}}
+CALLS = {"program": {"waits": 12, "loops": 500}, "task": {"waits": 1, "loops": 20}}
 
 #: One worker, two threads, or two processes, each of which calls the function that many times.
 TASKS = """
@@ -199,18 +199,19 @@ def by_times(measure: Measure, has_deviation: bool, slower: Slower) -> Callable[
         for function, asked in SPEED_UPS:
             began = time.monotonic()
             one, *together = measure(project, [Arm("this", workers, function) for workers in ("one", *asked)])
-            seconds = time.monotonic() - began
+            seconds = (time.monotonic() - began) / len(asked)
             for question, times in zip(asked.values(), together, strict=True):
                 speed_up, deviation = ratio_with_deviation([2 * each for each in one], times)
                 if not has_deviation:
                     speed_up, deviation = 2 * statistics.median(one) / statistics.median(times), 0.0
                 says = at_least(question.least or 0, speed_up - deviation, speed_up + deviation)
                 given[question] = Answer(value=speed_up, says=says, seconds=seconds)
-        for version, question in VERSIONS:
-            began = time.monotonic()
-            this, other = measure(project, [Arm("this", "one", "loops"), Arm(version, "one", "loops")])
+        began = time.monotonic()
+        this, *others = measure(project, [Arm(version, "one", "loops") for version in ("this", *dict(VERSIONS))])
+        seconds = (time.monotonic() - began) / len(VERSIONS)
+        for (version, question), other in zip(VERSIONS, others, strict=True):
             says, ratio = slower(project, version, this, other), statistics.median(other) / statistics.median(this)
-            given[question] = Answer(value=ratio, says=says, seconds=time.monotonic() - began)
+            given[question] = Answer(value=ratio, says=says, seconds=seconds)
         return given
 
     return answers
@@ -287,7 +288,7 @@ def by_pytest(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
     def timed(version: str, function: str, workers: Sequence[str]) -> dict[str, list[float]]:
         names = [(name, function, CALLS["task"][function]) for name in workers]
         (project.folder / version / "test_tasks.py").write_text(PYTEST.format(arms=names))
-        rounds = ["--benchmark-min-rounds=20", f"--benchmark-max-time={0.3 if project.is_quick else 1}"]
+        rounds = ["--benchmark-min-rounds=20", f"--benchmark-max-time={0.2 if project.is_quick else 0.5}"]
         steady = ["--benchmark-warmup=on", "--benchmark-disable-gc", "--benchmark-json=pytest.json"]
         pytest = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "-p", "no:cacheprovider"]
         project.run(version, *pytest, "-p", "no:xdist", *rounds, *steady, "test_tasks.py")
@@ -363,7 +364,7 @@ def by_lab(project: Project) -> dict[Question, Answer]:
     for function, asked in SPEED_UPS:
         document, seconds = _scaled(project, function)
         for workers, question in asked.items():
-            answers[question] = of_lab(document, workers, question, seconds)
+            answers[question] = of_lab(document, workers, question, seconds / len(asked))
     for version, question in VERSIONS:
         document, seconds = _scaled(project, "loops", "--against", str(project.folder / version))
         answers[question] = of_lab_against(document, seconds)
@@ -418,7 +419,7 @@ _NOTHING = ("no", "no", "no")
 TOOLS = (
     Tool(
         name="one-shot script",
-        settings="each once, 0.3 s of waiting or some 0.3 s of work for a worker",
+        settings="each once, some 0.25 s of waiting or of work for a worker",
         decides="its number",
         limits=_NOTHING,
         install="",
@@ -464,7 +465,7 @@ TOOLS = (
     ),
     Tool(
         name="pytest-benchmark",
-        settings="--benchmark-min-rounds=20 --benchmark-max-time=1, warm-up on, GC off; pools that stay",
+        settings="--benchmark-min-rounds=20 --benchmark-max-time=0.5, warm-up on, GC off; pools that stay",
         decides="as --benchmark-compare-fail=median:2.5% does",
         limits=_NOTHING,
         install="pip install pytest-benchmark",

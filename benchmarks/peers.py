@@ -114,11 +114,8 @@ def report(tools: Sequence[Tool], answers: Answers) -> str:
 def _sums(tool: Tool, answers: Answers) -> tuple[str, ...]:
     """How often a tool was right, undecided and wrong, and how long all questions took it once, in seconds."""
     marks = [question.mark(each.says) for question, given in answers.items() for each in given[tool.name]]
-    # One measurement answers for threads and for processes.
     seconds = [
-        statistics.fmean(each.seconds for each in given[tool.name])
-        for question, given in answers.items()
-        if given[tool.name] and question is not PROCESSES
+        statistics.fmean(each.seconds for each in given[tool.name]) for given in answers.values() if given[tool.name]
     ]
     return tool.name, *(str(marks.count(mark)) for mark in Mark), f"{sum(seconds):.1f} s"
 

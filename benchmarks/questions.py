@@ -71,7 +71,7 @@ class Answer:
     value: float | None
     #: Its answer.
     says: Says
-    #: How long it took to answer, in seconds.
+    #: How long it took to answer, in seconds. Questions that one measurement answers share its time.
     seconds: float
     #: How many times the work of one worker the machine delivered to two processes; ``None``: it does not say.
     delivered: float | None = None
