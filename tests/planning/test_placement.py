@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -258,3 +261,17 @@ def test_a_cell_that_fits_into_one_node_or_cache_stays_in_it(topology: Topology,
             room.setdefault((details.package, details.node, details.cache), set()).add(details.core)
     if max(map(len, room.values())) >= size:
         assert (len(choice.packages), len(choice.nodes), len(choice.caches)) == (1, 1, 1)
+
+
+def test_a_choice_from_many_caches_takes_time_in_proportion_to_the_cpus() -> None:
+    def seconds(cpus: int) -> float:
+        """The least CPU time of some choices of three quarters of the CPUs, of which half are isolated."""
+        topology = replace(simulated(cpus, per_cache=2), isolated=tuple(range(0, cpus, 2)))
+        spent = []
+        for _ in range(4):
+            began = time.process_time()
+            assert placement.choose(topology, cpus * 3 // 4)
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    assert seconds(8192) < 64 * seconds(512)  # 16 times as many CPUs
