@@ -48,7 +48,8 @@ def install(folder: Path) -> None:
     """Install the lab into a new virtual environment in this folder."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     (requirement,) = re.findall(r"pip install '(\.\[\w+\])' && .venv/bin/lab run", PAGES["README.md"])
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement]
+    # Python compiles what it loads. To compile all of it now takes long.
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile", requirement]
     subprocess.run(pip, cwd=ROOT, check=True, capture_output=True, timeout=280)
 
 
