@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import hypothesis
 import pytest
 
+from lab.cell import experiments
 from lab.cell.cpus import cpulist
 from lab.containers.client import SESSION_LABEL, client_for_this_environment, image_names
 from lab.engines.image_choice import OWN_IMAGES
@@ -304,6 +305,8 @@ def screens() -> Iterator[list[Screen]]:
 
 
 @pytest.fixture
-def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Lab:
-    """The command line, run in this process."""
-    return Lab(monkeypatch, capsys, tmp_path / "sessions")
+def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Lab]:
+    """The command line, run in this process, which knows no experiment of the test's own afterwards."""
+    yield Lab(monkeypatch, capsys, tmp_path / "sessions")
+    for name in experiments.files():
+        experiments.let_go(name)

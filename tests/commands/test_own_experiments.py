@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,12 @@ from tests.support.terminal import Lab
 
 
 @pytest.fixture
-def written(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def written(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that ``lab new two-threads`` writes, in the current folder."""
     monkeypatch.chdir(tmp_path)
     code, out, _ = lab("new", "two-threads")
     assert (code, "lab run ./two_threads.py" in out) == (0, True)
-    yield tmp_path / "two_threads.py"
-    experiments.let_go("two-threads")
+    return tmp_path / "two_threads.py"
 
 
 def changed(file: Path, before: str, after: str) -> None:
