@@ -136,14 +136,15 @@ def test_an_experiment_of_ones_own_is_refused_because_nobody_could_judge_it(
 
 
 def test_a_folder_gets_a_file_for_each_object(lab: Lab, tmp_path: Path) -> None:
-    code, out, err = lab("export", "kubernetes", "pipe", "--cpus", "1,2", "--output", str(tmp_path / "jobs"))
+    words = ("pipe", "--cpus", "1,2", "--namespace", "class", "--output", str(tmp_path / "jobs"))
+    code, out, err = lab("export", "kubernetes", *words)
     assert (code, out) == (0, "")
     files = sorted((tmp_path / "jobs").iterdir())
     kinds = [yaml.safe_load(file.read_text(encoding="utf-8"))["kind"] for file in files]
     assert sorted(kinds) == ["ConfigMap", "Job", "Job", "NetworkPolicy"]
     assert f"kubectl create -f {tmp_path / 'jobs'}" in err
     assert f"{tmp_path / 'jobs'} is not empty" in lab("export", "kubernetes", "--output", str(tmp_path / "jobs"))[2]
-    assert "lab gather --kubernetes --session " in err
+    assert "lab gather --kubernetes --namespace class --session " in err
 
 
 @pytest.mark.parametrize(
