@@ -49,7 +49,8 @@ def test_every_wheel_is_listed_with_its_version_and_its_hash(tmp_path: Path) -> 
 
 def test_the_optional_parts_are_those_of_the_project() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    assert sorted(extras.keys() - {"corpus", "dev", "test"}) == sorted(wheelhouse.EXTRAS)
+    developers = {"corpus", "dev", "release", "site", "test"}
+    assert sorted(extras.keys() - developers) == sorted(wheelhouse.EXTRAS)
     assert wheelhouse.parse_extras("ssh, report,ssh") == ("ssh", "report")
     assert wheelhouse.parse_extras("none") == ()
     with pytest.raises(UsageError, match=r"there is no 'reports'; name .*report, ssh, or none"):
