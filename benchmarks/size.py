@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tabulate import tabulate
 
@@ -44,6 +45,8 @@ MACHINE_CPUS = 1024
 #: An exponent above this says that a cost grows faster than the work. The rest is what the measurement may be off by.
 MOST = 1.2
 
+Result = TypeVar("Result")
+
 #: A step: its name, and what Python is started with.
 Step = tuple[str, Sequence[str]]
 
@@ -63,21 +66,21 @@ _JUDGED = f"{_LOADED}; loading.load_session(folder)"
 
 def of_plan(count: int, folder: Path) -> Iterator[Step]:
     """The steps for a plan of that many cells."""
-    tree = write_machine(MACHINE_CPUS, folder / "tree")
+    tree = _apart(write_machine, MACHINE_CPUS, folder / "tree")
     large = ",".join(str(MACHINE_CPUS * (place + 1) // (count + 1)) for place in range(count))
     quotas = ",".join(f"{0.01 + place / 1000:g}" for place in range(count // 5))
     plan = ["-m", "lab", "plan", "--topology", str(tree)]
     yield "planned: lab plan --format json", [*plan, "--cpus", large, "--format", "json"]
     yield "and packed: lab plan", [*plan, "--cpus", large]
     yield "the same, small cells with quotas", [*plan, "--cpus", "1,2,4,8,16", "--quota", quotas]
-    streams = large_sessions.many_cells(count, folder / "streams")
+    streams = _apart(large_sessions.many_cells, count, folder / "streams")
     yield "run, judged and written", ["-c", _WRITTEN, str(streams), str(folder / "kept")]
     yield from _reported(next(folder.glob("kept/*/seal.json")).parent, folder)
 
 
 def of_machine(count: int, folder: Path) -> Iterator[Step]:
     """The steps for a machine of that many CPUs."""
-    tree = str(write_machine(count, folder / "tree"))
+    tree = str(_apart(write_machine, count, folder / "tree"))
     yield "files read", ["-c", _READ, tree]
     yield "and parsed", ["-c", _PARSED, tree]
     yield "and planned, 32 cells packed", ["-c", _PLANNED, tree]
@@ -88,8 +91,7 @@ def of_machine(count: int, folder: Path) -> Iterator[Step]:
 def of_session(count: int, folder: Path, source: Path) -> Iterator[Step]:
     """The steps for a session of that many records."""
     streams = folder / "streams"
-    with ProcessPoolExecutor(1) as apart:  # what is started from a large process counts as large
-        apart.submit(large_sessions.multiply, source, streams, count).result()
+    _apart(large_sessions.multiply, source, streams, count)
     yield "judged and written", ["-c", _WRITTEN, str(streams), str(folder / "kept")]
     session = next(folder.glob("kept/*/seal.json")).parent
     yield "read", ["-c", _RECORDS, str(session)]
@@ -103,6 +105,12 @@ def of_session(count: int, folder: Path, source: Path) -> Iterator[Step]:
 def _reported(session: Path, folder: Path) -> Iterator[Step]:
     yield "lab report --terminal", ["-m", "lab", "report", str(session), "--terminal"]
     yield "lab report (a page)", ["-m", "lab", "report", str(session), "--output", str(folder / "page.html")]
+
+
+def _apart(act: Callable[..., Result], *arguments: object) -> Result:
+    """The result of a call in a process of its own: what is started from a large process counts as large."""
+    with ProcessPoolExecutor(1) as pool:
+        return pool.submit(act, *arguments).result()
 
 
 def write_machine(count: int, root: Path) -> Path:
