@@ -1,16 +1,20 @@
 """How soon commands answer, beside a bare interpreter that does nothing. Prints; asserts nothing.
 
     python benchmarks/first_answer.py [--runs 20]
+    python benchmarks/first_answer.py --verdict [--runs 5] [ARGUMENT OF LAB RUN ...]
 
 The commands take turns. For each of them it prints the elapsed time until its first line and until its end, the CPU
 time, and how many times the bare interpreter's turn of the same round that is. The code is compiled beforehand, as pip
-does it for an installation.
+does it for an installation. With ``--verdict`` it prints instead how long ``lab run`` takes at a terminal until its
+first verdict, and until its end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -45,7 +49,13 @@ class Turn:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
-    options = parser.parse_args()
+    parser.add_argument("--verdict", action="store_true")
+    options, run_words = parser.parse_known_args()
+    if options.verdict:
+        runs = [first_verdict(run_words) for _ in range(options.runs)]
+        print(f"first verdict {spread([first for first, _ in runs])}, end {spread([end for _, end in runs])}")
+        print(f"{options.runs} runs, load {os.getloadavg()[0]:.1f}")
+        return
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environment |= {"PYTHONPYCACHEPREFIX": folder, "PYTHONPATH": str(HERE)}
@@ -90,6 +100,28 @@ def timed(words: Sequence[str], environment: Mapping[str, str]) -> Turn:
     process.stdout.close()
     assert process.returncode == 0, words
     return Turn(first=first, end=end, cpu=usage.ru_utime + usage.ru_stime)
+
+
+def first_verdict(words: Sequence[str]) -> tuple[float, float]:
+    """When ``lab run`` shows its first verdict at a terminal, and when it ends, in seconds from its start."""
+    ours, terminal = pty.openpty()
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        command = [sys.executable, *LAB, "run", "--output", folder, *words]
+        environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(HERE)}
+        process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, cwd="/")
+        os.close(terminal)
+        first, screen = 0.0, b""
+        with contextlib.suppress(OSError):  # the program has ended
+            while piece := os.read(ours, 2**16):
+                screen += piece
+                if not first and b", so far" in screen:
+                    first = time.monotonic() - began
+        assert process.wait() in (0, 1), screen.decode()
+        end = time.monotonic() - began
+    os.close(ours)
+    assert first, screen.decode()
+    return first, end
 
 
 def rows(turns: Mapping[str, Sequence[Turn]]) -> list[tuple[str, ...]]:

@@ -1,4 +1,8 @@
-"""Progress on standard error: live on a terminal, plain lines elsewhere."""
+"""Progress on standard error: live on a terminal, plain lines elsewhere.
+
+Where the results go to a terminal too, the verdicts so far stand above the line that moves. At the end they make room
+for the report.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,16 @@ from lab.model.cell import Cell, CellResult, Record, Status
 from lab.text import names, units
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from lab.running.early_verdicts import EarlyVerdicts
 
 #: How often a second the line on a terminal changes. More would take time from what is measured.
 _REFRESHES = 2
+#: The lines of a terminal that are left for the line that moves, which may be broken on a narrow one.
+_LEFT_LINES = 3
 
 
 class Plain:
@@ -75,13 +83,19 @@ class Plain:
 
 
 class Live(Plain):
-    """Shows one line that changes in place, with a bar and the remaining time."""
+    """Shows one line that changes in place, with a bar and the remaining time, and ``verdicts`` above it if given."""
 
-    def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
+    def __init__(
+        self, cells: int, experiments: Sequence[str], seconds: float, verdicts: EarlyVerdicts | None = None
+    ) -> None:
         super().__init__(cells, experiments, seconds)
         from rich.console import Console
+        from rich.live import Live as RichLive
         from rich.progress import BarColumn, Progress, RenderableColumn, TextColumn
 
+        self._verdicts = verdicts
+        #: The lines above the bar: made in this thread, and drawn in another one.
+        self._lines: tuple[str, ...] = ()
         self._total = max(self._left, 0.1)
         self._begun: float | None = None
         columns = (
@@ -89,19 +103,21 @@ class Live(Plain):
             BarColumn(bar_width=20),
             RenderableColumn(self),
         )
-        self._bar: RichProgress = Progress(
-            *columns, console=Console(stderr=True), transient=True, refresh_per_second=_REFRESHES
+        console = Console(stderr=True)
+        self._bar: RichProgress = Progress(*columns, console=console)
+        self._screen = RichLive(
+            console=console, get_renderable=self._picture, transient=True, refresh_per_second=_REFRESHES
         )
         self._task: TaskID = self._bar.add_task("starting", total=self._total)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._screen.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._screen.stop()
 
     def begins(self, cell: str, experiment: str, left: str) -> None:
         self._begun = time.monotonic()
@@ -120,9 +136,36 @@ class Live(Plain):
         seconds = max(self._left - (time.monotonic() - self._begun), 1)
         return f"about {units.seconds(round(seconds))} left"
 
+    def _picture(self) -> Group:
+        """The verdicts so far, as many of the last lines as there is room for, and the line that moves."""
+        from rich.console import Group
+        from rich.text import Text
+
+        most = max(0, self._bar.console.height - _LEFT_LINES)
+        lines = self._lines[max(0, len(self._lines) - most) :]
+        verdicts = [Text("\n".join(map(printable, lines)), no_wrap=True, overflow="ellipsis")] if lines else []
+        return Group(*verdicts, self._bar.get_renderable())
+
+    def cell_begins(self, cell: Cell) -> None:
+        super().cell_begins(cell)
+        if self._verdicts:
+            self._verdicts.cell_begins(cell)
+
+    def record(self, record: Record) -> None:
+        super().record(record)
+        if self._verdicts and self._verdicts.record(record):
+            self._lines = self._verdicts.lines
+            self._screen.refresh()
+
     def cell_ends(self, result: CellResult) -> None:
         if result.status is not Status.MEASURED:
             super().cell_ends(result)
+        if self._verdicts:
+            self._verdicts.cell_ends(result)
+            self._lines = self._verdicts.lines
+            if self._bar.console.is_dumb_terminal:  # on which nothing can be taken away again
+                for line in self._verdicts.lines_of(result.cell):
+                    self.say(line)
 
     def say(self, line: str) -> None:
         self._bar.console.print(printable(line), highlight=False, markup=False)
@@ -130,8 +173,13 @@ class Live(Plain):
 
 def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:
     """Live progress when standard error is a terminal, plain lines elsewhere."""
-    kind = Live if sys.stderr.isatty() else Plain
-    return kind(cells, experiments, seconds)
+    if not sys.stderr.isatty():
+        return Plain(cells, experiments, seconds)
+    if not sys.stdout.isatty():
+        return Live(cells, experiments, seconds)
+    from lab.running.early_verdicts import EarlyVerdicts
+
+    return Live(cells, experiments, seconds, EarlyVerdicts(experiments))
 
 
 def cost(experiments: Sequence[str], seconds: float) -> float:

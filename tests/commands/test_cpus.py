@@ -277,7 +277,6 @@ PRINTING = "import textwrap; argparse.ArgumentParser(add_help=False).add_subpars
     ("words", "expected"),
     [
         pytest.param(["--help"], DOOR, id="help"),
-        pytest.param(["--version"], DOOR, id="version"),
         pytest.param(["cpus", "--no-measure", "--for", "go", "--format", "value"], DOOR | READING, id="a number"),
     ],
 )

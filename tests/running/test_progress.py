@@ -16,6 +16,7 @@ import pytest
 
 from lab.model.cell import Cell, CellResult, Limit, Record, Status
 from lab.running import progress
+from lab.running.early_verdicts import EarlyVerdicts
 from tests.support import scripts
 
 CELL = scripts.cell(2)
@@ -67,12 +68,31 @@ def test_a_record_of_an_experiment_that_was_not_asked_for_does_no_harm(capsys: p
     assert "nosuch" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("height", [3, 6, 40])
+def test_the_verdicts_leave_room_for_the_line_that_moves(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
+    monkeypatch.setenv("LINES", str(height))
+    result = scripts.ran(2, scripts.everything(2))
+    live = progress.Live(1, tuple(result.by_experiment), 1, EarlyVerdicts(result.by_experiment))
+    live.cell_begins(result.cell)
+    for each in result.records:
+        live.record(each)
+    live.cell_ends(result)
+    shown = "\n".join(str(part) for part in live._picture().renderables[:-1])
+    assert shown.count("\n") + bool(shown) == min(4, height - 3)
+    assert shown.endswith("refuted") is (height > 3)
+
+
 def test_elsewhere_than_on_a_terminal_progress_is_plain() -> None:
     assert type(progress.for_this_terminal(1, ("pipe",), 1)) is progress.Plain
 
 
-def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Run ``lab`` with its standard error on a terminal. Returns (exit code, standard output, the screen)."""
+def on_a_terminal(
+    *arguments: str, environment: dict[str, str] | None = None, results: bool = False
+) -> tuple[int, str, str]:
+    """Run ``lab`` with its standard error on a terminal, and with ``results`` standard output too.
+
+    Returns (exit code, standard output, the screen).
+    """
     ours, terminal = pty.openpty()
     got: list[bytes] = []
 
@@ -87,7 +107,7 @@ def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) ->
     reader.start()
     done = subprocess.run(
         [sys.executable, "-m", "lab", *arguments],
-        stdout=subprocess.PIPE,
+        stdout=terminal if results else subprocess.PIPE,
         stderr=terminal,
         text=True,
         check=False,
@@ -97,7 +117,7 @@ def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) ->
     os.close(terminal)
     reader.join()
     os.close(ours)
-    return done.returncode, done.stdout, b"".join(got).decode()
+    return done.returncode, done.stdout or "", b"".join(got).decode()
 
 
 def test_the_time_left_also_falls_while_one_experiment_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,15 +143,36 @@ def test_on_a_terminal_one_line_changes_in_place_and_is_gone_at_the_end(tmp_path
     assert "\x1b[2K" in screen, "the line is taken away again"
     assert "session kept in" in screen
     assert "measured in" not in re.sub(r"cells? measured in", "", screen)
+    assert "confirmed" not in screen, "verdicts go where the results go"
+
+
+@pytest.mark.slow
+def test_where_the_results_go_to_the_terminal_verdicts_stand_above_the_line_and_are_gone_at_the_end(
+    tmp_path: Path,
+) -> None:
+    code, _, screen = on_a_terminal(
+        "run",
+        *("process", "pipe", "--engine", "local", "--cpus", "1", "--output", str(tmp_path)),
+        environment={"COLUMNS": "44", "LINES": "12", "NO_COLOR": "1"},
+        results=True,
+    )
+    assert code == 0
+    live, _, report = screen.rpartition("\x1b[2K")
+    assert live.index("1 CPU (0), so far\r\n  process  3 confirmed") < live.index("  pipe     1 confirmed")
+    assert re.search(r"1 CPU \(0\)\s*\r\n  process  3 confirmed", live), "the cell has ended"
+    assert "\x1b[3" not in live
+    assert "so far" not in report
+    assert "4 verdicts" in report
 
 
 @pytest.mark.slow
 def test_a_terminal_that_cannot_move_its_cursor_gets_no_animation(tmp_path: Path) -> None:
-    code, _, screen = on_a_terminal(
-        "run", "pipe", "--engine", "local", "--cpus", "1", "--output", str(tmp_path), environment={"TERM": "dumb"}
-    )
+    words = ("run", "pipe", "--engine", "local", "--cpus", "1", "--output", str(tmp_path))
+    code, _, screen = on_a_terminal(*words, environment={"TERM": "dumb"}, results=True)
     assert code == 0
     assert "\x1b" not in screen
+    assert screen.count("  pipe  1 confirmed\r\n") == 1, "when its cell has ended"
+    assert "so far" not in screen
 
 
 @pytest.mark.parametrize("kind", [progress.Plain, progress.Live])
