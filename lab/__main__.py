@@ -64,7 +64,7 @@ def _defect(error: Exception) -> str:
     """One line about an exception that nobody foresaw, which asks for a report of it."""
     from lab import release
 
-    if isinstance(error, ImportError) and (others := release.namesakes()):
+    if others := release.namesakes():
         return (
             f"{' and '.join(others)} in this environment has the same import name and has overwritten files of"
             " multicore-lab; install multicore-lab again, in a virtual environment of its own"

@@ -116,8 +116,10 @@ def main(arguments: Sequence[str]) -> int:
         options.typed = tuple(arguments)
         code: int = options.run(options)
     except ModuleNotFoundError as error:
+        from lab import release
+
         package = (error.name or "").partition(".")[0]
-        if package in ("", "lab") or command in (None, *commands.ANYWHERE):
+        if package in ("", "lab") or command in (None, *commands.ANYWHERE) or release.namesakes():
             raise
         raise UsageError(
             f"lab {command} needs the package {package}, which this Python does not have",

@@ -116,6 +116,7 @@ _HOW_TO_GET = {
     "3.11": "lab images build 3.11 3.13",
     "3.13t": "lab images build 3.13t",
     "image": "docker/debian-base 3.13 makes a base image, lab images build all makes the others",
+    "docker-registry": "apt install docker-registry; under CI=true .ci/setup-engine does it on Debian",
     "sshd is": "apt install openssh-server; under CI=true .ci/setup-engine does it on Debian",
     "Slurm": ".ci/setup-slurm installs it on Debian",
     "Chromium": ".ci/setup-browser installs it on Debian",

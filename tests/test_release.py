@@ -7,18 +7,29 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import lab as package
 from lab import release
+from lab.containers.client import SESSION_LABEL, image_names
 from tests.conftest import skip_or_fail
+from tests.support.daemons import Daemon, impossible
+from tests.support.indexes import free_port, image_registry, package_index
+from tests.support.once import made_once
 from tests.support.paths import ROOT
 from tests.support.programs import PATH
 from tests.support.terminal import Lab
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 SCRIPT = ROOT / ".ci" / "release"
 #: The environment of the script: with the programs beside this interpreter, and without a registry of the developer's.
@@ -32,6 +43,18 @@ def head() -> str:
         skip_or_fail("this is no checkout of git")
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a release: wheel, source distribution, and what the image of the lab installs."""
+    return made_once(tmp_path_factory, "dist", build)
+
+
+def build(folder: Path) -> None:
+    """Build a release of this checkout, whose lab knows a registry."""
+    done = run("build", folder, LAB_REGISTRY="registry.example/lab", LAB_HOME="https://example.com/lab")
+    assert done.returncode == 0, done.stderr
 
 
 def run(*words: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -77,27 +100,194 @@ def test_a_tag_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_builds_have_the_same_bytes_and_say_their_commit(head: str, tmp_path: Path) -> None:
-    def build(folder: Path) -> dict[str, bytes]:
-        done = run("build", folder, LAB_REGISTRY="registry.example/lab")
-        assert done.returncode == 0, done.stderr
-        return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-    with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(build, [tmp_path / "first", tmp_path / "second"])
+def test_two_builds_have_the_same_bytes_and_say_their_commit(head: str, dist: Path, tmp_path: Path) -> None:
+    build(tmp_path)
+    first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in (dist, tmp_path))
     assert first == second
     version = package.__version__
-    wheel, source, materials = (
-        f"multicore_lab-{version}{ending}" for ending in ("-py3-none-any.whl", ".tar.gz", ".cdx.json")
-    )
-    assert sorted(first) == sorted([wheel, source, materials.replace("_", "-")])
-    components = json.loads(first[materials.replace("_", "-")])["components"]
+    wheel, materials = f"multicore_lab-{version}-py3-none-any.whl", "multicore-lab.cdx.json"
+    assert first.keys() == {wheel, f"multicore_lab-{version}.tar.gz", materials}
+    components = json.loads(first[materials])["components"]
     assert {"docker", "scipy"} <= {component["name"] for component in components}
     # The wheel was made from the source distribution, where there is no git.
-    with zipfile.ZipFile(tmp_path / "first" / wheel) as files:
+    with zipfile.ZipFile(dist / wheel) as files:
         facts = json.loads(files.read("lab/release.json"))
+        metadata = files.read(f"multicore_lab-{version}.dist-info/METADATA").decode()
         names = set(files.namelist())
-    assert facts == {"commit": head, "registry": "registry.example/lab"}
+    assert facts == {"commit": head, "home": "https://example.com/lab", "registry": "registry.example/lab"}
+    # An index shows the README alone: each link leads to the repository, or to a heading.
+    links = re.findall(r"\]\(([^)\s]*)", metadata)
+    assert f"https://example.com/lab/blob/v{version}/docs/builds.md" in links
+    assert f"https://example.com/lab/raw/v{version}/docs/page.png" in links
+    assert all(re.match("https?:|#", link) for link in links)
     here = (path.relative_to(ROOT).as_posix() for path in (ROOT / "lab").rglob("*") if path.is_file())
     assert {name for name in here if "__pycache__" not in name} <= names
     assert {f"lab/recipes/{name}" for name in ("debian-base", "free-threaded.Dockerfile")} <= names
+
+
+#: What a stranger types in a clean container, as nobody: there is no checkout and no compiler.
+IN_A_CONTAINER = """
+set -eu
+cd /tmp
+python3 -m venv venv
+venv/bin/pip install --quiet --no-compile --only-binary :all: multicore-lab
+venv/bin/lab --version
+venv/bin/lab cpus --no-measure --format value
+venv/bin/lab run pool --engine local --quick --cpus 1 2>&1 || echo "exit code $?"
+venv/bin/python -c 'import lab; lab.scale; print("lab.scale is there")' 2>&1 | tail -n 1
+"""
+#: The builds whose images Debian's packages make, with pip in them.
+BUILDS = ("3.9", "3.11", "3.13", "3.14", "3.15")
+
+
+def certificates() -> dict[str, str]:
+    """The setting with the certificates that programs here are told to trust; empty: those that they bring along."""
+    path = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
+    return {"LAB_CA_BUNDLE": path} if path else {}
+
+
+def in_a_container(build: str, index: str) -> str:
+    """What the commands of a stranger print in a clean container of this build."""
+    trusted = [
+        word
+        for path in certificates().values()
+        for word in ("--volume", f"{path}:/certificates:ro", "--env", "PIP_CERT=/certificates")
+    ]
+    options = [
+        "--rm",
+        "--init",
+        "--network",
+        "host",
+        "--user",
+        "65534:65534",
+        "--env",
+        "HOME=/tmp",
+        "--workdir",
+        "/tmp",
+    ]
+    options += [
+        "--label",
+        f"{SESSION_LABEL}=release",
+        "--env",
+        f"PIP_INDEX_URL={index}",
+        *trusted,
+    ]
+    done = subprocess.run(
+        ["docker", "run", *options, f"multicore-lab-base:{build}", "timeout", "240", "sh", "-c", IN_A_CONTAINER],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, f"{build}: {done.stderr}"
+    return done.stdout
+
+
+def on_this_machine(folder: Path, index: str) -> tuple[float, str]:
+    """How many seconds a stranger needs from nothing to a report, and what a lab with a namesake then says."""
+    lab, pip = (str(folder / "venv" / "bin" / name) for name in ("lab", "pip"))
+    settings = {**ENVIRONMENT, "PIP_INDEX_URL": index, "XDG_STATE_HOME": str(folder / "state")}
+
+    def ask(*words: str, code: int = 0) -> str:
+        done = subprocess.run(words, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    started = time.monotonic()
+    ask(sys.executable, "-m", "venv", str(folder / "venv"))
+    ask(pip, "install", "--quiet", "multicore-lab[report]")
+    ask(lab, "run", "--engine", "docker", "--quick")
+    page = ask(lab, "report")
+    seconds = time.monotonic() - started
+    assert "report.html" in page
+    ask(pip, "install", "--quiet", "--no-deps", "lab")
+    return seconds, ask(lab, "doctor", code=3).splitlines()[-1]
+
+
+@pytest.mark.engine
+def test_strangers_install_the_release_from_an_index(engine: DockerClient, dist: Path, tmp_path: Path) -> None:
+    have = {name for name, _ in image_names(engine)}
+    if missing := [build for build in BUILDS if f"multicore-lab-base:{build}" not in have]:
+        skip_or_fail(f"there is no image of {missing[0]}")
+    with package_index(tmp_path / "index") as address, ThreadPoolExecutor() as threads:
+        uploaded = run("publish", dist, address, TWINE_USERNAME="anyone", TWINE_PASSWORD="anything")
+        assert uploaded.returncode == 0, uploaded.stdout + uploaded.stderr
+        index = f"{address}simple/"
+        outputs = [threads.submit(in_a_container, build, index) for build in BUILDS]
+        seconds, last_word = on_this_machine(tmp_path, index)
+        for build, output in zip(BUILDS, outputs, strict=True):
+            text = output.result()
+            assert re.match(rf"multicore-lab {package.__version__} \(commit \w{{40}}\S*\)\n\d+\n", text), text
+            if build == "3.9":
+                assert "lab: the orchestrator needs Python 3.11 or later, this is 3.9; lab cpus" in text
+                assert "exit code 2\nImportError: lab.scale needs Python 3.11 or later, this is 3.9" in text
+            else:
+                assert "verdicts on " in text
+                assert "lab.scale is there" in text
+    print(f"from nothing to a report: {seconds:.0f} s")
+    assert seconds < 120
+    assert re.match(r"lab: lab \S+ in this environment has the same import name", last_word)
+
+
+@pytest.fixture
+def room() -> Iterator[Daemon]:
+    """The engine of a stranger, in a network where only a registry answers."""
+    if os.geteuid():
+        pytest.skip("it takes root")
+    if why := impossible("docker"):
+        skip_or_fail(why)
+    if not shutil.which("docker-registry"):
+        skip_or_fail("docker-registry is not here")
+    with Daemon("docker") as daemon:
+        yield daemon
+
+
+@pytest.mark.engine
+def test_strangers_pull_the_images_of_a_release(engine: DockerClient, room: Daemon, dist: Path, tmp_path: Path) -> None:
+    port = free_port()
+    registry = f"localhost:{port}/someone"
+    have = {name for name, _ in image_names(engine)}
+    builds = [build for build in ("3.13", "3.13t") if f"multicore-lab-base:{build}" in have]
+    dist = Path(shutil.copytree(dist, tmp_path / "dist"))
+    settings = {"LAB_BASES": "multicore-lab-base", "LAB_BUILDS": " ".join(builds)}
+    try:
+        with image_registry(tmp_path / "registry", port):
+            for step in ("images", "join"):
+                done = run(step, dist, registry, "amd64", **settings, **certificates())
+                assert done.returncode == 0, done.stderr
+    finally:
+        for name in {name for name, _ in image_names(engine) if name.startswith(registry)}:
+            engine.images.remove(name, noprune=True)
+    lines = [line.split() for line in (dist / "images.txt").read_text().splitlines()]
+    digests = {name: digest for digest, name in lines}
+    assert {name.rpartition("/")[2] for name in digests} == {
+        f"multicore-lab:{package.__version__}",
+        f"multicore-lab-cell:{package.__version__}",
+        *(f"multicore-lab-base:{build}" for build in builds),
+    }
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests.values())
+
+    enter = ["nsenter", "--target", str(room.process_id), "--net"]
+    subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
+    with image_registry(tmp_path / "registry", port, enter):
+        here = {**ENVIRONMENT, "DOCKER_HOST": room.address, "LAB_REGISTRY": registry, "COMPOSE_ANSI": "never"}
+
+        def ask(*words: str) -> str:
+            done = subprocess.run(
+                words, cwd=tmp_path, env=here, capture_output=True, text=True, check=False, timeout=200
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        made = ask(sys.executable, "-m", "lab", "images", "build", *builds, "--from", "official")
+        assert made.splitlines() == [f"multicore-lab-base:{build} made" for build in builds]
+        # Two files and their settings are all that Compose needs; nothing is built.
+        for name in ("compose.yaml", "compose.cells.yaml"):
+            shutil.copy(ROOT / name, tmp_path)
+        del here["LAB_REGISTRY"]
+        more = "LAB_EXPERIMENTS=pool\nLAB_SECONDS=0.5\n"
+        (tmp_path / ".env").write_text(f"LAB_REGISTRY={registry}\nLAB_PULL=missing\n{more}")
+        try:
+            assert "Pool()  " in ask("docker", "compose", "up", "--no-color")
+        finally:
+            ask("docker", "compose", "down", "--volumes", "--timeout", "2")
