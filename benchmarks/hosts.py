@@ -6,7 +6,7 @@ The hosts are three dockerd of this script's own: at a port, behind ssh on loopb
 lab measures two experiments in a cell of each host. While one cell measures, its host is killed, paused for good,
 paused for some seconds, cut off, or cut off for two seconds. Then the host is given back, its session is resumed, and
 the hosts are joined again. Counted are complete records that were stored and are not in the joined session, and what
-is left on the engines at the end. With --times the same run on one host alone after another is compared with all at
+is left on the engines at the end. With --times the usual run on one host alone after another is compared with all at
 once. With --ends no host is lost but the lab itself, while all three measure: it is killed, it is killed with its
 processes for the hosts, or its terminal is closed. Then each session is resumed, and all are joined.
 
@@ -37,6 +37,9 @@ from tests.support.engine_hosts import EngineHost, EngineHosts, HostsRun, engine
 #: A longer run: the hosts begin one after the other, and all are to measure at the same time.
 LONGER = ("run", "pipe", "gil", "--cpus", "1,2", "--time-limit", "6")
 RUN = ("run", "pipe", "gil", "--cpus", "1", "--quick")
+
+#: The run whose times are compared.
+USUAL_RUN = ("run", "--fail-on", "never")
 KINDS = ("plain", "ssh", "tls")
 
 
@@ -167,14 +170,19 @@ def end_of_lab(hosts: EngineHosts, how: str) -> list[object]:
 
 
 def durations(hosts: EngineHosts) -> list[list[object]]:
-    """How long the run takes on each host alone, and on all at the same time."""
+    """How long the usual run takes on each host alone, what that is together, and how long it takes on all at once."""
     rows: list[list[object]] = []
+    alone = 0.0
     for words in (*(["--host", name] for name in hosts.names), hosts.words):
         with TemporaryDirectory(prefix="lab-hosts-run-") as folder:
             began = time.monotonic()
-            with HostsRun(hosts, *RUN, "--output", folder, *words) as run:
+            with HostsRun(hosts, *USUAL_RUN, "--output", folder, *words) as run:
                 code = run.end()[0]
-            rows.append([" ".join(words[1::2]), f"{time.monotonic() - began:.1f} s", code])
+            seconds = time.monotonic() - began
+            if len(words) > 2:
+                rows.append(["one after the other", f"{alone:.1f} s", ""])
+            alone += seconds
+            rows.append([" ".join(words[1::2]), f"{seconds:.1f} s", code])
     return rows
 
 
