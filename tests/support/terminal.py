@@ -25,12 +25,12 @@ def as_before() -> Iterator[None]:
             patch.setattr(interrupts, "_requested_at", None)
             patch.setattr(interrupts, "_guard", lambda: None)  # it would end the tests
             patch.setattr(__main__, "_leave", lambda: sys.exit(130))
-            patch.setattr(gc, "freeze", lambda: None)  # what a test leaves is to be collected; what it imported is not
             yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         gc.set_threshold(*threshold)
+        gc.unfreeze()  # what the command has left is to be collected, and not at once: the SDK forgets sockets
 
 
 class Lab:
