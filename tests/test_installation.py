@@ -47,9 +47,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def install(folder: Path) -> None:
     """Install the lab into a new virtual environment in this folder."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    (extra,) = re.findall(r"pip install 'multicore-lab(\[\w+\])' && .venv/bin/lab run", PAGES["README.md"])
+    (extra,) = re.findall(r"pip install '\.(\[\w+\])' && .venv/bin/lab run", PAGES["README.md"])
     requirement = f".{extra}"
-    assert f"`'{requirement}'`" in PAGES["README.md"]
+    assert f"pip install 'multicore-lab{extra}'" in PAGES["README.md"]
     # Python compiles what it loads. To compile all of it now takes long.
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile", requirement]
     subprocess.run(pip, cwd=ROOT, check=True, capture_output=True, timeout=280)

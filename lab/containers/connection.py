@@ -125,14 +125,14 @@ def _mend(adapter: Any) -> None:
 
 with contextlib.suppress(AttributeError):  # without paramiko there is no such adapter
 
-    class _SshAdapter(docker.api.client.SSHHTTPAdapter):  # type: ignore[name-defined, misc]
+    class _SshAdapter(docker.api.client.SSHHTTPAdapter):  # type: ignore[name-defined, misc] # only with paramiko
         """The SDK's connection over ssh, which would wait for minutes until it is made, or for a new channel of it."""
 
         def _connect(self) -> None:
             self.ssh_client.connect(**self.ssh_params, timeout=_CONNECT_SECONDS)
             self.ssh_client.get_transport().channel_timeout = _API_SECONDS
 
-    docker.api.client.SSHHTTPAdapter = _SshAdapter  # type: ignore[attr-defined]
+    docker.api.client.SSHHTTPAdapter = _SshAdapter  # type: ignore[attr-defined] # the SDK has no other way to name it
 
 
 class _Client(DockerClient):

@@ -20,7 +20,8 @@ from lab.pythons.listening import STDERR_KEPT, Patience
 #: How often to ask the engine whether a container still runs, in seconds, while its stream is open. The question finds
 #: a connection that broke silently. The answer takes the engine some milliseconds of a CPU, perhaps of a measured CPU.
 _LOOK_SECONDS = 5.0
-#: How much longer than an answer took the engine is left alone after it. It has the code of the cell, 70 to 340 kB.
+#: After an answer the engine is left alone for this many times as long as the answer took. An answer holds the code of
+#: the cell, which is 70 to 340 kB, so over a slow connection it takes long.
 _REST = 10.0
 
 #: How long an engine is asked again whose connection breaks, and how often, in seconds.
