@@ -7,8 +7,11 @@ import shutil
 import sys
 from typing import NoReturn
 
-from website import commands, diagrams, gallery, library, listings, navigation, repository, schemas
-from website.repository import ROOT
+try:
+    from website import commands, diagrams, gallery, library, listings, navigation, repository, schemas
+    from website.repository import ROOT
+except ModuleNotFoundError as error:
+    sys.exit(f"the site needs the package {error.name}; install what makes the site: pip install -e '.[dev]'")
 
 #: Where the pages are put together, as mkdocs.yml says.
 _PAGES = ROOT / "build" / "pages"
@@ -29,7 +32,8 @@ def main() -> NoReturn:
         (_PAGES / name).parent.mkdir(parents=True, exist_ok=True)
         (_PAGES / name).write_text(diagrams.drawn(text), encoding="utf-8")
     os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "zensical", "build", "--clean", "--strict"])  # noqa: S606
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    os.execv(sys.executable, command)  # noqa: S606 # its words are fixed, and no shell reads them
 
 
 if __name__ == "__main__":

@@ -56,5 +56,5 @@ def _member(member: griffe.Object | griffe.Alias) -> list[str]:
 
 
 def _words(described: griffe.Object | griffe.Alias) -> str:
-    """A docstring; what stands between two backticks is code in Markdown, too."""
+    """Return a docstring, or nothing. Words between two backticks are code in Markdown, too."""
     return described.docstring.value if described.docstring else ""
