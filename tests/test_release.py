@@ -184,6 +184,7 @@ def on_this_machine(folder: Path, index: str) -> tuple[float, str]:
     """How many seconds a stranger needs from nothing to a report, and what a lab with a namesake then says."""
     lab, pip = (str(folder / "venv" / "bin" / name) for name in ("lab", "pip"))
     settings = {**ENVIRONMENT, "PIP_INDEX_URL": index, "XDG_STATE_HOME": str(folder / "state")}
+    settings.pop("PYTHONPATH", None)  # else the lab of this checkout would run instead of the one that was installed
 
     def ask(*words: str, code: int = 0) -> str:
         done = subprocess.run(words, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=200)
