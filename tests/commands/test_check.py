@@ -124,7 +124,7 @@ def test_what_gets_slower_or_takes_a_lock_is_found_and_nothing_else(
     (project / "pyproject.toml").write_text(configuration.replace('"local"\n', f'"local"\nlevel = "{level}"\n'))
     commit("the level")
     git("branch", "--force", "before", "HEAD~1")
-    for number in range(3):
+    for number in range(5):
         ended, out, err = lab(
             *("check", "--against", "before", "--format", "json", "--output", str(lab.sessions / str(number)))
         )
