@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks import cpython_scaling, exec_peers
-from benchmarks.own_code import SLOWER as SLOWER_SOURCE
-from benchmarks.own_code import SOURCE
+from benchmarks.peer_output import of_compare_to, of_lab, of_lab_against, of_pyperf, of_pytest
+from benchmarks.peer_project import CALLS, PYPERF, PYTEST, Arm, Project
 from benchmarks.questions import (
     HALF,
     PROCESSES,
@@ -34,126 +31,6 @@ from benchmarks.questions import (
     is_slower,
     ratio_with_deviation,
 )
-from lab.reports.tables.environments import RATIO, SLIGHT
-
-#: How often a worker calls a function for a tool that starts a program for each run, and for one that calls a task.
-CALLS = {"program": {"waits": 12, "loops": 500}, "task": {"waits": 1, "loops": 20}}
-
-#: One worker, two threads, or two processes, each of which calls the function that many times.
-TASKS = """
-import functools
-import work
-
-def repeat(name, times):
-    function = getattr(work, name)
-    for _ in range(times):
-        function()
-
-@functools.cache
-def pool(workers):
-    import concurrent.futures
-    if workers == "threads":
-        return concurrent.futures.ThreadPoolExecutor(2)
-    import multiprocessing
-    return concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("fork"))
-
-def task(workers, name, times):
-    if workers == "one":
-        return functools.partial(repeat, name, times)
-    def together():
-        for future in [pool(workers).submit(repeat, name, times) for _ in range(2)]:
-            future.result()
-    return together
-"""
-
-#: A program that does one of these tasks, without a pool.
-PROGRAM = """
-import sys, threading
-import work
-
-def repeat():
-    function = getattr(work, sys.argv[2])
-    for _ in range(int(sys.argv[3])):
-        function()
-
-team = [threading.Thread(target=repeat) for _ in range(sys.argv[1] == "threads")]
-for thread in team:
-    thread.start()
-repeat()
-for thread in team:
-    thread.join()
-"""
-
-#: Times each task once, as scripts in pull requests do.
-ONE_SHOT = """
-import json, sys, time
-import tasks
-
-def once(workers):
-    act = tasks.task(workers, sys.argv[1], int(sys.argv[2]))
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
-
-print(json.dumps({workers: once(workers) for workers in sys.argv[3:]}))
-"""
-
-PYPERF = """
-import pyperf, tasks
-runner = pyperf.Runner()
-for workers, name, times in {arms!r}:
-    runner.bench_func(workers, tasks.task(workers, name, times))
-"""
-
-PYTEST = """
-import pytest, tasks
-
-@pytest.mark.parametrize("workers, name, times", {arms!r})
-def test_task(benchmark, workers, name, times):
-    benchmark(tasks.task(workers, name, times))
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Project:
-    """Three versions of the same functions, each in a folder of its own: this, the same, and a slower one."""
-
-    #: The folder of these folders.
-    folder: Path
-    #: The two CPUs that everything runs on.
-    cpus: tuple[int, int]
-    #: Whether few repetitions are enough.
-    is_quick: bool
-    #: The level of the lab.
-    level: str
-    #: CPython's ftscalingbench.py; ``None``: it is not here.
-    cpython: Path | None
-
-    def write(self) -> None:
-        """Write the files of all versions."""
-        for version, source in (("this", SOURCE), ("same", SOURCE), ("slower", SLOWER_SOURCE)):
-            files = {"work.py": source, "tasks.py": TASKS, "program.py": PROGRAM, "once.py": ONE_SHOT}
-            for name, text in files.items():
-                path = self.folder / version / name
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(text)
-
-    def run(self, version: str, *words: str) -> str:
-        """The output of a command in the folder of a version. Raises CalledProcessError if the command fails."""
-        done = subprocess.run(words, cwd=self.folder / version, check=True, capture_output=True, text=True)
-        return done.stdout
-
-
-class Arm(NamedTuple):
-    """Something to time."""
-
-    #: The version: this, same, or slower.
-    version: str
-    #: The workers: one, threads, or processes.
-    workers: str
-    #: The name of the function.
-    function: str
-
 
 #: The times of each of these arms, in seconds.
 Measure = Callable[[Project, Sequence[Arm]], list[list[float]]]
@@ -258,28 +135,11 @@ def by_pyperf(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
     return _by_version(arms, timed)
 
 
-def of_pyperf(document: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The values of each benchmark in a file of pyperf, in seconds."""
-    return {
-        str((benchmark.get("metadata") or document["metadata"])["name"]): [
-            value for run in benchmark["runs"] for value in run.get("values", ())
-        ]
-        for benchmark in document["benchmarks"]
-    }
-
-
 def by_compare_to(project: Project, version: str, this: Sequence[float], other: Sequence[float]) -> Says:
     """Whether the other version is slower, by ``pyperf compare_to`` on the files of the last measurement."""
     files = [str(project.folder / name / "perf.json") for name in ("this", version)]
     words = ["-m", "pyperf", "compare_to", "--min-speed", f"{100 * HALF:g}", *files]
     return of_compare_to(project.run("this", sys.executable, *words))
-
-
-def of_compare_to(text: str) -> Says:
-    """What ``pyperf compare_to`` says of two versions."""
-    if match := re.search(r": \d+\.\d+x (slower|faster)", text):
-        return Says.YES if match[1] == "slower" else Says.FASTER
-    return Says.UNDECIDED
 
 
 def by_pytest(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
@@ -295,11 +155,6 @@ def by_pytest(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
         return of_pytest(json.loads((project.folder / version / "pytest.json").read_text()))
 
     return _by_version(arms, timed)
-
-
-def of_pytest(document: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The rounds of each benchmark in a file of pytest-benchmark, by its workers, in seconds."""
-    return {benchmark["params"]["workers"]: benchmark["stats"]["data"] for benchmark in document["benchmarks"]}
 
 
 def by_hyperfine(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
@@ -379,31 +234,6 @@ def _scaled(project: Project, function: str, *more: str) -> tuple[Mapping[str, A
     with tempfile.TemporaryDirectory() as sessions:
         words = ["-m", "lab", "scale", f"work.py:{function}", *options, "--output", sessions, *more]
         return json.loads(project.run("this", sys.executable, *words)), time.monotonic() - began
-
-
-def of_lab(document: Mapping[str, Any], workers: str, question: Question, seconds: float) -> Answer:
-    """The answer in the JSON document of ``lab scale``. What processes gain is judged against what was delivered."""
-    numbers = {(each["of"], each["what"]): each for each in document["quantities"]}
-    of = {"threads": "2 threads", "processes": "2 processes (fork)"}[workers]
-    speed_up = numbers.get((of, "speed-up"), {})
-    value, judged, least = speed_up.get("value"), speed_up, question.least or 0
-    delivered = None
-    if question is PROCESSES:
-        judged, least = numbers.get((of, "of delivered"), {}), least / 2
-        delivered = value / judged["value"] if value and judged.get("value") else None
-    low, high = judged.get("low"), judged.get("high")
-    says = Says.UNDECIDED if low is None or high is None else at_least(least, low, high)
-    return Answer(value=value, says=says, seconds=seconds, delivered=delivered)
-
-
-def of_lab_against(document: Mapping[str, Any], seconds: float) -> Answer:
-    """The answer in the JSON document of ``lab scale --against``, by the rule of its table."""
-    numbers = {(each["of"], each["what"]): each for each in document["quantities"]}
-    ratio = numbers.get(("one worker", RATIO), {"value": None})
-    if ratio["value"] is None:
-        return Answer(value=None, says=Says.UNDECIDED, seconds=seconds)
-    says = Says.YES if ratio["high"] < 1 - SLIGHT else Says.FASTER if ratio["low"] > 1 + SLIGHT else Says.UNDECIDED
-    return Answer(value=1 / ratio["value"], says=says, seconds=seconds)
 
 
 def _module(name: str) -> Callable[[Project], bool]:

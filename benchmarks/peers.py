@@ -33,7 +33,8 @@ from tabulate import tabulate
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.peer_tools import TOOLS, Project, Tool
+from benchmarks.peer_project import Project
+from benchmarks.peer_tools import TOOLS, Tool
 from benchmarks.questions import HEAD, PROCESSES, QUESTIONS, Answer, Mark, Question, row
 from lab.cell.experiments._internal.control import NEIGHBOURS
 from lab.running.known_functions import beside

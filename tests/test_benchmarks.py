@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cpython_scaling, exec_peers, growth, peer_tools, peers, questions, real_targets, size
+from benchmarks import (
+    cpython_scaling,
+    exec_peers,
+    growth,
+    peer_output,
+    peer_tools,
+    peers,
+    questions,
+    real_targets,
+    size,
+)
 from benchmarks.cpython_scaling import Turn
 from benchmarks.passes import until_measured
 from benchmarks.questions import PROCESSES, SAME, SLOWER, THREADS, WAITING, Answer, Says
@@ -161,12 +171,12 @@ def test_what_other_tools_print_is_read() -> None:
         [0.0614] * 3,
     ]
     assert exec_peers.of_runexec(RUNEXEC) == exec_peers.Said(wall=0.12519394600531086, cpu=0.001977893, memory=262144)
-    assert {text: peer_tools.of_compare_to(text) for text in COMPARE_TO} == COMPARE_TO
+    assert {text: peer_output.of_compare_to(text) for text in COMPARE_TO} == COMPARE_TO
     runs = [{"metadata": {}, "warmups": [[2, 0.002]]}, {"values": [0.0022, 0.0021], "warmups": [[2, 0.0021]]}]
     pyperf = {"benchmarks": [{"runs": runs}], "metadata": {"name": "one"}, "version": "1.0"}
-    assert peer_tools.of_pyperf(pyperf) == {"one": [0.0022, 0.0021]}
+    assert peer_output.of_pyperf(pyperf) == {"one": [0.0022, 0.0021]}
     rounds = {"params": {"workers": "threads", "name": "waits", "times": 1}, "stats": {"data": [0.002, 0.003]}}
-    assert peer_tools.of_pytest({"benchmarks": [rounds]}) == {"threads": [0.002, 0.003]}
+    assert peer_output.of_pytest({"benchmarks": [rounds]}) == {"threads": [0.002, 0.003]}
 
 
 def number(of: str, what: str, value: float | None, width: float = 0.02) -> dict[str, Any]:
@@ -178,11 +188,11 @@ def number(of: str, what: str, value: float | None, width: float = 0.02) -> dict
 def test_the_lab_decides_by_its_interval_and_processes_by_what_was_delivered() -> None:
     fork = "2 processes (fork)"
     loaded = {"quantities": [number(fork, "speed-up", 1.5), number(fork, "of delivered", 0.98)]}
-    answer = peer_tools.of_lab(loaded, "processes", PROCESSES, 1.0)
+    answer = peer_output.of_lab(loaded, "processes", PROCESSES, 1.0)
     assert answer.says is Says.YES
     assert answer.delivered == pytest.approx(1.5 / 0.98)
     unknown = {"quantities": [number("2 threads", "speed-up", None)]}
-    assert peer_tools.of_lab(unknown, "threads", THREADS, 1.0).says is Says.UNDECIDED
+    assert peer_output.of_lab(unknown, "threads", THREADS, 1.0).says is Says.UNDECIDED
     for ratio, says in ((0.95, Says.YES), (1.0, Says.UNDECIDED), (1.05, Says.FASTER), (None, Says.UNDECIDED)):
         document = {"quantities": [number("one worker", "other / this", ratio)]}
-        assert peer_tools.of_lab_against(document, 1.0).says is says
+        assert peer_output.of_lab_against(document, 1.0).says is says
