@@ -89,15 +89,14 @@ def commands(zipapp: Path) -> dict[str, Sequence[str]]:
 def timed(words: Sequence[str], environment: Mapping[str, str]) -> Turn:
     """Run a command once."""
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, env=environment, cwd="/")
-    assert process.stdout
-    process.stdout.readline()
-    first = time.monotonic() - began
-    process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    end = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, env=environment, cwd="/") as process:
+        assert process.stdout
+        process.stdout.readline()
+        first = time.monotonic() - began
+        process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        end = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, words
     return Turn(first=first, end=end, cpu=usage.ru_utime + usage.ru_stime)
 
@@ -105,7 +104,7 @@ def timed(words: Sequence[str], environment: Mapping[str, str]) -> Turn:
 def first_verdict(words: Sequence[str]) -> tuple[float, float]:
     """When ``lab run`` shows its first verdict at a terminal, and when it ends, in seconds from its start."""
     ours, terminal = pty.openpty()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, os.fdopen(ours, "rb", buffering=0) as shown:
         began = time.monotonic()
         command = [sys.executable, *LAB, "run", "--output", folder, *words]
         environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(HERE)}
@@ -113,13 +112,12 @@ def first_verdict(words: Sequence[str]) -> tuple[float, float]:
         os.close(terminal)
         first, screen = 0.0, b""
         with contextlib.suppress(OSError):  # the program has ended
-            while piece := os.read(ours, 2**16):
+            while piece := shown.read(2**16):
                 screen += piece
                 if not first and b", so far" in screen:
                     first = time.monotonic() - began
         assert process.wait() in (0, 1), screen.decode()
         end = time.monotonic() - began
-    os.close(ours)
     assert first, screen.decode()
     return first, end
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: A process that takes less CPU time than this, in seconds, runs three times, and the least cost is taken.
@@ -47,9 +49,9 @@ def cost(arguments: Sequence[str]) -> Cost:
 
 def _run(arguments: Sequence[str]) -> Cost:
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 and (process.returncode, *arguments[:2]) != (1, "-m", "lab"):
         sys.exit(f"python {' '.join(arguments)[:200]} ended with {process.returncode}")
     return Cost(wall=time.perf_counter() - began, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024)
@@ -70,7 +72,5 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float | None:
     ]
     if len(points) < 2:
         return None
-    total = sum(weight for _, _, weight in points)
-    middle_x, middle_y = (sum(point[axis] * point[2] for point in points) / total for axis in (0, 1))
-    spread = sum(weight * (x - middle_x) ** 2 for x, _, weight in points)
-    return sum(weight * (x - middle_x) * (y - middle_y) for x, y, weight in points) / spread
+    x, y, weights = np.array(points).T
+    return float(np.polyfit(x, y, 1, w=np.sqrt(weights))[0])

@@ -42,7 +42,12 @@ def main() -> None:
     parser.add_argument("--chart", action="store_true", help="print a Gantt chart for Mermaid")
     options = parser.parse_args()
     folder = loading.find_session(options.session or default_folder())
-    steps = list(steps_of(loading.load_session(folder), loading.manifest(folder)["ended"]))
+    ended = loading.manifest(folder).get("ended")
+    if ended is None:
+        parser.error(f"{folder} does not say when the run ended; name the session of one whole run")
+    steps = list(steps_of(loading.load_session(folder), ended))
+    if any(step.ended < step.began for step in steps):
+        parser.error(f"the cells of {folder} ran side by side; name a session whose cells ran one after the other")
     print(chart(steps) if options.chart else table(steps))
 
 
