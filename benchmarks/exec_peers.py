@@ -30,6 +30,10 @@ from typing import Any
 
 from tabulate import tabulate
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.passes import in_turn
 from lab.cell.claims.estimates import estimate, median
 from lab.text import units
 
@@ -48,7 +52,7 @@ _TIMED = 'TIMEFORMAT="%3R %3U %3S"; { time "$@" > /dev/null 2>&1; } 2> "$0"'
 COMMANDS: dict[str, list[str]] = {
     "waits": ["sleep", "0.5"],
     "computes": [sys.executable, "-I", "-S", "-c", _LOOP],
-    "two processes": ["sh", "-c", f"{shlex.quote(sys.executable)} -I -S -c {shlex.quote(_LOOP)} & wait"],
+    "two processes": ["sh", "-c", f"{shlex.quote(sys.executable)} -I -S -c {shlex.quote(_LOOP)} & wait $!"],
     "200 MB": [sys.executable, "-I", "-S", "-c", f"b = bytearray(200_000_000)\n{_LOOP}"],
     "kernel": ["dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=8000"],
 }
@@ -147,13 +151,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     rounds = parser.parse_args().rounds
     tools = [name for name in TOOLS if name == "lab" or shutil.which(name)]
-    print(f"left out, because they are not here: {', '.join(set(TOOLS) - set(tools)) or 'none'}\n")
+    print(f"left out, because they are not here: {', '.join(name for name in TOOLS if name not in tools) or 'none'}\n")
     rows = []
     for command, words in COMMANDS.items():
         said: dict[str, list[Said]] = {tool: [] for tool in tools}
         for number in range(rounds):
-            turn = number % len(tools)
-            for tool in (*tools[turn:], *tools[:turn]):
+            for tool in in_turn(tools, number):
                 said[tool].append(timed(tool, words))
         rows += [_row(command, tool, said[tool], said["lab"]) for tool in tools]
     head = ("command", "tool", "wall", "over bash's", "CPU", "over bash's", "memory", "over the lab's")

@@ -1,9 +1,9 @@
-"""Measure many things, and again those that a disturbed machine left without a number."""
+"""Measure many things: in turns, and again those that a disturbed machine left without a number."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 Key = TypeVar("Key")
@@ -24,3 +24,9 @@ def until_measured(
             if time.monotonic() < end:
                 results[key] = measure(key)
     return list(results.values())
+
+
+def in_turn(keys: Sequence[Key], number: int) -> Sequence[Key]:
+    """The keys in the order of the round of this number: each round begins with the next key, and goes around."""
+    first = number % len(keys)
+    return [*keys[first:], *keys[:first]]

@@ -34,7 +34,7 @@ def of_pytest(document: Mapping[str, Any]) -> dict[str, list[float]]:
 
 def of_lab(document: Mapping[str, Any], workers: str, question: Question, seconds: float) -> Answer:
     """The answer in the JSON document of ``lab scale``. What processes gain is judged against what was delivered."""
-    numbers = {(each["of"], each["what"]): each for each in document["quantities"]}
+    numbers = _numbers(document)
     of = {"threads": "2 threads", "processes": "2 processes (fork)"}[workers]
     speed_up = numbers.get((of, "speed-up"), {})
     value, judged, least = speed_up.get("value"), speed_up, question.least or 0
@@ -49,9 +49,14 @@ def of_lab(document: Mapping[str, Any], workers: str, question: Question, second
 
 def of_lab_against(document: Mapping[str, Any], seconds: float) -> Answer:
     """The answer in the JSON document of ``lab scale --against``, by the rule of its table."""
-    numbers = {(each["of"], each["what"]): each for each in document["quantities"]}
+    numbers = _numbers(document)
     ratio = numbers.get(("one worker", RATIO), {"value": None})
     if ratio["value"] is None:
         return Answer(value=None, says=Says.UNDECIDED, seconds=seconds)
     says = Says.YES if ratio["high"] < 1 - SLIGHT else Says.FASTER if ratio["low"] > 1 + SLIGHT else Says.UNDECIDED
     return Answer(value=1 / ratio["value"], says=says, seconds=seconds)
+
+
+def _numbers(document: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The numbers of the lab's JSON document, by whose and which they are."""
+    return {(each["of"], each["what"]): each for each in document["quantities"]}

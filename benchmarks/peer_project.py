@@ -10,8 +10,13 @@ from typing import NamedTuple
 from benchmarks.own_code import SLOWER as SLOWER_SOURCE
 from benchmarks.own_code import SOURCE
 
-#: How often a worker calls a function for a tool that starts a program for each run, and for one that calls a task.
-CALLS = {"program": {"waits": 12, "loops": 500}, "task": {"waits": 1, "loops": 20}}
+#: How often a worker calls each function: for a tool that starts a program for each run, for one that calls a task
+#: many times, and for a script that does a task once.
+CALLS = {
+    "program": {"waits": 12, "loops": 500},
+    "task": {"waits": 1, "loops": 20},
+    "once": {"waits": 24, "loops": 1000},
+}
 
 #: One worker, two threads, or two processes, each of which calls the function that many times.
 TASKS = """
@@ -58,34 +63,51 @@ for thread in team:
     thread.join()
 """
 
+#: The programs that time tasks read the arguments of ``task`` from this file in their folder.
+ARMS = "arms.json"
+
 #: Times each task once, as scripts in pull requests do.
 ONE_SHOT = """
-import json, sys, time
-import tasks
+import json, time, tasks
 
-def once(workers):
-    act = tasks.task(workers, sys.argv[1], int(sys.argv[2]))
+def once(*arm):
+    act = tasks.task(*arm)
     began = time.perf_counter()
     act()
     return time.perf_counter() - began
 
-print(json.dumps({workers: once(workers) for workers in sys.argv[3:]}))
+with open("arms.json") as arms:
+    seconds = {arm[0]: [once(*arm)] for arm in json.load(arms)}
+with open("once.json", "w") as file:
+    json.dump(seconds, file)
 """
 
 PYPERF = """
-import pyperf, tasks
+import json, pyperf, tasks
 runner = pyperf.Runner()
-for workers, name, times in {arms!r}:
-    runner.bench_func(workers, tasks.task(workers, name, times))
+with open("arms.json") as arms:
+    for workers, name, times in json.load(arms):
+        runner.bench_func(workers, tasks.task(workers, name, times))
 """
 
 PYTEST = """
-import pytest, tasks
+import json, pytest, tasks
+with open("arms.json") as file:
+    arms = json.load(file)
 
-@pytest.mark.parametrize("workers, name, times", {arms!r})
+@pytest.mark.parametrize("workers, name, times", arms)
 def test_task(benchmark, workers, name, times):
     benchmark(tasks.task(workers, name, times))
 """
+
+#: The files of every version, besides the functions.
+FILES = {
+    "tasks.py": TASKS,
+    "program.py": PROGRAM,
+    "once.py": ONE_SHOT,
+    "perf.py": PYPERF,
+    "test_tasks.py": PYTEST,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +128,9 @@ class Project:
     def write(self) -> None:
         """Write the files of all versions."""
         for version, source in (("this", SOURCE), ("same", SOURCE), ("slower", SLOWER_SOURCE)):
-            files = {"work.py": source, "tasks.py": TASKS, "program.py": PROGRAM, "once.py": ONE_SHOT}
-            for name, text in files.items():
-                path = self.folder / version / name
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(text)
+            (self.folder / version).mkdir()
+            for name, text in {"work.py": source, **FILES}.items():
+                (self.folder / version / name).write_text(text)
 
     def run(self, version: str, *words: str) -> str:
         """The output of a command in the folder of a version. Raises CalledProcessError if the command fails."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shlex
 import shutil
 import statistics
 import sys
@@ -12,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from benchmarks import cpython_scaling, exec_peers
-from benchmarks.peer_output import of_compare_to, of_lab, of_lab_against, of_pyperf, of_pytest
-from benchmarks.peer_project import CALLS, PYPERF, PYTEST, Arm, Project
+from benchmarks import cpython_scaling, peer_timers
+from benchmarks.peer_output import of_compare_to, of_lab, of_lab_against
+from benchmarks.peer_project import CALLS, Arm, Project
+from benchmarks.peer_timers import Timer
 from benchmarks.questions import (
     HALF,
     PROCESSES,
@@ -32,9 +32,6 @@ from benchmarks.questions import (
     ratio_with_deviation,
 )
 
-#: The times of each of these arms, in seconds.
-Measure = Callable[[Project, Sequence[Arm]], list[list[float]]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
@@ -47,11 +44,11 @@ class Tool:
     #: How it decides, in words.
     decides: str
     #: What it says about the CPU set, about a quota, and how it proves them.
-    limits: tuple[str, str, str]
-    #: How to install it.
-    install: str
+    limits: tuple[str, str, str] = ("no", "no", "no")
+    #: How to install it; empty for what is always here.
+    install: str = ""
     #: Whether it is here.
-    is_here: Callable[[Project], bool]
+    is_here: Callable[[Project], bool] = lambda project: True
     #: Its answers; a question that it cannot answer is left out.
     answers: Callable[[Project], Mapping[Question, Answer]]
 
@@ -65,38 +62,52 @@ VERSIONS = (("same", SAME), ("slower", SLOWER))
 Slower = Callable[[Project, str, Sequence[float], Sequence[float]], Says]
 
 
-def by_times(measure: Measure, has_deviation: bool, slower: Slower) -> Callable[[Project], dict[Question, Answer]]:
-    """The answers of a tool that measures times.
+#: The ratio of two samples of times, and the deviation that the tool says it has.
+Ratio = Callable[[Sequence[float], Sequence[float]], tuple[float, float]]
 
-    ``has_deviation``: it says how sure it is. ``slower`` decides about two versions.
+Result = TypeVar("Result")
+
+
+def clocked(act: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
+    """What a call returns, and how long it took, in seconds."""
+    began = time.monotonic()
+    result = act(*arguments)
+    return result, time.monotonic() - began
+
+
+def by_times(timer: Timer, ratio: Ratio, slower: Slower) -> Callable[[Project], dict[Question, Answer]]:
+    """The answers of a tool that takes times.
+
+    ``ratio`` says how much faster two workers are, and how sure the tool is. ``slower`` decides about two versions.
     """
 
     def answers(project: Project) -> dict[Question, Answer]:
         given = {}
         for function, asked in SPEED_UPS:
-            began = time.monotonic()
-            one, *together = measure(project, [Arm("this", workers, function) for workers in ("one", *asked)])
-            seconds = (time.monotonic() - began) / len(asked)
+            arms = [Arm("this", workers, function) for workers in ("one", *asked)]
+            (one, *together), seconds = clocked(timer, project, arms)
             for question, times in zip(asked.values(), together, strict=True):
-                speed_up, deviation = ratio_with_deviation([2 * each for each in one], times)
-                if not has_deviation:
-                    speed_up, deviation = 2 * statistics.median(one) / statistics.median(times), 0.0
+                speed_up, deviation = ratio([2 * each for each in one], times)
                 says = at_least(question.least or 0, speed_up - deviation, speed_up + deviation)
-                given[question] = Answer(value=speed_up, says=says, seconds=seconds)
-        began = time.monotonic()
-        this, *others = measure(project, [Arm(version, "one", "loops") for version in ("this", *dict(VERSIONS))])
-        seconds = (time.monotonic() - began) / len(VERSIONS)
+                given[question] = Answer(value=speed_up, says=says, seconds=seconds / len(asked))
+        arms = [Arm(version, "one", "loops") for version in ("this", *dict(VERSIONS))]
+        (this, *others), seconds = clocked(timer, project, arms)
         for (version, question), other in zip(VERSIONS, others, strict=True):
-            says, ratio = slower(project, version, this, other), statistics.median(other) / statistics.median(this)
-            given[question] = Answer(value=ratio, says=says, seconds=seconds)
+            says, (value, _) = slower(project, version, this, other), ratio_of_medians(other, this)
+            given[question] = Answer(value=value, says=says, seconds=seconds / len(VERSIONS))
         return given
 
     return answers
 
 
+def ratio_of_medians(numerator: Sequence[float], denominator: Sequence[float]) -> tuple[float, float]:
+    """The ratio of a tool that gives one number, so without a deviation."""
+    return statistics.median(numerator) / statistics.median(denominator), 0.0
+
+
 def by_medians(_: Project, __: str, this: Sequence[float], other: Sequence[float]) -> Says:
     """Whether the other version is slower, by the medians."""
-    return is_slower(statistics.median(other) / statistics.median(this))
+    return is_slower(ratio_of_medians(other, this)[0])
 
 
 def by_welch(_: Project, __: str, this: Sequence[float], other: Sequence[float]) -> Says:
@@ -108,90 +119,11 @@ def by_welch(_: Project, __: str, this: Sequence[float], other: Sequence[float])
     return is_slower(statistics.fmean(other) / statistics.fmean(this))
 
 
-def one_shot(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
-    """Each arm once, those of a version in one process."""
-
-    def timed(version: str, function: str, workers: Sequence[str]) -> dict[str, list[float]]:
-        calls = str(2 * CALLS["program"][function])
-        once = json.loads(project.run(version, sys.executable, "once.py", function, calls, *workers))
-        return {name: [seconds] for name, seconds in once.items()}
-
-    return _by_version(arms, timed)
-
-
-def by_pyperf(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
-    """The values of each arm by pyperf, which keeps them in a file for each version."""
-
-    def timed(version: str, function: str, workers: Sequence[str]) -> dict[str, list[float]]:
-        names = [(name, function, CALLS["task"][function]) for name in workers]
-        (project.folder / version / "perf.py").write_text(PYPERF.format(arms=names))
-        file = project.folder / version / "perf.json"
-        file.unlink(missing_ok=True)
-        options = ["--fast" if project.is_quick else "--rigorous", "--min-time", "0.005", "--quiet"]
-        affinity = ["--affinity", ",".join(map(str, project.cpus))]
-        project.run(version, sys.executable, "perf.py", *options, *affinity, "--output", str(file))
-        return of_pyperf(json.loads(file.read_text()))
-
-    return _by_version(arms, timed)
-
-
 def by_compare_to(project: Project, version: str, this: Sequence[float], other: Sequence[float]) -> Says:
     """Whether the other version is slower, by ``pyperf compare_to`` on the files of the last measurement."""
-    files = [str(project.folder / name / "perf.json") for name in ("this", version)]
+    files = [str(project.folder / name / peer_timers.PERF_FILE) for name in ("this", version)]
     words = ["-m", "pyperf", "compare_to", "--min-speed", f"{100 * HALF:g}", *files]
     return of_compare_to(project.run("this", sys.executable, *words))
-
-
-def by_pytest(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
-    """The rounds of each arm by pytest-benchmark."""
-
-    def timed(version: str, function: str, workers: Sequence[str]) -> dict[str, list[float]]:
-        names = [(name, function, CALLS["task"][function]) for name in workers]
-        (project.folder / version / "test_tasks.py").write_text(PYTEST.format(arms=names))
-        rounds = ["--benchmark-min-rounds=20", f"--benchmark-max-time={0.2 if project.is_quick else 0.5}"]
-        steady = ["--benchmark-warmup=on", "--benchmark-disable-gc", "--benchmark-json=pytest.json"]
-        pytest = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "-p", "no:cacheprovider"]
-        project.run(version, *pytest, "-p", "no:xdist", *rounds, *steady, "test_tasks.py")
-        return of_pytest(json.loads((project.folder / version / "pytest.json").read_text()))
-
-    return _by_version(arms, timed)
-
-
-def by_hyperfine(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
-    """The runs of each arm by hyperfine."""
-    commands = [_program(project, arm) for arm in arms]
-    said = exec_peers.hyperfine(commands, 5 if project.is_quick else 10, warmup=1)
-    return [[run.wall for run in runs] for runs in said]
-
-
-def by_runexec(project: Project, arms: Sequence[Arm]) -> list[list[float]]:
-    """The runs of each arm by BenchExec's runexec, one arm after the other in each turn."""
-    runs: list[list[float]] = [[] for _ in arms]
-    for _ in range(3 if project.is_quick else 5):
-        for values, arm in zip(runs, arms, strict=True):
-            (said,) = exec_peers.by_runexec(_program(project, arm), cores=project.cpus)
-            values.append(said.wall)
-    return runs
-
-
-def _program(project: Project, arm: Arm) -> list[str]:
-    """A command that does what an arm does. Two processes are the same command twice at the same time."""
-    path = str(project.folder / arm.version / "program.py")
-    workers = "one" if arm.workers == "processes" else arm.workers
-    words = [sys.executable, "-S", path, workers, arm.function, str(CALLS["program"][arm.function])]
-    line = shlex.join(words)
-    return ["sh", "-c", f"{line} & {line} & wait"] if arm.workers == "processes" else words
-
-
-def _by_version(
-    arms: Sequence[Arm], timed: Callable[[str, str, Sequence[str]], dict[str, list[float]]]
-) -> list[list[float]]:
-    """The times of each arm, where the arms of a version are timed together."""
-    times: dict[Arm, list[float]] = {}
-    for version, function in dict.fromkeys((arm.version, arm.function) for arm in arms):
-        workers = [arm.workers for arm in arms if arm.version == version]
-        times |= {Arm(version, name, function): each for name, each in timed(version, function, workers).items()}
-    return [times[arm] for arm in arms]
 
 
 def by_cpython(project: Project) -> dict[Question, Answer]:
@@ -205,10 +137,10 @@ def by_cpython(project: Project) -> dict[Question, Answer]:
     path = f"import sys\nsys.path.insert(0, {str(project.folder / 'this')!r})\nimport work\n"
     source = project.cpython.read_text() + path + added
     answers = {}
-    for name, question in (("waits", WAITING), ("loops", THREADS)):
-        began = time.monotonic()
-        printed = cpython_scaling.printed_by(source, project.cpus, 1, name, [sys.executable])
-        value, seconds = printed[name][0].exact, time.monotonic() - began
+    for name, asked in SPEED_UPS:
+        question = asked["threads"]
+        printed, seconds = clocked(cpython_scaling.printed_by, source, project.cpus, 1, name, [sys.executable])
+        value = printed[name][0].exact
         answers[question] = Answer(value=value, says=at_least(question.least or 0, value, value), seconds=seconds)
     return answers
 
@@ -228,12 +160,12 @@ def by_lab(project: Project) -> dict[Question, Answer]:
 
 def _scaled(project: Project, function: str, *more: str) -> tuple[Mapping[str, Any], float]:
     """The JSON document of ``lab scale`` of a function, and how long it took, in seconds."""
-    began = time.monotonic()
     level = [] if project.level == "default" else [f"--{project.level}"]
     options = ["--engine", "local", "--cpus", f"ids:{','.join(map(str, project.cpus))}", "--format", "json", *level]
     with tempfile.TemporaryDirectory() as sessions:
         words = ["-m", "lab", "scale", f"work.py:{function}", *options, "--output", sessions, *more]
-        return json.loads(project.run("this", sys.executable, *words)), time.monotonic() - began
+        printed, seconds = clocked(project.run, "this", sys.executable, *words)
+    return json.loads(printed), seconds
 
 
 def _module(name: str) -> Callable[[Project], bool]:
@@ -244,17 +176,12 @@ def _command(name: str) -> Callable[[Project], bool]:
     return lambda project: shutil.which(name) is not None
 
 
-_NOTHING = ("no", "no", "no")
-
 TOOLS = (
     Tool(
         name="one-shot script",
         settings="each once, some 0.25 s of waiting or of work for a worker",
         decides="its number",
-        limits=_NOTHING,
-        install="",
-        is_here=lambda project: True,
-        answers=by_times(one_shot, False, by_medians),
+        answers=by_times(peer_timers.ONE_SHOT, ratio_of_medians, by_medians),
     ),
     Tool(
         name="CPython's scaling benchmark",
@@ -273,16 +200,15 @@ TOOLS = (
         limits=("--affinity", "no", "no"),
         install="pip install pyperf",
         is_here=_module("pyperf"),
-        answers=by_times(by_pyperf, True, by_compare_to),
+        answers=by_times(peer_timers.PYPERF, ratio_with_deviation, by_compare_to),
     ),
     Tool(
         name="hyperfine",
         settings="-N --warmup 1 --runs 10",
         decides="ratio ± deviation of its summary; its welch_ttest.py",
-        limits=_NOTHING,
         install="apt-get install hyperfine",
         is_here=_command("hyperfine"),
-        answers=by_times(by_hyperfine, True, by_welch),
+        answers=by_times(peer_timers.hyperfine, ratio_with_deviation, by_welch),
     ),
     Tool(
         name="runexec",
@@ -291,24 +217,21 @@ TOOLS = (
         limits=("--cores", "no: a total of CPU time", "CPU time of each core"),
         install="pip install benchexec",
         is_here=_command("runexec"),
-        answers=by_times(by_runexec, False, by_medians),
+        answers=by_times(peer_timers.runexec, ratio_of_medians, by_medians),
     ),
     Tool(
         name="pytest-benchmark",
         settings="--benchmark-min-rounds=20 --benchmark-max-time=0.5, warm-up on, GC off; pools that stay",
         decides="as --benchmark-compare-fail=median:2.5% does",
-        limits=_NOTHING,
         install="pip install pytest-benchmark",
         is_here=_module("pytest_benchmark"),
-        answers=by_times(by_pytest, False, by_medians),
+        answers=by_times(peer_timers.PYTEST, ratio_of_medians, by_medians),
     ),
     Tool(
         name="lab scale",
         settings="--engine local, level quick (--level); --against for two versions",
         decides="its 95 % interval; processes against what was delivered",
         limits=("yes", "in a container", "from inside, before and after"),
-        install="",
-        is_here=lambda project: True,
         answers=by_lab,
     ),
 )

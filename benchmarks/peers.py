@@ -33,6 +33,7 @@ from tabulate import tabulate
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.passes import in_turn
 from benchmarks.peer_project import Project
 from benchmarks.peer_tools import TOOLS, Tool
 from benchmarks.questions import HEAD, PROCESSES, QUESTIONS, Answer, Mark, Question, row
@@ -51,10 +52,13 @@ def main() -> None:
     parser.add_argument("--neighbour", choices=tuple(NEIGHBOURS), default="idle", help="default: idle")
     parser.add_argument("--cpython", type=Path, metavar="FILE", help="CPython's ftscalingbench.py")
     parser.add_argument("--level", choices=("quick", "default", "thorough"), default="quick", help="of the lab")
-    parser.add_argument("--tool", action="append", help="only this tool; repeat it for several")
+    names = [tool.name for tool in TOOLS]
+    parser.add_argument("--tool", action="append", choices=names, help="only this tool; repeat it for several")
     options = parser.parse_args()
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         parser.error("the truth is known for a Python with a GIL; start this with another Python")
+    if options.cpython and not options.cpython.is_file():
+        parser.error(f"--cpython: there is no file {options.cpython}; name CPython's ftscalingbench.py")
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         parser.error("this needs 2 CPUs")
@@ -68,14 +72,23 @@ def main() -> None:
             cpython=options.cpython,
         )
         project.write()
-        tools = [tool for tool in TOOLS if tool.is_here(project) and tool.name in (options.tool or [tool.name])]
+        tools = [tool for tool in TOOLS if tool.is_here(project) and tool.name in (options.tool or names)]
+        if not tools:
+            parser.error(f"not here: {_left_out(project)}")
         with beside(options.neighbour):
             runs, answers = asked(project, tools, options.runs or (2 if options.quick else 10), options.minutes)
-    left_out = [f"{tool.name} ({tool.install})" for tool in TOOLS if not tool.is_here(project)]
     python = sys.version.split()[0]
     print(f"{runs} runs on the CPUs {cpus[0]} and {cpus[1]}, CPython {python}, neighbour: {options.neighbour}.")
-    print(f"Not here: {'; '.join(left_out) or 'none'}.\n")
+    print(f"Not here: {_left_out(project) or 'none'}.")
+    if options.quick:
+        print("With --quick the tools repeat less often than the settings below say.")
+    print()
     print(report(tools, answers))
+
+
+def _left_out(project: Project) -> str:
+    """The tools that are not here, with how to install them."""
+    return "; ".join(f"{tool.name} ({tool.install})" for tool in TOOLS if not tool.is_here(project))
 
 
 def asked(project: Project, tools: Sequence[Tool], runs: int, minutes: float) -> tuple[int, Answers]:
@@ -87,8 +100,7 @@ def asked(project: Project, tools: Sequence[Tool], runs: int, minutes: float) ->
     for number in range(runs):
         if number and (time.monotonic() - began) * (number + 1) / number > 60 * minutes:
             return number, answers
-        turn = number % len(tools)
-        for tool in (*tools[turn:], *tools[:turn]):
+        for tool in in_turn(tools, number):
             print(f"run {number + 1} of {runs}: {tool.name}", file=sys.stderr)
             for question, answer in tool.answers(project).items():
                 answers[question][tool.name].append(answer)

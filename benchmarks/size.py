@@ -165,10 +165,10 @@ def main() -> int:
         "machine": (of_machine, (8, 128, 1024, 8192), "CPUs"),
         "session": (partial(of_session, source=source), records, "records"),
     }
+    if unknown := [part for part in options.parts if part not in parts]:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(parts)}")
     faster = []
     for part in options.parts or parts:
-        if part not in parts:
-            parser.error(f"there is no part {part!r}; there are {', '.join(parts)}")
         steps, sizes, unit = parts[part]
         text, too_fast = table(sizes, measured(steps, sizes), unit)
         print(text, end="\n\n", flush=True)

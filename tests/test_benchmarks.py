@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from benchmarks import (
     exec_peers,
     growth,
     peer_output,
+    peer_timers,
     peer_tools,
     peers,
     questions,
@@ -19,7 +22,8 @@ from benchmarks import (
     size,
 )
 from benchmarks.cpython_scaling import Turn
-from benchmarks.passes import until_measured
+from benchmarks.passes import in_turn, until_measured
+from benchmarks.peer_project import Arm, Project
 from benchmarks.questions import PROCESSES, SAME, SLOWER, THREADS, WAITING, Answer, Says
 from lab.cell.claims.estimates import Estimate
 
@@ -78,6 +82,12 @@ def test_only_what_has_no_number_is_measured_again() -> None:
 def test_nothing_is_measured_again_when_the_minutes_are_over() -> None:
     values = {"a": iter([0])}
     assert until_measured(values, lambda key: next(values[key]), lambda value: not value, minutes=0) == [0]
+
+
+def test_each_round_begins_with_the_next() -> None:
+    assert [list(in_turn("abc", number)) for number in range(4)] == [
+        list(order) for order in ("abc", "bca", "cab", "abc")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -196,3 +206,46 @@ def test_the_lab_decides_by_its_interval_and_processes_by_what_was_delivered() -
     for ratio, says in ((0.95, Says.YES), (1.0, Says.UNDECIDED), (1.05, Says.FASTER), (None, Says.UNDECIDED)):
         document = {"quantities": [number("one worker", "other / this", ratio)]}
         assert peer_output.of_lab_against(document, 1.0).says is says
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The project that the tools measure, with its files."""
+    written = Project(folder=tmp_path, cpus=(0, 1), is_quick=True, level="quick", cpython=None)
+    written.write()
+    return written
+
+
+def test_a_script_times_each_arm_once_in_the_order_asked_for(project: Project) -> None:
+    arms = [Arm("same", "one", "waits"), Arm("this", "threads", "waits"), Arm("this", "one", "waits")]
+    times = peer_timers.ONE_SHOT(project, arms)
+    assert [len(values) for values in times] == [1, 1, 1]
+    assert min(value for values in times for value in values) >= 0.24
+
+
+@pytest.mark.parametrize("workers", ["one", "threads", "processes"])
+def test_a_command_fails_if_one_of_its_programs_fails(project: Project, workers: str) -> None:
+    command = peer_timers.command(project, Arm("this", workers, "waits"))
+    assert subprocess.run(command, check=False).returncode == 0
+    marker = project.folder / "first"
+    fails_once = f"import os, sys\ntry: os.mkdir({str(marker)!r})\nexcept FileExistsError: sys.exit(0)\nsys.exit(3)"
+    (project.folder / "this" / "program.py").write_text(fails_once)
+    assert subprocess.run(command, check=False).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "says"),
+    [
+        (peers, ["--tool", "pyprof"], "invalid choice: 'pyprof'"),
+        (peers, ["--cpython", "missing.py"], "there is no file missing.py"),
+        (size, ["machine", "sesion"], "there is no part 'sesion'; there are plan, machine, session"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_measured(
+    script: Any, words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["script", *words])
+    monkeypatch.setattr("sys._is_gil_enabled", lambda: True, raising=False)
+    with pytest.raises(SystemExit, match="2"):
+        script.main()
+    assert says in capsys.readouterr().err
