@@ -118,8 +118,7 @@ def _mend(adapter: Any) -> None:
     with _mending:
         transport = ssh.get_transport()
         if transport is None or not transport.is_active():
-            adapter.pools.clear()
-            ssh.close()
+            adapter.close()
             adapter._connect()
 
 
@@ -131,6 +130,12 @@ with contextlib.suppress(AttributeError):  # without paramiko there is no such a
         def _connect(self) -> None:
             self.ssh_client.connect(**self.ssh_params, timeout=_CONNECT_SECONDS)
             self.ssh_client.get_transport().channel_timeout = _API_SECONDS
+
+        def close(self) -> None:
+            """Close the connection. Where it has broken, nobody is there to be told, which is no error."""
+            with contextlib.suppress(EOFError, OSError):
+                self.pools.clear()
+            super().close()
 
     docker.api.client.SSHHTTPAdapter = _SshAdapter  # type: ignore[attr-defined] # the SDK has no other way to name it
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -207,6 +208,28 @@ def test_a_connection_over_ssh_that_breaks_is_made_again(
         assert client.ping()
         relay.cut()
         relay.shutdown()
+
+
+# urllib3 tries again to close what could not be closed, when it is collected.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <finalize:pytest.PytestUnraisableExceptionWarning")
+def test_a_connection_over_ssh_that_breaks_while_it_is_closed_is_closed(
+    home: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(home, sshd)
+    have_key(home, sshd)
+    client = client_for_this_environment()
+    assert client.ping()
+    adapter: Any = client.api.get_adapter(client.api.base_url)
+    transport = adapter.ssh_client.get_transport()
+    with monkeypatch.context() as patch:
+        patch.setattr(transport.packetizer, "write_all", _is_gone)  # and no thread has noticed that yet
+        client.close()
+        assert not transport.is_active()
+        gc.collect()
+
+
+def _is_gone(out: bytes) -> NoReturn:
+    raise EOFError
 
 
 def test_a_host_that_is_not_known_is_refused(home: Path, sshd: Sshd) -> None:
