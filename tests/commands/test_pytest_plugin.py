@@ -331,6 +331,7 @@ def test_the_cores_of_a_marked_test_are_not_divided_again_for_scaling(run: Run) 
 @needs_two_cpus
 @pytest.mark.slow
 def test_the_worker_after_a_killed_one_has_its_cores(run: Run) -> None:
+    # The other worker does not end, and so gives nothing back, before the new one has come.
     source = """
 import signal, time
 
@@ -341,11 +342,14 @@ def test_one(number):
         os.kill(os.getpid(), signal.SIGKILL)
     with open("seen", "a") as file:
         print(os.getpid(), *os.sched_getaffinity(0), file=file)
+    until = time.monotonic() + 30
+    while len({line.split()[0] for line in open("seen")}) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
 """
     done = run(source, "-n", "2", apart=True)
     done.assert_outcomes(passed=5, failed=1)
     pairs = pinned(run)
-    assert len({cpu for _, cpu in pairs}) == len(pairs)
+    assert (len(pairs), len({cpu for _, cpu in pairs})) == (2, 2)
 
 
 QUOTA = EffectiveCpus(parallelism=8, rate=1.5, cpus=tuple(range(8)), limits=(Quota("/g", 150000, 100000),), cgroup=2)

@@ -102,13 +102,14 @@ def run(recorder: Recorder) -> None:
 def settled(rounds: Sequence[Round], recorder: Recorder, elapsed: float) -> bool:
     """Whether to stop after so many seconds of measuring.
 
-    Every claim has to be decided and, for some time, every interval as narrow as the recorder asks for.
+    Every claim has to be decided and, for some time, every interval as narrow as the recorder asks for. On one CPU it
+    is enough that there are intervals.
     """
     until = time.monotonic() + recorder.seconds - elapsed
     if elapsed >= recorder.seconds:
         return True
     if len(recorder.cpus) == 1:
-        return len(rounds) >= FEWEST_ROUNDS_ALONE
+        return len(rounds) >= FEWEST_ROUNDS_ALONE and CAPACITY.estimate(rounds) is not None
     if not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until):
         return False
     estimates = [CAPACITY.estimate(rounds), *(measured.estimate(rounds) for measured, _ in MEASURED.values())]
