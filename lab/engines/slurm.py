@@ -23,6 +23,7 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.slurm_allocation import OpenAllocation
+from lab.engines.slurm_images import FIX, in_image
 from lab.engines.slurm_programs import check_programs, reasons_of
 from lab.engines.slurm_records import StepRecords
 from lab.engines.slurm_words import (
@@ -47,14 +48,6 @@ _GRACE_SECONDS, _KILL_SECONDS = 2.0, 5.0
 
 #: Finds a program on the PATH of the node: srun itself would look for it on this machine.
 _ON_NODE = ("/usr/bin/env",)
-#: Runs a command in an image, ``$0``, with what the node has for it.
-_CONTAINER = """\
-for runtime in apptainer singularity; do
-    command -v $runtime >/dev/null && exec $runtime exec "$0" "$@"
-done
-echo "Error: this node has neither apptainer nor singularity" >&2
-exit 127
-"""
 
 #: How long it is waited after each time that Slurm has not created a step, in seconds.
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
@@ -75,9 +68,9 @@ def connect(
 ) -> Slurm:
     """An engine on a node of Slurm, whose cells run ``program`` with these ``arguments`` before all others.
 
-    Without a path in it, ``program`` is looked for on the PATH of the node, or of the ``image``, which Apptainer runs
-    there. The node is asked for when the engine is probed. ``note`` takes lines that the user should know. Raises
-    EngineError where Slurm's programs are missing.
+    Without a path in it, ``program`` is looked for on the PATH of the node, or of the ``image``, which a container
+    runtime starts there. The node is asked for when the engine is probed. ``note`` takes lines that the user should
+    know. Raises EngineError where Slurm's programs are missing.
     """
     check_programs()
     return Slurm(OpenAllocation(allocation or Allocation(), session, note), image, program, arguments)
@@ -106,8 +99,7 @@ class Slurm:
             self._allocation.check()
             node = self._allocation.node
             if self._image:
-                fix = "name an image with Python 3.9 or later that Apptainer runs there, such as docker://python:3.13"
-                raise unanswered(f"the image {self._image} on the node {node}", outcome, fix)
+                raise unanswered(f"the image {self._image} on the node {node}", outcome, FIX)
             fix = "name a Python that this node has: --python /path/to/python3"
             raise unanswered(f"{self._program} on the node {node}", outcome, fix)
         details = {"interpreter": self._program, **self._allocation.details()}
@@ -188,7 +180,7 @@ class Slurm:
 
     def _started(self, payload: WorkerJob, name: str, cpus: Sequence[int], sink: Sink) -> subprocess.Popen[bytes]:
         """The step of that name, started when the sink says that it is its turn. Raises CellError."""
-        words = [*(_in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
+        words = [*(in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
         with tempfile.TemporaryFile() as code:
             code.write(cell_code(payload.experiments, packed=False))
             code.seek(0)
@@ -223,11 +215,6 @@ class Slurm:
             self._allocation.end(name, "KILL")
             records.collect()
         records.close()
-
-
-def _in_image(image: str) -> tuple[str, ...]:
-    """The words before a command that is to run in this image."""
-    return ("/bin/sh", "-c", _CONTAINER, image)
 
 
 def _bound(tail: str) -> dict[str, object]:

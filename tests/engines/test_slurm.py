@@ -130,30 +130,73 @@ def test_lab_run_measures_each_cell_in_a_step_with_the_planned_cpus(site: Cluste
     assert document["session"]["arguments"]["allocation"] == {"time": "30"}
 
 
-@pytest.mark.slow
-def test_the_cells_run_in_an_image_with_what_the_node_has_for_it(
-    site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    image = tmp_path / "image"
+def apptainer_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder that is an image for Apptainer, with what is bound into it. A stand-in runs it where none is here."""
+    image = folder / "image"
     image.mkdir()
-    words = ("pipe", "--engine", "slurm", "--image", str(image), "--cpus", "1", "--quick", "--format", "json")
-    if shutil.which("apptainer"):  # the folder is an image that has what is bound into it
+    if shutil.which("apptainer"):
         monkeypatch.setenv("APPTAINER_USERNS", "1")
         monkeypatch.setenv("APPTAINER_BIND", "/usr,/bin,/lib,/lib64")
     else:
-        code, _, err = lab.run(*words)
-        assert code == 3
-        assert f"the image {image} on the node n1 did not run the probe" in err
-        assert "neither apptainer nor singularity" in err
-        stand_in = tmp_path / "apptainer"
-        stand_in.write_text(f'#!/bin/sh\n[ "$1 $2" = "exec {image}" ] && shift 2 && exec "$@"\n')
-        stand_in.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        stand_in(folder / "apptainer", f'[ "$1 $2" = "exec {image}" ] && shift 2 && exec "$@"', monkeypatch)
+    return str(image)
+
+
+def enroot_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A container of Enroot, with what is bound into it. A stand-in runs it where none is here."""
+    if shutil.which("enroot"):
+        (folder / "data/bound/etc").mkdir(parents=True)
+        (folder / "config/mounts.d").mkdir(parents=True)
+        lines = [f"{path} {path} none x-create=dir,rbind\n" for path in ("/usr", "/bin", "/lib", "/lib64")]
+        (folder / "config/mounts.d/bound.fstab").write_text("".join(lines), encoding="utf-8")
+        monkeypatch.setenv("ENROOT_DATA_PATH", str(folder / "data"))
+        monkeypatch.setenv("ENROOT_CONFIG_PATH", str(folder / "config"))
+    else:
+        options = f"start --env MULTICORE_LAB_CELL --env TMPDIR={os.environ['TMPDIR']} --mount"
+        stand_in(folder / "enroot", f'[ "$1 $2 $3 $4 $5 $6" = "{options}" ] && shift 8 && exec "$@"', monkeypatch)
+    return "bound"
+
+
+def stand_in(path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of the shell, first on the PATH."""
+    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", [apptainer_image, enroot_image])
+def test_the_cells_run_in_an_image_with_what_the_node_has_for_it(
+    made: Callable[[Path, pytest.MonkeyPatch], str],
+    site: Cluster,
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    image = made(tmp_path, monkeypatch)
+    words = ("pipe", "--engine", "slurm", "--image", image, "--cpus", "1", "--quick", "--format", "json")
     code, out, err = lab.run(*words)
     assert code == 0, err
     document = json.loads(out)
-    assert document["session"]["image"] == str(image)
+    assert document["session"]["image"] == image
     assert [cell["status"] for cell in document["cells"]] == ["measured"]
+
+
+@pytest.mark.slow
+def test_an_image_that_a_node_cannot_start_is_refused_with_what_to_do(
+    site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ("pipe", "--engine", "slurm", "--cpus", "1", "--quick", "--image")
+    if not any(map(shutil.which, ("apptainer", "singularity", "enroot"))):
+        code, _, err = lab.run(*words, "some.sif")
+        assert code == 3
+        assert "the image some.sif on the node n1 did not run the probe" in err
+        assert "neither apptainer, singularity nor enroot" in err
+    if not any(map(shutil.which, ("apptainer", "singularity"))):
+        enroot_image(tmp_path, monkeypatch)
+        code, _, err = lab.run(*words, "docker://python:3.13")
+        assert code == 3
+        assert "first: enroot import --output image.sqsh docker://python:3.13" in " ".join(err.split())
 
 
 @pytest.mark.slow
