@@ -22,6 +22,10 @@ SHORTEST, SHORTEST_TEAM = BLOCK_SECONDS, 0.05
 SHORT_ROUND = 0.02
 #: A block holds so many calls, unless they take longer than this together, in seconds; then it holds at least one.
 CALLS, LONGEST = 5, 0.4
+#: Where more than this share of the blocks are disturbed, blocks get shorter: they fit between a neighbour's bursts.
+MOST_DISTURBED = 0.5
+#: Such a block lasts as long as this share of a call, so that it ends within its first call.
+WITHIN_CALL = 0.95
 
 
 class TargetArm(NamedTuple):
@@ -122,6 +126,24 @@ def as_seen(arm: TargetArm, block: Mapping[str, Any], trial: Trial) -> TargetArm
         return arm
     seconds = block_seconds(trial.call_seconds, False)
     return arm._replace(arm=arm.arm._replace(seconds=seconds, repeat=_repeat(seconds), clean=True, shares_gil=False))
+
+
+def shorter(arm: Arm, call_seconds: float) -> Arm:
+    """The arm with blocks that are as short as a call, as many as fit into the time of its blocks before.
+
+    Only the blocks of clean arms get shorter. Threads that share a GIL have to pass it on within a block.
+    """
+    seconds = max(SHORTEST, WITHIN_CALL * call_seconds)
+    if not arm.clean or seconds >= arm.seconds:
+        return arm
+    repeat = max(1, int(arm.repeat * arm.seconds / (seconds + arm.tail)))
+    return arm._replace(seconds=seconds, repeat=repeat)
+
+
+def are_disturbed(arms: Sequence[Arm], rounds: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether most blocks of the clean ones of these arms do not count."""
+    blocks = [blocks[arm.name] for blocks in rounds for arm in arms if arm.clean and arm.name in blocks]
+    return sum(bool(block["disturbed"]) for block in blocks) > MOST_DISTURBED * len(blocks)
 
 
 def _states(case: Case, kind: str) -> tuple[bool, ...]:

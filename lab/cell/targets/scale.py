@@ -25,7 +25,18 @@ from lab.cell.targets import (
     look_up,
     memory_limit,
 )
-from lab.cell.targets.arms import METHODS, TargetArm, arms_for, as_seen, at_home, base_arms, executors, home
+from lab.cell.targets.arms import (
+    METHODS,
+    TargetArm,
+    are_disturbed,
+    arms_for,
+    as_seen,
+    at_home,
+    base_arms,
+    executors,
+    home,
+    shorter,
+)
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, STATEMENT, Case, from_stored
 from lab.cell.targets.figures import LATER
@@ -167,6 +178,7 @@ def _observed(arms: Sequence[TargetArm]) -> list[list[object]]:
 def _rounds(
     recorder: Recorder, crew: Crew, bases: Sequence[Arm], arms: list[TargetArm], order: Any, trial: Trial
 ) -> None:
+    """Measure in rounds until it is enough. Where most blocks are disturbed, they get shorter."""
     lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
     rounds: list[Round] = []
     begun = time.monotonic()
@@ -195,6 +207,9 @@ def _rounds(
                 return
             recorder.sample("round", blocks)
             rounds.append(blocks)
+        if are_disturbed([*bases, *[arm.arm for arm in arms]], new):
+            bases = [shorter(base, trial.call_seconds) for base in bases]
+            arms = [arm._replace(arm=shorter(arm.arm, trial.call_seconds)) for arm in arms]
 
 
 def experiment(name: str) -> Experiment:

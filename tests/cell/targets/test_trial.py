@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.cell.measuring.rounds import Arm
-from lab.cell.targets.arms import arms_for, base_arm
+from lab.cell.targets.arms import are_disturbed, arms_for, base_arm, shorter
 from lab.cell.targets.case import FILE, Case
 from lab.cell.targets.trial import Trial, count_threads, look
 from tests.support import own_code
@@ -68,6 +68,25 @@ def test_what_waits_for_its_own_threads_is_not_called_disturbed() -> None:
     assert all(arm.clean for arm in arms_of(plain).values())
     for several in (plain._replace(cores=1.9), plain._replace(others_share=0.95)):
         assert not any(arm.clean for arm in arms_of(several).values())
+
+
+def test_blocks_are_as_short_as_a_call_where_most_are_disturbed() -> None:
+    """A block of 60 ms met a neighbour's burst each time, and nothing was decided."""
+    trial = look(computes, count_threads())._replace(call_seconds=0.012, cores=1.0, others_share=0.0, idle=0.0)
+    arms = arms_of(trial)
+    disturbed = {name: {"disturbed": None if name == "1 worker" else "run delay"} for name in arms}
+    assert are_disturbed([arms["2 processes (fork)"]], [disturbed])
+    assert not are_disturbed(list(arms.values()), [disturbed]), "half of them count"
+    assert not are_disturbed([], [disturbed])
+    short = {name: shorter(arm, trial.call_seconds) for name, arm in arms.items()}
+    for name, arm in short.items():
+        assert arm.seconds < trial.call_seconds < arms[name].seconds
+        assert arm.repeat * (arm.seconds + arm.tail) <= arms[name].seconds
+        assert shorter(arm, trial.call_seconds) == arm
+    of_a_millisecond = arms_of(trial._replace(call_seconds=0.001))
+    assert {name: shorter(arm, 0.001) for name, arm in of_a_millisecond.items()} == of_a_millisecond
+    taking_turns = arms["2 processes (fork)"]._replace(clean=False)
+    assert shorter(taking_turns, trial.call_seconds) == taking_turns
 
 
 def test_a_function_of_a_microsecond_does_not_seem_to_compute_in_several_threads() -> None:
