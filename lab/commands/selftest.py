@@ -211,6 +211,7 @@ def _request(options: argparse.Namespace) -> Request:
     """What all functions are measured with. Raises UsageError where an option cannot be used."""
     from lab import system
     from lab.planning.request import SCALE_LEVELS, Request
+    from lab.running import measurement
 
     if options.cpus not in (None, 1, 2):
         raise UsageError(f"--cpus {options.cpus}: answers are known for 1 and 2 CPUs", "give one of these, or neither")
@@ -226,6 +227,7 @@ def _request(options: argparse.Namespace) -> Request:
         pythons=tuple(options.python or ()),
     )
     request.check()
+    measurement.wanted(request).check()
     return request
 
 

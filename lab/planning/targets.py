@@ -53,9 +53,13 @@ def target_from_stored(stored: Mapping[str, Any]) -> Target:
 
 
 def check_combined(case: Case, params: Mapping[str, Sequence[Any]]) -> None:
-    """Raise UsageError for what would change nothing: parameters of a statement, or own state that nothing makes."""
+    """Raise UsageError for what would change nothing: parameters of a statement, or own state that nothing makes.
+
+    Raise it also for values of parameters that would not arrive in a cell as they are.
+    """
     if case.source == STATEMENT and params:
         raise UsageError("--param gives arguments to a function, and a statement takes none", "write the value into it")
+    _named(naming.check_values, params, "--param ")
     _named(naming.check_state, case, "--state ")
 
 

@@ -367,11 +367,15 @@ def _forced(manifest: Mapping[str, Any]) -> str:
 
 
 def wanted(request: Request) -> Wanted:
-    """The engine, the image and the builds that a request names."""
+    """The engine, the image and the builds that a request names.
+
+    Where the code is compared with a Python of this machine, ``auto`` means the local engine: no container has it.
+    """
     from lab.engines.selection import Wanted
 
+    is_here = bool(request.target and request.target.case.against.get("python")) and not (request.image or request.host)
     return Wanted(
-        engine=request.engine,
+        engine="local" if request.engine == "auto" and is_here else request.engine,
         image=request.image,
         pythons=request.pythons,
         images=request.images,

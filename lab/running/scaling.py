@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,7 +68,7 @@ class Scaling:
     workers: int | None
     #: The advice as code to paste; empty: not decided.
     code: str
-    #: The causes that were found in the largest cell.
+    #: The causes that were found in the largest cell, for the function of the advice.
     causes: tuple[Cause, ...]
     #: The session, with everything else.
     session: Session
@@ -154,9 +153,6 @@ def scale(
     case = case._replace(items=items, chunks=list(chunks), only=only)
     if level not in SCALE_LEVELS:
         raise UsageError(f"level {level!r} is not known", f"take one of {', '.join(SCALE_LEVELS)}")
-    for name, values in (params or {}).items():
-        if not _travels(values):
-            raise UsageError(f"the values of {name} cannot travel as JSON", "take numbers and strings, or a setup")
     seconds, width = (AGAINST_LEVELS if against else SCALE_LEVELS)[level]
     request = Request(
         experiments=(),
@@ -196,7 +192,10 @@ def result_of(session: Session) -> Scaling:
     causes = tuple(
         Cause(statement=judgement.statement, evidence=judgement.reason, advice=judgement.advice)
         for judgement in session.judgements
-        if advice and judgement.cell == advice.cell and judgement.verdict is Verdict.CONFIRMED
+        if advice
+        and judgement.cell == advice.cell
+        and judgement.verdict is Verdict.CONFIRMED
+        and judgement.claim.rpartition(".")[0] == advice.case.experiment
     )
     option = advice.option if advice else None
     rows = tuple(
@@ -300,19 +299,10 @@ def _case(
     return case, Path(project or _root_of(module))
 
 
-def _travels(values: object) -> bool:
-    """Whether values can be sent to a worker: as JSON."""
-    try:
-        json.dumps(values)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
 def _root_of(module: str) -> Path:
-    """The folder from which a module was imported."""
+    """The folder from which a module was imported; the current folder for one of Python's own."""
     file = getattr(sys.modules[module], "__file__", None)
-    if not file:
+    if not file or module.partition(".")[0] in sys.stdlib_module_names:
         return Path.cwd()
     levels = module.count(".") + (Path(file).name == "__init__.py")
     return Path(file).resolve().parents[levels]

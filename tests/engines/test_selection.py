@@ -24,13 +24,15 @@ from lab.model import build as builds
 from lab.model import topology
 from lab.model.cell import Job, Outcome
 from lab.model.machine import BuildFacts, Machine
+from lab.planning.request import Request
+from lab.planning.targets import Target
 from lab.pythons import discovery, images, programs
 from lab.pythons.discovery import Discovery
 from lab.reports import tables
-from lab.running import parallel_cells
+from lab.running import measurement, parallel_cells
 from lab.sessions.folder import SessionFolder
 from tests.running.test_parallel_cells import job, packed_stop
-from tests.support import scripts
+from tests.support import own_code, scripts
 from tests.support.terminal import Lab
 
 if TYPE_CHECKING:
@@ -220,6 +222,24 @@ def test_a_path_is_run_by_the_local_engine() -> None:
     assert description.engine == "local"
     (proof,) = description.details["builds"]
     assert tuple(proof["python"]["version"][:2]) == sys.version_info[:2]
+
+
+@pytest.mark.parametrize(
+    ("against", "options", "engine"),
+    [
+        ({"label": "venv", "python": sys.executable}, {}, "local"),
+        ({"label": "venv", "python": sys.executable}, {"image": "x"}, "auto"),
+        ({"label": "venv", "python": sys.executable}, {"host": "big"}, "auto"),
+        ({"label": "venv", "python": sys.executable}, {"engine": "slurm"}, "slurm"),
+        ({"label": "folder", "project": "folder"}, {}, "auto"),
+    ],
+)
+def test_code_that_is_compared_with_a_python_of_this_machine_is_run_by_the_local_engine(
+    against: Mapping[str, str], options: Mapping[str, Any], engine: str
+) -> None:
+    target = Target(case=own_code.BUSY._replace(against=against), project=".")
+    request = Request(experiments=(), seconds=1.0, width=0.1, target=target, **options)
+    assert measurement.wanted(request).engine == engine
 
 
 @pytest.mark.slow

@@ -38,10 +38,11 @@ def test_what_is_no_target_is_refused_with_the_forms(words: list[str]) -> None:
 
 
 def test_values_of_parameters_are_literals() -> None:
-    assert parse_params(["n=1,10", "kind='a','b'", "pair=(1,2),[3]"]) == {
+    assert parse_params(["n=1,10", "kind='a','b'", "pair=[1,2],[3]", "more=None,True,{'a':[0.5]}"]) == {
         "n": [1, 10],
         "kind": ["a", "b"],
-        "pair": [(1, 2), [3]],
+        "pair": [[1, 2], [3]],
+        "more": [None, True, {"a": [0.5]}],
     }
 
 
@@ -49,6 +50,12 @@ def test_values_of_parameters_are_literals() -> None:
 def test_what_is_no_literal_is_refused(texts: list[str]) -> None:
     with pytest.raises(UsageError, match="--param"):
         parse_params(texts)
+
+
+@pytest.mark.parametrize("value", ["b'abc'", "{1,2}", "1j", "(2,3)", "[(2,3)]", "{1:2}", "1e999", "..."])
+def test_a_literal_that_would_change_on_its_way_to_a_cell_is_refused(value: str) -> None:
+    with pytest.raises(UsageError, match=r"--param n: a value of type \w+ changes on its way to a cell; take finite"):
+        parse_params([f"n=1,{value}"])
 
 
 def test_a_session_keeps_the_target_and_its_cases() -> None:

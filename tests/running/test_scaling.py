@@ -14,6 +14,7 @@ import pytest
 
 import lab
 from lab.errors import UsageError
+from lab.running import scaling
 from lab.running.scaling import result_of
 from tests.support import cells, own_code
 from tests.support.own_code import FREE
@@ -89,6 +90,20 @@ def test_rows_of_several_parameters_say_which() -> None:
     assert "<th>function</th>" not in result_of(own_code.one_case())._repr_html_()
 
 
+def test_the_causes_are_those_of_the_function_that_the_advice_is_for() -> None:
+    cases = [own_code.BUSY._replace(label=f"work.py:busy, n={n}") for n in (10, 1000)]
+    said = (own_code.said(own_code.HOLDS), own_code.said(own_code.WAITS, idle=0.98))
+    result = result_of(own_code.session(own_code.ran(2, *zip(cases, said, strict=True)), cases=cases))
+    statements = {cause.statement for cause in result.causes}
+    assert any("waits for something" in statement for statement in statements)
+    assert not any("holds the GIL" in statement for statement in statements)
+
+
+def test_a_function_of_the_standard_library_has_no_project() -> None:
+    case, folder = scaling._case(json.loads, "", "both", None)
+    assert (case.label, folder) == ("json:loads", Path.cwd())
+
+
 def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match="so workers cannot import it; define it with def at the top of its module"):
         lab.scale(lambda: 1)
@@ -111,7 +126,11 @@ def test_a_function_of_a_notebook_is_refused_with_what_to_do(monkeypatch: pytest
     ("options", "message"),
     [
         ({"level": "fast"}, "level 'fast' is not known"),
-        ({"params": {"n": [{1}]}}, "values of n cannot travel"),
+        ({"params": {"n": [{1}]}}, "--param n: a value of type set changes on its way to a cell"),
+        ({"params": {"n": [(1, 2)]}}, "--param n: a value of type tuple changes on its way to a cell"),
+        ({"params": {"n": []}}, "--param n has no list of values"),
+        ({"params": {"n": 5}}, "--param n has no list of values"),
+        ({"params": {"n": "abc"}}, "--param n has no list of values"),
         ({"items": "work.py:many", "against": "."}, "--against and --items cannot be combined"),
         ({"against": "nowhere"}, "--against nowhere is neither a folder, nor a Python"),
     ],

@@ -21,8 +21,9 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Sequence
 
+from lab.cell.claims.recorder import in_words
 from lab.cell.measuring.processes import serve
-from lab.cell.targets.importing import code_path
+from lab.cell.targets.importing import TargetError, code_path
 
 #: What the interpreter of the agent runs. Its arguments are the cell's code, the descriptor, and the task.
 _SOURCE = (
@@ -51,12 +52,20 @@ class Task(NamedTuple):
 
 
 class Agent:
-    """An agent, seen from the process that started it. It has what a crew wants of a process."""
+    """An agent, seen from the process that started it. It has what a crew wants of a process.
+
+    Raises TargetError where ``python`` cannot be started here.
+    """
 
     def __init__(self, python: str, task: Task) -> None:
         own, theirs = socket.socketpair()
         with theirs:
-            self._process = _started(python, theirs, json.dumps(task))
+            try:
+                self._process = _started(python, theirs, json.dumps(task))
+            except OSError as error:
+                own.close()
+                message = "the other environment cannot be started: %s" % in_words(error)
+                raise TargetError(message, elsewhere=True) from error
         self.pipe = Connection(own.detach())
 
     @property

@@ -26,6 +26,10 @@ def cases(wanted: Case, params: Mapping[str, Sequence[Any]]) -> list[Case]:
                 "%s has neither a function bench_* nor a benchmark time_*; name a function: %s:FUNCTION"
                 % (wanted.label, wanted.label)
             )
+    if not found:
+        raise TargetError(
+            "%s has params without a value, so there is nothing to call; give one at least" % wanted.label
+        )
     return _told_apart([_with(case, chosen) for case in found for chosen in _combinations(params)])
 
 

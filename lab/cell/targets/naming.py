@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from typing import Any, Sequence
+import collections.abc
+import json
+from typing import Any, Mapping, Sequence
 
 from lab.cell.targets.case import BOTH, FILE, MODULE, OWN, SHARED, STATEMENT, Case
 
@@ -38,7 +40,7 @@ def parse_target(text: str, setup: str, state: str) -> Case:
 def parse_params(texts: Sequence[str], option: str) -> dict[str, list[Any]]:
     """The values of each parameter, from ``n=1000,10000``. ``option`` is what the user writes before each text.
 
-    Raises WrongNameError for what is no literal of Python.
+    Raises WrongNameError for what is no literal of Python, or would not arrive in a cell as it is.
     """
     params: dict[str, list[Any]] = {}
     for text in texts:
@@ -57,7 +59,32 @@ def parse_params(texts: Sequence[str], option: str) -> dict[str, list[Any]]:
                 "%s%s: %r is not a list of literals" % (option, name, values),
                 "write numbers, or strings in quotes: %s'%s=\"text\",1'" % (option, name),
             ) from error
+    check_values(params, option)
     return params
+
+
+def check_values(params: Mapping[str, Sequence[Any]], option: str) -> None:
+    """Raise WrongNameError where a parameter has no list of values, or a value that changes on its way to a cell.
+
+    ``option`` is what the user writes before the name of a parameter.
+    """
+    for name, values in params.items():
+        if isinstance(values, (str, bytes)) or not isinstance(values, collections.abc.Sequence) or not len(values):
+            raise WrongNameError("%s%s has no list of values" % (option, name), "give a list of one value at least")
+        for value in values:
+            if not _travels(value):
+                raise WrongNameError(
+                    "%s%s: a value of type %s changes on its way to a cell" % (option, name, type(value).__name__),
+                    "take finite numbers, strings, lists, and dicts whose keys are strings; let --setup make others",
+                )
+
+
+def _travels(value: object) -> bool:
+    """Whether a value arrives in a cell as it is: it travels as JSON, which has no tuples and no bytes."""
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def parse_chunks(text: str, option: str) -> list[int]:

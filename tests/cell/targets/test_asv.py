@@ -12,6 +12,7 @@ import pytest
 from lab.cell.targets.calling import Caller
 from lab.cell.targets.case import FILE, Case
 from lab.cell.targets.discovery import cases
+from lab.cell.targets.importing import TargetError
 from lab.cell.targets.look_up import found
 
 SOURCE = """
@@ -88,6 +89,13 @@ def test_inherited_benchmarks_and_parameters_of_a_function_are_found(suite: Case
         "time_with_its_own, param1=1",
         "time_with_its_own, param1=1 (2)",
     ]
+
+
+def test_a_benchmark_whose_parameter_has_no_value_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "no_values.py").write_text("def time_it(n): pass\ntime_it.params = [[]]\n")
+    wanted = Case(label="no_values.py:time_it", source=FILE, where=str(tmp_path / "no_values.py"), name="time_it")
+    with pytest.raises(TargetError, match=r"no_values\.py:time_it has params without a value"):
+        cases(wanted, {})
 
 
 def test_the_cache_is_the_first_argument_of_setup_and_benchmark(suite: Case) -> None:
