@@ -193,14 +193,30 @@ def pickled(value: object) -> tuple[int | None, float, str]:
 
 
 def _same(result: Any, others: list[Any]) -> bool | None:
-    """Whether the results are equal, as far as they can be compared."""
+    """Whether the results are equal; ``None`` where that cannot be told."""
     if result is None or not others:
         return None
+    answers = [_is_alike(result, other) for other in others]
+    return False if False in answers else None if None in answers else True
+
+
+def _is_alike(result: Any, other: Any) -> bool | None:
+    """Whether two results are equal, or look the same once they are pickled; ``None`` where that cannot be told.
+
+    Many objects are equal to themselves only. So two results differ only where one is equal to a copy of itself.
+    """
+    if type(other) is not type(result):
+        return False
     try:
-        return all(bool(type(other) is type(result) and other == result) for other in others)
+        equal: bool | None = bool(other == result)
     except Exception:  # an array has no truth, and other types have their own ideas
-        try:
-            first = pickle.dumps(result)
-            return all(pickle.dumps(other) == first for other in others)
-        except Exception:
-            return None
+        equal = None
+    if equal:
+        return True
+    try:
+        text = pickle.dumps(result)
+        if pickle.dumps(other) == text:
+            return True
+        return False if equal is None or pickle.loads(text) == result else None  # noqa: S301 - we have just written it
+    except Exception:
+        return None

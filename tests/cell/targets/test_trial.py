@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import os
+import random
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -32,6 +37,62 @@ def in_a_thread() -> None:
 
 def waits() -> None:
     time.sleep(0.01)
+
+
+class Plain:
+    """An object that is equal to itself only."""
+
+    def __init__(self) -> None:
+        self.number = 1
+
+
+class Array:
+    """What has no truth when it is compared, as an array has none."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Shown(Exception):
+    """An object that tells how often it was made, and compares by identity."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Shown.made += 1
+        super().__init__(Shown.made)
+
+
+@pytest.mark.parametrize(
+    ("function", "same"),
+    [
+        pytest.param(lambda: [1, "two", {3.0}], True, id="equal"),
+        pytest.param(random.random, False, id="another number each time"),
+        pytest.param(lambda: [random.random()], False, id="a list of another number each time"),
+        pytest.param(lambda: Array(random.random()), False, id="another array each time"),
+        pytest.param(lambda: Array(1.0), True, id="the same array"),
+        pytest.param(functools.partial(next, itertools.cycle([1, 1.0])), False, id="another type each time"),
+        pytest.param(lambda: re.search("a", "cat"), None, id="a match, which cannot be pickled"),
+        pytest.param(lambda: [re.search("a", "cat")], None, id="a list of a match"),
+        pytest.param(Plain, True, id="an object that compares by identity"),
+        pytest.param(lambda: [Plain()], True, id="a list of such an object"),
+        pytest.param(Shown, None, id="an object that compares by identity, with its own number"),
+        pytest.param(lambda: [Shown()], None, id="a list of such an object, with its own number"),
+        pytest.param(lambda: iter([1, 2]), True, id="an iterator"),
+        pytest.param(lambda: float("nan"), True, id="not a number"),
+        pytest.param(lambda: None, None, id="nothing"),
+    ],
+)
+def test_results_differ_only_where_they_compare_by_value(function: Callable[[], object], same: bool | None) -> None:
+    assert look(function, count_threads(), moment=0.0).same is same
 
 
 @pytest.fixture(params=[1, 2], ids=["one CPU", "two CPUs"])
