@@ -78,7 +78,7 @@ def resumed_run(
     from lab.planning.request import from_arguments
     from lab.running import own_code, own_experiments
     from lab.running.measurement import ResumedRun
-    from lab.running.stored_request import stored_arguments, with_same_images
+    from lab.running.stored_request import check_other_version, stored_arguments, with_same_images
     from lab.sessions import loading, resuming
     from lab.sessions.folder import default_folder
 
@@ -94,7 +94,7 @@ def resumed_run(
     resuming.clear(past)
     with loading.making_sense_of(past.folder):
         request = asking(from_arguments(with_same_images(arguments, past.machine)), options)
-    _check_other_version(request)
+    check_other_version(request)
     if request.target and not options.force:
         own_code.check_unchanged(request.target, past.folder.name)
     kept_cells = sum(result.status is Status.MEASURED for result in past.kept.values())
@@ -109,18 +109,6 @@ def asking(request: Request, options: argparse.Namespace) -> Request:
         flag = f"--{next(iter(given))}"
         raise UsageError(f"{flag} is asked of Slurm, which this session did not run on", f"leave out {flag}")
     return replace(request, allocation=replace(request.allocation, **given))
-
-
-def _check_other_version(request: Request) -> None:
-    """Raise NotResumableError where the folder of the other version is gone, as that of a revision of git is."""
-    from lab.cell.programs.program import AGAINST
-
-    others = [request.target.other] if request.target else []
-    programs = request.workload.programs if request.workload else ()
-    others += [program.folder for program in programs if AGAINST in program.parameters]
-    gone = [other for other in others if other and not Path(other).is_dir()]
-    if gone:
-        raise NotResumableError(f"the other version was in {gone[0]}, which is gone", "measure both versions again")
 
 
 def _given_options(

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from lab.judging.exit_code import exit_code, exit_reason
     from lab.planning.request import from_arguments
     from lab.running import measurement, own_experiments
+    from lab.running.stored_request import check_other_version
     from lab.sessions import loading
     from lab.sessions.folder import default_folder, new_session_id
     from lab.text import table
@@ -66,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         _options.confirm_code(arguments, yes=options.yes)
         own_experiments.take_in_again(arguments)
         request = from_arguments(arguments)
+    check_other_version(request)
     tell(f"replaying {then.id}: {_content(request)}, engine {request.engine}, seed {request.seed}")
 
     def same_cells(machine: Machine) -> tuple[Cell, ...]:

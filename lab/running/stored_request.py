@@ -7,11 +7,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.cell.programs.program import AGAINST
 from lab.cell.targets.case import STATEMENT
+from lab.errors import NotResumableError
 from lab.messages import tell
 from lab.model import build as builds
 from lab.model.machine import Machine, stored_builds
 from lab.planning.programs import workload_from_stored
+from lab.planning.request import Request
 
 
 def stored_arguments(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,3 +110,13 @@ def with_same_images(arguments: Mapping[str, Any], machine: Machine) -> dict[str
     if machine.named_builds:
         return {**arguments, "images": {label: image for label, image in images_now.items() if image}}
     return {**arguments, "image": next(iter(images_now.values()), None) or arguments["image"]}
+
+
+def check_other_version(request: Request) -> None:
+    """Raise NotResumableError where the folder of the other version is gone, as that of a revision of git is."""
+    others = [request.target.other] if request.target else []
+    programs = request.workload.programs if request.workload else ()
+    others += [program.folder for program in programs if AGAINST in program.parameters]
+    gone = [other for other in others if other and not Path(other).is_dir()]
+    if gone:
+        raise NotResumableError(f"the other version was in {gone[0]}, which is gone", "measure both versions again")

@@ -207,6 +207,18 @@ def test_a_run_that_was_interrupted_goes_on_and_can_be_replayed(
     assert len([*sessions.iterdir()]) == 2
 
 
+def test_where_the_other_version_is_gone_nothing_is_repeated(lab: Lab, tmp_path: Path) -> None:
+    gone, project = tmp_path / "gone", tmp_path / "project"
+    project.mkdir()
+    session = own_code.one_case()
+    target = {**session.arguments["target"], "project": str(project), "other": str(gone)}
+    arguments = {**session.arguments, "engine": "local", "image": None, "target": target}
+    folder = stored(dataclasses.replace(session, arguments=arguments), tmp_path)
+    code, out, err = lab("replay", str(folder), "--yes", "--output", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert f"the other version was in {gone}, which is gone" in " ".join(err.split())
+
+
 def test_a_repetition_with_other_advice_says_so() -> None:
     assert replay._advice(own_code.one_case(HOLDS), own_code.one_case(FREE)) == [
         "advice for work.py:busy at cpu2: 2 processes (fork) then, 2 threads now"
