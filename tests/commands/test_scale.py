@@ -96,6 +96,10 @@ def bench_leaks():
     while True:
         kept.append(bytes(2**30))
 
+def bench_moves():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+
 def bench_closes():
     os.closerange(0, 21)
 
@@ -208,7 +212,8 @@ def test_a_function_of_a_file_that_fails_costs_itself_alone_and_nothing_is_left(
     code, printed, errors = lab("scale", str(file), "--cpus", "1", "--engine", "local", "--quick", "--format", "json")
     assert code == 2, errors
     session = json.loads(printed)["session"]
-    assert session["arguments"]["experiments"] == [f"scale:{file}:Temporary.time_exists"]
+    measured = [f"scale:{file}:bench_moves", f"scale:{file}:Temporary.time_exists"]
+    assert session["arguments"]["experiments"] == measured
     reasons = dict(re.findall(r"not measured: \S+suite\.py:(\w+) (.*)", "\n".join(session["notes"])))
     early = "at its first calls"
     for name, reason in {

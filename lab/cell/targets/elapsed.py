@@ -111,6 +111,7 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
         pools = pools_for(case, len(recorder.cpus), trial.waits, len(items))
         most = 1 + sum(workers for _, workers in {(pool.executor, pool.workers) for pool in pools})
         for pool in pools:
+            environment.go_home(case.project)  # the workers begin where threads and the loop may have left
             try:
                 executor = made.get((pool.executor, pool.workers))
                 if executor is None:

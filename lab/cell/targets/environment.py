@@ -24,9 +24,18 @@ def enter(project: str) -> None:
     if not getattr(sys, "_lab_has_entered", False):
         sys._lab_has_entered = True  # type: ignore[attr-defined] # the mark is one of this interpreter
         site.main()
-    paths = [project, *_source_folder(project), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = [project, *_source_folder(project), *[os.path.join(project, path) for path in others]]
     sys.path[:0] = [path for path in paths if path and path not in sys.path]
     _lab_first()
+    go_home(project)
+
+
+def go_home(project: str) -> None:
+    """Make the folder of the project the current one, also again after the target has left it.
+
+    Raises TargetError where the cell's user may not read it. Where there is no such folder, nothing changes.
+    """
     if project and os.path.isdir(project):
         if not os.access(project, os.R_OK | os.X_OK):
             raise TargetError(

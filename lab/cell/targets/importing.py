@@ -37,7 +37,7 @@ def import_module(case: Case) -> Any:
             sys.path.insert(1, folder)  # the first one is the lab's
         if case.source != FILE or "." in name:
             return importlib.import_module(name)
-        return _from_file(case.where, name)
+        return _from_file(_path(case), name)
     except BaseException as error:  # whatever the user's module raises while it is imported
         missing = missing_package(error)
         raise TargetError(_import_failed(case, error, missing), missing) from error
@@ -50,13 +50,18 @@ def _place(case: Case) -> tuple[str, str]:
     """
     if case.source != FILE:
         return case.project or os.getcwd(), case.where
-    folder, file = os.path.split(os.path.abspath(case.where))
+    folder, file = os.path.split(_path(case))
     stem = file[:-3] if file.endswith(".py") else file
     names = [] if stem == "__init__" else [stem]
     while stem.isidentifier() and os.path.exists(os.path.join(folder, "__init__.py")):
         folder, package = os.path.split(folder)
         names.insert(0, package)
     return folder, ".".join(names) if len(names) > 1 or stem == "__init__" else stem
+
+
+def _path(case: Case) -> str:
+    """The whole path of a case's file, as the module has it. Where its project is known, the current folder is free."""
+    return os.path.abspath(os.path.join(case.project, case.where))
 
 
 def _check_name(case: Case, folder: str, name: str) -> None:
@@ -75,7 +80,6 @@ def _from_file(path: str, name: str) -> Any:
     """A file as a module of its own name, so that what it defines can be pickled and found again in each worker."""
     import importlib.util
 
-    path = os.path.abspath(path)  # as the module itself has it from Python 3.10 on
     if name in sys.modules and os.path.abspath(getattr(sys.modules[name], "__file__", None) or "") == path:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -149,9 +153,16 @@ def in_place(error: BaseException) -> str:
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
     if isinstance(error, SyntaxError) or not own:  # the words of a SyntaxError have them
         return in_words(error)
-    path = own[-1].filename
-    file = os.path.relpath(path)
-    return "%s (%s, line %s)" % (in_words(error), path if file.startswith("..") else file, own[-1].lineno)
+    return "%s (%s, line %s)" % (in_words(error), _from_here(own[-1].filename), own[-1].lineno)
+
+
+def _from_here(path: str) -> str:
+    """A path below the current folder as it is seen from there; any other one as it is."""
+    try:
+        file = os.path.relpath(path)
+    except FileNotFoundError:  # the function has removed the current folder
+        return path
+    return path if file.startswith("..") else file
 
 
 def code_path() -> str:

@@ -167,6 +167,7 @@ def _observe_each(
     skipped: TargetError | None = None
     for case in found[passed:]:
         recorder.observe("called", case.label)
+        environment.go_home(case.project)
         try:
             seconds = _seconds_of(case)
             check(case)

@@ -66,6 +66,7 @@ def run(recorder: Recorder) -> None:
         environment.enter(case.project)
         call = _first_call(case)
         trial = look(call, threads)
+    environment.go_home(case.project)  # the workers begin where this process is
     trial = trial._replace(ready_seconds=time.monotonic() - begun)
     recorder.observe("form", _form_of(case)._asdict())
     recorder.observe("imported", watch.imported._asdict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.cell.targets import elapsed
+from lab.cell.targets import elapsed, environment
 from lab.cell.targets.calling import Caller
 from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
@@ -51,6 +52,9 @@ class TimeSuite:
 
 def time_plain():
     return None
+
+def raises():
+    raise ValueError("no luck")
 """
 
 
@@ -134,6 +138,28 @@ def test_a_file_that_is_named_from_the_current_folder_is_executed_once(
     call = Caller(case).call(0, own=False)
     assert isinstance(call, functools.partial)
     assert call.func is first.see
+
+
+def test_a_file_is_found_again_after_a_function_has_removed_the_current_folder(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "beside")
+    monkeypatch.chdir(work.parent)  # where it ends
+    case = case_of(Path(work.name), "see", setup="make", project=str(work.parent))
+    environment.enter(case.project)
+    Caller(case).call(0, own=False)()
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    os.chdir(moved)
+    moved.rmdir()
+    assert str(work.parent / "beside") in sys.path
+    assert Caller(case).call(0, own=False)() == ([2], 0)
+    beside = case._replace(setup=f"{work.name}:make")
+    assert Caller(beside).call(0, own=False)() == ([3], 0)
+    with pytest.raises(TargetError, match=r"work_of_a_test\.py, line 3[0-9]\)"):
+        Caller(case._replace(setup="raises")).call(0, own=False)
+    environment.go_home(case.project)
+    assert Path.cwd() == work.parent
 
 
 @pytest.mark.parametrize("change", [{"setup": "make"}, {"arguments": {"size": 3}}])
