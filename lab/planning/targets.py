@@ -53,7 +53,7 @@ def target_from_stored(stored: Mapping[str, Any]) -> Target:
 
 
 def check_combined(case: Case, params: Mapping[str, Sequence[Any]]) -> None:
-    """Raise UsageError for what would change nothing: parameters of a statement, or own state that nothing makes.
+    """Raise UsageError for what would change nothing, such as own state that nothing makes, or sizes without items.
 
     Raise it also for values of parameters that would not arrive in a cell as they are.
     """
@@ -61,6 +61,7 @@ def check_combined(case: Case, params: Mapping[str, Sequence[Any]]) -> None:
         raise UsageError("--param gives arguments to a function, and a statement takes none", "write the value into it")
     _named(naming.check_values, params, "--param ")
     _named(naming.check_state, case, "--state ")
+    _named(naming.check_chunks, case, "--chunk ")
 
 
 def _named(read: Callable[[Any, str], Value], given: object, option: str) -> Value:

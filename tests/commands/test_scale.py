@@ -174,6 +174,7 @@ def test_a_wrong_target_is_wrong_usage_before_anything_runs(
             ["work.py:busy", "--state", "own", "--setup", "make", "--items", "several"],
             "the items give each call an item",
         ),
+        (["work.py:busy", "--chunk", "1,10"], "but there is no list; leave it out, or name a list"),
     ],
 )
 def test_what_cannot_be_a_target_is_refused(lab: Lab, project: Path, words: list[str], message: str) -> None:

@@ -131,6 +131,8 @@ def test_a_function_of_a_notebook_is_refused_with_what_to_do(monkeypatch: pytest
         ({"params": {"n": []}}, "--param n has no list of values"),
         ({"params": {"n": 5}}, "--param n has no list of values"),
         ({"params": {"n": "abc"}}, "--param n has no list of values"),
+        ({"chunks": [10]}, "but there is no list"),
+        ({"chunks": [10, 0], "items": "work.py:many"}, "give whole numbers above 0"),
         ({"items": "work.py:many", "against": "."}, "--against and --items cannot be combined"),
         ({"against": "nowhere"}, "--against nowhere is neither a folder, nor a Python"),
     ],

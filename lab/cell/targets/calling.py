@@ -45,13 +45,7 @@ class Caller:
             return self._statement()
         if case.is_method:
             return self._method()
-        function = attribute(self._module, case.name)
-        if not callable(function):
-            kind = type(function).__name__
-            raise TargetError("%s is of type %s, and cannot be called; name a function" % (case.label, kind))
-        positional = self._prepared(asv.Benchmark(function, sources_of(case, self._module, function)))
-        if case.setup:
-            positional.insert(0, made_by("--setup %s" % case.setup, factory(case)))
+        function, positional = function_with_arguments(case, self._module)
         return adapted(function, positional, case.arguments)
 
     def _method(self) -> Call:
@@ -59,20 +53,41 @@ class Caller:
         case = self._case
         owner, _, name = case.name.rpartition(".")
         if case.setup or case.arguments:
-            option = "--setup" if case.setup else "--param"
-            raise TargetError(
-                "%s is a method, which takes no %s; give its class a setup() and params" % (case.label, option)
-            )
+            raise _not_of_a_method(case, "--setup" if case.setup else "--param")
         instance = made_by("%s()" % owner, attribute(self._module, owner))
         method = getattr(instance, name)
-        return adapted(method, self._prepared(asv.Benchmark(method, (method, instance, self._module))), {})
+        return adapted(method, _prepared(case, asv.Benchmark(method, (method, instance, self._module))), {})
 
-    def _prepared(self, benchmark: asv.Benchmark) -> list[Any]:
-        """The arguments that a benchmark of asv is given. Raises SkippedError where asv would leave it out."""
-        try:
-            return benchmark.prepared(self._case.places)
-        except NotImplementedError as error:
-            raise SkippedError("the setup of %s raised NotImplementedError" % self._case.label) from error
+
+def function_with_arguments(case: Case, module: Any) -> tuple[Any, list[Any]]:
+    """The function of a case that is no method, and the arguments that its setups make: that of ``--setup`` first.
+
+    Raises TargetError for what cannot be called, and SkippedError where asv would leave the benchmark out.
+    """
+    function = attribute(module, case.name)
+    if case.is_method:
+        raise _not_of_a_method(case, "--items")
+    if not callable(function):
+        kind = type(function).__name__
+        raise TargetError("%s is of type %s, and cannot be called; name a function" % (case.label, kind))
+    positional = _prepared(case, asv.Benchmark(function, sources_of(case, module, function)))
+    if case.setup:
+        positional.insert(0, made_by("--setup %s" % case.setup, factory(case)))
+    return function, positional
+
+
+def _prepared(case: Case, benchmark: asv.Benchmark) -> list[Any]:
+    """The arguments that a benchmark of asv is given. Raises SkippedError where asv would leave it out."""
+    try:
+        return benchmark.prepared(case.places)
+    except NotImplementedError as error:
+        raise SkippedError("the setup of %s raised NotImplementedError" % case.label) from error
+
+
+def _not_of_a_method(case: Case, option: str) -> TargetError:
+    """The error for an option that a method does not take."""
+    step = "name a function that takes an item" if option == "--items" else "give its class a setup() and params"
+    return TargetError("%s is a method, which takes no %s; %s" % (case.label, option, step))
 
 
 def sources_of(case: Case, module: Any, function: Any) -> tuple[Any, ...]:

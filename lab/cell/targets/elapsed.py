@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures as futures
 import contextlib
 import functools
-import inspect
 import itertools
 import math
 import multiprocessing
@@ -20,12 +19,13 @@ from typing import Any, Callable, NamedTuple, Sequence
 from lab.cell.claims.claim import Round
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
-from lab.cell.targets import asv, choice, environment, memory_limit
+from lab.cell.targets import choice, environment, memory_limit
 from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
-from lab.cell.targets.calling import factory, made_by, sources_of
+from lab.cell.targets.calling import factory, function_with_arguments, made_by
 from lab.cell.targets.case import Case
 from lab.cell.targets.figures import BASE, enough
-from lab.cell.targets.importing import TargetError, attribute, import_module
+from lab.cell.targets.form import PLAIN, kind_of
+from lab.cell.targets.importing import TargetError, import_module
 from lab.cell.targets.trial import Trial, pickled
 
 #: A list with more items than this is taken for endless.
@@ -67,16 +67,16 @@ def items_of(case: Case) -> list[Any]:
 
 
 def function_of(case: Case) -> Callable[[Any], Any]:
-    """The function that is called with each item, in a form that can be pickled."""
-    module = import_module(case)
-    function = attribute(module, case.name)
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    """The function that is called with each item, in a form that can be pickled.
+
+    Raises TargetError for what takes no items, and SkippedError where asv would leave the benchmark out.
+    """
+    function, positional = function_with_arguments(case, import_module(case))
+    if kind_of(function) != PLAIN:
         raise TargetError(
             "%s gives a coroutine or a generator, so a pool would only make it; with --items name a function that"
             " runs it to its end, with asyncio.run() or list()" % case.label
         )
-    first = [factory(case)()] if case.setup else []
-    positional = [*first, *asv.Benchmark(function, sources_of(case, module, function)).prepared(case.places)]
     if not positional and not case.arguments:
         plain: Callable[[Any], Any] = function
         return plain

@@ -31,13 +31,14 @@ def form_of(case: Case, function: Any) -> Form:
 
 
 def kind_of(function: Any) -> str:
-    """What a function gives."""
+    """What a function gives, or an object that is called as one."""
     kinds = {
         COROUTINE: inspect.iscoroutinefunction,
         GENERATOR: inspect.isgeneratorfunction,
         ASYNC_GENERATOR: inspect.isasyncgenfunction,
     }
-    return next((kind for kind, is_one in kinds.items() if is_one(function)), PLAIN)
+    called: Any = getattr(type(function), "__call__", None)  # noqa: B004 - this is the one that a call of an object runs
+    return next((kind for kind, is_one in kinds.items() if is_one(function) or is_one(called)), PLAIN)
 
 
 def _item_of(case: Case, function: Any) -> str:

@@ -100,6 +100,18 @@ def parse_chunks(text: str, option: str) -> list[int]:
     return chunks
 
 
+def check_chunks(case: Case, option: str) -> None:
+    """Raise WrongNameError for sizes that are no whole numbers above 0, or that nothing has: there are no items.
+
+    ``option`` is what the user writes before the sizes.
+    """
+    sizes = ",".join(map(str, case.chunks))
+    parse_chunks(sizes, option)
+    if sizes and not case.items:
+        what = "%s%s says how many items of a list travel at a time, but there is no list" % (option, sizes)
+        raise WrongNameError(what, "leave it out, or name a list of items")
+
+
 def check_state(case: Case, option: str) -> None:
     """Raise WrongNameError for a state that is not known, or that would change nothing: own, where nothing is made.
 

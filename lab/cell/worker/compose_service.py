@@ -30,7 +30,7 @@ from lab.cell import experiments
 from lab.cell.targets import look_up
 from lab.cell.targets.case import BOTH, FILE, PREFIX, from_stored
 from lab.cell.targets.importing import TargetError
-from lab.cell.targets.naming import WrongNameError, check_state, parse_chunks, parse_params, parse_target
+from lab.cell.targets.naming import WrongNameError, check_chunks, check_state, parse_chunks, parse_params, parse_target
 from lab.cell.worker import supervisor
 from lab.cell.worker.job import SEEDS, WorkerJob, deadline_for
 from lab.cell.worker.record_writer import Channel
@@ -139,6 +139,7 @@ def _case(environment: Mapping[str, str]) -> dict[str, Any] | None:
         case = parse_target(target, setup, state or BOTH)._replace(items=items, project=project)
         check_state(case, "LAB_STATE=")
         case = case._replace(chunks=parse_chunks(chunks, "LAB_CHUNK="))
+        check_chunks(case, "LAB_CHUNK=")
     except WrongNameError as error:
         raise ValueError("LAB_TARGET: %s" % error) from error
     if case.source == FILE and not os.access(os.path.join(project, case.where), os.R_OK):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.cell.targets import elapsed, environment
-from lab.cell.targets.calling import Caller
+from lab.cell.targets.calling import Caller, SkippedError
 from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.importing import TargetError
@@ -37,6 +37,25 @@ def several():
     for number in range(3):
         made.append(number)
         yield number
+
+async def stream(item):
+    yield item
+
+class Later:
+    async def __call__(self, item):
+        return item
+
+a_later = Later()
+
+def leave_out():
+    raise NotImplementedError
+
+class _Held:
+    @staticmethod
+    def time_skipped(item):
+        return item
+
+_Held.time_skipped.setup = leave_out
 
 number = 7
 
@@ -71,6 +90,11 @@ def work(tmp_path: Path) -> Iterator[Path]:
 
 def case_of(path: Path, name: str, **fields: Any) -> Case:
     return Case(label=f"work.py:{name}", source=FILE, where=str(path), name=name)._replace(**fields)
+
+
+def call_of(case: Case) -> object:
+    """What is called of a case: with one item after the other, if it has items."""
+    return elapsed.function_of(case) if case.items else Caller(case).call(0, own=False)
 
 
 def test_a_function_is_called_itself_where_it_takes_nothing(work: Path) -> None:
@@ -156,20 +180,34 @@ def test_a_file_is_found_again_after_a_function_has_removed_the_current_folder(
     assert Caller(case).call(0, own=False)() == ([2], 0)
     beside = case._replace(setup=f"{work.name}:make")
     assert Caller(beside).call(0, own=False)() == ([3], 0)
-    with pytest.raises(TargetError, match=r"work_of_a_test\.py, line 3[0-9]\)"):
+    with pytest.raises(TargetError, match=r"work_of_a_test\.py, line [0-9]+\)"):
         Caller(case._replace(setup="raises")).call(0, own=False)
     environment.go_home(case.project)
     assert Path.cwd() == work.parent
 
 
-@pytest.mark.parametrize("change", [{"setup": "make"}, {"arguments": {"size": 3}}])
-def test_a_method_takes_no_setup_and_no_parameter_of_the_command_line(work: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"setup": "make"}, {"arguments": {"size": 3}}, {"items": "made"}])
+def test_a_method_takes_no_setup_no_parameter_and_no_items(work: Path, change: dict[str, Any]) -> None:
     case = case_of(work, "TimeSuite.time_join", is_method=True, places=(0, 0), **change)
     with pytest.raises(TargetError, match="is a method, which takes no --"):
-        Caller(case).call(0, own=False)
+        call_of(case)
 
 
-@pytest.mark.parametrize("name", ["later", "several"])
+def test_an_object_with_an_asynchronous_call_is_run_to_its_end(work: Path) -> None:
+    assert Caller(case_of(work, "a_later", arguments={"item": 4})).call(0, own=False)() == 4
+
+
+@pytest.mark.parametrize("items", ["", "made"])
+def test_a_setup_that_fails_is_said_by_its_own_name_and_a_benchmark_can_leave_itself_out(
+    work: Path, items: str
+) -> None:
+    with pytest.raises(TargetError, match=r"^--setup raises raised ValueError: no luck.*; repair it"):
+        call_of(case_of(work, "see", setup="raises", items=items))
+    with pytest.raises(SkippedError, match=r"the setup of work\.py:_Held.time_skipped raised NotImplementedError"):
+        call_of(case_of(work, "_Held.time_skipped", items=items))
+
+
+@pytest.mark.parametrize("name", ["later", "several", "stream", "a_later"])
 def test_a_pool_is_given_no_function_that_only_makes_a_coroutine_or_a_generator(work: Path, name: str) -> None:
     with pytest.raises(TargetError, match=r"asyncio\.run"):
         elapsed.function_of(case_of(work, name, items="made"))
@@ -179,9 +217,10 @@ def test_a_pool_is_given_no_function_that_only_makes_a_coroutine_or_a_generator(
     ("name", "message"),
     [("nothing", "has no nothing"), ("bench_ad", "there is bench_add"), ("number", "cannot be called")],
 )
-def test_what_is_no_function_is_said(work: Path, name: str, message: str) -> None:
+@pytest.mark.parametrize("items", ["", "made"])
+def test_what_is_no_function_is_said(work: Path, name: str, message: str, items: str) -> None:
     with pytest.raises(TargetError, match=message):
-        Caller(case_of(work, name)).call(0, own=False)
+        call_of(case_of(work, name, items=items))
 
 
 def test_a_module_that_is_missing_is_said_with_the_folders_that_were_searched() -> None:

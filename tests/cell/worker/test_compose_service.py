@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.cell import experiments
-from lab.cell.targets.case import OWN, PREFIX, from_stored
+from lab.cell.targets.case import PREFIX, SHARED, from_stored
 from lab.cell.worker import compose_service
 from lab.model.cell import Status
 from lab.planning.request import SCALE_LEVELS
@@ -89,15 +89,15 @@ class TestTheServicesJob:
     def test_a_target_is_measured_instead_of_the_experiments(self, tmp_path: Path) -> None:
         (tmp_path / "work.py").touch()
         settings = {"LAB_TARGET": "work.py:f", "LAB_PROJECT": str(tmp_path), "LAB_EXPERIMENTS": "pool"}
-        own = {"LAB_SETUP": "make", "LAB_STATE": "own", "LAB_CHUNK": "1,10", "LAB_PARAM": "n=1,10; kind='a'"}
-        job = compose_service.job({**settings, **own}, (0,))
+        own = {"LAB_SETUP": "make", "LAB_STATE": "shared", "LAB_ITEMS": "many", "LAB_CHUNK": "1,10"}
+        job = compose_service.job({**settings, **own, "LAB_PARAM": "n=1,10; kind='a'"}, (0,))
         assert job.experiments == [PREFIX]
         assert (job.seconds, job.width) == SCALE_LEVELS["default"]
         (stored,) = (job.cases or {}).values()
         case = dict(stored)
         assert case.pop("params") == {"n": [1, 10], "kind": ["a"]}
-        wanted = parse_target(["work.py:f"], "make", OWN, is_statement=False)
-        assert from_stored(case) == wanted._replace(project=str(tmp_path), chunks=[1, 10])
+        wanted = parse_target(["work.py:f"], "make", SHARED, is_statement=False)
+        assert from_stored(case) == wanted._replace(project=str(tmp_path), items="many", chunks=[1, 10])
 
     @pytest.mark.parametrize("name", ["LAB_SETUP", "LAB_STATE", "LAB_ITEMS", "LAB_CHUNK", "LAB_PARAM"])
     def test_what_goes_with_a_target_needs_one(self, name: str) -> None:
@@ -110,6 +110,7 @@ class TestTheServicesJob:
             ("LAB_STATE", "mine", "take one of shared, own, both"),
             ("LAB_STATE", "own", "there is no setup"),
             ("LAB_CHUNK", "1,x", "give whole numbers above 0"),
+            ("LAB_CHUNK", "1,10", "but there is no list"),
         ],
     )
     def test_a_state_or_a_size_that_means_nothing_is_refused(self, name: str, value: str, message: str) -> None:
