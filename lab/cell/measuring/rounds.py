@@ -198,13 +198,13 @@ class Crew(Workers):
                 tallies.setdefault(place, []).append(tally)
         places = iter(range(len(tallies)))
         stopped = throttled_periods() - throttled
-        rounds = []
+        rounds: list[dict[str, Any]] = []
         for arms_of_round in plan:
             blocks: dict[str, list[dict[str, Any]]] = {}
             for arm in arms_of_round:
                 block = block_of(arm, tallies[next(places)])
                 block = dict(block, disturbed=self._disturbed(stopped, block["disturbed"]))
-                if stopped and self._quota_under_test:
+                if stopped and self._quota_under_test and not rounds:  # it is known of all rounds together only
                     block["stopped_periods"] = stopped
                 blocks.setdefault(arm.name, []).append(block)
             rounds.append({name: merged(several) for name, several in blocks.items()})

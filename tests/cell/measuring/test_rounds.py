@@ -146,11 +146,13 @@ def test_a_quota_that_stops_the_crew_disturbs_it_unless_it_is_under_test(
     monkeypatch.setattr(_rounds, "throttled_periods", lambda: next(stopped))
     cpus = cells.CPUS[:1]
     with Crew(cpus, quota_under_test=quota_under_test) as crew:
-        (measured,) = crew.rounds((ALONE, probe(1)), 0, 1, shuffler())
+        measured, *later = crew.rounds((ALONE, probe(1)), 0, 3, shuffler())
         gated = crew.gated({"ours": lambda: {"seconds": 1.0}}, 0, shuffler())
-    assert {measured[name]["disturbed"] for name in (ALONE.name, PROBE)} == disturbed
+    batch = [measured, *later]
+    assert {blocks[name]["disturbed"] for blocks in batch for name in (ALONE.name, PROBE)} == disturbed
     assert {gated[name]["disturbed"] for name in (ALONE.name, PROBE, "ours")} == disturbed
-    assert ("stopped_periods" in measured[PROBE]) == quota_under_test
+    stops = [blocks[PROBE].get("stopped_periods") for blocks in batch]  # which are known of all rounds together
+    assert stops == [1 if quota_under_test else None, None, None]
 
 
 @pytest.mark.parametrize(
