@@ -10,7 +10,9 @@ from typing import Callable, NamedTuple, Optional, Sequence
 
 from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
 from lab.cell.claims.estimates import Estimate
-from lab.cell.targets.figures import Workers, measured_arms, speed_up
+from lab.cell.targets.arms import THREAD
+from lab.cell.targets.case import STATEMENT
+from lab.cell.targets.figures import Workers, base_of, cores, measured_arms, speed_up
 
 #: A speed-up above this shows that a second CPU was in use; see ``gil.no-speedup``.
 SECOND_CPU = 1.25
@@ -64,6 +66,21 @@ def best(evidence: Evidence, executors: Sequence[str], most: Optional[int] = Non
     ]
     known = [(arm, estimate) for arm in arms for estimate in [speed_up(arm.name, rounds).estimate(rounds)] if estimate]
     return max(known, key=lambda entry: (entry[0].workers, entry[1].value), default=None)
+
+
+def shared_only(evidence: Evidence) -> bool:
+    """Whether threads worked on one object, and were not measured with objects of their own."""
+    case = (evidence.all("case") or [{}])[-1]
+    has_object = bool(case.get("setup") and case.get("source") != STATEMENT) or bool(case.get("is_method"))
+    return has_object and not any(arm.own for arm in measured_arms(evidence) if arm.executor == THREAD)
+
+
+def is_in_vain(arm: str, gained: Estimate, rounds: Sequence[Round]) -> bool:
+    """Whether workers gain nothing, and yet compute on several CPUs. Workers that take turns use no more than one."""
+    used, alone = (cores(name).estimate(rounds) for name in (arm, base_of(arm, rounds)))
+    if not used or not alone or gained.high >= SECOND_CPU:
+        return False
+    return used.low > SECOND_CPU * max(1.0, alone.high)
 
 
 def of_arm(rounds: Sequence[Round], arm: str) -> "list[Round]":

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
 from lab.cell.targets.arms import METHODS, THREAD
-from lab.cell.targets.causes import AS_WELL, SECOND_CPU, Cause, best, excluded, found, undecided
+from lab.cell.targets.causes import (
+    AS_WELL,
+    SECOND_CPU,
+    Cause,
+    best,
+    excluded,
+    found,
+    is_in_vain,
+    shared_only,
+    undecided,
+)
 from lab.cell.targets.figures import cores
 
 
@@ -25,6 +35,10 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     if base.high < SECOND_CPU:
         return undecided("processes gain nothing either: %s" % text)
     if gained.high < AS_WELL * base.low:
+        if shared_only(evidence):
+            return undecided("either the GIL or what they share: %s; measure with --state both" % text)
+        if is_in_vain(arm.name, gained, evidence.rounds("round")):
+            return undecided("threads that take turns would use one core: %s" % text)
         part = "" if gained.high < SECOND_CPU else " for a part of its time"
         return found("it holds the GIL%s: %s" % (part, text))
     return excluded(text) if gained.low > AS_WELL * base.high or gained.low > SECOND_CPU else undecided(text)
