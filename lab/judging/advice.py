@@ -9,6 +9,7 @@ from lab.cell.claims.claim import Evidence
 from lab.cell.claims.estimates import Estimate
 from lab.cell.targets import arms, figures
 from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.cell.targets.causes import refused
 from lab.cell.targets.choice import ALONE, Choice, Option, choose, times
 from lab.judging import speedups
 from lab.judging.pool_code import loop_code, pool_code
@@ -111,7 +112,7 @@ def advise(case: Case, result: CellResult) -> Advice:
 
 def _alone(case: Case, result: CellResult, choice: Choice, evidence: Evidence) -> Advice:
     """Call it in a plain loop."""
-    why = "this cell has one CPU, and the function does not wait"
+    why = _why_nothing_else(result, evidence)
     if choice.best:
         best, gain = choice.best
         left = f", and handing results over leaves {100 * best.handing_over:.0f} % of that"
@@ -126,6 +127,16 @@ def _alone(case: Case, result: CellResult, choice: Choice, evidence: Evidence) -
         sentence=sentence,
         code=loop_code(case, evidence),
     )
+
+
+def _why_nothing_else(result: CellResult, evidence: Evidence) -> str:
+    """Why there is no other way than one worker alone."""
+    trial = evidence.last("trial")
+    if result.cell.size == 1 and trial["idle"] <= figures.WAITING_SHARE:
+        return "this cell has one CPU, and the function does not wait"
+    error = trial["pickle_error"]
+    reasons = [*filter(None, [refused.reasons(evidence), error and f"the result cannot be pickled: {error}"])]
+    return f"no other way works: {'; '.join(reasons)}" if reasons else "no other way was measured"
 
 
 def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None, evidence: Evidence) -> Advice:

@@ -12,7 +12,7 @@ import pytest
 from lab.cell.targets.arms import name_of
 from lab.cell.targets.case import Case
 from lab.judging.advice import advise
-from lab.model.cell import CellResult
+from lab.model.cell import CellResult, Limit
 from tests.support.scripts import cell_of_own_code, observe
 
 CASE = Case(label="work.py:f", source="file", where="work.py", name="f")
@@ -78,6 +78,28 @@ def test_workers_that_failed_later_are_not_taken() -> None:
     taken = advise(CASE, measured(gains, out=("2 threads", "thread", "RuntimeError: changed"))).option
     assert taken
     assert taken.name == "2 processes (fork)"
+
+
+@pytest.mark.parametrize(
+    ("gains", "out", "error", "reasons"),
+    [
+        ({}, ("2 threads", "thread", "OSError: in use"), "", "threads: OSError: in use"),
+        ({("fork", 2): 1.9}, (), "TypeError: a lock", "the result cannot be pickled: TypeError: a lock"),
+        (
+            {("fork", 2): 1.9},
+            ("2 threads", "thread", "OSError: in use"),
+            "TypeError: a lock",
+            "threads: OSError: in use; the result cannot be pickled: TypeError: a lock",
+        ),
+    ],
+)
+def test_where_no_other_way_works_each_reason_is_said(
+    gains: Mapping[tuple[str, int], float], out: tuple[str, ...], error: str, reasons: str
+) -> None:
+    for idle in (0.0, 0.98):
+        advice = advise(CASE, measured(gains, out=out, pickle_error=error, idle=idle))
+        assert advice.sentence == f"Advice: call it in a plain loop, in one worker: no other way works: {reasons}."
+    assert advise(CASE, measured({})).sentence.endswith("no other way was measured.")
 
 
 def test_where_workers_were_lost_nothing_is_advised() -> None:
@@ -149,10 +171,17 @@ def test_a_pool_of_interpreters_takes_one_item_at_a_time() -> None:
 
 
 def test_one_cpu_leaves_one_worker() -> None:
-    advice = advise(CASE, measured({}))
+    advice = advise(CASE, on_one_cpu(measured({})))
     assert advice.option
     assert advice.option.name == "1 worker"
     assert "one CPU" in advice.sentence
+    failed = measured({}, out=("2 threads", "thread", "OSError: in use"), idle=0.98)
+    assert advise(CASE, on_one_cpu(failed)).sentence.endswith("no other way works: threads: OSError: in use.")
+
+
+def on_one_cpu(result: CellResult) -> CellResult:
+    """The same of a cell of one CPU."""
+    return replace(result, cell=replace(result.cell, limit=Limit(cpus=1), size=1, cpus=(0,)))
 
 
 def unmeasured(result: CellResult, *names: str) -> CellResult:

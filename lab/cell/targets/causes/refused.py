@@ -17,16 +17,20 @@ _PLACES = {"own": "this environment", "other": "the other environment"}
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
-    reasons: dict[str, str] = {}
+    text = reasons(evidence)
+    return found(text) if text else excluded("it ran in every kind of worker")
+
+
+def reasons(evidence: Evidence) -> str:
+    """Which kinds of workers were left out, and why; empty where none was."""
+    why: dict[str, str] = {}
     for workers, executor, reason in evidence.all("out"):
         place = _PLACES.get(executor)
-        reasons.setdefault("%s in %s" % (workers, place) if place else executor, reason)
-    if not reasons:
-        return excluded("it ran in every kind of worker")
+        why.setdefault("%s in %s" % (workers, place) if place else executor, reason)
     kinds: dict[str, list[str]] = {}
-    for executor, reason in reasons.items():
+    for executor, reason in why.items():
         kinds.setdefault(reason, []).append(executor)
-    return found("; ".join("%s: %s" % (_named(executors), reason) for reason, executors in kinds.items()))
+    return "; ".join("%s: %s" % (_named(executors), reason) for reason, executors in kinds.items())
 
 
 def _named(executors: list[str]) -> str:
