@@ -95,9 +95,8 @@ def of_cases(base: Session, new: Session) -> tuple[Difference, ...]:
 
 def _call_of(case: Mapping[str, Any]) -> str:
     """Everything that decides what is called, as text; how long a call takes and where the project is do not."""
-    parts = (
-        (name, value) for name, value in case.items() if value and name not in ("label", "call_seconds", "project")
-    )
+    passed_over = ("label", "call_seconds", "times", "project")
+    parts = ((name, value) for name, value in case.items() if value and name not in passed_over)
     return ", ".join(f"{name} {value}" for name, value in parts)
 
 

@@ -24,7 +24,7 @@ def job_of(
     room: Room | None = None,
 ) -> Job:
     """The job of a cell, with its deadlines."""
-    longest = max((case.longest_seconds for case in cases), default=0.0)
+    longest = max((_longest_seconds(case, cell) for case in cases), default=0.0)
     each = deadline_for(seconds) + longest
     return Job(
         session=session,
@@ -40,3 +40,10 @@ def job_of(
         other=other,
         room=room,
     )
+
+
+def _longest_seconds(case: Case | Program, cell: Cell) -> float:
+    """How long a case may take in a cell, in seconds; a quota below one CPU makes each call longer."""
+    if isinstance(case, Program):
+        return case.longest_seconds
+    return case.longest_seconds(cell.size) / min(1.0, cell.limit.quota_cpus or 1.0)

@@ -165,10 +165,18 @@ class Request:
             **({"workload": self.workload.to_stored()} if self.workload else {}),
         }
 
-    def with_cases(self, cases: Sequence[Case], seconds: float, left_out: Mapping[str, str]) -> Request:
-        """The same request, once the cases of its target are known. Each of them is measured for these seconds."""
+    def with_cases(self, cases: Sequence[Case], left_out: Mapping[str, str]) -> Request:
+        """The same request, once the cases of its target are known."""
         names = tuple(case.experiment for case in cases)
-        return replace(self, experiments=names, cases=tuple(cases), seconds=seconds, left_out=left_out)
+        return replace(self, experiments=names, cases=tuple(cases), left_out=left_out)
+
+    def own_costs(self, cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
+        """The experiment of a function of the user's -> the id of a cell -> about how many seconds it takes there."""
+        available = [cell for cell in cells if cell.available]
+        return {
+            case.experiment: {cell.id: case.usual_seconds(cell.size, self.seconds) for cell in available}
+            for case in self.cases
+        }
 
     @property
     def _quota_alone(self) -> bool:

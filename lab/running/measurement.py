@@ -268,7 +268,8 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
     request, cells = prepared.request, prepared.missing
     seed = prepared.plan.manifest["arguments"]["seed"]
     available = sum(cell.available for cell in cells)
-    with progress.for_this_terminal(available, request.experiments, request.seconds) as live:
+    own_costs = request.own_costs(cells)
+    with progress.for_this_terminal(available, request.experiments, request.seconds, own_costs) as live:
         jobs = [
             job_of(
                 prepared.start.session_id,
@@ -291,7 +292,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
             prepared.folder,
             stop,
             most=request.most_at_once,
-            seconds=progress.cost(request.experiments, request.seconds),
+            seconds=progress.cost(request.experiments, request.seconds, own_costs),
             smt=request.smt,
             explicit=request.explicit(cells),
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
 from lab.cell.targets.importing import TargetError
-from lab.cell.targets.look_up import SECONDS, Found, found, seconds_for, told
+from lab.cell.targets.look_up import SECONDS, Found, found, told
 from lab.engines import Engine
 from lab.errors import CellError, NotResumableError, OtherEnvironmentError, UsageError
 from lab.messages import tell
@@ -19,6 +19,7 @@ from lab.planning.targets import Target
 from lab.running.looking_up import Answer, look_up
 from lab.running.revision import unpacked
 from lab.system import or_local
+from lab.text import units
 
 #: Well-known packages that pip installs by another name than they are imported by.
 _DISTRIBUTIONS = {
@@ -29,6 +30,9 @@ _DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "yaml": "PyYAML",
 }
+
+#: Nobody has to be told how long a function takes in a cell if it is less than twice these seconds.
+_SHORT_SECONDS = 4.0
 
 #: What an engine says where its machine does not have the folder of the project.
 _NO_FOLDER = "bind source path does not exist"
@@ -120,19 +124,65 @@ def with_cases(request: Request, engine: Engine, machine: Machine, session: str)
     Raises UsageError where the target cannot be called, before anything is measured.
     """
     assert request.target
-    cases: list[Case] = []
-    left_out: dict[str, str] = {}
+    cells = [cell for cell in request.cells(machine) if cell.available]
+    on_builds: dict[str, Found] = {}
     for build in [facts.label for facts in machine.named_builds] or [""]:
-        cases, excluded = _look_up(request.target, engine, machine, session, build)
-        left_out.update({label: f"{f'on {build}: ' if build else ''}{reason}" for label, reason in excluded})
-    cases = [case for case in cases if case.label not in left_out]
+        sizes = sorted({cell.size for cell in cells if cell.build == build})
+        on_builds[build] = _look_up(request.target, engine, machine, session, build, sizes)
+    cases, excluded = joined(on_builds)
+    left_out = dict(excluded)
     if not cases:
-        raise UsageError("; ".join(told(label, reason) for label, reason in left_out.items()))
-    seconds = seconds_for(cases, request.seconds)
-    if seconds > 2 * request.seconds:
-        longest = max(case.call_seconds or 0.0 for case in cases)
-        tell(f"a call takes {longest:.1f} s, so a cell measures about {seconds:.0f} s for each case")
-    return request.with_cases(cases, seconds, left_out)
+        reasons = "; ".join(told(label, reason) for label, reason in left_out.items())
+        raise UsageError(reasons or f"{request.target.case.label} has nothing to call: a parameter has no values")
+    line = duration_line(cases, max((cell.size for cell in cells), default=1), request.seconds)
+    if line:
+        tell(line)
+    return request.with_cases(cases, left_out)
+
+
+def joined(on_builds: Mapping[str, Found]) -> Found:
+    """The cases that can be measured on every build, each with its longest times, and what cannot be measured."""
+    left_out: dict[str, str] = {}
+    each: dict[str, list[Case]] = {}
+    for found_there in on_builds.values():
+        for case in found_there.cases:
+            each.setdefault(case.label, []).append(case)
+    for build, found_there in on_builds.items():
+        reasons = dict(found_there.left_out)
+        missing = each.keys() - {case.label for case in found_there.cases}
+        reasons.update({label: "it is not there" for label in sorted(missing) if label not in reasons})
+        left_out.update({label: f"{f'on {build}: ' if build else ''}{reason}" for label, reason in reasons.items()})
+    cases = [_slowest(several) for label, several in each.items() if label not in left_out]
+    return Found(cases, list(left_out.items()))
+
+
+def _slowest(cases: Sequence[Case]) -> Case:
+    """The same case of several builds, with the longest of its times."""
+    times = {
+        size: tuple(map(max, *[case.times.get(size, (0.0, 0.0)) for case in cases], (0.0, 0.0)))
+        for size in sorted({size for case in cases for size in case.times})
+    }
+    return cases[0]._replace(call_seconds=max(case.call_seconds or 0.0 for case in cases), times=times)
+
+
+def duration_line(cases: Sequence[Case], cpus: int, seconds: float) -> str:
+    """How long the slowest case takes in a cell with so many CPUs; empty where that is about what was asked for.
+
+    ``seconds`` is the time to measure that was asked for.
+    """
+    costs = [case.usual_seconds(cpus, seconds) for case in cases]
+    longest = max(costs)
+    if longest <= 2 * max(seconds, _SHORT_SECONDS):
+        return ""
+    slowest = cases[costs.index(longest)]
+    call = "a plain loop over the items" if slowest.items else "a call"
+    line = (
+        f"{slowest.label}: {call} takes {units.seconds(slowest.call_seconds or 0.0)}, so a cell of {units.cpus(cpus)}"
+        f" takes about {units.seconds(longest)} for it"
+    )
+    if not slowest.against:
+        line += ", and up to three times as long where noise leaves open what to take"
+    return line + (f"; all {len(cases)} functions take about {units.seconds(sum(costs))}" if len(cases) > 1 else "")
 
 
 def left_out_lines(arguments: Mapping[str, Any]) -> list[str]:
@@ -140,12 +190,14 @@ def left_out_lines(arguments: Mapping[str, Any]) -> list[str]:
     return [f"not measured: {told(label, reason)}" for label, reason in arguments.get("left_out", {}).items()]
 
 
-def _look_up(target: Target, engine: Engine, machine: Machine, session: str, build: str) -> Found:
-    """The cases of a target on one build, each with the seconds of a call, and what cannot be measured there."""
+def _look_up(target: Target, engine: Engine, machine: Machine, session: str, build: str, sizes: Sequence[int]) -> Found:
+    """The cases of a target on one build, each with its times in cells of these sizes, and what cannot be measured."""
     where = f"on {build}: " if build else ""
 
     def ask(passed: int) -> Answer:
-        case = {**target.case.to_stored(), "params": target.params, "passed": passed}
+        if passed:
+            tell(f"the first {passed} functions of {target.case.label} were called{f' on {build}' if build else ''}")
+        case = {**target.case.to_stored(), "params": target.params, "passed": passed, "sizes": list(sizes)}
         what = (engine, machine, session, PREFIX, case, SECONDS)
         return look_up(*what, build=build, number=passed, project=target.project, other=target.other)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from lab.running.early_verdicts import EarlyVerdicts
 
+#: The experiment of a function of the user's -> the id of a cell -> about how many seconds it takes there.
+OwnCosts = Mapping[str, Mapping[str, float]]
+_NONE: OwnCosts = {}
+
 #: How often a second the line on a terminal changes. More would take time from what is measured.
 _REFRESHES = 2
 #: The lines of a terminal that are left for the line that moves, which may be broken on a narrow one.
@@ -33,9 +37,10 @@ _LEFT_LINES = 3
 class Plain:
     """Prints a line when an experiment begins, and a line when a cell ends."""
 
-    def __init__(self, cells: int, experiments: Sequence[str], seconds: float) -> None:
-        self._costs = {name: cost([name], seconds) for name in experiments}
-        self._coming = dict.fromkeys(experiments, cells)
+    def __init__(self, cells: int, experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> None:
+        self._costs = {name: cost([name], seconds) for name in experiments if name not in own_costs}
+        self._coming = dict.fromkeys(self._costs, cells)
+        self._own_costs = {name: dict(of_cells) for name, of_cells in own_costs.items()}
         self._cells: dict[str, str] = {}  # by id: several cells may run at once
 
     def __enter__(self) -> Self:
@@ -49,7 +54,8 @@ class Plain:
     @property
     def _left(self) -> float:
         """About how long the rest of the run takes, in seconds."""
-        return sum(self._costs[name] * count for name, count in self._coming.items())
+        own = sum(sum(of_cells.values()) for of_cells in self._own_costs.values())
+        return own + sum(self._costs[name] * count for name, count in self._coming.items())
 
     def cell_begins(self, cell: Cell) -> None:
         self._cells[cell.id] = names.full_words(cell)
@@ -59,12 +65,13 @@ class Plain:
         if record.kind == "begin" and name:
             self.begins(cell, shown(name), f"about {units.seconds(max(self._left, 1))} left")
         elif record.kind == "finish" and name:
-            self._ended(name, record.data.get("seconds"))
+            self._ended(name, record.cell, record.data.get("seconds"))
             if record.data["outcome"] != "ok":
                 self.say(f"{cell}: {shown(name)} {record.data['reason']}")
 
-    def _ended(self, name: str, seconds: object) -> None:
+    def _ended(self, name: str, cell: str, seconds: object) -> None:
         """Count an experiment that has ended. How long a program of the user's takes is known only then."""
+        self._own_costs.get(name, {}).pop(cell, None)
         if name in self._coming:
             self._coming[name] -= 1
             if name.startswith(PROGRAM) and isinstance(seconds, int | float):
@@ -86,9 +93,14 @@ class Live(Plain):
     """Shows one line that changes in place, with a bar and the remaining time, and ``verdicts`` above it if given."""
 
     def __init__(
-        self, cells: int, experiments: Sequence[str], seconds: float, verdicts: EarlyVerdicts | None = None
+        self,
+        cells: int,
+        experiments: Sequence[str],
+        seconds: float,
+        verdicts: EarlyVerdicts | None = None,
+        own_costs: OwnCosts = _NONE,
     ) -> None:
-        super().__init__(cells, experiments, seconds)
+        super().__init__(cells, experiments, seconds, own_costs)
         from rich.console import Console
         from rich.live import Live as RichLive
         from rich.progress import BarColumn, Progress, RenderableColumn, TextColumn
@@ -171,18 +183,19 @@ class Live(Plain):
         self._bar.console.print(printable(line), highlight=False, markup=False)
 
 
-def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float) -> Plain:
+def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> Plain:
     """Live progress when standard error is a terminal, plain lines elsewhere."""
     if not sys.stderr.isatty():
-        return Plain(cells, experiments, seconds)
+        return Plain(cells, experiments, seconds, own_costs)
     if not sys.stdout.isatty():
-        return Live(cells, experiments, seconds)
+        return Live(cells, experiments, seconds, own_costs=own_costs)
     from lab.running.early_verdicts import EarlyVerdicts
 
-    return Live(cells, experiments, seconds, EarlyVerdicts(experiments))
+    return Live(cells, experiments, seconds, EarlyVerdicts(experiments), own_costs)
 
 
-def cost(experiments: Sequence[str], seconds: float) -> float:
-    """About how long these experiments take in one cell, in seconds."""
-    loaded = [load(name) for name in experiments]
-    return sum(each.typical_seconds or each.typical_share * seconds for each in loaded)
+def cost(experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> float:
+    """About how long these experiments take in one cell, in seconds; those of the user's in the slowest cell."""
+    loaded = [load(name) for name in experiments if name not in own_costs]
+    own = sum(max(of_cells.values(), default=0.0) for of_cells in own_costs.values())
+    return own + sum(each.typical_seconds or each.typical_share * seconds for each in loaded)

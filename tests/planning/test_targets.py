@@ -60,9 +60,9 @@ def test_a_literal_that_would_change_on_its_way_to_a_cell_is_refused(value: str)
 
 def test_a_session_keeps_the_target_and_its_cases() -> None:
     case = parse_target(["file.py:function"], "", "both", is_statement=False)
-    seconds, width = SCALE_LEVELS["default"]
+    width = SCALE_LEVELS["default"][1]
     target = Target(case=case, params={"n": [1]}, project="/project")
-    request = Request(experiments=(), seconds=seconds, width=width, target=target).with_cases([case], 7.0, {})
+    request = Request(experiments=(), seconds=7.0, width=width, target=target).with_cases([case], {})
     assert request.experiments == ("scale:file.py:function",)
     again = from_arguments(request.arguments(machine()))
     assert (again.target, again.cases, again.experiments, again.seconds) == (target, (case,), request.experiments, 7.0)

@@ -60,6 +60,16 @@ def test_the_time_left_counts_every_cell_and_never_falls_below_a_second(capsys: 
     assert left == ["5.0 s", "2.5 s", "1.0 s"]
 
 
+def test_the_time_left_is_that_of_each_function_in_each_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "scale:work.py:f"
+    live = progress.Plain(2, (name,), 4.0, {name: {"cpu1": 20.0, "cpu2": 240.0}})
+    assert progress.cost([name], 4.0, {name: {"cpu1": 20.0, "cpu2": 240.0}}) == 240.0
+    live.record(record("begin", experiment=name))
+    live.record(finish(name))
+    live.record(record("begin", experiment=name))
+    assert re.findall(r"about (.*) left", capsys.readouterr().err) == ["4 min 20 s", "20.0 s"]
+
+
 def test_a_record_of_an_experiment_that_was_not_asked_for_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
     live = progress.Plain(1, ("pipe",), 10)
     live.cell_begins(CELL)

@@ -250,8 +250,7 @@ class Crew(Workers):
         blocks: list[list[tuple[int, Block]]] = [[] for _ in self.pipes]
         start = time.monotonic() + LEAD_SECONDS
         for place, arm in enumerate(arms):
-            each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
-            start += GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
+            start += _gap_seconds(arm)
             taken = self._taken[arm.name]
             self._taken[arm.name] += 1
             first = self._first[arm.method] + (taken % len(self.cpus) if arm.rotates else 0)
@@ -273,6 +272,17 @@ class Crew(Workers):
         if arm.pinned:
             return (self.cpus[number % len(self.cpus)],)
         return (self.cpus[taken % len(self.cpus)],) if arm.processes * arm.threads == 1 else self.cpus
+
+
+def turn_seconds(arm: Arm) -> float:
+    """How long a block of an arm takes on the timetable, in seconds, with what comes before and after it."""
+    return _gap_seconds(arm) + arm.seconds + arm.tail
+
+
+def _gap_seconds(arm: Arm) -> float:
+    """The time before a block of an arm, in seconds."""
+    each = GAP_SECONDS_AN_INTERPRETER if arm.isolated else GAP_SECONDS_A_THREAD
+    return GAP_SECONDS + (arm.threads * each if arm.threads > 1 or arm.isolated else 0)
 
 
 def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from lab.cell.targets.trial import Trial
 GENERATIONS = 5
 #: Rounds of each generation, at least.
 FEWEST_ROUNDS = 3
+#: Each pair is tried so many times in each generation: the first time it imports and warms up.
+TRIES = 2
 #: So many rounds of short blocks are run at a time.
 BATCH = 3
 #: The names of the arms of the other environment begin with this.
@@ -202,7 +204,7 @@ def _working(recorder: Recorder, crew: Crew, pairs: Sequence[Pair], order: rando
     working: list[Pair] = []
     for number, pair in enumerate(pairs):
         try:
-            for _ in range(2):  # the first one imports and warms up
+            for _ in range(TRIES):
                 (blocks,) = crew.rounds([pair.own, pair.other], 0, 1, order)
         except WorkerLostError as error:
             _leave_out(recorder, pair, crew.method_of(error.place), str(error))

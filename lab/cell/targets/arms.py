@@ -22,6 +22,10 @@ SHORTEST, SHORTEST_TEAM = BLOCK_SECONDS, 0.05
 SHORT_ROUND = 0.02
 #: A block holds so many calls, unless they take longer than this together, in seconds; then it holds at least one.
 CALLS, LONGEST = 5, 0.4
+#: Each arm is tried so many times; threads that share a GIL at most so many times.
+TRIES, MOST_TRIES = 2, 6
+#: Blocks of this length, in seconds, are long.
+LONG_SECONDS = 0.1
 #: Where more than this share of the blocks are disturbed, blocks get shorter: they fit between a neighbour's bursts.
 MOST_DISTURBED = 0.5
 #: Such a block lasts as long as this share of a call, so that it ends within its first call.
@@ -81,6 +85,17 @@ def base_arms(arms: Sequence[TargetArm], trial: Trial) -> list[Arm]:
     others = [kind for kind in METHODS if kind != method and any(arm.executor == kind for arm in arms)]
     repeat = max(1, base.repeat // 2)
     return [base, *[base._replace(name=OWN_BASES["(%s)" % kind], method=kind, repeat=repeat) for kind in others]]
+
+
+def tries_of(arm: Arm) -> int:
+    """How often an arm is tried at most. Threads that share a GIL may show late that they do not take turns."""
+    return MOST_TRIES if arm.shares_gil and arm.seconds < LONG_SECONDS else TRIES
+
+
+def idle_bases(bases: Sequence[Arm], arms: Sequence[Arm], cpus: int) -> list[Arm]:
+    """The workers alone that no trial of these arms has set to work all together; there are as many as CPUs."""
+    busy = {arm.method for arm in arms if arm.processes >= cpus}
+    return [base for base in bases if base.method not in busy]
 
 
 def base_arm(trial: Trial) -> Arm:

@@ -16,9 +16,22 @@ SHARED, OWN, BOTH = "shared", "own", "both"
 
 #: For so many seconds an experiment may wait for workers that are lost, all together.
 LOST_SECONDS = 40.0
+#: A case may take so many times the seconds that it was given, until it is decided.
+PATIENCE = 3.0
+#: A cell may be so many times slower than the first calls were, before it is ended.
+SLOWNESS = 2.0
 
 #: The key of ``against`` that makes a cell the host of agents for another cell.
 HOST = "host"
+
+
+class Times(NamedTuple):
+    """How long a case takes in a cell of some size."""
+
+    #: Seconds until its rounds begin.
+    start_seconds: float
+    #: Seconds of as many rounds as an estimate rests on at least.
+    rounds_seconds: float
 
 
 class Case(NamedTuple):
@@ -53,8 +66,10 @@ class Case(NamedTuple):
     against: Mapping[str, str] = {}
     #: The only workers that are measured beside one worker alone, by their name in tables: ``2 threads``; empty: all.
     only: str = ""
-    #: About how long one call takes, in seconds; ``None`` before anybody has called it.
+    #: About how long one call takes, or one pass over all items, in seconds; ``None`` before anybody has called it.
     call_seconds: Optional[float] = None
+    #: The number of CPUs of a cell -> the ``Times`` there; empty before anybody has called it.
+    times: Mapping[str, Sequence[float]] = {}
 
     @property
     def is_file(self) -> bool:
@@ -66,10 +81,18 @@ class Case(NamedTuple):
         """The name of the experiment that measures this case."""
         return PREFIX + self.label
 
-    @property
-    def longest_seconds(self) -> float:
-        """How long the experiment may take beyond its measuring, in seconds."""
-        return LOST_SECONDS
+    def usual_seconds(self, cpus: int, seconds: float) -> float:
+        """About how long it takes in a cell with so many CPUs that measures for ``seconds``, in seconds."""
+        times = self._times(cpus)
+        return times.start_seconds + max(seconds, times.rounds_seconds)
+
+    def longest_seconds(self, cpus: int) -> float:
+        """How long it may take in a cell with so many CPUs beyond the measuring of what is quick, in seconds."""
+        times = self._times(cpus)
+        return LOST_SECONDS + SLOWNESS * (times.start_seconds + PATIENCE * times.rounds_seconds)
+
+    def _times(self, cpus: int) -> Times:
+        return Times(*self.times.get(str(cpus), (0.0, 0.0)))
 
     @property
     def counted(self) -> str:

@@ -8,6 +8,7 @@ from lab.cell.claims.claim import Evidence, Figure, Round
 from lab.cell.claims.estimates import Estimate
 from lab.cell.claims.measured import CAPACITY, Measured, narrow, over, value_of
 from lab.cell.claims.recorder import Recorder
+from lab.cell.targets.case import PATIENCE
 
 #: A target that neither computes nor waits for a CPU for more than this share of its time waits for something else.
 WAITING_SHARE = 0.5
@@ -47,19 +48,21 @@ def measured_arms(evidence: Evidence, alone: bool = False) -> list[Workers]:
 FEWEST_ROUNDS = 6
 #: Rounds after which intervals are looked at again.
 BATCH = 3
-#: A case may take so many times the seconds that it was given, to reach the fewest rounds or until it is decided.
-PATIENCE = 3.0
 
 
 def enough(
     rounds: Sequence[Round], arms: Sequence[str], seconds: float, recorder: Recorder, is_decided: Callable[[], bool]
 ) -> bool:
-    """Whether to stop: every speed-up is known as narrowly as asked for, or the time is up and all is decided."""
-    if seconds > PATIENCE * recorder.seconds:
-        return True
+    """Whether to stop: every speed-up is known as narrowly as asked for, or the time is up and all is decided.
+
+    ``seconds`` have passed. The time is longer than asked for where the fewest rounds need longer.
+    """
     if len(rounds) < FEWEST_ROUNDS:
         return False
-    if seconds >= recorder.seconds:
+    given = max(recorder.seconds, seconds * FEWEST_ROUNDS / len(rounds))
+    if seconds > PATIENCE * given:
+        return True
+    if seconds >= given:
         return is_decided()
     if len(rounds) % BATCH:
         return False

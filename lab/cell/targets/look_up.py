@@ -9,15 +9,18 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import Recorder, in_words
 from lab.cell.cpus import process_limit
-from lab.cell.targets import against, agent, asv, elapsed, environment, memory_limit
+from lab.cell.measuring.crew_worker import gil_enabled
+from lab.cell.targets import against, agent, asv, budget, dispatch, elapsed, environment, memory_limit
 from lab.cell.targets.calling import Call, Caller, SkippedError, parameters_of
 from lab.cell.targets.case import HOST, Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.importing import BELOW_GUARD, TargetError, in_place, missing_package
-from lab.cell.targets.trial import count_threads, look
+from lab.cell.targets.trial import Trial, count_threads, look, pickled
 
-#: How long the first calls of a target may take, in seconds.
+#: How long the first calls of a function may take, in seconds. Several functions share them, as far as they go.
 SECONDS = 60.0
+#: The next function is called only where so many of these seconds are left; else it has a look-up of its own.
+LEAST_SECONDS = 30.0
 #: So long before that, the other environment is given up.
 SPARE_SECONDS = 10.0
 #: For so many seconds it is called, which tells how long a call is.
@@ -26,10 +29,6 @@ LENGTH_SECONDS = 0.05
 FEWEST_CALLS, FURTHER_SECONDS = 6, 2.0
 #: For so many seconds the function is tried with one item after the other.
 ITEMS_SECONDS = 1.0
-#: A target of long calls is measured for at least so many rounds.
-_FEWEST_ROUNDS = 6
-#: About how many blocks a round has, and how many calls a block.
-_BLOCKS, _CALLS = 7, 1.5
 
 
 class Found(NamedTuple):
@@ -48,6 +47,8 @@ class _Heard(NamedTuple):
     found: Found
     #: The labels of the functions that it has called.
     called: list[str]
+    #: How many functions another look-up is to pass over and go on behind; 0: none is left to it.
+    passed: int
     #: The data of its last record; empty where its cell ended first.
     end: Mapping[str, Any]
 
@@ -56,8 +57,8 @@ def found(target: Case, ask: Callable[[int], "tuple[Iterable[Mapping[str, Any]],
     """The cases of a target. Raises TargetError where there is none.
 
     ``ask`` looks the target up, without so many of its first functions. It returns the data of the records, and how the
-    cell ended, for a look-up that has no end of its own. A function of a file that ends the look-up is left out, and
-    the next look-up begins behind it.
+    cell ended, for a look-up that has no end of its own. A function that ends a look-up which others began has another
+    one to itself. If it ends that too and is of a file, it is left out, and the next look-up begins behind it.
     """
     together, passed = Found([], []), 0
     while True:
@@ -66,12 +67,17 @@ def found(target: Case, ask: Callable[[int], "tuple[Iterable[Mapping[str, Any]],
         together.cases.extend(heard.found.cases)
         together.left_out.extend(heard.found.left_out)
         if heard.end.get("outcome") == "ok":
-            break
-        fault = _fault(target.label, heard, ending)
-        if not (target.is_file and heard.called):
-            raise TargetError(fault)
-        together.left_out.append((heard.called[-1], fault))
-        passed += len(heard.called)
+            if not heard.passed:
+                break
+            passed = heard.passed
+        elif len(heard.called) > 1:
+            passed += len(heard.called) - 1
+        else:
+            fault = _fault(target.label, heard, ending)
+            if not (target.is_file and heard.called):
+                raise TargetError(fault)
+            together.left_out.append((heard.called[0], fault))
+            passed += 1
     if together.left_out and not together.cases:
         raise TargetError(together.left_out[0][1])
     return together
@@ -79,13 +85,15 @@ def found(target: Case, ask: Callable[[int], "tuple[Iterable[Mapping[str, Any]],
 
 def _heard(said: Iterable[Mapping[str, Any]]) -> _Heard:
     """What the records of a look-up say. Raises TargetError where they say that the target is wrong."""
-    heard = _Heard(Found([], []), [], {})
+    heard = _Heard(Found([], []), [], 0, {})
     for data in said:
         name = data.get("name")
         if name == "wrong":
             raise TargetError(*data["value"])
         if name == "called":
             heard.called.append(data["value"])
+        if name == "passed":
+            heard = heard._replace(passed=data["value"])
         if name == "left out":
             heard.found.left_out.append((data["value"][0], data["value"][1]))
         if name == "case":
@@ -113,26 +121,24 @@ def told(label: str, reason: str) -> str:
     return reason if label in reason else "%s: %s" % (label, reason)
 
 
-def seconds_for(cases: Sequence[Case], seconds: float) -> float:
-    """How long to measure each of these cases, in seconds: as asked for, but longer where a call is long."""
-    longest = max(case.call_seconds or 0.0 for case in cases)
-    return max(seconds, longest * _FEWEST_ROUNDS * _BLOCKS * _CALLS)
-
-
 @asv.ending()
 def run(recorder: Recorder) -> None:
     """Observe each case with the seconds of a call, or why the target cannot be measured."""
-    until = time.monotonic() + SECONDS - SPARE_SECONDS
+    begun = time.monotonic()
+    until = begun + SECONDS - SPARE_SECONDS
     memory_limit.set_for(1)
     wanted = dict(recorder.case or {})
-    params, passed = wanted.pop("params", {}), wanted.pop("passed", 0)
+    params, passed, sizes = wanted.pop("params", {}), wanted.pop("passed", 0), wanted.pop("sizes", [])
     target = from_stored(wanted)
     if target.against.get(HOST):
         agent.host()
     try:
         environment.enter(target.project)
         with against.callable_there(target, until) as check:
-            _observe_each(recorder, cases(target, params), passed, target.is_file, check)
+            found_cases = cases(target, params)
+            look_at = functools.partial(_seen, sizes=sizes, import_seconds=time.monotonic() - begun)
+            shared_until = begun + SECONDS - LEAST_SECONDS
+            _observe_each(recorder, found_cases, passed, target.is_file, shared_until, look_at, check)
     except TargetError as error:
         recorder.observe("wrong", [str(error), error.missing, error.elsewhere])
 
@@ -147,7 +153,7 @@ def begin() -> Callable[[Mapping[str, Any]], "tuple[str, str] | None"]:
         case = from_stored(stored)
         try:
             environment.enter(case.project)
-            _seconds_of(case)
+            _seen(case)
         except TargetError as error:
             return str(error), error.missing
         return None
@@ -156,47 +162,65 @@ def begin() -> Callable[[Mapping[str, Any]], "tuple[str, str] | None"]:
 
 
 def _observe_each(
-    recorder: Recorder, found: Sequence[Case], passed: int, is_file: bool, check: Callable[[Case], object]
+    recorder: Recorder,
+    found: Sequence[Case],
+    passed: int,
+    is_file: bool,
+    until: float,
+    look_at: Callable[[Case], Case],
+    check: Callable[[Case], object],
 ) -> None:
-    """Call each case behind those that are passed over, and check it.
+    """Call each case behind those that are passed over, and check it; after ``until`` another look-up has to go on.
 
     What asv would leave out is left out, unless nothing else is there. Of the functions of a file, what cannot be
     measured costs itself alone, as long as there is another one. Raises TargetError for any other such case.
     """
     observed = 0
     skipped: TargetError | None = None
-    for case in found[passed:]:
+    for number, case in enumerate(found[passed:]):
+        if number and time.monotonic() > until:
+            recorder.observe("passed", passed + number)
+            return
         recorder.observe("called", case.label)
         environment.go_home(case.project)
         try:
-            seconds = _seconds_of(case)
+            seen = look_at(case)
             check(case)
         except SkippedError as error:
             skipped = skipped or error
             continue
         except TargetError as error:
+            if number and time.monotonic() > until:  # it may be to blame for nothing but coming late
+                recorder.observe("passed", passed + number)
+                return
             if not is_file:
                 raise
             skipped = error if skipped is None or isinstance(skipped, SkippedError) else skipped
             recorder.observe("left out", [case.label, str(error)])
             continue
-        recorder.observe("case", dict(case.to_stored(), project="", call_seconds=seconds))
+        recorder.observe("case", dict(seen.to_stored(), project=""))
         observed += 1
     if skipped and not observed and not passed:
         raise skipped
 
 
-def _seconds_of(case: Case) -> float:
-    """How long a call takes, in seconds. Raises TargetError where one of the first calls raises."""
+def _seen(case: Case, sizes: Sequence[int] = (), import_seconds: float = 0.0) -> Case:
+    """The case with its times in cells of these sizes. Raises TargetError where one of the first calls raises.
+
+    To import the target took ``import_seconds``.
+    """
     call, kept = _caller(case), environment.importable()
     trial = look(call, count_threads(), LENGTH_SECONDS)
+    trial = trial._replace(ready_seconds=import_seconds + trial.first_seconds)
+    items = None
     if case.items:
-        _try_items(case)
+        items = _try_items(case, trial)
     else:
         _call_further(call, trial.call_seconds)
     if environment.importable() < kept:
         raise TargetError("%s removes from sys.path or sys.modules what workers import; let it add only" % case.label)
-    return trial.call_seconds
+    times = {str(size): budget.times_of(case, size, gil_enabled(), trial, items) for size in sizes}
+    return case._replace(call_seconds=items.seconds if items else trial.call_seconds, times=times)
 
 
 def _call_further(call: Call, seconds: float) -> None:
@@ -208,17 +232,24 @@ def _call_further(call: Call, seconds: float) -> None:
         call()
 
 
-def _try_items(case: Case) -> None:
-    """Call the function with one item after the other, for a moment. Raises TargetError where it raises."""
-    items, function, until = elapsed.items_of(case), elapsed.function_of(case), time.monotonic() + ITEMS_SECONDS
+def _try_items(case: Case, trial: Trial) -> budget.ListTrial:
+    """Call the function with one item after the other, for a moment, to learn how long the whole list takes.
+
+    Raises TargetError where it raises.
+    """
+    items, function = elapsed.items_of(case), elapsed.function_of(case)
+    begun, number = time.monotonic(), 0
     for number, item in enumerate(items, 1):
         try:
             function(item)
         except BaseException as error:  # whatever the user's function raises
             place = "item %d of %d of --items %s" % (number, len(items), case.items)
             raise TargetError("%s raised at %s: %s" % (case.label, place, in_words(error))) from error
-        if time.monotonic() > until:
-            return
+        if time.monotonic() > begun + ITEMS_SECONDS:
+            break
+    seconds = (time.monotonic() - begun) * len(items) / number
+    handed = pickled(items[0])[1] + trial.pickle_seconds
+    return budget.ListTrial(len(items), seconds, handed, dispatch.costs())
 
 
 def _caller(case: Case) -> Call:

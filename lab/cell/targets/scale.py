@@ -26,6 +26,7 @@ from lab.cell.targets import (
     memory_limit,
 )
 from lab.cell.targets.arms import (
+    LONG_SECONDS,
     METHODS,
     TargetArm,
     are_disturbed,
@@ -35,7 +36,9 @@ from lab.cell.targets.arms import (
     base_arms,
     executors,
     home,
+    idle_bases,
     shorter,
+    tries_of,
 )
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import HOST, PREFIX, STATEMENT, Case, from_stored
@@ -47,10 +50,6 @@ from lab.cell.targets.worker import begin
 
 #: So many rounds of short blocks are run at a time.
 BATCH = 3
-#: Each arm is tried so many times; threads that share a GIL at most so many times.
-TRIES, MOST_TRIES = 2, 6
-#: Blocks of this length, in seconds, are long.
-LONG_SECONDS = 0.1
 
 
 @asv.ending()
@@ -102,7 +101,7 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
                 continue
             recorder.observe("arms", _observed(working))
             bases = base_arms(arms, trial)
-            _warm_up(recorder, crew, bases, order)
+            _warm_up(recorder, crew, idle_bases(bases, [arm.arm for arm in working], len(recorder.cpus)), order)
             _rounds(recorder, crew, bases, working, order, trial)
             recorder.observe("memory", crew.memory())
             return
@@ -137,7 +136,7 @@ def _tried(
     working, first = [], home(arms)
     for arm in sorted(arms, key=lambda arm: arm.executor != first):
         try:
-            for number in range(MOST_TRIES if arm.arm.shares_gil and arm.arm.seconds < LONG_SECONDS else TRIES):
+            for number in range(tries_of(arm.arm)):
                 (blocks,) = crew.rounds([arm.arm], 0, 1, order)
                 seen = as_seen(arm, blocks[arm.name], trial)
                 if number and (seen is not arm or "error" in blocks[arm.name]):
@@ -161,7 +160,7 @@ def _tried(
 
 
 def _warm_up(recorder: Recorder, crew: Crew, bases: Sequence[Arm], order: Any) -> None:
-    """Let each worker that works alone in its turn do so once: the first time it imports."""
+    """Let each of these workers that works alone in its turn do so once: the first time it imports."""
     with contextlib.suppress(WorkerLostError):  # the rounds will say so
         crew.rounds([base._replace(repeat=1) for base in bases], 0, len(recorder.cpus), order)
 

@@ -218,12 +218,12 @@ def with_cases(job: WorkerJob, notes: Notes, stop: tuple[int, int]) -> WorkerJob
     When the service is asked to stop meanwhile, the job stays as it is: the worker is asked too, and ends at once.
     """
     ((name, target),) = (job.cases or {}).items()
-    was_stopped = False
+    was_stopped, cpus = False, job.cpus or len(os.sched_getaffinity(0))
 
     def ask(passed: int) -> tuple[list[Mapping[str, Any]], str]:
         nonlocal was_stopped
         notes.said.clear()
-        cases = {name: dict(target, passed=passed)}
+        cases = {name: dict(target, passed=passed, sizes=[cpus])}
         looking = job._replace(seconds=1.0, deadline_seconds=look_up.SECONDS, cases=cases)
         was_stopped = "stopped" in supervisor.look_up(looking, notes, stop)
         return notes.said, "did not end"
@@ -237,12 +237,10 @@ def with_cases(job: WorkerJob, notes: Notes, stop: tuple[int, int]) -> WorkerJob
         raise
     for label, reason in left_out:
         _say("LAB_TARGET: not measured: %s" % look_up.told(label, reason))
-    seconds = look_up.seconds_for(cases, job.seconds)
     return job._replace(
         experiments=[case.experiment for case in cases],
         cases={case.experiment: case._replace(project=target["project"]).to_stored() for case in cases},
-        seconds=seconds,
-        deadline_seconds=deadline_for(seconds) + max(case.longest_seconds for case in cases),
+        deadline_seconds=deadline_for(job.seconds) + max(case.longest_seconds(cpus) for case in cases),
     )
 
 

@@ -79,6 +79,6 @@ def test_one_worker_is_not_taken_while_other_ways_may_do_much_more() -> None:
 )
 def test_what_is_not_decided_may_take_three_times_as_long(seconds: float, is_decided: bool, stops: bool) -> None:
     given: Any = Given()
-    noisy = rounds(1.9, 0.2)
+    noisy = 2 * rounds(1.9, 0.2)
     assert figures.enough(noisy, ["2 threads"], seconds, given, lambda: is_decided) is stops
-    assert not figures.enough(noisy[:3], ["2 threads"], seconds, given, lambda: True) or seconds > 12
+    assert not figures.enough(noisy[:3], ["2 threads"], seconds, given, lambda: True)
