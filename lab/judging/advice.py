@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lab.cell.claims.claim import Evidence
 from lab.cell.claims.estimates import Estimate
 from lab.cell.targets import arms, figures
-from lab.cell.targets.case import PREFIX, Case, from_stored
+from lab.cell.targets.case import PREFIX, STATEMENT, Case, from_stored
 from lab.cell.targets.causes import refused
 from lab.cell.targets.choice import ALONE, Choice, Option, choose, times
 from lab.judging import speedups
@@ -145,7 +145,8 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
     rounds = evidence.rounds("round")
     share = None if waits else figures.share(option.name, option.workers, rounds).estimate(rounds)
     delivered = f", which is {100 * share.value:.0f} % of what the machine delivered" if share else ""
-    own = ", each with an argument of its own" if option.own and option.executor == "thread" else ""
+    what = "an object" if case.is_method else "a setup" if case.source == STATEMENT else "an argument"
+    own = f", each with {what} of its own" if option.own and option.executor == "thread" else ""
     taken = option.name.replace(", own state", "")
     sentence = f"Advice: take {taken}{own}: they do {times(gain)} the work of one worker{delivered}."
     return Advice(

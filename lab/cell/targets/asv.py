@@ -72,11 +72,14 @@ class Benchmark(NamedTuple):
         return arguments
 
     def _own(self, name: str) -> Iterator[Callable[..., Any]]:
-        """The functions of that name, the nearest first. A module's own counts, and none that it has imported."""
-        for source in self.sources:
-            found = getattr(source, name, None)
-            if callable(found) and not (inspect.ismodule(source) and _home(found) != source.__name__):
-                yield found
+        """The functions of that name, the nearest first."""
+        yield from (getattr(source, name) for source in self.sources if has_own(source, name))
+
+
+def has_own(source: Any, name: str) -> bool:
+    """Whether a source has a function of that name. A module's own counts, and none that it has imported."""
+    found = getattr(source, name, None)
+    return callable(found) and not (inspect.ismodule(source) and _home(found) != source.__name__)
 
 
 def _home(function: Callable[..., Any]) -> str | None:

@@ -134,15 +134,18 @@ def adapted(function: Any, positional: list[Any], arguments: Any) -> Call:
 
 def factory(case: Case, name: str = "") -> Callable[..., Any]:
     """The function that makes the argument: ``module:factory``, ``file.py:factory`` or a name beside the target."""
-    where, colon, function = (name or case.setup).rpartition(":")
-    if not colon:
-        module = import_module(case)
-    else:
-        source = FILE if where.endswith(".py") else "module"
-        path = os.path.join(case.project, where) if source == FILE else where
-        module = import_module(case._replace(source=source, where=path))
-    made: Callable[..., Any] = attribute(module, function)
+    where, _, function = (name or case.setup).rpartition(":")
+    made: Callable[..., Any] = attribute(module_of(case, where), function)
     return made
+
+
+def module_of(case: Case, where: str) -> Any:
+    """The module, or the file as one, that a factory is in; the one of the target where the factory names none."""
+    if not where:
+        return import_module(case)
+    source = FILE if where.endswith(".py") else "module"
+    path = os.path.join(case.project, where) if source == FILE else where
+    return import_module(case._replace(source=source, where=path))
 
 
 def compiled(case: Case) -> Callable[[], Call]:

@@ -40,12 +40,12 @@ from lab.cell.targets.arms import (
     shorter,
     tries_of,
 )
-from lab.cell.targets.calling import Call, Caller
+from lab.cell.targets.calling import Call, Caller, factory, module_of, sources_of
 from lab.cell.targets.case import HOST, PREFIX, STATEMENT, Case, from_stored
 from lab.cell.targets.figures import LATER
 from lab.cell.targets.form import Form, form_of
 from lab.cell.targets.importing import attribute, import_module
-from lab.cell.targets.trial import Trial, count_threads, look
+from lab.cell.targets.trial import Trial, count_threads, look, pickled
 from lab.cell.targets.worker import begin
 
 #: So many rounds of short blocks are run at a time.
@@ -78,7 +78,20 @@ def run(recorder: Recorder) -> None:
 
 
 def _form_of(case: Case) -> Form:
-    return form_of(case, None if case.source == STATEMENT else attribute(import_module(case), case.name))
+    """The form of the target, and as what its files are imported."""
+    if case.source == STATEMENT:
+        return form_of(case, None)
+    module = import_module(case)
+    function = attribute(module, case.name)
+    sources = sources_of(case, module, function)
+    if case.is_method:
+        sources = (function, attribute(module, case.name.rpartition(".")[0]), module)
+    places = {text.rpartition(":")[0] for text in (case.setup, case.items)}
+    return form_of(case, function, sources)._replace(
+        makes_items=bool(case.items) and callable(factory(case, case.items)),
+        pickles=not pickled(function)[2],
+        homes={place or case.where: module_of(case, place).__name__ for place in (*places, "")},
+    )
 
 
 def _first_call(case: Case) -> Call:

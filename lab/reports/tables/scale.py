@@ -9,6 +9,7 @@ from lab.cell.claims.estimates import Estimate
 from lab.cell.targets.case import PREFIX
 from lab.judging import advice as judged_advice
 from lab.judging.advice import Advice
+from lab.judging.call_code import common_code
 from lab.model.cell import CellResult
 from lab.model.session import Judgement, Quantity, Session, Verdict
 from lab.reports.tables import columns, environments
@@ -18,9 +19,9 @@ from lab.text.table import CODE, Table
 #: A screen with more rows than this gets one row for each function and build.
 MOST_ROWS = 16
 #: Several functions whose code has more lines than this leave less room for tables.
-_USUAL_CODE = 6
+_USUAL_CODE = 7
 #: The most rows of that table on a screen.
-_MOST_SUMMED = 12
+_MOST_SUMMED = 10
 #: The most builds that stand side by side on a screen.
 _MOST_BUILDS = 3
 #: With more pieces of advice than this, those that are alike share a line.
@@ -249,24 +250,26 @@ class AdviceText:
 def advice_texts(session: Session) -> tuple[AdviceText, ...]:
     """The advice for the largest cell of each function and build. Where it is the same for many, they share it.
 
-    Code that is the same for two stands below the second one.
+    Code that is the same for two stands below the second one, with the import of that function. Code that many share
+    imports the first one.
     """
     chosen = placed(session)
     if len(chosen) <= _FEW:
-        codes = [each.advice.code for each in chosen]
+        codes = [common_code(each.advice.code) for each in chosen]
         return tuple(
             AdviceText(
                 sentence=_placed_sentence(session, each),
-                code=() if each.advice.code in codes[number + 1 :] else tuple(each.advice.code.splitlines()),
+                code=() if codes[number] in codes[number + 1 :] else tuple(each.advice.code.splitlines()),
             )
             for number, each in enumerate(chosen)
         )
-    alike: dict[tuple[str, str], list[Placed]] = {}
+    alike: dict[tuple[str, str], list[Placed]] = {}  # by what is taken, and by the code that they have in common
     for each in chosen:
-        alike.setdefault((each.advice.option.name if each.advice.option else "", each.advice.code), []).append(each)
+        name = each.advice.option.name if each.advice.option else ""
+        alike.setdefault((name, common_code(each.advice.code)), []).append(each)
     return tuple(
-        AdviceText(sentence=_shared_sentence(session, name, same), code=tuple(code.splitlines()))
-        for (name, code), same in alike.items()
+        AdviceText(sentence=_shared_sentence(session, name, same), code=tuple(same[0].advice.code.splitlines()))
+        for (name, _), same in alike.items()
     )
 
 
