@@ -69,7 +69,7 @@ def test_the_code_runs_as_it_stands(kind: str, tmp_path: Path, monkeypatch: pyte
     compile(advice.code, "advice", "exec")
     (tmp_path / "work.py").write_text("busy = str.upper")
     monkeypatch.syspath_prepend(tmp_path)
-    names = {"items": "abc", "__name__": "__main__"}
+    names: dict[str, object] = {"items": "abc", "__name__": "__main__"}
     exec(advice.code, names)
     sys.modules.pop("work")
     assert names["results"] == ["A", "B", "C"]
