@@ -92,10 +92,15 @@ class _Api(APIClient):
             raise
 
     def send(self, request: Any, **options: Any) -> Any:
-        """Send a request. It has more time the larger it is, and the slower earlier ones were."""
+        """Send a request. It has more time the larger it is, and the slower earlier ones were.
+
+        Each piece of a request that is sent in pieces has the time of an answer.
+        """
         _mend(getattr(self, "_custom_adapter", None))
-        size = len(request.body) if isinstance(request.body, str | bytes) else 0
-        if seconds := options.get("timeout"):
+        has_no_size = request.body is not None and not isinstance(request.body, str | bytes)
+        size = len(request.body) if request.body and not has_no_size else 0
+        seconds = options.get("timeout")
+        if seconds and not has_no_size:
             # What is sent has the time of the connection, as urllib3 has it, and not that of the answer.
             options["timeout"] = seconds + size * self._seconds_a_byte if size else (_CONNECT_SECONDS, seconds)
         began = time.monotonic()

@@ -336,3 +336,33 @@ def test_a_machine_that_nobody_can_reach_is_not_waited_for_longer_than_others(
     if protocol == "tcp":
         assert f"waiting for the engine for 0.2 s: connecting to tcp://{unreachable}" in capsys.readouterr().err
     gc.collect()
+
+
+def test_a_host_has_the_time_of_an_answer_for_each_piece_that_is_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.1)
+    has_given_up = threading.Event()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "engine.sock"))
+        server.listen()
+
+        def read_late() -> None:
+            engine, _ = server.accept()
+            with engine:
+                has_given_up.wait(3 * connection._CONNECT_SECONDS)
+                end, piece = b"", b"\0"
+                while piece and not end.endswith(b"\r\n0\r\n\r\n"):
+                    piece = engine.recv(2**20)
+                    end = (end + piece)[-7:]
+                engine.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        reader = threading.Thread(target=read_late)
+        reader.start()
+        with contextlib.closing(connection._Api(base_url=f"unix://{tmp_path}/engine.sock", version="1.41")) as api:
+            pieces = iter([bytes(2**16)] * 64)
+            try:
+                assert api.post(f"{api.base_url}/images/load", data=pieces, timeout=30).status_code == 200
+            finally:
+                has_given_up.set()
+        reader.join()
