@@ -106,8 +106,12 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files in a folder, at any depth, in the order of their names."""
+    """The files in a folder, at any depth, in the order of their names, and the links to folders.
+
+    A link is sent as a link: what it names in the folder is sent at its own place.
+    """
     for parent, folders, names in os.walk(folder):
         inner = [name for name in folders if not name.startswith(".") and name not in _LEFT_OUT]
         folders[:] = sorted(name for name in inner if not (Path(parent) / name / "pyvenv.cfg").is_file())
-        yield from (Path(parent) / name for name in sorted(names) if not name.startswith("."))
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]  # they are not walked into
+        yield from (Path(parent) / name for name in sorted([*names, *links]) if not name.startswith("."))
