@@ -144,6 +144,12 @@ def familiar_name(name: str) -> str:
     return name
 
 
+def tagged_name(name: str) -> str:
+    """The name of an image with its tag: ``latest``, where it has neither a tag nor a digest."""
+    last = name.rpartition("/")[2]  # before it, a colon is that of a port
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
 def fits(architecture: str, machine: str) -> bool:
     """Whether an image for this architecture runs on this machine without emulation; also where one is not known.
 

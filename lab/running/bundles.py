@@ -14,7 +14,7 @@ from lab.containers import saved_images
 from lab.containers.bundle_file import Bundle, BundleWriter, open_bundle
 from lab.containers.client import image_attributes, translated
 from lab.containers.exception_words import NONSENSE
-from lab.containers.image_config import BASE_REPOSITORY, familiar_name, fits
+from lab.containers.image_config import BASE_REPOSITORY, familiar_name, fits, tagged_name
 from lab.engines.image_choice import find_image
 from lab.engines.selection import Wanted, images_by_build
 from lab.engines.temporary import TemporaryFolder
@@ -89,8 +89,7 @@ def needed_images(client: DockerClient, wanted: Wanted, note: Note) -> tuple[Bun
         attributes = image_attributes(client, name)
         if attributes is None:
             raise ImageError(f"the image {name} is no longer on this engine", "make or pull it again")
-        tags = map(familiar_name, attributes.get("RepoTags") or ())
-        own = {tag for tag in tags if tag == name or tag.startswith(f"{BASE_REPOSITORY}:")}
+        own = _names_of(name, [familiar_name(tag) for tag in attributes.get("RepoTags") or ()])
         before = images.get(str(attributes["Id"]))
         images[str(attributes["Id"])] = BundledImage(
             id=str(attributes["Id"]),
@@ -99,6 +98,17 @@ def needed_images(client: DockerClient, wanted: Wanted, note: Note) -> tuple[Bun
             layers=saved_images.layers(attributes),
         )
     return tuple(images.values())
+
+
+def _names_of(image: str, tags: Sequence[str]) -> set[str]:
+    """The names that an image with these tags has in a bundle: what the user has typed, and the names of the lab.
+
+    An engine can be given no digest and no id as a name: an image that was typed so has all of its tags.
+    """
+    own = {tag for tag in tags if tag.startswith(f"{BASE_REPOSITORY}:")}
+    if familiar_name(tagged_name(image)) in tags:
+        own.add(tagged_name(image))
+    return own or {*tags}
 
 
 def write(
@@ -211,13 +221,17 @@ def install_commands(path: Path, program: str) -> tuple[str, ...]:
 def room_commands(about: Mapping[str, Any], path: Path, wanted: Wanted) -> tuple[str, ...]:
     """The commands that install the lab, load the images and run the lab, in a new environment beside the bundle."""
     unpack, install = install_commands(path, "venv/bin/python")
-    which = ["--python", ",".join(wanted.pythons)] if wanted.pythons else ["--image", wanted.image or ""]
+    which = ["--python", ",".join(wanted.pythons)] if wanted.pythons else []
+    if wanted.image:
+        (image,) = about["images"]
+        names = image["names"] or [image["id"]]
+        which = ["--image", wanted.image if tagged_name(wanted.image) in names else names[0]]
     return (
         unpack,
         f"python{about['wheels']['python']} -m venv venv",
         install,
         f"venv/bin/lab load {shlex.quote(str(path))}",
-        shlex.join(["venv/bin/lab", "run", *(which if wanted.pythons or wanted.image else ())]),
+        shlex.join(["venv/bin/lab", "run", *which]),
     )
 
 

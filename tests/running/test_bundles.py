@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from lab.containers.bundle_file import BundleWriter, open_bundle
+from lab.containers.client import client_for_this_environment
+from lab.engines.selection import Wanted
+from lab.running import bundles
 from tests.conftest import skip_or_fail
 from tests.support.daemons import IMAGE, Daemon, impossible
+from tests.support.fake_api import Server
 from tests.support.terminal import Lab
 
 LAB = [sys.executable, "-m", "lab"]
@@ -60,6 +65,39 @@ def test_a_room_without_an_engine_gets_the_wheels_alone(
     code, out, err = lab("load", str(path))
     assert (code, err) == (0, "")
     assert f"{sys.executable} -m pip install --no-index --find-links wheels" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "tags", "names", "in_the_room"),
+    [
+        ("myapp", ["myapp:latest", "other:1"], ("myapp:latest",), "myapp"),
+        ("docker.io/library/myapp", ["docker.io/library/myapp:latest"], ("docker.io/library/myapp:latest",), None),
+        ("here:5000/myapp", ["here:5000/myapp:latest"], ("here:5000/myapp:latest",), None),
+        ("myapp@sha256:11", ["myapp:1"], ("myapp:1",), "myapp:1"),
+        ("myapp@sha256:11", [], (), f"sha256:{'0' * 64}"),
+    ],
+    ids=["no tag", "a registry that is implied", "the port of a registry", "a digest", "a digest alone"],
+)
+def test_an_image_can_be_named_in_the_room_as_the_last_line_of_the_bundle_names_it(
+    typed: str,
+    tags: list[str],
+    names: tuple[str, ...],
+    in_the_room: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    wanted = Wanted(engine="docker", image=typed)
+    with Server(tmp_path / "engine.sock") as server:
+        server.engine.images.add(typed)
+        server.engine.altered["image"] = lambda body: {**body, "RepoTags": tags}
+        with contextlib.closing(client_for_this_environment()) as client:
+            (image,) = bundles.needed_images(client, wanted, print)
+    assert image.names == names
+    about = {"images": [image.to_stored()], "wheels": {"python": "3.13"}}
+    assert (
+        bundles.room_commands(about, Path("room.tar"), wanted)[-1] == f"venv/bin/lab run --image {in_the_room or typed}"
+    )
 
 
 @pytest.mark.engine
