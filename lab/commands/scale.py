@@ -54,7 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--state",
         choices=("shared", "own", "both"),
         default="both",
-        help="whether threads share the argument, or each has its own (default: both)",
+        help="whether threads share the argument, or each has its own, as each process and each interpreter always has"
+        " (default: both)",
     )
     parser.add_argument(
         "--param",

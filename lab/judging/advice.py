@@ -146,7 +146,8 @@ def _taken(case: Case, result: CellResult, option: Option, gain: Estimate | None
     share = None if waits else figures.share(option.name, option.workers, rounds).estimate(rounds)
     delivered = f", which is {100 * share.value:.0f} % of what the machine delivered" if share else ""
     what = "an object" if case.is_method else "a setup" if case.source == STATEMENT else "an argument"
-    own = f", each with {what} of its own" if option.own and option.executor == "thread" else ""
+    is_apart = option.own if option.executor == arms.THREAD else option.executor == arms.INTERPRETER
+    own = f", each with {what} of its own" if is_apart and (case.setup or case.is_method) else ""
     taken = option.name.replace(", own state", "")
     sentence = f"Advice: take {taken}{own}: they do {times(gain)} the work of one worker{delivered}."
     return Advice(

@@ -168,6 +168,10 @@ def test_a_pool_of_interpreters_takes_one_item_at_a_time() -> None:
     advice = advise(CASE, measured({("interpreter", 2): 1.95}, call_seconds=1e-5))
     assert "InterpreterPoolExecutor(2)" in advice.code
     assert "chunksize" not in advice.code
+    assert "of its own" not in advice.sentence
+    with_object = CASE._replace(setup="make", state="shared")  # which threads can share, and interpreters cannot
+    advice = advise(with_object, measured({("interpreter", 2): 1.95}))
+    assert "take 2 interpreters, each with an argument of its own: they do" in advice.sentence
 
 
 def test_one_cpu_leaves_one_worker() -> None:

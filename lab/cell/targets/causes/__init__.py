@@ -11,7 +11,6 @@ from typing import Callable, NamedTuple, Optional, Sequence
 from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
 from lab.cell.claims.estimates import Estimate
 from lab.cell.targets.arms import THREAD
-from lab.cell.targets.case import STATEMENT
 from lab.cell.targets.figures import Workers, base_of, cores, measured_arms, speed_up
 
 #: A speed-up above this shows that a second CPU was in use; see ``gil.no-speedup``.
@@ -71,8 +70,8 @@ def best(evidence: Evidence, executors: Sequence[str], most: Optional[int] = Non
 def shared_only(evidence: Evidence) -> bool:
     """Whether threads worked on one object, and were not measured with objects of their own."""
     case = (evidence.all("case") or [{}])[-1]
-    has_object = bool(case.get("setup") and case.get("source") != STATEMENT) or bool(case.get("is_method"))
-    return has_object and not any(arm.own for arm in measured_arms(evidence) if arm.executor == THREAD)
+    has_object = case.get("setup") or case.get("is_method")
+    return bool(has_object) and not any(arm.own for arm in measured_arms(evidence) if arm.executor == THREAD)
 
 
 def is_in_vain(arm: str, gained: Estimate, rounds: Sequence[Round]) -> bool:
