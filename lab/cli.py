@@ -20,7 +20,7 @@ _DESCRIPTION = """\
 Claims about Python's parallelism, run under exact CPU limits, proven from
 inside, and judged.
 
-Start with:  lab run            every experiment with 1, 2, 4 and all CPUs
+Start with:  lab run            the usual experiments with 1, 2, 4 and all CPUs
              lab run pool gil   two of them
              lab doctor         what can be measured on this machine
              lab cpus           how many CPUs there really are here

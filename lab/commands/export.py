@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELP = "write the cells of a run as Jobs of Kubernetes, with the code of the cells in them"
 EXAMPLE = """\
 examples:
-  lab export kubernetes | kubectl create -f -     every experiment, 1, 2, 4 CPUs
+  lab export kubernetes | kubectl create -f -     the usual run, 1, 2, 4 CPUs
   lab export kubernetes pool gil --cpus 2,8 --image myapp:1 --output jobs
                                                   a file for each object
   lab gather --kubernetes                         report what they measured

@@ -11,7 +11,7 @@ from lab.model.build import Build, parse_build
 from lab.text import units
 
 #: The builds that the tables show: with a GIL, and without, each in the order of versions.
-WITH_GIL = ("3.9", "3.11", "3.12", "3.13", "3.14", "3.15")
+WITH_GIL = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 WITHOUT_GIL = ("3.13t", "3.14t", "3.15t")
 
 #: The limits that the tables show: a number of CPUs, and a quota in CPUs or ``None``.
@@ -93,8 +93,9 @@ The verdict that is expected of each claim, on each build and under a few limits
 `lab explain --all` prints this page, `lab explain CLAIM` what it says of one claim. A decisive verdict that differs is
 a *surprise*.
 
-The source says how the expectation is known. Of 3.12, 3.14t and 3.15t there was no image: the document says it that
-stands beside; where none does, 3.12 is expected to do as 3.11 and 3.13, and free-threaded builds as 3.13t. As
+The source says how the expectation is known. Of 3.10, 3.12, 3.14t and 3.15t there was no image: the document says it
+that stands beside; where none does, 3.10 is expected to do as 3.11, 3.12 as 3.11 and 3.13, and free-threaded builds as
+3.13t. As
 interpreters of a machine 3.10 and 3.12 did what is expected of them in the usual experiments and in `executors`,
 `race-atlas`, `fork-threads`, `main-thread` and `silent-failures`, with 1 and with 2 CPUs.
 {UNKNOWN.capitalize()}: then no verdict is a surprise."""
