@@ -8,7 +8,8 @@ from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, probe, turn_seconds
 from lab.cell.targets import against, figures
 from lab.cell.targets.arms import METHODS, THREAD, TRIES, arms_for, at_home, base_arms, executors, idle_bases, tries_of
 from lab.cell.targets.case import Case, Times
-from lab.cell.targets.elapsed import SHORTEST_BLOCK, Pool, pools_for
+from lab.cell.targets.elapsed import SHORTEST_BLOCK
+from lab.cell.targets.pools import Pool, pools_for
 from lab.cell.targets.trial import LOOK_SECONDS, Trial
 
 #: What every cell does before its workers start, besides the first calls: about so many seconds.
@@ -62,7 +63,7 @@ def _of_list(case: Case, cpus: int, gil: bool, trial: Trial, items: ListTrial) -
     passes = [_pass(pool, cpus, gil, trial.waits, items) for pool in pools]
     workers = sum(count for kind, count in {(pool.executor, pool.workers) for pool in pools} if kind != THREAD)
     one_round = sum(max(seconds, SHORTEST_BLOCK) for seconds in [items.seconds, *passes]) + _round([ALONE, probe(cpus)])
-    start = workers * trial.ready_seconds / cpus + TRIES * sum(passes)
+    start = workers * trial.ready_seconds / cpus + items.seconds + TRIES * sum(passes)
     return Times(start, figures.FEWEST_ROUNDS * one_round)
 
 

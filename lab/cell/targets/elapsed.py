@@ -1,52 +1,41 @@
 """A whole list of items through the executors of ``concurrent.futures``.
 
 Pickling, dispatch and the slowest worker count. A block is the whole list, once or several times. The pools live as
-long as the measurement, as those of a program do.
+long as the measurement, as those of a program do. One that fails, hangs or breaks costs itself alone.
 """
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import contextlib
 import functools
 import itertools
 import math
-import multiprocessing
+import operator
 import os
 import time
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from lab.cell.claims.claim import Round
-from lab.cell.claims.recorder import Recorder, in_words
+from lab.cell.claims.recorder import NotMeasuredError, Recorder, in_words
 from lab.cell.measuring.rounds import Crew, shuffler
-from lab.cell.targets import choice, environment, memory_limit
-from lab.cell.targets.arms import INTERPRETER, THREAD, counts, executors, name_of
+from lab.cell.targets import choice, environment
 from lab.cell.targets.calling import factory, function_with_arguments, made_by
 from lab.cell.targets.case import Case
-from lab.cell.targets.figures import BASE, enough
+from lab.cell.targets.figures import BASE, LATER, enough
 from lab.cell.targets.form import PLAIN, kind_of
-from lab.cell.targets.importing import TargetError, import_module
+from lab.cell.targets.importing import TargetError, import_module, in_place, missing_package
+from lab.cell.targets.pools import Executor, Pool, pools_for
 from lab.cell.targets.trial import Trial, pickled
 
 #: A list with more items than this is taken for endless.
 MOST_ITEMS = 1_000_000
 #: A block lasts at least so long, in seconds; a shorter list is worked on several times.
 SHORTEST_BLOCK = 0.05
-#: Without chunk sizes of the user's, items travel one by one, and in so many chunks for each worker.
-CHUNKS_A_WORKER = 4
+#: A pool is lost that takes so many times as long as the plain loop, beyond the seconds in which it may begin.
+PATIENCE = 4.0
 
-
-class Pool(NamedTuple):
-    """An executor that works on the list."""
-
-    #: The name in records and tables: ``2 processes (fork), chunks of 10``.
-    name: str
-    #: ``thread``, ``fork``, ``forkserver``, ``spawn`` or ``interpreter``.
-    executor: str
-    #: How many workers it has.
-    workers: int
-    #: How many items travel at a time.
-    chunk: int
+#: Works on the list, once or several times, and returns what was measured.
+Block = Callable[[], "dict[str, Any]"]
 
 
 def items_of(case: Case) -> list[Any]:
@@ -83,77 +72,114 @@ def function_of(case: Case) -> Callable[[Any], Any]:
     return functools.partial(function, *positional, **case.arguments)
 
 
-def pools_for(case: Case, cpus: int, waits: bool, items: int) -> list[Pool]:
-    """The pools to try, each kind with each number of workers and each chunk size."""
-    pools = []
-    for workers in counts(cpus, waits):
-        usual = max(1, math.ceil(items / (CHUNKS_A_WORKER * workers)))
-        for kind in executors():
-            in_process = kind not in (THREAD, INTERPRETER)  # only pools of processes hand several items over at a time
-            for chunk in [1] if not in_process else list(case.chunks) or sorted({1, usual}):
-                name = name_of(kind, workers) + (", chunks of %d" % chunk if chunk > 1 else "")
-                pools.append(Pool(name, kind, workers, chunk))
-    return pools
+def call_each(case: Case, function: Callable[[Any], Any], items: Sequence[Any], most: float = math.inf) -> float:
+    """Call the function with one item after the other, for at most so many seconds. Returns the mean seconds of a call.
+
+    Raises TargetError, which names the item, where it raises. The message goes on from the label of the case.
+    """
+    begun = time.monotonic()
+    for number, item in enumerate(items, 1):
+        try:
+            function(item)
+        except BaseException as error:  # whatever the user's function raises
+            place = "item %d of %d of --items %s" % (number, len(items), case.items)
+            message = "raised at %s: %s; repair it, or leave that item out" % (place, in_place(error))
+            raise TargetError(message, missing_package(error)) from error
+        seconds = time.monotonic() - begun
+        if seconds > most:
+            break
+    return seconds / number
 
 
 def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     """Try each pool once, then let all that work take turns with a plain loop."""
     items, function = items_of(case), function_of(case)
-    loops = _loops(trial.call_seconds * len(items))
+    list_seconds = call_each(case, function, items) * len(items)
+    loops = _loops(list_seconds)
     recorder.observe("items", {"count": len(items), "loops": loops})
     size, seconds, error = pickled(items[0])
     recorder.observe("item", {"bytes": size, "seconds": seconds, "error": error})
-    order = shuffler(recorder.seed)
+    pools = pools_for(case, len(recorder.cpus), trial.waits, len(items))
+    patience = trial.patience(max([pool.workers for pool in pools], default=1)) + PATIENCE * list_seconds
     with Crew(recorder.cpus, quota_under_test=recorder.quota is not None) as crew, contextlib.ExitStack() as stack:
-        blocks: dict[str, Callable[[], dict[str, Any]]] = {BASE: _loop(function, items, loops)}
-        working: list[tuple[str, str, int, bool, int]] = []
-        made: dict[tuple[str, int], Any] = {}
-        pools = pools_for(case, len(recorder.cpus), trial.waits, len(items))
-        most = 1 + sum(workers for _, workers in {(pool.executor, pool.workers) for pool in pools})
-        for pool in pools:
-            environment.go_home(case.project)  # the workers begin where threads and the loop may have left
-            try:
-                executor = made.get((pool.executor, pool.workers))
-                if executor is None:
-                    executor = made[pool.executor, pool.workers] = _made(pool, case, most, stack)
-                once = _mapped(executor, function, items, pool.chunk, 1)
-                once()  # which starts the workers
-                block = _mapped(executor, function, items, pool.chunk, _loops(once()["seconds"]))
-            except BaseException as error:  # whatever the user's function, its argument or its result does in a worker
-                recorder.observe("out", [pool.name, pool.executor, in_words(error)])
-                continue
-            blocks[pool.name] = block
-            working.append((pool.name, pool.executor, pool.workers, False, pool.chunk))
-        recorder.observe("arms", working)
-        rounds: list[Round] = []
-        begun = time.monotonic()
-
-        def is_decided() -> bool:
-            return choice.is_decided(trial, working, rounds)
-
-        while not enough(rounds, [name for name, *_ in working], time.monotonic() - begun, recorder, is_decided):
-            blocks_of_round = crew.gated(blocks, len(rounds), order)
-            recorder.sample("round", blocks_of_round)
-            rounds.append(blocks_of_round)
+        blocks = _tried(recorder, case, pools, function, items, patience, stack)
+        recorder.observe("arms", _observed(blocks))
+        _rounds(recorder, crew, _loop(function, items, loops), blocks, trial)
 
 
-def _begin(project: str, workers: int) -> None:
-    """Begin as one of so many workers: limit the memory, and enter the user's environment."""
-    memory_limit.set_for(workers)
-    environment.enter(project)
+def _observed(pools: Iterable[Pool]) -> list[Sequence[object]]:
+    """These pools, as records have them."""
+    return [(pool.name, pool.executor, pool.workers, False, pool.chunk) for pool in pools]
 
 
-def _made(pool: Pool, case: Case, most: int, stack: contextlib.ExitStack) -> Any:
-    """A pool of that kind, which the stack ends. Its workers begin first; in all pools there are ``most`` of them."""
-    if pool.executor == THREAD:
-        return stack.enter_context(futures.ThreadPoolExecutor(pool.workers))
-    initial: dict[str, Any] = {"initializer": _begin, "initargs": (case.project, most)}
-    if pool.executor == INTERPRETER:  # it is a part of this process, whose memory is limited
-        initial = {"initializer": environment.enter, "initargs": (case.project,)}
-        executor = futures.InterpreterPoolExecutor(pool.workers, **initial)  # type: ignore[attr-defined,unused-ignore]
-        return stack.enter_context(executor)
-    context = multiprocessing.get_context(pool.executor)
-    return stack.enter_context(futures.ProcessPoolExecutor(pool.workers, context, **initial))
+def _tried(
+    recorder: Recorder,
+    case: Case,
+    pools: Sequence[Pool],
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    patience_seconds: float,
+    stack: contextlib.ExitStack,
+) -> dict[Pool, Block]:
+    """A block of each pool that works. Each works twice: the first time its workers start. What fails is recorded.
+
+    Threads come last, because nothing ends those that do not return. Of a kind that does not, no other pool is tried.
+    """
+    blocks: dict[Pool, Block] = {}
+    made: dict[tuple[str, int], Executor] = {}
+    most = 1 + sum(workers for _, workers in {(pool.executor, pool.workers) for pool in pools})
+    for pool in sorted(pools, key=lambda pool: pool.is_in_process):
+        if any(executor.lost for (kind, _), executor in made.items() if kind == pool.executor):
+            continue
+        environment.go_home(case.project)  # the workers begin where threads and the loop may have left
+        place = pool.executor, pool.workers
+        try:
+            if place not in made:
+                made[place] = stack.enter_context(Executor(pool, case.project, most, patience_seconds))
+            once = _mapped(made[place], function, items, pool.chunk, 1)
+            once()
+            blocks[pool] = _mapped(made[place], function, items, pool.chunk, _loops(once()["seconds"]))
+        except BaseException as error:  # whatever the user's function, its argument or its result does in a worker
+            recorder.observe("out", [pool.name, pool.executor, in_words(error)])
+    return {pool: blocks[pool] for pool in pools if pool in blocks}
+
+
+def _rounds(recorder: Recorder, crew: Crew, loop: Block, blocks: dict[Pool, Block], trial: Trial) -> None:
+    """Measure in rounds until it is enough. A pool that fails is recorded, and takes part no more."""
+    order = shuffler(recorder.seed)
+    rounds: list[Round] = []
+    begun = time.monotonic()
+
+    def is_decided() -> bool:
+        return choice.is_decided(trial, _observed(blocks), rounds)
+
+    while not enough(rounds, [pool.name for pool in blocks], time.monotonic() - begun, recorder, is_decided):
+        named = {BASE: loop, **{pool.name: block for pool, block in blocks.items()}}
+        measured = crew.gated({name: _told(block) for name, block in named.items()}, len(rounds), order)
+        if error := measured[BASE].get("error"):
+            if not rounds:
+                raise NotMeasuredError(error)
+            recorder.observe("out", ["workers", LATER, "%s, after %d rounds" % (error, len(rounds))])
+            return
+        failed = [pool for pool in blocks if "error" in measured[pool.name]]
+        for pool in failed:
+            recorder.observe("out", [pool.name, pool.executor, measured[pool.name]["error"]])
+            del blocks[pool]
+        if not failed:  # what has failed may have been at work beside the others of its round
+            recorder.sample("round", measured)
+            rounds.append(measured)
+
+
+def _told(block: Block) -> Block:
+    """The block, which tells an error instead of raising it."""
+
+    def telling() -> dict[str, Any]:
+        try:
+            return block()
+        except BaseException as error:  # whatever the user's function raises
+            return {"error": in_words(error)}
+
+    return telling
 
 
 def _loops(seconds: float) -> int:
@@ -161,23 +187,27 @@ def _loops(seconds: float) -> int:
     return max(1, math.ceil(SHORTEST_BLOCK / max(seconds, 1e-9)))
 
 
-def _loop(function: Callable[[Any], Any], items: Sequence[Any], loops: int) -> Callable[[], dict[str, Any]]:
+def _loop(function: Callable[[Any], Any], items: Sequence[Any], loops: int) -> Block:
     def block() -> dict[str, Any]:
         with _Clock(None) as clock:
             for _ in range(loops):
-                [function(item) for item in items]
+                left = iter(items)
+                try:
+                    [function(item) for item in left]
+                except BaseException as error:  # whatever the user's function raises
+                    number = len(items) - operator.length_hint(left)
+                    message = "raised at item %d of %d: %s" % (number, len(items), in_words(error))
+                    raise NotMeasuredError(message) from error
         return clock.block(loops * len(items))
 
     return block
 
 
-def _mapped(
-    executor: Any, function: Callable[[Any], Any], items: Sequence[Any], chunk: int, loops: int
-) -> Callable[[], dict[str, Any]]:
+def _mapped(executor: Executor, function: Callable[[Any], Any], items: Sequence[Any], chunk: int, loops: int) -> Block:
     def block() -> dict[str, Any]:
         with _Clock(executor) as clock:
             for _ in range(loops):
-                list(executor.map(function, items, chunksize=chunk))
+                executor.work(function, items, chunk)
         return clock.block(loops * len(items))
 
     return block
@@ -186,7 +216,7 @@ def _mapped(
 class _Clock:
     """Elapsed time and CPU time of this process and of a pool's processes; use as a context manager."""
 
-    def __init__(self, executor: Any) -> None:
+    def __init__(self, executor: Executor | None) -> None:
         self._executor = executor
 
     def __enter__(self) -> _Clock:
@@ -206,12 +236,12 @@ class _Clock:
         }
 
     def _cpu_seconds(self) -> float:
-        processes = list(getattr(self._executor, "_processes", None) or {})
-        return time.process_time() + sum(_spent_by(process) for process in processes)
+        processes = self._executor.processes if self._executor else []
+        return time.process_time() + sum(_spent_by(process.pid) for process in processes)
 
 
 def _spent_by(process: int) -> float:
-    """CPU seconds of a process: fields 14 and 15 of /proc/pid/stat (man 5 proc); 0 where it has ended."""
+    """CPU seconds of the process with that id (man 5 proc, /proc/pid/stat, fields 14 and 15); 0 where it has ended."""
     try:
         with open("/proc/%d/stat" % process) as stream:
             fields = stream.read().rpartition(")")[2].split()

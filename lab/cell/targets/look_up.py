@@ -7,7 +7,7 @@ import functools
 import time
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
-from lab.cell.claims.recorder import Recorder, in_words
+from lab.cell.claims.recorder import Recorder
 from lab.cell.cpus import process_limit
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.targets import against, agent, asv, budget, dispatch, elapsed, environment, memory_limit
@@ -27,8 +27,8 @@ SPARE_SECONDS = 10.0
 LENGTH_SECONDS = 0.05
 #: A function is called so many times at least, unless that takes longer than so many seconds: some raise later.
 FEWEST_CALLS, FURTHER_SECONDS = 6, 2.0
-#: For so many seconds the function is tried with one item after the other.
-ITEMS_SECONDS = 1.0
+#: For so many seconds the function is tried with one item after the other: a short list as a whole.
+ITEMS_SECONDS = 10.0
 
 
 class Found(NamedTuple):
@@ -238,16 +238,10 @@ def _try_items(case: Case, trial: Trial) -> budget.ListTrial:
     Raises TargetError where it raises.
     """
     items, function = elapsed.items_of(case), elapsed.function_of(case)
-    begun, number = time.monotonic(), 0
-    for number, item in enumerate(items, 1):
-        try:
-            function(item)
-        except BaseException as error:  # whatever the user's function raises
-            place = "item %d of %d of --items %s" % (number, len(items), case.items)
-            raise TargetError("%s raised at %s: %s" % (case.label, place, in_words(error))) from error
-        if time.monotonic() > begun + ITEMS_SECONDS:
-            break
-    seconds = (time.monotonic() - begun) * len(items) / number
+    try:
+        seconds = elapsed.call_each(case, function, items, ITEMS_SECONDS) * len(items)
+    except TargetError as error:
+        raise TargetError("%s %s" % (case.label, error), error.missing) from error
     handed = pickled(items[0])[1] + trial.pickle_seconds
     return budget.ListTrial(len(items), seconds, handed, dispatch.costs())
 

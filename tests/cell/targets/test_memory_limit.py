@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import resource
 
-from lab.cell.targets import elapsed
-from lab.cell.targets.case import Case
-
-CASE = Case(label="work.py:f", source="file", where="work.py", name="f", items="items")
+from lab.cell.targets import pools
 
 
 def test_the_processes_of_a_pool_have_a_limit_and_this_process_has_none() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     limits = []
     for most in (4, 8):
-        with contextlib.ExitStack() as stack:
-            pool = elapsed._made(elapsed.Pool("2 processes (fork)", "fork", 2, 1), CASE, most, stack)
+        with pools._made(pools.Pool("2 processes (fork)", "fork", 2, 1), "", most) as pool:
             limits.append(pool.submit(resource.getrlimit, resource.RLIMIT_DATA).result()[0])
     assert 0 < limits[1] < limits[0]
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
