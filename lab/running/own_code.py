@@ -196,7 +196,7 @@ def _look_up(target: Target, engine: Engine, machine: Machine, session: str, bui
 
     def ask(passed: int) -> Answer:
         if passed:
-            tell(f"the first {passed} functions of {target.case.label} were called{f' on {build}' if build else ''}")
+            tell(f"{where}{target.case.label}: {units.counted(passed, 'case')} looked up; the next ones follow")
         case = {**target.case.to_stored(), "params": target.params, "passed": passed, "sizes": list(sizes)}
         what = (engine, machine, session, PREFIX, case, SECONDS)
         return look_up(*what, build=build, number=passed, project=target.project, other=target.other)

@@ -92,7 +92,9 @@ class Case(NamedTuple):
         return LOST_SECONDS + SLOWNESS * (times.start_seconds + PATIENCE * times.rounds_seconds)
 
     def _times(self, cpus: int) -> Times:
-        return Times(*self.times.get(str(cpus), (0.0, 0.0)))
+        # A replay on another machine may have cells of other sizes.
+        longest = max(map(tuple, self.times.values()), default=(0.0, 0.0))
+        return Times(*self.times.get(str(cpus), longest))
 
     @property
     def counted(self) -> str:

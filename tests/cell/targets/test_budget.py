@@ -88,6 +88,8 @@ def test_a_small_cell_and_a_quick_function_take_little() -> None:
     quick = timed(CASE, 2, 0.001)
     assert quick.usual_seconds(2, 4.0) < 8
     assert deadline(quick, 2, 4.0) < 100
+    slow = timed(CASE, 2, 1.0)
+    assert slow.longest_seconds(4) == slow.longest_seconds(2), "a replay elsewhere has the longest times that are known"
     assert deadline(CASE, 2, 4.0) == 76, "a session of an earlier version has no times"
 
 
