@@ -100,12 +100,11 @@ def _keep(folder: Path, session: Session, command: str) -> Kept:
     from lab.running.measurement import Kept
     from lab.sessions import keeping, resuming
     from lab.sessions.document import document
-    from lab.sessions.folder import resume_command
+    from lab.sessions.folder import resume_hosts_command
 
     words = f"session kept in {folder}, with that of each host in a folder below it"
     if session.interrupted or resuming.lost_cells(document(session)):
-        resume = resume_command(folder / "host", command)
-        words += f"; measure missing cells with: {resume}; then join all hosts with: lab merge {folder}"
+        words += f"; measure missing cells with: {resume_hosts_command(folder, command)}"
     try:
         keeping.keep(folder.parent, session)
     except StoreError as error:

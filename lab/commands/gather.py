@@ -18,7 +18,7 @@ from lab.commands._options import (
 )
 from lab.commands._requests import label_of
 from lab.errors import CellError, UsageError
-from lab.messages import kept, tell
+from lab.messages import ended, kept
 
 if TYPE_CHECKING:
     from lab.model.fail_on import FailurePolicy
@@ -96,9 +96,7 @@ def _of_job(options: argparse.Namespace, label: str, policy: FailurePolicy) -> i
     session, lost = collected(options.slurm)
     with kept("the session stays where it is; run lab gather again"):
         print_report(_labelled(session, label), options.format)
-    if lost:
-        tell(lost)
-    return tell_exit(session, policy, lost=lost or None)
+    return ended(3, lost) if lost else tell_exit(session, policy)
 
 
 def _from_files(folder: Path) -> Session:

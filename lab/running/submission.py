@@ -8,17 +8,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab.engines.slurm_programs import JobState, check_programs, path_of, reasons_of, state_of
+from lab.engines.slurm_programs import JobState, check_programs, path_of, read_site, reasons_of, state_of
 from lab.engines.slurm_words import nodes_in_words, refused, state_in_words
-from lab.errors import CellError, StoreError, UsageError
+from lab.errors import CellError, EngineError, StoreError, UsageError
 from lab.interrupts import signals_held
 from lab.model.allocation import Allocation
 from lab.model.session import Session
-from lab.sessions import files, loading
-from lab.sessions.folder import default_folder, resume_command
+from lab.sessions import files, loading, merging
+from lab.sessions.folder import default_folder, resume_command, resume_hosts_command
+from lab.sessions.resuming import unfinished
 
 #: The states of a job that has not ended, in Slurm's words.
 _LIVING = ("RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED")
@@ -84,21 +85,53 @@ def submit(words: Sequence[str], folder: Path, allocation: Allocation) -> Submis
 def collected(job: str) -> tuple[Session, str]:
     """The session of a job that has ended, and how to measure what is missing; empty where nothing is.
 
-    Raises UsageError for a job that the lab has not submitted, and CellError for one that has not measured anything.
+    Raises UsageError for a job that the lab has not submitted, CellError for one that has not measured anything, and
+    EngineError where Slurm does not say whether it has ended.
     """
     submission = _remembered(job)
+    state = _state_at_end(submission)
+    whole = loading.folders(submission.folder)
+    parts = sorted(path.parent for path in submission.folder.glob("*/*/session.json"))
+    if whole:
+        folder, session = whole[-1], loading.load_session(whole[-1])
+    elif parts:  # it was ended before it could join what its nodes have measured
+        folder, session = parts[-1].parent, _joined(parts)
+    else:
+        raise CellError(f"the job {job} has measured nothing: {_why(submission, state)}")
+    if not session.interrupted:
+        return session, ""
+    resume = (resume_hosts_command if session.hosts else resume_command)(folder, submission.command)
+    cause = f"the job {job} did not end by itself: {_why(submission, state)}"
+    return session, f"{cause}; measure its missing cells with: {resume}"
+
+
+def _state_at_end(submission: Submission) -> JobState:
+    """What Slurm says of a job that has ended; nothing, where Slurm knows it no more or its session tells the end.
+
+    Raises CellError for a job that has not ended, and EngineError where that is not known and Slurm does not answer.
+    """
+    job, sessions = submission.job, loading.folders(submission.folder)
     state = state_of(job)
+    if not state.state and (not sessions or unfinished(loading.manifest(sessions[-1]))):
+        try:
+            read_site()
+        except EngineError as error:
+            raise EngineError(
+                f"whether the job {job} has ended is not known: {error.what}", "gather it where Slurm answers"
+            ) from error
+        state = state_of(job)  # it may have begun to answer
     if state.state == "PENDING":
         raise CellError(f"the job {job} waits in the queue ({state.reason})", "gather it later, or scancel it")
     if state.state in _LIVING:
         raise CellError(f"the job {job} has not ended on {state.nodes}", f"see its messages: {submission.messages}")
-    folders = loading.folders(submission.folder)
-    if not folders:
-        raise CellError(f"the job {job} has measured nothing: {_why(submission, state)}")
-    session = loading.load_session(folders[-1])
-    resume = f"measure its missing cells with: {resume_command(folders[-1], submission.command)}"
-    cause = f"the job {job} did not end by itself: {_why(submission, state)}"
-    return session, f"{cause}; {resume}" if session.interrupted else ""
+    return state
+
+
+def _joined(parts: Sequence[Path]) -> Session:
+    """The sessions of the nodes of one run, joined. It counts as interrupted, because the run did not join them."""
+    with loading.making_sense_of(*parts):
+        session = merging.join([loading.load_session(part) for part in parts])
+    return replace(session, id=parts[-1].parent.name, interrupted=True)
 
 
 def _why(submission: Submission, state: JobState) -> str:

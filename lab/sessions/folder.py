@@ -57,6 +57,13 @@ def resume_command(folder: Path, name: str = "run") -> str:
     return command if is_default else f"{command} {option} {quote(str(folder.parent))}"
 
 
+def resume_hosts_command(folder: Path, name: str = "run") -> str:
+    """The commands that measure the missing cells of the sessions of hosts in this folder, and join them again."""
+    from shlex import quote
+
+    return f"{resume_command(folder / 'host', name)}; then join all hosts with: lab merge {quote(str(folder))}"
+
+
 def is_written(folder: Path) -> bool:
     """Whether a process is writing this session."""
     with contextlib.suppress(OSError):
