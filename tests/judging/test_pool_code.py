@@ -75,6 +75,7 @@ FORMS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "parameter": ({"arguments": {"n": 3}}, [1, 2]),
     "parameter_and_item": ({"arguments": {"n": 3}}, [4, 5]),
     "by_its_name": ({"arguments": {"n": 3}}, [3, 3]),
+    "make, in a folder": ({"where": "parts/made.py"}, ["part"] * 2),
     "run": ({}, [-1, -2]),
     "Parts.static": ({}, [10, 20]),
     "everything": ({"setup": "make", "arguments": {"n": 3, "word": "a'b"}}, [(9, "a'b"), (10, "a'b")]),
