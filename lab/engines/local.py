@@ -23,9 +23,9 @@ from lab.cell.worker.job import MARK, WorkerJob
 from lab.engines import Sink, nothing, shared_memory
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
-from lab.engines.temporary import SHORT_FOLDERS, TemporaryFolder, remove_abandoned
+from lab.engines.temporary import SHORT_FOLDERS, TemporaryFolder, remove_abandoned, writing
 from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
-from lab.errors import CellError, UsageError
+from lab.errors import CellError, EngineError, UsageError
 from lab.interrupts import signals_held
 from lab.model.cell import Job, Outcome
 from lab.model.machine import Machine
@@ -71,7 +71,7 @@ class Local:
         self._memory = shared_memory.names()
         #: The marks of the cells that run.
         self._marks: set[str] = set()
-        with signals_held():
+        with signals_held(), writing(kind=EngineError):
             remove_abandoned()
             self._folder = TemporaryFolder(_temporary(tempfile.gettempdir()))
             interrupts.leave(self, self._leave)
@@ -114,7 +114,9 @@ class Local:
         mark = secrets.token_hex(8)
         payload, inherited = _with_own_output(payload)
         own_code = Path(self._folder.name) / f"{mark}.zip"  # no cell reads what another may have changed
-        own_code.write_bytes(cell_code(packed=False))
+        archive = cell_code(packed=False)
+        with writing(self._folder.name):
+            own_code.write_bytes(archive)
         sink(b"")
         self._marks.add(mark)
         try:

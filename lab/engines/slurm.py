@@ -12,7 +12,6 @@ import re
 import secrets
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,6 +32,7 @@ from lab.engines.slurm_words import (
     says_task_has_ended,
     without_chatter,
 )
+from lab.engines.temporary import temporary_file
 from lab.engines.worker_command import image_beside, probe_job, worker_arguments, worker_job
 from lab.errors import CellError
 from lab.interrupts import signals_held
@@ -181,9 +181,7 @@ class Slurm:
     def _started(self, payload: WorkerJob, name: str, cpus: Sequence[int], sink: Sink) -> subprocess.Popen[bytes]:
         """The step of that name, started when the sink says that it is its turn. Raises CellError."""
         words = [*(in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
-        with tempfile.TemporaryFile() as code:
-            code.write(cell_code(payload.experiments, packed=False))
-            code.seek(0)
+        with temporary_file(cell_code(payload.experiments, packed=False)) as code:
             sink(b"")
             self._allocation.check()
             spent, self._allocation.spent = self._allocation.spent, []

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import tempfile
 import time
 from typing import IO
 
 from lab.cell.worker.job import MARK
 from lab.engines import Sink
 from lab.engines.slurm_allocation import OpenAllocation
+from lab.engines.temporary import temporary_file
 from lab.errors import CellError
 from lab.pythons.listening import Patience
 
@@ -207,9 +207,10 @@ class _Look:
         self.start = start
         #: When it was started, on the clock of :func:`time.monotonic`, in seconds.
         self.began = time.monotonic()
-        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._output: IO[bytes] | None = None
         self._step: subprocess.Popen[bytes] | None = None
         with contextlib.suppress(CellError):  # it cannot be started: it answers nothing
+            self._output = temporary_file()
             self._step = allocation.start_look(("/bin/sh", "-c", _LOOK, "sh", *words), self._output)
 
     @property
@@ -219,8 +220,8 @@ class _Look:
 
     def close(self) -> bytes:
         """End it. Returns what it has answered; nothing where it has failed or has not ended."""
-        with self._output as output:
-            if self._step is None:
+        with self._output or contextlib.nullcontext() as output:
+            if self._step is None or output is None:
                 return b""
             if self._step.poll() is None:
                 self._step.kill()

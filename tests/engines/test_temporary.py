@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab import engines
 from lab.engines import temporary
-from lab.engines.temporary import TemporaryFolder, remove_abandoned
+from lab.engines.slurm_allocation import OpenAllocation
+from lab.engines.slurm_records import _Look
+from lab.engines.temporary import TemporaryFolder, remove_abandoned, temporary_file
+from lab.errors import CellError, EngineError
+from lab.model.allocation import Allocation
+from lab.model.cell import Cell, Limit
+from lab.planning import jobs
 from lab.system import PREFIX
 
 KILLED = """
@@ -71,3 +81,30 @@ def test_lab_clean_removes_it_without_an_engine(parent: Path) -> None:
     assert (done.returncode, done.stdout) == (3, f"removed folder {left}\n")
     assert "none.sock" in done.stderr
     assert not left.exists()
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """No file of this process can grow, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_folder_costs_the_cells_that_need_it_and_is_named(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = r"cannot write to /.*: File too large; make room there, or let TMPDIR name another folder"
+    with pytest.raises(CellError, match=full), no_room():
+        temporary_file(b"code")
+    job = jobs.job_of("s", Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,)), ("pipe",), 1.0, 0.1)
+    local = engines.make("local")
+    with contextlib.closing(local), pytest.raises(CellError, match=full), no_room():
+        local.run(job, lambda piece: None)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(parent / "gone"))
+    with pytest.raises(EngineError, match=r"cannot write to .*/gone: No such file or directory"):
+        TemporaryFolder()
+    look = _Look(OpenAllocation(Allocation(), "s", print), 0, ())
+    assert (look.has_ended, look.close()) == (True, b"")
