@@ -116,7 +116,9 @@ def _simplest(
     for option in sorted(options, key=lambda option: (option.workers, _rank(option, version))):
         ratio = ratios.get(option)
         if ratio is None:
-            if _kind(option) not in told and option.workers * option.handing_over * SLIGHT > reached:
+            gain = gains[option.name]
+            most = (gain.high if gain else option.workers) * option.handing_over
+            if _kind(option) not in told and most * SLIGHT > reached:
                 return Choice(None, why="of %s, which are simpler, %s" % (option.name, _too_few(rounds, [option])))
             continue
         scale = best.handing_over / option.handing_over

@@ -73,6 +73,18 @@ def test_one_worker_is_not_taken_while_other_ways_may_do_much_more() -> None:
     assert choice.is_decided(trial, both, seen)
 
 
+@pytest.mark.parametrize(("gain", "is_decided"), [(0.7, True), (1.8, False)])
+def test_a_simpler_way_that_was_never_quiet_beside_the_best_counts_with_the_most_that_it_may_do(
+    gain: float, is_decided: bool
+) -> None:
+    both = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
+    seen = rounds(gain, 0.01)
+    for number, blocks in enumerate(seen):
+        blocks["2 processes (fork)"] = {"rate": 190.0, "disturbed": "run delay" if number % 2 else None}
+        blocks["2 threads"]["disturbed"] = None if number % 2 else "run delay"
+    assert choice.is_decided(TRIAL, both, seen) is is_decided
+
+
 @pytest.mark.parametrize(
     ("seconds", "is_decided", "stops"),
     [(3.9, True, False), (4.0, True, True), (4.0, False, False), (11.9, False, False), (12.1, False, True)],
