@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def are_several(options: argparse.Namespace) -> bool:
     """Whether the command begins a run on several hosts, or on several nodes of Slurm."""
-    return (len(options.host) > 1 or options.nodes > 1) and options.resume is None
+    from lab.commands._requests import allocation_of
+
+    return options.resume is None and (len(options.host) > 1 or allocation_of(options).nodes > 1)
 
 
 def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], object], policy: FailurePolicy) -> int:

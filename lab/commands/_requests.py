@@ -64,7 +64,12 @@ def exec_request(options: argparse.Namespace, workload: Workload) -> Request:
         engine = "docker" if options.image or options.host or needs_container else "local"
     if engine != "local" and any(program.output == INHERIT for program in workload.programs):
         raise UsageError("--output inherit needs --engine local", "name a file in a folder of --mount, or leave it out")
-    if engine in ("local", "slurm") and needs_container:
+    if engine == "slurm" and needs_container:
+        raise UsageError(
+            "--mount, --network, --memory and --entrypoint do not go with --engine slurm",
+            "leave them out: an image on a node sees the folder that the command starts in",
+        )
+    if engine == "local" and needs_container:
         raise UsageError(
             "--mount, --network, --memory and --entrypoint need a container", "name its image: --image IMAGE"
         )
@@ -122,7 +127,7 @@ def _engine_of(options: argparse.Namespace) -> str:
 
 
 def allocation_of(options: argparse.Namespace) -> Allocation:
-    """What the command line asks of a batch system.
+    """What the command line asks of a batch system. A list of nodes without a number of nodes means all of them.
 
     Raises UsageError for a number of nodes below 1, and where no batch system is asked.
     """
@@ -133,6 +138,10 @@ def allocation_of(options: argparse.Namespace) -> Allocation:
         raise UsageError(f"--nodes {options.nodes}: give a number of nodes from 1")
     if asked != Allocation() and options.engine != "slurm":
         raise UsageError(f"--{next(iter(asked.to_stored()))} goes with --engine slurm", "add that, or leave it out")
+    if asked.nodelist and asked.nodes == 1:
+        from lab.engines.slurm_programs import names_of
+
+        return replace(asked, nodes=max(1, len(names_of(asked.nodelist))))
     return asked
 
 

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], objec
     ``check`` raises UsageError for options that cannot be used, before anything is submitted.
     """
     from lab.commands._requests import allocation_of
-    from lab.running import submission
+    from lab.running import nodes, submission
     from lab.sessions.folder import default_folder, new_session_id
 
     if options.engine != "slurm":
@@ -34,10 +34,11 @@ def run(options: argparse.Namespace, check: Callable[[argparse.Namespace], objec
     if options.resume is not None or getattr(options, "predict", False):
         raise UsageError("--submit begins a run that nobody watches", "leave out --resume and --predict")
     check(options)
+    allocation = nodes.wanted(allocation_of(options), [host.strip() for host in options.host])
     folder = ((options.output or default_folder()) / f"job-{new_session_id(time.time())}").absolute()
     output = _passing_on.output_option(options)
     words = _passing_on.passed_on(options, (output, str(folder)), (output,), ("--submit",))
-    job = submission.submit(words, folder, allocation_of(options))
+    job = submission.submit(words, folder, allocation)
     tell(f"what it says will be in {job.messages}")
     show(f"job {job.job} is submitted; collect it with: lab gather --slurm {job.job}")
     return 0

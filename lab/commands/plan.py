@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at the machine, print it and its cells; return the exit code. Raises UsageError."""
-    if len(options.host) > 1 or options.nodes > 1:
+    if len(options.host) > 1 or _requests.allocation_of(options).nodes > 1:
         raise UsageError("lab plan looks at one machine at a time", "name one --host, and no --nodes")
     request = _requests.request_from(options)
     _check_own(request)

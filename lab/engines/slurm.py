@@ -22,7 +22,7 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from, unanswered
 from lab.engines.slurm_allocation import OpenAllocation
-from lab.engines.slurm_images import FIX, in_image
+from lab.engines.slurm_images import FIX, folders_of, in_image
 from lab.engines.slurm_programs import check_programs, reasons_of
 from lab.engines.slurm_records import StepRecords
 from lab.engines.slurm_words import (
@@ -42,6 +42,9 @@ from lab.model.machine import Machine
 from lab.pythons.listening import Patience, listen
 
 _NO_QUOTA = "a quota needs a container: lab run --engine docker"
+
+#: How long a probe of an image may take, in seconds: the node may have to pull and to convert it.
+_IMAGE_SECONDS = 900.0
 
 #: How long a worker may take to end after SIGTERM, and how long Slurm may take to kill a step, in seconds.
 _GRACE_SECONDS, _KILL_SECONDS = 2.0, 5.0
@@ -93,7 +96,10 @@ class Slurm:
         pieces: list[bytes] = []
         with alongside(meanwhile, pieces.append) as sink:
             self._allocation.open(sink)
-            outcome = self._step(probe_job("probe"), (), sink, lambda: Patience(PROBE_SECONDS, most=PROBE_BYTES))
+            if self._image and "://" in self._image:
+                self._allocation.note(f"the node {self._allocation.node} pulls {self._image}, unless it has it already")
+            seconds = _IMAGE_SECONDS if self._image else PROBE_SECONDS
+            outcome = self._step(probe_job("probe"), (), (), sink, lambda: Patience(seconds, most=PROBE_BYTES))
         stream = b"".join(pieces)
         if outcome.reason or not stream:
             self._allocation.check()
@@ -111,18 +117,27 @@ class Slurm:
         payload = worker_job(job, None, job.project, job.other, in_step=True)
         cpus = job.cell.cpus if job.cell.pinned else ()
         limits = (job.cell_deadline, job.longest_silence, job.most_bytes)
-        return self._step(payload, cpus, sink, lambda: Patience(*limits))
+        return self._step(payload, cpus, folders_of(job), sink, lambda: Patience(*limits))
 
     def close(self) -> None:
         self._allocation.close()
 
-    def _step(self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Callable[[], Patience]) -> Outcome:
+    def _step(
+        self,
+        payload: WorkerJob,
+        cpus: Sequence[int],
+        folders: Sequence[str],
+        sink: Sink,
+        patience: Callable[[], Patience],
+    ) -> Outcome:
         """Run a job in a step with an affinity of these CPUs; without any, the step has all of its allocation.
+
+        An image sees these ``folders`` of the user's, as :func:`folders_of` has them.
 
         A step that Slurm does not create, as after a restart of its controller, is tried again for some time.
         """
         for pause in _PAUSES:
-            outcome, is_created = self._tried(payload, cpus, sink, patience)
+            outcome, is_created = self._tried(payload, cpus, folders, sink, patience)
             if is_created:
                 break
             self._allocation.check()
@@ -133,14 +148,20 @@ class Slurm:
         return outcome
 
     def _tried(
-        self, payload: WorkerJob, cpus: Sequence[int], sink: Sink, patience: Callable[[], Patience]
+        self,
+        payload: WorkerJob,
+        cpus: Sequence[int],
+        folders: Sequence[str],
+        sink: Sink,
+        patience: Callable[[], Patience],
     ) -> tuple[Outcome, bool]:
         """How a step ended, and whether Slurm has created it."""
         mark = secrets.token_hex(8)
         name = f"{payload.cell}-{mark}"
         records = StepRecords(self._allocation, payload.cell, mark, sink)
         kept_in = records.file if payload.experiments else None  # a probe can be repeated
-        step = self._started(payload._replace(mark=mark, kept_in=kept_in), name, cpus, sink)
+        words = in_image(self._image, folders, records.file) if self._image else _ON_NODE
+        step = self._started(words, payload._replace(mark=mark, kept_in=kept_in), name, cpus, sink)
         left = records.begin(patience())
         try:
             tail, ended_for = listen(step, records.hear, left)
@@ -178,9 +199,14 @@ class Slurm:
         death = None if status is None else _killed(status, tail)
         return "; ".join(filter(None, (ended_by_lab, cause or death or records.lost))) or None
 
-    def _started(self, payload: WorkerJob, name: str, cpus: Sequence[int], sink: Sink) -> subprocess.Popen[bytes]:
-        """The step of that name, started when the sink says that it is its turn. Raises CellError."""
-        words = [*(in_image(self._image) if self._image else _ON_NODE), self._program, *self._arguments]
+    def _started(
+        self, before: Sequence[str], payload: WorkerJob, name: str, cpus: Sequence[int], sink: Sink
+    ) -> subprocess.Popen[bytes]:
+        """The step of that name, started when the sink says that it is its turn. ``before`` precedes its Python.
+
+        Raises CellError.
+        """
+        words = [*before, self._program, *self._arguments]
         with temporary_file(cell_code(payload.experiments, packed=False)) as code:
             sink(b"")
             self._allocation.check()
@@ -205,7 +231,8 @@ class Slurm:
                 step.wait(seconds)
                 break
             go_on()
-        self._allocation.spent.append(records.file)
+        if records.have_ended:  # else the guard needs the file, to find what else is left
+            self._allocation.spent.append(records.file)
         for stream in (step.stdout, step.stderr):
             if stream:
                 stream.close()

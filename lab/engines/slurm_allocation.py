@@ -39,6 +39,8 @@ class OpenAllocation:
         self._name = f"multicore-lab-{session or os.getpid()}"
         self._lock = threading.Lock()
         self._guard: Guard | None = None
+        #: Why it could not be opened; ``None``: nobody has tried, or it is open.
+        self._refused: BaseException | None = None
         #: The number of the job, once it is known.
         self.job = ""
         self._is_own = True
@@ -58,20 +60,29 @@ class OpenAllocation:
     def open(self, sink: Sink) -> None:
         """Wait for the nodes, unless they are there already. ``sink`` is called meanwhile, and may raise to give up.
 
-        Raises EngineError where Slurm refuses, or lets the job wait for what cannot come.
+        Raises EngineError where Slurm refuses, or lets the job wait for what cannot come; each later call does so too.
         """
         with self._lock:
-            if self._guard:
-                return
-            job = os.environ.get("SLURM_JOB_ID", "")
-            if job:
-                self.job, self._is_own = job, False
-                self._guard = Guard.of_steps(self._name, job, _environment())
-            else:
-                self._guard = Guard.of_job(self._name, ["--no-shell", *self._wanted.words])
-                self._await(self._guard.says, sink)
-            state = state_of(self.job)
-            self._partition, self.nodes = state.partition, self._chosen(state.nodes)
+            if self._refused:
+                raise self._refused
+            if not self._guard:
+                try:
+                    self._get(sink)
+                except BaseException as error:
+                    self._refused = error
+                    raise
+
+    def _get(self, sink: Sink) -> None:
+        """Get the nodes, from the job around the lab or as a job of its own. Raises as :meth:`open` does."""
+        job = os.environ.get("SLURM_JOB_ID", "")
+        if job:
+            self.job, self._is_own = job, False
+            self._guard = Guard.of_steps(self._name, job, _environment())
+        else:
+            self._guard = Guard.of_job(self._name, ["--no-shell", *self._wanted.words])
+            self._await(self._guard.says, sink)
+        state = state_of(self.job)
+        self._partition, self.nodes = state.partition, self._chosen(state.nodes)
 
     def details(self) -> dict[str, object]:
         """What a manifest keeps of it."""

@@ -14,15 +14,28 @@ from typing import IO
 
 from lab.cell.worker.job import MARK
 
+#: Sets ``folder`` to the folder for temporary files that a worker on the node takes.
+TEMPORARY = 'folder=${TMPDIR:-/tmp}; [ -d "$folder" ] || folder=/tmp'
+
+#: Removes the semaphores and the temporary files that the processes with the mark ``$mark`` have left in ``$folder``.
+REMOVE_REST = 'rm -rf "/dev/shm/sem.mp-$mark-"* "$folder/lab-$mark-"*'
+
+#: How the name of a file ends that an image of Enroot runs at its start. A started image has removed it.
+RC = ".rc"
+
 #: Removes the files of the steps whose names begin with ``$1``, and kills the processes of these steps that are left.
-_CLEAN = """\
-for file in "${TMPDIR:-/tmp}/$1".*.jsonl; do
-    mark=${file%.jsonl}
-    for path in $(grep -slxz "$2=${mark##*.}" /proc/[0-9]*/environ); do
-        path=${path%/environ}; kill -KILL "${path#/proc/}"
+_CLEAN = f"""\
+{TEMPORARY}
+for file in "$folder/$1".*.jsonl; do
+    [ -e "$file" ] || continue
+    mark=${{file%.jsonl}}; mark=${{mark##*.}}
+    for path in $(grep -slxz "$2=$mark" /proc/[0-9]*/environ); do
+        path=${{path%/environ}}; kill -KILL "${{path#/proc/}}"
     done
+    {REMOVE_REST}
     rm -f "$file"
 done
+rm -f "$folder/$1".*{RC}
 """
 
 #: Waits for the end of the lab. Then it ends the process group, and has the node cleaned if cells have run there: in

@@ -16,19 +16,22 @@ from typing import IO
 from lab.cell.worker.job import MARK
 from lab.engines import Sink
 from lab.engines.slurm_allocation import OpenAllocation
+from lab.engines.slurm_guard import REMOVE_REST, TEMPORARY
 from lab.engines.temporary import temporary_file
 from lab.errors import CellError
 from lab.pythons.listening import Patience
 
 #: Says whether a process with the variable ``$2`` lives, and then prints the file ``$1`` from its byte ``$3`` on,
-#: counted from 1. With ``$4`` it kills these processes first.
-_LOOK = """\
+#: counted from 1. With ``$4`` it kills these processes first, and removes what they leave.
+_LOOK = f"""\
+{TEMPORARY}
 living=$(grep -slxz "$2" /proc/[0-9]*/environ)
 if [ "$4" ]; then
-    for path in $living; do path=${path%/environ}; kill -KILL "${path#/proc/}"; done
+    for path in $living; do path=${{path%/environ}}; kill -KILL "${{path#/proc/}}"; done
+    mark=${{2#*=}}; {REMOVE_REST}
 fi
 if [ "$living" ]; then echo living; else echo gone; fi
-tail -c "+$3" "${TMPDIR:-/tmp}/$1" 2>/dev/null || true
+tail -c "+$3" "$folder/$1" 2>/dev/null || true
 """
 
 #: How long nothing has to come before it is looked for, in seconds. The time doubles while a look finds nothing.

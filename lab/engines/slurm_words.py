@@ -51,7 +51,8 @@ _ENDINGS = {
     "NODE_FAIL": "its node failed; sinfo --list-reasons says why, and --nodelist names another",
     "No space left": "the node's disk is full; ask the site to make room there, or name another node with --nodelist",
     "OUT_OF_MEMORY": "it took more memory than the allocation has",
-    "oom": "it took more memory than the allocation has",
+    "oom_kill": "it took more memory than the allocation has",
+    "oom-kill": "it took more memory than the allocation has",
     "CANCELLED": "somebody cancelled it (scancel)",
 }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +22,7 @@ import pytest
 
 from lab import engines
 from lab.commands import _resume, doctor
+from lab.commands._requests import allocation_of
 from lab.engines import slurm as slurm_engine
 from lab.engines import slurm_programs, slurm_records, slurm_words
 from lab.engines.slurm import Slurm
@@ -75,7 +78,7 @@ def site(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]
     assert left == []
     others = [line for line in cells.still_living(mark) if not line.startswith(f"{os.getpid()}:")]
     assert others == []
-    files = list(temporary.glob("multicore-lab-*"))
+    files = list(temporary.glob("multicore-lab-*")) + list(temporary.glob("lab-*"))
     shutil.rmtree(temporary)
     assert files == []
 
@@ -148,12 +151,14 @@ def enroot_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (folder / "data/bound/etc").mkdir(parents=True)
         (folder / "config/mounts.d").mkdir(parents=True)
         lines = [f"{path} {path} none x-create=dir,rbind\n" for path in ("/usr", "/bin", "/lib", "/lib64")]
+        (folder / "data/bound/etc/rc").write_text('exec /bin/false "$@"', encoding="utf-8")  # the entry point
         (folder / "config/mounts.d/bound.fstab").write_text("".join(lines), encoding="utf-8")
         monkeypatch.setenv("ENROOT_DATA_PATH", str(folder / "data"))
         monkeypatch.setenv("ENROOT_CONFIG_PATH", str(folder / "config"))
     else:
-        options = f"start --env MULTICORE_LAB_CELL --env TMPDIR={os.environ['TMPDIR']} --mount"
-        stand_in(folder / "enroot", f'[ "$1 $2 $3 $4 $5 $6" = "{options}" ] && shift 8 && exec "$@"', monkeypatch)
+        options = f"--env MULTICORE_LAB_CELL --env TMPDIR={os.environ['TMPDIR']} --mount"
+        line = f'[ "$1 $2 $4 $5 $6 $7 $8" = "start --rc {options}" ] && rc=$3 && shift 11 && exec sh "$rc" "$@"'
+        stand_in(folder / "enroot", line, monkeypatch)
     return "bound"
 
 
@@ -289,6 +294,8 @@ def test_an_allocation_that_ends_early_costs_the_rest_of_its_cells(
     if fault is fail_node:  # its processes may be killed at once, so that the file with the records stays
         for file in temporary.glob("multicore-lab-*.jsonl"):
             file.unlink()
+    for folder in temporary.glob("lab-*"):  # its worker may have been killed before it has removed it
+        shutil.rmtree(folder)
     site.await_state(slurm_cluster.NODES, "idle")
 
 
@@ -372,6 +379,8 @@ def test_each_node_of_an_allocation_is_a_machine_of_its_own(site: Cluster, lab: 
         ("cpu1-n2", "measured"),
     ]
     assert [host["name"] for host in document["session"]["arguments"]["hosts"]] == ["n1", "n2"]
+    asked = dataclasses.asdict(Allocation(nodelist="n[1-2]"))
+    assert allocation_of(argparse.Namespace(engine="slurm", **asked)).nodes == 2, "each node of a list is measured"
 
 
 @pytest.mark.slow
@@ -379,7 +388,7 @@ def test_a_run_is_submitted_as_a_job_and_collected_after_it(
     site: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    words = ("pipe", "--engine", "slurm", "--cpus", "1", "--quick", "--submit")
+    words = ("pipe", "--engine", "slurm", "--host", "n2", "--cpus", "1", "--quick", "--submit")
     code, out, err = lab.run(*words)
     assert code == 0, err
     job = out.split()[1]
@@ -408,6 +417,8 @@ def test_what_slurm_refuses_is_told_in_one_line(site: Cluster) -> None:
         try:
             with pytest.raises(EngineError) as caught:
                 engine.probe()
+            with pytest.raises(EngineError, match=re.escape(str(caught.value))):
+                engine.beside("python3", ()).probe()  # type: ignore[attr-defined]
         finally:
             engine.close()
         assert what.lower() in str(caught.value).lower()
@@ -437,7 +448,9 @@ SAID = {
     "slurmstepd-n1: error: *** STEP 1.0 ON n1 CANCELLED AT 2026-11-29T09:25:27 DUE TO PREEMPTION ***": "priority",
     "slurmstepd-n1: error: *** STEP 1.11 ON n1 CANCELLED AT 2026-11-29T09:23:17 ***": "scancel",
     "srun: error: Node failure on n1": "failed",
+    "slurmstepd-n1: error: Detected 1 oom_kill event in StepId=1.0. Some of the step tasks": "memory",
     "srun: error: n1: task 0: Exited with exit code 127": "",
+    "srun: error: bloom01: task 0: Exited with exit code 1": "",
     "error: *** everything was CANCELLED ***": "",
 }
 
