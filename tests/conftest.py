@@ -196,6 +196,14 @@ def two_builds(engine: DockerClient) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
+def build_with_interpreters(engine: DockerClient) -> str:
+    """A build that the engine has an image of, with ``InterpreterPoolExecutor``."""
+    if "multicore-lab-base:3.14" not in {name for name, _ in image_names(engine)}:
+        skip_or_fail("multicore-lab-base:3.14 is not on the engine; make it with lab images build 3.14")
+    return "3.14"
+
+
+@pytest.fixture(scope="session")
 def compose_settings(engine: DockerClient) -> dict[str, str]:
     """What ``lab compose-env`` prints, the images built with it."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:

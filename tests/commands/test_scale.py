@@ -364,6 +364,22 @@ def test_two_images_take_turns_and_nothing_is_left(
 
 @pytest.mark.slow
 @pytest.mark.engine
+def test_a_list_is_worked_on_in_every_kind_of_worker(
+    lab: Lab, open_project: Path, build_with_interpreters: str
+) -> None:
+    (open_project / "one.py").write_text("numbers = [1, 2, 3]\ndef one(number): return number\n")
+    words = ("one.py:one", "--items", "numbers", "--engine", "docker", "--python", build_with_interpreters)
+    code, _, err = lab("scale", *words, "--cpus", "2", "--quick", "--output", str(open_project / "sessions"))
+    assert code == 0, err
+    (session,) = (open_project / "sessions").iterdir()
+    records = [json.loads(line) for path in session.glob("*.jsonl") for line in path.read_text().splitlines()]
+    seen = {record["data"]["name"]: record["data"]["value"] for record in records if record["kind"] == "observation"}
+    assert {kind for _, kind, *_ in seen["arms"]} == {"thread", "fork", "forkserver", "spawn", "interpreter"}
+    assert "out" not in seen
+
+
+@pytest.mark.slow
+@pytest.mark.engine
 def test_each_function_of_a_file_that_ends_its_container_has_another_look_up(
     lab: Lab, open_project: Path, engine: DockerClient, image: str
 ) -> None:
