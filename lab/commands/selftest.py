@@ -59,6 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     scale.add_argument(
         "--neighbour", choices=("idle", "half", "full"), help="a neighbour on the last CPU (default: idle, so none)"
     )
+    scale.add_argument(
+        "--width", type=float, metavar="SHARE", help="half-width of an interval at which measuring stops sooner"
+    )
     scale.add_argument("--function", action="append", metavar="NAME", help="only functions with NAME in their names")
 
 
@@ -68,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--cells {options.cells}: give a number above 0, such as 3")
     if options.scale:
         return _run_functions(options)
-    for name in ("python", "corpus", "neighbour", "function"):
+    for name in ("python", "corpus", "neighbour", "width", "function"):
         if getattr(options, name):
             raise UsageError(f"--{name} goes with --scale", f"write lab selftest --scale --{name} ...")
     return _run_controls(options)
@@ -220,7 +223,7 @@ def _request(options: argparse.Namespace) -> Request:
     request = Request(
         experiments=(),
         seconds=seconds if options.time_limit is None else options.time_limit,
-        width=width,
+        width=width if options.width is None else options.width,
         cpus=str(options.cpus or sizes),
         engine=options.engine,
         image=options.image,

@@ -406,6 +406,7 @@ def test_where_no_function_was_measured_nothing_is_called_right() -> None:
         pytest.param(("--scale", "--cpus", "3"), ("--cpus 3", "1 and 2"), id="no answer is known"),
         pytest.param(("--scale", "--cells", "0"), ("--cells 0",), id="no cell"),
         pytest.param(("--scale", "--time-limit", "0"), ("--time-limit 0",), id="no time"),
+        pytest.param(("--scale", "--width", "2"), ("--width 2",), id="no width"),
         pytest.param(("--scale", "--corpus", "nowhere"), ("nowhere/corpus.toml cannot be read",), id="no corpus"),
         pytest.param(("--scale", "--python", "nonsense"), ("nonsense",), id="no build"),
         pytest.param(("--scale", "--image", "x", "--python", "3.13"), ("--image and --python",), id="two Pythons"),
