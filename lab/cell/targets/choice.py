@@ -114,10 +114,12 @@ def _simplest(
     told = {_kind(option) for option, ratio in ratios.items() if ratio}
     reached = best_gain.low * best.handing_over
     for option in sorted(options, key=lambda option: (option.workers, _rank(option, version))):
+        own_gain = gains[option.name]
+        if own_gain and _most(option, own_gain) < WORTH:  # it is as good as a plain loop, which is worse than the best
+            continue
         ratio = ratios.get(option)
         if ratio is None:
-            gain = gains[option.name]
-            most = (gain.high if gain else option.workers) * option.handing_over
+            most = _most(option, own_gain) if own_gain else option.workers * option.handing_over
             if _kind(option) not in told and most * SLIGHT > reached:
                 return Choice(None, why="of %s, which are simpler, %s" % (option.name, _too_few(rounds, [option])))
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.cell.claims.claim import Round
+from lab.cell.claims.claim import Evidence, Round
 from lab.cell.targets import arms, choice, figures
 from lab.cell.targets.case import Case
 from lab.cell.targets.trial import Trial
@@ -83,6 +83,21 @@ def test_a_simpler_way_that_was_never_quiet_beside_the_best_counts_with_the_most
         blocks["2 processes (fork)"] = {"rate": 190.0, "disturbed": "run delay" if number % 2 else None}
         blocks["2 threads"]["disturbed"] = None if number % 2 else "run delay"
     assert choice.is_decided(TRIAL, both, seen) is is_decided
+
+
+def test_workers_that_gain_nothing_are_not_taken_because_the_best_ones_gain_little() -> None:
+    """Handing results over left 1.1 of what two processes do. Threads did 1.00 of one worker, and were advised."""
+    both = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
+    trial = TRIAL._replace(call_seconds=1e-6, pickle_seconds=1.5e-6)
+    names = ("1 worker", "2 threads", "2 processes (fork)")
+    seen: list[Round] = [
+        {name: {"rate": rate, "disturbed": None} for name, rate in zip(names, rates, strict=True)}
+        for rates in ((100.0, 104.0, 200.0), (100.0, 100.0, 200.0)) * 6
+    ]
+    evidence = Evidence([("trial", trial._asdict()), ("arms", both)], [("round", blocks) for blocks in seen])
+    chosen = choice.choose(evidence, (3, 13))
+    assert chosen.option
+    assert chosen.option.name == "2 processes (fork)"
 
 
 @pytest.mark.parametrize(
