@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from lab.cell.cpus import cpulist
 from lab.cell.worker.job import MARK, WorkerJob
@@ -79,6 +80,17 @@ def connect(
     return Slurm(OpenAllocation(allocation or Allocation(), session, note), image, program, arguments)
 
 
+class _Work(NamedTuple):
+    """What a step does."""
+
+    #: The job, as its worker reads it.
+    payload: WorkerJob
+    #: The CPUs of its affinity; without any, it has all of its allocation.
+    cpus: Sequence[int] = ()
+    #: The user's folders that an image sees, as :func:`folders_of` has them.
+    folders: Sequence[str] = ()
+
+
 class Slurm:
     """Runs cells as steps on one node of an allocation, with one Python of that node."""
 
@@ -99,7 +111,7 @@ class Slurm:
             if self._image and "://" in self._image:
                 self._allocation.note(f"the node {self._allocation.node} pulls {self._image}, unless it has it already")
             seconds = _IMAGE_SECONDS if self._image else PROBE_SECONDS
-            outcome = self._step(probe_job("probe"), (), (), sink, lambda: Patience(seconds, most=PROBE_BYTES))
+            outcome = self._step(_Work(probe_job("probe")), sink, lambda: Patience(seconds, most=PROBE_BYTES))
         stream = b"".join(pieces)
         if outcome.reason or not stream:
             self._allocation.check()
@@ -117,27 +129,15 @@ class Slurm:
         payload = worker_job(job, None, job.project, job.other, in_step=True)
         cpus = job.cell.cpus if job.cell.pinned else ()
         limits = (job.cell_deadline, job.longest_silence, job.most_bytes)
-        return self._step(payload, cpus, folders_of(job), sink, lambda: Patience(*limits))
+        return self._step(_Work(payload, cpus, folders_of(job)), sink, lambda: Patience(*limits))
 
     def close(self) -> None:
         self._allocation.close()
 
-    def _step(
-        self,
-        payload: WorkerJob,
-        cpus: Sequence[int],
-        folders: Sequence[str],
-        sink: Sink,
-        patience: Callable[[], Patience],
-    ) -> Outcome:
-        """Run a job in a step with an affinity of these CPUs; without any, the step has all of its allocation.
-
-        An image sees these ``folders`` of the user's, as :func:`folders_of` has them.
-
-        A step that Slurm does not create, as after a restart of its controller, is tried again for some time.
-        """
+    def _step(self, work: _Work, sink: Sink, patience: Callable[[], Patience]) -> Outcome:
+        """Run a step. If Slurm does not create it, as while its controller restarts, it is tried again for a while."""
         for pause in _PAUSES:
-            outcome, is_created = self._tried(payload, cpus, folders, sink, patience)
+            outcome, is_created = self._tried(work, sink, patience)
             if is_created:
                 break
             self._allocation.check()
@@ -147,15 +147,9 @@ class Slurm:
                 time.sleep(_POLL_SECONDS)
         return outcome
 
-    def _tried(
-        self,
-        payload: WorkerJob,
-        cpus: Sequence[int],
-        folders: Sequence[str],
-        sink: Sink,
-        patience: Callable[[], Patience],
-    ) -> tuple[Outcome, bool]:
+    def _tried(self, work: _Work, sink: Sink, patience: Callable[[], Patience]) -> tuple[Outcome, bool]:
         """How a step ended, and whether Slurm has created it."""
+        payload, cpus, folders = work
         mark = secrets.token_hex(8)
         name = f"{payload.cell}-{mark}"
         records = StepRecords(self._allocation, payload.cell, mark, sink)

@@ -91,6 +91,16 @@ def nothing_queued(cluster: Cluster, seconds: float = 30.0) -> bool:
     return cluster.queue() == []
 
 
+def no_steps_left(cluster: Cluster, seconds: float = 30.0) -> bool:
+    """Whether all steps of cells leave the queue; Slurm says so a moment after they have ended."""
+    until = time.monotonic() + seconds
+    while set(cluster.ask("squeue", "--noheader", "--steps", "--format=%j").split()) - {"extern"}:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 @pytest.fixture
 def node(site: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     """An engine on a node, probed, whose cells know the bad experiments too."""
@@ -364,7 +374,7 @@ def test_an_allocation_around_the_lab_is_used_and_kept(
     code, _, err = lab.run("pipe", "--engine", "slurm", "--cpus", "1", "--quick")
     assert code == 0, err
     assert site.queue() == [f"{job} mine RUNNING"]
-    assert site.ask("squeue", "--noheader", "--steps", "--format=%j").split() in ([], ["extern"])
+    assert no_steps_left(site)
     site.ask("scancel", job)
 
 

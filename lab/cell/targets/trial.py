@@ -218,5 +218,5 @@ def _is_alike(result: Any, other: Any) -> bool | None:
         if pickle.dumps(other) == text:
             return True
         return False if equal is None or pickle.loads(text) == result else None  # noqa: S301 - we have just written it
-    except Exception:
+    except Exception:  # what cannot be pickled, or compared, tells nothing
         return None
