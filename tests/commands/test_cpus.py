@@ -185,6 +185,25 @@ def test_it_is_measured_for_whole_periods(seconds: float, period: float, window:
     assert delivered.measure([0], 1, seconds, period).seconds == pytest.approx(window)
 
 
+@pytest.mark.parametrize(
+    ("each", "settled"),
+    [
+        pytest.param([1.07, 0.74], 0.74, id="late processes met another part of the period"),
+        pytest.param([1.2, 1.1, 1.15, 1.3, 1.2], 1.1, id="a quota with a burst"),
+        pytest.param([0.4, 0.6, 0.5, 0.3, 0.4], 0.6, id="busy neighbours"),
+        pytest.param([0.4, 0.72], 0.72, id="a neighbour that has ended"),
+        pytest.param([0.75], 0.75, id="what is allowed"),
+    ],
+)
+def test_d_is_measured_again_while_it_is_not_what_the_quota_allows(
+    each: list[float], settled: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = iter(each)
+    monkeypatch.setattr(delivered, "measure", lambda *_: Delivered(next(rest), processes=2, seconds=0.5, watched=2))
+    assert delivered.settle([0, 1], 2, 0.75, 0.5, 1.0).cpus == settled
+    assert not list(rest)
+
+
 # On which Pythons it runs.
 
 

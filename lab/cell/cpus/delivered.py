@@ -134,24 +134,36 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
 
 
 def settle(cpus: Sequence[int], parallelism: int, rate: float, seconds: float, period_seconds: float) -> Delivered:
-    """Measure D, and repeat the measurement while D is short and no hidden quota has shown itself.
+    """Measure D, and repeat the measurement while D is not what is allowed and no hidden quota has shown itself.
 
-    A short D is measured at least twice, and for up to AGAIN_SECONDS in all. Disturbances only make D smaller, so the
-    largest D counts. Beside busy neighbours a process may not reach its quota, and then the quota cannot be seen.
+    Such a D is measured at least twice, and for up to AGAIN_SECONDS in all; the D that is nearest to what is allowed
+    counts. Beside busy neighbours a process may not reach its quota, and then the quota cannot be seen. D may also be
+    too large there: a process that gets its CPU late is watched in another part of the quota's period than the others.
     """
     measurements: List[Delivered] = []
     while len(measurements) < 2 or len(measurements) * seconds < AGAIN_SECONDS:
         measurements.append(measure(cpus, parallelism, seconds, period_seconds))
-        if measurements[-1].stopped_unseen or measurements[-1].cpus >= SHORT * min(rate, measurements[-1].processes):
+        if measurements[-1].stopped_unseen or _is_allowed(measurements[-1], rate):
             return measurements[-1]
-    return max(measurements, key=lambda measurement: measurement.cpus)
+    return min(measurements, key=lambda measurement: abs(measurement.cpus - min(rate, measurement.processes)))
+
+
+def _is_allowed(measurement: Delivered, rate: float) -> bool:
+    """Whether about R was delivered, neither less nor more."""
+    allowed = min(rate, measurement.processes)
+    return measurement.cpus >= SHORT * allowed and not _is_more(measurement, allowed)
+
+
+def _is_more(measurement: Delivered, allowed: float) -> bool:
+    """Whether more was delivered than a quota allows."""
+    return measurement.cpus > allowed * (1 + 2 * TOLERANCE) + 0.02 and allowed < measurement.processes
 
 
 def explain(delivered: Delivered, rate: float, *, sees_all_groups: bool = False) -> Explanation:
     """Why what was delivered is not what is allowed, R. Where all control groups are visible, none hides a limit."""
     allowed = min(rate, delivered.processes)
     missing = allowed - delivered.cpus
-    if delivered.cpus > allowed * (1 + 2 * TOLERANCE) + 0.02 and allowed < delivered.processes:
+    if _is_more(delivered, allowed):
         return Explanation("more than R: a quota with a burst (cpu.max.burst), or one that is not enforced")
     if delivered.cpus >= SHORT * allowed:
         return Explanation()
