@@ -76,7 +76,7 @@ def one_cell(image: str | None) -> None:
         with tempfile.TemporaryDirectory() as parent, SessionFolder(Path(parent), "cost") as folder:
             engine = docker.connect(image=name, session="cost")
             try:
-                results = runner.run(engine, jobs, folder, Silent(0, (), 0), Never())
+                results = runner.run(engine, jobs, folder, Silent({}, 0), Never())
             finally:
                 engine.close()  # all their containers are gone when it returns
         assert all(result.status is Status.MEASURED for result in results), results

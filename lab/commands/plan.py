@@ -117,13 +117,19 @@ def _print_table(request: Request, machine: Machine, cells: Sequence[Cell], wher
     show(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     notes = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     show("\n".join(["", *notes, ""]) if notes else "")
-    show(f"in each cell: {', '.join(request.experiments)}")
+    everywhere = {cell.experiments for cell in cells if cell.experiments}
+    show(f"in {'the largest cells' if everywhere else 'each cell'}: {', '.join(request.experiments)}")
+    for names in everywhere:
+        show(f"in the others, because of --quick: {', '.join(names)}")
     for name in request.own:
         show("\n".join(_claims(name)))
-    each = progress.cost(request.experiments, request.seconds)
-    requests = parallel_cells.requests_of(cells, each, request.explicit(cells))
+
+    def cost_of(cell: Cell) -> float:
+        return progress.cost(request.experiments_in(cell), request.seconds)
+
+    requests = parallel_cells.requests_of(cells, cost_of, request.explicit(cells))
     runs = parallel_cells.side_by_side(topology, requests, request.most_at_once, request.smt)
-    most = units.seconds(each * len(requests))
+    most = units.seconds(sum(cost_of(cell) for cell in cells if cell.available))
     if runs:
         sooner = units.seconds(packing.makespan(runs) + parallel_cells.CHECK_SECONDS)
         show(

@@ -9,6 +9,7 @@ also after an exception.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 #: The arguments of a Python that does nothing.
 _NOTHING = ("-I", "-S", "-c", "pass")
+#: The CPU set with which the limits are tried before it is known which CPUs there are.
+_FIRST_CPU = (0,)
 #: How much of what a failed probe printed may be quoted, in bytes.
 _WORDS_BYTES = 500
 
@@ -144,15 +147,25 @@ class Docker:
         if self._find_lender:
             self._user = settings.user or ROOT
         refuse_emulation(self._image, settings.architecture, machine)
-        description = machine_from("docker", self._ask(meanwhile, info), self._image, {})
+        tried: list[str | None] = []
+
+        def try_limits() -> None:
+            """Try the limits while the probe is waited for. What fails is tried again, once more is known."""
+            with contextlib.suppress(EngineError):
+                tried.append(self._trial().no_quota(_FIRST_CPU, info))
+
+        def both() -> None:
+            beside = threading.Thread(target=try_limits, daemon=True)
+            beside.start()
+            meanwhile()
+            beside.join()
+
+        description = machine_from("docker", self._ask(both, info), self._image, {})
         # The engine says of an imported image that it is for this machine, whatever the image contains.
         refuse_emulation(self._image, str(description.python.get("machine") or ""), machine)
         line = settings.note(self._image, self._words[0], self._user)
         if line and not self._find_lender:
             self._note(line)
-        trial = Trial(
-            *(self._client, self._image, self._session, [*self._words, *_NOTHING], self._user), lent_mount(self._lent)
-        )
         details = {
             "engine_version": version.get("Version"),
             "engine_product": _product(version),
@@ -166,10 +179,14 @@ class Docker:
             "image_id": image.get("Id"),
             "image_settings": settings.details(self._words[0], self._user),
         }
-        probed = replace(
-            description, details={**details, **description.details}, no_quota=trial.no_quota(description.cpus, info)
-        )
+        no_quota = tried[0] if tried else self._trial().no_quota(description.cpus, info)
+        probed = replace(description, details={**details, **description.details}, no_quota=no_quota)
         return probed if self._named else probed.with_choice(choice(self._client, self._image, probed))
+
+    def _trial(self) -> Trial:
+        """What tries the limits of the engine, with the current program and user."""
+        command, lent = [*self._words, *_NOTHING], lent_mount(self._lent)
+        return Trial(self._client, self._image, self._session, command, self._user, lent)
 
     def _ask(self, meanwhile: Callable[[], object], info: Mapping[str, Any]) -> bytes:
         """The records of a probe, from ``python3`` as nobody, or else from the first Python that can run a cell.

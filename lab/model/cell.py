@@ -87,7 +87,7 @@ class Cell:
     reason: str | None = None
     #: What its CPUs are, a sentence each, where they are not equal cores close together.
     notes: tuple[str, ...] = ()
-    #: The experiments that it was to run, if not every cell of a merged session ran all; empty: all of them.
+    #: The experiments that it is to run, where not every cell of a quick or a merged session runs all; empty: all.
     experiments: tuple[str, ...] = ()
     #: Which of the turns of its limit it is, from 1; 0: its limit has one cell.
     turn: int = 0

@@ -127,3 +127,18 @@ def across(cells: Sequence[Cell], labels: Sequence[str]) -> tuple[Cell, ...]:
     return tuple(
         replace(cell, id=cell.limit.on(build, cell.machine), build=build) for cell in cells for build in labels
     )
+
+
+def narrowed(cells: Sequence[Cell], experiments: Sequence[str]) -> tuple[Cell, ...]:
+    """The same cells, of which only the largest available ones of each build run everything.
+
+    The others run these ``experiments`` only.
+    """
+    largest: dict[str, int] = {}
+    for cell in cells:
+        if cell.available:
+            largest[cell.build] = max(cell.size, largest.get(cell.build, 0))
+    return tuple(
+        cell if cell.size >= largest.get(cell.build, 0) else replace(cell, experiments=tuple(experiments))
+        for cell in cells
+    )

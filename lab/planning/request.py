@@ -116,7 +116,9 @@ class Request:
 
     def experiments_in(self, cell: Cell) -> tuple[str, ...]:
         """The names of the experiments of a cell, in the order to run them."""
-        return tuple(case.experiment for case in self.cases_in(cell)) if self.workload else self.experiments
+        if self.workload:
+            return tuple(case.experiment for case in self.cases_in(cell))
+        return cell.experiments or self.experiments
 
     @property
     def most_at_once(self) -> int | None:
@@ -129,7 +131,11 @@ class Request:
         quotas = parse_quotas(self.quota or "none")
         under = under_quotas(cells, quotas, self._quota_alone, machine.no_quota)
         across = planner.across(under, [facts.label for facts in machine.named_builds])
-        return self.workload.cells(across, self.seed) if self.workload else across
+        if self.workload:
+            return self.workload.cells(across, self.seed)
+        if self.level == "quick" and self.experiments == chosen_experiments(()):
+            return planner.narrowed(across, experiments.of_every_size())
+        return across
 
     def explicit(self, cells: Sequence[Cell]) -> frozenset[str]:
         """The ids of the cells whose CPUs the user has named."""

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,9 +268,9 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
 
     request, cells = prepared.request, prepared.missing
     seed = prepared.plan.manifest["arguments"]["seed"]
-    available = sum(cell.available for cell in cells)
+    coming = Counter(name for cell in cells if cell.available for name in request.experiments_in(cell))
     own_costs = request.own_costs(cells)
-    with progress.for_this_terminal(available, request.experiments, request.seconds, own_costs) as live:
+    with progress.for_this_terminal(coming, request.seconds, own_costs) as live:
         jobs = [
             job_of(
                 prepared.start.session_id,
@@ -292,7 +293,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
             prepared.folder,
             stop,
             most=request.most_at_once,
-            seconds=progress.cost(request.experiments, request.seconds, own_costs),
+            seconds=lambda cell: progress.cost(request.experiments_in(cell), request.seconds, own_costs),
             smt=request.smt,
             explicit=request.explicit(cells),
         )

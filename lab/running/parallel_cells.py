@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +27,17 @@ _ONE_BY_ONE = "the cells run one after the other, which takes longer and changes
 
 
 def requests_of(
-    cells: Iterable[Cell], seconds: float, explicit: frozenset[str] = frozenset()
+    cells: Iterable[Cell], seconds: Callable[[Cell], float], explicit: frozenset[str] = frozenset()
 ) -> list[packing.WaitingCell]:
-    """What the cells need, ``seconds`` each. The cells in ``explicit`` must have exactly the CPUs of their plan."""
+    """What the cells need, each about so many ``seconds``.
+
+    The cells in ``explicit`` must have exactly the CPUs of their plan.
+    """
     return [
         packing.WaitingCell(
             name=cell.id,
             size=cell.size,
-            seconds=seconds,
+            seconds=seconds(cell),
             cpus=cell.cpus if cell.id in explicit else (),
             alone=not cell.pinned,
         )
@@ -84,11 +87,11 @@ def decide(
     stop: runner.StopRequest,
     *,
     most: int | None,
-    seconds: float,
+    seconds: Callable[[Cell], float],
     smt: bool,
     explicit: frozenset[str],
 ) -> tuple[runner.Schedule, str | None]:
-    """The schedule for these jobs, of about ``seconds`` each, and a line for the user or ``None``.
+    """The schedule for these jobs, each of about so many ``seconds``, and a line for the user or ``None``.
 
     ``most`` is what ``--jobs`` allows. Cells are packed if that saves more time than the sentinel takes (or the user
     asked for it), and the sentinel shows no bias.

@@ -37,9 +37,9 @@ _LEFT_LINES = 3
 class Plain:
     """Prints a line when an experiment begins, and a line when a cell ends."""
 
-    def __init__(self, cells: int, experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> None:
-        self._costs = {name: cost([name], seconds) for name in experiments if name not in own_costs}
-        self._coming = dict.fromkeys(self._costs, cells)
+    def __init__(self, coming: Mapping[str, int], seconds: float, own_costs: OwnCosts = _NONE) -> None:
+        self._costs = {name: cost([name], seconds) for name in coming if name not in own_costs}
+        self._coming = {name: coming[name] for name in self._costs}
         self._own_costs = {name: dict(of_cells) for name, of_cells in own_costs.items()}
         self._cells: dict[str, str] = {}  # by id: several cells may run at once
 
@@ -94,13 +94,12 @@ class Live(Plain):
 
     def __init__(
         self,
-        cells: int,
-        experiments: Sequence[str],
+        coming: Mapping[str, int],
         seconds: float,
         verdicts: EarlyVerdicts | None = None,
         own_costs: OwnCosts = _NONE,
     ) -> None:
-        super().__init__(cells, experiments, seconds, own_costs)
+        super().__init__(coming, seconds, own_costs)
         from rich.console import Console
         from rich.live import Live as RichLive
         from rich.progress import BarColumn, Progress, RenderableColumn, TextColumn
@@ -183,15 +182,18 @@ class Live(Plain):
         self._bar.console.print(printable(line), highlight=False, markup=False)
 
 
-def for_this_terminal(cells: int, experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> Plain:
-    """Live progress when standard error is a terminal, plain lines elsewhere."""
+def for_this_terminal(coming: Mapping[str, int], seconds: float, own_costs: OwnCosts = _NONE) -> Plain:
+    """Live progress when standard error is a terminal, plain lines elsewhere.
+
+    ``coming`` says of each experiment in how many cells it is going to run.
+    """
     if not sys.stderr.isatty():
-        return Plain(cells, experiments, seconds, own_costs)
+        return Plain(coming, seconds, own_costs)
     if not sys.stdout.isatty():
-        return Live(cells, experiments, seconds, own_costs=own_costs)
+        return Live(coming, seconds, own_costs=own_costs)
     from lab.running.early_verdicts import EarlyVerdicts
 
-    return Live(cells, experiments, seconds, EarlyVerdicts(experiments), own_costs)
+    return Live(coming, seconds, EarlyVerdicts(coming), own_costs)
 
 
 def cost(experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> float:

@@ -359,7 +359,7 @@ def test_an_image_without_python_is_said_to_have_none(lab: Lab, api: Engine, pla
         "lab: the image multicore-lab-base:3.13 has none of python3, python, pypy3, graalpy, python3.15 to python3.9 on"
         " its PATH; name an image with Python 3.9 or later, such as --image python:3.13-slim\n"
     )
-    assert [step for step, _ in api.asked].count("create") == 2, "one to try, one to look into"
+    assert [step for step, _ in api.asked].count("create") == 3, "one to try, one for its limits, one to look into"
     assert api.containers == {}
 
 

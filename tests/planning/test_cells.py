@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from lab.errors import UsageError
 from lab.planning import cells as planner
+from lab.planning.request import Request, chosen_experiments
 from lab.text import names
+from tests.support import scripts
 from tests.support.machines import simulated
 
 
@@ -142,6 +144,33 @@ def test_ids_with_gaps_are_taken_as_they_are() -> None:
 def test_a_cell_that_is_not_there_is_described_without_ids() -> None:
     (cell,) = planner.plan((4,), (0,))
     assert names.full_words(cell) == "4 CPUs"
+
+
+def test_in_a_quick_run_only_the_largest_cells_of_each_build_run_everything() -> None:
+    planned = planner.across(planner.plan((1, 2, 4), (0, 1)), ("3.13", "3.14"))
+    cells = planner.narrowed(planned, ("pool",))
+    assert {cell.id: cell.experiments for cell in cells if cell.available} == {
+        planned[0].id: ("pool",),
+        planned[1].id: ("pool",),
+        planned[2].id: (),
+        planned[3].id: (),
+    }
+    alone = planner.plan((1,), (0, 1))
+    assert planner.narrowed(alone, ("pool",)) == alone
+
+
+@pytest.mark.parametrize(
+    ("level", "named", "in_small_cells"),
+    [("quick", (), ("pool",)), ("default", (), ()), ("quick", ("gil", "pool"), ())],
+)
+def test_small_cells_have_less_to_run_only_where_it_is_quick_and_no_experiment_is_named(
+    level: str, named: tuple[str, ...], in_small_cells: tuple[str, ...]
+) -> None:
+    request = Request(experiments=chosen_experiments(named), seconds=1.0, width=0.1, level=level, cpus="1,2")
+    small, large = request.cells(scripts.machine(2))
+    assert (small.experiments, large.experiments) == (in_small_cells, ())
+    assert request.experiments_in(small) == (in_small_cells or request.experiments)
+    assert request.experiments_in(large) == request.experiments
 
 
 @given(

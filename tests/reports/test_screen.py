@@ -166,6 +166,19 @@ def test_what_could_not_be_tested_is_named_with_its_reason() -> None:
     assert "a quota:" not in subjects(SESSIONS["quota"])["Not tried"]
 
 
+def test_what_a_quick_run_left_out_of_small_cells_is_named() -> None:
+    session = SESSIONS["docker"]
+    results = [
+        replace(result, cell=replace(result.cell, experiments=("pool",))) if result.cell.size == 1 else result
+        for result in session.results
+    ]
+    quick = replace(session, results=tuple(results), arguments={**session.arguments, "level": "quick"})
+    sentence = "all but pool in a cell of 1 CPU: --quick tries that with the most CPUs only."
+    assert sentence in subjects(quick)["Not tried"].splitlines()
+    merged = replace(quick, arguments={**session.arguments, "level": "default"})
+    assert sentence not in subjects(merged)["Not tried"]
+
+
 @pytest.mark.parametrize("name", [*SESSIONS, *KINDS])
 def test_where_no_cell_had_a_quota_no_sentence_but_not_tried_speaks_of_one(name: str) -> None:
     session = SESSIONS.get(name) or KINDS[name]

@@ -159,7 +159,7 @@ def run(
     with SessionFolder(tmp_path, "s") as folder:
         layout = topology.flat(range(CPUS))
         schedule, note = parallel_cells.decide(
-            fake, layout, jobs, folder, stop, most=most, seconds=seconds, smt=False, explicit=frozenset()
+            fake, layout, jobs, folder, stop, most=most, seconds=lambda cell: seconds, smt=False, explicit=frozenset()
         )
         results = runner.run(fake, jobs, folder, parallel_cells.NoProgress(), stop, schedule)
     assert [result.status for result in results] == [Status.MEASURED] * len(jobs), [result.reason for result in results]
@@ -214,7 +214,7 @@ def test_the_schedule_never_shares_a_core() -> None:
     layout = topology.flat(range(4))
     jobs = [job(f"cell{number}", 1 + number % 3) for number in range(6)]
     schedule = parallel_cells.schedule_of(
-        layout, parallel_cells.requests_of([job.cell for job in jobs], 1.0), None, False
+        layout, parallel_cells.requests_of([job.cell for job in jobs], lambda cell: 1.0), None, False
     )
     running: list[Job] = []
     waiting = list(jobs)
@@ -257,7 +257,7 @@ def test_a_real_sentinel_tells_how_much_the_cores_of_this_machine_disturb_each_o
     # Which it is depends on the machine: what counts is that the sentinel had rounds, and a number where they sufficed.
     assert "not known: _" not in judgement.reason, judgement.reason
     assert judgement.speed is None or judgement.speed.value > 0
-    assert packing.Packer(layout).next({}, parallel_cells.requests_of([JOBS[0].cell], 1.0)) is not None
+    assert packing.Packer(layout).next({}, parallel_cells.requests_of([JOBS[0].cell], lambda cell: 1.0)) is not None
 
 
 @pytest.mark.slow

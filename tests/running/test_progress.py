@@ -31,7 +31,7 @@ def finish(name: str, outcome: str = "ok", reason: str | None = None) -> Record:
 
 
 def test_there_is_a_line_for_each_experiment_and_one_for_the_end_of_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.Plain(1, ("pipe", "gil"), 10) as live:
+    with progress.Plain({"pipe": 1, "gil": 1}, 10) as live:
         live.cell_begins(CELL)
         live.record(record("start"))
         live.record(record("begin", experiment="pipe"))
@@ -51,7 +51,7 @@ def test_there_is_a_line_for_each_experiment_and_one_for_the_end_of_a_cell(capsy
 
 
 def test_the_time_left_counts_every_cell_and_never_falls_below_a_second(capsys: pytest.CaptureFixture[str]) -> None:
-    live = progress.Plain(2, ("gil",), 10)
+    live = progress.Plain({"gil": 2}, 10)
     live.cell_begins(CELL)
     for _ in range(3):
         live.record(record("begin", experiment="gil"))
@@ -62,7 +62,7 @@ def test_the_time_left_counts_every_cell_and_never_falls_below_a_second(capsys: 
 
 def test_the_time_left_is_that_of_each_function_in_each_cell(capsys: pytest.CaptureFixture[str]) -> None:
     name = "scale:work.py:f"
-    live = progress.Plain(2, (name,), 4.0, {name: {"cpu1": 20.0, "cpu2": 240.0}})
+    live = progress.Plain({name: 2}, 4.0, {name: {"cpu1": 20.0, "cpu2": 240.0}})
     assert progress.cost([name], 4.0, {name: {"cpu1": 20.0, "cpu2": 240.0}}) == 240.0
     live.record(record("begin", experiment=name))
     live.record(finish(name))
@@ -71,7 +71,7 @@ def test_the_time_left_is_that_of_each_function_in_each_cell(capsys: pytest.Capt
 
 
 def test_a_record_of_an_experiment_that_was_not_asked_for_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
-    live = progress.Plain(1, ("pipe",), 10)
+    live = progress.Plain({"pipe": 1}, 10)
     live.cell_begins(CELL)
     live.record(record("begin", experiment="nosuch"))
     live.record(finish("nosuch"))
@@ -82,7 +82,7 @@ def test_a_record_of_an_experiment_that_was_not_asked_for_does_no_harm(capsys: p
 def test_the_verdicts_leave_room_for_the_line_that_moves(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
     monkeypatch.setenv("LINES", str(height))
     result = scripts.ran(2, scripts.everything(2))
-    live = progress.Live(1, tuple(result.by_experiment), 1, EarlyVerdicts(result.by_experiment))
+    live = progress.Live(dict.fromkeys(result.by_experiment, 1), 1, EarlyVerdicts(result.by_experiment))
     live.cell_begins(result.cell)
     for each in result.records:
         live.record(each)
@@ -93,7 +93,7 @@ def test_the_verdicts_leave_room_for_the_line_that_moves(monkeypatch: pytest.Mon
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_plain() -> None:
-    assert type(progress.for_this_terminal(1, ("pipe",), 1)) is progress.Plain
+    assert type(progress.for_this_terminal({"pipe": 1}, 1)) is progress.Plain
 
 
 def on_a_terminal(
@@ -133,7 +133,7 @@ def on_a_terminal(
 def test_the_time_left_also_falls_while_one_experiment_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    live = progress.Live(1, ["gil", "switching"], 9.0)
+    live = progress.Live({"gil": 1, "switching": 1}, 9.0)
     assert live.__rich__() == ""
     live.begins("1 CPU", "gil", "")
     before = live.__rich__()
@@ -189,7 +189,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_no_animation(tmp_path: Path
 def test_both_kinds_tell_why_an_experiment_failed_whatever_the_reason_says(
     kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with kind(1, ("pipe",), 1) as live:
+    with kind({"pipe": 1}, 1) as live:
         live.cell_begins(CELL)
         live.record(record("begin", experiment="pipe"))
         live.record(finish("pipe", "failed", "hung (about 3 s left)"))
@@ -201,7 +201,7 @@ def test_both_kinds_tell_of_a_cell_that_was_not_measured(
     kind: type[progress.Plain], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cell = Cell(id="cpu1", limit=Limit(cpus=1), size=1, cpus=(0,))
-    with kind(1, ("pipe",), 1) as live:
+    with kind({"pipe": 1}, 1) as live:
         live.cell_begins(cell)
         live.record(record("begin", experiment="pipe"))
         live.cell_ends(CellResult(cell=cell, status=Status.ERROR, reason="no [bold]room[/bold] for it", wall_seconds=1))

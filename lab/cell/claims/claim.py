@@ -187,6 +187,8 @@ class Experiment(NamedTuple):
     figures: Callable[[Evidence], Sequence[Figure]] | None = None
     #: Whether a bare ``lab run`` leaves it out. Its name or ``lab run all`` runs it.
     extra: bool = False
+    #: Whether it is about the number of CPUs itself, so that a bare ``lab run --quick`` runs it in small cells too.
+    of_every_size: bool = False
 
 
 def docs(page: str) -> str:

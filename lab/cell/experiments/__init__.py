@@ -89,6 +89,11 @@ def usual() -> list[str]:
     return [name for name in in_order() if name not in left_out and not load(name).extra]
 
 
+def of_every_size() -> list[str]:
+    """The names of the usual experiments that are about the number of CPUs itself, in the same order."""
+    return [name for name in usual() if load(name).of_every_size]
+
+
 #: What a file with a mistake raises while it is imported. A signal that ends the lab is not among them.
 _FAULTS = (
     *(SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError),

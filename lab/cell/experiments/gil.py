@@ -36,14 +36,17 @@ CROWD = Arm("100 threads", "count", threads=100, clean=False, seconds=0.3, every
 #: Threads that contend for the GIL wake up inside their block. In a longer block waking up takes a smaller share.
 THREADS_SECONDS = 0.05
 
-#: C code that releases the GIL for long enough.
+#: C code that releases the GIL for long enough: a call takes about half a millisecond. Several short blocks take as
+#: long as one. Where the host takes a CPU away for a moment, that spoils one of them, and not the round.
 LARGE = "digest %d" % max(DIGEST_SIZES)
+C_CODE_SECONDS, C_CODE_REPEAT = TEAM_SECONDS / REPEAT, REPEAT
 
-#: Batches, each with a block of the crowd. An interval needs five such blocks, and disturbed blocks do not count.
-FEWEST_ROUNDS = 5 * CROWD.every
-#: On one CPU the rounds decide no claim, and are only shown. Each has a block of the crowd, which is a shorter one.
-FEWEST_ROUNDS_ALONE = 5
-CROWD_ALONE = CROWD._replace(seconds=0.15, every=1)
+#: An interval needs so many blocks of the crowd, and disturbed blocks do not count.
+FEWEST_BLOCKS = 5
+#: On one CPU the rounds decide no claim, and are only shown; under a time limit below this one, in seconds, a quick
+#: answer is wanted. There each round has a block of the crowd, which is a shorter one.
+SHORT_LIMIT = 5.0
+CROWD_SHORT = CROWD._replace(seconds=0.1, every=1)
 
 #: Until this share of the time limit is over, intervals have to be narrow. Then it is enough that all is decided.
 NARROWING_SHARE = 0.25
@@ -68,7 +71,7 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
         return arms
     return (
         *arms,
-        Arm("C code", LARGE, seconds=TEAM_SECONDS),
+        Arm("C code", LARGE, seconds=C_CODE_SECONDS, repeat=C_CODE_REPEAT),
         Arm(
             "C code threads",
             LARGE,
@@ -76,9 +79,15 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
             pinned=True,
             clean=False,
             has_own_cpus=True,
-            seconds=TEAM_SECONDS,
+            seconds=C_CODE_SECONDS,
+            repeat=C_CODE_REPEAT,
         ),
     )
+
+
+def crowd_for(recorder: Recorder) -> Arm:
+    """The crowd of a cell: in how many rounds it has a block, and how long a block is."""
+    return CROWD if len(recorder.cpus) > 1 and recorder.seconds >= SHORT_LIMIT else CROWD_SHORT
 
 
 def run(recorder: Recorder) -> None:
@@ -86,7 +95,7 @@ def run(recorder: Recorder) -> None:
     arms = arms_for(len(recorder.cpus), gil_enabled())
     order = shuffler(recorder.seed)
     rounds: list[Round] = []
-    crowd = CROWD if len(recorder.cpus) > 1 else CROWD_ALONE
+    crowd = crowd_for(recorder)
     begun = time.monotonic()
     recorder.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, crowd)))
     with Crew(recorder.cpus) as crew:
@@ -108,9 +117,10 @@ def settled(rounds: Sequence[Round], recorder: Recorder, elapsed: float) -> bool
     until = time.monotonic() + recorder.seconds - elapsed
     if elapsed >= recorder.seconds:
         return True
+    fewest = FEWEST_BLOCKS * crowd_for(recorder).every
     if len(recorder.cpus) == 1:
-        return len(rounds) >= FEWEST_ROUNDS_ALONE and CAPACITY.estimate(rounds) is not None
-    if not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until):
+        return len(rounds) >= fewest and CAPACITY.estimate(rounds) is not None
+    if not enough(rounds, fewest, MEASURED.values(), until):
         return False
     estimates = [CAPACITY.estimate(rounds), *(measured.estimate(rounds) for measured, _ in MEASURED.values())]
     is_narrow = all(narrow(estimate, recorder.width) for estimate in estimates)
@@ -240,8 +250,8 @@ EXPERIMENT = Experiment(
     method="Rounds of blocks of 5 to 50 ms in random order: one process; as many threads and processes as CPUs (at"
     " least two); threads in C code that releases the GIL (SHA-256 of 1 MiB); and the capacity probe. The probe is a"
     " process pinned to each CPU, and shows what the machine delivered in the round. In every second round"
-    " 100 threads run for 300 ms (on one CPU for 150 ms in each round). Blocks in which a worker waited for a CPU or"
-    " lost time do not count. Speed-ups are medians of ratios within a round.",
+    " 100 threads run for 300 ms (on one CPU, and with --quick, for 100 ms in each round). Blocks in which a worker"
+    " waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a round.",
     watch="Compare threads, processes and the probe. Where the probe itself reaches little, the round shows nothing.",
     run=run,
     typical_share=NARROWING_SHARE,

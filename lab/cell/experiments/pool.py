@@ -169,6 +169,7 @@ EXPERIMENT = Experiment(
     watch="Compare the workers that Pool() started with the CPUs of the cell, and with those of the host.",
     run=run,
     typical_seconds=0.4,
+    of_every_size=True,
     claims=(
         Claim(
             "pool.default-size",

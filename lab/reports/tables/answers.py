@@ -250,7 +250,8 @@ def _few(arm: speedups.Cores) -> str:
 def _not_tried(session: Session) -> Answer | None:
     """The cells and the claims that were not tried, the reasons each once, and a quota where none was set."""
     cells = _cells_with(session, (Status.UNAVAILABLE, Status.PLANNED))
-    return _plain_answer("Not tried", [*cells, *_untestable(session), *_untried_quota(session)])
+    tries = [*cells, *_left_out_by_quick(session), *_untestable(session), *_untried_quota(session)]
+    return _plain_answer("Not tried", tries)
 
 
 def _failed(session: Session) -> Answer | None:
@@ -270,6 +271,20 @@ def _cells_with(session: Session, statuses: tuple[Status, ...]) -> list[str]:
         if result.status in statuses:
             by_reason.setdefault(_why_not(session, result), []).append(result.cell)
     return [f"{_places(session, cells)}: {reason}." for reason, cells in by_reason.items()]
+
+
+def _left_out_by_quick(session: Session) -> list[str]:
+    """A sentence for the cells that a quick run gave only some of its experiments."""
+    if session.arguments.get("level") != "quick":
+        return []
+    cells: dict[tuple[str, ...], list[Cell]] = {}
+    for result in session.results:
+        if result.cell.experiments and result.status is Status.MEASURED:
+            cells.setdefault(result.cell.experiments, []).append(result.cell)
+    return [
+        f"all but {_listed(names)} in {_places(session, those)}: --quick tries that with the most CPUs only."
+        for names, those in cells.items()
+    ]
 
 
 def _untestable(session: Session) -> list[str]:

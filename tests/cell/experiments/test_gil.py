@@ -7,23 +7,30 @@ from typing import Any
 
 import pytest
 
-from lab.cell.experiments.gil import FEWEST_ROUNDS, FEWEST_ROUNDS_ALONE, NARROWING_SHARE, settled
+from lab.cell.experiments.gil import CROWD, FEWEST_BLOCKS, NARROWING_SHARE, SHORT_LIMIT, settled
 from tests.support.gil_rounds import changed, gil_rounds
 
 LIMIT_SECONDS = 10.0
 
 
-def stops(rounds: list[Any], cpus: int, elapsed: float = 1.0, width: float = 0.5) -> bool:
-    """Whether the experiment stops after these rounds and so many seconds."""
-    recorder: Any = SimpleNamespace(cpus=tuple(range(cpus)), seconds=LIMIT_SECONDS, width=width)
+def stops(rounds: list[Any], cpus: int, elapsed: float = 1.0, width: float = 0.5, limit: float = LIMIT_SECONDS) -> bool:
+    """Whether the experiment stops after these rounds and so many seconds, under a limit of so many seconds."""
+    recorder: Any = SimpleNamespace(cpus=tuple(range(cpus)), seconds=limit, width=width)
     return settled(rounds, recorder, elapsed)
 
 
-@pytest.mark.parametrize(("cpus", "fewest"), [(1, FEWEST_ROUNDS_ALONE), (2, FEWEST_ROUNDS)])
+@pytest.mark.parametrize(("cpus", "fewest"), [(1, FEWEST_BLOCKS), (2, FEWEST_BLOCKS * CROWD.every)])
 def test_it_stops_when_all_is_known_and_not_before(cpus: int, fewest: int) -> None:
     rounds = gil_rounds()
     assert not stops(rounds[: fewest - 1], cpus)
     assert stops(rounds[:fewest], cpus)
+
+
+def test_under_a_short_limit_the_crowd_has_a_block_in_every_round() -> None:
+    rounds = [blocks for blocks in gil_rounds() if CROWD.name in blocks]
+    assert not stops(rounds[: FEWEST_BLOCKS - 1], 2, limit=SHORT_LIMIT - 1)
+    assert stops(rounds[:FEWEST_BLOCKS], 2, limit=SHORT_LIMIT - 1)
+    assert not stops(rounds[:FEWEST_BLOCKS], 2, limit=SHORT_LIMIT)
 
 
 def test_intervals_have_to_be_narrow_for_some_time() -> None:
