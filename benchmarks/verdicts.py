@@ -7,13 +7,13 @@
 - controls: verdicts where the truth is known, beside an idle, a half-busy and a fully busy neighbour, N cells each, and
   how often the intervals of those cells cover the truth;
 - coverage: how often the intervals cover the truth in simulated rounds;
-- pairs: runs of the same thing compared with each other, and with runs that have 5 % more to do.
+- pairs: runs of the same thing compared with each other, and with runs that have 2 % and 5 % more to do, after 4 s and
+  after 10 s of measuring; --runs of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import multiprocessing
 import random
 import tempfile
@@ -43,7 +43,9 @@ from lab.text import units
 
 SECTIONS = ("precision", "controls", "coverage", "pairs")
 MEASURING_SECONDS = 6.0
-SIDE_SECONDS = 4.0
+#: How long each run of a pair measures, in seconds; it is looked at after each of these times.
+SIDE_SECONDS = (4.0, 10.0)
+MORE_WORK = ("2 %", "5 %")
 TURNS = 5
 SIMULATED = 1000
 
@@ -178,18 +180,24 @@ def coverage(options: argparse.Namespace) -> None:
 
 def pairs(options: argparse.Namespace) -> None:
     arms = [arm for arm in arms_for(1) if arm.name in (ALONE.name, "same")]
-    arms.append(Arm("slower", "count 5 % more", repeat=arms[0].repeat))
-    same, slower = [], []
+    arms += [Arm(more, f"count {more} more", repeat=arms[0].repeat) for more in MORE_WORK]
+    runs = []
     for run in range(options.runs):
-        rounds = rounds_of(arms, SIDE_SECONDS, run)
-        same.append(Measured(("same", ALONE.name), over("same", ALONE.name)).values(rounds))
-        slower.append(Measured(("slower", ALONE.name), over("slower", ALONE.name)).values(rounds))
-    differs = functools.partial(_count, options.runs)
-    alarms, like = differs(same, same)
-    caught, unlike = differs(slower, same)
-    print(f"pairs of {options.runs} runs, {SIDE_SECONDS:g} s a side:")
-    print(f"  {alarms} of {like} pairs of the same differ ({units.share(alarms / like)})")
-    print(f"  5 % more work is caught in {caught} of {unlike} ({units.share(caught / unlike)})")
+        tell(f"pairs: run {run + 1} of {options.runs}")
+        runs.append(rounds_of(arms, max(SIDE_SECONDS), run))
+    for seconds in SIDE_SECONDS:
+        share = seconds / max(SIDE_SECONDS)
+        shorter = [rounds[: round(share * len(rounds))] for rounds in runs]
+        values = {
+            name: [Measured((name, ALONE.name), over(name, ALONE.name)).values(rounds) for rounds in shorter]
+            for name in ("same", *MORE_WORK)
+        }
+        alarms, like = _count(options.runs, values["same"], values["same"])
+        print(f"pairs of {options.runs} runs, {seconds:g} s a side:")
+        print(f"  {alarms} of {like} pairs of the same differ ({units.share(alarms / like)})")
+        for more in MORE_WORK:
+            caught, unlike = _count(options.runs, values[more], values["same"])
+            print(f"  {more} more work is told in {caught} of {unlike} ({units.share(caught / unlike)})")
 
 
 def _count(runs: int, news: Sequence[Sequence[float]], bases: Sequence[Sequence[float]]) -> tuple[int, int]:

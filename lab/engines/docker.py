@@ -9,7 +9,7 @@ also after an exception.
 from __future__ import annotations
 
 import contextlib
-import threading
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ from lab.engines import Sink, nothing
 from lab.engines.cell_code import cell_code
 from lab.engines.cell_containers import AGAIN, CellContainers, NoInterpreterError
 from lab.engines.image_choice import choice, find_image, send_from_here
-from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, machine_from
+from lab.engines.probing import PROBE_BYTES, PROBE_SECONDS, alongside, beside, machine_from
 from lab.engines.program_room import placed
 from lab.engines.sent_code import SentCode
 from lab.engines.worker_command import hosting, image_beside, probe_job, worker_arguments, worker_job
@@ -147,20 +147,8 @@ class Docker:
         if self._find_lender:
             self._user = settings.user or ROOT
         refuse_emulation(self._image, settings.architecture, machine)
-        tried: list[str | None] = []
-
-        def try_limits() -> None:
-            """Try the limits while the probe is waited for. What fails is tried again, once more is known."""
-            with contextlib.suppress(EngineError):
-                tried.append(self._trial().no_quota(_FIRST_CPU, info))
-
-        def both() -> None:
-            beside = threading.Thread(target=try_limits, daemon=True)
-            beside.start()
-            meanwhile()
-            beside.join()
-
-        description = machine_from("docker", self._ask(both, info), self._image, {})
+        with beside(functools.partial(self._trial().no_quota, _FIRST_CPU, info)) as tried:
+            description = machine_from("docker", self._ask(meanwhile, info), self._image, {})
         # The engine says of an imported image that it is for this machine, whatever the image contains.
         refuse_emulation(self._image, str(description.python.get("machine") or ""), machine)
         line = settings.note(self._image, self._words[0], self._user)
@@ -179,6 +167,7 @@ class Docker:
             "image_id": image.get("Id"),
             "image_settings": settings.details(self._words[0], self._user),
         }
+        # What failed is tried again, now that the CPUs and a Python are known.
         no_quota = tried[0] if tried else self._trial().no_quota(description.cpus, info)
         probed = replace(description, details={**details, **description.details}, no_quota=no_quota)
         return probed if self._named else probed.with_choice(choice(self._client, self._image, probed))

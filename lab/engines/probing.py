@@ -6,11 +6,12 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.engines import Sink
-from lab.errors import ImageError
+from lab.errors import EngineError, ImageError
 from lab.model.cell import Outcome
 from lab.model.machine import Machine
 from lab.pythons.listening import MEBIBYTE
@@ -18,6 +19,11 @@ from lab.pythons.listening import MEBIBYTE
 #: How long a probe may take, in seconds, and how much it may print, in bytes: some hundred for each CPU.
 PROBE_SECONDS = 60.0
 PROBE_BYTES = 4 * MEBIBYTE
+
+#: How long the end of a probe waits for what was done beside it, in seconds. It usually takes a fraction of one.
+_MOST_SECONDS = 3.0
+
+_Result = TypeVar("_Result")
 
 
 @contextlib.contextmanager
@@ -40,6 +46,26 @@ def alongside(task: Callable[[], object], sink: Sink) -> Iterator[Sink]:
     finally:
         if thread.ident is not None:
             thread.join()
+
+
+@contextlib.contextmanager
+def beside(task: Callable[[], _Result]) -> Iterator[list[_Result]]:
+    """Run ``task`` in a thread of its own. At the end of the context its result is in the list, unless it failed.
+
+    The end of the context waits for the task, but not for one that an engine keeps waiting.
+    """
+    results: list[_Result] = []
+
+    def run() -> None:
+        with contextlib.suppress(EngineError):
+            results.append(task())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield results
+    finally:
+        thread.join(_MOST_SECONDS)
 
 
 def unanswered(where: str, outcome: Outcome, fix: str) -> ImageError:

@@ -64,6 +64,7 @@ def digest_of(size: int) -> Callable[[Tools], object]:
 
 PAYLOADS: dict[str, Callable[[Tools], object]] = {
     "count": count,
+    "count 2 % more": counting(1020),
     "count 5 % more": counting(1050),
     "count 10 % more": counting(1100),
     "count in turn": in_turn,
