@@ -133,15 +133,23 @@ def measure(cpus: Sequence[int], processes: int, seconds: float, period_seconds:
     )
 
 
-def settle(cpus: Sequence[int], parallelism: int, rate: float, seconds: float, period_seconds: float) -> Delivered:
+def settle(
+    cpus: Sequence[int],
+    parallelism: int,
+    rate: float,
+    seconds: float,
+    period_seconds: float,
+    again_seconds: float = AGAIN_SECONDS,
+) -> Delivered:
     """Measure D, and repeat the measurement while D is not what is allowed and no hidden quota has shown itself.
 
-    Such a D is measured at least twice, and for up to AGAIN_SECONDS in all; the D that is nearest to what is allowed
-    counts. Beside busy neighbours a process may not reach its quota, and then the quota cannot be seen. D may also be
-    too large there: a process that gets its CPU late is watched in another part of the quota's period than the others.
+    Such a D is measured at least twice, and until that took ``again_seconds`` in all; the D that is nearest to what is
+    allowed counts. Beside busy neighbours a process may not reach its quota, and then the quota cannot be seen. D may
+    also be too large there: a process that gets its CPU late is watched in another part of the quota's period than the
+    others.
     """
     measurements: List[Delivered] = []
-    while len(measurements) < 2 or len(measurements) * seconds < AGAIN_SECONDS:
+    while len(measurements) < 2 or sum(measurement.seconds for measurement in measurements) < again_seconds:
         measurements.append(measure(cpus, parallelism, seconds, period_seconds))
         if measurements[-1].stopped_unseen or _is_allowed(measurements[-1], rate):
             return measurements[-1]

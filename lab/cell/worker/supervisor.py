@@ -18,8 +18,9 @@ from lab.cell.worker import proof, reaper
 from lab.cell.worker.job import MARK, WorkerJob, from_json
 from lab.cell.worker.record_writer import Channel
 
-#: How long D is measured, in seconds: two periods of nearly every quota there is.
-_DELIVERED_SECONDS = 0.2
+#: How long D is measured, in seconds: a period of nearly every quota there is. A D that is not what is allowed is
+#: measured again, for up to so long in all.
+_DELIVERED_SECONDS, _AGAIN_SECONDS = 0.1, 0.4
 
 #: How much of a machine's description goes into one record, in characters, of which half may be quotes to be escaped.
 _PIECE = 3500
@@ -129,7 +130,8 @@ def _delivered(seen: Mapping[str, Any]) -> dict[str, Any] | None:
     cpus, periods = seen["affinity"], [level["period_us"] / 1e6 for level in seen["quotas"]]
     rate = rate_of(len(cpus), [level["quota_cpus"] for level in seen["quotas"]])
     try:
-        measurement = delivered.measure(cpus, len(cpus), _DELIVERED_SECONDS, max(periods, default=0.0))
+        period = max(periods, default=0.0)
+        measurement = delivered.settle(cpus, len(cpus), rate, _DELIVERED_SECONDS, period, _AGAIN_SECONDS)
     except OSError:  # no room for another process
         return None
     why = delivered.explain(measurement, rate).sentence
