@@ -92,8 +92,24 @@ def choose(evidence: Evidence, version: Sequence[int]) -> Choice:
 
 def is_decided(trial: Trial, arms: Sequence[Sequence[object]], rounds: Sequence[Round]) -> bool:
     """Whether these rounds of these arms decide what to take with this Python; ``arms`` are as they are observed."""
+    return _chosen(trial, arms, rounds).option is not None
+
+
+def is_surprising(trial: Trial, arms: Sequence[Sequence[object]], rounds: Sequence[Round]) -> bool:
+    """Whether without a GIL these rounds say to take processes, although threads work too.
+
+    Either the threads contend for something, or something disturbed them and not the processes: for seconds a host may
+    make it slow for two CPUs to share memory. More rounds tell.
+    """
+    option = _chosen(trial, arms, rounds).option
+    kinds = {executor for _, executor, *_ in arms}
+    return option is not None and "thread" in kinds and option.executor not in ("", *_OF_THEIR_OWN)
+
+
+def _chosen(trial: Trial, arms: Sequence[Sequence[object]], rounds: Sequence[Round]) -> Choice:
+    """What these rounds of these arms say to take with this Python; ``arms`` are as they are observed."""
     observed = [("trial", trial._asdict()), ("arms", arms)]
-    return choose(Evidence(observed, [("round", blocks) for blocks in rounds]), sys.version_info[:2]).option is not None
+    return choose(Evidence(observed, [("round", blocks) for blocks in rounds]), sys.version_info[:2])
 
 
 def _simplest(

@@ -51,11 +51,17 @@ BATCH = 3
 
 
 def enough(
-    rounds: Sequence[Round], arms: Sequence[str], seconds: float, recorder: Recorder, is_decided: Callable[[], bool]
+    rounds: Sequence[Round],
+    arms: Sequence[str],
+    seconds: float,
+    recorder: Recorder,
+    is_decided: Callable[[], bool],
+    is_surprising: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Whether to stop: every speed-up is known as narrowly as asked for, or the time is up and all is decided.
 
-    ``seconds`` have passed. The time is longer than asked for where the fewest rounds need longer.
+    ``seconds`` have passed. The time is longer than asked for where the fewest rounds need longer. A surprising answer
+    is measured until the time is up.
     """
     if len(rounds) < FEWEST_ROUNDS:
         return False
@@ -67,7 +73,7 @@ def enough(
     if len(rounds) % BATCH:
         return False
     estimates = [speed_up(arm, rounds).estimate(rounds) for arm in arms] or [rate(BASE).estimate(rounds)]
-    return all(narrow(estimate, recorder.width) for estimate in estimates)
+    return all(narrow(estimate, recorder.width) for estimate in estimates) and not is_surprising()
 
 
 def rate(arm: str) -> Measured:

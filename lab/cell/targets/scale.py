@@ -199,7 +199,14 @@ def _rounds(
     def is_decided() -> bool:
         return choice.is_decided(trial, _observed(arms), rounds)
 
-    while not figures.enough(rounds, [arm.name for arm in arms], time.monotonic() - begun, recorder, is_decided):
+    def is_surprising() -> bool:
+        return not gil_enabled() and choice.is_surprising(trial, _observed(arms), rounds)
+
+    def is_enough() -> bool:
+        seconds = time.monotonic() - begun
+        return figures.enough(rounds, [arm.name for arm in arms], seconds, recorder, is_decided, is_surprising)
+
+    while not is_enough():
         count = BATCH if bases[0].seconds < LONG_SECONDS else 1
         try:
             new = crew.rounds([*lab_arms, *bases, *[arm.arm for arm in arms]], len(rounds), count, order)

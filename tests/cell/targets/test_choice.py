@@ -109,3 +109,26 @@ def test_what_is_not_decided_may_take_three_times_as_long(seconds: float, is_dec
     noisy = 2 * rounds(1.9, 0.2)
     assert figures.enough(noisy, ["2 threads"], seconds, given, lambda: is_decided) is stops
     assert not figures.enough(noisy[:3], ["2 threads"], seconds, given, lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("gain", "kind", "is_surprising"),
+    [(1.6, "thread", True), (1.95, "thread", False), (1.6, "fork", False)],
+)
+def test_it_is_surprising_that_processes_do_more_than_threads_that_work(
+    gain: float, kind: str, is_surprising: bool
+) -> None:
+    """For some seconds a host made it slow to share memory: threads without a GIL did 1.66 times the work, not 2.0."""
+    arms = [["2 threads", kind, 2, False], ["2 processes (fork)", "fork", 2, False]]
+    seen = rounds(gain, 0.01)
+    for blocks in seen:
+        blocks["2 processes (fork)"] = {"rate": 200.0, "disturbed": None}
+    assert choice.is_surprising(TRIAL, arms, seen) is is_surprising
+
+
+@pytest.mark.parametrize(("seconds", "stops"), [(3.9, False), (4.0, True)])
+def test_what_is_surprising_is_measured_until_the_time_is_up(seconds: float, stops: bool) -> None:
+    given: Any = Given()
+    narrow = rounds(1.9, 0.0001)
+    assert figures.enough(narrow, ["2 threads"], seconds, given, lambda: True)
+    assert figures.enough(narrow, ["2 threads"], seconds, given, lambda: True, lambda: True) is stops
