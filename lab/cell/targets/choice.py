@@ -10,8 +10,9 @@ from typing import Any, Iterable, NamedTuple, Sequence
 
 from lab.cell.claims.claim import FEWEST_VALUES, Evidence, Round, disturbances
 from lab.cell.claims.estimates import Estimate
+from lab.cell.claims.measured import CAPACITY
 from lab.cell.targets import figures
-from lab.cell.targets.trial import Trial
+from lab.cell.targets.trial import Trial, is_several
 
 #: Workers are worth having if they do at least this many times the work of one worker alone.
 WORTH = 1.1
@@ -81,6 +82,10 @@ def choose(evidence: Evidence, version: Sequence[int]) -> Choice:
         return Choice(None, why=_too_few(rounds, missing))
     if best is None or gain is None:
         return Choice(ALONE, options=options)
+    trial = evidence.last("trial")
+    # Its own threads wait for each other, so its blocks do not show a neighbour. Those of the capacity probe do.
+    if is_several(trial["cores"], trial.get("others_share", 0.0)) and CAPACITY.estimate(rounds) is None:
+        return Choice(None, why="what the machine delivered is not known (%s)" % _causes(rounds, *CAPACITY.arms))
     if gain.high * best.handing_over < WORTH:
         if open_ones := [option for option in known if _most(option, gains[option.name]) > KNOWN]:
             return Choice(None, why=_too_noisy(open_ones[0], gains[open_ones[0].name]))
@@ -214,5 +219,9 @@ def times(estimate: Estimate) -> str:
 
 def _too_few(rounds: Sequence[Any], options: Sequence[Option]) -> str:
     arms = (figures.BASE, *(option.name for option in options))
-    causes = ", ".join(disturbances(rounds, *arms)) or "too little time"
-    return "fewer than %d of %d rounds were undisturbed (%s)" % (FEWEST_VALUES, len(rounds), causes)
+    return "fewer than %d of %d rounds were undisturbed (%s)" % (FEWEST_VALUES, len(rounds), _causes(rounds, *arms))
+
+
+def _causes(rounds: Sequence[Any], *arms: str) -> str:
+    """What disturbed the blocks of these arms, in words."""
+    return ", ".join(disturbances(rounds, *arms)) or "too little time"

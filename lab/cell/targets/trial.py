@@ -71,7 +71,7 @@ class Trial(NamedTuple):
     @property
     def several(self) -> bool:
         """Whether it computes in several threads or processes. These wait for each other, and for a CPU."""
-        return max(self.cores, 1 + self.others_share) > SEVERAL
+        return is_several(self.cores, self.others_share)
 
     @property
     def waits(self) -> bool:
@@ -81,6 +81,11 @@ class Trial(NamedTuple):
     def patience(self, workers: int) -> float:
         """How many seconds to wait for so many workers that begin at the same time, before they count as lost."""
         return PATIENCE_SECONDS + 2 * workers * self.ready_seconds
+
+
+def is_several(cores: float, others_share: float) -> bool:
+    """Whether so many cores, or such a share of the CPU time in threads of its own, is more than one thread's work."""
+    return max(cores, 1 + others_share) > SEVERAL
 
 
 def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
