@@ -11,7 +11,7 @@ from typing import TypeVar
 from lab import interrupts
 from lab.cell.cpus import cpulist
 from lab.engines import Sink
-from lab.errors import EngineError, ImageError
+from lab.errors import ImageError
 from lab.model.cell import Outcome
 from lab.model.machine import Machine
 from lab.pythons.listening import MEBIBYTE
@@ -57,7 +57,7 @@ def beside(task: Callable[[], _Result]) -> Iterator[list[_Result]]:
     results: list[_Result] = []
 
     def run() -> None:
-        with contextlib.suppress(EngineError):
+        with contextlib.suppress(Exception):  # whatever an engine answers: the caller does the same again, and says why
             results.append(task())
 
     thread = threading.Thread(target=run, daemon=True)
