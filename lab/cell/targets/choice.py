@@ -149,6 +149,8 @@ def _simplest(
             if _kind(option) != _kind(best) and ratio.high * scale > KNOWN:
                 text = "%s do %s the work of %s: too noisy to decide" % (best.name, times(ratio), option.name)
                 return Choice(None, why=text)
+            if option is not best and own_gain and own_gain.low * option.handing_over < WORTH:
+                return Choice(None, why=_too_noisy(option, own_gain))  # it may be no better than a plain loop
             return Choice(option, gains[option.name], options, (best, best_gain))
     raise AssertionError("the best option is as good as itself")
 

@@ -114,6 +114,21 @@ def test_a_function_with_threads_of_its_own_is_decided_only_where_the_probe_was_
     assert choice.is_decided(TRIAL._replace(cores=cores), ARMS, seen) is is_decided
 
 
+def test_a_simpler_way_is_not_taken_while_it_may_be_no_better_than_a_plain_loop() -> None:
+    """Handing results over left 1.2 of what two processes do. Threads did 1.03 (1.00 to 1.15), and were advised."""
+    both = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
+    trial = TRIAL._replace(call_seconds=1e-6, pickle_seconds=1.33e-6)
+    names = ("1 worker", "2 threads", "2 processes (fork)")
+    seen: list[Round] = [
+        {name: {"rate": rate, "disturbed": None} for name, rate in zip(names, rates, strict=True)}
+        for rates in ((100.0, 100.0, 200.0), (100.0, 103.0, 200.0), (100.0, 115.0, 200.0)) * 4
+    ]
+    evidence = Evidence([("trial", trial._asdict()), ("arms", both)], [("round", blocks) for blocks in seen])
+    chosen = choice.choose(evidence, (3, 13))
+    assert chosen.option is None
+    assert chosen.why.startswith("2 threads do")
+
+
 @pytest.mark.parametrize(
     ("seconds", "is_decided", "stops"),
     [(3.9, True, False), (4.0, True, True), (4.0, False, False), (11.9, False, False), (12.1, False, True)],
