@@ -117,10 +117,7 @@ def _print_table(request: Request, machine: Machine, cells: Sequence[Cell], wher
     show(tabulate(rows, headers=("CPUs", "on CPU ids", "which are"), disable_numparse=True, maxcolwidths=[9, 30, 34]))
     notes = [f"{cell.label}: {note}" for cell in cells for note in cell.notes]
     show("\n".join(["", *notes, ""]) if notes else "")
-    everywhere = {cell.experiments for cell in cells if cell.experiments}
-    show(f"in {'the largest cells' if everywhere else 'each cell'}: {', '.join(request.experiments)}")
-    for names in everywhere:
-        show(f"in the others, because of --quick: {', '.join(names)}")
+    show(f"in each cell: {', '.join(request.experiments)}")
     for name in request.own:
         show("\n".join(_claims(name)))
 

@@ -173,7 +173,7 @@ def test_what_a_quick_run_left_out_of_small_cells_is_named() -> None:
         for result in session.results
     ]
     quick = replace(session, results=tuple(results), arguments={**session.arguments, "level": "quick"})
-    sentence = "all but pool in a cell of 1 CPU: --quick tries that with the most CPUs only."
+    sentence = "all experiments but pool in a cell of 1 CPU: --quick runs them with the most CPUs only."
     assert sentence in subjects(quick)["Not tried"].splitlines()
     merged = replace(quick, arguments={**session.arguments, "level": "default"})
     assert sentence not in subjects(merged)["Not tried"]

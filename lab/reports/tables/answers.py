@@ -282,7 +282,7 @@ def _left_out_by_quick(session: Session) -> list[str]:
         if result.cell.experiments and result.status is Status.MEASURED:
             cells.setdefault(result.cell.experiments, []).append(result.cell)
     return [
-        f"all but {_listed(names)} in {_places(session, those)}: --quick tries that with the most CPUs only."
+        f"all experiments but {_listed(names)} in {_places(session, those)}: --quick runs them with the most CPUs only."
         for names, those in cells.items()
     ]
 

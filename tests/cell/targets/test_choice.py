@@ -85,17 +85,25 @@ def test_a_simpler_way_that_was_never_quiet_beside_the_best_counts_with_the_most
     assert choice.is_decided(TRIAL, both, seen) is is_decided
 
 
+def chosen_of(trial: Trial, both: list[list[object]], threads: tuple[float, ...]) -> choice.Choice:
+    """What is chosen where one worker does 100 calls a second, two processes 200, and two threads so many by round."""
+    seen = [
+        {
+            "1 worker": {"rate": 100.0, "disturbed": None},
+            "2 processes (fork)": {"rate": 200.0, "disturbed": None},
+            "2 threads": {"rate": rate, "disturbed": None},
+        }
+        for rate in threads
+    ]
+    evidence = Evidence([("trial", trial._asdict()), ("arms", both)], [("round", blocks) for blocks in seen])
+    return choice.choose(evidence, (3, 13))
+
+
 def test_workers_that_gain_nothing_are_not_taken_because_the_best_ones_gain_little() -> None:
     """Handing results over left 1.1 of what two processes do. Threads did 1.00 of one worker, and were advised."""
     both = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
     trial = TRIAL._replace(call_seconds=1e-6, pickle_seconds=1.5e-6)
-    names = ("1 worker", "2 threads", "2 processes (fork)")
-    seen: list[Round] = [
-        {name: {"rate": rate, "disturbed": None} for name, rate in zip(names, rates, strict=True)}
-        for rates in ((100.0, 104.0, 200.0), (100.0, 100.0, 200.0)) * 6
-    ]
-    evidence = Evidence([("trial", trial._asdict()), ("arms", both)], [("round", blocks) for blocks in seen])
-    chosen = choice.choose(evidence, (3, 13))
+    chosen = chosen_of(trial, both, (104.0, 100.0) * 6)
     assert chosen.option
     assert chosen.option.name == "2 processes (fork)"
 
@@ -118,13 +126,7 @@ def test_a_simpler_way_is_not_taken_while_it_may_be_no_better_than_a_plain_loop(
     """Handing results over left 1.2 of what two processes do. Threads did 1.03 (1.00 to 1.15), and were advised."""
     both = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
     trial = TRIAL._replace(call_seconds=1e-6, pickle_seconds=1.33e-6)
-    names = ("1 worker", "2 threads", "2 processes (fork)")
-    seen: list[Round] = [
-        {name: {"rate": rate, "disturbed": None} for name, rate in zip(names, rates, strict=True)}
-        for rates in ((100.0, 100.0, 200.0), (100.0, 103.0, 200.0), (100.0, 115.0, 200.0)) * 4
-    ]
-    evidence = Evidence([("trial", trial._asdict()), ("arms", both)], [("round", blocks) for blocks in seen])
-    chosen = choice.choose(evidence, (3, 13))
+    chosen = chosen_of(trial, both, (100.0, 103.0, 115.0) * 4)
     assert chosen.option is None
     assert chosen.why.startswith("2 threads do")
 
