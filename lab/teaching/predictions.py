@@ -71,8 +71,14 @@ def questions(predictable: Sequence[Predictable], cells: Sequence[Cell]) -> tupl
         for cell in cells
         if cell.available
         for number in predictable
-        if len(cell.cpus) >= number.least_cpus
+        if len(cell.cpus) >= number.least_cpus and _is_measured(number, cell)
     )
+
+
+def _is_measured(number: Predictable, cell: Cell) -> bool:
+    """Whether the cell runs the experiment of the number; that of the table of cores is ``gil``."""
+    experiment = number.of.partition(".")[0]
+    return not cell.experiments or ("gil" if experiment == "cores" else experiment) in cell.experiments
 
 
 def parse_number(text: str, *, whole: bool) -> float:

@@ -33,6 +33,8 @@ THREADS = Predictable(of="cores.threads", what="threads: speed-up", ask="How fas
 
 def test_a_number_is_asked_for_in_each_cell_that_can_have_it() -> None:
     cells = planner.plan(planner.parse_sizes("1,2,4"), (0, 1))
+    quick = tuple(dataclasses.replace(cell, experiments=("pool",)) for cell in cells)
+    assert {number for _, number in predictions.questions((WORKERS, THREADS), quick)} == {WORKERS}
     asked = [(cell.id, question.of) for cell, question in predictions.questions((WORKERS, THREADS), cells)]
     assert asked == [
         ("cpu1", "pool.default-size"),
