@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
     from lab.model.fail_on import FailurePolicy
@@ -207,8 +208,10 @@ def add_yes_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="run the session's programs and code without asking")
 
 
-def confirm_code(arguments: Mapping[str, Any], *, yes: bool) -> None:
+def confirm_code(arguments: Mapping[str, Any], session: Path, *, yes: bool) -> None:
     """Show which programs and code a stored session is about to run. Ask, unless this machine knows them, or ``yes``.
+
+    ``session`` is its folder.
 
     Raises UsageError where the answer is not yes, and where nobody can be asked.
     """
@@ -217,7 +220,7 @@ def confirm_code(arguments: Mapping[str, Any], *, yes: bool) -> None:
     from lab.messages import tell
     from lab.running.stored_request import foreign_code, unknown_programs
 
-    programs, code = unknown_programs(arguments), foreign_code(arguments)
+    programs, code = unknown_programs(arguments), foreign_code(arguments, session)
     if programs:
         tell(f"the session names programs that are not among the Pythons of this machine: {', '.join(programs)}")
     if code:

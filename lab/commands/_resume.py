@@ -89,7 +89,7 @@ def resumed_run(
     options.candidate = past.folder
     arguments = stored_arguments(past.manifest)
     with loading.making_sense_of(past.folder):
-        _options.confirm_code(arguments, yes=options.yes)
+        _options.confirm_code(arguments, past.folder, yes=options.yes)
     own_experiments.take_in_again(arguments)
     resuming.clear(past)
     with loading.making_sense_of(past.folder):

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     then, manifest = loading.load_session(folder), loading.manifest(folder)
     arguments = _arguments(options, folder, manifest, then.machine)
     with loading.making_sense_of(folder):
-        _options.confirm_code(arguments, yes=options.yes)
+        _options.confirm_code(arguments, folder, yes=options.yes)
         own_experiments.take_in_again(arguments)
         request = from_arguments(arguments)
     check_other_version(request)

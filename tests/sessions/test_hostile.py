@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,32 +114,129 @@ def test_a_program_of_a_session_is_not_run_unasked(lab: Lab, tmp_path: Path) -> 
     assert trace.exists()
 
 
-def measuring(case: dict[str, object], project: Path) -> Callable[[str], str]:
+def with_arguments(changes: Mapping[str, object]) -> Callable[[str], str]:
     def change(text: str) -> str:
         manifest = json.loads(text)
         manifest["engine"] = "local"
-        target = {"case": {"setup": "", "name": "", **case}, "params": {}, "project": str(project), "other": ""}
-        manifest["arguments"] |= {"engine": "local", "image": None, "experiments": [], "target": target, "cases": []}
+        manifest["arguments"] |= changes
         return json.dumps(manifest)
 
     return change
 
 
-@pytest.mark.parametrize("is_statement", [True, False], ids=["a statement", "a folder of code"])
-def test_code_that_a_session_brings_or_names_is_not_run_unasked(is_statement: bool, lab: Lab, tmp_path: Path) -> None:
-    trace, project = tmp_path / "trace", tmp_path / "project"
-    project.mkdir()
-    statement = f"open({str(trace)!r}, 'w').close()"
-    (project / "work.py").write_text(f"{statement}\ndef busy(): pass\n")
-    case: dict[str, object] = {"label": "it", "source": "file", "where": str(project / "work.py"), "name": "busy"}
-    if is_statement:
-        case = {"label": "it", "source": "statement", "where": statement}
-    folder = copied(tmp_path / "s", measuring(case, project))
+def measuring(case: dict[str, object], project: Path, more: dict[str, Any]) -> Callable[[str], str]:
+    """A session whose target is that case of that folder; ``more`` changes the target, and what else it keeps."""
+    target = {"case": case, "params": {}, "project": str(project), "other": "", **more.get("target", {})}
+    arguments: dict[str, object] = {"engine": "local", "image": None, "experiments": [], "target": target, "cases": []}
+    return with_arguments({**arguments, **{name: value for name, value in more.items() if name != "target"}})
+
+
+WRITES = "open({!r}, 'w').close()"
+
+
+def stories(trace: Path, project: Path) -> dict[str, tuple[dict[str, object], dict[str, object], str]]:
+    """What a session may name so that a file is written: its target, what else it keeps, and what is asked for."""
+    work: dict[str, object] = {"source": "file", "where": str(project / "work.py"), "name": "busy"}
+    system: dict[str, object] = {"label": "it", "source": "module", "where": "os", "name": "system"}
+    harmless: dict[str, object] = {"source": "file", "where": "mine.py", "name": "call"}
+    command = f"touch {trace}"
+    root: dict[str, object] = {"project": "/"}
+    python = project / "python"
+    return {
+        "a statement": (
+            {"source": "statement", "where": WRITES.format(str(trace))},
+            {},
+            repr(WRITES.format(str(trace))),
+        ),
+        "a folder of code": (work, {}, f"code of {project}"),
+        "a folder above the current one": (work, {"target": root}, "work.py:busy (code of /)"),
+        "a function of Python": (
+            system,
+            {"target": {**root, "params": {"command": [command]}}},
+            "os:system (code of /",
+        ),
+        "a value": (
+            harmless,
+            {"target": {"project": "", "params": {"command": [command]}}},
+            f"mine.py:call (command=['{command}'])",
+        ),
+        "what makes an argument": ({**harmless, "setup": "work:make"}, {"target": {"project": ""}}, "work:make makes"),
+        "a list": ({**harmless, "items": "work:make"}, {"target": {"project": ""}}, "the items of work:make"),
+        "another case": (
+            harmless,
+            {"target": {"project": ""}, "cases": [{**system, "arguments": {"command": command}}]},
+            f"os:system (code of this Python; command='{command}')",
+        ),
+        "a value of the target's own": (
+            {**harmless, "arguments": {"command": command}},
+            {"target": {"project": ""}},
+            f"mine.py:call (command='{command}')",
+        ),
+        "imports from another folder": (
+            {**harmless, "where": "HERE/mine.py"},
+            {"target": {"project": str(project)}},
+            f"code of {project}",
+        ),
+        "code beside the session": (
+            {"source": "file", "where": "s/work.py", "name": "busy"},
+            {"target": {"project": ""}},
+            "s/work.py:busy (code of this Python)",
+        ),
+        "an experiment that is known": (
+            {"source": "statement", "where": WRITES.format(str(trace))},
+            {"own": {"pool": "."}},
+            repr(WRITES.format(str(trace))),
+        ),
+        "another version": (harmless, {"target": {"project": "", "other": str(project)}}, f"code of {project}"),
+        "another Python": (
+            harmless,
+            {
+                "target": {"project": ""},
+                "cases": [{"label": "it", **harmless, "against": {"label": "it", "python": str(python)}}],
+            },
+            str(python),
+        ),
+    }
+
+
+@pytest.mark.parametrize("story", stories(Path(), Path()))
+def test_code_that_a_session_brings_or_names_is_not_run_unasked(
+    story: str, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, project, here = tmp_path / "trace", tmp_path / "project", tmp_path / "here"
+    for made in (project, here):
+        made.mkdir()
+    (project / "work.py").write_text(f"{WRITES.format(str(trace))}\ndef busy(): pass\ndef make(): return [1]\n")
+    (project / "python").write_text(f"#!/bin/sh\ntouch {trace}\n")
+    (project / "python").chmod(0o755)
+    (here / "mine.py").write_text("import os\ndef call(command=''): os.system(command)\n")
+    monkeypatch.chdir(here)
+    case, more, named = stories(trace, project)[story]
+    case["where"] = str(case["where"]).replace("HERE", str(here))
+    folder = copied(here / "s", measuring({"label": "it", **case}, project, more))
+    shutil.copy(project / "work.py", here / "s")
     code, out, err = lab("replay", str(folder), "--output", str(tmp_path / "out"))
     assert (code, out) == (2, "")
-    assert (repr(statement) if is_statement else f"code of {project}") in err
+    assert named in " ".join(err.split())
     assert "--yes" in err.splitlines()[-1]
     assert not trace.exists()
+
+
+def test_an_experiment_outside_of_the_current_folder_is_not_taken_in_unasked(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, here = tmp_path / "trace", tmp_path / "here"
+    here.mkdir()
+    (tmp_path / "mine.py").write_text(WRITES.format(str(trace)))
+    (here / "link.py").symlink_to(tmp_path / "mine.py")
+    monkeypatch.chdir(here)
+    for number, path in enumerate((f"{here}/../mine.py", f"{here}/link.py")):
+        own = {"own": {"mine": path}, "experiments": ["mine"], "engine": "local", "image": None}
+        folder = copied(tmp_path / f"s{number}", with_arguments(own))
+        code, _, err = lab("replay", str(folder), "--output", str(tmp_path / "out"))
+        assert code == 2
+        assert f"the experiment {path}" in " ".join(err.split())
+        assert not trace.exists()
 
 
 def test_yes_goes_with_resume_only(lab: Lab) -> None:
