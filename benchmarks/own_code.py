@@ -78,6 +78,8 @@ def _off_by(session: Session, workers: str, is_probe: bool) -> list[float]:
     """The measured speed-up over the true one, less 1; empty where too few rounds were undisturbed."""
     what, right = ("of delivered", 1.0) if is_probe else ("speed-up", 2.0)
     values = [each.value for each in session.quantities if (each.of, each.what) == (workers, what)]
+    if not values:
+        raise LookupError(f"the session has no {what!r} of {workers!r}")
     return [value / right - 1 for value in values if value is not None]
 
 

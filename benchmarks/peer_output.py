@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.questions import PROCESSES, Answer, Question, Says, at_least
+from lab.cell.targets.figures import BASE
 from lab.reports.tables.environments import RATIO, SLIGHT
 
 
@@ -34,29 +35,33 @@ def of_pytest(document: Mapping[str, Any]) -> dict[str, list[float]]:
 
 def of_lab(document: Mapping[str, Any], workers: str, question: Question, seconds: float) -> Answer:
     """The answer in the JSON document of ``lab scale``. What processes gain is judged against what was delivered."""
-    numbers = _numbers(document)
     of = {"threads": "2 threads", "processes": "2 processes (fork)"}[workers]
-    speed_up = numbers.get((of, "speed-up"), {})
-    value, judged, least = speed_up.get("value"), speed_up, question.least or 0
-    delivered = None
+    speed_up = _number(document, of, "speed-up")
+    judged, least, delivered = speed_up, question.least or 0, None
     if question is PROCESSES:
-        judged, least = numbers.get((of, "of delivered"), {}), least / 2
-        delivered = value / judged["value"] if value and judged.get("value") else None
-    low, high = judged.get("low"), judged.get("high")
+        judged, least = _number(document, of, "of delivered"), least / 2
+        delivered = speed_up["value"] / judged["value"] if speed_up["value"] and judged["value"] else None
+    low, high = judged["low"], judged["high"]
     says = Says.UNDECIDED if low is None or high is None else at_least(least, low, high)
-    return Answer(value=value, says=says, seconds=seconds, delivered=delivered)
+    return Answer(value=speed_up["value"], says=says, seconds=seconds, delivered=delivered)
 
 
 def of_lab_against(document: Mapping[str, Any], seconds: float) -> Answer:
     """The answer in the JSON document of ``lab scale --against``, by the rule of its table."""
-    numbers = _numbers(document)
-    ratio = numbers.get(("one worker", RATIO), {"value": None})
+    ratio = _number(document, BASE, RATIO)
     if ratio["value"] is None:
         return Answer(value=None, says=Says.UNDECIDED, seconds=seconds)
     says = Says.YES if ratio["high"] < 1 - SLIGHT else Says.FASTER if ratio["low"] > 1 + SLIGHT else Says.UNDECIDED
     return Answer(value=1 / ratio["value"], says=says, seconds=seconds)
 
 
-def _numbers(document: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The numbers of the lab's JSON document, by whose and which they are."""
-    return {(each["of"], each["what"]): each for each in document["quantities"]}
+def _number(document: Mapping[str, Any], of: str, what: str) -> Mapping[str, Any]:
+    """A number of the lab's JSON document; its value is ``None`` where too few rounds were undisturbed.
+
+    Raises LookupError where there is no such number: the lab calls it differently, or has not measured it.
+    """
+    number: Mapping[str, Any] | None
+    (number,) = [each for each in document["quantities"] if (each["of"], each["what"]) == (of, what)] or [None]
+    if number is None:
+        raise LookupError(f"the document of lab scale has no {what!r} of {of!r}")
+    return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,10 @@ from benchmarks.cpython_scaling import Turn
 from benchmarks.passes import in_turn, until_measured
 from benchmarks.peer_project import Arm, Project
 from benchmarks.questions import PROCESSES, SAME, SLOWER, THREADS, WAITING, Answer, Says
+from lab import reports
 from lab.cell.claims.estimates import Estimate
+from lab.model.session import Session
+from tests.support import own_code
 
 
 def scaling(**speed_ups: float | None) -> Any:
@@ -189,23 +193,33 @@ def test_what_other_tools_print_is_read() -> None:
     assert peer_output.of_pytest({"benchmarks": [rounds]}) == {"threads": [0.002, 0.003]}
 
 
-def number(of: str, what: str, value: float | None, width: float = 0.02) -> dict[str, Any]:
-    """A number of the lab's JSON document with an interval of this half-width."""
-    ends = {"low": value - width, "high": value + width} if value else {"low": None, "high": None}
-    return {"of": of, "what": what, "value": value, **ends}
+def document(session: Session) -> Any:
+    """What ``--format json`` prints of a session."""
+    return json.loads(reports.render(session, "json"))
 
 
 def test_the_lab_decides_by_its_interval_and_processes_by_what_was_delivered() -> None:
-    fork = "2 processes (fork)"
-    loaded = {"quantities": [number(fork, "speed-up", 1.5), number(fork, "of delivered", 0.98)]}
-    answer = peer_output.of_lab(loaded, "processes", PROCESSES, 1.0)
+    holds = document(own_code.one_case({("thread", 2): 1.0, ("fork", 2): 1.5}, delivered=1.52))
+    answer = peer_output.of_lab(holds, "processes", PROCESSES, 1.0)
     assert answer.says is Says.YES
-    assert answer.delivered == pytest.approx(1.5 / 0.98)
-    unknown = {"quantities": [number("2 threads", "speed-up", None)]}
+    assert answer.delivered == pytest.approx(1.52, rel=0.02)
+    assert peer_output.of_lab(holds, "threads", THREADS, 1.0).says is Says.NO
+    unknown = document(own_code.one_case(disturbed="run delay"))
     assert peer_output.of_lab(unknown, "threads", THREADS, 1.0).says is Says.UNDECIDED
-    for ratio, says in ((0.95, Says.YES), (1.0, Says.UNDECIDED), (1.05, Says.FASTER), (None, Says.UNDECIDED)):
-        document = {"quantities": [number("one worker", "other / this", ratio)]}
-        assert peer_output.of_lab_against(document, 1.0).says is says
+
+
+@pytest.mark.parametrize(
+    ("other", "rounds", "says"),
+    [(0.95, 8, Says.YES), (1.0, 8, Says.UNDECIDED), (1.05, 8, Says.FASTER), (0.95, 2, Says.UNDECIDED)],
+)
+def test_the_lab_decides_which_version_is_slower(other: float, rounds: int, says: Says) -> None:
+    session = own_code.two_environments(["1 worker", "2 threads"], other, rounds)
+    assert peer_output.of_lab_against(document(session), 1.0).says is says
+
+
+def test_a_number_that_the_lab_does_not_print_is_an_error_and_not_undecided() -> None:
+    with pytest.raises(LookupError, match="has no 'other / this' of '1 worker'"):
+        peer_output.of_lab_against(document(own_code.one_case()), 1.0)
 
 
 @pytest.fixture

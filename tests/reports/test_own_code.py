@@ -258,17 +258,7 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
 
 
 def test_the_numbers_of_two_environments_have_their_workers_too() -> None:
-    messages = [each for each in own_code.said({}) if each[1].get("name") not in ("arms", "round")]
-    names = ["1 worker", "2 threads", "2 processes (spawn)"]
-    block = {"rate": 100.0, "cores": 1.0, "disturbed": None, "delay": 0.0}
-    blocks = {name: block for own in names for name in (own, f"other: {own}")}
-    messages += [
-        scripts.observe("arms", []),
-        scripts.observe("pairs", [[name, name, f"other: {name}"] for name in names]),
-        *(("sample", {"name": "round", "values": blocks}) for _ in range(8)),
-    ]
-    case = own_code.BUSY._replace(against={"python": "/usr/bin/python3", "label": "python3"})
-    session = own_code.session(own_code.ran(2, (case, messages)), cases=[case])
+    session = own_code.two_environments(["1 worker", "2 threads", "2 processes (spawn)"])
     rows = [row for row in csv.DictReader(io.StringIO(reports.render(session, "csv"))) if row["number"]]
     assert {(row["executor"], row["workers"]) for row in rows} == {("none", "1"), ("thread", "2"), ("spawn", "2")}
     assert "other / this" in {row["number"] for row in rows}
@@ -279,17 +269,7 @@ def test_the_numbers_of_two_environments_have_their_workers_too() -> None:
 
 
 def test_the_screen_of_many_environments_has_as_many_rows_as_fit_and_counts_the_others() -> None:
-    names = [f"{number} threads" for number in range(2, 40)]
-    block = {"rate": 100.0, "cores": 1.0, "disturbed": None, "delay": 0.0}
-    blocks = {name: block for own in names for name in (own, f"other: {own}")}
-    messages = [each for each in own_code.said({}) if each[1].get("name") not in ("arms", "round")]
-    messages += [
-        scripts.observe("arms", []),
-        scripts.observe("pairs", [[name, name, f"other: {name}"] for name in names]),
-        *(("sample", {"name": "round", "values": blocks}) for _ in range(8)),
-    ]
-    case = own_code.BUSY._replace(against={"python": "/usr/bin/python3", "label": "python3"})
-    session = own_code.session(own_code.ran(2, (case, messages)), cases=[case])
+    session = own_code.two_environments([f"{number} threads" for number in range(2, 40)])
     text = reports.render(session, "screen")
     assert "2 threads" in text
     assert "more rows: lab report --terminal" in text

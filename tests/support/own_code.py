@@ -111,6 +111,20 @@ def one_case(gains: Gains = HOLDS, **changes: Any) -> Session:
     return session(ran(1, (BUSY, alone)), ran(2, (BUSY, said(gains, **changes))))
 
 
+def two_environments(names: Sequence[str], other: float = 1.0, rounds: int = 8) -> Session:
+    """What ``--against`` says where the other environment makes so many times the calls per second, in every round."""
+    block = {"rate": 100.0, "cores": 1.0, "disturbed": None, "delay": 0.0}
+    blocks = dict.fromkeys(names, block) | {f"other: {name}": {**block, "rate": 100.0 * other} for name in names}
+    messages = [each for each in said({}) if each[1].get("name") not in ("arms", "round")]
+    messages += [
+        observe("arms", []),
+        observe("pairs", [[name, name, f"other: {name}"] for name in names]),
+        *(("sample", {"name": "round", "values": blocks}) for _ in range(rounds)),
+    ]
+    case = BUSY._replace(against={"python": "/usr/bin/python3", "label": "python3"})
+    return session(ran(2, (case, messages)), cases=[case])
+
+
 def several_cases(count: int = 3) -> Session:
     """Functions that hold the GIL, release it, or wait."""
     kinds: tuple[tuple[Gains, dict[str, Any]], ...] = (
