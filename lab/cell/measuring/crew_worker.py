@@ -29,6 +29,13 @@ class Block(NamedTuple):
     end: float
     #: Whether each thread works in an interpreter of its own.
     isolated: bool = False
+    #: For so many seconds before the block its workers are at work already, and what they do there does not count.
+    lead: float = 0.0
+
+    @property
+    def work_start(self) -> float:
+        """When its workers begin, on the monotonic clock."""
+        return self.start - self.lead
 
 
 class Tally(NamedTuple):
@@ -72,7 +79,9 @@ def alone(block: Block, number: int, tools: Tools) -> Tally:
     # At work already when the block begins, where no other thread needs the GIL for that: a worker that has just woken
     # up is slow until its caches are filled again, which is more of a short block than of a long one.
     at_work = len(block.cpus) == 1 or block.isolated or not gil_enabled()
-    time.sleep(max(0.0, block.start - (RUN_UP_SECONDS if at_work else LOOK_SECONDS) - time.monotonic()))
+    at_work = at_work or block.lead > 0
+    run_up = max(RUN_UP_SECONDS, block.lead) if at_work else LOOK_SECONDS
+    time.sleep(max(0.0, block.start - run_up - time.monotonic()))
     while at_work and time.monotonic() < block.start - LOOK_SECONDS:
         PAYLOADS["count"](tools)
     delay = run_delay()  # reading it takes longer than a payload: before the block, and after it

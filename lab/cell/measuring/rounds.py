@@ -91,6 +91,9 @@ class Arm(NamedTuple):
     isolated: bool = False
     #: How long the last payload may outlast the block, in seconds. The next block begins after that.
     tail: float = 0.0
+    #: For how many seconds its workers are at work before the block, which does not count: until a quota, or a queue in
+    #: which they wait for each other, is as it stays.
+    lead: float = 0.0
     #: Whether the payload is the user's: one worker alone may use all CPUs, and what it waits for is its own affair.
     foreign: bool = False
     #: Whether its one process is each of the first workers in turn, as many as there are CPUs. Where data happen to lie
@@ -203,8 +206,10 @@ class Crew(Workers):
             blocks: dict[str, list[dict[str, Any]]] = {}
             for arm in arms_of_round:
                 block = block_of(arm, tallies[next(places)])
-                block = dict(block, disturbed=self._disturbed(stopped, block["disturbed"]))
-                if stopped and self._quota_under_test and not rounds:  # it is known of all rounds together only
+                cause = self._disturbed(stopped, block["disturbed"])
+                # Nothing can be compared with a block that stood still from its beginning to its end.
+                block = dict(block, disturbed=cause or (None if block["rate"] else "throttling"))
+                if stopped and not rounds:  # it is known of all rounds together only
                     block["stopped_periods"] = stopped
                 blocks.setdefault(arm.name, []).append(block)
             rounds.append({name: merged(several) for name, several in blocks.items()})
@@ -250,14 +255,14 @@ class Crew(Workers):
         blocks: list[list[tuple[int, Block]]] = [[] for _ in self.pipes]
         start = time.monotonic() + LEAD_SECONDS
         for place, arm in enumerate(arms):
-            start += _gap_seconds(arm)
+            start += _gap_seconds(arm) + arm.lead
             taken = self._taken[arm.name]
             self._taken[arm.name] += 1
             first = self._first[arm.method] + (taken % len(self.cpus) if arm.rotates else 0)
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
-                block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated)
+                block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated, arm.lead)
                 blocks[first + process].append((place, block))
             start += arm.seconds + arm.tail
         return blocks
@@ -276,7 +281,7 @@ class Crew(Workers):
 
 def turn_seconds(arm: Arm) -> float:
     """How long a block of an arm takes on the timetable, in seconds, with what comes before and after it."""
-    return _gap_seconds(arm) + arm.seconds + arm.tail
+    return _gap_seconds(arm) + arm.lead + arm.seconds + arm.tail
 
 
 def _gap_seconds(arm: Arm) -> float:
@@ -301,7 +306,7 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
         telling_tallies = tallies if arm.shares_gil else ()
     lost = [1 - (tally.cpu + (tally.delay or 0)) / (tally.wall * arm.threads) for tally in telling_tallies]
     block: dict[str, Any] = {
-        "rate": round(sum(tally.units / tally.wall for tally in tallies), 2),
+        "rate": six_digits(sum(tally.units / tally.wall for tally in tallies)),
         "cores": round(sum(tally.cpu / tally.wall for tally in tallies), 5),
         "delay": round(max(delays), 5) if delays else None,
         "lost": round(max(lost), 5) if lost else None,
@@ -315,6 +320,11 @@ def block_of(arm: Arm, tallies: Sequence[Tally]) -> dict[str, Any]:
     return dict(block, disturbed=disturbance(arm, block))
 
 
+def six_digits(value: float) -> float:
+    """The value with six significant digits. Of a rate of one call in a minute, two decimals are not enough."""
+    return float("%.6g" % value)
+
+
 def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One block for all of an arm's in a round: the mean of those that count, or the first when none does."""
     failed = [block for block in blocks if "error" in block]
@@ -323,8 +333,8 @@ def merged(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     good = [block for block in blocks if not block["disturbed"]]
     if len(good) < 2:
         return dict((good or list(blocks))[0], blocks=len(good))
-    means = {key: round(sum(block[key] for block in good) / len(good), 5) for key in ("rate", "cores")}
-    return dict(good[0], **means, blocks=len(good))
+    rate, cores = (sum(block[key] for block in good) / len(good) for key in ("rate", "cores"))
+    return dict(good[0], rate=six_digits(rate), cores=round(cores, 5), blocks=len(good))
 
 
 def disturbance(arm: Arm, block: dict[str, Any]) -> str | None:

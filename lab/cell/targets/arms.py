@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, Mapping, NamedTuple, Sequence
 
@@ -30,6 +31,8 @@ LONG_SECONDS = 0.1
 MOST_DISTURBED = 0.5
 #: Such a block lasts as long as this share of a call, so that it ends within its first call.
 WITHIN_CALL = 0.95
+#: Workers may stand in a queue whose calls take this many times as long as those of one worker alone.
+QUEUED = 1.5
 
 
 class TargetArm(NamedTuple):
@@ -135,12 +138,30 @@ def arms_for(case: Case, kinds: Sequence[str], cpus: int, gil: bool, trial: Tria
 
 
 def as_seen(arm: TargetArm, block: Mapping[str, Any], trial: Trial) -> TargetArm:
-    """The arm after a block of it. Threads that did not take turns are measured as processes are, in short blocks."""
+    """The arm after a block of it.
+
+    Threads that did not take turns are measured as processes are, in short blocks. Workers that wait, and whose calls
+    take much longer than those of one worker alone, may stand in a queue, such as that of a server. They begin so much
+    earlier that the queue is there when the block begins: in an empty one the first calls take less time.
+    """
+    call = block.get("calls", {}).get("p95", 0.0)
+    if trial.waits and call > QUEUED * trial.call_seconds:
+        lead = min(call, arm.workers * trial.call_seconds)
+        return arm._replace(arm=arm.arm._replace(lead=lead, tail=max(arm.arm.tail, 1.2 * lead)))
     is_parallel = block["cores"] > ONE_CORE and block["lost"] is not None and block["lost"] < TURNS
     if not (arm.arm.shares_gil and is_parallel):
         return arm
     seconds = block_seconds(trial.call_seconds, False)
     return arm._replace(arm=arm.arm._replace(seconds=seconds, repeat=_repeat(seconds), clean=True, shares_gil=False))
+
+
+def over_periods(arm: Arm, period_seconds: float) -> Arm:
+    """The arm with a block of whole periods of a quota, after a period that does not count.
+
+    From then on all periods are alike, and any stretch as long as a period holds exactly one quota (docs/quota.md).
+    """
+    periods = max(1, math.ceil(arm.seconds / period_seconds))
+    return arm._replace(seconds=periods * period_seconds, lead=period_seconds, repeat=1)
 
 
 def shorter(arm: Arm, call_seconds: float) -> Arm:

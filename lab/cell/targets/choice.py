@@ -6,11 +6,11 @@ The cell asks this while it measures, to go on where nothing is decided. The adv
 from __future__ import annotations
 
 import sys
-from typing import Any, Iterable, NamedTuple, Sequence
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.claim import FEWEST_VALUES, Evidence, Round, disturbances
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import CAPACITY
+from lab.cell.claims.measured import CAPACITY, LEAST_CAPACITY
 from lab.cell.targets import figures
 from lab.cell.targets.trial import Trial, is_several
 
@@ -87,12 +87,29 @@ def choose(evidence: Evidence, version: Sequence[int]) -> Choice:
     if is_several(trial["cores"], trial.get("others_share", 0.0)) and CAPACITY.estimate(rounds) is None:
         return Choice(None, why="what the machine delivered is not known (%s)" % _causes(rounds, *CAPACITY.arms))
     if gain.high * best.handing_over < WORTH:
+        if why := _too_little(trial, rounds):
+            return Choice(None, why=why)
         if open_ones := [option for option in known if _most(option, gains[option.name]) > KNOWN]:
             return Choice(None, why=_too_noisy(open_ones[0], gains[open_ones[0].name]))
         return Choice(ALONE, options=options, best=(best, gain))
     if gain.low * best.handing_over < WORTH:
         return Choice(None, why=_too_noisy(best, gain))
     return _simplest(best, options, gains, rounds, version)
+
+
+def _too_little(trial: Mapping[str, Any], rounds: Sequence[Round]) -> str:
+    """Why the machine gave too little to say that several workers gain nothing; empty where it did not.
+
+    What waits needs no CPU, and a quota is a limit of the cell, under which the best way is asked for.
+    """
+    delivered = CAPACITY.estimate(rounds)
+    if delivered is None or trial["idle"] > figures.WAITING_SHARE or any(map(_is_stopped, rounds)):
+        return ""
+    return "the machine delivered only %.2f CPUs" % delivered.value if delivered.high < LEAST_CAPACITY else ""
+
+
+def _is_stopped(blocks: Round) -> bool:
+    return any(block.get("stopped_periods") for block in blocks.values())
 
 
 def is_decided(trial: Trial, arms: Sequence[Sequence[object]], rounds: Sequence[Round]) -> bool:

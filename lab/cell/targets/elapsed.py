@@ -11,13 +11,12 @@ import functools
 import itertools
 import math
 import operator
-import os
 import time
 from typing import Any, Callable, Iterable, Sequence
 
 from lab.cell.claims.claim import Round
 from lab.cell.claims.recorder import NotMeasuredError, Recorder, in_words
-from lab.cell.measuring.rounds import Crew, shuffler
+from lab.cell.measuring.rounds import Crew, shuffler, six_digits
 from lab.cell.targets import choice, environment
 from lab.cell.targets.calling import factory, function_with_arguments, made_by
 from lab.cell.targets.case import Case
@@ -25,7 +24,7 @@ from lab.cell.targets.figures import BASE, LATER, enough
 from lab.cell.targets.form import PLAIN, kind_of
 from lab.cell.targets.importing import TargetError, import_module, in_place, missing_package
 from lab.cell.targets.pools import Executor, Pool, pools_for
-from lab.cell.targets.trial import Trial, pickled
+from lab.cell.targets.trial import Trial, pickled, spent_by
 
 #: A list with more items than this is taken for endless.
 MOST_ITEMS = 1_000_000
@@ -96,7 +95,8 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     items, function = items_of(case), function_of(case)
     list_seconds = call_each(case, function, items) * len(items)
     loops = _loops(list_seconds)
-    recorder.observe("items", {"count": len(items), "loops": loops})
+    call_seconds = list_seconds / max(1, len(items))
+    recorder.observe("items", {"count": len(items), "loops": loops, "call_seconds": call_seconds})
     size, seconds, error = pickled(items[0])
     recorder.observe("item", {"bytes": size, "seconds": seconds, "error": error})
     pools = pools_for(case, len(recorder.cpus), trial.waits, len(items))
@@ -230,21 +230,11 @@ class _Clock:
     def block(self, items: int) -> dict[str, Any]:
         """What was measured, as the block of a round."""
         return {
-            "rate": round(items / self._seconds, 3),
+            "rate": six_digits(items / self._seconds),
             "cores": round(max(self._spent, 0.0) / self._seconds, 4),
             "seconds": round(self._seconds, 6),
         }
 
     def _cpu_seconds(self) -> float:
         processes = self._executor.processes if self._executor else []
-        return time.process_time() + sum(_spent_by(process.pid) for process in processes)
-
-
-def _spent_by(process: int) -> float:
-    """CPU seconds of the process with that id (man 5 proc, /proc/pid/stat, fields 14 and 15); 0 where it has ended."""
-    try:
-        with open("/proc/%d/stat" % process) as stream:
-            fields = stream.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return 0.0
+        return time.process_time() + sum(spent_by(process.pid) for process in processes)

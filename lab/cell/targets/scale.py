@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from lab.cell.claims.claim import Claim, Experiment, Facts, Round
 from lab.cell.claims.recorder import NotMeasuredError, Recorder
+from lab.cell.measuring.cell_limit import limit_of
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.processes import WorkerLostError
 from lab.cell.measuring.rounds import ALONE, REPEAT, Arm, Crew, probe, shuffler
@@ -37,6 +38,7 @@ from lab.cell.targets.arms import (
     executors,
     home,
     idle_bases,
+    over_periods,
     shorter,
     tries_of,
 )
@@ -104,6 +106,7 @@ def _first_call(case: Case) -> Call:
 def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
     """Try each arm once, then measure those that work in rounds until the intervals are narrow or the time is up."""
     order = shuffler(recorder.seed)
+    shape = _shape(recorder, trial)
     arms = arms_for(case, executors(), len(recorder.cpus), gil_enabled(), trial)
     while True:
         arms = at_home(arms)
@@ -115,9 +118,17 @@ def measure(recorder: Recorder, case: Case, trial: Trial) -> None:
             recorder.observe("arms", _observed(working))
             bases = base_arms(arms, trial)
             _warm_up(recorder, crew, idle_bases(bases, [arm.arm for arm in working], len(recorder.cpus)), order)
-            _rounds(recorder, crew, bases, working, order, trial)
+            _rounds(recorder, crew, bases, working, order, trial, shape)
             recorder.observe("memory", crew.memory())
             return
+
+
+def _shape(recorder: Recorder, trial: Trial) -> Callable[[Arm], Arm]:
+    """How the blocks of an arm have to be: where a quota stops what computes, they span whole periods of it."""
+    limit = limit_of(recorder)
+    if recorder.quota is None or not limit.quota or trial.waits:
+        return lambda arm: arm
+    return lambda arm: over_periods(arm, limit.period_seconds)
 
 
 def _crew(recorder: Recorder, case: Case, arms: Sequence[TargetArm], trial: Trial) -> Crew:
@@ -189,10 +200,16 @@ def _observed(arms: Sequence[TargetArm]) -> list[list[object]]:
 
 
 def _rounds(
-    recorder: Recorder, crew: Crew, bases: Sequence[Arm], arms: list[TargetArm], order: Any, trial: Trial
+    recorder: Recorder,
+    crew: Crew,
+    bases: Sequence[Arm],
+    arms: list[TargetArm],
+    order: Any,
+    trial: Trial,
+    shape: Callable[[Arm], Arm],
 ) -> None:
     """Measure in rounds until it is enough. Where most blocks are disturbed, they get shorter."""
-    lab_arms = (ALONE._replace(repeat=REPEAT), probe(len(recorder.cpus))._replace(repeat=REPEAT))
+    lab_arms = [arm._replace(repeat=REPEAT) for arm in (ALONE, probe(len(recorder.cpus)))]
     rounds: list[Round] = []
     begun = time.monotonic()
 
@@ -207,9 +224,10 @@ def _rounds(
         return figures.enough(rounds, [arm.name for arm in arms], seconds, recorder, is_decided, is_surprising)
 
     while not is_enough():
-        count = BATCH if bases[0].seconds < LONG_SECONDS else 1
+        count = BATCH if shape(bases[0]).seconds < LONG_SECONDS else 1
         try:
-            new = crew.rounds([*lab_arms, *bases, *[arm.arm for arm in arms]], len(rounds), count, order)
+            all_arms = [*lab_arms, *bases, *[arm.arm for arm in arms]]
+            new = crew.rounds([shape(arm) for arm in all_arms], len(rounds), count, order)
         except WorkerLostError as error:
             if not rounds:
                 raise NotMeasuredError("worked at its first calls, but not later: %s" % error) from error

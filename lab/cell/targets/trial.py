@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lab.cell.claims.estimates import quantile
 from lab.cell.measuring.crew_worker import run_delay
-from lab.cell.targets.calling import Call
+from lab.cell.targets.calling import Call, result_of
 from lab.cell.targets.figures import WAITING_SHARE
 
 #: What uses more cores than this, or has more of its CPU time in other threads, does not compute in one thread.
@@ -95,8 +95,10 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
     """
     first, result = _timed(call)
     queued, by_children = run_delay() or 0.0, _children()
-    # The clocks are read next to the calls: of a microsecond's function all calls take less time than these two.
-    all_threads, this_thread, begun = time.process_time(), time.thread_time(), time.monotonic()
+    helpers = {process: spent_by(process) for process in descendants()}
+    # All calls of a microsecond's function take less time than these two. So the clocks are read next to the calls, and
+    # each one around the next: a host that takes the CPU between two readings cannot look like another thread.
+    begun, this_thread, all_threads = time.monotonic(), time.thread_time(), time.process_time()
     seconds: list[float] = []
     computed: list[float] = []
     others: list[Any] = []
@@ -109,15 +111,19 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
         computed.append(time.process_time() - before)  # others on the same CPU make a call longer, and not this
         if len(others) < 2:
             others.append(other)
-    elapsed = time.monotonic() - begun
     all_threads, this_thread = time.process_time() - all_threads, time.thread_time() - this_thread
-    cores = (all_threads + _children() - by_children) / max(elapsed, 1e-9)
+    elapsed = time.monotonic() - begun
+    by_helpers = sum(spent_by(process) - helpers.get(process, 0.0) for process in descendants())
+    cores = (all_threads + _children() - by_children + max(0.0, by_helpers)) / max(elapsed, 1e-9)
+    idle = 1 - cores - ((run_delay() or 0.0) - queued) / max(elapsed, 1e-9)
+    result = result_of(call, result)
+    others = [result_of(call, other) for other in others]
     size, pickle_seconds, error = pickled(result)
     return Trial(
         first,
         sorted(seconds)[len(seconds) // 2],
         cores,
-        max(0.0, 1 - cores - ((run_delay() or 0.0) - queued) / max(elapsed, 1e-9)),
+        max(0.0, min(idle, _idle_without_one(seconds, computed))),
         max(0, count_threads() - threads),
         loaded_libraries(),
         size,
@@ -127,6 +133,17 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
         spread_of(computed),
         max(0.0, 1 - this_thread / all_threads) if all_threads > 0 else 0.0,
     )
+
+
+def _idle_without_one(seconds: list[float], computed: list[float]) -> float:
+    """The share of these calls' time in which they did not compute, without the call that lost most.
+
+    A host that stops a function of a microsecond once takes more time than all calls. 1 where there is one call only.
+    """
+    lost = [took - own for took, own in zip(seconds, computed)]
+    place = max(range(len(lost)), key=lost.__getitem__)
+    left = sum(seconds) - seconds[place]
+    return (sum(lost) - lost[place]) / left if left > 0 else 1.0
 
 
 def _until(made: list[float], moment: float) -> float:
@@ -145,6 +162,36 @@ def _timed(call: Call) -> tuple[float, Any]:
     begun = time.monotonic()
     result = call()
     return time.monotonic() - begun, result
+
+
+def descendants() -> list[int]:
+    """The process ids of the children of this process that live, and of theirs (man 5 proc, /proc/tid/children).
+
+    Empty where the kernel does not tell.
+    """
+    known: list[int] = []
+    parents: list[object] = ["self"]
+    while parents:
+        parent = parents.pop()
+        try:
+            for thread in os.listdir("/proc/%s/task" % parent):
+                with open("/proc/%s/task/%s/children" % (parent, thread)) as stream:
+                    found = [int(word) for word in stream.read().split()]
+                known += found
+                parents += found
+        except (OSError, ValueError):  # it has ended meanwhile
+            continue
+    return known
+
+
+def spent_by(process: int) -> float:
+    """CPU seconds of the process with that id (man 5 proc, /proc/pid/stat, fields 14 and 15); 0 where it has ended."""
+    try:
+        with open("/proc/%d/stat" % process) as stream:
+            fields = stream.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _children() -> float:

@@ -6,6 +6,7 @@ measured as exactly as a short one, and blocks need not be a multiple of it.
 
 from __future__ import annotations
 
+import bisect
 import multiprocessing
 import os
 import threading
@@ -92,8 +93,9 @@ class Team:
 
     def _all(self, work: Sequence[Callable[[], Tally]], block: Block) -> Tally:
         """Do all of this at once, and tally it with the CPU time of the whole process and of its children."""
+        first = block.work_start
         if len(work) == 1:
-            time.sleep(max(0.0, block.start - LOOK_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, first - LOOK_SECONDS - time.monotonic()))
             spent = cpu_seconds()
             tallies = [work[0]()]
         else:
@@ -101,10 +103,10 @@ class Team:
                 self._threads.append(_thread())
             for (tasks, _), job in zip(self._threads, work):
                 tasks.put(job)
-            time.sleep(max(0.0, block.start - time.monotonic()))
+            time.sleep(max(0.0, first - time.monotonic()))
             spent = cpu_seconds()
             tallies = [answers.get() for (_, answers), _ in zip(self._threads, work)]
-        elapsed = max(time.monotonic() - block.start, 1e-9)
+        elapsed = max(time.monotonic() - first, 1e-9)
         return together(tallies, (cpu_seconds() - spent) / elapsed)
 
 
@@ -164,10 +166,11 @@ def timed(call: Call, size: int, block: Block) -> Tally:
     group = range(size)
     end = block.end
     error = None
-    time.sleep(max(0.0, block.start - LOOK_SECONDS - clock()))
-    late = max(0.0, clock() - block.start)  # it waited for a CPU to wake up on, not for what it calls
+    first = block.work_start
+    time.sleep(max(0.0, first - LOOK_SECONDS - clock()))
+    late = max(0.0, clock() - first)  # it waited for a CPU to wake up on, not for what it calls
     waited = run_delay()
-    while clock() < block.start:
+    while clock() < first:
         pass
     begun = now = clock()
     try:
@@ -188,8 +191,9 @@ def timed(call: Call, size: int, block: Block) -> Tally:
     delay = None if waited is None or after is None else after - waited + late
     wall = block.end - block.start
     if delay is not None:  # of a call that outlasts its block only the share that lies within it
-        delay = min(delay, delay * wall / max(now - block.start, 1e-9))
-    return Tally(units(moments, begun, end) * size, wall, 0.0, delay, delay, times(moments, begun, size), error)
+        delay = min(delay, delay * wall / max(now - first, 1e-9))
+    made = units(moments, begun, end) - (units_until(moments, begun, block.start) if block.lead else 0.0)
+    return Tally(made * size, wall, 0.0, delay, delay, times(moments, begun, size), error)
 
 
 def units(moments: Sequence[float], begun: float, end: float) -> float:
@@ -199,6 +203,12 @@ def units(moments: Sequence[float], begun: float, end: float) -> float:
     last = moments[-2] if len(moments) > 1 else begun
     share = (end - last) / (moments[-1] - last) if moments[-1] > last else 1.0
     return len(moments) - 1 + min(max(share, 0.0), 1.0)
+
+
+def units_until(moments: Sequence[float], begun: float, moment: float) -> float:
+    """How many groups of calls lay before a moment in their midst; of the one that it falls into, its share."""
+    place = bisect.bisect_right(moments, moment)
+    return units(moments[: place + 1], begun, moment) if moment > begun else 0.0
 
 
 def times(moments: Sequence[float], begun: float, size: int) -> tuple[float, ...]:
@@ -239,11 +249,11 @@ def _in_interpreters(block: Block, stored: dict[str, Any]) -> Tally:
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(block.cpus))]
     for thread in threads:
         thread.start()
-    time.sleep(max(0.0, block.start - time.monotonic()))
+    time.sleep(max(0.0, block.work_start - time.monotonic()))
     spent = cpu_seconds()
     for thread in threads:
         thread.join()
-    elapsed = max(time.monotonic() - block.start, 1e-9)
+    elapsed = max(time.monotonic() - block.work_start, 1e-9)
     tallies = [answers.get() for _ in threads]
     return together(tallies, (cpu_seconds() - spent) / elapsed)
 

@@ -13,7 +13,7 @@ from lab.cell.experiments import gil
 from lab.cell.measuring import rounds as _rounds
 from lab.cell.measuring.crew_worker import Tally
 from lab.cell.measuring.processes import WorkerLostError
-from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, probe, shuffler
+from lab.cell.measuring.rounds import ALONE, PROBE, Arm, Crew, block_of, merged, probe, shuffler
 from lab.judging import speedups
 from lab.model.cell import Cell
 from lab.reports import tables
@@ -53,6 +53,15 @@ SHARING = Arm("threads", "target", threads=2, clean=False, seconds=0.05, foreign
 )
 def test_a_block_counts_unless_something_disturbed_it(arm: Arm, tally: Tally, cause: str | None) -> None:
     assert block_of(arm, [tally])["disturbed"] == cause
+
+
+@pytest.mark.parametrize("seconds", [1.81, 22.3, 600.0])
+def test_rates_of_long_calls_are_exact(seconds: float) -> None:
+    """With two decimals a call of 10.5 s was as fast as one of 10 s."""
+    one, slower = (
+        merged([block_of(CLEAN, [Tally(1, wall, wall, 0.0, 0.0)])] * 2)["rate"] for wall in (seconds, 1.01 * seconds)
+    )
+    assert one / slower == pytest.approx(1.01, rel=1e-4)
 
 
 def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
@@ -152,7 +161,7 @@ def test_a_quota_that_stops_the_crew_disturbs_it_unless_it_is_under_test(
     assert {blocks[name]["disturbed"] for blocks in batch for name in (ALONE.name, PROBE)} == disturbed
     assert {gated[name]["disturbed"] for name in (ALONE.name, PROBE, "ours")} == disturbed
     stops = [blocks[PROBE].get("stopped_periods") for blocks in batch]  # which are known of all rounds together
-    assert stops == [1 if quota_under_test else None, None, None]
+    assert stops == [1, None, None]
 
 
 @pytest.mark.parametrize(

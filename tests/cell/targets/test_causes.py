@@ -78,6 +78,16 @@ def shares_a_cache():
 def make():
     return dict.fromkeys(range(64), 0)
 
+def yields():
+    for number in range(100_000):
+        yield str(number)
+
+ITEMS = [0] + [200] * 400
+
+def as_long_as_the_item(item):
+    for number in range(item):
+        hashlib.sha256(MEBIBYTE[:4096])
+
 def write(shared):
     for number in range(500):
         shared[number & 63] = number
@@ -157,6 +167,7 @@ def test_a_cause_that_takes_two_cpus_is_found(project: Path, cause: str, name: s
         ("waits", "waits", "neither computes nor waits for a CPU"),
         ("pickling", "much", "pickling the result (20 MB)"),
         ("pickling", "no_pickle", "cannot be pickled at all"),
+        ("pickling", "yields", "pickling the result ("),
         ("short", "short", "handing one over takes"),
         ("varies", "at_random", "returned different results"),
         ("varies", "now_and_then", "takes more than"),
@@ -176,6 +187,12 @@ def test_a_cause_of_the_function_itself_is_found_on_one_cpu(
 def test_a_cause_that_is_not_there_is_excluded(project: Path, name: str, is_no_cause: Callable[[str], bool]) -> None:
     causes = [cause for cause in sorted(all_causes()) if is_no_cause(cause)]
     assert list(assert_all_judged(causes, Verdict.REFUTED, project, name)) != []
+
+
+def test_a_list_is_not_judged_by_its_first_item(project: Path) -> None:
+    """The first one takes less than a microsecond, and the others half a millisecond."""
+    options = {"items": "ITEMS", "cpus": "1"}
+    assert "a call takes" in assert_judged("short", Verdict.REFUTED, project, "as_long_as_the_item", **options)
 
 
 #: Prints how long a call of a function takes, in seconds of CPU time, each time that a line arrives.
@@ -292,6 +309,19 @@ def test_a_quota_below_the_cpus_is_found_with_the_periods_in_which_it_stopped_th
 ) -> None:
     reason = assert_judged("quota", Verdict.CONFIRMED, project, "loop", cpus="1", quota="0.5", engine="docker")
     assert "allows 0.5 CPUs" in reason
+
+
+@needs_two_cpus
+@pytest.mark.engine
+@pytest.mark.parametrize(("quota", "most"), [("0.5", 1.2), ("1.5", 1.7)])
+def test_workers_under_a_quota_gain_no_more_than_it_allows(engine: Any, project: Path, quota: str, most: float) -> None:
+    """Blocks shorter than a period of the quota showed what a burst does: twice as much, with a quota of 1.5 CPUs."""
+    result = lab.scale(f"{project / 'work.py'}:loop", project=project, cpus="2", quota=quota, engine="docker")
+    gains = {row.workers: row.speed_up.value for row in result.rows if row.speed_up}
+    processes = [gain for workers, gain in gains.items() if workers.startswith("2 processes")]
+    if not processes and is_disturbed(result.session):
+        pytest.skip("other work disturbs this machine")
+    assert max(processes) < most
 
 
 @pytest.mark.engine

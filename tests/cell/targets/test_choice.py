@@ -46,6 +46,23 @@ def rounds(gain: float, spread: float, disturbed: str | None = None) -> list[Rou
     return [{"1 worker": block(100), "2 threads": block(100 * gain)} for _ in range(12)]
 
 
+def test_a_machine_that_gives_little_more_than_one_cpu_says_nothing_for_a_plain_loop() -> None:
+    """A plain loop was advised for what holds the GIL, because processes gained only what there was."""
+    arms_of_it = [*ARMS, ["2 processes (fork)", "fork", 2, False]]
+
+    def of_round(blocks: Round, delivered: float, **more: Any) -> Round:
+        block = {"rate": 100.0, "disturbed": None, **more}
+        probe = {"one process": block, "probe": {**block, "rate": 100 * delivered}}
+        return {**blocks, "2 processes (fork)": blocks["2 threads"], **probe}
+
+    poor, rich = ([of_round(blocks, cpus) for blocks in rounds(1.05, 0.01)] for cpus in (1.13, 1.9))
+    assert not choice.is_decided(TRIAL, arms_of_it, poor)
+    assert choice.is_decided(TRIAL, arms_of_it, rich)
+    assert choice.is_decided(TRIAL._replace(idle=0.9), arms_of_it, poor), "what waits needs no CPU"
+    stopped = [of_round(blocks, 1.0, stopped_periods=1) for blocks in rounds(1.0, 0.01)]
+    assert choice.is_decided(TRIAL, arms_of_it, stopped), "a quota is the limit that was asked for"
+
+
 @pytest.mark.parametrize(
     ("measured", "is_decided"),
     [

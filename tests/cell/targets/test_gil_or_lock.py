@@ -30,6 +30,7 @@ THERE, NOT_THERE, OPEN = Verdict.CONFIRMED, Verdict.REFUTED, Verdict.INCONCLUSIV
         pytest.param(1.4, None, 1.4, OPEN, OPEN, id="either for a part of the time, where state was shared only"),
         pytest.param(1.95, None, 1.95, NOT_THERE, NOT_THERE, id="neither, where state was shared only"),
         pytest.param(None, 1.0, 1.9, OPEN, OPEN, id="threads that compute on two cores take no turns"),
+        pytest.param(None, 1.0, 0.02, OPEN, OPEN, id="a lock around a wait, or C code that waits with the GIL"),
     ],
 )
 def test_threads_that_take_turns_hold_the_gil_only_if_their_own_state_does_not_help(
@@ -41,7 +42,9 @@ def test_threads_that_take_turns_hold_the_gil_only_if_their_own_state_does_not_h
         return {"rate": 1000 * gain * order.uniform(0.99, 1.01), "cores": used, "disturbed": None, "delay": 0.0}
 
     known = [(is_own, gain) for is_own, gain in ((False, shared), (True, own)) if gain]
-    threads = {name_of("thread", 2, is_own): (gain, max(cores, gain)) for is_own, gain in known}
+    threads = {
+        name_of("thread", 2, is_own): (gain, max(cores, gain) if cores >= 1 else cores) for is_own, gain in known
+    }
     speeds = {"1 worker": (1.0, 1.0), **threads, name_of("fork", 2): (1.95, 1.95)}
     rounds = [{name: block(*speed) for name, speed in speeds.items()} for _ in range(12)]
     arms = [[name_of("thread", 2, is_own), "thread", 2, is_own] for is_own, _ in known]

@@ -6,17 +6,22 @@ import functools
 import hashlib
 import itertools
 import os
+import pickle
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from lab.cell.measuring.rounds import Arm
-from lab.cell.targets.arms import are_disturbed, arms_for, base_arm, shorter
+from lab.cell.targets import trial
+from lab.cell.targets.arms import are_disturbed, arms_for, as_seen, base_arm, over_periods, shorter
+from lab.cell.targets.calling import MOST_BYTES, MOST_YIELDED, adapted, result_of
 from lab.cell.targets.case import FILE, Case
 from lab.cell.targets.trial import Trial, count_threads, look
 from tests.support import own_code
@@ -154,3 +159,155 @@ def test_a_function_of_a_microsecond_does_not_seem_to_compute_in_several_threads
     """The clocks took longer than the calls, and their time was taken for that of other threads."""
     shares = sorted(look(lambda: None, 1).cores for _ in range(21))
     assert shares[len(shares) // 2] <= 1.03
+
+
+class Interrupted:
+    """The clocks of a program in one thread, from which the host takes the CPU once, after it has read a clock.
+
+    The system does not see that, so it counts as CPU time. All times are in seconds.
+    """
+
+    READING, CALL, TAKEN = 1e-7, 2e-6, 1e-4
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+        self._now = 0.0
+        self.readings = 0
+
+    def _read(self) -> float:
+        self._now += self.READING
+        now = self._now
+        if self.readings == self._place:
+            self._now += self.TAKEN
+        self.readings += 1
+        return now
+
+    monotonic = process_time = thread_time = _read
+
+    def call(self) -> None:
+        self._now += self.CALL
+
+
+def test_a_host_that_takes_the_cpu_between_two_clocks_is_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a busy neighbour that was seen once: 12 % of the CPU time seemed to be that of other threads."""
+
+    def seen(place: int) -> tuple[Interrupted, Trial]:
+        clocks = Interrupted(place)
+        monkeypatch.setattr(trial, "time", clocks)
+        return clocks, look(clocks.call, 1)
+
+    readings = seen(-1)[0].readings
+    for place in (*range(10), *range(readings - 60, readings)):
+        assert not seen(place)[1].several, place
+
+
+#: A process that computes for some time when it is told to, and says when it has.
+HELPER = """
+import sys, time
+for line in sys.stdin:
+    until = time.process_time() + float(line)
+    while time.process_time() < until: pass
+    print(flush=True)
+"""
+
+
+@pytest.fixture
+def helper() -> Iterator[subprocess.Popen[str]]:
+    """A process of the function's own that lives on between its calls."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+
+
+def test_what_a_helper_computes_that_lives_on_is_no_waiting(helper: subprocess.Popen[str]) -> None:
+    def asks_it() -> None:
+        assert helper.stdin
+        assert helper.stdout
+        helper.stdin.write("0.02\n")
+        helper.stdin.flush()
+        helper.stdout.readline()
+
+    seen = look(asks_it, count_threads())
+    assert seen.cores > 0.2  # a neighbour may take the half of its CPU
+
+
+def test_calls_that_wait_seldom_and_long_wait() -> None:
+    calls = itertools.count()
+    assert look(lambda: time.sleep(0.01) if next(calls) % 3 == 0 else None, count_threads()).waits
+
+
+def yields() -> Iterator[str]:
+    yield from map(str, range(1000))
+
+
+async def yields_later() -> AsyncIterator[str]:
+    for number in range(1000):
+        yield str(number)
+
+
+def yields_what_cannot_be_pickled() -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
+def yields_at_random() -> Iterator[float]:
+    yield random.random()
+
+
+def test_what_a_generator_yields_is_handed_over() -> None:
+    expected = len(pickle.dumps(list(yields()), pickle.HIGHEST_PROTOCOL))
+    for function in (yields, yields_later):
+        seen = look(adapted(function, [], {}), count_threads())
+        assert seen.result_bytes == expected
+        assert seen.same is True
+    assert "pickle" in look(adapted(yields_what_cannot_be_pickled, [], {}), count_threads()).pickle_error
+    assert look(adapted(yields_at_random, [], {}), count_threads()).same is False
+
+
+def test_of_a_generator_without_end_only_the_first_elements_are_kept() -> None:
+    call = adapted(itertools.count, [], {})
+    assert result_of(call, "it") == "it"  # what is no generator function is called, and gives what it gives
+
+    def endless() -> Iterator[int]:
+        yield from itertools.count()
+
+    assert len(result_of(adapted(endless, [], {}), None)) == MOST_YIELDED
+
+    def mebibytes() -> Iterator[bytes]:
+        for _ in itertools.count():
+            yield bytes(2**20)
+
+    assert len(result_of(adapted(mebibytes, [], {}), None)) == MOST_BYTES // 2**20
+
+
+class Queue:
+    """A server that serves one call at a time, by a lock that all its users share."""
+
+    SERVICE_SECONDS = 0.02
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+
+    def call(self) -> None:
+        with self._turn:
+            time.sleep(self.SERVICE_SECONDS)
+
+
+def test_workers_that_stand_in_a_queue_begin_before_their_block() -> None:
+    seen = look(Queue().call, count_threads())
+    (arm,) = [each for each in arms_for(CASE, ["fork"], 2, True, seen) if each.workers == 4]
+    block = {"cores": 0.1, "lost": None, "calls": {"p95": 4 * Queue.SERVICE_SECONDS}}
+    assert as_seen(arm, block, seen).arm.lead == pytest.approx(4 * Queue.SERVICE_SECONDS, rel=0.1)
+    stuck = {**block, "calls": {"p95": 10.0}}
+    assert as_seen(arm, stuck, seen).arm.lead < 6 * Queue.SERVICE_SECONDS, "one call that timed out is no queue"
+    alone = {**block, "calls": {"p95": Queue.SERVICE_SECONDS}}
+    assert as_seen(arm, alone, seen) is arm
+
+
+def test_a_block_under_a_quota_is_whole_periods_after_one_that_does_not_count() -> None:
+    arm = base_arm(look(computes, count_threads()))
+    assert arm.seconds < 0.1
+    assert over_periods(arm, 0.1) == arm._replace(seconds=0.1, lead=0.1, repeat=1)
+    assert over_periods(arm._replace(seconds=0.25), 0.1).seconds == pytest.approx(0.3)

@@ -12,7 +12,7 @@ import pytest
 from lab.cell.measuring.crew_worker import Block
 from lab.cell.targets.calling import Caller
 from lab.cell.targets.case import FILE, Case
-from lab.cell.targets.worker import MOST_TIMES, OWN, Team, group_size, timed, times, units
+from lab.cell.targets.worker import MOST_TIMES, OWN, Team, group_size, timed, times, units, units_until
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,31 @@ from lab.cell.targets.worker import MOST_TIMES, OWN, Team, group_size, timed, ti
 )
 def test_a_call_under_way_counts_with_its_share(moments: list[float], end: float, expected: float) -> None:
     assert units(moments, 0.0, end) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("moments", "begun", "moment", "expected"),
+    [
+        ([1.0, 2.0, 3.0], 0.0, 2.0, 2.0),
+        ([1.0, 2.0, 3.0], 0.0, 2.5, 2.5),
+        ([4.0], 0.0, 1.0, 0.25),
+        ([1.0, 2.0], 0.0, 3.0, 2.0),  # it stood still after two calls
+        ([3.0], 2.0, 1.0, 0.0),  # it came late
+        ([], 0.0, 1.0, 0.0),
+    ],
+)
+def test_what_was_called_before_the_block_is_known_too(
+    moments: list[float], begun: float, moment: float, expected: float
+) -> None:
+    assert units_until(moments, begun, moment) == pytest.approx(expected)
+
+
+def test_calls_before_the_block_do_not_count() -> None:
+    now = time.monotonic() + 0.01
+    tally = timed(lambda: time.sleep(0.005), 1, Block("target", ((0,),), now + 0.1, now + 0.15, lead=0.1))
+    assert 3 < tally.units <= 10  # of some 20 calls before it, and 10 in it
+    assert tally.wall == pytest.approx(0.05)
+    assert len(tally.times) > tally.units
 
 
 def test_times_of_calls_are_differences_and_only_some_are_kept() -> None:

@@ -8,7 +8,16 @@ from __future__ import annotations
 import functools
 from typing import Callable, NamedTuple, Optional, Sequence
 
-from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, Evidence, Facts, Finding, Round
+from lab.cell.claims.claim import (
+    CONFIRMED,
+    INCONCLUSIVE,
+    REFUTED,
+    Evidence,
+    Facts,
+    Finding,
+    Round,
+    estimate_or_none,
+)
 from lab.cell.claims.estimates import Estimate
 from lab.cell.targets.arms import THREAD
 from lab.cell.targets.figures import Workers, base_of, cores, measured_arms, speed_up
@@ -17,6 +26,10 @@ from lab.cell.targets.figures import Workers, base_of, cores, measured_arms, spe
 SECOND_CPU = 1.25
 #: Workers that reach this share of what others reach do as well as these.
 AS_WELL = 0.85
+#: Threads of which one always holds the GIL compute, or wait for a CPU, for more than this share of the time.
+IDLE = 0.7
+#: Handing over one item after the other matters where a call takes less than so many times as long as that.
+HANDED_OVER = 5
 
 
 class Cause(NamedTuple):
@@ -67,6 +80,18 @@ def best(evidence: Evidence, executors: Sequence[str], most: Optional[int] = Non
     return max(known, key=lambda entry: (entry[0].workers, entry[1].value), default=None)
 
 
+def call_seconds(evidence: Evidence) -> float:
+    """How long a call takes, in seconds: with ``--items`` the mean over the list, as items may be unlike the first."""
+    listed = (evidence.all("items") or [{}])[-1]
+    return float(listed.get("call_seconds") or evidence.last("trial")["call_seconds"])
+
+
+def is_lost_in_handing_over(evidence: Evidence) -> bool:
+    """Whether a pool of threads is held up by handing over items, which it does one at a time, and not by the calls."""
+    costs = evidence.last("dispatch")
+    return bool(evidence.all("items")) and call_seconds(evidence) < HANDED_OVER * costs.get("thread", 0.0)
+
+
 def shared_only(evidence: Evidence) -> bool:
     """Whether threads worked on one object, and were not measured with objects of their own."""
     case = (evidence.all("case") or [{}])[-1]
@@ -80,6 +105,18 @@ def is_in_vain(arm: str, gained: Estimate, rounds: Sequence[Round]) -> bool:
     if not used or not alone or gained.high >= SECOND_CPU:
         return False
     return used.low > SECOND_CPU * max(1.0, alone.high)
+
+
+def is_idle(arm: str, gained: Estimate, rounds: Sequence[Round]) -> bool:
+    """Whether workers gain nothing, and together leave a CPU idle.
+
+    Those that take turns at a GIL use a CPU, or wait for it. These wait for something else that they share, such as a
+    lock around a wait.
+    """
+    known = [blocks[arm] for blocks in of_arm(rounds, arm)]
+    blocks = [block for block in known if block.get("delay") is not None and not block["disturbed"]]
+    busy = estimate_or_none([block["cores"] + block["delay"] for block in blocks])
+    return busy is not None and busy.high < IDLE and gained.high < SECOND_CPU
 
 
 def of_arm(rounds: Sequence[Round], arm: str) -> "list[Round]":

@@ -12,7 +12,9 @@ from lab.cell.targets.causes import (
     best,
     excluded,
     found,
+    is_idle,
     is_in_vain,
+    is_lost_in_handing_over,
     shared_only,
     undecided,
 )
@@ -56,8 +58,10 @@ def _beside_own(evidence: Evidence, shared: Workers, own: Workers, has_gil: bool
 def _beside_processes(evidence: Evidence, facts: Facts, has_gil: bool) -> Finding:
     """What threads do, beside what processes do, which share nothing."""
     threads, processes = best(evidence, [THREAD], facts.cpus), best(evidence, METHODS, facts.cpus)
-    is_open = threads is not None and is_in_vain(threads[0].name, threads[1], evidence.rounds("round"))
-    if has_gil and not (is_open or shared_only(evidence)):
+    rounds = evidence.rounds("round")
+    is_open = threads is not None and is_in_vain(threads[0].name, threads[1], rounds)
+    are_idle = threads is not None and is_idle(threads[0].name, threads[1], rounds)
+    if has_gil and not (is_open or are_idle or shared_only(evidence)):
         return excluded(_TURNS)
     if threads is None or processes is None:
         return undecided("threads or processes were not measured often enough")
@@ -65,6 +69,10 @@ def _beside_processes(evidence: Evidence, facts: Facts, has_gil: bool) -> Findin
     if processes[1].high < SECOND_CPU:
         return undecided("processes gain nothing either: %s" % text)
     if threads[1].high < AS_WELL * processes[1].low:
+        if is_lost_in_handing_over(evidence):
+            return undecided("handing the items over takes as long as the calls: %s" % text)
+        if has_gil and are_idle:
+            return undecided("%s; they share a lock around a wait, or C code waits with the GIL" % text)
         if has_gil:
             return undecided("%s; either they wait for the GIL, or they contend" % text)
         return found("%s; there is no GIL, so they contend for an object, a lock or the allocator" % text)

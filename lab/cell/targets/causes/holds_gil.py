@@ -11,7 +11,9 @@ from lab.cell.targets.causes import (
     best,
     excluded,
     found,
+    is_idle,
     is_in_vain,
+    is_lost_in_handing_over,
     shared_only,
     undecided,
 )
@@ -37,6 +39,10 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     if gained.high < AS_WELL * base.low:
         if shared_only(evidence):
             return undecided("either the GIL or what they share: %s; measure with --state both" % text)
+        if is_lost_in_handing_over(evidence):
+            return undecided("handing the items over takes as long as the calls: %s" % text)
+        if is_idle(arm.name, gained, evidence.rounds("round")):
+            return undecided("C code waits with the GIL, or threads share a lock around a wait: %s" % text)
         if is_in_vain(arm.name, gained, evidence.rounds("round")):
             return undecided("threads that take turns would use one core: %s" % text)
         part = "" if gained.high < SECOND_CPU else " for a part of its time"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
 from lab.cell.claims.wording import seconds
-from lab.cell.targets.causes import Cause, excluded, found
+from lab.cell.targets.causes import Cause, call_seconds, excluded, found
 
 #: Handing over that takes this share of the call decides what processes gain.
 MUCH = 0.3
@@ -17,7 +17,7 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     item = (evidence.all("item") or [{"bytes": 0, "seconds": 0.0, "error": ""}])[-1]
     if item["error"]:
         return found("an item cannot be pickled at all: %s" % item["error"])
-    cost, call = trial["pickle_seconds"] + item["seconds"], trial["call_seconds"]
+    cost, call = trial["pickle_seconds"] + item["seconds"], call_seconds(evidence)
     text = "pickling %s (%.3g MB) takes %s, a call takes %s" % (
         "an item and the result" if item["bytes"] else "the result",
         (trial["result_bytes"] + item["bytes"]) / 1e6,

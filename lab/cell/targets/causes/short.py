@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lab.cell.claims.claim import Evidence, Facts, Finding
 from lab.cell.claims.wording import seconds
-from lab.cell.targets.causes import Cause, excluded, found
+from lab.cell.targets.causes import Cause, call_seconds, excluded, found
 
 
 def judge(evidence: Evidence, facts: Facts) -> Finding:
-    call = evidence.last("trial")["call_seconds"]
+    call = call_seconds(evidence)
     costs = evidence.last("dispatch")
     text = "a call takes %s; handing one over takes %s" % (
         seconds(call),
