@@ -316,8 +316,8 @@ def test_a_quota_below_the_cpus_is_found_with_the_periods_in_which_it_stopped_th
 @pytest.mark.parametrize(("quota", "most"), [("0.5", 1.0), ("1.5", 1.5)])
 def test_workers_under_a_quota_gain_no_more_than_it_allows(engine: Any, project: Path, quota: str, most: float) -> None:
     """Blocks shorter than a period of the quota showed what a burst does: twice as much, with a quota of 1.5 CPUs."""
-    target, limits = f"{project / 'work.py'}:loop", {"cpus": "2", "quota": quota}
-    result = lab.scale(target, project=project, engine="docker", level="quick", **limits)
+    target = f"{project / 'work.py'}:loop"
+    result = lab.scale(target, project=project, cpus="2", quota=quota, engine="docker", level="quick")
     gains = [row.speed_up for row in result.rows if row.speed_up and row.workers.startswith("2 processes")]
     if not gains and is_disturbed(result.session):
         pytest.skip("other work disturbs this machine")
