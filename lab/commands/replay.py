@@ -55,16 +55,18 @@ def run(options: argparse.Namespace) -> int:
     from lab.judging.exit_code import exit_code, exit_reason
     from lab.planning.request import from_arguments
     from lab.running import measurement, own_experiments
-    from lab.running.stored_request import check_other_version
+    from lab.running.stored_request import check_other_version, with_same_images
     from lab.sessions import loading
     from lab.sessions.folder import default_folder, new_session_id
     from lab.text import table
 
     folder = loading.find_session(options.session or default_folder())
     then, manifest = loading.load_session(folder), loading.manifest(folder)
-    arguments = _arguments(options, folder, manifest, then.machine)
+    arguments = _arguments(options, folder, manifest)
     with loading.making_sense_of(folder):
         _options.confirm_code(arguments, folder, yes=options.yes)
+        if not (options.engine or options.image):
+            arguments = with_same_images(arguments, then.machine)
         own_experiments.take_in_again(arguments)
         request = from_arguments(arguments)
     check_other_version(request)
@@ -110,12 +112,12 @@ def run(options: argparse.Namespace) -> int:
         return ended(int(unlike > 0), f"{unlike} {what} of {then.id} did not come again")
 
 
-def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, Any], machine: Machine) -> dict[str, Any]:
+def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the stored session, with the engine and the image that the command line names, if any.
 
-    Raises UsageError and EngineError.
+    Raises UsageError.
     """
-    from lab.running.stored_request import stored_arguments, with_same_images
+    from lab.running.stored_request import stored_arguments
     from lab.sessions import resuming
 
     stored = stored_arguments(manifest)
@@ -132,8 +134,6 @@ def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, An
         )
     if options.image:
         arguments["image"] = options.image
-    elif not options.engine:
-        arguments = with_same_images(arguments, machine)
     return arguments
 
 

@@ -209,7 +209,7 @@ def from_arguments(arguments: Mapping[str, Any]) -> Request:
         experiments=tuple(arguments["experiments"]) if is_own else chosen_experiments(arguments["experiments"]),
         workload=workload_from_stored(workload) if workload else None,
         target=target_from_stored(target) if target else None,
-        cases=tuple(map(from_stored, arguments.get("cases") or ())),
+        cases=tuple(map(from_stored, arguments.get("cases") or ())) if target else (),
         seconds=seconds if arguments.get("seconds") is None else arguments["seconds"],
         width=width if arguments.get("width") is None else arguments["width"],
         level=level,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.cell.programs.program import AGAINST
+from lab.cell.programs.program import AGAINST, INHERIT, NULL, PIPE
 from lab.cell.targets.case import FILE, STATEMENT, Case, from_stored
 from lab.errors import NotResumableError
 from lab.messages import tell
@@ -52,32 +52,42 @@ def unknown_programs(arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def foreign_code(arguments: Mapping[str, Any], session: Path) -> tuple[str, ...]:
-    """The code that a stored session is about to run on this machine, and that the user has not named now.
+    """What a stored session is about to run, read or reach with the user's rights, and that the user has not named now.
 
-    It is each statement, and each function that is not in the current folder, or that gets values from the session.
-    With such values a session decides what even a harmless function does. A container shuts all of them in. It is also
-    each command of ``lab exec``, and the folder that goes to an engine of the session's. What lies in the folder of the
-    ``session`` or beside it may have come with it.
+    Nothing is asked of the lab's own experiments on an engine of this machine, and of functions in the current folder
+    that get no values from the session. With such values a session decides what even a harmless function does. What
+    lies beside the folder of the ``session`` may have come with it, so it is not the user's.
     """
-
-    def is_here(path: Path) -> bool:
-        """Whether it lies in the current folder or below it, also where its links lead to."""
-        places = {Path(os.path.abspath(path)), path.resolve()}
-        here, brought = Path.cwd().resolve(), session.resolve()
-        if not here.is_relative_to(brought.parent):
-            brought = brought.parent
-        return all(place.is_relative_to(here) and not place.is_relative_to(brought) for place in places)
-
+    is_here = _in_current_folder(session)
+    engine, cases = arguments["engine"], [*_cases(arguments)]
     own = (arguments.get("own") or {}).values()  # its claims are judged here, with the user's rights
     found = [f"the experiment {path}" for path in own if not is_here(Path(path))]
+    if arguments.get("host") and "://" in arguments["host"]:  # else it is the name of a context of the user's
+        found.append(f"cells on the engine {arguments['host']}, which gets the code")
+    if arguments.get("image") and engine == "slurm":
+        found.append(f"the image {arguments['image']}, which is no isolation there")
     if arguments.get("workload"):
-        found += [f"the command {text!r}" for text in _commands(arguments)]
-    cases = [*_cases(arguments)]
-    if arguments["engine"] != "docker":
-        found += [text for case in cases for text in _foreign(case, is_here)]
-    elif cases and arguments.get("host"):
-        found += [f"the engine {arguments['host']}, to which {case.project} is sent" for case in cases]
+        found += _commands(arguments)
+    for case in cases:
+        found += _mounted(case, is_here) if engine == "docker" else _foreign(case, is_here)
     return tuple(dict.fromkeys(found))
+
+
+def _in_current_folder(session: Path) -> Callable[[Path], bool]:
+    """Whether a path lies in the current folder, also where its links lead to, and has not come with the session."""
+    here = Path.cwd().resolve()
+    brought = []
+    for place in (Path(os.path.abspath(session)), session.resolve()):
+        if here.is_relative_to(place.parent):
+            brought.append(here)
+        elif place.is_relative_to(here):
+            brought.append(here / place.relative_to(here).parts[0])
+
+    def is_here(path: Path) -> bool:
+        places = {Path(os.path.abspath(path)), path.resolve()}
+        return all(place.is_relative_to(here) and not any(map(place.is_relative_to, brought)) for place in places)
+
+    return is_here
 
 
 def _cases(arguments: Mapping[str, Any]) -> Iterator[Case]:
@@ -100,10 +110,12 @@ def _cases(arguments: Mapping[str, Any]) -> Iterator[Case]:
 
 def _foreign(case: Case, is_here: Callable[[Path], bool]) -> Iterator[str]:
     """What a case runs that is not just a function of the current folder, in words."""
+    parts = [] if all(map(is_here, _files(case))) else [f"code of {case.project or 'this Python'}"]
     if case.source == STATEMENT:
-        yield from (f"the statement {text!r}" for text in (case.setup, case.where) if text)
+        yield f"the statement {case.where!r}"
+        yield from [f"the statement {case.setup!r}"] * bool(case.setup)
+        yield from parts
     else:
-        parts = [] if all(map(is_here, _files(case))) else [f"code of {case.project or 'this Python'}"]
         parts += [f"{name}={value!r}" for name, value in case.arguments.items()]
         parts += [f"what {case.setup} makes"] * bool(case.setup) + [f"the items of {case.items}"] * bool(case.items)
         if parts:
@@ -113,9 +125,18 @@ def _foreign(case: Case, is_here: Callable[[Path], bool]) -> Iterator[str]:
         yield f"code of {folder}"
 
 
+def _mounted(case: Case, is_here: Callable[[Path], bool]) -> Iterator[str]:
+    """The folders of a case that a container gets to read, and that are not the user's current one, in words."""
+    for folder in (case.project, case.against.get("project")):
+        if folder and not is_here(Path(folder)):
+            yield f"code in a container that can read {folder}"
+
+
 def _files(case: Case) -> tuple[Path, ...]:
     """The file of a function, and the folder that it imports from. That of Python's library, where no file has it."""
     project = Path(case.project)
+    if case.source == STATEMENT:
+        return (project,)
     if case.source == FILE:
         return project, project / case.where
     inner = case.where.replace(".", "/")
@@ -123,17 +144,20 @@ def _files(case: Case) -> tuple[Path, ...]:
     return project, next((file for file in places if file.exists()), Path(os.__file__))
 
 
-def _commands(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The commands of a stored session that run here with the user's rights, or on folders of the user's."""
+def _commands(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """The commands of a stored session that run with the user's rights, or reach a network or folders, in words."""
     workload = workload_from_stored(arguments["workload"])
-    if arguments["engine"] == "docker" and not workload.room.mounts:
-        return ()
-    lines = (
-        line
-        for program in workload.programs
-        for line in (program.command, program.setup, program.prepare, program.conclude, program.cleanup)
-    )
-    return tuple(dict.fromkeys(filter(None, lines)))
+    room = workload.room
+    if arguments["engine"] == "docker" and not (room.mounts or room.network):
+        return
+    reached = [f"network {room.network}"] * bool(room.network) + [f"mount {mount[0]}" for mount in room.mounts]
+    for program in workload.programs:
+        parts = [f"{name}={value}" for name, value in program.environment.items()]
+        parts += [f"in {program.folder}"] * bool(program.folder)
+        parts += [f"output to {program.output}"] * (program.output not in (NULL, PIPE, INHERIT)) + reached
+        yield f"the command {program.command!r}" + (f" ({'; '.join(parts)})" if parts else "")
+        hooks = (program.setup, program.prepare, program.conclude, program.cleanup)
+        yield from (f"the command {line!r}" for line in hooks if line)
 
 
 def _is_known(path: Path, known: Collection[Path]) -> bool:

@@ -115,7 +115,7 @@ def test_nothing_is_left_on_any_host_when_the_lab_is_killed_and_each_can_be_resu
 def resume_and_join(hosts: EngineHosts, folder: Path, lost: Sequence[Path]) -> None:
     """Measure the missing cells of these sessions, and join all. Each host then has its cell, and no container."""
     with contextlib.ExitStack() as stack:
-        runs = [stack.enter_context(HostsRun(hosts, "run", "--resume", str(part))) for part in lost]
+        runs = [stack.enter_context(HostsRun(hosts, "run", "--resume", str(part), "--yes")) for part in lost]
         assert [run.end()[0] for run in runs] == [0] * len(lost)
     with HostsRun(hosts, "merge", str(folder), "--format", "json") as run:
         code, out, err = run.end()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab.planning.request import from_arguments
 from lab.sessions import files, shape
 from tests.support.hostile_sessions import COMMANDS, ENTRIES, STORED, WRONG, with_entry
 from tests.support.paths import TESTS
@@ -117,7 +118,7 @@ def test_a_program_of_a_session_is_not_run_unasked(lab: Lab, tmp_path: Path) -> 
 def with_arguments(changes: Mapping[str, object]) -> Callable[[str], str]:
     def change(text: str) -> str:
         manifest = json.loads(text)
-        manifest["engine"] = "local"
+        manifest["engine"] = changes.get("engine", "local")
         manifest["arguments"] |= changes
         return json.dumps(manifest)
 
@@ -187,6 +188,23 @@ def stories(trace: Path, project: Path) -> dict[str, tuple[dict[str, object], di
             {"own": {"pool": "."}},
             repr(WRITES.format(str(trace))),
         ),
+        "a statement without words": ({"source": "statement", "where": ""}, {}, "the statement ''"),
+        "a statement in another folder": ({"source": "statement", "where": "1"}, {}, f"code of {project}"),
+        "another engine": (
+            harmless,
+            {"target": {"project": ""}, "host": "tcp://203.0.113.1:2375"},
+            "cells on the engine tcp://203.0.113.1:2375",
+        ),
+        "a folder for a container": (
+            {"source": "statement", "where": "1"},
+            {"engine": "docker"},
+            f"a container that can read {project}",
+        ),
+        "code beside the folder of the session": (
+            {"source": "file", "where": "course/evil.py", "name": "busy"},
+            {"target": {"project": "course"}},
+            "course/evil.py:busy (code of course)",
+        ),
         "another version": (harmless, {"target": {"project": "", "other": str(project)}}, f"code of {project}"),
         "another Python": (
             harmless,
@@ -215,6 +233,9 @@ def test_code_that_a_session_brings_or_names_is_not_run_unasked(
     case["where"] = str(case["where"]).replace("HERE", str(here))
     folder = copied(here / "s", measuring({"label": "it", **case}, project, more))
     shutil.copy(project / "work.py", here / "s")
+    if "course" in str(case["where"]):
+        folder = copied(here / "course" / "runs", measuring({"label": "it", **case}, project, more))
+        shutil.copy(project / "work.py", here / "course" / "evil.py")
     code, out, err = lab("replay", str(folder), "--output", str(tmp_path / "out"))
     assert (code, out) == (2, "")
     assert named in " ".join(err.split())
@@ -237,6 +258,43 @@ def test_an_experiment_outside_of_the_current_folder_is_not_taken_in_unasked(
         assert code == 2
         assert f"the experiment {path}" in " ".join(err.split())
         assert not trace.exists()
+
+
+PROGRAM: dict[str, object] = {"label": "it", "words": ["true"]}
+ROOM: dict[str, object] = {"mounts": [], "network": "", "entrypoint": None}
+
+
+@pytest.mark.parametrize(
+    ("engine", "program", "room", "named"),
+    [
+        ("local", {}, {}, "the command 'true'"),
+        ("local", {"words": [""], "by_shell": True}, {}, "the command ''"),
+        ("local", {"environment": {"LD_PRELOAD": "./e.so"}}, {}, "(LD_PRELOAD=./e.so)"),
+        ("local", {"output": "/home/you/.profile"}, {}, "(output to /home/you/.profile)"),
+        ("local", {"cleanup": "touch it"}, {}, "the command 'touch it'"),
+        ("docker", {}, {"network": "host"}, "(network host)"),
+        ("docker", {}, {"mounts": [["/home", True]]}, "(mount /home)"),
+        ("slurm", {}, {}, "the image docker://evil/x, which is no isolation there"),
+    ],
+)
+def test_a_command_of_a_session_is_shown_with_all_that_it_reaches(
+    engine: str, program: dict[str, object], room: dict[str, object], named: str, lab: Lab, tmp_path: Path
+) -> None:
+    workload = {"programs": [{**PROGRAM, **program}], "runs": 1, "room": {**ROOM, **room}}
+    image = "docker://evil/x" if engine == "slurm" else None
+    kept = {"engine": engine, "image": image, "experiments": ["exec:it"], "workload": workload}
+    folder = copied(tmp_path / "s", with_arguments(kept))
+    code, out, err = lab("replay", str(folder), "--output", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert named in " ".join(err.split())
+
+
+def test_cases_without_a_target_are_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    case = {"label": "x", "source": "statement", "where": WRITES.format(str(trace))}
+    folder = copied(tmp_path / "s", with_arguments({"engine": "local", "image": None, "cases": [case]}))
+    request = from_arguments(json.loads((folder / "session.json").read_text())["arguments"])
+    assert request.cases == ()
 
 
 def test_yes_goes_with_resume_only(lab: Lab) -> None:
