@@ -99,9 +99,8 @@ def run(options: argparse.Namespace) -> int:
         lines = [f"{now.id} repeats {then.id}", *_machines(changed), *_verdicts(repeated)]
         advised = _advice(then, now)
         lines += advised
-        width = columns()
         with kept(where.words):
-            show("\n".join(table.fit_sentence(line, width) for line in lines))
+            show("\n".join(table.fit_sentence(line, columns()) for line in lines))
         code = 130 if stop.requested else exit_code(now)
         if code in (130, 3):
             return ended(code, exit_reason(now))
