@@ -179,9 +179,9 @@ def stories(trace: Path, project: Path) -> dict[str, tuple[dict[str, object], di
             f"code of {project}",
         ),
         "code beside the session": (
-            {"source": "file", "where": "s/work.py", "name": "busy"},
+            {"source": "file", "where": "s/evil.py", "name": "busy"},
             {"target": {"project": ""}},
-            "s/work.py:busy (code of this Python)",
+            "s/evil.py:busy (code of this Python)",
         ),
         "an experiment that is known": (
             {"source": "statement", "where": WRITES.format(str(trace))},
@@ -232,7 +232,7 @@ def test_code_that_a_session_brings_or_names_is_not_run_unasked(
     case, more, named = stories(trace, project)[story]
     case["where"] = str(case["where"]).replace("HERE", str(here))
     folder = copied(here / "s", measuring({"label": "it", **case}, project, more))
-    shutil.copy(project / "work.py", here / "s")
+    shutil.copy(project / "work.py", here / "s" / "evil.py")
     if "course" in str(case["where"]):
         folder = copied(here / "course" / "runs", measuring({"label": "it", **case}, project, more))
         shutil.copy(project / "work.py", here / "course" / "evil.py")
