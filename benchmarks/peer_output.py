@@ -60,8 +60,8 @@ def _number(document: Mapping[str, Any], of: str, what: str) -> Mapping[str, Any
 
     Raises LookupError where there is no such number: the lab calls it differently, or has not measured it.
     """
-    number: Mapping[str, Any] | None
-    (number,) = [each for each in document["quantities"] if (each["of"], each["what"]) == (of, what)] or [None]
-    if number is None:
-        raise LookupError(f"the document of lab scale has no {what!r} of {of!r}")
-    return number
+    numbers: list[Mapping[str, Any]] = document["quantities"]
+    for number in numbers:
+        if (number["of"], number["what"]) == (of, what):
+            return number
+    raise LookupError(f"the document of lab scale has no {what!r} of {of!r}")

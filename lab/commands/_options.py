@@ -218,7 +218,7 @@ def confirm_code(arguments: Mapping[str, Any], session: Path, *, yes: bool) -> N
     import sys
 
     from lab.messages import tell
-    from lab.running.stored_request import foreign_code, unknown_programs
+    from lab.running.foreign_code import foreign_code, unknown_programs
 
     programs, code = unknown_programs(arguments), foreign_code(arguments, session)
     if programs:

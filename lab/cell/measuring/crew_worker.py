@@ -78,8 +78,7 @@ def alone(block: Block, number: int, tools: Tools) -> Tally:
         os.sched_setaffinity(0, block.cpus[number])  # of this thread alone
     # At work already when the block begins, where no other thread needs the GIL for that: a worker that has just woken
     # up is slow until its caches are filled again, which is more of a short block than of a long one.
-    at_work = len(block.cpus) == 1 or block.isolated or not gil_enabled()
-    at_work = at_work or block.lead > 0
+    at_work = len(block.cpus) == 1 or block.isolated or block.lead > 0 or not gil_enabled()
     run_up = max(RUN_UP_SECONDS, block.lead) if at_work else LOOK_SECONDS
     time.sleep(max(0.0, block.start - run_up - time.monotonic()))
     while at_work and time.monotonic() < block.start - LOOK_SECONDS:

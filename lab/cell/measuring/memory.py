@@ -9,6 +9,8 @@ import os
 import threading
 from typing import Any, Callable, Iterator
 
+from lab.cell.measuring.process_tree import members
+
 
 def pss_of(pid: int) -> int | None:
     """A process's memory in bytes; ``None`` where it does not show."""
@@ -32,13 +34,7 @@ def memory_of(pid: int) -> float:
 
 def family_bytes() -> int | None:
     """The memory of this process, its parent and all its descendants, in bytes; ``None`` where it cannot be read."""
-    parents = dict(_parents())
-    family = {os.getpid(), os.getppid()}
-    grown = True
-    while grown:
-        more = {pid for pid, parent in parents.items() if parent in family - {os.getppid()}} - family
-        family |= more
-        grown = bool(more)
+    family = {os.getpid(), os.getppid(), *(member.pid for member in members())}
     total = 0
     for pid in family:
         share = pss_of(pid)
@@ -46,17 +42,6 @@ def family_bytes() -> int | None:
             return None
         total += share or 0
     return total
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    """(pid, its parent's pid) of every process (field 4 of /proc/PID/stat, man 5 proc)."""
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            try:
-                with open("/proc/%s/stat" % entry, "rb") as stream:
-                    yield int(entry), int(stream.read().rpartition(b")")[2].split()[1])
-            except OSError:
-                continue  # it has just ended
 
 
 def grown_by(executor: str) -> int | None:

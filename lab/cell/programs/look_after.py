@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Dict, List, Optional, Sequence, Set
 
-from lab.cell.programs import process_tree
+from lab.cell.measuring import process_tree
 
 #: The first look comes so soon after the start, in seconds.
 _FIRST_SECONDS = 0.005

@@ -10,9 +10,9 @@ import time
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from lab.cell.claims.recorder import NotMeasuredError
+from lab.cell.measuring.process_tree import own_peak
 from lab.cell.programs.group_counters import Counters, OwnGroup
 from lab.cell.programs.look_after import Attendant, Offspring
-from lab.cell.programs.process_tree import own_peak
 from lab.cell.programs.program import INHERIT, NULL, PIPE, SHELL, Program
 
 #: How much of the end of standard error is told, in characters.

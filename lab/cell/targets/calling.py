@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import inspect
 import os
-import sys
 from typing import Any, Callable
 
 from lab.cell.targets import asv
 from lab.cell.targets.case import FILE, STATEMENT, Case
 from lab.cell.targets.form import COROUTINE, GENERATOR, PLAIN, kind_of
+from lab.cell.targets.generators import Drained, DrainedLater
 from lab.cell.targets.importing import TargetError, attribute, import_module, in_place, missing_package
 
 Call = Callable[[], object]
-
-#: So many elements of a generator are kept, and so many bytes, to see what it costs at least to hand them over.
-MOST_YIELDED, MOST_BYTES = 100_000, 2**25
 
 
 class SkippedError(TargetError):
@@ -122,79 +118,12 @@ def adapted(function: Any, positional: list[Any], arguments: Any) -> Call:
         plain: Call = call
         return plain
     if kind == GENERATOR:
-        return _Drained(call)
+        return Drained(call)
     import asyncio
 
     if kind == COROUTINE:
         return lambda: asyncio.run(call())
-    return _DrainedLater(call)
-
-
-class _Part:
-    """The first elements of what a generator yields."""
-
-    def __init__(self) -> None:
-        self.elements: list[Any] = []
-        self._bytes = 0
-
-    def takes(self, element: Any) -> bool:
-        """Keep an element. Returns whether there is room for more."""
-        self.elements.append(element)
-        self._bytes += sys.getsizeof(element)
-        return len(self.elements) < MOST_YIELDED and self._bytes < MOST_BYTES
-
-
-class _Drained:
-    """Reads a generator to its end, and keeps nothing of what it yields."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
-
-    def __call__(self) -> None:
-        collections.deque(self._call(), maxlen=0)
-
-    def collected(self) -> list[Any]:
-        """What it yields, which is what a worker hands over; of very much the first part."""
-        part = _Part()
-        for element in self._call():
-            if not part.takes(element):
-                break
-        return part.elements
-
-
-class _DrainedLater:
-    """The same of an asynchronous generator."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
-
-    def __call__(self) -> None:
-        import asyncio
-
-        async def drain() -> None:
-            async for _ in self._call():
-                pass
-
-        asyncio.run(drain())
-
-    def collected(self) -> list[Any]:
-        """What it yields, which is what a worker hands over; of very much the first part."""
-        import asyncio
-
-        async def collect() -> list[Any]:
-            part, generator = _Part(), self._call()
-            async for element in generator:
-                if not part.takes(element):
-                    await generator.aclose()
-                    break
-            return part.elements
-
-        return asyncio.run(collect())
-
-
-def result_of(call: Call, result: Any) -> Any:
-    """What a worker would hand over of a call that gave ``result``: of a generator, what it yields."""
-    return call.collected() if isinstance(call, (_Drained, _DrainedLater)) else result
+    return DrainedLater(call)
 
 
 def factory(case: Case, name: str = "") -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterable, Sequence
 
 from lab.cell.claims.claim import Round
 from lab.cell.claims.recorder import NotMeasuredError, Recorder, in_words
+from lab.cell.measuring.process_tree import cpu_seconds
 from lab.cell.measuring.rounds import Crew, shuffler, six_digits
 from lab.cell.targets import choice, environment
 from lab.cell.targets.calling import factory, function_with_arguments, made_by
@@ -24,7 +25,7 @@ from lab.cell.targets.figures import BASE, LATER, enough
 from lab.cell.targets.form import PLAIN, kind_of
 from lab.cell.targets.importing import TargetError, import_module, in_place, missing_package
 from lab.cell.targets.pools import Executor, Pool, pools_for
-from lab.cell.targets.trial import Trial, pickled, spent_by
+from lab.cell.targets.trial import Trial, pickled
 
 #: A list with more items than this is taken for endless.
 MOST_ITEMS = 1_000_000
@@ -237,4 +238,4 @@ class _Clock:
 
     def _cpu_seconds(self) -> float:
         processes = self._executor.processes if self._executor else []
-        return time.process_time() + sum(spent_by(process.pid) for process in processes)
+        return time.process_time() + sum(cpu_seconds(process.pid) for process in processes)

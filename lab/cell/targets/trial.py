@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from lab.cell.claims.estimates import quantile
 from lab.cell.measuring.crew_worker import run_delay
-from lab.cell.targets.calling import Call, result_of
+from lab.cell.measuring.process_tree import cpu_seconds, members
+from lab.cell.targets.calling import Call
 from lab.cell.targets.figures import WAITING_SHARE
+from lab.cell.targets.generators import result_of
 
 #: What uses more cores than this, or has more of its CPU time in other threads, does not compute in one thread.
 SEVERAL = 1.1
@@ -95,7 +97,7 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
     """
     first, result = _timed(call)
     queued, by_children = run_delay() or 0.0, _children()
-    helpers = {process: spent_by(process) for process in descendants()}
+    helpers = _spent_by_helpers()
     # All calls of a microsecond's function take less time than these two. So the clocks are read next to the calls, and
     # each one around the next: a host that takes the CPU between two readings cannot look like another thread.
     begun, this_thread, all_threads = time.monotonic(), time.thread_time(), time.process_time()
@@ -113,7 +115,7 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
             others.append(other)
     all_threads, this_thread = time.process_time() - all_threads, time.thread_time() - this_thread
     elapsed = time.monotonic() - begun
-    by_helpers = sum(spent_by(process) - helpers.get(process, 0.0) for process in descendants())
+    by_helpers = sum(spent - helpers.get(process, 0.0) for process, spent in _spent_by_helpers().items())
     cores = (all_threads + _children() - by_children + max(0.0, by_helpers)) / max(elapsed, 1e-9)
     idle = 1 - cores - ((run_delay() or 0.0) - queued) / max(elapsed, 1e-9)
     result = result_of(call, result)
@@ -164,34 +166,9 @@ def _timed(call: Call) -> tuple[float, Any]:
     return time.monotonic() - begun, result
 
 
-def descendants() -> list[int]:
-    """The process ids of the children of this process that live, and of theirs (man 5 proc, /proc/tid/children).
-
-    Empty where the kernel does not tell.
-    """
-    known: list[int] = []
-    parents: list[object] = ["self"]
-    while parents:
-        parent = parents.pop()
-        try:
-            for thread in os.listdir("/proc/%s/task" % parent):
-                with open("/proc/%s/task/%s/children" % (parent, thread)) as stream:
-                    found = [int(word) for word in stream.read().split()]
-                known += found
-                parents += found
-        except (OSError, ValueError):  # it has ended meanwhile
-            continue
-    return known
-
-
-def spent_by(process: int) -> float:
-    """CPU seconds of the process with that id (man 5 proc, /proc/pid/stat, fields 14 and 15); 0 where it has ended."""
-    try:
-        with open("/proc/%d/stat" % process) as stream:
-            fields = stream.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return 0.0
+def _spent_by_helpers() -> "dict[int, float]":
+    """The living processes that descend from this one, each with the CPU seconds that it has had."""
+    return {member.pid: cpu_seconds(member.pid) for member in members()}
 
 
 def _children() -> float:

@@ -158,8 +158,11 @@ def test_a_quota_that_stops_the_crew_disturbs_it_unless_it_is_under_test(
         measured, *later = crew.rounds((ALONE, probe(1)), 0, 3, shuffler())
         gated = crew.gated({"ours": lambda: {"seconds": 1.0}}, 0, shuffler())
     batch = [measured, *later]
-    assert {blocks[name]["disturbed"] for blocks in batch for name in (ALONE.name, PROBE)} == disturbed
-    assert {gated[name]["disturbed"] for name in (ALONE.name, PROBE, "ours")} == disturbed
+    known = [blocks[name] for blocks in (*batch, gated) for name in (ALONE.name, PROBE)]
+    assert {block["disturbed"] for block in known if block["rate"]} == disturbed
+    # Other work may keep a worker of this machine from its CPU for a whole block.
+    assert {block["disturbed"] for block in known if not block["rate"]} <= {"throttling"}
+    assert gated["ours"]["disturbed"] in disturbed | {"throttling"}
     stops = [blocks[PROBE].get("stopped_periods") for blocks in batch]  # which are known of all rounds together
     assert stops == [1, None, None]
 

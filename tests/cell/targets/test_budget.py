@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.cell.measuring.rounds import Arm
-from lab.cell.targets.arms import idle_bases
+from lab.cell.measuring.rounds import ALONE, Arm, probe, turn_seconds
+from lab.cell.targets.arms import arms_for, at_home, base_arms, executors, idle_bases, over_periods
 from lab.cell.targets.budget import ListTrial, times_of
 from lab.cell.targets.case import FILE, Case
 from lab.cell.targets.figures import enough
@@ -69,6 +69,17 @@ def test_the_deadline_leaves_time_for_all_rounds_also_where_nothing_is_decided(
     assert deadline(case, cpus, seconds) > 1.5 * (start + max(seconds, most * one_round))
     assert deadline(case, cpus, seconds, quota=0.5) > 1.9 * (start + max(seconds, most * one_round))
     assert case.usual_seconds(cpus, seconds) == start + max(seconds, rounds)
+
+
+@pytest.mark.parametrize("cpus", [2, 64])
+def test_under_a_quota_the_deadline_leaves_time_for_blocks_of_whole_periods(cpus: int) -> None:
+    """A block takes two periods of 0.1 s there, whatever a call takes."""
+    case = timed(CASE, cpus, 0.001)
+    arms = at_home(arms_for(CASE, executors(), cpus, True, TRIAL))
+    all_arms = [ALONE, probe(cpus), *base_arms(arms, TRIAL), *(arm.arm for arm in arms)]
+    one_round = sum(turn_seconds(over_periods(arm, 0.1)) for arm in all_arms)
+    most = rounds_until_enough(one_round, 4.0, decided=False)
+    assert deadline(case, cpus, 4.0, quota=1.5) > most * one_round
 
 
 def test_the_times_are_those_of_all_workers() -> None:

@@ -21,8 +21,9 @@ import pytest
 from lab.cell.measuring.rounds import Arm
 from lab.cell.targets import trial
 from lab.cell.targets.arms import are_disturbed, arms_for, as_seen, base_arm, over_periods, shorter
-from lab.cell.targets.calling import MOST_BYTES, MOST_YIELDED, adapted, result_of
+from lab.cell.targets.calling import adapted
 from lab.cell.targets.case import FILE, Case
+from lab.cell.targets.generators import MOST_BYTES, MOST_YIELDED, result_of
 from lab.cell.targets.trial import Trial, count_threads, look
 from tests.support import own_code
 

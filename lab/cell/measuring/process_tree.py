@@ -1,4 +1,4 @@
-"""The processes that descend from this one: how many there are, and how much memory they hold.
+"""The processes that descend from this one: how many there are, and what memory and CPU time they have.
 
 Sources: man 5 proc (``/proc/PID/task/TID/children``, ``stat``, ``status``) and the kernel's filesystems/proc.rst
 (``smaps_rollup``). A process that ends while it is looked at is left out.
@@ -64,6 +64,14 @@ def memory(pids: Iterable[int]) -> Optional[Memory]:
             total += held
             largest = max(largest, sizes.get(b"VmHWM", 0))
     return Memory(total, max(total, largest)) if seen else None
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU seconds that a process has had; 0 where it has ended."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        user, system = _fields(pid)[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def own_peak() -> int:
