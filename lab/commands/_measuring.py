@@ -55,7 +55,7 @@ def measure_and_report(options: argparse.Namespace, request: Request, start: Sta
         reports.check_libraries("json")
 
     with stopping() as stop:
-        session, where = measurement.measure(request, start, stop, prepare)
+        session, where = measurement.measure(request, start, stop, prepare, reports.so_far)
         code = report(options, session, where, policy)
         return 130 if stop.requested else code
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from lab.messages import printable
 from lab.reports import formats as formats_package
 
 if TYPE_CHECKING:
+    from lab.model.cell import CellResult
     from lab.model.session import Session
 
 
@@ -35,6 +37,13 @@ def check_libraries(form: str) -> None:
     module = importlib.import_module(f"lab.reports.formats.{form}")
     if hasattr(module, "check_libraries"):
         module.check_libraries()
+
+
+def so_far(results: Sequence[CellResult], width: int) -> list[str]:
+    """The lines of the tables for the cells that have been measured, while others still run; none: no numbers yet."""
+    from lab.reports.formats import screen
+
+    return [printable(line) for line in screen.so_far(results, width)]
 
 
 def needs(form: str) -> frozenset[str]:

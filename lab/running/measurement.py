@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lab.model.machine import Machine
     from lab.model.session import Session
     from lab.planning.request import Request
+    from lab.running.progress import Tables
     from lab.sessions.folder import SessionFolder
     from lab.sessions.resuming import Past
 
@@ -207,17 +208,20 @@ class Kept:
     failure: str | None
 
 
-def measure(request: Request, start: Start, stop: StopFlag, prepare: Callable[[], object]) -> tuple[Session, Kept]:
+def measure(
+    request: Request, start: Start, stop: StopFlag, prepare: Callable[[], object], tables: Tables | None = None
+) -> tuple[Session, Kept]:
     """Run what is asked for. What there is when ``stop`` is requested is judged and kept.
 
     ``prepare`` loads and checks what the caller needs afterwards. It is called while the engine is waited for, and
-    again before anything is measured, so that its exceptions are raised there. Returns the session, and where it is
-    kept. Raises UsageError, EngineError, ImageError, StoreError or Interrupted.
+    again before anything is measured, so that its exceptions are raised there. ``tables`` shows the cells that have
+    ended, on a terminal. Returns the session, and where it is kept. Raises UsageError, EngineError, ImageError,
+    StoreError or Interrupted.
     """
     request.check()
     with contextlib.ExitStack() as stack:
         prepared = _prepare(request, start, stop, prepare, stack)
-        ran = _run_cells(prepared, stop)
+        ran = _run_cells(prepared, stop, tables)
         return _finish(prepared, ran, stop)
 
 
@@ -262,7 +266,7 @@ def _incomplete(folder: SessionFolder, command: str) -> str:
     return f"{folder.path.name} is incomplete; measure its missing cells with: {resume_command(folder.path, command)}"
 
 
-def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
+def _run_cells(prepared: Prepared, stop: StopFlag, tables: Tables | None) -> Ran:
     from lab.planning.jobs import job_of
     from lab.running import parallel_cells, progress, runner
 
@@ -270,7 +274,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag) -> Ran:
     seed = prepared.plan.manifest["arguments"]["seed"]
     coming = Counter(name for cell in cells if cell.available for name in request.experiments_in(cell))
     own_costs = request.own_costs(cells)
-    with progress.for_this_terminal(coming, request.seconds, own_costs) as live:
+    with progress.for_this_terminal(coming, request.seconds, own_costs, tables) as live:
         jobs = [
             job_of(
                 prepared.start.session_id,

@@ -1,14 +1,15 @@
 """Progress on standard error: live on a terminal, plain lines elsewhere.
 
-Where the results go to a terminal too, the verdicts so far stand above the line that moves. At the end they make room
-for the report.
+Where the results go to a terminal too, the verdicts so far stand above the line that moves. So do the tables, with a
+row for each cell that has ended. At the end they make room for the report.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 #: The experiment of a function of the user's -> the id of a cell -> about how many seconds it takes there.
 OwnCosts = Mapping[str, Mapping[str, float]]
 _NONE: OwnCosts = {}
+#: The lines of the tables for the cells that have been measured, and a width in characters -> the lines.
+Tables = Callable[[Sequence[CellResult], int], Sequence[str]]
 
 #: How often a second the line on a terminal changes. More would take time from what is measured.
 _REFRESHES = 2
@@ -90,7 +93,10 @@ class Plain:
 
 
 class Live(Plain):
-    """Shows one line that changes in place, with a bar and the remaining time, and ``verdicts`` above it if given."""
+    """Shows one line that changes in place, with a bar and the remaining time.
+
+    Above it stand the ``verdicts``, if given, and the ``tables`` of the cells that have ended.
+    """
 
     def __init__(
         self,
@@ -98,6 +104,7 @@ class Live(Plain):
         seconds: float,
         verdicts: EarlyVerdicts | None = None,
         own_costs: OwnCosts = _NONE,
+        tables: Tables | None = None,
     ) -> None:
         super().__init__(coming, seconds, own_costs)
         from rich.console import Console
@@ -107,6 +114,9 @@ class Live(Plain):
         self._verdicts = verdicts
         #: The lines above the bar: made in this thread, and drawn in another one.
         self._lines: tuple[str, ...] = ()
+        self._tables = tables
+        self._measured: list[CellResult] = []
+        self._rows: Sequence[str] = ()
         self._total = max(self._left, 0.1)
         self._begun: float | None = None
         columns = (
@@ -148,14 +158,15 @@ class Live(Plain):
         return f"about {units.seconds(round(seconds))} left"
 
     def _picture(self) -> Group:
-        """The verdicts so far, as many of the last lines as there is room for, and the line that moves."""
+        """The verdicts and tables so far, as many last lines as there is room for, and the line that moves."""
         from rich.console import Group
         from rich.text import Text
 
         most = max(0, self._bar.console.height - _LEFT_LINES)
-        lines = self._lines[max(0, len(self._lines) - most) :]
-        verdicts = [Text("\n".join(map(printable, lines)), no_wrap=True, overflow="ellipsis")] if lines else []
-        return Group(*verdicts, self._bar.get_renderable())
+        lines = [*self._lines, *[""][: len(self._rows)], *self._rows]
+        lines = lines[max(0, len(lines) - most) :]
+        so_far = [Text("\n".join(map(printable, lines)), no_wrap=True, overflow="ellipsis")] if lines else []
+        return Group(*so_far, self._bar.get_renderable())
 
     def cell_begins(self, cell: Cell) -> None:
         super().cell_begins(cell)
@@ -174,18 +185,31 @@ class Live(Plain):
         if self._verdicts:
             self._verdicts.cell_ends(result)
             self._lines = self._verdicts.lines
-            if self._bar.console.is_dumb_terminal:  # on which nothing can be taken away again
-                for line in self._verdicts.lines_of(result.cell):
-                    self.say(line)
+        if self._tables and result.status is Status.MEASURED:
+            self._show(result, self._tables)
+        if self._verdicts and self._bar.console.is_dumb_terminal:  # on which nothing can be taken away again
+            for line in (*self._verdicts.lines_of(result.cell), *self._rows):
+                self.say(line)
+
+    def _show(self, result: CellResult, tables: Tables) -> None:
+        """Show a cell in the tables too. Nothing changes where its records are malformed: the report says that."""
+        from lab.judging.records import MALFORMED
+
+        with contextlib.suppress(*MALFORMED):
+            self._rows = tables([*self._measured, result], self._bar.console.width)
+            self._measured.append(result)
 
     def say(self, line: str) -> None:
         self._bar.console.print(printable(line), highlight=False, markup=False)
 
 
-def for_this_terminal(coming: Mapping[str, int], seconds: float, own_costs: OwnCosts = _NONE) -> Plain:
+def for_this_terminal(
+    coming: Mapping[str, int], seconds: float, own_costs: OwnCosts = _NONE, tables: Tables | None = None
+) -> Plain:
     """Live progress when standard error is a terminal, plain lines elsewhere.
 
-    ``coming`` says of each experiment in how many cells it is going to run.
+    ``coming`` says of each experiment in how many cells it is going to run. Verdicts and ``tables`` are shown where the
+    results go to a terminal too.
     """
     if not sys.stderr.isatty():
         return Plain(coming, seconds, own_costs)
@@ -193,7 +217,7 @@ def for_this_terminal(coming: Mapping[str, int], seconds: float, own_costs: OwnC
         return Live(coming, seconds, own_costs=own_costs)
     from lab.running.early_verdicts import EarlyVerdicts
 
-    return Live(coming, seconds, EarlyVerdicts(coming), own_costs)
+    return Live(coming, seconds, EarlyVerdicts(coming), own_costs, tables)
 
 
 def cost(experiments: Sequence[str], seconds: float, own_costs: OwnCosts = _NONE) -> float:

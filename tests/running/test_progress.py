@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lab import reports
 from lab.model.cell import Cell, CellResult, Limit, Record, Status
 from lab.running import progress
 from lab.running.early_verdicts import EarlyVerdicts
@@ -90,6 +91,40 @@ def test_the_verdicts_leave_room_for_the_line_that_moves(monkeypatch: pytest.Mon
     shown = "\n".join(str(part) for part in live._picture().renderables[:-1])
     assert shown.count("\n") + bool(shown) == min(4, height - 3)
     assert shown.endswith("refuted") is (height > 3)
+
+
+def test_each_cell_that_was_measured_has_a_row_in_the_tables_as_soon_as_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LINES", "60")
+    session = scripts.every_kind()["expected"]
+    first, second, lacking = session.results
+    names = dict.fromkeys(first.by_experiment, 2)
+    live = progress.Live(names, 1, EarlyVerdicts(names), tables=reports.so_far)
+
+    def shown() -> str:
+        return "\n".join(str(part) for part in live._picture().renderables[:-1])
+
+    live.cell_begins(first.cell)
+    for each in first.records:
+        live.record(each)
+    assert "workers of Pool()" not in shown()
+    live.cell_ends(first)
+    assert re.findall(r"^(\d CPUs?.*?)  ", shown(), re.M) == ["1 CPU", "1 CPU"]
+    live.cell_ends(lacking)
+    live.cell_ends(second)
+    lines = shown().splitlines()
+    at_end = reports.render(session, "screen", 80).splitlines()
+    rows = [line for line in lines if re.match(r"\d CPU.*\d$", line)]
+    assert len(rows) == 4
+    assert [line for line in at_end if line in rows] == rows
+
+
+@pytest.mark.parametrize("kind", sorted(scripts.every_kind()))
+def test_any_cell_can_be_shown_as_it_ends(kind: str) -> None:
+    live = progress.Live({}, 1, EarlyVerdicts(()), tables=reports.so_far)
+    for result in scripts.every_kind()[kind].results:
+        live.cell_ends(result)
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_plain() -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from lab.text import units
 
 if TYPE_CHECKING:
+    from lab.model.cell import CellResult
     from lab.model.session import Session
     from lab.reports.tables.answers import Answer
     from lab.reports.tables.highlights import Lesson
     from lab.reports.tables.scale import AdviceText
+    from lab.text.table import Table
 
 #: The most lines of a default run at full width, so that it fits on a screen.
 MOST_LINES = 45
@@ -69,7 +71,6 @@ def render(session: Session, width: int = WIDEST) -> str:
     from lab.reports.tables import overview, scale
     from lab.reports.tables.answers import answers
     from lab.reports.tables.highlights import errors, refuted, surprises
-    from lab.text import table as layout
 
     width = min(max(width, NARROWEST), WIDEST)
     if scale.is_own_code(session):
@@ -78,8 +79,7 @@ def render(session: Session, width: int = WIDEST) -> str:
         return _programs(session, width)
     parts = [_wrapped(overview.headline(session), width)]
     parts.append([line for answer in answers(session) for line in _answer(answer, width)])
-    for table in overview.overview_tables(session):
-        parts.append([*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()])
+    parts += [_table(table, width) for table in overview.overview_tables(session)]
     parts.append(_wrapped(overview.counts(session), width))
     notes = [line for note in session.notes for line in _wrapped(note, width, 2)]
     last = [*notes, *_wrapped(_REST, width)]
@@ -99,24 +99,35 @@ def render(session: Session, width: int = WIDEST) -> str:
         parts.append(_shortened(section, items, room - later - 1, width))
         room -= len(parts[-1]) + 1 if parts[-1] else 0
     for table in overview.extra_tables(session):
-        text = layout.fit_table(table.head, table.rows, width).splitlines()
-        if len(text) + 2 <= room:
-            parts.append([*_wrapped(table.title, width), *text])
-            room -= len(parts[-1]) + 1
+        lines = _table(table, width)
+        if len(lines) + 1 <= room:
+            parts.append(lines)
+            room -= len(lines) + 1
     return "\n\n".join("\n".join(part) for part in (*parts, last) if part) + "\n"
+
+
+def so_far(results: Sequence[CellResult], width: int) -> list[str]:
+    """The lines of the two tables for the cells that have been measured, while others still run."""
+    from lab.reports.tables import overview
+
+    return [line for table in overview.so_far(results) for line in ("", *_table(table, width))][1:]
+
+
+def _table(table: Table, width: int) -> list[str]:
+    """The lines of a table, with its title above it."""
+    from lab.text import table as layout
+
+    return [*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()]
 
 
 def _own_code(session: Session, width: int) -> str:
     """The screen of a session that measured the user's own code."""
     from lab.reports.tables import overview, scale
     from lab.reports.tables.answers import answers
-    from lab.text import table as layout
 
     head = [_wrapped(overview.headline(session), width)]
     for table in scale.screen_tables(session):
-        text = layout.fit_table(table.head, table.rows, width).splitlines()
-        notes = [line for note in table.notes for line in _wrapped(note, width, 2)]
-        head.append([*_wrapped(table.title, width), *text, *notes])
+        head.append([*_table(table, width), *(line for note in table.notes for line in _wrapped(note, width, 2))])
     advice = [line for text in scale.advice_texts(session) for line in _advice(text, width)]
     missing = [line for answer in answers(session) if not answer.figure for line in _answer(answer, width)]
     notes = [line for note in session.notes for line in _wrapped(note, width, 2)]
@@ -134,12 +145,11 @@ def _own_code(session: Session, width: int) -> str:
 def _programs(session: Session, width: int) -> str:
     """The screen of a session that ran programs of the user's."""
     from lab.reports.tables import overview, programs
-    from lab.text import table as layout
 
     parts = [_wrapped(overview.place(session), width)]
     last = [*(line for note in session.notes for line in _wrapped(note, width, 2)), *_wrapped(_REST, width)]
     for table in programs.program_tables(session):
-        parts.append([*_wrapped(table.title, width), *layout.fit_table(table.head, table.rows, width).splitlines()])
+        parts.append(_table(table, width))
         for notes in (programs.unavailable_lines(session), table.notes):
             parts.append([line for note in notes for line in _wrapped(note, width, 4 if note[:1] == " " else 2)])
     return "\n\n".join("\n".join(part) for part in (*parts, last) if part) + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from lab.cell.claims.estimates import Estimate
 from lab.judging import pool_sizes, proofs, speedups
-from lab.model.cell import CellResult, Status
+from lab.model.cell import Cell, CellResult, Status
 from lab.model.host import name_of
 from lab.model.session import Judgement, Session, Verdict
 from lab.reports.tables import columns, hosts, numbers, predictions
@@ -148,10 +148,15 @@ def overview_tables(session: Session) -> list[Table]:
     results = [result for result in session.results if result.proof and result.status is not Status.UNAVAILABLE]
     if columns.has_builds(session):
         return _across(session, results)
-    return [table for table in (_pool_table(results), _cores_table(results)) if table.rows]
+    return so_far(results, names.plain_words)
 
 
-def _pool_table(results: Sequence[CellResult]) -> Table:
+def so_far(results: Sequence[CellResult], words_of: Callable[[Cell], str] = names.cell_words) -> list[Table]:
+    """The same tables with a row for each of these cells, also while others still run; ``words_of`` names a cell."""
+    return [table for table in (_pool_table(results, words_of), _cores_table(results, words_of)) if table.rows]
+
+
+def _pool_table(results: Sequence[CellResult], words_of: Callable[[Cell], str]) -> Table:
     sizes = [
         (result, size) for result in results if (size := pool_sizes.pool_size(result)) and size.workers is not None
     ]
@@ -160,12 +165,12 @@ def _pool_table(results: Sequence[CellResult]) -> Table:
     for result, size in sizes:
         quota = [_quota(size.quota)] * has_quota
         cpus = (_number(size.cpu_count), str(size.affinity))
-        rows.append((names.plain_words(result.cell), *cpus, *quota, str(size.workers)))
+        rows.append((words_of(result.cell), *cpus, *quota, str(size.workers)))
     head = ("cell", "os.cpu_count()", "CPUs in its set", *["quota"] * has_quota, "workers of Pool()")
     return Table(title="", head=head, rows=tuple(rows))
 
 
-def _cores_table(results: Sequence[CellResult]) -> Table:
+def _cores_table(results: Sequence[CellResult], words_of: Callable[[Cell], str]) -> Table:
     rows = []
     for result in results:
         speed_ups = {cores.arm: cores.speed_up for cores in speedups.of_cell(result)}
@@ -176,7 +181,7 @@ def _cores_table(results: Sequence[CellResult]) -> Table:
                 _times(speed_ups.get("processes")),
                 _times(speedups.capacity(result)),
             )
-            rows.append((names.plain_words(result.cell), *row))
+            rows.append((words_of(result.cell), *row))
     head = ("cell", "threads in\nPython", "threads in\nC code", "processes", "machine\ndelivered")
     title = f"Cores: times the work of one worker{_legend(results, rows)}"
     return Table(title=title, head=head, rows=tuple(rows))
