@@ -1,7 +1,8 @@
 """Hatchling's hooks: what is built carries ``lab/release.json``, which ``lab.release`` reads, and links that work.
 
 A source distribution hands its file on to the wheels that are made from it, where there is no git. From the environment
-come ``LAB_REGISTRY``, the registry of the release's images, and ``LAB_HOME``, the address of its repository.
+come ``LAB_REGISTRY``, the registry of the release's images, ``LAB_HOME``, the address of its repository, and
+``LAB_SITE``, that of its site.
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ class ReadmeHook(MetadataHookInterface):
             )[0]
             text = re.sub(r"(!\[[^]]*\]\()(?!\w+:)", rf"\g<1>{home}/raw/v{version}/", text)
             text = re.sub(r"(?<!!)(\[[^]]*\]\()(?!\w+:|#)", rf"\g<1>{home}/blob/v{version}/", text)
-            metadata["urls"] = {"Source": home, "Changelog": f"{home}/blob/v{version}/CHANGELOG.md"}
+            site = _facts(self.root).get("site") or f"{home}/tree/v{version}/docs"
+            metadata["urls"] = {
+                "Documentation": site,
+                "Source": home,
+                "Changelog": f"{home}/blob/v{version}/CHANGELOG.md",
+            }
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
 
 
@@ -70,5 +76,6 @@ def _facts(root: str) -> dict[str, str]:
         "commit": release["commit_of"](root),
         "home": os.environ.get("LAB_HOME", ""),
         "registry": os.environ.get("LAB_REGISTRY", ""),
+        "site": os.environ.get("LAB_SITE", ""),
     }
     return {name: value for name, value in facts.items() if value}

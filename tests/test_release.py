@@ -20,6 +20,7 @@ import pytest
 import lab as package
 from lab import release
 from lab.containers.client import SESSION_LABEL, image_names
+from lab.pythons import image_build
 from lab.pythons.image_build import DEBIAN_VERSIONS
 from tests.conftest import skip_or_fail
 from tests.support.daemons import Daemon, impossible
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 SCRIPT = ROOT / ".ci" / "release"
+#: A recipe without a command, so that it works for every platform.
+EMPTY = b"FROM scratch\nWORKDIR /empty\n"
+#: The builds that a release compiles, because there is no official image of them.
+COMPILED = ("3.13t", "3.14t", "3.15t")
+#: The address of the site, for a link on the index.
+SITE = "https://example.com/site/"
 #: The environment of the script: with the programs beside this interpreter, and without a registry of the developer's.
 ENVIRONMENT = {**{name: value for name, value in os.environ.items() if not name.startswith("LAB_")}, "PATH": PATH}
 
@@ -54,7 +61,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(folder: Path) -> None:
     """Build a release of this checkout, whose lab knows a registry."""
-    done = run("build", folder, LAB_REGISTRY="registry.example/lab", LAB_HOME="https://example.com/lab")
+    settings = {"LAB_REGISTRY": "registry.example/lab", "LAB_HOME": "https://example.com/lab", "LAB_SITE": SITE}
+    done = run("build", folder, **settings)
     assert done.returncode == 0, done.stderr
 
 
@@ -100,7 +108,11 @@ def test_a_tag_of_another_version_is_refused(tmp_path: Path) -> None:
     assert f"the tag is v0.0.9, but lab/__init__.py says {package.__version__}" in done.stderr
 
 
-@pytest.mark.parametrize("step", [("publish",), ("images", "localhost:1"), ("join", "localhost:1", "amd64")])
+#: The steps that take a release, with what they need besides its folder.
+STEPS = [("publish",), ("images", "localhost:1"), ("join", "localhost:1", "amd64"), ("latest", "localhost:1")]
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_a_step_without_a_release_is_refused_and_makes_no_folder(step: tuple[str, ...], tmp_path: Path) -> None:
     done = run(step[0], tmp_path / "dist", *step[1:])
     assert (done.returncode, done.stdout) == (1, "")
@@ -123,7 +135,13 @@ def test_two_builds_have_the_same_bytes_and_say_their_commit(head: str, dist: Pa
         facts = json.loads(files.read("lab/release.json"))
         metadata = files.read(f"multicore_lab-{version}.dist-info/METADATA").decode()
         names = set(files.namelist())
-    assert facts == {"commit": head, "home": "https://example.com/lab", "registry": "registry.example/lab"}
+    assert facts == {
+        "commit": head,
+        "home": "https://example.com/lab",
+        "registry": "registry.example/lab",
+        "site": SITE,
+    }
+    assert f"\nProject-URL: Documentation, {SITE}\n" in metadata
     # An index shows the README alone: each link leads to the repository, or to a heading.
     links = re.findall(r"\]\(([^)\s]*)", metadata)
     assert f"https://example.com/lab/blob/v{version}/docs/builds.md" in links
@@ -132,6 +150,45 @@ def test_two_builds_have_the_same_bytes_and_say_their_commit(head: str, dist: Pa
     here = (path.relative_to(ROOT).as_posix() for path in (ROOT / "lab").rglob("*") if path.is_file())
     assert {name for name in here if "__pycache__" not in name} <= names
     assert {f"lab/recipes/{name}" for name in ("debian-base", "free-threaded.Dockerfile")} <= names
+
+
+#: Stands for the command docker: it notes its words and what it reads, and says that its builder is in a container.
+NOTING = """#!/bin/sh
+echo "$*" >> "$NOTES"
+case "$*" in
+    *inspect*) echo "Driver: docker-container" ;;
+    *" -") sed "s/^/< /" >> "$NOTES" ;;
+esac
+"""
+
+
+@pytest.mark.slow
+def test_without_images_here_official_ones_are_taken_and_free_threaded_builds_are_compiled(
+    dist: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "docker").write_text(NOTING)
+    (tmp_path / "docker").chmod(0o755)
+    notes = tmp_path / "notes"
+    path = f"{tmp_path}:{ENVIRONMENT['PATH']}"
+    done = run("images", dist, "registry/me", "arm64", PATH=path, NOTES=str(notes), LAB_BUILDS="3.14 3.13t 3.14t 3.15t")
+    assert done.returncode == 0, done.stderr
+    parts = re.split("^buildx build ", notes.read_text(), flags=re.M)[1:]
+    built = {words.split("--tag ")[1].split()[0]: words for words in parts}
+    version = package.__version__
+    names = ["multicore-lab-cell", "multicore-lab", *[f"multicore-lab-base:{b}" for b in ("3.14", *COMPILED)]]
+    assert list(built) == [f"registry/me/{n}{'-' if ':' in n else ':'}{version}-arm64" for n in names]
+    assert all("--push --provenance mode=max --sbom true" in words for words in built.values())
+    assert "\n< FROM python:3.14-slim\n" in built[f"registry/me/multicore-lab-base:3.14-{version}-arm64"]
+    recipe = (ROOT / "docker" / "free-threaded.Dockerfile").read_text("utf-8")
+    known = set(re.findall(r"^ARG (\w+)", recipe, re.M))
+    for build in COMPILED:
+        words = built[f"registry/me/multicore-lab-base:{build}-{version}-arm64"]
+        given = dict(re.findall(r"--build-arg=(\w+)=(\S+)", words))
+        release_number, checksum, _ = image_build.RELEASES[build.removesuffix("t")]
+        assert (given["BUILD"], given["VERSION"], given["SHA256"]) == (build, release_number, checksum)
+        assert given["SOURCE"] == "upstream"
+        assert given.keys() <= known
+        assert "\n< FROM " in words
 
 
 #: What a stranger types in a clean container, as nobody: there is no checkout and no compiler.
@@ -145,6 +202,12 @@ venv/bin/lab cpus --no-measure --format value
 venv/bin/lab run pool --engine local --quick --cpus 1 2>&1 || echo "exit code $?"
 venv/bin/python -c 'import lab; lab.scale; print("lab.scale is there")' 2>&1 | tail -n 1
 """
+#: What they type then, to install from the source distribution, on the oldest and on the newest Python.
+FROM_SOURCE = """
+venv/bin/pip install --quiet --no-compile --no-deps --force-reinstall --no-binary multicore-lab multicore-lab
+echo "from the source distribution: $(venv/bin/lab --version)"
+"""
+BOTH_ENDS = (DEBIAN_VERSIONS[0], DEBIAN_VERSIONS[-1])
 
 
 def need_images(engine: DockerClient, builds: Iterable[str]) -> None:
@@ -169,8 +232,9 @@ def in_a_container(build: str, index: str) -> str:
     ]
     options = ["--rm", "--init", "--network=host", "--user=65534:65534", "--workdir=/tmp", "--env=HOME=/tmp"]
     options += [f"--label={SESSION_LABEL}=release", f"--env=PIP_INDEX_URL={index}", *trusted]
+    commands = IN_A_CONTAINER + FROM_SOURCE * (build in BOTH_ENDS)
     done = subprocess.run(
-        ["docker", "run", *options, f"multicore-lab-base:{build}", "timeout", "240", "sh", "-c", IN_A_CONTAINER],
+        ["docker", "run", *options, f"multicore-lab-base:{build}", "timeout", "240", "sh", "-c", commands],
         capture_output=True,
         text=True,
         check=False,
@@ -180,8 +244,11 @@ def in_a_container(build: str, index: str) -> str:
     return done.stdout
 
 
-def on_this_machine(folder: Path, index: str) -> tuple[float, str]:
-    """How many seconds a stranger needs from nothing to a report, and what a lab with a namesake then says."""
+def on_this_machine(folder: Path, index: str) -> tuple[float, str, str]:
+    """How many seconds a stranger needs from nothing to a report, and what a lab with a namesake says.
+
+    First that is a lab whose files the namesake overwrote, and then one that overwrote those of the namesake.
+    """
     lab, pip = (str(folder / "venv" / "bin" / name) for name in ("lab", "pip"))
     settings = {**ENVIRONMENT, "PIP_INDEX_URL": index, "XDG_STATE_HOME": str(folder / "state")}
     settings.pop("PYTHONPATH", None)  # else the lab of this checkout would run instead of the one that was installed
@@ -199,7 +266,9 @@ def on_this_machine(folder: Path, index: str) -> tuple[float, str]:
     seconds = time.monotonic() - started
     assert "report.html" in page
     ask(pip, "install", "--quiet", "--no-deps", "lab")
-    return seconds, ask(lab, "doctor", code=3).splitlines()[-1]
+    overwritten = ask(lab, "doctor", code=3).splitlines()[-1]
+    ask(pip, "install", "--quiet", "--no-deps", "--force-reinstall", "multicore-lab")
+    return seconds, overwritten, ask(lab, "doctor")
 
 
 @pytest.mark.engine
@@ -210,7 +279,7 @@ def test_strangers_install_the_release_from_an_index(engine: DockerClient, dist:
         assert uploaded.returncode == 0, uploaded.stdout + uploaded.stderr
         index = f"{address}simple/"
         outputs = [threads.submit(in_a_container, build, index) for build in DEBIAN_VERSIONS]
-        seconds, last_word = on_this_machine(tmp_path, index)
+        seconds, overwritten, advice = on_this_machine(tmp_path, index)
         for build, output in zip(DEBIAN_VERSIONS, outputs, strict=True):
             text = output.result()
             assert re.match(rf"multicore-lab {package.__version__} \(commit \w{{40}}\S*\)\n\d+\n", text), text
@@ -220,9 +289,25 @@ def test_strangers_install_the_release_from_an_index(engine: DockerClient, dist:
             else:
                 assert "verdicts on " in text
                 assert "lab.scale is there" in text
+            first, *_, last = text.splitlines()
+            assert (last == f"from the source distribution: {first}") is (build in BOTH_ENDS)
     print(f"from nothing to a report: {seconds:.0f} s")
     assert seconds < 120
-    assert re.match(r"lab: lab \S+ in this environment has the same import name", last_word)
+    assert re.match(r"lab: lab \S+ in this environment has the same import name", overwritten)
+    assert re.search(r"lab \S+ has the import name of multicore-lab: each", " ".join(advice.split()))
+
+
+def push_empty(name: str, platform: str) -> None:
+    """Push an image for a platform that this machine need not have, with one file in it."""
+    words = ["docker", "buildx", "build", "--quiet", "--push", "--platform", platform, "--tag", name, "-"]
+    subprocess.run(words, input=EMPTY, check=True, capture_output=True, timeout=100)
+
+
+def platforms_of(name: str) -> set[str]:
+    """The platforms of an image in a registry."""
+    words = ["docker", "buildx", "imagetools", "inspect", "--raw", name]
+    told = json.loads(subprocess.run(words, check=True, capture_output=True, timeout=100).stdout)
+    return {f"{each['platform']['os']}/{each['platform']['architecture']}" for each in told["manifests"]}
 
 
 @pytest.fixture
@@ -242,25 +327,28 @@ def room() -> Iterator[Daemon]:
 def test_strangers_pull_the_images_of_a_release(engine: DockerClient, room: Daemon, dist: Path, tmp_path: Path) -> None:
     port = free_port()
     registry = f"localhost:{port}/someone"
-    builds = ("3.13", "3.13t")
+    builds, version = ("3.13", "3.13t"), package.__version__
+    names = {f"multicore-lab:{version}", f"multicore-lab-cell:{version}"}
+    names |= {f"multicore-lab-base:{build}-{version}" for build in builds}
     need_images(engine, builds)
     dist = Path(shutil.copytree(dist, tmp_path / "dist"))
     settings = {"LAB_BASES": "multicore-lab-base", "LAB_BUILDS": " ".join(builds)}
     try:
         with image_registry(tmp_path / "registry", port):
-            for step in ("images", "join"):
-                done = run(step, dist, registry, "amd64", **settings, **certificates())
+            for step in (("images", "amd64"), ("join", "amd64", "arm64"), ("latest",)):
+                done = run(step[0], dist, registry, *step[1:], **settings, **certificates())
                 assert done.returncode == 0, done.stderr
+                if step[0] == "images":
+                    for name in names:
+                        push_empty(f"{registry}/{name}-arm64", "linux/arm64")
+            platforms = {name: platforms_of(f"{registry}/{name}") for name in names}
     finally:
         for name in {name for name, _ in image_names(engine) if name.startswith(registry)}:
             engine.images.remove(name, noprune=True)
+    assert platforms == {name: {"linux/amd64", "linux/arm64"} for name in names}
     lines = [line.split() for line in (dist / "images.txt").read_text().splitlines()]
     digests = {name: digest for digest, name in lines}
-    assert {name.rpartition("/")[2] for name in digests} == {
-        f"multicore-lab:{package.__version__}",
-        f"multicore-lab-cell:{package.__version__}",
-        *(f"multicore-lab-base:{build}" for build in builds),
-    }
+    assert {name.rpartition("/")[2] for name in digests} == names
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests.values())
 
     enter = ["nsenter", "--target", str(room.process_id), "--net"]
@@ -281,9 +369,14 @@ def test_strangers_pull_the_images_of_a_release(engine: DockerClient, room: Daem
         for name in ("compose.yaml", "compose.cells.yaml"):
             shutil.copy(ROOT / name, tmp_path)
         del here["LAB_REGISTRY"]
-        more = "LAB_EXPERIMENTS=pool\nLAB_SECONDS=0.5\n"
-        (tmp_path / ".env").write_text(f"LAB_REGISTRY={registry}\nLAB_PULL=missing\n{more}")
+        shorter = "LAB_EXPERIMENTS=pool\nLAB_SECONDS=0.5\n"
+        (tmp_path / ".env").write_text(f"LAB_REGISTRY={registry}\nLAB_PULL=missing\n{shorter}")
         try:
             assert "Pool()  " in ask("docker", "compose", "up", "--no-color")
         finally:
             ask("docker", "compose", "down", "--volumes", "--timeout", "2")
+        # The images of the same version are the same ones, and say their commit.
+        for name, words in (("multicore-lab", ()), ("multicore-lab-cell", ("-m", "lab"))):
+            start = [f"--entrypoint={'python3' if words else 'lab'}", f"{registry}/{name}:{version}", *words]
+            said = ask("docker", "run", "--rm", "--network=none", *start, "--version")
+            assert re.fullmatch(rf"multicore-lab {version} \(commit \w{{40}}\S*\)\n", said), said

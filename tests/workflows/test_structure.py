@@ -50,8 +50,8 @@ def test_an_action_has_the_same_pin_everywhere() -> None:
     assert len(pins) == len({name for name, _ in pins})
 
 
-#: What the jobs of a workflow may write. All others only read.
-WRITTEN = {"pages.yml": {"pages", "id-token"}, "release.yml": {"packages", "attestations", "id-token"}}
+#: What the jobs of a workflow may write. All others only read. The page of a release counts as contents.
+WRITTEN = {"pages.yml": {"pages", "id-token"}, "release.yml": {"packages", "attestations", "id-token", "contents"}}
 
 
 @every_workflow
