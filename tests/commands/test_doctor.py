@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import engines
+from lab import engines, release
 from lab.engines import Engine
 from lab.errors import EngineError
 from lab.pythons import discovery
@@ -57,6 +57,14 @@ def test_a_capture_says_anywhere_what_is_true_here(lab: Lab, tmp_path: Path) -> 
     )
     assert {**here, "python_believes": None} == there
     assert host.read_topology(file) == host.read_topology()
+
+
+def test_another_distribution_with_the_same_import_name_is_one_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "namesakes", lambda: ["lab 8.10"])
+    _, out, _ = lab("doctor")
+    (line,) = [line for line in out.splitlines() if "lab 8.10" in line]
+    assert "has the import name of multicore-lab" in line
+    assert "in a virtual environment of its own" in out
 
 
 def test_a_capture_that_cannot_be_written_is_one_line(lab: Lab, tmp_path: Path) -> None:
