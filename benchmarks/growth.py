@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,18 @@ _SHORT = 1.0
 
 #: The share by which a cost has to be above that of the smallest size to say anything about its growth.
 _LEAST_GROWTH = 0.2
+
+#: Starts a program, and prints its exit code, its elapsed time and CPU time in seconds, and its peak memory in bytes.
+#: The kernel counts the memory of the process that starts another one as that one's too, so this one is small.
+_STARTER = """
+import os, sys, time
+began = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, used = os.wait4(process, 0)
+wall = time.perf_counter() - began
+print([os.waitstatus_to_exitcode(status), wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024])
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +59,12 @@ def cost(arguments: Sequence[str]) -> Cost:
 
 
 def _run(arguments: Sequence[str]) -> Cost:
-    began = time.perf_counter()
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 and (process.returncode, *arguments[:2]) != (1, "-m", "lab"):
-        sys.exit(f"python {' '.join(arguments)[:200]} ended with {process.returncode}")
-    return Cost(wall=time.perf_counter() - began, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024)
+    starter = [sys.executable, "-I", "-S", "-c", _STARTER, sys.executable, *arguments]
+    printed = subprocess.run(starter, stdout=subprocess.PIPE, cwd=ROOT, check=True).stdout
+    code, wall, cpu, memory = json.loads(printed)
+    if code != 0 and (code, *arguments[:2]) != (1, "-m", "lab"):
+        sys.exit(f"python {' '.join(arguments)[:200]} ended with {code}")
+    return Cost(wall=wall, cpu=cpu, memory=memory)
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float | None:

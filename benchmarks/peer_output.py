@@ -37,13 +37,20 @@ def of_lab(document: Mapping[str, Any], workers: str, question: Question, second
     """The answer in the JSON document of ``lab scale``. What processes gain is judged against what was delivered."""
     of = {"threads": "2 threads", "processes": "2 processes (fork)"}[workers]
     speed_up = _number(document, of, "speed-up")
-    judged, least, delivered = speed_up, question.least or 0, None
-    if question is PROCESSES:
-        judged, least = _number(document, of, "of delivered"), least / 2
-        delivered = speed_up["value"] / judged["value"] if speed_up["value"] and judged["value"] else None
-    low, high = judged["low"], judged["high"]
-    says = Says.UNDECIDED if low is None or high is None else at_least(least, low, high)
-    return Answer(value=speed_up["value"], says=says, seconds=seconds, delivered=delivered)
+    least = question.least or 0
+    alone = _says(speed_up, least)
+    if question is not PROCESSES:
+        return Answer(value=speed_up["value"], says=alone, seconds=seconds)
+    share = _number(document, of, "of delivered")
+    delivered = speed_up["value"] / share["value"] if speed_up["value"] and share["value"] else None
+    says = _says(share, least / 2)
+    return Answer(value=speed_up["value"], says=says, seconds=seconds, delivered=delivered, alone=alone)
+
+
+def _says(number: Mapping[str, Any], least: float) -> Says:
+    """The answer of a number with an interval; undecided where too few rounds were undisturbed."""
+    low, high = number["low"], number["high"]
+    return Says.UNDECIDED if low is None or high is None else at_least(least, low, high)
 
 
 def of_lab_against(document: Mapping[str, Any], seconds: float) -> Answer:

@@ -10,11 +10,10 @@ from typing import NamedTuple
 from benchmarks.own_code import SLOWER as SLOWER_SOURCE
 from benchmarks.own_code import SOURCE
 
-#: How often a worker calls each function: for a tool that starts a program for each run, for one that calls a task
-#: many times, and for a script that does a task once.
+#: How often a worker calls each function: for a tool that calls a task many times, some 0.1 s, so that what a pool
+#: costs counts for little, and pyperf takes a task once; for a tool or script that does a task once, some 0.25 s.
 CALLS = {
-    "program": {"waits": 12, "loops": 500},
-    "task": {"waits": 1, "loops": 20},
+    "task": {"waits": 10, "loops": 400},
     "once": {"waits": 24, "loops": 1000},
 }
 

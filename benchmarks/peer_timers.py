@@ -46,13 +46,13 @@ class FunctionTimer:
 
 
 def _pyperf_words(project: Project) -> list[str]:
-    how = ["--fast" if project.is_quick else "--rigorous", "--min-time", "0.005", "--quiet"]
+    how = ["--fast" if project.is_quick else "--rigorous", "--quiet"]
     return ["perf.py", *how, "--affinity", ",".join(map(str, project.cpus)), "--output", PERF_FILE]
 
 
 def _pytest_words(project: Project) -> list[str]:
     alone = ["-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    rounds = ["--benchmark-min-rounds=20", f"--benchmark-max-time={0.2 if project.is_quick else 0.5}"]
+    rounds = ["--benchmark-min-rounds=20", f"--benchmark-max-time={0.2 if project.is_quick else 1}"]
     steady = ["--benchmark-warmup=on", "--benchmark-disable-gc", "--benchmark-json=pytest.json"]
     return [*alone, *rounds, *steady, "test_tasks.py"]
 
@@ -86,7 +86,7 @@ def command(project: Project, arm: Arm) -> list[str]:
     """A command that does what an arm does. Two processes are the same command twice at the same time."""
     path = str(project.folder / arm.version / "program.py")
     workers = "one" if arm.workers == "processes" else arm.workers
-    words = [sys.executable, "-S", path, workers, arm.function, str(CALLS["program"][arm.function])]
+    words = [sys.executable, "-S", path, workers, arm.function, str(CALLS["once"][arm.function])]
     line = shlex.join(words)
     # It fails if either of them fails: "wait" alone says nothing of those that it waited for.
     return ["sh", "-c", f"{line} & {line} && wait $!"] if arm.workers == "processes" else words

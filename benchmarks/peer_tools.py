@@ -128,7 +128,7 @@ def by_compare_to(project: Project, version: str, this: Sequence[float], other: 
 
 def by_cpython(project: Project) -> dict[Question, Answer]:
     """What CPython's own scaling benchmark prints of the functions. It knows threads only."""
-    calls = CALLS["program"]
+    calls = CALLS["once"]
     added = "".join(
         f"\n@register_benchmark\ndef {name}():\n    for _ in range({2 * count}):\n        work.{name}()\n"
         for name, count in calls.items()
@@ -179,7 +179,7 @@ def _command(name: str) -> Callable[[Project], bool]:
 TOOLS = (
     Tool(
         name="one-shot script",
-        settings="each once, some 0.25 s of waiting or of work for a worker",
+        settings="each once, some 0.25 s of waiting or of work for a worker; the start of a pool counts",
         decides="its number",
         answers=by_times(peer_timers.ONE_SHOT, ratio_of_medians, by_medians),
     ),
@@ -195,7 +195,7 @@ TOOLS = (
     ),
     Tool(
         name="pyperf",
-        settings="--rigorous (40 processes of 3 values), --affinity, --min-time 0.005; pools that stay",
+        settings="--rigorous (40 processes of 3 values), --affinity; tasks of 0.1 s; pools that stay",
         decides="mean ± deviation; compare_to --min-speed 2.5 (t-test)",
         limits=("--affinity", "no", "no"),
         install="pip install pyperf",
@@ -204,7 +204,7 @@ TOOLS = (
     ),
     Tool(
         name="hyperfine",
-        settings="-N --warmup 1 --runs 10",
+        settings="-N --warmup 1 --runs 10; programs of 0.25 s",
         decides="ratio ± deviation of its summary; its welch_ttest.py",
         install="apt-get install hyperfine",
         is_here=_command("hyperfine"),
@@ -212,7 +212,7 @@ TOOLS = (
     ),
     Tool(
         name="runexec",
-        settings="--cores, five runs in turns",
+        settings="--cores, five runs in turns; programs of 0.25 s",
         decides="the medians; it leaves that to others",
         limits=("--cores", "no: a total of CPU time", "CPU time of each core"),
         install="pip install benchexec",
@@ -221,7 +221,7 @@ TOOLS = (
     ),
     Tool(
         name="pytest-benchmark",
-        settings="--benchmark-min-rounds=20 --benchmark-max-time=0.5, warm-up on, GC off; pools that stay",
+        settings="--benchmark-min-rounds=20, warm-up on, GC off; tasks of 0.1 s; pools that stay",
         decides="as --benchmark-compare-fail=median:2.5% does",
         install="pip install pytest-benchmark",
         is_here=_module("pytest_benchmark"),
@@ -230,7 +230,7 @@ TOOLS = (
     Tool(
         name="lab scale",
         settings="--engine local, level quick (--level); --against for two versions",
-        decides="its 95 % interval; processes against what was delivered",
+        decides="its 95 % interval, and for versions whether it lies beyond 1 %; processes against what was delivered",
         limits=("yes", "in a container", "from inside, before and after"),
         answers=by_lab,
     ),

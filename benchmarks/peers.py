@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tabulate import tabulate
@@ -109,6 +110,7 @@ def asked(project: Project, tools: Sequence[Tool], runs: int, minutes: float) ->
 
 def report(tools: Sequence[Tool], answers: Answers) -> str:
     """The tables: one for each question, the sums, and the settings."""
+    answers = {question: _with_alone(given) for question, given in answers.items()}
     tables = [
         f"{question.text} Truth: {question.truth}\n\n"
         + _table([row(question, name, each) for name, each in given.items() if each], HEAD)
@@ -117,20 +119,29 @@ def report(tools: Sequence[Tool], answers: Answers) -> str:
     delivered = [each.delivered for given in answers[PROCESSES].values() for each in given if each.delivered]
     if delivered:
         tables.append(f"Delivered to two processes, by the probe of the lab: {statistics.median(delivered):.2f}")
-    sums = [_sums(tool, answers) for tool in tools]
-    tables.append(_table(sums, ("tool", *Mark, "time for all")))
+    sums = [_sums(name, answers) for name in dict.fromkeys(name for given in answers.values() for name in given)]
+    tables.append(_table(sums, ("tool", "questions", *Mark, "time for all")))
     settings = [(tool.name, tool.settings, tool.decides, *tool.limits) for tool in tools]
     tables.append(_table(settings, ("tool", "settings", "decides by", "CPU set", "quota", "proof of the limit")))
     return "\n\n".join(tables)
 
 
-def _sums(tool: Tool, answers: Answers) -> tuple[str, ...]:
-    """How often a tool was right, undecided and wrong, and how long all questions took it once, in seconds."""
-    marks = [question.mark(each.says) for question, given in answers.items() for each in given[tool.name]]
-    seconds = [
-        statistics.fmean(each.seconds for each in given[tool.name]) for given in answers.values() if given[tool.name]
-    ]
-    return tool.name, *(str(marks.count(mark)) for mark in Mark), f"{sum(seconds):.1f} s"
+def _with_alone(given: Mapping[str, Sequence[Answer]]) -> Mapping[str, Sequence[Answer]]:
+    """The answers of each tool, and below a tool that knows what the machine delivered those without it."""
+    more: dict[str, Sequence[Answer]] = {}
+    for name, each in given.items():
+        more[name] = each
+        if any(answer.alone for answer in each):
+            more[f"{name}, by times alone"] = [replace(answer, says=answer.alone or answer.says) for answer in each]
+    return more
+
+
+def _sums(name: str, answers: Answers) -> tuple[str, ...]:
+    """How often a tool was right, undecided and wrong, of how many questions, and how long they took, in seconds."""
+    own = {question: given[name] for question, given in answers.items() if given.get(name)}
+    marks = [question.mark(each.says) for question, given in own.items() for each in given]
+    seconds = sum(statistics.fmean(each.seconds for each in given) for given in own.values())
+    return name, str(len(own)), *(str(marks.count(mark)) for mark in Mark), f"{seconds:.1f} s"
 
 
 def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:

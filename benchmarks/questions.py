@@ -75,6 +75,8 @@ class Answer:
     seconds: float
     #: How many times the work of one worker the machine delivered to two processes; ``None``: it does not say.
     delivered: float | None = None
+    #: What it would say by the number alone, whatever the machine delivered; ``None``: the same.
+    alone: Says | None = None
 
 
 def at_least(bound: float, low: float, high: float) -> Says:

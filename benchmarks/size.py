@@ -2,8 +2,8 @@
 
     python benchmarks/size.py [plan] [machine] [session] [--records 1000000] [--session DIR]
 
-- ``plan``: 10, 100 and 1,000 cells on a machine of 1,024 CPUs: planned, packed side by side, run by the fake engine,
-  and reported;
+- ``plan``: 10, 100, 300 and 1,000 cells on a machine of 1,024 CPUs: planned, packed side by side, run by the fake
+  engine, and reported;
 - ``machine``: the files of 8, 128, 1,024 and 8,192 CPUs: read, planned for, and drawn;
 - ``session``: 1,000 records and ten times as many, up to ``--records``: written, read, judged, reported, compared,
   merged and verified. They are made of the records of a real session (``--session``), with numbers that differ by a
@@ -161,7 +161,7 @@ def main() -> int:
     source = loading.find_session(options.session)
     records = [10**power for power in range(3, 10) if 10**power <= options.records]
     parts: dict[str, tuple[Callable[[int, Path], Iterator[Step]], Sequence[int], str]] = {
-        "plan": (of_plan, (10, 100, 1000), "cells"),
+        "plan": (of_plan, (10, 100, 300, 1000), "cells"),
         "machine": (of_machine, (8, 128, 1024, 8192), "CPUs"),
         "session": (partial(of_session, source=source), records, "records"),
     }

@@ -109,6 +109,12 @@ def test_the_exponent_says_how_a_cost_grows(costs: list[float], exponent: float 
     assert growth.exponent((1, 10, 100, 1000), costs) == (exponent and pytest.approx(exponent, abs=0.01))
 
 
+def test_the_memory_of_a_process_is_not_that_of_the_one_that_measures_it() -> None:
+    held = bytearray(100_000_000)
+    assert growth.cost(["-S", "-c", "pass"]).memory < 40_000_000
+    assert held
+
+
 def test_a_cost_that_grows_faster_than_the_work_is_named() -> None:
     linear, square = ([growth.Cost(wall=1, cpu=n**power, memory=1e6) for n in (1, 10, 100)] for power in (1, 2))
     text, faster = size.table((1, 10, 100), {"read": linear, "packed": square}, "cells")
@@ -154,7 +160,18 @@ def test_the_table_of_a_question_has_spread_marks_and_time() -> None:
     given = {question: {"pyperf": answers if question is WAITING else []} for question in questions.QUESTIONS}
     text = peers.report([tool for tool in peer_tools.TOOLS if tool.name == "pyperf"], given)
     assert "--rigorous" in text
-    assert "| pyperf | 3       | 0           | 0       | 2.0 s" in text
+    assert "| pyperf | 1           | 3       | 0           | 0       | 2.0 s" in text
+
+
+def test_an_answer_that_rests_on_what_was_delivered_stands_beside_that_of_the_times_alone() -> None:
+    answers = [Answer(value=1.5, says=Says.YES, seconds=2.0, delivered=1.5, alone=Says.NO)]
+    given = {question: {"lab scale": answers if question is PROCESSES else []} for question in questions.QUESTIONS}
+    text = peers.report([tool for tool in peer_tools.TOOLS if tool.name == "lab scale"], given)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert [row[:-1] for row in rows if row and row[0].startswith("lab scale") and row[-1] == "2.0 s"][-2:] == [
+        ["lab scale", "1", "1", "0", "0"],
+        ["lab scale, by times alone", "1", "0", "0", "1"],
+    ]
 
 
 #: What the tools printed on a machine: hyperfine 1.15, runexec 3.35, pyperf 2.11, pytest-benchmark 5.3 and the lab.
@@ -202,6 +219,7 @@ def test_the_lab_decides_by_its_interval_and_processes_by_what_was_delivered() -
     holds = document(own_code.one_case({("thread", 2): 1.0, ("fork", 2): 1.5}, delivered=1.52))
     answer = peer_output.of_lab(holds, "processes", PROCESSES, 1.0)
     assert answer.says is Says.YES
+    assert answer.alone is Says.NO
     assert answer.delivered == pytest.approx(1.52, rel=0.02)
     assert peer_output.of_lab(holds, "threads", THREADS, 1.0).says is Says.NO
     unknown = document(own_code.one_case(disturbed="run delay"))
