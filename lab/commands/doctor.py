@@ -292,7 +292,7 @@ def _disturbances(here: Topology, docker: Machine | None) -> list[_Advice]:
     if load > 0.5:
         advice.append(("!", f"the machine is busy (load {load:.2f})", "end other work; or use --thorough"))
     if here.isolated:
-        fix = "boot without isolcpus, or name other CPUs"
+        fix = "name other CPUs; or boot without isolcpus, or leave the CPU set that is not balanced"
         advice.append(("!", "isolated CPUs keep every thread of a cell on one CPU, which fakes the GIL's effect", fix))
     if len(here.kinds) > 1:
         advice.append(

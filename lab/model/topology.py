@@ -53,7 +53,7 @@ class Topology:
     cache_levels: tuple[int, ...] = ()
     #: The ids of the CPUs that are off line.
     offline: tuple[int, ...] = ()
-    #: The ids of the CPUs that the scheduler moves nothing to (``isolcpus``).
+    #: The ids of the CPUs that the scheduler moves nothing to (``isolcpus``, or a CPU set that is not balanced).
     isolated: tuple[int, ...] = ()
     #: The ids of the CPUs that this process may use.
     allowed: tuple[int, ...]

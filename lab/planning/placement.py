@@ -277,7 +277,8 @@ def notes(topology: Topology, choice: Choice) -> tuple[str, ...]:
         )
     if choice.isolated:
         sentences.append(
-            f"isolated from the scheduler (isolcpus): CPUs {cpulist.render(choice.isolated)}; it moves nothing to them"
+            "isolated from the scheduler (isolcpus, or a CPU set that is not balanced):"
+            f" CPUs {cpulist.render(choice.isolated)}; it moves nothing to them"
         )
     return tuple(sentences)
 

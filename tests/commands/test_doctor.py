@@ -14,6 +14,7 @@ from lab.pythons import discovery
 from lab.pythons.discovery import Discovery
 from lab.pythons.programs import Broken
 from lab.running import host
+from tests.cell.cpus.test_field_cases import FIELD
 from tests.pythons.test_discovery import pretender
 from tests.support.terminal import Lab
 
@@ -46,6 +47,22 @@ def test_the_pythons_of_this_machine_are_shown_with_why_they_are_refused(
         ["?", "/opt/python", "gave no answer"],
     ]
     assert "lab 8.10 has the import name of multicore-lab" in " ".join(out.split())
+
+
+def test_cpus_that_a_control_group_isolates_are_said_to_keep_threads_on_one_cpu(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = host.read_topology(FIELD / "05-v1-load-balance-off.txt")
+
+    def make(name: str, **options: object) -> Engine:
+        raise EngineError("no engine answers; start one")
+
+    monkeypatch.setattr(engines, "make", make)
+    monkeypatch.setattr(host, "read_topology", lambda: here)
+    monkeypatch.setattr(discovery, "find_interpreters", lambda: Discovery(interpreters=(), broken=()))
+    said = " ".join(lab("doctor")[1].split())
+    assert "isolated CPUs keep every thread of a cell on one CPU" in said
+    assert "or leave the CPU set that is not balanced" in said
 
 
 def test_a_capture_says_anywhere_what_is_true_here(lab: Lab, tmp_path: Path) -> None:

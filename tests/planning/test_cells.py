@@ -88,7 +88,7 @@ def test_explicit_ids_are_one_cell_that_says_what_they_are() -> None:
     assert cell.notes == (
         "SMT siblings share a core: CPUs 0,4",
         "shares a core with CPU 7, which is not ours",
-        "isolated from the scheduler (isolcpus): CPUs 3; it moves nothing to them",
+        "isolated from the scheduler (isolcpus, or a CPU set that is not balanced): CPUs 3; it moves nothing to them",
     )
 
 

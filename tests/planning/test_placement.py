@@ -29,6 +29,7 @@ LONE_THREADS = machine(cores(4, 8), offline=tuple(cpu for cpu in range(32) if cp
 ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
 
 
+ISOLATED_BY = "isolcpus, or a CPU set that is not balanced"
 STATUS = "proc/self/status"
 HALF_OURS = machine(cores(4, 2, apart=4), extra={STATUS: "Cpus_allowed_list:\t0-3,6\n"})
 
@@ -121,7 +122,7 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
         pytest.param(
             machine(cores(2), isolated=(1,)),
             2,
-            ["isolated from the scheduler (isolcpus): CPUs 1; it moves nothing to them"],
+            [f"isolated from the scheduler ({ISOLATED_BY}): CPUs 1; it moves nothing to them"],
             id="isolated",
         ),
         pytest.param(

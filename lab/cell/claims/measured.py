@@ -251,10 +251,10 @@ def _causes(inflated: Estimate | None, facts: Facts) -> list[str]:
         causes.append("its cores are of %d kinds (hybrid)" % facts.kinds)
     if facts.isolated:
         which = ", ".join(map(str, facts.isolated))
-        sentence = "CPUs %s are isolated (isolcpus): the scheduler moves nothing to them"
+        sentence = "CPUs %s are isolated (%s): the scheduler moves nothing to them"
         if len(facts.isolated) == 1:
-            sentence = "CPU %s is isolated (isolcpus): the scheduler moves nothing to it"
-        causes.append(sentence % which)
+            sentence = "CPU %s is isolated (%s): the scheduler moves nothing to it"
+        causes.append(sentence % (which, "isolcpus, or a CPU set that is not balanced"))
     return causes
 
 

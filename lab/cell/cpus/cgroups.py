@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Collection, List, NamedTuple, Optional, Set, Tuple, Union
 
 from lab.cell.cpus.cpulist import members
 from lab.cell.cpus.group_folders import Folders, OwnGroups
@@ -79,6 +79,28 @@ class Groups(NamedTuple):
     #: Whether every level shows that may limit CPU time, up to the top of the machine's hierarchy.
     whole: bool = False
 
+    @property
+    def quotas(self) -> List[dict[str, Any]]:
+        """The levels with a quota as JSON-able dicts. Quotas are in CPUs."""
+        return [
+            {
+                "quota_cpus": level.quota_cpus,
+                "quota_us": float(level.quota_us),
+                "period_us": float(level.period_us),
+                "throttled_periods": level.throttled_periods,
+                "throttled_seconds": level.throttled_seconds,
+                "folder": level.folder,
+            }
+            for level in self.levels
+        ]
+
+    def unbalanced(self, mask: Collection[int]) -> Set[int]:
+        """Those CPUs of an affinity mask between which the groups keep the scheduler from balancing: all or none.
+
+        With one CPU there is nothing to balance.
+        """
+        return set(mask) if self.partitioned and len(mask) > 1 else set()
+
 
 def cgroups(root: Root = "/") -> dict[str, Any]:
     """The version, CPU set and quotas of this process's control groups, as a JSON-able dict.
@@ -87,18 +109,7 @@ def cgroups(root: Root = "/") -> dict[str, Any]:
     ``/`` in tests.
     """
     groups = look(root)
-    quotas = [
-        {
-            "quota_cpus": level.quota_cpus,
-            "quota_us": float(level.quota_us),
-            "period_us": float(level.period_us),
-            "throttled_periods": level.throttled_periods,
-            "throttled_seconds": level.throttled_seconds,
-            "folder": level.folder,
-        }
-        for level in groups.levels
-    ]
-    return {"version": groups.version, "cpuset": groups.cpuset, "quotas": quotas}
+    return {"version": groups.version, "cpuset": groups.cpuset, "quotas": groups.quotas}
 
 
 def throttled_periods(root: Root = "/") -> int:

@@ -13,7 +13,7 @@ import os
 from typing import List, NamedTuple, Optional, Set, Tuple, Union
 
 from lab.cell.cpus.affinity import affinity
-from lab.cell.cpus.cgroups import look
+from lab.cell.cpus.cgroups import Groups, look
 from lab.cell.cpus.cpulist import members, render
 from lab.cell.cpus.kernel_files import KernelFiles, Root, files_below
 from lab.cell.cpus.rate import rate_of
@@ -79,7 +79,7 @@ def effective_cpus(root: Root = "/") -> EffectiveCpus:
     groups = look(files)
     contradictions = list(groups.odd)
     cpus = _usable(files, groups.cpuset, contradictions)
-    isolated = _isolated(files, cpus, groups.partitioned, contradictions)
+    isolated = _isolated(files, cpus, groups, contradictions)
     parallelism = max(1, len(cpus) - len(isolated))
     limits = tuple(Quota(level.folder, level.quota_us, level.period_us) for level in groups.levels)
     return EffectiveCpus(
@@ -117,11 +117,10 @@ def _usable(files: KernelFiles, cpuset: str | None, contradictions: List[str]) -
     return mask
 
 
-def _isolated(files: KernelFiles, cpus: Set[int], partitioned: bool, contradictions: List[str]) -> Set[int]:
+def _isolated(files: KernelFiles, cpus: Set[int], groups: Groups, contradictions: List[str]) -> Set[int]:
     """Those of the CPUs between which the scheduler does not balance."""
     isolated = cpus & (_listed(files, "sys/devices/system/cpu/isolated", contradictions) or set())
-    if partitioned:
-        isolated = cpus
+    isolated |= groups.unbalanced(cpus)
     return isolated if len(cpus) > 1 else set()  # with one CPU there is nothing to balance
 
 

@@ -57,15 +57,17 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
     online = online_cpus(tree, mask or ())
     cores = cores_of(tree, online)
     present = listed(tree.text(tree.cpus, "present")) | tree.cpu_folders()
-    usable = mask or (members(look(files).cpuset) or set()) & set(online) or online
+    groups = look(files)
+    usable = set(mask or (members(groups.cpuset) or set()) & set(online) or online)
+    isolated = listed(tree.text(tree.cpus, "isolated")) & set(online) | groups.unbalanced(usable)
     return {
         "model": next((tree.cpuinfo_line(name) for name in _MODEL_NAMES if tree.cpuinfo_line(name)), ""),
         "hypervisor": "hypervisor" in tree.cpuinfo_line("flags").split() if tree.cpuinfo_line("flags") else None,
         "online": cpulist.render(online),
         "offline": cpulist.render(present - set(online)),
-        "isolated": cpulist.render(listed(tree.text(tree.cpus, "isolated")) & set(online)),
+        "isolated": cpulist.render(isolated),
         "allowed": cpulist.render(usable),
-        "memory": cpulist.render(members(status(files, "Mems_allowed_list")) or members(look(files).memory) or ()),
+        "memory": cpulist.render(members(status(files, "Mems_allowed_list")) or members(groups.memory) or ()),
         "cores": [cpulist.render(core) for core in cores],
         "packages": _written(_packages(tree, cores)),
         "nodes": _written(_nodes(tree, online)),

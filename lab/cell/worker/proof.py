@@ -10,7 +10,8 @@ import os
 import sys
 from typing import Any
 
-from lab.cell.cpus.cgroups import cgroups
+from lab.cell.cpus.cgroups import look
+from lab.cell.cpus.cpulist import render
 from lab.cell.cpus.kernel_files import read_text
 from lab.cell.cpus.pool_trial import try_pool
 from lab.cell.worker.implementations import IMPLEMENTATIONS
@@ -19,11 +20,13 @@ from lab.cell.worker.implementations import IMPLEMENTATIONS
 def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
     """Everything that bounds this process now, as a JSON-able dict. ``root`` stands in for ``/`` in tests.
 
-    ``affinity`` is a list of CPU ids. Quotas are in CPUs (quota / period), each with the folder of its control group,
-    the process's own group first. ``pool_size`` is the number of workers that ``Pool()`` really started. Without
-    ``pool`` it is left out: it follows from the rest, and takes longer than all the rest.
+    ``affinity`` is a list of CPU ids. ``isolated`` is a list of CPUs that the scheduler moves nothing to: all of the
+    mask where its control group is not balanced, else those that the kernel names. Quotas are in CPUs (quota / period),
+    each with the folder of its control group, the process's own group first. ``pool_size`` is the number of workers
+    that ``Pool()`` really started. Without ``pool`` it is left out: it follows from the rest, and takes longer than all
+    the rest.
     """
-    groups = cgroups(root)
+    groups = look(root)
     affinity = sorted(os.sched_getaffinity(0))
     shared, kinds = _cores(affinity, root)
     counted = {"pool_size": try_pool().workers} if pool else {}
@@ -32,11 +35,12 @@ def take_proof(root: str = "/", *, pool: bool = True) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "process_cpu_count": getattr(os, "process_cpu_count", lambda: None)(),
         "affinity": affinity,
-        "cpuset_effective": groups["cpuset"],
-        "cgroup_version": groups["version"],
-        "quotas": groups["quotas"],
+        "cpuset_effective": groups.cpuset,
+        "cgroup_version": groups.version,
+        "quotas": groups.quotas,
         **counted,
-        "isolated": read_text(os.path.join(root, "sys/devices/system/cpu/isolated")),
+        "isolated": render(groups.unbalanced(affinity))
+        or read_text(os.path.join(root, "sys/devices/system/cpu/isolated")),
         "siblings": shared,
         "kinds": kinds,
     }

@@ -49,6 +49,14 @@ def test_what_bounds_the_process_is_found(
         assert (effective.parallelism, effective.rate, effective.throughput_workers) == (parallelism, rate, workers)
 
 
+def test_a_cell_on_cpus_that_are_not_balanced_says_so(tmp_path: Path) -> None:
+    topology = host.read_topology(Path(unpacked("05", tmp_path)))
+    assert (topology.isolated, topology.usable) == ((4, 5, 6, 7), (4, 5, 6, 7))
+    choice = placement.choose(topology, 2)
+    assert choice is not None
+    assert "it moves nothing to them" in placement.notes(topology, choice)[-1]
+
+
 def test_a_list_of_another_cpu_is_not_believed(tmp_path: Path) -> None:
     assert read_topology(unpacked("53", tmp_path))["caches"] == [[3, "0-1"], [3, "2-3"]]
 

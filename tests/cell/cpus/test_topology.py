@@ -271,6 +271,26 @@ def test_what_another_machines_process_may_use_is_what_its_tree_says(
     assert cpulist.render(host.read_topology(tmp_path).allowed) == allowed
 
 
+@pytest.mark.parametrize(
+    ("kind", "allowed", "isolated"),
+    [
+        pytest.param("isolated", "0-3", "0-3,7", id="a partition that is not balanced, and isolcpus"),
+        pytest.param("isolated", "2", "7", id="one CPU, where there is nothing to balance"),
+        pytest.param("root", "0-3", "7", id="a partition that is balanced"),
+    ],
+)
+def test_where_the_control_group_is_not_balanced_all_allowed_cpus_are_isolated(
+    kind: str, allowed: str, isolated: str
+) -> None:
+    extra = {
+        "proc/self/status": f"Cpus_allowed_list:\t{allowed}\n",
+        "proc/self/cgroup": "0::/a",
+        "proc/mounts": "none /cg cgroup2 rw 0 0",
+        "cg/a/cpuset.cpus.partition": kind,
+    }
+    assert cpulist.render(topology_of(machine(cores(8), isolated=(7,), extra=extra)).isolated) == isolated
+
+
 def test_here_our_own_affinity_is_what_we_may_use() -> None:
     assert host.read_topology().allowed == tuple(sorted(os.sched_getaffinity(0)))
 

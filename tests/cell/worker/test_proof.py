@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from lab.cell.cpus import topology
+from lab.cell.cpus import cpulist, topology
 from lab.cell.worker import proof
 from lab.judging import proofs
+from lab.judging.verdicts import facts_of
 from lab.model.cell import Cell, CellResult, Limit, Outcome
 from tests.support import cells, scripts
-from tests.support.kernel_trees import quotas, tree, v2
+from tests.support.kernel_trees import hybrid, quotas, tree, v2
 
 
 def test_the_proof_of_this_very_process_is_what_the_system_says(tmp_path: Path) -> None:
@@ -40,6 +41,25 @@ def test_the_root_stands_in_for_every_file_that_is_read(tmp_path: Path) -> None:
     )
     reading = proof.take_proof(root)
     assert (reading["host_cpus"], reading["isolated"], quotas(reading)) == ("0-63", "8-9", [0.5])
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(
+            v2("/p/l", p__cpuset_cpus_partition="isolated\n", p__l__cpuset_cpus_partition="member\n"),
+            id="a partition of version 2",
+        ),
+        pytest.param(hybrid("5:cpuset:/\n", cpuset__cpuset_sched_load_balance="0\n"), id="a CPU set of version 1"),
+    ],
+)
+def test_where_the_control_group_is_not_balanced_the_whole_mask_is_isolated(
+    files: Mapping[str, str], tmp_path: Path
+) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    reading = proof.take_proof(tree(tmp_path, {**files, **cpu_files(isolated="\n")}), pool=False)
+    assert reading["isolated"] == (cpulist.render(cpus) if cpus[1:] else "")
+    assert facts_of(cell_result(saw=cpus, start=reading)).isolated == (tuple(cpus) if cpus[1:] else ())
 
 
 # What its cores are, and how often a quota has stopped it.
