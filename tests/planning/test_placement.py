@@ -32,6 +32,7 @@ ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
 ISOLATED_BY = "isolcpus, or a CPU set that is not balanced"
 STATUS = "proc/self/status"
 HALF_OURS = machine(cores(4, 2, apart=4), extra={STATUS: "Cpus_allowed_list:\t0-3,6\n"})
+HALF_SHOWN = replace(HALF_OURS, extra={**(HALF_OURS.extra or {}), "sys/devices/system/cpu/online": "0-3,6"})
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,12 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
             ["shares 3 cores with CPUs 3-5, which are not ours"],
             id="cores that others use too",
         ),
+        pytest.param(
+            HALF_SHOWN,
+            2,
+            ["shares a core with CPU 4, which is not ours"],
+            id="a core that others use too, where lxcfs shows our CPUs only",
+        ),
     ],
 )
 def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, notes: list[str]) -> None:
@@ -173,6 +180,7 @@ def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, no
             id="nodes that are not there may be allowed",
         ),
         pytest.param(HALF_OURS, 1, False, "2", id="a whole core first"),
+        pytest.param(HALF_SHOWN, 1, False, "2", id="a whole core first, where lxcfs shows our CPUs only"),
         pytest.param(HALF_OURS, 2, False, "0,2", id="a core for each CPU, whole cores first"),
         pytest.param(HALF_OURS, 2, True, "2,6", id="whole cores first, thread by thread"),
         pytest.param(HALF_OURS, 3, True, "0,2,6", id="then the others"),

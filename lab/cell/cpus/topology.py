@@ -82,13 +82,15 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
 def online_cpus(tree: Tree, mask: Collection[int] = ()) -> list[int]:
     """The CPUs that are on line, ascending. ``mask`` are CPUs that a process may run on, so that they are on line.
 
-    The kernel's list tells them, unless it leaves out CPUs of the mask: then it is a view that something made up. Where
-    there is no list, as in an old kernel, the switch of each CPU tells them; a CPU that cannot be switched off has no
-    switch. Without either, /proc/cpuinfo and /proc/stat tell them, which show only CPUs on line. Where there is no
-    kernel of Linux, they are numbered from 0.
+    The kernel's list tells them, unless it leaves out CPUs of the mask, or CPUs whose own switch is on. Then something
+    made it up, such as lxcfs, and it does not count. Where there is no list that counts, the switch of each CPU tells
+    them; a CPU that cannot be switched off has no switch. Without either, /proc/cpuinfo and /proc/stat tell them, which
+    show only CPUs on line. Where there is no kernel of Linux, they are numbered from 0.
     """
     cpus = listed(tree.text(tree.cpus, "online"))
-    if not cpus or not cpus.issuperset(mask):
+    if not cpus.issuperset(mask) or any(tree.cpu(cpu, "online") == "1" for cpu in tree.cpu_folders() - cpus):
+        cpus = set()
+    if not cpus:
         cpus = {cpu for cpu in tree.cpu_folders() if tree.cpu(cpu, "online") != "0"}
     if not cpus:
         cpus = set(tree.cpuinfo)

@@ -291,6 +291,24 @@ def test_where_the_control_group_is_not_balanced_all_allowed_cpus_are_isolated(
     assert cpulist.render(topology_of(machine(cores(8), isolated=(7,), extra=extra)).isolated) == isolated
 
 
+@pytest.mark.parametrize(
+    "ours",
+    [
+        pytest.param("2,5,9,11", id="single CPUs"),
+        pytest.param("1-2,9-10", id="whole cores"),
+        pytest.param("0-3", id="the first thread of each of four cores"),
+    ],
+)
+def test_a_list_that_names_only_a_containers_cpus_does_not_switch_off_the_others(ours: str) -> None:
+    made = machine(cores(8, 2, apart=8), offline=(15,))
+    extra = {"sys/devices/system/cpu/online": ours, "proc/self/status": f"Cpus_allowed_list:\t{ours}\n"}
+    topology = topology_of(dataclasses.replace(made, extra=extra))
+    assert (cpulist.render(topology.online), topology.offline) == ("0-14", (15,))
+    assert cpulist.render(topology.allowed) == ours
+    assert topology.foreign == {*range(15)} - {*topology.allowed}
+    assert len(topology.cores) == 8
+
+
 def test_here_our_own_affinity_is_what_we_may_use() -> None:
     assert host.read_topology().allowed == tuple(sorted(os.sched_getaffinity(0)))
 
