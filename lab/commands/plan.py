@@ -127,7 +127,7 @@ def _print_table(request: Request, machine: Machine, cells: Sequence[Cell], wher
     requests = parallel_cells.requests_of(cells, cost_of, request.explicit(cells))
     runs = parallel_cells.side_by_side(topology, requests, request.most_at_once, request.smt)
     most = units.seconds(sum(cost_of(cell) for cell in cells if cell.available))
-    if runs:
+    if runs and not parallel_cells.shared_quota(machine):
         sooner = units.seconds(packing.makespan(runs) + parallel_cells.CHECK_SECONDS)
         show(
             f"up to {packing.most_at_once(runs)} cells side by side {where}, in about {sooner} at most; one after the"

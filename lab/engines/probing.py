@@ -90,6 +90,7 @@ def machine_from(engine: str, stream: bytes, image: str | None, details: dict[st
         proof, python = start["proof"], start["python"]
         allowed = _cpu_ids(proof["affinity"])
         known = topology.from_reading(json.loads(reading)) if reading else None
+        _check_quotas(proof.get("quotas", ()))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ImageError(
             f"{where} has sent a description of its machine that makes no sense ({type(error).__name__}: {error})",
@@ -112,6 +113,12 @@ def _cpu_ids(ids: list[int]) -> tuple[int, ...]:
     if not allowed:
         raise ValueError("it may use no CPU")
     return allowed
+
+
+def _check_quotas(levels: list[dict[str, float]]) -> None:
+    """Raise LookupError, TypeError or ValueError if these levels of control groups have no quotas in CPUs."""
+    if not all(level["quota_cpus"] > 0 for level in levels):
+        raise ValueError("it may use no CPU time")
 
 
 def _host_cpus(text: object, allowed: tuple[int, ...]) -> tuple[int, ...]:

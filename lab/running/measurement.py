@@ -292,7 +292,7 @@ def _run_cells(prepared: Prepared, stop: StopFlag, tables: Tables | None) -> Ran
         ]
         schedule, packing_note = parallel_cells.decide(
             prepared.engine,
-            prepared.machine.cpu_topology,
+            prepared.machine,
             jobs,
             prepared.folder,
             stop,

@@ -12,12 +12,15 @@ from lab import system
 from lab.cell.experiments._internal import companion
 from lab.cell.experiments._internal import sentinel as sentinel_experiment
 from lab.engines import Engine
+from lab.judging import proofs
 from lab.judging.side_by_side import SideBySide, judge_side_by_side
 from lab.model.cell import Cell, CellResult, Job, Limit, Record
+from lab.model.machine import Machine
 from lab.model.topology import Topology
 from lab.planning import packing, placement
 from lab.running import runner
 from lab.sessions.folder import SessionFolder
+from lab.text import units
 
 #: How many seconds the sentinel measures, and about how many seconds it takes with both cells.
 SENTINEL_SECONDS = 3.0
@@ -59,6 +62,15 @@ def side_by_side(
     return runs if saved > (CHECK_SECONDS if most is None else 0) else ()
 
 
+def shared_quota(machine: Machine) -> float | None:
+    """The quota that all cells share, in CPUs, where it is below the CPUs that they may use; else ``None``.
+
+    It is the tightest one that the probe saw. No engine gives a probe a quota, so that it is one of a group above.
+    """
+    quota = proofs.quota(machine.details.get("probe") or {})
+    return quota if quota is not None and quota < len(machine.cpu_topology.usable) else None
+
+
 def schedule_of(
     topology: Topology, requests: Sequence[packing.WaitingCell], most: int | None, smt: bool
 ) -> runner.Schedule:
@@ -81,7 +93,7 @@ def schedule_of(
 
 def decide(
     engine: Engine,
-    topology: Topology,
+    machine: Machine,
     jobs: Sequence[Job],
     folder: SessionFolder,
     stop: runner.StopRequest,
@@ -94,13 +106,16 @@ def decide(
     """The schedule for these jobs, each of about so many ``seconds``, and a line for the user or ``None``.
 
     ``most`` is what ``--jobs`` allows. Cells are packed if that saves more time than the sentinel takes (or the user
-    asked for it), and the sentinel shows no bias.
+    asked for it), and the sentinel shows no bias. Cells that share a quota below the CPUs are never packed.
     """
+    topology = machine.cpu_topology
     requests = requests_of([job.cell for job in jobs], seconds, explicit)
     if not side_by_side(topology, requests, most, smt):
         asked_for = most is not None and most > 1 and len(requests) > 1
         no_room = "the cells run one after the other, because there is no room for two cells side by side"
         return runner.one_at_a_time, no_room if asked_for else None
+    if quota := shared_quota(machine):
+        return runner.one_at_a_time, f"{_ONE_BY_ONE} They share a quota of {units.cpus(quota)}."
     verdict = check_side_by_side(engine, topology, next(job for job in jobs if job.cell.available), folder, stop)
     if verdict.allowed:
         return schedule_of(topology, requests, most, smt), f"the cells run side by side. {verdict.reason}."

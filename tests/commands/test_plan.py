@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from lab import engines
+from lab.engines.fake import Fake
 from tests.cell.cpus.test_field_cases import FIELD
 from tests.cell.cpus.test_topology import HYBRID
+from tests.support import scripts
 from tests.support.machines import build, cores, machine
 from tests.support.terminal import Lab
 
@@ -47,6 +53,17 @@ def test_a_plan_says_how_many_cells_would_run_side_by_side(lab: Lab, tmp_path: P
     assert "if a sentinel shows that they disturb each other" in side_by_side
     for options in (("--cpus", "1,2,4", "--jobs", "1"), ("--cpus", "2,8")):
         assert lab("plan", "--topology", root, *options)[1].splitlines()[-1].startswith("one cell after the other on")
+
+
+def test_cells_that_share_a_quota_are_planned_one_after_the_other(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def last_line(quota: float) -> str:
+        details = {"engine_version": "27.0", "probe": {"quotas": [{"quota_cpus": quota}]}}
+        described = replace(scripts.machine(8), details=details)
+        monkeypatch.setattr(engines, "make", lambda name, **_: Fake(machine=described, cells={}))
+        return lab("plan", "--engine", "docker", "--cpus", "1,2,4")[1].splitlines()[-1]
+
+    assert last_line(2.0).startswith("one cell after the other on engine docker, in about ")
+    assert last_line(8.0).startswith("up to 3 cells side by side on engine docker, in about ")
 
 
 def test_its_json_has_the_cells_of_a_sessions_document(lab: Lab) -> None:

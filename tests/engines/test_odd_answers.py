@@ -179,11 +179,16 @@ SENSELESS: Mapping[str, Mapping[str, object]] = {
     "affinity of words": {"affinity": ["first"]},
     "affinity below zero": {"affinity": [-1, 0]},
     "affinity of a huge CPU": {"affinity": [10**9]},
+    "quotas null": {"quotas": None},
+    "a quota of words": {"quotas": [{"quota_cpus": "two"}]},
+    "a level without its quota": {"quotas": [{"folder": "/"}]},
 }
 
 
 @pytest.mark.parametrize("proof", SENSELESS.values(), ids=SENSELESS)
-def test_a_probe_with_a_senseless_affinity_is_a_sentence(lab: Lab, api: Engine, proof: Mapping[str, object]) -> None:
+def test_a_probe_with_a_senseless_affinity_or_quota_is_a_sentence(
+    lab: Lab, api: Engine, proof: Mapping[str, object]
+) -> None:
     api.cells["probe"] = Play(stdout=scripts.stream("probe", (0,), seen=proof))
     code, _, err = lab.run("pipe", "--engine", "docker", "--cpus", "1")
     assert code == 3

@@ -151,15 +151,25 @@ def run(
     most: int | None,
     seconds: float = 10,
     patience_seconds: float = 0.1,
+    quotas: Sequence[float] = (),
 ) -> tuple[Machine, str]:
     machine = Machine(speed, patience_seconds)
     names = [job.cell.id for job in jobs] + list(SENTINELS)
-    fake = Fake(machine=scripts.machine(CPUS), cells=dict.fromkeys(names, machine.script))
+    probe = {"quotas": [{"quota_cpus": quota} for quota in quotas]}
+    described = replace(scripts.machine(CPUS, "local"), details={"probe": probe})
+    fake = Fake(machine=described, cells=dict.fromkeys(names, machine.script))
     stop = packed_stop()
     with SessionFolder(tmp_path, "s") as folder:
-        layout = topology.flat(range(CPUS))
         schedule, note = parallel_cells.decide(
-            fake, layout, jobs, folder, stop, most=most, seconds=lambda cell: seconds, smt=False, explicit=frozenset()
+            fake,
+            described,
+            jobs,
+            folder,
+            stop,
+            most=most,
+            seconds=lambda cell: seconds,
+            smt=False,
+            explicit=frozenset(),
         )
         results = runner.run(fake, jobs, folder, parallel_cells.NoProgress(), stop, schedule)
     assert [result.status for result in results] == [Status.MEASURED] * len(jobs), [result.reason for result in results]
@@ -208,6 +218,22 @@ def test_where_no_two_cells_have_room_side_by_side_it_says_so_if_asked_for(tmp_p
 def test_a_cell_under_a_quota_alone_has_the_machine_to_itself(tmp_path: Path) -> None:
     machine, _ = run(tmp_path, [job("cpu1", 1), job("cpu2", 2), job("q0.5", 8, pinned=False)], 1.0, None)
     assert not any("q0.5" in overlap for overlap in machine.overlaps)
+
+
+def test_cells_that_share_a_quota_below_the_cpus_run_one_after_the_other_and_the_user_is_told_why(
+    tmp_path: Path,
+) -> None:
+    machine, note = run(tmp_path, JOBS, 1.0, None, quotas=(9.0, 2.0))
+    assert machine.overlaps == set()
+    assert note == (
+        "the cells run one after the other, which takes longer and changes no result. They share a quota of 2 CPUs."
+    )
+
+
+def test_a_quota_that_all_cpus_together_cannot_use_up_hinders_no_packing(tmp_path: Path) -> None:
+    machine, note = run(tmp_path, JOBS, 1.0, None, patience_seconds=60, quotas=(8.0,))
+    assert "side by side" in note
+    assert machine.overlaps
 
 
 def test_the_schedule_never_shares_a_core() -> None:
