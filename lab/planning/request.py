@@ -127,9 +127,11 @@ class Request:
 
     def cells(self, machine: Machine) -> tuple[Cell, ...]:
         """The cells that are asked for, on this machine. Raises UsageError for CPU ids that cannot be used."""
-        cells = planner.plan(planner.parse_sizes(self._sizes), machine.cpu_topology, smt=self.smt)
+        topology = machine.cpu_topology
+        cells = planner.plan(planner.parse_sizes(self._sizes), topology, smt=self.smt)
         quotas = parse_quotas(self.quota or "none")
-        under = under_quotas(cells, quotas, self._quota_alone, machine.no_quota)
+        unpinned = self._quota_alone and topology.usable == topology.allowed  # else a CPU set keeps off isolated CPUs
+        under = under_quotas(cells, quotas, unpinned, machine.no_quota)
         across = planner.across(under, [facts.label for facts in machine.named_builds])
         if self.workload:
             return self.workload.cells(across, self.seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.cell.cpus import cpulist
 from lab.engines import cell_containers, make
 from lab.errors import UsageError
 from lab.judging import proofs, status
@@ -16,8 +17,10 @@ from lab.judging.records import Reader, read_records
 from lab.model.cell import Cell, CellResult, Limit, Outcome, Status
 from lab.planning import cells as planner
 from lab.planning import quotas
+from lab.planning.request import Request
 from lab.text import names
 from tests.support import cells, scripts
+from tests.support.machines import simulated
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -79,6 +82,15 @@ def test_a_quota_alone_is_named_by_itself_and_pins_nothing() -> None:
     assert (cell.id, cell.label, cell.cpus, cell.pinned) == ("q1.5", "quota 1.5", (0, 1), False)
     assert "cpuset_cpus" not in cell_containers.settings(cell)
     assert names.full_words(cell) == "quota 1.5"
+
+
+def test_a_quota_alone_keeps_a_cpu_set_where_it_has_to_leave_out_isolated_cpus() -> None:
+    request = Request(experiments=("pipe",), seconds=1.0, width=0.1, quota="1.5")
+    for isolated, name, cpus, pinned in (((6, 7), "cpu6-q1.5", "0-5", True), ((), "q1.5", "0-7", False)):
+        machine = replace(scripts.machine(8), topology=replace(simulated(8), isolated=isolated))
+        (cell,) = request.cells(machine)
+        assert (cell.id, cpulist.render(cell.cpus), cell.pinned) == (name, cpus, pinned)
+        assert cell_containers.settings(cell).get("cpuset_cpus") == (cpus if pinned else None)
 
 
 @pytest.mark.parametrize(
