@@ -16,7 +16,7 @@ from typing import IO
 from lab import interrupts
 from lab.engines import Sink
 from lab.engines.slurm_guard import Guard
-from lab.engines.slurm_programs import ask, names_of, path_of, reasons_of, state_of
+from lab.engines.slurm_programs import ENDING, LIVING, ask, names_of, path_of, reasons_of, state_of
 from lab.engines.slurm_words import hopeless, nodes_in_words, refused, state_in_words
 from lab.errors import CellError, EngineError
 from lab.model.allocation import Allocation
@@ -93,10 +93,10 @@ class OpenAllocation:
         """Raise CellError, with the cause, where the allocation has ended."""
         state = state_of(self.job).state
         until = time.monotonic() + _CAUSE_SECONDS
-        while state == "COMPLETING" and not self._cause and time.monotonic() < until:
+        while state == ENDING and not self._cause and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
             state = state_of(self.job).state
-        if state not in ("RUNNING", ""):  # without an answer, srun tries, waits and says what is wrong
+        if state and state not in LIVING:  # without an answer, srun tries, waits and says what is wrong
             raise CellError(f"the allocation (job {self.job}) has ended: {self._cause or state_in_words(state)}")
 
     def ended_by(self, cause: str) -> None:

@@ -12,6 +12,10 @@ from lab.system import or_local
 
 #: The programs that are started.
 _PROGRAMS = ("salloc", "srun", "squeue", "scancel", "scontrol", "sbatch")
+#: The states of a job that has its nodes and has not ended, in Slurm's words (man 1 squeue, "JOB STATE CODES").
+LIVING = ("RUNNING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING")
+#: The state of a job that just ends: processes of it may still be there.
+ENDING = "COMPLETING"
 #: How long a question may take, in seconds.
 _ANSWER_SECONDS = 20.0
 

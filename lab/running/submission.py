@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lab.engines import slurm_programs
 from lab.engines.slurm_programs import JobState, check_programs, path_of, read_site, reasons_of, state_of
 from lab.engines.slurm_words import nodes_in_words, refused, state_in_words
 from lab.errors import CellError, EngineError, StoreError, UsageError
@@ -20,9 +21,6 @@ from lab.model.session import Session
 from lab.sessions import files, loading, merging
 from lab.sessions.folder import default_folder, resume_command, resume_hosts_command
 from lab.sessions.resuming import unfinished
-
-#: The states of a job that has not ended, in Slurm's words.
-_LIVING = ("RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED")
 
 _SCRIPT = """\
 #!/bin/sh
@@ -122,7 +120,7 @@ def _state_at_end(submission: Submission) -> JobState:
         state = state_of(job)  # it may have begun to answer
     if state.state == "PENDING":
         raise CellError(f"the job {job} waits in the queue ({state.reason})", "gather it later, or scancel it")
-    if state.state in _LIVING:
+    if state.state in (*slurm_programs.LIVING, slurm_programs.ENDING):
         raise CellError(f"the job {job} has not ended on {state.nodes}", f"see its messages: {submission.messages}")
     return state
 

@@ -24,8 +24,9 @@ from lab import engines
 from lab.commands import _resume, doctor
 from lab.commands._requests import allocation_of
 from lab.engines import slurm as slurm_engine
-from lab.engines import slurm_programs, slurm_records, slurm_words
+from lab.engines import slurm_allocation, slurm_programs, slurm_records, slurm_words
 from lab.engines.slurm import Slurm
+from lab.engines.slurm_programs import JobState
 from lab.errors import CellError, EngineError
 from lab.judging.records import Reader, read_records
 from lab.model.allocation import Allocation
@@ -469,6 +470,31 @@ SAID = {
 def test_how_slurm_ended_a_step_is_told_by_slurm_alone(said: str) -> None:
     ending = slurm_words.ending_of(f"{said}\nsrun: error: n1: task 0: Killed\n")
     assert SAID[said] in ending if ending else not SAID[said]
+
+
+@pytest.mark.parametrize(
+    ("states", "end"),
+    [
+        pytest.param(["RUNNING"], None, id="it runs"),
+        pytest.param(["CONFIGURING"], None, id="its nodes still start"),
+        pytest.param(["SUSPENDED"], None, id="it is suspended, and goes on later"),
+        pytest.param(["STOPPED"], None, id="it is stopped, and goes on later"),
+        pytest.param([""], None, id="Slurm does not answer"),
+        pytest.param(["COMPLETING", "TIMEOUT"], "Slurm ended it at its time limit", id="it ends, and then says why"),
+        pytest.param(["COMPLETING"], "its state is COMPLETING", id="it ends, and does not say why"),
+        pytest.param(["CANCELLED"], "somebody cancelled it", id="it has ended"),
+    ],
+)
+def test_only_an_allocation_that_has_ended_costs_its_cells(
+    states: list[str], end: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_allocation, "_CAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(slurm_allocation, "_POLL_SECONDS", 0.0)
+    coming = iter(states)
+    monkeypatch.setattr(slurm_allocation, "state_of", lambda job: JobState(next(coming, states[-1])))
+    allocation = slurm_allocation.OpenAllocation(Allocation(), "s", lambda line: None)
+    with pytest.raises(CellError, match=f"has ended: {end}") if end else contextlib.nullcontext():
+        allocation.check()
 
 
 def test_a_run_that_goes_on_may_ask_slurm_for_more_time() -> None:

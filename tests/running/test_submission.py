@@ -87,6 +87,15 @@ def test_a_job_has_ended_only_where_slurm_or_its_session_says_so(site: Site, lab
     assert "has ended is not known: there is no squeue on the PATH" in lab("gather", "--slurm", JOB)[2]
 
 
+@pytest.mark.parametrize("state", ["CONFIGURING", "SUSPENDED", "SIGNALING", "COMPLETING"])
+def test_a_job_that_may_still_write_its_session_is_not_collected(site: Site, lab: Lab, state: str) -> None:
+    site.keep(CUT)
+    site.answers(state)
+    code, _, err = lab("gather", "--slurm", JOB)
+    assert code == 3
+    assert f"the job {JOB} has not ended on n[1-2]" in err
+
+
 def test_what_the_nodes_of_a_job_have_measured_is_joined_where_the_job_could_not(site: Site, lab: Lab) -> None:
     for host in ("n1", "n2"):
         site.keep(CUT, below="20261128-1", host=host)
