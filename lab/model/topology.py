@@ -59,6 +59,8 @@ class Topology:
     allowed: tuple[int, ...]
     #: The NUMA nodes with CPUs on line whose memory this process may not use (``cpuset.mems``).
     forbidden_memory: tuple[int, ...] = ()
+    #: The NUMA nodes with CPUs on line that have no memory.
+    without_memory: tuple[int, ...] = ()
     #: The model name of the processor.
     model: str = ""
     #: Whether the processor says that it is virtual; ``None``: not known.
@@ -140,7 +142,9 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
     package = _places((int(number), cpulist.parse(text)) for number, text in reading["packages"].items())
     node = _places((int(number), cpulist.parse(text)) for number, text in reading["nodes"].items())
     cache = _places((place, cpulist.parse(text)) for place, (_, text) in enumerate(reading["caches"]))
-    memory = cpulist.parse(reading["memory"]) if reading.get("memory") else tuple(node.values())
+    nodes = {*node.values()}
+    have_memory = {*cpulist.parse(reading.get("has_memory") or "")} or nodes
+    allowed_memory = {*cpulist.parse(reading.get("memory") or "")} or nodes
     kind = _places((place, cpulist.parse(core_kind["cpus"])) for place, core_kind in enumerate(reading["kinds"]))
     return Topology(
         cpus=tuple(
@@ -161,7 +165,8 @@ def from_reading(reading: Mapping[str, Any]) -> Topology:
         offline=cpulist.parse(reading["offline"]),
         isolated=cpulist.parse(reading["isolated"]),
         allowed=cpulist.parse(reading["allowed"]),
-        forbidden_memory=tuple(sorted({*node.values()} - {*memory})),
+        forbidden_memory=tuple(sorted((nodes & have_memory) - allowed_memory)),
+        without_memory=tuple(sorted(nodes - have_memory)),
         model=str(reading["model"]),
         is_virtual=reading.get("hypervisor"),
     )

@@ -42,6 +42,8 @@ class Choice:
     without_node: tuple[int, ...]
     #: The numbers of those of their NUMA nodes whose memory is forbidden.
     forbidden_memory: tuple[int, ...]
+    #: The numbers of those of their NUMA nodes that have no memory.
+    without_memory: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -52,6 +54,7 @@ class Choice:
             len(self.isolated),
             len(self.foreign),
             len(self.forbidden_memory),
+            len(self.without_memory),
             len(self.nodes),
             len(self.packages),
             len(self.caches),
@@ -76,6 +79,7 @@ def describe(topology: Topology, cpus: Iterable[int]) -> Choice:
         foreign=tuple(sorted(cpu for core in cores for cpu in topology.cores[core] if cpu in topology.foreign)),
         without_node=tuple(sorted({*ids} & {*topology.without_node})),
         forbidden_memory=tuple(sorted({cpu.node for cpu in chosen} & {*topology.forbidden_memory})),
+        without_memory=tuple(sorted({cpu.node for cpu in chosen} & {*topology.without_memory})),
     )
 
 
@@ -94,7 +98,7 @@ def choose(
     tiers: dict[tuple[bool, bool], list[int]] = {}
     isolated = {*topology.isolated}
     for cpu in allowed:
-        far = topology.by_id[cpu].node in topology.forbidden_memory
+        far = topology.by_id[cpu].node in (*topology.forbidden_memory, *topology.without_memory)
         tiers.setdefault((cpu in isolated, far), []).append(cpu)
     chosen: list[int] = []
     for _, tier in sorted(tiers.items()):
@@ -275,6 +279,10 @@ def notes(topology: Topology, choice: Choice) -> tuple[str, ...]:
             f"the memory of NUMA node{'s' * (len(choice.forbidden_memory) > 1)}"
             f" {cpulist.render(choice.forbidden_memory)} is forbidden here (cpuset.mems): CPUs there use that of others"
         )
+    if choice.without_memory:
+        nodes, have = ("node", "has") if len(choice.without_memory) == 1 else ("nodes", "have")
+        which = cpulist.render(choice.without_memory)
+        sentences.append(f"NUMA {nodes} {which} {have} no memory: CPUs there use that of others")
     if choice.isolated:
         sentences.append(
             "isolated from the scheduler (isolcpus, or a CPU set that is not balanced):"

@@ -31,6 +31,7 @@ ISOLATED = machine(cores(4, 2, apart=4), isolated=(2, 3, 6, 7))
 
 ISOLATED_BY = "isolcpus, or a CPU set that is not balanced"
 STATUS = "proc/self/status"
+HAS_MEMORY = "sys/devices/system/node/has_memory"
 HALF_OURS = machine(cores(4, 2, apart=4), extra={STATUS: "Cpus_allowed_list:\t0-3,6\n"})
 HALF_SHOWN = replace(HALF_OURS, extra={**(HALF_OURS.extra or {}), "sys/devices/system/cpu/online": "0-3,6"})
 
@@ -136,6 +137,19 @@ def test_a_size_that_is_not_there_is_no_choice(size: int) -> None:
             id="memory that is forbidden",
         ),
         pytest.param(
+            machine(
+                *(cores(2, first=2 * node, node=node) for node in range(3)),
+                extra={STATUS: "Mems_allowed_list:\t0\n", HAS_MEMORY: "0,2"},
+            ),
+            6,
+            [
+                "spans 3 NUMA nodes: 0-2",
+                "the memory of NUMA node 2 is forbidden here (cpuset.mems): CPUs there use that of others",
+                "NUMA node 1 has no memory: CPUs there use that of others",
+            ],
+            id="memory that is forbidden, and none",
+        ),
+        pytest.param(
             machine(cores(2, node=1), cores(1, first=2, node=None)),
             3,
             ["the kernel names no NUMA node of CPU 2"],
@@ -171,6 +185,13 @@ def test_a_cell_says_what_is_special_about_its_cpus(made: Machine, size: int, no
             False,
             "2-3",
             id="a node whose memory is forbidden comes last",
+        ),
+        pytest.param(
+            machine(cores(2, node=0), cores(2, first=2, node=1), extra={HAS_MEMORY: "1"}),
+            2,
+            False,
+            "2-3",
+            id="a node without memory comes last",
         ),
         pytest.param(
             machine(cores(2, node=0), cores(2, first=2, node=1), extra={STATUS: "Mems_allowed_list:\t0-7\n"}),

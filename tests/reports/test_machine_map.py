@@ -35,6 +35,12 @@ def test_cpus_that_are_not_for_everyone_are_marked() -> None:
     ]
 
 
+def test_a_node_without_memory_is_not_said_to_be_forbidden() -> None:
+    extra = {"sys/devices/system/node/has_memory": "0", "proc/self/status": "Mems_allowed_list:\t0\n"}
+    made = machine(cores(2), cores(2, first=2, node=1), extra=extra)
+    assert machine_map.draw_map(topology_of(made))[3:] == ["  in a NUMA node without memory: 2-3"]
+
+
 def test_a_thousand_cpus_take_less_than_a_screen() -> None:
     drawn = machine_map.draw_map(simulated(512, threads=2, packages=2, nodes=8))
     assert drawn[0] == "1024 CPUs, 512 cores, 2 packages, 8 NUMA nodes, 64 last-level caches"

@@ -43,6 +43,7 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
     - ``online``, ``offline`` (switched off) and ``isolated`` (the scheduler moves nothing to them) are lists;
     - ``allowed`` is the list of the CPUs that we may use: the argument, else what the files say of ``proc/self``;
     - ``memory`` is the list of the NUMA nodes whose memory we may use, and empty where nothing tells it;
+    - ``has_memory`` is the list of the NUMA nodes that have memory at all, and empty where nothing tells it;
     - ``cores`` has a list for each physical core, ``packages`` and ``nodes`` a list for each number;
     - ``caches`` has (level, list) for each last-level cache;
     - ``kinds`` has the name, ``speed`` (0: unknown) and CPUs of each kind of core, the fastest first;
@@ -68,6 +69,7 @@ def read_topology(root: Root = "/", allowed: Optional[Collection[int]] = None) -
         "isolated": cpulist.render(isolated),
         "allowed": cpulist.render(usable),
         "memory": cpulist.render(members(status(files, "Mems_allowed_list")) or members(groups.memory) or ()),
+        "has_memory": cpulist.render(listed(tree.text("sys/devices/system/node/has_memory"))),
         "cores": [cpulist.render(core) for core in cores],
         "packages": _written(_packages(tree, cores)),
         "nodes": _written(_nodes(tree, online)),

@@ -123,6 +123,10 @@ def _special_cpus(topology: Topology) -> list[str]:
             "in a NUMA node whose memory is forbidden (cpuset.mems)",
             tuple(cpu.id for cpu in topology.cpus if cpu.node in topology.forbidden_memory),
         ),
+        (
+            "in a NUMA node without memory",
+            tuple(cpu.id for cpu in topology.cpus if cpu.node in topology.without_memory),
+        ),
         ("outside this process's CPU affinity", tuple(topology.foreign)),
     ):
         if cpus:

@@ -162,6 +162,26 @@ def test_a_node_with_memory_only_is_left_out(tmp_path: Path) -> None:
     assert reading_of(made, tmp_path)["nodes"] == {"0": "0-1", "4": "2-3"}
 
 
+@pytest.mark.parametrize(
+    ("has_memory", "allowed", "forbidden", "without"),
+    [
+        pytest.param("0", "0", (), (1,), id="the kernel allows what there is"),
+        pytest.param("0-1", "0", (1,), (), id="memory that is there and forbidden"),
+        pytest.param("0,7", "", (), (1,), id="nothing is known of what is allowed"),
+        pytest.param("(null)", "0", (1,), (), id="nothing is known of what is there"),
+    ],
+)
+def test_memory_that_a_node_does_not_have_is_not_forbidden(
+    has_memory: str, allowed: str, forbidden: tuple[int, ...], without: tuple[int, ...]
+) -> None:
+    extra = {
+        "sys/devices/system/node/has_memory": has_memory,
+        "proc/self/status": f"Mems_allowed_list:\t{allowed}\n",
+    }
+    topology = topology_of(machine(cores(2), cores(2, first=2, node=1), extra=extra))
+    assert (topology.forbidden_memory, topology.without_memory) == (forbidden, without)
+
+
 def test_a_cpus_own_link_tells_its_node_where_the_nodes_do_not(tmp_path: Path) -> None:
     build(machine(cores(2, node=None)), tmp_path)
     for cpu, node in ((0, 1), (1, 3)):
