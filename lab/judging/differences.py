@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab.judging.programs import programs_of
 from lab.model.machine import BuildFacts, Machine, builds_of
 from lab.model.session import Session
 from lab.text import names, units
@@ -98,6 +99,23 @@ def _call_of(case: Mapping[str, Any]) -> str:
     passed_over = ("label", "call_seconds", "times", "project")
     parts = ((name, value) for name, value in case.items() if value and name not in passed_over)
     return ", ".join(f"{name} {value}" for name, value in parts)
+
+
+#: What decides how a program is run. How often, for how long and in which folder does not.
+_OF_A_RUN = ("command", "by_shell", "environment", "setup", "prepare", "conclude", "cleanup", "warmup")
+
+
+def of_programs(base: Session, new: Session) -> tuple[Difference, ...]:
+    """The programs of the user's that have the same name in both sessions, but are run in another way."""
+    base_runs, new_runs = (
+        {
+            f"{program.label} ({name})": str(getattr(program, name) or "none")
+            for program in programs_of(session)
+            for name in _OF_A_RUN
+        }
+        for session in (base, new)
+    )
+    return differences(base_runs, new_runs)
 
 
 def _of_builds(base: Mapping[str, BuildFacts], new: Mapping[str, BuildFacts]) -> tuple[Difference, ...]:

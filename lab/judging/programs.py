@@ -12,7 +12,7 @@ from lab.cell.claims.estimates import Estimate, median
 from lab.cell.programs.program import AGAINST, PREFIX, Program, from_stored
 from lab.cell.targets.choice import KNOWN, SLIGHT
 from lab.judging.verdicts import evidence_of, finish_of
-from lab.model.cell import CellResult, Status
+from lab.model.cell import Cell, CellResult, Status
 from lab.model.session import Quantity, Session
 
 #: What a run recorded, by the names of :class:`lab.cell.programs.run.Run`.
@@ -154,18 +154,23 @@ def _rate(group: Sequence[CellResult]) -> float:
 def measured(session: Session) -> tuple[Measured, ...]:
     """Every program under every limit, program by program, the smallest limit first.
 
-    A speed-up is over the smallest limit on the same machine.
+    A speed-up is over the smallest limit on the same machine. In a joined session a program may not be run in every
+    cell: it has no row for the others.
     """
     groups = limits_of(session.results)
     rows = []
     for program in programs_of(session):
-        each = [_under(program, group) for group in groups]
+        each = [_under(program, group) for group in groups if _is_run_in(program, group[0].cell)]
         bases: dict[str, Measured] = {}
         for row in each:
             if row.runs:
                 bases.setdefault(row.machine, row)
         rows += [_beside(row, bases.get(row.machine)) for row in each]
     return tuple(rows)
+
+
+def _is_run_in(program: Program, cell: Cell) -> bool:
+    return not cell.experiments or program.experiment in cell.experiments
 
 
 def _under(program: Program, group: tuple[CellResult, ...]) -> Measured:

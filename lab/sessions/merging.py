@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lab.cell.experiments import is_known, load
@@ -246,6 +246,7 @@ def _assembled(
             **_shared_arguments(sessions),
             "experiments": wanted,
             **({"cases": cases} if (cases := _cases(sessions)) else {}),
+            **({"workload": workload} if (workload := _workload(sessions)) else {}),
             **({"predictions": guesses} if (guesses := _predictions(sessions, new_ids)) else {}),
             **({"hosts": [host.to_stored() for host in hosts]} if hosts else {}),
             "merged": [session.id for session in sessions],
@@ -298,18 +299,38 @@ def _shared_arguments(sessions: Sequence[Session]) -> dict[str, Any]:
 
 
 def _cases(sessions: Sequence[Session]) -> list[Any]:
-    """The functions of the user's in all sessions, each once.
-
-    Raises UsageError where one name stands for two ways of calling, because their numbers do not belong together.
-    """
-    for first, second in itertools.combinations(sessions, 2):
-        for difference in differences.of_cases(first, second):
-            raise UsageError(
-                f"{first.id} and {second.id} call {difference.what} in different ways: {difference.base}; and"
-                f" {difference.new}; leave one of them out"
-            )
+    """The functions of the user's in all sessions, each once. Raises UsageError as :func:`_refuse` does."""
+    _refuse(sessions, "call", differences.of_cases)
     cases = {case["label"]: case for session in sessions for case in session.arguments.get("cases") or ()}
     return list(cases.values())
+
+
+def _workload(sessions: Sequence[Session]) -> dict[str, Any]:
+    """The workload of the first session, with the programs of all sessions, each once; empty where nobody ran any.
+
+    Raises UsageError where only some sessions ran programs, because no report shows both kinds of sessions.
+    """
+    workloads = [session.arguments.get("workload") or {} for session in sessions]
+    if not any(workloads):
+        return {}
+    for session, workload in zip(sessions, workloads, strict=True):
+        if not workload:
+            raise UsageError(f"{session.id} ran no command, and others did", "join the sessions of lab exec alone")
+    _refuse(sessions, "run", differences.of_programs)
+    programs = {program["label"]: program for workload in workloads for program in workload["programs"]}
+    return {**workloads[0], "programs": list(programs.values())}
+
+
+def _refuse(
+    sessions: Sequence[Session], do: str, different: Callable[[Session, Session], Sequence[differences.Difference]]
+) -> None:
+    """Raise UsageError where one name stands for two things, because their numbers do not belong together."""
+    for first, second in itertools.combinations(sessions, 2):
+        for difference in different(first, second):
+            raise UsageError(
+                f"{first.id} and {second.id} {do} {difference.what} in different ways: {difference.base}; and"
+                f" {difference.new}; leave one of them out"
+            )
 
 
 def _predictions(sessions: Sequence[Session], new_ids: Sequence[_NewIds]) -> list[dict[str, Any]]:

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from lab import reports
+from lab.cell.programs.program import Program
 from lab.errors import UsageError
 from lab.judging import programs, speedups
 from lab.judging.exit_code import exit_code, exit_reason
 from lab.model.cell import CellResult, Status
 from lab.model.session import Session, Verdict
 from lab.reports import tables
-from lab.reports.tables import predictions
+from lab.reports.tables import overview, predictions
+from lab.reports.tables.programs import program_tables
 from lab.sessions import loading, merging
 from tests.sessions.test_loading import stored
 from tests.support import own_code, own_programs, scripts
@@ -165,6 +167,55 @@ def test_programs_on_hosts_are_compared_with_the_smallest_limit_of_their_own_hos
     screen = " ".join(reports.render(joined, "screen").split())
     assert "Sensible limit: make: 2 CPUs, big: 2.0" in screen
     assert "Sensible limit: make: 1 CPU, arm, the smallest;" in screen
+
+
+def of_commands(name: str, cpus: int, *commands: str, failed: bool = False) -> Session:
+    """A session of these commands in a cell of 1 CPU, on a machine with so many."""
+    chosen = [Program(label=command, words=tuple(command.split())) for command in commands]
+    session = own_programs.session({1: 1.0}, programs=chosen, made={1: [own_programs.failing()]} if failed else {})
+    return dataclasses.replace(session, id=name, machine=dataclasses.replace(scripts.machine(cpus), image=None))
+
+
+def test_commands_that_differ_between_sessions_have_rows_of_their_own_and_their_failures_count() -> None:
+    old, new = "python3.11 job.py", "python3.13 job.py"
+    joined = merging.join([of_commands("a", 1, old), of_commands("b", 2, new, failed=True)])
+    rows = programs.measured(joined)
+    assert [(row.program.label, row.machine, len(row.runs), len(row.failures)) for row in rows] == [
+        (old, "machine 1", 10, 0),
+        (new, "machine 2", 0, 5),
+    ]
+    assert exit_code(joined) == 1
+    screen = reports.render(joined, "screen")
+    assert f"Failed with {new}, 1 CPU, machine 2: it ended with exit code 2 (5 times)." in " ".join(screen.split())
+    (table,) = program_tables(joined)
+    assert [row[0].partition("\n")[0] for row in table.rows] == [old, new]
+
+
+def test_parameters_alone_do_not_tell_different_commands_apart() -> None:
+    sessions = []
+    for number, command in enumerate(("make", "ninja"), 1):
+        session = of_commands(command, number)
+        with_n = Program(label=f"{command}, n=1", words=(command,), parameters={"n": "1"})
+        made = own_programs.session({1: 1.0}, programs=[with_n])
+        sessions.append(dataclasses.replace(made, id=command, machine=session.machine))
+    (table,) = program_tables(merging.join(sessions))
+    assert [row[0].partition("\n")[0] for row in table.rows] == ["make, n=1", "ninja, n=1"]
+
+
+def test_one_name_for_two_commands_is_refused_with_what_differs() -> None:
+    other = of_commands("b", 2, "make")
+    workload = other.arguments["workload"]
+    changed = [{**workload["programs"][0], "setup": "make clean"}]
+    arguments = {**other.arguments, "workload": {**workload, "programs": changed}}
+    with pytest.raises(UsageError, match=r"a and b run make \(setup\) in different ways: none; and make clean"):
+        merging.join([of_commands("a", 1, "make"), dataclasses.replace(other, arguments=arguments)])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_session_of_commands_and_one_of_experiments_are_not_joined(first: bool) -> None:
+    sessions = [of_commands("a", 1, "make", failed=True), session_of(2, name="b")]
+    with pytest.raises(UsageError, match=r"b ran no command, and others did; join the sessions of lab exec alone"):
+        merging.join(sessions if first else sessions[::-1])
 
 
 def test_advice_is_for_the_largest_cell_of_each_host() -> None:

@@ -48,9 +48,8 @@ def program_tables(session: Session) -> tuple[Table, ...]:
     rows = measured(session)
     if not rows:
         return ()
-    several = len({row.program.label for row in rows}) > 1
     notes = (*failure_lines(session), *against_lines(session), *choice_lines(session), *most_lines(session), _LEGEND)
-    body = tuple(_row(row, several) for row in rows if row.cell.status is not Status.UNAVAILABLE or row.runs)
+    body = tuple(_row(row, rows) for row in rows if row.cell.status is not Status.UNAVAILABLE or row.runs)
     title = f"{title_of(session)}: what a run took"
     return (Table(title=title, head=_HEAD, rows=body, notes=notes),)
 
@@ -61,9 +60,9 @@ def title_of(session: Session) -> str:
     return " ".join(commands[0].split()) if len(commands) == 1 else f"{units.counted(len(commands), 'command')}"
 
 
-def _row(row: Measured, several: bool) -> tuple[str, ...]:
+def _row(row: Measured, rows: Sequence[Measured]) -> tuple[str, ...]:
     limit = names.cell_words(row.cell.cell).replace(", ", ",\n")
-    place = f"{_short_name(row)}\n{limit}" if several else limit
+    place = "\n".join(filter(None, (_short_name(row, rows), limit)))
     gain = row.speed_up
     is_base = gain is None and bool(row.runs)
     return (
@@ -78,10 +77,17 @@ def _row(row: Measured, several: bool) -> tuple[str, ...]:
     )
 
 
-def _short_name(row: Measured) -> str:
-    """What tells a program apart from the others: its parameters, else its name."""
-    given = ", ".join(f"{name}={value}" for name, value in row.program.parameters.items())
-    return given or row.program.label
+def _short_name(row: Measured, rows: Sequence[Measured]) -> str:
+    """What tells a program apart from the others of these rows: its parameters, else its name; empty: it is alone."""
+    if len({each.program.label for each in rows}) == 1:
+        return ""
+    commands = {each.program.label.removesuffix(f", {_given(each)}") for each in rows}
+    return (_given(row) if len(commands) == 1 else "") or row.program.label
+
+
+def _given(row: Measured) -> str:
+    """The parameters of a program, as they end its name."""
+    return ", ".join(f"{name}={value}" for name, value in row.program.parameters.items())
 
 
 def _middle(values: Sequence[float]) -> float | None:
@@ -117,12 +123,12 @@ def against_lines(session: Session) -> tuple[str, ...]:
     """How much longer each program took under each limit than the other version that took turns with it."""
     rows = measured(session)
     others = list(dict.fromkeys(filter(None, (against_of(row.program) for row in rows))))
-    several = len({row.program.label for row in rows if not against_of(row.program)}) > 1
+    own = [row for row in rows if not against_of(row.program)]
     lines = []
-    for row in rows:
-        times = None if against_of(row.program) or not others else slower_than_other(session, row)
+    for row in own if others else ():
+        times = slower_than_other(session, row)
         if times is not None:
-            lines.append(f"Against {others[0]}, {_place(row, several)}: {_times_as_long(times)}.")
+            lines.append(f"Against {others[0]}, {_place(row, own)}: {_times_as_long(times)}.")
     return tuple(lines)
 
 
@@ -159,11 +165,10 @@ def most_lines(session: Session) -> tuple[str, ...]:
     """How many processes and threads there were at a time, and what the programs left behind."""
     lines = []
     rows = measured(session)
-    several = len({row.program.label for row in rows}) > 1
     for row in rows:
         processes, threads = row.most("processes"), row.most("threads")
         left = sum(run.get("left") or 0 for run in (*row.runs, *row.failures))
-        place = _place(row, several)
+        place = _place(row, rows)
         if processes is not None and threads is not None and threads > 1:
             lines.append(
                 f"{place}: at most {int(processes)} processes with {units.counted(int(threads), 'thread')} in all were"
@@ -183,24 +188,22 @@ def _killed_lines(row: Measured, place: str) -> list[str]:
     return [f"{place}: in {runs} memory ran out, and a process of the command was killed."] if kills else []
 
 
-def _place(row: Measured, several: bool) -> str:
-    limit = names.plain_words(row.cell.cell)
-    return f"{_short_name(row)}, {limit}" if several else limit
+def _place(row: Measured, rows: Sequence[Measured]) -> str:
+    return ", ".join(filter(None, (_short_name(row, rows), names.plain_words(row.cell.cell))))
 
 
 def failure_lines(session: Session) -> tuple[str, ...]:
     """What failed and why: the exit code, with the last lines of standard error."""
     rows = measured(session)
-    several = len({row.program.label for row in rows}) > 1
     lines: list[str] = []
     for row in rows:
         for ending, run in _endings(row).items():
             count = sum(each["ending"] == ending for each in row.failures)
             times = f" ({count} times)" if count > 1 else ""
-            lines.append(f"Failed with {_place(row, several)}: it {ending}{times}.")
+            lines.append(f"Failed with {_place(row, rows)}: it {ending}{times}.")
             lines += [f"    {shortened(line, _LONGEST_LINE)}" for line in run["words"].splitlines()[-_MOST_LINES:]]
     for row, reason in troubles(session):
-        lines.append(f"Failed with {_place(row, several)}: {reason}.")
+        lines.append(f"Failed with {_place(row, rows)}: {reason}.")
     return tuple(lines[: _MOST_FAILURES * (_MOST_LINES + 1)])
 
 
