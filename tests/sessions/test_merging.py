@@ -128,7 +128,7 @@ def test_cells_have_the_labels_of_their_sessions(sessions: list[tuple[str, int]]
     assert all(any(label in note for note in joined.notes) for label, _ in sessions)
 
 
-def of_host(host: str, **details: Any) -> Session:
+def of_host(host: str, /, **details: Any) -> Session:
     """A session that this host ran, whose engine said this of itself."""
     session = session_of(2, name=f"of-{host}")
     machine = dataclasses.replace(session.machine, details={**session.machine.details, **details})
@@ -262,6 +262,23 @@ def test_what_differs_between_hosts_is_in_the_session() -> None:
     assert rows["architecture"] == ("x86_64", "aarch64")
     assert rows["clock"] == ("right", "5 min 0 s behind")
     assert "image python" not in reports.render(joined, "screen")
+
+
+def test_long_facts_of_many_hosts_fit_a_terminal() -> None:
+    builds = [f"#{day} SMP PREEMPT_DYNAMIC Debian 6.1.{day}-1 (2026-01-0{day}T10:20:30)" for day in (1, 2, 3)]
+    joined = merging.join([of_host(f"host-{build[1]}", host={"kernel_version": build}) for build in builds])
+    text = reports.render(joined, "table")
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(build in text for build in builds)
+
+
+def test_on_a_page_of_hosts_the_limits_are_proven_by_their_own_table() -> None:
+    page = reports.render(merging.join([of_host("big"), of_host("arm", engine_version="20.10")]), "html")
+    proof, numbers = page.index('id="proof-title"'), page.index('id="tables-title"')
+    assert "<caption>Limits" in page[proof:numbers]
+    assert "<caption>Hosts" not in page[proof:numbers]
+    assert "<summary>Hosts</summary>" in page[numbers:]
+    assert "<summary>Limits</summary>" not in page
 
 
 def test_predictions_go_with_their_cells() -> None:

@@ -20,6 +20,9 @@ FITS_WIDTH = True
 #: A last column that is wider than this has text, whose lines can be broken.
 _TEXT = 50
 
+#: The fewest characters that are left for such a column. With less room the table is split.
+_LEAST_ROOM = 20
+
 
 def check_libraries() -> None:
     """Load the libraries of the report now, while the program waits for an engine anyway."""
@@ -56,7 +59,7 @@ def _fitting(table: Table) -> Iterator[Table]:
     room = WIDTH - sum(widths[:-1]) - GAP * len(widths[:-1])
     if widths[-1] <= room:
         yield table
-    elif widths[-1] > _TEXT:
+    elif widths[-1] > _TEXT and room >= _LEAST_ROOM:
         rows = ((*row[:-1], textwrap.fill(row[-1], room, break_on_hyphens=False)) for row in table.rows)
         head = (*table.head[:-1], textwrap.fill(table.head[-1], room))
         yield replace(table, head=head, rows=tuple(rows))
