@@ -85,6 +85,14 @@ def test_a_job_that_runs_on_an_engine_says_that_this_is_ci(path: Path) -> None:
             assert job["env"]["CI"] == "true", name
 
 
+def test_a_release_that_is_started_by_hand_publishes_nothing_also_on_a_tag() -> None:
+    release = ROOT / ".github/workflows/release.yml"
+    assert "on:\n  push:\n    tags: [" in release.read_text(encoding="utf-8"), "what is pushed is a tag"
+    by_name = jobs(release)
+    assert by_name["join"]["if"] == "github.event_name == 'push'"
+    assert (by_name["publish"]["needs"], by_name["latest"]["needs"]) == ("join", "publish")
+
+
 def test_an_engine_job_there_is() -> None:
     runs = {step.get("run") for step in jobs(ROOT / ".github/workflows/ci.yml")["engine"]["steps"]}
     assert "pytest -m engine --ignore tests/engines/test_podman.py" in runs
