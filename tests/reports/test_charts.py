@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 from lab.reports import tables
 from lab.reports.charts import Chart, charts, drawing, needs, terminal
 from lab.reports.charts.chart import INK
+from lab.sessions import merging
 from tests.support import scripts
 
 SESSION = scripts.drawn()
@@ -61,6 +63,34 @@ def test_several_builds_have_a_panel_each() -> None:
     assert "CPython 3.13.5<" in svg
     assert "CPython 3.14.0 without the GIL<" in svg
     assert len(chart.panels) == 2
+
+
+def test_each_machine_has_a_panel_of_its_own() -> None:
+    sessions = []
+    for number, threads in enumerate((1.0, 2.0), 1):
+        machine = dataclasses.replace(scripts.TWO_CPUS, host_cpus=tuple(range(2 * number)))
+        result = scripts.ran(2, {"gil": scripts.gil(2, threads=threads)})
+        session = scripts.session(result, experiments=("gil",), machine=machine)
+        sessions.append(dataclasses.replace(session, id=str(number)))
+    (chart,) = charts(merging.join(sessions))
+    assert [panel.title for panel in chart.panels] == ["CPython 3.13.5, machine 1", "CPython 3.13.5, machine 2"]
+    threads_of = {row[0]: round(float(row[3])) for row in chart.table.rows if row[1] == "threads"}
+    assert threads_of == {"CPython 3.13.5, machine 1": 1, "CPython 3.13.5, machine 2": 2}
+    assert "machine 2<" in drawing.elements(chart)[0]
+
+
+def test_options_of_a_build_make_another_line() -> None:
+    python = scripts.python((3, 14, 0))
+    pythons = {"3.14": python, "3.14+cpu_count=3": {**python, "options": {"cpu_count": "3"}}}
+    (chart,) = charts(scripts.on_builds(pythons, (2,), {"gil": scripts.gil(2)}))
+    assert [panel.title for panel in chart.panels] == list(pythons)
+
+
+def test_a_name_with_letters_that_the_font_lacks_is_drawn() -> None:
+    (chart,) = charts(scripts.on_builds({"\u975e\n\x00": scripts.python()}, (2,), {"gil": scripts.gil(2)}))
+    assert [panel.title for panel in chart.panels] == ["\u975e \u2400"]
+    assert "\u975e \u2400<" in drawing.elements(chart)[0]
+    assert drawing.png(chart)
 
 
 def test_what_lasted_is_a_bar_and_a_moment_is_a_dot() -> None:

@@ -23,6 +23,7 @@ from lab.reports.formats.screen import most_lines
 from lab.reports.tables import scale
 from lab.reports.tables.packages import package_tables
 from lab.running.scaling import result_of
+from lab.sessions import merging
 from tests.reports.test_schema import check
 from tests.support import own_code, scripts
 
@@ -85,6 +86,22 @@ def test_long_code_that_is_the_same_for_two_functions_stands_once_and_the_screen
     assert text.count("    async def collected(generator):") == 1
     assert text.count("Advice: for ") == 2
     assert len(text.splitlines()) <= most_lines(80)
+
+
+def test_a_chart_has_lines_of_its_own_for_each_machine() -> None:
+    sessions = []
+    for number, gains in enumerate((own_code.HOLDS, own_code.FREE), 1):
+        machine = replace(scripts.TWO_CPUS, host_cpus=tuple(range(2 * number)))
+        sessions.append(replace(own_code.one_case(gains), id=str(number), machine=machine))
+    joined = merging.join(sessions)
+    (chart,) = charts(joined)
+    assert [panel.title for panel in chart.panels] == [
+        f"work.py:busy, CPython 3.13.5, machine {number}, 2 CPUs: calls per second" for number in (1, 2)
+    ]
+    assert len({(point.build, point.line, point.workers) for point in points(joined)}) == len(points(joined))
+    svg = drawing.elements(chart)[0]
+    assert "work.py:busy, 2 CPUs<" in svg
+    assert all(f"CPython 3.13.5, machine {number}<" in svg for number in (1, 2)), "the styles of the lines"
 
 
 def test_what_waits_is_not_measured_by_what_the_machine_delivered() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -189,6 +189,13 @@ class Chart:
 def build_of(result: CellResult) -> str:
     """The build of a cell in a few words: ``CPython 3.13.5``, ``CPython 3.14.0 without the GIL``."""
     return printable(names.python_words(result.python, short=True))
+
+
+def place_of(result: CellResult, build_names: Mapping[str, str]) -> str:
+    """The build and the machine of a cell, whose points have a line of their own: ``3.14t, machine 2``."""
+    build = build_names[result.cell.build] or names.python_words(result.python, short=True)
+    place = ", ".join(filter(None, (build, result.cell.machine)))
+    return printable(" ".join(place.split()))  # it is drawn on one line
 
 
 def cell_of(result: CellResult) -> str:

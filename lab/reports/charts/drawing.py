@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -103,7 +104,9 @@ def _drawn(chart: Chart) -> Iterator[Canvas]:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtraError("charts", "report", error) from error
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": chart.name}):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": chart.name}), warnings.catch_warnings():
+        # Names in a session may hold any letter. A page and a browser have more fonts than matplotlib.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = Figure(figsize=(WIDE / 72, chart.height[0] / 72), dpi=72)
         canvas = Canvas(figure=figure)
         chart.draw(canvas)

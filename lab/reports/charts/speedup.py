@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lab.cell.claims.estimates import Estimate
 from lab.judging import proofs, speedups
 from lab.model.session import Session
-from lab.reports.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of, measured
+from lab.reports.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, measured, place_of
+from lab.reports.tables import columns
 from lab.text import names, units
 from lab.text.table import Table
 
@@ -34,7 +35,7 @@ _STEP = 0.025
 class SpeedupPoint:
     """The speed-up of one executor in one cell."""
 
-    #: The build in a few words.
+    #: The build in a few words, and the machine, where the session has several.
     build: str
     #: What ran the payload: ``threads``, ``processes`` …
     executor: str
@@ -49,11 +50,12 @@ class SpeedupPoint:
 def points(session: Session) -> tuple[SpeedupPoint, ...]:
     """Every measured speed-up, build by build."""
     speedup_points = []
+    build_names = columns.build_names(session)
     for result in measured(session):
         delivered = speedups.capacity(result)
         speedup_points += [
             SpeedupPoint(
-                build=build_of(result),
+                build=place_of(result, build_names),
                 executor=name,
                 cell=names.limit_words(result.cell),
                 cpus=proofs.rate_of(result) or 0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.cell.claims.estimates import Estimate
@@ -14,7 +14,8 @@ from lab.judging.advice import Advice
 from lab.judging.verdicts import evidence_of
 from lab.model.cell import CellResult
 from lab.model.session import Session
-from lab.reports.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, build_of
+from lab.reports.charts.chart import GRID, INK, MARKERS, MUTED, SERIES, Canvas, Chart, Panel, Stroke, place_of
+from lab.reports.tables import columns
 from lab.text import names, units
 from lab.text.table import Table
 
@@ -46,9 +47,9 @@ class WorkerPoint:
 
     #: The function.
     case: str
-    #: The build in a few words.
+    #: The build in a few words, and the machine, where the session has several.
     build: str
-    #: The limit of the cell.
+    #: The limit of the cell, without its machine.
     cell: str
     #: ``threads``, ``fork`` …, ``delivered`` or ``ideal``.
     line: str
@@ -85,8 +86,8 @@ def _points(session: Session, advice: Advice, result: CellResult) -> list[Worker
         lines[_line(arm), 1] = alone
         rate, known = figures.rate(arm.name).estimate(rounds), lines.get((_line(arm), arm.workers))
         lines[_line(arm), arm.workers] = max(filter(None, (rate, known)), key=lambda each: each.value, default=None)
-    build = result.cell.build or build_of(result)
-    case, cell = advice.case.label, names.plain_words(result.cell)
+    build, case = place_of(result, columns.build_names(session)), advice.case.label
+    cell = names.plain_words(replace(result.cell, machine=""))
     return [
         WorkerPoint(case=case, build=build, cell=cell, line=line, workers=workers, rate=rate, what=advice.case.counted)
         for (line, workers), rate in sorted(lines.items(), key=lambda entry: (_order(entry[0][0]), entry[0][1]))
@@ -245,7 +246,8 @@ def _draw(canvas: Canvas, panels: Sequence[Sequence[WorkerPoint]]) -> None:
             for line in dict.fromkeys(point.line for point in panel):
                 group = [point for point in panel if (point.build, point.line) == (build, line)]
                 _draw_line(canvas, axes, group, style, most, top)
-        axes.set_title(f"{panel[0].case}, {panel[0].cell}", loc="left", fontsize=12, color=INK)
+        cells = " or ".join(dict.fromkeys(point.cell for point in panel))
+        axes.set_title(f"{panel[0].case}, {cells}", loc="left", fontsize=12, color=INK)
         axes.set_xlabel("workers")
         axes.set_ylabel(f"{panel[0].what} per second")
         counts = sorted({point.workers for point in panel})
