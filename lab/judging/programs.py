@@ -245,7 +245,7 @@ class Choice:
     program: Program
     #: The smallest limit that is not worse than the best; ``None``: not decided.
     row: Measured | None
-    #: Every limit that has runs, the smallest first.
+    #: Every limit that has runs and no failure, the smallest first. A speed-up is over the first of them.
     rows: tuple[Measured, ...]
 
 
@@ -257,9 +257,11 @@ def choices(session: Session) -> tuple[Choice, ...]:
     for program in programs_of(session):
         own = [row for row in rows if row.program is program or row.program == program]
         for machine in machines:
-            ran = tuple(row for row in own if row.runs and not row.failures and row.machine == machine)
+            ran = [row for row in own if row.runs and not row.failures and row.machine == machine]
             if len(ran) > 1:
-                found.append(Choice(program=program, row=_sensible(ran), rows=ran))
+                base = replace(ran[0], speed_up=None, more_cpus=1.0)
+                compared = (base, *(_beside(row, base) for row in ran[1:]))
+                found.append(Choice(program=program, row=_sensible(compared), rows=compared))
     return tuple(found)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lab.judging.exit_code import exit_code
 from lab.judging.programs import choices, failed, limits_of, measured, why_failed
+from lab.reports.tables.programs import choice_lines
 from tests.support.own_programs import failing, run, session
 
 
@@ -49,6 +52,19 @@ def test_the_sensible_limit_is_the_smallest_that_is_not_worse(walls: dict[int, f
     (choice,) = choices(session(walls))
     assert choice.row is not None
     assert choice.row.rate == sensible
+
+
+def test_a_limit_with_a_failure_is_not_what_the_sensible_limit_is_compared_with() -> None:
+    broken = session({1: 4.0, 2: 2.0, 4: 1.0}, made={1: [run(4.0), failing()]})
+    (choice,) = choices(broken)
+    assert choice.row is not None
+    assert choice.row.speed_up is not None
+    assert [row.rate for row in choice.rows] == [2, 4]
+    assert choice.rows[0].speed_up is None
+    assert choice.row.speed_up.value == pytest.approx(2.0, rel=0.05)
+    assert choice.row.efficiency == pytest.approx(1.0, rel=0.05)
+    (line,) = choice_lines(broken)
+    assert re.fullmatch(r"Sensible limit: 4 CPUs: (1\.9\d|2\.0\d?) times as fast as with 2 CPUs\.", line), line
 
 
 def test_noise_and_single_runs_decide_nothing() -> None:
