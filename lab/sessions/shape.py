@@ -115,6 +115,7 @@ MANIFEST: Form = {
         },
         "left_out?": _table,
         "label?": _text,
+        "merged?": [_text],
         "host?": _text,
         "hosts?": [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +310,33 @@ def test_each_machine_has_a_speed_up_model_of_its_own() -> None:
     models = [model for model in speedups.scaling(merging.join(sessions).results) if model.arm == "threads"]
     assert [model.machine for model in models] == ["machine 1", "machine 2"]
     assert [round(model.fit.serial.value) for model in models] == [1, 0]
+
+
+def test_unlike_machines_are_not_described_as_the_first_of_them() -> None:
+    lacking = CellResult(cell=scripts.cell(8, 4), status=Status.UNAVAILABLE, reason=scripts.cell(8, 4).reason)
+    result = scripts.ran(2, {"pipe": scripts.pipe(), "pool": scripts.pool(2)}, cpus=4)
+    larger = scripts.session(result, lacking, experiments=("pool", "pipe"), machine=scripts.machine(4))
+    joined = merging.join([session_of(2), dataclasses.replace(larger, id="larger")])
+    screen = " ".join(reports.render(joined, "screen").split())
+    assert "Docker on the machines of 2 sessions: machine 1, machine 2." in screen
+    assert "a cell of 4 CPUs, machine 1: needs 4 CPUs, this machine has 2." in screen
+    assert "a cell of 8 CPUs, machine 2: needs 8 CPUs, this machine has 4." in screen
+    assert "machines of 2 sessions: machine 1, machine 2" in reports.render(joined, "table")
+    page = reports.render(joined, "html")
+    assert "<h1>CPython 3.13.5 with the GIL, 2 sessions</h1>" in page
+    assert "machine 1, machine 2. The page of each session has its map." in page
+    assert 'class="core"' not in page
+
+
+def test_gains_are_those_of_the_largest_cell_of_each_machine() -> None:
+    sessions = []
+    for cpus in (2, 4):
+        pythons = {"3.13": scripts.python(), "3.14": scripts.python((3, 14, 0))}
+        session = scripts.on_builds(pythons, (1, cpus), lambda cell: {"gil": scripts.gil(cell.size)}, cpus=cpus)
+        machine = dataclasses.replace(session.machine, cpus=tuple(range(cpus)), host_cpus=tuple(range(cpus)))
+        sessions.append(dataclasses.replace(session, id=str(cpus), machine=machine))
+    (table,) = overview.overview_tables(merging.join(sessions))
+    assert Counter(row[1] for row in table.rows) == {"2 CPUs, machine 1": 4, "4 CPUs, machine 2": 4}
 
 
 def test_a_cell_that_one_machine_lacks_gives_way_to_one_that_was_measured() -> None:

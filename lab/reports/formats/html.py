@@ -80,7 +80,7 @@ def _context(session: Session) -> dict[str, Any]:
     known = {table.title for table in predicted}
     tables = [_clear(table) for table in summary.all_tables(session) if table.title not in known]
     return lessons | {
-        "title": f"{headline.title}, {units.cpus(len(session.machine.cpus))}",
+        "title": f"{headline.title}, {hosts.several(session)[0] or units.cpus(len(session.machine.cpus))}",
         "where": ". ".join(_capital(line) for line in (headline.engine, headline.machine) if line),
         "own_code": scale.is_own_code(session),
         "counts": _counts(session),
@@ -202,10 +202,13 @@ def _machine(session: Session) -> dict[str, Any]:
     """The map: for each cell, every CPU of the host, core by core, and whether the cell had that CPU.
 
     The topology of the machine says which CPUs share a core. Without a topology the proofs of the cells say so, but
-    only for the CPUs of the cells. Hosts have no map together: each has one on the page of its own session.
+    only for the CPUs of the cells. Hosts and joined machines have no map together: each has one on the page of its
+    own session.
     """
-    if session.hosts:
-        return {"words": f"{hosts.words(session)}. The page of each host's session has its map.", "rows": [], "map": []}
+    count, each = hosts.several(session)
+    if count:
+        one = "host's session" if session.hosts else "session"
+        return {"words": f"{each}. The page of each {one} has its map.", "rows": [], "map": []}
     machine = session.machine
     host = tuple(sorted({*machine.host_cpus, *machine.cpus, *(machine.topology.online if machine.topology else ())}))
     proven = (core for result in session.results for core in result.proof.get("siblings") or ())

@@ -137,10 +137,11 @@ def headline(session: Session) -> Headline:
     totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     cpus = f"{units.cpus(len(machine.cpus))} ({limits.short_ids(machine.cpus)})"
     where = f"machine: {cpus}, kernel {python['kernel']}, {python['machine']}"
+    count, each = hosts.several(session)
     return Headline(
         python=f"Python {builds}" if builds else names.python_words(python),
-        engine=f"engine {machine.engine if session.hosts else machine.engine_label}{image}",
-        machine=f"hosts: {hosts.words(session)}" if session.hosts else where,
+        engine=f"engine {machine.engine if count else machine.engine_label}{image}",
+        machine=f"{'hosts' if session.hosts else f'machines of {count}'}: {each}" if count else where,
         totals=f"verdicts: {totals or 'none'}; surprises: {len(session.surprises)}",
         label=session.label,
     )

@@ -333,9 +333,11 @@ def _places(session: Session, cells: Iterable[Cell]) -> str:
 
 def _why_not(session: Session, result: CellResult) -> str:
     """Why a cell was not measured."""
-    cpus = {host.name: host.cpus for host in session.hosts}.get(result.cell.machine, len(session.machine.cpus))
-    if result.status is Status.UNAVAILABLE and result.cell.size > cpus:
-        return f"{result.cell.machine if session.hosts else 'this machine'} has {units.cpus(cpus)}"
+    machine = result.cell.machine
+    # Of a machine that was joined, the session does not know the number of CPUs: its cell says why.
+    cpus = {"": len(session.machine.cpus), **{host.name: host.cpus for host in session.hosts}}.get(machine)
+    if result.status is Status.UNAVAILABLE and cpus is not None and result.cell.size > cpus:
+        return f"{machine or 'this machine'} has {units.cpus(cpus)}"
     if result.status is Status.PLANNED:
         return "the run was interrupted" if session.interrupted else "the run was cut short"
     return result.reason or result.status.value

@@ -28,6 +28,19 @@ def words(session: Session) -> str:
     return ", ".join(f"{host.name} ({units.cpus(host.cpus) if host.cpus else 'no result'})" for host in session.hosts)
 
 
+def several(session: Session) -> tuple[str, str]:
+    """How many hosts a session has, and each of them in words; else how many sessions, and the machines of their cells.
+
+    Both are empty where the cells name no machine, because the session has only one.
+    """
+    if session.hosts:
+        return units.counted(len(session.hosts), "host"), words(session)
+    machines = list(dict.fromkeys(result.cell.machine for result in session.results if result.cell.machine))
+    if not machines:
+        return "", ""
+    return units.counted(len(session.arguments.get("merged") or machines), "session"), ", ".join(machines)
+
+
 def have_same_image(session: Session) -> bool:
     """Whether all hosts have the image that the machine of the session has."""
     return len({host.facts.get("image") for host in session.hosts if host.facts}) < 2

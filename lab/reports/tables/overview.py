@@ -51,9 +51,10 @@ def headline(session: Session) -> str:
 
 
 def _machines(session: Session) -> str:
-    """The machine with its number of CPUs, or each of the hosts with its own."""
-    if session.hosts:
-        return f"{units.counted(len(session.hosts), 'host')}: {hosts.words(session)}"
+    """The machine with its number of CPUs, or each of the hosts with its own, or the machines of joined sessions."""
+    count, each = hosts.several(session)
+    if count:
+        return f"{count}: {each}" if session.hosts else f"the machines of {count}: {each}"
     machine = f"{name_of(session.host)}, which has" if session.host else "a machine with"
     return f"{machine} {units.cpus(len(session.machine.cpus))}"
 
@@ -206,13 +207,15 @@ def _across(session: Session, results: Sequence[CellResult]) -> list[Table]:
         ("processes", lambda result: _arm(result, "processes")),
         ("machine delivered", lambda result: _measured(result, speedups.capacity)),
     )
-    most = max((result.cell.size for result in results), default=0)
+    most: dict[str, int] = {}
+    for result in results:
+        most[result.cell.machine] = max(most.get(result.cell.machine, 0), result.cell.size)
     values = {
         (figure, names.plain_words(result.cell), result.cell.build): text
         for figure, text_of in figures
         for result in results
         # One CPU says something about Pool(), and nothing about gains.
-        if (text_of is _pool_workers or result.cell.size == most) and (text := text_of(result))
+        if (text_of is _pool_workers or result.cell.size == most[result.cell.machine]) and (text := text_of(result))
     }
     title = "Workers started, and work done in times the work of one"
     return columns.build_tables(session, title, values, ("", "cell")) if values else []
