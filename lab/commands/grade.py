@@ -89,7 +89,7 @@ def _faults(participant: Participant, twice: Mapping[str, Sequence[str]]) -> dic
 
 
 def _answers(participant: Participant, roots: Sequence[Path]) -> Mapping[str, str]:
-    """The answers that stand beside the participant's sessions, in the folder of a session or above it.
+    """The answers of a participant: in the folder of a session or above it, up to the folder that was given.
 
     Raises UsageError where they are not TOML.
     """
@@ -97,8 +97,8 @@ def _answers(participant: Participant, roots: Sequence[Path]) -> Mapping[str, st
 
     ends = {root.resolve() for root in roots}
     for each in participant.sessions:
-        folder = Path(each.folder).resolve()
-        while folder not in ends:
+        session = Path(each.folder).resolve()
+        for folder in (session, *session.parents):
             file = folder / ANSWERS
             if file.is_file():
                 try:
@@ -107,7 +107,8 @@ def _answers(participant: Participant, roots: Sequence[Path]) -> Mapping[str, st
                     raise UsageError(f"{file} is not TOML: {error}", 'write lines such as pool-1 = "2"') from error
                 except OSError as error:
                     raise StoreError(f"cannot read {file}: {error.strerror}") from error
-            folder = folder.parent
+            if folder in ends:
+                break
     return {}
 
 

@@ -260,6 +260,19 @@ def test_points_are_given_with_their_grounds(lab: Lab, handed_in: Path, key: Pat
     assert "'fast'; right is 1.98, within 0.05" in text
 
 
+@pytest.mark.parametrize("given", ["s0", "."])
+@pytest.mark.parametrize("beside", ["s0", "."])
+def test_answers_count_up_to_the_folder_that_was_given(
+    lab: Lab, handed_in: Path, key: Path, given: str, beside: str
+) -> None:
+    (handed_in / beside / "answers.toml").write_text('pool-1 = "2"\n')
+    words = ("grade", str(handed_in / given), "--key", str(key), "--of", "student 0", "--format", "json")
+    code, out, _ = lab(*words)
+    (grade,) = json.loads(out)
+    answer = next(ground["points"] for ground in grade["grounds"] if ground["what"] == "answer pool-1")
+    assert (code, answer) == (0, 0 if (given, beside) == ("s0", ".") else 1)
+
+
 def test_a_copy_and_an_answer_with_another_name_are_told(lab: Lab, handed_in: Path, key: Path) -> None:
     (handed_in / "s0" / "answers.toml").write_text('pool1 = "2"\n')
     sealed(handed_in / "s31", session=session_of(0, label="copier"))
