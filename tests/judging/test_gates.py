@@ -286,6 +286,39 @@ def test_a_command_since_a_stored_session_is_held_against_the_speed_of_the_machi
     assert result.outcome is outcome, result.sentence
 
 
+def written_as_all(session: Session) -> Session:
+    """The same session, had its cells of 2 CPUs been asked for as all CPUs too."""
+    results = tuple(
+        replace(each, cell=replace(each.cell, limit=replace(each.cell.limit, is_all=True)))
+        if each.cell.size == 2
+        else each
+        for each in session.results
+    )
+    return replace(session, results=results)
+
+
+@pytest.mark.parametrize("rewritten", ["base", "now"])
+@pytest.mark.parametrize(
+    ("command", "base", "now"),
+    [
+        ("exec", own_programs.session({2: 2.0}), own_programs.session({2: 2.3}, seed=2)),
+        ("scale", FREE, own_code.one_case(own_code.FREE, seed=2, rate=900.0)),
+    ],
+)
+def test_a_regression_is_found_also_where_the_base_writes_the_same_limit_in_another_way(
+    command: str, base: Session, now: Session, rewritten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, now = (written_as_all(base), now) if rewritten == "base" else (base, written_as_all(now))
+    executor = "threads" if command == "scale" else ""
+    gate = Gate(kind=Kind.REGRESSION, most=0.05, base="base", executor=executor)
+    goal, sessions = Goal(name="parse", command=command, gates=(gate,)), Sessions(plain=now, bases={"base": base})
+    [result] = judge(goal, sessions)
+    assert result.outcome is Outcome.FAILED, result.sentence
+    monkeypatch.setattr(proofs, "delivered", lambda result: 1.0 if result.cell.limit.is_all else None)
+    [result] = judge(goal, sessions)
+    assert (result.outcome, "got 1.00 of 2 CPUs at 2 = all" in result.reason) == (Outcome.INCONCLUSIVE, True)
+
+
 def test_only_failed_gates_fail_and_with_strict_also_what_noise_left_open() -> None:
     sessions = (FREE, HOLDS, own_code.undecided())
     met, failed, noisy = (one(session, Kind.SPEED_UP, executor="threads", least=1.7) for session in sessions)

@@ -54,23 +54,28 @@ def since_base(
         yield result_of(gate, f"regression since {base.id}", Outcome.UNTESTABLE, reason=reason)
         return
     compared = comparison.compare(base, session, float(gate.most or 0))
+    couples = comparison.in_common(base, session)
     for result in cells_meant(session, gate):
         place = place_of(result.cell)
-        meant = [
-            pair
-            for pair in compared.pairs
-            if pair.cell == result.cell.limit_label and pair.build == build_of(session, result)
-            and is_meant(gate, result, pair)
-        ]  # fmt: skip
+        # The same limit may be written in another way in the base: 2, or 2 = all.
+        then = [old for old, new in couples if _limit_of(session, new) == _limit_of(session, result)]
+        limits = {_limit_of(base, old) for old in then}
+        meant = [pair for pair in compared.pairs if (pair.build, pair.cell) in limits and is_meant(gate, result, pair)]
         if not meant:
             short = "; ".join(compared.short) or "both sessions have no such number"
             subject = f"regression since {base.id}"
             yield unmeasured_result(gate, subject, result) or result_of(
                 gate, subject, Outcome.INCONCLUSIVE, cell=place, reason=short
             )
-        short = next((line for line in compared.short if line.endswith(f" at {result.cell.label}")), "")
+        ends = tuple(f" at {each.cell.label}" for each in (result, *then))
+        short = next((line for line in compared.short if line.endswith(ends)), "")
         for pair in meant:
             yield _since_then(gate, f"{pair.name} since {base.id}", place, pair, short)
+
+
+def _limit_of(session: Session, result: CellResult) -> tuple[str, str]:
+    """The build and the limit of a cell, as the session names them."""
+    return build_of(session, result), result.cell.limit_label
 
 
 def _since_then(gate: Gate, subject: str, place: str, pair: Pair, short: str) -> Result:
