@@ -116,6 +116,13 @@ def test_what_was_edited_does_not_count_and_what_is_incomplete_is_named(lab: Lab
     assert "31 participants, 32 sessions" in text
 
 
+def test_the_page_has_its_style_as_it_is(lab: Lab, handed_in: Path) -> None:
+    _, out, _ = lab("class", str(handed_in), "--format", "page")
+    style = (ROOT / "lab/reports/formats/page/style.css").read_text("utf-8")
+    assert '"' in style
+    assert f"<style>\n{style}</style>" in out
+
+
 @pytest.mark.parametrize("form", ["markdown", "csv", "page"])
 def test_every_participant_is_in_every_form(lab: Lab, handed_in: Path, tmp_path: Path, form: str) -> None:
     file = tmp_path / "class.out"
