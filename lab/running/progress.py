@@ -1,7 +1,7 @@
 """Progress on standard error: live on a terminal, plain lines elsewhere.
 
 Where the results go to a terminal too, the verdicts so far stand above the line that moves. So do the tables, with a
-row for each cell that has ended. At the end they make room for the report.
+row for each of the last cells that have ended. At the end they make room for the report.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ Tables = Callable[[Sequence[CellResult], int], Sequence[str]]
 _REFRESHES = 2
 #: The lines of a terminal that are left for the line that moves, which may be broken on a narrow one.
 _LEFT_LINES = 3
+#: The tables on a terminal have a row for so many cells: all rows are made again after each cell.
+_MOST_ROWS = 20
 
 
 class Plain:
@@ -196,8 +198,9 @@ class Live(Plain):
         from lab.judging.records import MALFORMED
 
         with contextlib.suppress(*MALFORMED):
-            self._rows = tables([*self._measured, result], self._bar.console.width)
-            self._measured.append(result)
+            measured = [*self._measured, result][-_MOST_ROWS:]
+            self._rows = tables(measured, self._bar.console.width)
+            self._measured = measured
 
     def say(self, line: str) -> None:
         self._bar.console.print(printable(line), highlight=False, markup=False)

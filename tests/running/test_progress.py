@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,21 @@ def test_each_cell_that_was_measured_has_a_row_in_the_tables_as_soon_as_it_has_e
     rows = [line for line in lines if re.match(r"\d CPU.*\d$", line)]
     assert len(rows) == 4
     assert [line for line in at_end if line in rows] == rows
+
+
+def test_the_tables_have_the_last_cells_only() -> None:
+    shown: list[list[str]] = []
+
+    def tables(results: Sequence[CellResult], _: int) -> list[str]:
+        shown.append([result.cell.id for result in results])
+        return []
+
+    live = progress.Live({}, 1, tables=tables)
+    cells = [scripts.cell(size, 30) for size in range(1, 31)]
+    for cell in cells:
+        live.cell_ends(CellResult(cell=cell, status=Status.MEASURED, reason=None))
+    assert [len(ids) for ids in shown] == [*range(1, progress._MOST_ROWS + 1), *[progress._MOST_ROWS] * 10]
+    assert shown[-1] == [cell.id for cell in cells[-progress._MOST_ROWS :]]
 
 
 @pytest.mark.parametrize("kind", sorted(scripts.every_kind()))
