@@ -156,8 +156,8 @@ def _placed(gate: Gate, name: str, options: argparse.Namespace, document: Docume
     if gate.base:
         folder = Path(document.folder) / gate.base
         own = folder / name
-        base = str(own if own.is_dir() else folder)
-        return replace(gate, base=base if folder.exists() or not options.output else "")
+        base = own if own.is_dir() else folder
+        return replace(gate, base=str(base) if _has_session(base) or not options.output else "")
     if not gate.against and not options.output:
         raise UsageError(
             f"{document.file}:{gate.line}: the regression of {name} has nothing to compare with",
@@ -165,6 +165,17 @@ def _placed(gate: Gate, name: str, options: argparse.Namespace, document: Docume
             " sessions are kept as a base",
         )
     return gate
+
+
+def _has_session(folder: Path) -> bool:
+    """Whether a folder is a session, or has one."""
+    from lab.sessions import loading
+
+    try:
+        loading.find_session(folder)
+    except UsageError:
+        return False
+    return True
 
 
 class _Words(argparse.ArgumentParser):

@@ -35,8 +35,8 @@ A target in pyproject.toml:
   scale = "work.py:parse"
   gates.speedup = {at = 2, executor = "threads", min = 1.7}
 
-exit codes: 0 no gate failed; 1 a gate failed; 2 the configuration is wrong;
-  3 a cell or the engine failed; 130 interrupted"""
+exit codes: 0 no gate failed; 1 a gate failed; 2 the configuration is wrong, or
+  a function cannot be measured; 3 a cell or the engine failed; 130 interrupted"""
 
 _FORMATS = ("screen", "summary", "json", "junit")
 
@@ -160,12 +160,14 @@ def _ended(results: Sequence[Result], sessions: Mapping[str, Sessions], places: 
     reasons: dict[int, str] = {}
     for name, each in sessions.items():
         for session in each.all:
-            reasons.setdefault(exit_code(session, policy), f"{name}: {exit_reason(session, policy)}")
+            code = exit_code(session, policy)
+            if code != 2 or session is each.plain:  # beside another version a function may be new
+                reasons.setdefault(code, f"{name}: {exit_reason(session, policy)}")
     if failure := next((place.failure for place in places if place.failure), None):
         reasons.setdefault(3, failure)
     if reason := gates_reason(results, strict=strict):
         reasons[1] = reason
-    code = next((code for code in (130, 3, 1) if code in reasons), 0)
+    code = next((code for code in (130, 3, 1, 2) if code in reasons), 0)
     return ended(code, reasons.get(code, ""))
 
 

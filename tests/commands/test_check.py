@@ -161,6 +161,20 @@ def test_a_stored_base_is_compared_with_and_an_edited_one_is_refused(lab: Lab, p
     assert (code, "cannot be a base" in " ".join(err.split())) == (2, True)
 
 
+def test_a_new_target_has_no_base_yet_and_leaves_those_of_others_alone(lab: Lab, project: Path) -> None:
+    gate = "gates.regression = {max = '30%', base = 'base'}"
+    targets = "".join(f"[targets.{name}]\nscale = 'checksums.py:checksum'\n{gate}\n" for name in ("old", "new"))
+    configure(project, targets)
+    kept = project / "base" / "old" / "20260101-000000-abcd"
+    kept.mkdir(parents=True)
+    (kept / "session.json").write_text("{}")
+    code, out, _ = lab("check", "--plan", "--output", "base")
+    assert code == 0
+    old, new = (line for line in out.splitlines() if "regression" in line)
+    assert f"against {kept.parent}" in old
+    assert "against" not in new
+
+
 @pytest.mark.measures
 def test_a_base_is_a_session_of_the_code_alone(lab: Lab, project: Path) -> None:
     """The newest session may be one that compared two versions."""
@@ -272,6 +286,24 @@ def test_a_command_that_fails_is_a_failure_without_any_gate(lab: Lab, project: P
     code, _, err = lab("check", "--output", str(lab.sessions))
     assert code == 1
     assert err.splitlines()[-1].startswith("exit code 1: wrong: a command failed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gate", "code", "reason"),
+    [("", 2, "1 function cannot be measured"), ("gates.workers = {max = 64}", 1, "1 gate failed")],
+)
+def test_a_function_of_a_file_that_is_broken_is_not_passed_over(
+    lab: Lab, project: Path, gate: str, code: int, reason: str
+) -> None:
+    (project / "bench.py").write_text(
+        "def bench_good():\n    return sum(range(999))\n\ndef bench_bad():\n    raise ValueError('oh')\n"
+    )
+    configure(project, f"engine = 'local'\n[targets.all]\nscale = 'bench.py'\ncpus = 1\nlevel = 'quick'\n{gate}\n")
+    ended, out, err = lab("check", "--output", str(lab.sessions))
+    assert ended == code
+    assert err.splitlines()[-1].endswith(reason)
+    assert ("bench.py:bench_bad" in out) is bool(gate)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 import venv
 from collections.abc import Iterator
@@ -328,6 +329,32 @@ def test_what_the_other_environment_cannot_call_is_refused_before_anything_is_me
     assert f"in the other environment (--against {other}" in " ".join(err.split())
     assert message in " ".join(err.split())
     assert not (project / "sessions").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["parsers.words:count", "work.py:busy"])
+def test_an_installed_project_is_not_compared_with_itself(
+    lab: Lab, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """As an editable installation does it: the packages of this version are importable everywhere."""
+    (project / "work.py").write_text("from parsers.words import count\n\ndef busy():\n    return count()\n")
+    package = project / "python" / "parsers"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "words.py").write_text("def count():\n    return sum(range(2000))\n")
+    other = tmp_path / "other"
+    shutil.copytree(project, other)
+    words = ("scale", target, "--engine", "local", "--cpus", "1", "--quick", "--against", str(other))
+    monkeypatch.setenv("PYTHONPATH", str(project / "python"))
+    code, _, err = lab(*words, "--output", str(project / "sessions"))
+    assert code == 2
+    told = " ".join(err.split())
+    assert f"in the other environment (--against {other})" in told
+    assert "set PYTHONPATH to its name there" in told
+    monkeypatch.setenv("PYTHONPATH", "python")
+    code, out, err = lab(*words, "--output", str(project / "sessions"))
+    assert code == 0, err
+    assert "two environments in turn" in out
 
 
 @pytest.fixture

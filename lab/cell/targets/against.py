@@ -19,9 +19,10 @@ from lab.cell.measuring.rounds import Arm, Crew, shuffler
 from lab.cell.targets import agent
 from lab.cell.targets.agent import Agent, GuestAgent, Task
 from lab.cell.targets.arms import INTERPRETER, THREAD, arms_for, base_arm, executors
-from lab.cell.targets.case import Case
+from lab.cell.targets.case import ELSEWHERE, Case
 from lab.cell.targets.figures import BASE, LATER
 from lab.cell.targets.importing import TargetError
+from lab.cell.targets.origins import origin
 from lab.cell.targets.trial import Trial
 
 #: How often all workers are started anew.
@@ -74,14 +75,14 @@ def callable_there(case: Case, until: float) -> Iterator[Callable[[Case], None]]
             if not is_there:
                 workers.take_in([start(Task("look_up"))])
             pipe, is_there = workers.pipes[-1], True
-            workers.ask(pipe, _moved(each).to_stored())
+            workers.ask(pipe, dict(_moved(each).to_stored(), first=_first_version(each)))
             try:
                 wrong = workers.answer(pipe, max(1.0, until - time.monotonic()))
             except WorkerLostError as error:
                 is_there, wrong = False, ("%s does not work: %s" % (each.label, error), "")
             if wrong:
                 message, missing = wrong
-                where = "in the other environment (--against %s)" % case.against["label"]
+                where = "%s (--against %s)" % (ELSEWHERE, case.against["label"])
                 raise TargetError("%s: %s" % (where, message), missing, elsewhere=True)
 
         yield check
@@ -155,6 +156,11 @@ def _other(arm: Arm) -> Arm:
 def _moved(case: Case) -> Case:
     """The case as the other environment has it."""
     return case._replace(project=case.against.get("project") or case.project, against={})
+
+
+def _first_version(case: Case) -> "list[str]":
+    """The folder and the file of a case's code, none of which another version may run; empty: it has no other code."""
+    return [case.project, origin(case)] if case.against.get("project") else []
 
 
 def _starter(case: Case, stack: contextlib.ExitStack, seconds: float = agent.WAIT_SECONDS) -> Callable[[Task], Any]:

@@ -23,6 +23,8 @@ SLOWNESS = 2.0
 
 #: The key of ``against`` that makes a cell the host of agents for another cell.
 HOST = "host"
+#: What is said of a case that works here, and not in the environment that it is compared with, begins with this.
+ELSEWHERE = "in the other environment"
 
 
 class Times(NamedTuple):

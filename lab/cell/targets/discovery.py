@@ -60,8 +60,13 @@ def _in_module(wanted: Case, module: Any) -> Iterator[Case]:
             for method in [] if inspect.isabstract(thing) else asv.methods(thing):
                 full = "%s.%s" % (name, method)
                 yield from _of_method(wanted, module, thing, full, "%s:%s" % (wanted.label, full))
-        elif callable(thing) and name.startswith(("bench_", asv.PREFIX)):
+        elif callable(thing) and (name.startswith("bench_") or _is_timed(name, thing)):
             yield from _of_function(wanted, module, name, "%s:%s" % (wanted.label, name))
+
+
+def _is_timed(name: str, thing: Any) -> bool:
+    """Whether asv would time it: it takes functions of Python alone, so not an imported ``time.time_ns``."""
+    return name.startswith(asv.PREFIX) and inspect.isfunction(thing)
 
 
 def _of_method(wanted: Case, module: Any, owner: type, name: str, label: str) -> Iterator[Case]:

@@ -43,6 +43,8 @@ def items_of(case: Case) -> list[Any]:
     thing: Any = factory(case, case.items)
     who = "--items %s" % case.items
     source = made_by(who, thing) if callable(thing) else thing
+    if not callable(thing) and hasattr(source, "__next__"):
+        raise TargetError("%s can be read only once, and several workers read it; name a list, or its function" % who)
     if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
         raise TargetError("%s is of type %s, and no iterable; name a list" % (who, type(source).__name__))
     items: list[Any] = made_by(who, lambda: list(itertools.islice(source, MOST_ITEMS + 1)))

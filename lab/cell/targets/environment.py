@@ -24,11 +24,21 @@ def enter(project: str) -> None:
     if not getattr(sys, "_lab_has_entered", False):
         sys._lab_has_entered = True  # type: ignore[attr-defined] # the mark is one of this interpreter
         site.main()
+        _add_own_packages()
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     paths = [project, *_source_folder(project), *[os.path.join(project, path) for path in others]]
     sys.path[:0] = [path for path in paths if path and path not in sys.path]
     _lab_first()
     go_home(project)
+
+
+def _add_own_packages() -> None:
+    """Make the packages of ``pip install --user`` importable, which Python run with -I leaves out."""
+    import site
+
+    folder = site.getusersitepackages()
+    if sys.prefix == sys.base_prefix and not os.environ.get("PYTHONNOUSERSITE") and os.path.isdir(folder):
+        site.addsitedir(folder)
 
 
 def go_home(project: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import time
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import Recorder
 from lab.cell.cpus import process_limit
 from lab.cell.measuring.crew_worker import gil_enabled
-from lab.cell.targets import against, agent, asv, budget, dispatch, elapsed, environment, memory_limit
+from lab.cell.targets import against, agent, asv, budget, dispatch, elapsed, environment, memory_limit, origins
 from lab.cell.targets.calling import Call, Caller, SkippedError, parameters_of
 from lab.cell.targets.case import HOST, Case, from_stored
 from lab.cell.targets.discovery import cases
@@ -150,10 +151,14 @@ def begin() -> Callable[[Mapping[str, Any]], "tuple[str, str] | None"]:
 
     @asv.ending()
     def answer(stored: Mapping[str, Any]) -> "tuple[str, str] | None":
-        case = from_stored(stored)
+        wanted = dict(stored)
+        first = wanted.pop("first", [])
+        case = from_stored(wanted)
         try:
             environment.enter(case.project)
             _seen(case)
+            if first:
+                origins.check_other(case, *first)
         except TargetError as error:
             return str(error), error.missing
         return None
@@ -249,14 +254,17 @@ def _try_items(case: Case, trial: Trial) -> budget.ListTrial:
 def _caller(case: Case) -> Call:
     """The call, whose exceptions name the case."""
     caller = None if case.items else Caller(case)
-    made: list[Call] = []  # the function with its first item: to make the items is no part of a call
+    made: list[Call] = []  # the function, with its first item: to make the items is no part of a call
 
     def call() -> object:
         try:
-            if caller is not None:
-                return caller.call(0, own=False)()
             if not made:
-                made.append(functools.partial(elapsed.function_of(case), elapsed.items_of(case)[0]))
+                made.append(
+                    functools.partial(elapsed.function_of(case), elapsed.items_of(case)[0])
+                    if caller is None
+                    else caller.call(0, own=False)
+                )
+                return _done(case, made[0]())
             return made[0]()
         except TargetError:
             raise
@@ -264,6 +272,17 @@ def _caller(case: Case) -> Call:
             raise TargetError(_raised(case, error), missing_package(error)) from error
 
     return call
+
+
+def _done(case: Case, result: object) -> object:
+    """What a call gave. Raises TargetError for what has not begun yet, as behind a wrapper that is a plain function."""
+    if inspect.iscoroutine(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
+        kind = "generator" if inspect.isgenerator(result) else "coroutine or an asynchronous generator"
+        step = "a function that reads it to its end" if inspect.isgenerator(result) else "a function that awaits it"
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TargetError("%s only makes a %s, and nobody runs it; name %s" % (case.label, kind, step))
+    return result
 
 
 def _raised(case: Case, error: BaseException) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lab.cell.experiments import shown
 from lab.cell.targets import arms, figures
+from lab.cell.targets.case import ELSEWHERE
 from lab.judging import advice
 from lab.judging.bounds import team_of
 from lab.judging.comparison import Pair
@@ -34,12 +35,21 @@ def of_functions(gate: Gate, sessions: Sessions, _: Goal) -> Iterator[Result]:
     session = sessions.session_for(gate)
     if session is None:
         yield unknown_result(gate, sessions)
-    elif gate.kind is Kind.REGRESSION and gate.against:
+        return
+    yield from _left_out(gate, session)
+    if gate.kind is Kind.REGRESSION and gate.against:
         yield from _each(gate, session, _slower_in_turn)
     elif gate.kind is Kind.REGRESSION:
         yield from since_base(gate, session, sessions.bases[gate.base], _meant_number)
     else:
         yield from _each(gate, session, _advised if gate.kind is Kind.WORKERS else _gain)
+
+
+def _left_out(gate: Gate, session: Session) -> Iterator[Result]:
+    """The gate for each function that cannot be measured: it is broken, or there is none in the other version."""
+    for label, reason in session.arguments.get("left_out", {}).items():
+        outcome = Outcome.UNTESTABLE if ELSEWHERE in reason else Outcome.FAILED
+        yield result_of(gate, f"{gate.kind.value} of {label}", outcome, reason=reason)
 
 
 def _each(

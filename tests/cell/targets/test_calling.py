@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from lab.cell.targets import elapsed, environment
+from lab.cell.targets import elapsed, environment, look_up
 from lab.cell.targets.calling import Caller, SkippedError
 from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case, from_stored
 from lab.cell.targets.discovery import cases
 from lab.cell.targets.importing import TargetError
 
 SOURCE = """
+from time import time_ns
+
 made = []
 
 def make():
@@ -58,6 +60,14 @@ class _Held:
 _Held.time_skipped.setup = leave_out
 
 number = 7
+
+once = iter([1, 2])
+
+def logged(item=0):
+    return later()
+
+def lazy(item=0):
+    return (each for each in (1, 2))
 
 class TimeSuite:
     params = [[10, 20], ["a", "b"]]
@@ -211,6 +221,39 @@ def test_a_setup_that_fails_is_said_by_its_own_name_and_a_benchmark_can_leave_it
 def test_a_pool_is_given_no_function_that_only_makes_a_coroutine_or_a_generator(work: Path, name: str) -> None:
     with pytest.raises(TargetError, match=r"asyncio\.run"):
         elapsed.function_of(case_of(work, name, items="made"))
+
+
+@pytest.mark.parametrize("items", ["", "made"])
+@pytest.mark.parametrize(("name", "kind"), [("logged", "coroutine"), ("lazy", "generator")])
+def test_a_plain_function_that_only_makes_a_coroutine_or_a_generator_is_refused(
+    work: Path, name: str, kind: str, items: str
+) -> None:
+    if items:
+        sys.modules.pop("work_of_a_test", None)
+        work.write_text(SOURCE.replace("made = []", "made = [1]"))
+    with pytest.raises(
+        TargetError, match=rf"work\.py:{name} only makes a {kind}.*, and nobody runs it; name a function"
+    ):
+        look_up._seen(case_of(work, name, items=items))
+
+
+def test_an_iterator_is_no_list_of_items_because_it_can_be_read_once(work: Path) -> None:
+    with pytest.raises(TargetError, match="--items once can be read only once"):
+        elapsed.items_of(case_of(work, "see", items="once"))
+
+
+def test_packages_of_pip_install_user_are_importable_outside_of_a_virtual_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("site.getusersitepackages", lambda: str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    environment._add_own_packages()
+    assert str(tmp_path) not in sys.path
+    monkeypatch.delenv("PYTHONNOUSERSITE")
+    environment._add_own_packages()
+    assert str(tmp_path) in sys.path
 
 
 @pytest.mark.parametrize(
