@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import html
+import inspect
+import operator
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -287,16 +289,33 @@ def _case(
             "define it with def at the top of its module",
         )
     script = getattr(sys.modules["__main__"], "__file__", None)
-    if module == "__main__" and script:
-        case = Case(label=f"{Path(script).name}:{name}", source=FILE, where=script, name=name, setup=setup, state=state)
-        return located(case, project)
-    if module == "__main__" or not module:
+    if (module == "__main__" and not script) or not module:
         raise UsageError(
             f"{name or function!r} is defined in __main__, which workers do not have",
             "write it into a file (in a notebook: %%writefile work.py), import it from there, and measure that",
         )
+    _check_found(function, module, name)
+    if script and module == "__main__":
+        case = Case(label=f"{Path(script).name}:{name}", source=FILE, where=script, name=name, setup=setup, state=state)
+        return located(case, project)
     case = Case(label=f"{module}:{name}", source=MODULE, where=module, name=name, setup=setup, state=state)
     return case, Path(project or _root_of(module))
+
+
+def _check_found(function: Callable[..., object], module: str, name: str) -> None:
+    """Raise UsageError where workers, who import a function by its name, would find another object."""
+    try:
+        found = operator.attrgetter(name)(sys.modules[module])
+    except (KeyError, AttributeError):
+        found = None
+    # Whoever asks a class for its class method gets a new object each time, which is equal.
+    if found is not function and not (inspect.ismethod(function) and found == function):
+        raise UsageError(
+            f"lab.scale() was given another object than {name} of {module}, which workers would import: it is a wrapper"
+            " of that one, or a method of an object",
+            "give it a function at the top of a module that calls the object, or a target as text:"
+            " 'package.module:function'",
+        )
 
 
 def _root_of(module: str) -> Path:

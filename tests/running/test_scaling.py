@@ -111,6 +111,32 @@ def test_a_function_that_no_worker_can_find_is_refused_with_what_to_do() -> None
         lab.scale(functools.partial(own))
 
 
+class Parser:
+    """What a method belongs to."""
+
+    def parse(self) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def made(cls) -> None:
+        """Do nothing."""
+
+
+cached = functools.lru_cache(json.loads)
+
+
+@pytest.mark.parametrize("function", [cached, Parser().parse], ids=["a wrapper of another name", "a bound method"])
+def test_a_function_in_whose_place_workers_would_import_another_one_is_refused(function: Any) -> None:
+    with pytest.raises(UsageError, match=r"was given another object than .*, which workers would import"):
+        scaling._case(function, "", "both", None)
+
+
+@pytest.mark.parametrize("function", [Parser.parse, Parser.made, json.loads])
+def test_what_workers_can_import_by_its_name_is_taken(function: Any) -> None:
+    case, _ = scaling._case(function, "", "both", None)
+    assert case.name == function.__qualname__
+
+
 def own() -> None:
     """What a notebook defines."""
 
