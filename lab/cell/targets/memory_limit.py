@@ -12,6 +12,10 @@ SHARE = 0.8
 _FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+#: What this process had when its limit was set, and the share of a worker, in bytes; empty: it has no limit.
+_granted: list[int] = []
+
+
 def set_for(workers: int) -> None:
     """Let the data of this process grow by its share of the available memory, where it is one of so many workers.
 
@@ -22,8 +26,21 @@ def set_for(workers: int) -> None:
     available = _available()
     if available is None:
         return
+    own, all_shares = _own_data(), int(SHARE * available)
     with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
-        resource.setrlimit(resource.RLIMIT_DATA, (_own_data() + int(SHARE * available / workers),) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (own + all_shares // workers, own + all_shares))
+        _granted[:] = own, all_shares // workers
+
+
+def share_among(threads: int) -> None:
+    """Let the data of this process grow by the shares of so many workers, which are threads of it."""
+    import resource
+
+    if _granted:
+        own, share = _granted
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        with contextlib.suppress(ValueError, OSError):  # the function has set a limit of its own
+            resource.setrlimit(resource.RLIMIT_DATA, (min(own + threads * share, most), most))
 
 
 def _own_data() -> int:

@@ -43,6 +43,7 @@ def begin(lock: Any, stored: dict[str, Any], workers: int) -> Callable[[Sequence
     def keep(blocks: Sequence[Block]) -> list[Tally]:
         tallies = []
         for block in blocks:
+            memory_limit.share_among(len(block.cpus))
             if block.payload in PAYLOADS:
                 tallies.append(alone(block, 0, tools))
             elif block.isolated:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 
-from lab.cell.targets import pools
+from lab.cell.targets import memory_limit, pools
 
 
 def test_the_processes_of_a_pool_have_a_limit_and_this_process_has_none() -> None:
@@ -15,3 +16,21 @@ def test_the_processes_of_a_pool_have_a_limit_and_this_process_has_none() -> Non
             limits.append(pool.submit(resource.getrlimit, resource.RLIMIT_DATA).result()[0])
     assert 0 < limits[1] < limits[0]
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def _limits_of_threads() -> list[int]:
+    """The limits of a process that is one of eight workers, while one, two and nine threads of it work."""
+    memory_limit.set_for(8)
+    limits = []
+    for threads in (1, 2, 9):
+        memory_limit.share_among(threads)
+        limits.append(resource.getrlimit(resource.RLIMIT_DATA)[0])
+    return limits
+
+
+def test_each_thread_of_a_team_has_the_share_of_a_worker() -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        one, two, nine = pool.apply(_limits_of_threads)
+    share = two - one
+    assert share > 0
+    assert 6 * share <= nine - one <= 7 * share + 8, "all shares together are the most"

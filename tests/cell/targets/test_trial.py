@@ -126,6 +126,12 @@ def test_cpu_time_of_other_threads_is_evidence_also_where_one_worker_uses_one_co
     assert judgement.verdict == verdict, judgement.reason
 
 
+def test_what_helper_processes_compute_is_no_waiting() -> None:
+    session = own_code.one_case(own_code.WAITS, helpers=True, cores=1.9)
+    verdicts = {each.claim.rpartition(".")[2]: each.verdict for each in session.judgements if each.cell == "cpu2"}
+    assert (verdicts["waits"], verdicts["own-threads"]) == ("inconclusive", "confirmed")
+
+
 def arms_of(trial: Trial) -> dict[str, Arm]:
     return {arm.name: arm for arm in [base_arm(trial), *(one.arm for one in arms_for(CASE, ["fork"], 2, True, trial))]}
 

@@ -25,6 +25,8 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
         return found(
             "threads besides the one that called it had %.0f %% of its CPU time, with %s" % (100 * share, found_text)
         )
+    if trial["cores"] > SEVERAL and used and used.high < trial["cores"] / 2:
+        return found("its first calls used %.2f cores, most of them in processes that live on" % trial["cores"])
     if used is None:
         return undecided("it has %s, and too few rounds were undisturbed" % text)
     text = "one worker uses %.2f cores, with %s" % (used.value, text)

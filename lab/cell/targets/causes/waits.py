@@ -14,6 +14,9 @@ def judge(evidence: Evidence, facts: Facts) -> Finding:
     idle = estimate_or_none([1 - blocks[BASE]["cores"] - blocks[BASE]["delay"] for blocks in rounds])
     if idle is None:
         return undecided("the CPU time of one worker is not known")
+    trial = evidence.last("trial")
+    if idle.low > WAITING_SHARE and max(trial["idle"], 1 - trial["cores"]) < WAITING_SHARE:
+        return undecided("its first calls computed, in processes that live on and are not counted in the rounds")
     text = "one worker neither computes nor waits for a CPU for %.0f %% of its time" % max(0, 100 * idle.value)
     if idle.low > WAITING_SHARE:
         return found(text)
