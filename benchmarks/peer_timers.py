@@ -46,8 +46,8 @@ class FunctionTimer:
 
 
 def _pyperf_words(project: Project) -> list[str]:
-    how = ["--fast" if project.is_quick else "--rigorous", "--quiet"]
-    return ["perf.py", *how, "--affinity", ",".join(map(str, project.cpus)), "--output", PERF_FILE]
+    how = ["--fast"] if project.is_quick else []
+    return ["perf.py", *how, "--quiet", "--affinity", ",".join(map(str, project.cpus)), "--output", PERF_FILE]
 
 
 def _pytest_words(project: Project) -> list[str]:

@@ -195,7 +195,7 @@ TOOLS = (
     ),
     Tool(
         name="pyperf",
-        settings="--rigorous (40 processes of 3 values), --affinity; tasks of 0.1 s; pools that stay",
+        settings="20 processes of 3 values, its default; --affinity; tasks of 0.1 s; pools that stay",
         decides="mean ± deviation; compare_to --min-speed 2.5 (t-test)",
         limits=("--affinity", "no", "no"),
         install="pip install pyperf",

@@ -159,7 +159,7 @@ def test_the_table_of_a_question_has_spread_marks_and_time() -> None:
     assert questions.row(WAITING, "x", [lacking]) == ("x", "-", "-", "-", "0", "1", "0", "4.0 s")
     given = {question: {"pyperf": answers if question is WAITING else []} for question in questions.QUESTIONS}
     text = peers.report([tool for tool in peer_tools.TOOLS if tool.name == "pyperf"], given)
-    assert "--rigorous" in text
+    assert "20 processes of 3 values" in text
     assert "| pyperf | 1           | 3       | 0           | 0       | 2.0 s" in text
 
 

@@ -257,3 +257,18 @@ def test_the_image_of_the_cells_has_the_standard_library_only(
         "multicore-lab-cell:latest", ["-c", program], entrypoint=["python3"], network_mode="none", remove=True
     )
     assert done == b"[]\n"
+
+
+@pytest.mark.parametrize(("words", "says"), [(["--format", "value"], b"1\n"), (["--for", "gunicorn"], b"--workers")])
+def test_the_image_of_the_cells_also_says_how_many_cpus_there_are(
+    compose_settings: dict[str, str], engine: DockerClient, words: list[str], says: bytes
+) -> None:
+    done = engine.containers.run(
+        "multicore-lab-cell:latest",
+        ["-m", "lab", "cpus", "--no-measure", *words],
+        entrypoint=["python3"],
+        network_mode="none",
+        cpuset_cpus="0",
+        remove=True,
+    )
+    assert says in done
