@@ -48,7 +48,7 @@ def call_code(case: Case, evidence: Evidence, *, shared: bool, alone: bool = Fal
         needs = ("threading",) if "own = threading.local()" in lines else ()
         return CallCode(modules=needs, lines=tuple(lines), function="run", expression="run(item)")
     form = _form(evidence)
-    imports = Imports(form.homes)
+    imports = Imports(form.homes, form.folder)
     if not case.is_method:
         imports.name(case.where, case.name, "function")
     lines, function, expression = (_of_items if case.items else _of_calls)(case, form, imports, own, alone)

@@ -8,7 +8,19 @@ from collections.abc import Mapping
 #: What the code calls its own things. What is imported has none of these names.
 RESERVED = frozenset(
     (
-        *("argument", "benchmark", "cache", "call", "collected", "context", "function", "items", "module", "own"),
+        *(
+            "argument",
+            "benchmark",
+            "cache",
+            "call",
+            "collected",
+            "context",
+            "function",
+            "item",
+            "items",
+            "module",
+            "own",
+        ),
         *("pool", "prepared", "results", "run", "statement"),
         *("asyncio", "functools", "importlib", "multiprocessing", "sys", "threading"),
     )
@@ -18,12 +30,15 @@ RESERVED = frozenset(
 class Imports:
     """The imports that the code begins with. They are found from the folder of the project."""
 
-    def __init__(self, homes: Mapping[str, str]) -> None:
-        """``homes`` has the name of the module that a file is imported as, by the path of the file."""
+    def __init__(self, homes: Mapping[str, str], folder: str = "") -> None:
+        """``homes`` has the name of the module that a file is imported as, by the path of the file.
+
+        ``folder`` has the packages of the project; empty: the project itself.
+        """
         self._homes = homes
         self._names: dict[tuple[str, str], str] = {}
         #: The lines so far, in order.
-        self.lines: list[str] = []
+        self.lines: list[str] = [f'sys.path.append("{folder}")'] if folder else []
 
     def module(self, where: str) -> str:
         """Import a module, or a file as one. Returns its name in the code."""

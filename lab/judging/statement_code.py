@@ -60,7 +60,8 @@ def _symbols(source: str) -> list[symtable.Symbol]:
     except SyntaxError:
         return []
     if source.startswith("def statement():\n"):
-        table = table.get_children()[0]
+        # From Python 3.14 on a function has a scope for its annotations, which comes first.
+        table = next(child for child in table.get_children() if child.get_name() == "statement")
     return list(table.get_symbols())
 
 

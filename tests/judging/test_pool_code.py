@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from lab.cell.targets import scale
-from lab.cell.targets.case import FILE, STATEMENT, Case
+from lab.cell.targets.case import FILE, MODULE, STATEMENT, Case
 from lab.judging.advice import Advice, all_advice
+from lab.judging.statement_code import _symbols
 from tests.support import own_code, scripts
 
 #: The functions that were measured, and what they are given. Each call tells how many have had the same argument.
@@ -91,6 +92,8 @@ FORMS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "time_function": ({"places": [1]}, [(8, "own 8")] * 2),
     "statement": ({"setup": "from math import *\nn = 0", "source": STATEMENT, "where": "n += 1\nfloor(n)"}, [None] * 2),
     "statement, names": ({"setup": "items, pool = 0, 1", "source": STATEMENT, "where": "items += pool"}, [None] * 2),
+    "statement, item": ({"setup": "item = [2, 1]", "source": STATEMENT, "where": "item.sort()"}, [None] * 2),
+    "made, below src": ({"source": MODULE, "where": "inside.part"}, ["part"] * 2),
     "statement, plain": ({"setup": "import json", "source": STATEMENT, "where": "json.loads('1')"}, [None] * 2),
 }  # fmt: skip
 
@@ -102,12 +105,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "made.py").write_text(MADE)
         (tmp_path / folder / "beside.py").write_text("PART = 'part'\n")
+    inside = tmp_path / "project" / "src" / "inside"
+    inside.mkdir(parents=True)
+    (inside / "part.py").write_text("def made(): return 'part'\n")
     (tmp_path / "project" / "work.py").write_text(SOURCE)
     monkeypatch.chdir(tmp_path / "project")
     known, path = set(sys.modules), sys.path[:]
+    sys.path.append(str(inside.parent))
     yield tmp_path / "project"
     sys.path[:] = path
-    for name in {"work", "made", "beside"} - known:
+    for name in {"work", "made", "beside", "inside", "inside.part"} - known:
         sys.modules.pop(name, None)
 
 
@@ -185,3 +192,8 @@ def test_an_argument_that_travels_with_each_item_is_made_once(project: Path) -> 
         code = advised(case, gains).code
         assert "pool.map(functools.partial(function, make()), items)" in code
         assert "\nitems = files()\n" in code
+
+
+def test_the_names_of_a_statement_are_known_on_every_python() -> None:
+    names = {symbol.get_name() for symbol in _symbols("def statement():\n    n += 1\n")}
+    assert names == {"n"}

@@ -68,6 +68,13 @@ def _source_folder(project: str) -> "list[str]":
     return [folder] if project and os.path.isdir(folder) and not is_package else []
 
 
+def folder_of(module: Any, project: str) -> str:
+    """The folder of a project that has to be on the path for a module of it: ``src``; empty: none but the project."""
+    file = os.path.realpath(getattr(module, "__file__", None) or "")
+    below = [os.path.join(os.path.realpath(folder), "") for folder in _source_folder(project)]
+    return "src" if file.startswith(tuple(below)) else ""
+
+
 def _lab_first() -> None:
     """A project may have a package named ``lab``, which a worker that is spawned must not take for this one."""
     archive = getattr(globals().get("__loader__"), "archive", None)

@@ -37,6 +37,8 @@ class Form(NamedTuple):
     pickles: bool = True
     #: The path of a file -> the module that it is imported as.
     homes: Mapping[str, str] = {}
+    #: The folder of the project that its packages are in, such as ``src``; empty: the project itself.
+    folder: str = ""
 
 
 def form_of(case: Case, function: Any, sources: Sequence[Any] = ()) -> Form:

@@ -27,20 +27,25 @@ def set_for(workers: int) -> None:
     if available is None:
         return
     own, all_shares = _own_data(), int(SHARE * available)
-    with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
-        resource.setrlimit(resource.RLIMIT_DATA, (own + all_shares // workers, own + all_shares))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)  # the parent may have set it, and nobody may raise it
+    most = own + all_shares if most == resource.RLIM_INFINITY else min(most, own + all_shares)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (min(own + all_shares // workers, most), most))
         _granted[:] = own, all_shares // workers
 
 
 def share_among(threads: int) -> None:
-    """Let the data of this process grow by the shares of so many workers, which are threads of it."""
+    """Let the data of this process grow by the shares of so many workers, which are threads of it.
+
+    The limit is never lowered, because what these threads keep stays.
+    """
     import resource
 
     if _granted:
         own, share = _granted
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        now, most = resource.getrlimit(resource.RLIMIT_DATA)
         with contextlib.suppress(ValueError, OSError):  # the function has set a limit of its own
-            resource.setrlimit(resource.RLIMIT_DATA, (min(own + threads * share, most), most))
+            resource.setrlimit(resource.RLIMIT_DATA, (max(now, min(own + threads * share, most)), most))
 
 
 def _own_data() -> int:

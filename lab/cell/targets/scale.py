@@ -43,7 +43,7 @@ from lab.cell.targets.arms import (
     tries_of,
 )
 from lab.cell.targets.calling import Call, Caller, factory, module_of, sources_of
-from lab.cell.targets.case import HOST, PREFIX, STATEMENT, Case, from_stored
+from lab.cell.targets.case import HOST, MODULE, PREFIX, STATEMENT, Case, from_stored
 from lab.cell.targets.figures import LATER
 from lab.cell.targets.form import Form, form_of
 from lab.cell.targets.importing import attribute, import_module
@@ -93,6 +93,7 @@ def _form_of(case: Case) -> Form:
         makes_items=bool(case.items) and callable(factory(case, case.items)),
         pickles=not pickled(function)[2],
         homes={place or case.where: module_of(case, place).__name__ for place in (*places, "")},
+        folder=environment.folder_of(module, case.project) if case.source == MODULE else "",
     )
 
 

@@ -19,10 +19,16 @@ def test_the_processes_of_a_pool_have_a_limit_and_this_process_has_none() -> Non
 
 
 def _limits_of_threads() -> list[int]:
-    """The limits of a process that is one of eight workers, while one, two and nine threads of it work."""
+    """The limits of a process that is one of eight workers, while one, two and nine threads of it work, and one again.
+
+    Its parent was limited before, and the process has grown since.
+    """
+    memory_limit.set_for(1)
+    grown = bytearray(200 * 2**20)
     memory_limit.set_for(8)
+    assert grown
     limits = []
-    for threads in (1, 2, 9):
+    for threads in (1, 2, 9, 1):
         memory_limit.share_among(threads)
         limits.append(resource.getrlimit(resource.RLIMIT_DATA)[0])
     return limits
@@ -30,7 +36,9 @@ def _limits_of_threads() -> list[int]:
 
 def test_each_thread_of_a_team_has_the_share_of_a_worker() -> None:
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        one, two, nine = pool.apply(_limits_of_threads)
+        one, two, nine, again = pool.apply(_limits_of_threads)
     share = two - one
     assert share > 0
     assert 6 * share <= nine - one <= 7 * share + 8, "all shares together are the most"
+    assert one < nine / 4, "a worker has its share, although its parent has grown"
+    assert again == nine, "what the threads keep stays"
