@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lab.cell import experiments
@@ -10,7 +10,7 @@ from lab.cell.claims.claim import Claim, Evidence, Experiment, Facts, Finding
 from lab.cell.cpus import cpulist
 from lab.judging import proofs
 from lab.judging.records import MALFORMED
-from lab.model.cell import CellResult, Status
+from lab.model.cell import CellResult, Record, Status
 from lab.model.session import Judgement, Quantity, Verdict
 from lab.text import units
 
@@ -71,8 +71,21 @@ def evidence_of(experiment: str, result: CellResult) -> Evidence:
     records = result.records_of(experiment)
     return Evidence(
         [(record.data["name"], record.data["value"]) for record in records if record.kind == "observation"],
-        [(record.data["name"], record.data["values"]) for record in records if record.kind == "sample"],
+        list(_samples(records)),
     )
+
+
+def _samples(records: Iterable[Record]) -> Iterator[tuple[str, Any]]:
+    """The rounds by their names. Those of very many arms come in parts, and one without its last part is none."""
+    parts: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record.kind == "sample":
+            name, values = record.data["name"], record.data["values"]
+            whole = {**parts.pop(name), **values} if name in parts else values
+            if record.data.get("more"):
+                parts[name] = whole
+            else:
+                yield name, whole
 
 
 def judge_claim(experiment: str, claim: Claim, result: CellResult, evidence: Evidence | None = None) -> Judgement:

@@ -14,6 +14,8 @@ from lab.cell.claims.wording import shortened
 MOST_WORDS = 500
 #: So many lines of an exception's way are kept.
 MOST_FRAMES = 5
+#: The arms of a sample, in bytes of JSON; a message has room for somewhat more.
+_LONGEST_PART = 6000
 
 
 class NotMeasuredError(Exception):
@@ -55,8 +57,14 @@ class Recorder:
         self._say({"kind": "observation", "name": name, "value": value, "unit": unit})
 
     def sample(self, name: str, values: Mapping[str, Mapping[str, Any]]) -> None:
-        """Store one round of raw measurement: what each arm measured, by its name."""
-        self._say({"kind": "sample", "name": name, "values": values})
+        """Store one round of raw measurement: what each arm measured, by its name.
+
+        A round of very many arms is stored in parts, because a message has a longest length.
+        """
+        *parts, last = _in_parts(values)
+        for part in parts:
+            self._say({"kind": "sample", "name": name, "values": part, "more": True})
+        self._say({"kind": "sample", "name": name, "values": last})
 
     def tell(self, text: str, who: Mapping[str, Any] | None = None, since: Mapping[str, Any] | None = None) -> None:
         """Add an event to the story. ``who`` is what :func:`here` returned where it happened; by default, here.
@@ -92,6 +100,19 @@ class Recorder:
         with self._lock:
             while line:
                 line = line[os.write(self._descriptor, line) :]
+
+
+def _in_parts(values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping[str, Any]]]:
+    """The arms of a round, in parts each of which is short enough for a message."""
+    parts: list[dict[str, Mapping[str, Any]]] = [{}]
+    length = 0
+    for name, block in values.items():
+        length += len(json.dumps({name: block}))
+        if length > _LONGEST_PART and parts[-1]:
+            parts.append({})
+            length = len(json.dumps({name: block}))
+        parts[-1][name] = block
+    return parts
 
 
 def frames_of(error: BaseException | None) -> list[str]:
