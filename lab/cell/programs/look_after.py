@@ -25,6 +25,8 @@ _MOST_SHARE = 0.003
 
 #: How long a process that was asked to end has until it is killed, in seconds.
 GRACE_SECONDS = 1.0
+#: What ends by itself so soon after the program, in seconds, was not left behind: a fork server ends in this way.
+_LEAVING_SECONDS = 0.1
 #: How long processes are killed again and again, in seconds.
 _ENDING_SECONDS = 5.0
 _POLL_SECONDS = 0.002
@@ -75,12 +77,12 @@ class Offspring:
             if not going_on or seconds > _ENDING_SECONDS:
                 self.reap()  # what has ended since the last time counts too
                 return len(ended)
-            for pid in going_on:
+            for pid in going_on if seconds > _LEAVING_SECONDS else ():
                 if seconds > GRACE_SECONDS:
                     send(pid, signal.SIGKILL)
                 elif pid not in ended:
                     send(pid, signal.SIGTERM)
-            ended.update(going_on)
+                ended.add(pid)
             time.sleep(_POLL_SECONDS)
 
     def _add(self, usage: "os.struct_rusage") -> None:  # type: ignore[name-defined] # not in the stubs

@@ -62,6 +62,11 @@ def test_a_daemon_is_found_and_ended(tmp_path: Path) -> None:
         os.kill(int(file.read_text()), 0)
 
 
+def test_what_ends_by_itself_right_after_the_program_was_not_left_behind() -> None:
+    run = one_run(line("setsid sh -c 'sleep 0.02' & exit 0"))
+    assert (run.code, run.left) == (0, 0)
+
+
 @pytest.mark.slow
 def test_what_ignores_a_polite_request_is_killed() -> None:
     run = one_run(line("(trap '' TERM; while :; do sleep 1; done) & sleep 0.1; exit 0"))
