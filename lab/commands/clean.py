@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 
 from lab.errors import EngineError
 from lab.messages import show
@@ -33,13 +34,14 @@ def run(options: argparse.Namespace) -> int:
     Raises EngineError when something could not be removed.
     """
     from lab.containers import cleanup, owner
-    from lab.containers.client import client_for_this_environment
+    from lab.containers.client import clean_command, client_for_this_environment
     from lab.engines.temporary import remove_abandoned
 
     folders = [f"folder {path}" for path in remove_abandoned()]  # first, because it needs no engine
     for name in folders:
         show(f"removed {name}")
     with contextlib.closing(client_for_this_environment(options.host)) as client:
+        again = clean_command(client)
         needed = {} if options.force else owner.under_way(client)
         if options.session:
             needed = {session: who for session, who in needed.items() if session == options.session}
@@ -47,9 +49,10 @@ def run(options: argparse.Namespace) -> int:
     for name in removed:
         show(f"removed {name}")
     if kept:
-        raise EngineError(f"could not remove {'; '.join(kept)}; run lab clean again, or look at docker ps -a")
+        raise EngineError(f"could not remove {'; '.join(kept)}; run {again} again, or look at docker ps -a")
     for session, who in sorted(needed.items()):
-        show(f"left alone: session {session}, which {who} runs; remove it too with: lab clean --force")
+        this_one = f"{again} --force --session {shlex.quote(session)}"
+        show(f"left alone: session {session}, which {who} runs; remove it too with: {this_one}")
     if not needed:
         show("nothing is left" if removed or folders else "there was nothing to remove")
     return 0

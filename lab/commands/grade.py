@@ -89,12 +89,14 @@ def _faults(participant: Participant, twice: Mapping[str, Sequence[str]]) -> dic
 
 
 def _answers(participant: Participant, roots: Sequence[Path]) -> Mapping[str, str]:
-    """The answers of a participant: in the folder of a session or above it, up to the folder that was given.
+    """The answers of a participant: in the folder of each session or above it, up to the folder that was given.
 
-    Raises UsageError where they are not TOML.
+    Where several answer the same question, the one of the newest session counts. Raises UsageError where they are not
+    TOML.
     """
     import tomllib
 
+    answers: dict[str, str] = {}
     ends = {root.resolve() for root in roots}
     for each in participant.sessions:
         session = Path(each.folder).resolve()
@@ -102,14 +104,16 @@ def _answers(participant: Participant, roots: Sequence[Path]) -> Mapping[str, st
             file = folder / ANSWERS
             if file.is_file():
                 try:
-                    return {name: str(value) for name, value in tomllib.loads(file.read_text(encoding="utf-8")).items()}
+                    written = tomllib.loads(file.read_text(encoding="utf-8-sig"))
                 except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                     raise UsageError(f"{file} is not TOML: {error}", 'write lines such as pool-1 = "2"') from error
                 except OSError as error:
                     raise StoreError(f"cannot read {file}: {error.strerror}") from error
+                answers.update((name, str(value)) for name, value in written.items())
+                break
             if folder in ends:
                 break
-    return {}
+    return answers
 
 
 def _paragraph(grade: Grade) -> str:

@@ -27,7 +27,7 @@ EXAMPLE = """\
 examples:
   lab replay                the newest session again
   lab replay DIR            another session, for example from another machine
-  lab replay DIR --engine local --image IMAGE
+  lab replay DIR --engine docker --image IMAGE
 
 The repetition is stored as a session of its own.
 
@@ -126,6 +126,8 @@ def _arguments(options: argparse.Namespace, folder: Path, manifest: dict[str, An
     arguments = {**stored, "label": _requests.label_of(options)}
     if options.engine:
         arguments |= {"engine": options.engine, "image": None}
+        if options.engine != stored["engine"]:  # where the other engine ran it says nothing of this one
+            arguments = {name: value for name, value in arguments.items() if name not in ("host", "allocation")}
     if options.image and arguments.get("python"):
         raise UsageError(
             f"--image {options.image}: this session names its builds ({', '.join(arguments['python'])}), each with its"

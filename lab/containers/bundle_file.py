@@ -128,9 +128,9 @@ class Bundle:
 @contextlib.contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
     """A bundle to read, after every hash was checked. Raises UsageError for a file that is none, or no longer is."""
-    if not path.is_file():
-        raise UsageError(f"{path} is no file", "name the file that lab bundle has written")
     try:
+        if not path.is_file():
+            raise UsageError(f"{path} is no file", "name the file that lab bundle has written")
         with path.open("rb") as file:
             yield _checked(path, file)
     except OSError as error:

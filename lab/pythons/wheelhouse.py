@@ -8,6 +8,7 @@ import json
 import platform
 import subprocess
 import sys
+import sysconfig
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -40,8 +41,9 @@ def parse_extras(text: str) -> tuple[str, ...]:
 
 def this_python() -> dict[str, str]:
     """What the wheels are for: the version and the implementation of this Python, its system and its machine."""
+    is_free_threaded = sysconfig.get_config_var("Py_GIL_DISABLED")  # Windows has no sys.abiflags
     return {
-        "python": f"{sys.version_info[0]}.{sys.version_info[1]}{'t' if 't' in sys.abiflags else ''}",
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]}{'t' if is_free_threaded else ''}",
         "implementation": platform.python_implementation(),
         "system": platform.system(),
         "machine": platform.machine(),

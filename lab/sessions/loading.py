@@ -39,15 +39,18 @@ _PIECE = 1 << 20
 def find_session(named: Path) -> Path:
     """The session's folder that the user means by this path: the path itself, or the newest session below it.
 
-    Raises UsageError when there is no session.
+    Raises UsageError when there is no session, and StoreError when the system refuses to look.
     """
-    if (named / _MANIFEST).exists():
-        return named
-    if not named.exists():
-        raise UsageError(f"{named} does not exist; name the folder of a session, or a folder with sessions")
-    if not named.is_dir():
-        raise UsageError(f"{named} is not a folder; name the folder of a session, or a folder with sessions")
-    return newest(named)
+    try:
+        if (named / _MANIFEST).exists():
+            return named
+        if not named.exists():
+            raise UsageError(f"{named} does not exist; name the folder of a session, or a folder with sessions")
+        if not named.is_dir():
+            raise UsageError(f"{named} is not a folder; name the folder of a session, or a folder with sessions")
+        return newest(named)
+    except OSError as error:
+        raise StoreError(f"cannot read {named}: {error.strerror}") from error
 
 
 def newest(parent: Path) -> Path:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabError, UsageError
+from lab.errors import LabError, StoreError, UsageError
 from lab.judging import differences
 from lab.judging.records import MALFORMED
 from lab.model.cell import Cell
@@ -62,10 +63,17 @@ def _natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Every session at or below a folder. Raises UsageError where there is none."""
+    """Every session at or below a folder. Raises UsageError where there is none.
+
+    A folder that the system refuses to read raises StoreError: whoever handed it in would be missing.
+    """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder", "name the folder that the class has handed in")
-    below = sorted(path.parent for path in root.rglob(MANIFEST))
+
+    def refused(error: OSError) -> None:
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}", "make it readable, or take it away")
+
+    below = sorted(Path(at) for at, _, names in os.walk(root, onerror=refused) if MANIFEST in names)
     if not below:
         raise UsageError(f"there is no session in {root}", "name a folder with sessions, at any depth")
     yield from below

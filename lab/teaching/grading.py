@@ -98,7 +98,7 @@ def parse_key(text: str, where: str) -> Key:
         raise UsageError(f"{where}: answers is not a list", "begin each question with [[answers]]")
     return Key(
         sessions=_points(sessions, "points", where),
-        experiments=tuple(map(str, sessions.get("experiments", ()))),
+        experiments=_texts(sessions, "experiments", where),
         made=_points(predictions, "made", where),
         right=_points(predictions, "right", where),
         most=_points(predictions, "most", where) if "most" in predictions else None,
@@ -129,19 +129,29 @@ def _points(table: Mapping[str, Any], name: str, where: str) -> float:
     return float(value)
 
 
+def _texts(table: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """The texts of an entry: one, or a list of them. A number counts as its digits."""
+    value = table.get(name, [])
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str | int | float) and not isinstance(each, bool) for each in values):
+        raise UsageError(f"{where}: {name} = {value!r} is no list of texts", f'write {name} = ["2", "two"]')
+    return tuple(map(str, values))
+
+
 def _question(entry: Any, where: str) -> Question:
     if not isinstance(entry, dict) or not entry.get("question"):
         raise UsageError(f"{where}: an answer names no question", 'write question = "pool-1"')
     name = str(entry["question"])
     _check(entry, _KEYS["answers"], f"{where}, {name}")
-    right = entry.get("right", ())
-    texts = (right,) if isinstance(right, str) else tuple(map(str, right))
+    texts, number = _texts(entry, "right", f"{where}, {name}"), entry.get("number", 0)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise UsageError(f"{where}, {name}: number = {number!r} is no number", "write number = 2, or right for a text")
     if bool(texts) == ("number" in entry):
         raise UsageError(f"{where}, {name}: give either right or number", 'such as right = ["2", "two"]')
     return Question(
         name=name,
         right=texts,
-        number=float(entry["number"]) if "number" in entry else None,
+        number=float(number) if "number" in entry else None,
         within=_points(entry, "within", where),
         points=_points(entry, "points", where) if "points" in entry else 1.0,
     )

@@ -280,6 +280,33 @@ def test_answers_count_up_to_the_folder_that_was_given(
     assert (code, answer) == (0, 0 if (given, beside) == ("s0", ".") else 1)
 
 
+def test_the_answers_beside_each_session_count_and_those_of_the_newest_first(
+    lab: Lab, handed_in: Path, key: Path
+) -> None:
+    second = dataclasses.replace(session_of(0), id="session-later", began=86400.0)
+    sealed(handed_in / "later", "20260201-000000-aa", second)
+    (handed_in / "s0" / "answers.toml").write_text('pool-1 = "8"\ngil-2 = 1.98\n')
+    (handed_in / "later" / "answers.toml").write_bytes(b'\xef\xbb\xbfpool-1 = "two"\n')
+    words = ("grade", str(handed_in), "--key", str(key), "--of", "student 0", "--format", "json")
+    (grade,) = json.loads(lab(*words)[1])
+    assert [ground["points"] for ground in grade["grounds"] if ground["what"].startswith("answer")] == [1, 3]
+
+
+def test_a_folder_that_may_not_be_read_is_said_because_somebody_would_be_missing(
+    lab: Lab, handed_in: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = os.walk
+
+    def refusing(root: Any, onerror: Any = None) -> Any:
+        onerror(PermissionError(13, "Permission denied", f"{root}/s7"))
+        return walk(root)
+
+    monkeypatch.setattr(os, "walk", refusing)
+    for words in (["class", str(handed_in)], ["grade", str(handed_in), "--key", str(key)]):
+        code, _, err = lab(*words)
+        assert (code, "s7: Permission denied" in " ".join(err.split())) == (3, True), err
+
+
 def test_a_copy_and_an_answer_with_another_name_are_told(lab: Lab, handed_in: Path, key: Path) -> None:
     (handed_in / "s0" / "answers.toml").write_text('pool1 = "2"\n')
     sealed(handed_in / "s31", session=session_of(0, label="copier"))
@@ -319,6 +346,9 @@ def test_grades_are_a_table_for_a_spreadsheet(lab: Lab, handed_in: Path, key: Pa
         ("[[answers]]\nquestion = 'a'", "give either right or number"),
         ("[[answers]]\nright = 'a'", "names no question"),
         ("answers = 3", "is not a list"),
+        ("[[answers]]\nquestion = 'a'\nright = {}", "right = {} is no list of texts"),
+        ("[[answers]]\nquestion = 'a'\nnumber = 'two'", "number = 'two' is no number"),
+        ("[sessions]\npoints = 1\nexperiments = {}", "experiments = {} is no list of texts"),
         ("[sessions", "is not TOML"),
     ],
 )

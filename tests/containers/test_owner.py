@@ -69,12 +69,11 @@ def test_clean_leaves_what_is_under_way_alone_and_names_it(lab: Lab, api: Engine
     assert code == 0, err
     lines = [line for line in out.splitlines() if not line.startswith("removed folder")]  # of tests that were killed
     assert sorted(lines[:3]) == sorted(f"removed container {name}" for name in gone)
-    unseen = "which a process that cannot be seen from here runs; remove it too with: lab clean --force"
+    unseen = "which a process that cannot be seen from here runs"
     mine = f"process {os.getpid()} of this machine"
     assert lines[3:] == [
-        f"left alone: session compose, {unseen}",
-        f"left alone: session mine, which {mine} runs; remove it too with: lab clean --force",
-        f"left alone: session remote, {unseen}",
+        f"left alone: session {name}, {runs}; remove it too with: lab clean --force --session {name}"
+        for name, runs in (("compose", unseen), ("mine", f"which {mine} runs"), ("remote", unseen))
     ]
     code, out, _ = lab("clean", "--force")
     assert (code, out.splitlines()[-1]) == (0, "nothing is left")

@@ -170,3 +170,12 @@ def test_a_parcel_unpacks_to_a_session(tmp_path: Path) -> None:
 def test_packed_records_are_the_ones_that_the_worker_wrote() -> None:
     raw = scripts.stream("cpu2", (0, 1), scripts.everything(2))
     assert export.lines(scripts.result(scripts.cell(2), raw)) == raw
+
+
+def test_a_folder_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuses)
+    with pytest.raises(StoreError, match=r"cannot read .*: Permission denied"):
+        loading.find_session(tmp_path)
