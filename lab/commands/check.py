@@ -16,6 +16,7 @@ from lab.messages import columns, ended, kept, show, show_document, tell
 if TYPE_CHECKING:
     from lab.judging.gates import Sessions
     from lab.model.gates import Goal, Result
+    from lab.model.session import Session
     from lab.planning.document import Document
     from lab.running.measurement import Kept, Start
 
@@ -161,7 +162,7 @@ def _ended(results: Sequence[Result], sessions: Mapping[str, Sessions], places: 
     for name, each in sessions.items():
         for session in each.all:
             code = exit_code(session, policy)
-            if code != 2 or session is each.plain:  # beside another version a function may be new
+            if code != 2 or (session is each.plain and _has_broken(session)):
                 reasons.setdefault(code, f"{name}: {exit_reason(session, policy)}")
     if failure := next((place.failure for place in places if place.failure), None):
         reasons.setdefault(3, failure)
@@ -169,6 +170,13 @@ def _ended(results: Sequence[Result], sessions: Mapping[str, Sessions], places: 
         reasons[1] = reason
     code = next((code for code in (130, 3, 1, 2) if code in reasons), 0)
     return ended(code, reasons.get(code, ""))
+
+
+def _has_broken(session: Session) -> bool:
+    """Whether a function cannot be measured, and not only because a Python does not have it."""
+    from lab.cell.targets.case import NOT_THERE
+
+    return not all(reason.endswith(NOT_THERE) for reason in session.arguments.get("left_out", {}).values())
 
 
 def _start(options: argparse.Namespace, name: str) -> Start:

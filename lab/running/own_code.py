@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.cell.targets.case import FILE, MODULE, PREFIX, Case
+from lab.cell.targets.case import FILE, MODULE, NOT_THERE, PREFIX, Case
 from lab.cell.targets.importing import TargetError
 from lab.cell.targets.look_up import SECONDS, Found, found, told
 from lab.engines import Engine
@@ -150,7 +150,7 @@ def joined(on_builds: Mapping[str, Found]) -> Found:
     for build, found_there in on_builds.items():
         reasons = dict(found_there.left_out)
         missing = each.keys() - {case.label for case in found_there.cases}
-        reasons.update({label: "it is not there" for label in sorted(missing) if label not in reasons})
+        reasons.update({label: NOT_THERE for label in sorted(missing) if label not in reasons})
         left_out.update({label: f"{f'on {build}: ' if build else ''}{reason}" for label, reason in reasons.items()})
     cases = [_slowest(several) for label, several in each.items() if label not in left_out]
     return Found(cases, list(left_out.items()))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.cell.programs.program import Program
-from lab.cell.targets.case import ELSEWHERE
+from lab.cell.targets.case import ELSEWHERE, NOT_THERE
 from lab.judging import proofs
 from lab.judging.gates import Sessions, exit_reason, judge
 from lab.model.gates import Gate, Goal, Kind, Outcome, Result
@@ -127,13 +127,14 @@ def test_a_regression_against_a_version_in_the_same_run(times: float, outcome: O
 
 def test_a_function_that_cannot_be_measured_fails_its_gates_unless_it_works_here() -> None:
     broken, new = "work.py:b raised at its first calls: ValueError", f"{ELSEWHERE} (--against main): work has no c"
-    left_out = {"work.py:b": broken, "work.py:c": new}
+    left_out = {"work.py:b": broken, "work.py:c": new, "work.py:d": f"on 3.9: {NOT_THERE}"}
     session = replace(FREE, arguments={**FREE.arguments, "left_out": left_out})
     found = results(session, Kind.SPEED_UP, executor="threads", least=1.7)
     assert [(each.subject, each.outcome) for each in found] == [
         ("speedup of work.py:b", Outcome.FAILED),
         ("speedup of work.py:c", Outcome.UNTESTABLE),
-        (found[2].subject, Outcome.MET),
+        ("speedup of work.py:d", Outcome.UNTESTABLE),
+        (found[3].subject, Outcome.MET),
     ]
     assert found[0].reason == broken
 

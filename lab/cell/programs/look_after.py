@@ -78,7 +78,7 @@ class Offspring:
                 self.reap()  # what has ended since the last time counts too
                 return len(ended)
             for pid in going_on if seconds > _LEAVING_SECONDS else ():
-                if seconds > GRACE_SECONDS:
+                if seconds > _LEAVING_SECONDS + GRACE_SECONDS:
                     send(pid, signal.SIGKILL)
                 elif pid not in ended:
                     send(pid, signal.SIGTERM)

@@ -25,6 +25,8 @@ SLOWNESS = 2.0
 HOST = "host"
 #: What is said of a case that works here, and not in the environment that it is compared with, begins with this.
 ELSEWHERE = "in the other environment"
+#: What is said of a case that one build has, and another one does not have, ends with this.
+NOT_THERE = "it is not there"
 
 
 class Times(NamedTuple):

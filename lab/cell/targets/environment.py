@@ -38,7 +38,11 @@ def _add_own_packages() -> None:
 
     folder = site.getusersitepackages()
     if sys.prefix == sys.base_prefix and not os.environ.get("PYTHONNOUSERSITE") and os.path.isdir(folder):
+        before, everybodys = list(sys.path), site.getsitepackages()
         site.addsitedir(folder)
+        own = [path for path in sys.path if path not in before]
+        place = next((place for place, path in enumerate(before) if path in everybodys), len(before))
+        sys.path[:] = [*before[:place], *own, *before[place:]]  # a user's package comes before that of all users
 
 
 def go_home(project: str) -> None:

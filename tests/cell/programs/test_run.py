@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.cell.programs import look_after
 from lab.cell.programs.program import PIPE, Program
 from lab.cell.programs.run import Run
 from tests.support.one_run import line, one_run
@@ -62,7 +63,8 @@ def test_a_daemon_is_found_and_ended(tmp_path: Path) -> None:
         os.kill(int(file.read_text()), 0)
 
 
-def test_what_ends_by_itself_right_after_the_program_was_not_left_behind() -> None:
+def test_what_ends_by_itself_right_after_the_program_was_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_after, "_LEAVING_SECONDS", 4.0)
     run = one_run(line("setsid sh -c 'sleep 0.02' & exit 0"))
     assert (run.code, run.left) == (0, 0)
 

@@ -252,8 +252,10 @@ def test_packages_of_pip_install_user_are_importable_outside_of_a_virtual_enviro
     environment._add_own_packages()
     assert str(tmp_path) not in sys.path
     monkeypatch.delenv("PYTHONNOUSERSITE")
+    monkeypatch.setattr("site.getsitepackages", lambda: [sys.path[-1]])
+    before = list(sys.path)
     environment._add_own_packages()
-    assert str(tmp_path) in sys.path
+    assert sys.path == [*before[:-1], str(tmp_path), before[-1]]
 
 
 @pytest.mark.parametrize(
