@@ -246,13 +246,13 @@ def test_packages_of_pip_install_user_are_importable_outside_of_a_virtual_enviro
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("site.getusersitepackages", lambda: str(tmp_path))
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("site.getsitepackages", lambda: ["everybodys"])
+    monkeypatch.setattr(sys, "path", [*sys.path, "everybodys"])
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     monkeypatch.setenv("PYTHONNOUSERSITE", "1")
     environment._add_own_packages()
     assert str(tmp_path) not in sys.path
     monkeypatch.delenv("PYTHONNOUSERSITE")
-    monkeypatch.setattr("site.getsitepackages", lambda: [sys.path[-1]])
     before = list(sys.path)
     environment._add_own_packages()
     assert sys.path == [*before[:-1], str(tmp_path), before[-1]]
