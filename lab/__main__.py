@@ -61,9 +61,15 @@ def _leave() -> None:
 
 
 def _defect(error: Exception) -> str:
-    """One line about an exception that nobody foresaw, which asks for a report of it."""
+    """One line about an exception that nobody foresaw, which asks for a report of it.
+
+    What the system refuses at a path is no defect: the line names the path.
+    """
     from lab import release
 
+    if isinstance(error, PermissionError) and error.filename:
+        path = messages.printable(os.fsdecode(error.filename))
+        return f"cannot use {path}: {error.strerror}; give yourself the right to it, or name another path"
     if others := release.namesakes():
         return (
             f"{' and '.join(others)} in this environment has the same import name and has overwritten files of"

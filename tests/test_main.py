@@ -26,6 +26,19 @@ def test_a_defect_is_one_line_that_asks_for_a_report_and_exit_code_3(lab: Lab, m
     assert "LAB_DEBUG=1" in line
 
 
+@pytest.mark.parametrize("path", ["/shared/anna", b"/shared/anna"])
+def test_a_path_that_the_system_refuses_is_no_defect(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, path: str | bytes
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(list_, "run", refused)
+    code, _, err = lab("list")
+    line = "lab: cannot use /shared/anna: Permission denied; give yourself the right to it, or name another path\n"
+    assert (code, err) == (3, line)
+
+
 def test_the_traceback_of_a_defect_is_shown_to_whoever_asks_for_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

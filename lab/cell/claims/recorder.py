@@ -107,11 +107,12 @@ def _in_parts(values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping
     parts: list[dict[str, Mapping[str, Any]]] = [{}]
     length = 0
     for name, block in values.items():
-        length += len(json.dumps({name: block}))
-        if length > _LONGEST_PART and parts[-1]:
+        own_length = len(json.dumps({name: block}))
+        if parts[-1] and length + own_length > _LONGEST_PART:
             parts.append({})
-            length = len(json.dumps({name: block}))
+            length = 0
         parts[-1][name] = block
+        length += own_length
     return parts
 
 
