@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from random import Random
 from typing import Any, Callable, Sequence
 
 from lab.cell.claims.claim import (
@@ -25,9 +27,8 @@ from lab.cell.claims.claim import (
 )
 from lab.cell.claims.measured import DELIVERED, Measured, claim, enough, judge, over, value_of
 from lab.cell.claims.recorder import Recorder
-from lab.cell.measuring import starting as start_cost
 from lab.cell.measuring.crew_worker import gil_enabled
-from lab.cell.measuring.memory import grown_by
+from lab.cell.measuring.memory import cost_of
 from lab.cell.measuring.object_passing import REFUSED, SHARED, THINGS, hand
 from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 
@@ -61,7 +62,7 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
     ]
     for method in METHODS:
         arms.append(
-            Arm("work, " + method, "count", processes=workers, clean=free, repeat=REPEAT, method=method),
+            Arm("work, " + method, "count", processes=workers, clean=free, repeat=REPEAT, beside="work", method=method),
         )
     if HAS_INTERPRETERS:
         arms.append(
@@ -72,6 +73,7 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
                 clean=free,
                 seconds=2 * BLOCK_SECONDS,
                 repeat=REPEAT,
+                beside="work",
                 isolated=True,
             ),
         )
@@ -82,20 +84,21 @@ def run(recorder: Recorder) -> None:
     pass_things(recorder)
     arms = arms_for(len(recorder.cpus), gil_enabled())
     order = shuffler(recorder.seed)
-    starts = {"start, " + name: block for name, block in start_cost.ways_to_start().items() if name in executors()}
-    start_cost.ways_to_start()["forkserver"]()  # from here on its server is warm
+    cost_of("forkserver")  # from here on its server is warm
     measurements = [*MEASURED.values()] + ([INTERPRETERS] if HAS_INTERPRETERS else [])
+    if len(recorder.cpus) == 1:  # where workers in parallel decide nothing, and are only shown
+        measurements = [(measured, tolerance) for measured, tolerance in measurements if not measured.parallel]
     rounds: list[Round] = []
     start_rounds = 0
     until = time.monotonic() + recorder.seconds
     with Crew(recorder.cpus, methods=METHODS) as crew:
-        crew.rounds(arms, 1, 2, order)  # warms up: interpreters are made, code is imported
+        crew.rounds(arms, 1, 1, order)  # warms up: interpreters are made, code is imported
         # Starting workers takes long on a busy machine, so the time can be up before there are enough rounds.
         while not rounds or (time.monotonic() < until and not enough(rounds, FEWEST_ROUNDS, measurements, until)):
             number = len(rounds)
             # Starts have their own rounds, so that they do not disturb the rounds of work.
             if start_rounds < FEWEST_START_ROUNDS or (start_rounds < MOST_START_ROUNDS and not _known(rounds)):
-                start_round: Round = dict(crew.gated(starts, number, order), **memory())
+                start_round = measured_starts(crew, number, order)
                 start_rounds += 1
                 recorder.sample("round", start_round)
                 rounds.append(start_round)
@@ -124,14 +127,18 @@ def pass_things(recorder: Recorder) -> None:
         recorder.tell("handed to a worker by %s: %s" % (executor, ", ".join(phrases)))
 
 
-def memory() -> dict[str, dict[str, Any]]:
-    """The bytes by which the memory of the whole process family grows for each idle worker."""
-    blocks: dict[str, dict[str, Any]] = {}
-    for name in executors():
-        growth = grown_by(name)
+def measured_starts(crew: Crew, number: int, order: Random) -> Round:
+    """A round of one worker of each kind: how long it takes to start, and how much memory it takes."""
+    memory: Round = {}
+
+    def start(name: str) -> dict[str, Any]:
+        seconds, growth = cost_of(name)
         disturbance = "unreadable memory" if growth is None else None
-        blocks["memory, " + name] = {"bytes": growth or 0, "disturbed": disturbance}
-    return blocks
+        memory["memory, " + name] = {"bytes": growth or 0, "disturbed": disturbance}
+        return {"seconds": round(seconds, 8)}
+
+    starts = {"start, " + name: functools.partial(start, name) for name in executors()}
+    return {**crew.gated(starts, number, order), **memory}
 
 
 def starting(name: str) -> Measured:
@@ -269,8 +276,9 @@ EXPERIMENT = Experiment(
     name="executors",
     summary="Executors: threads, processes by fork, forkserver and spawn, and interpreters compared",
     method="As many workers of each kind as there are CPUs run the same pure Python code, in rounds of short blocks in"
-    " random order beside the capacity probe. Between them come rounds that start a worker of each kind and measure by"
-    " how much an idle worker makes the memory (PSS) of the whole process family grow. Six things are handed to a"
+    " random order beside the capacity probe. Between them come rounds that start a worker of each kind. They measure"
+    " how long it takes until it has run something, and by how much it makes the memory (PSS) of the whole process"
+    " family grow while it waits. Six things are handed to a"
     " worker of each kind, which changes them: shared, copied or refused.",
     watch="Compare what a worker costs in start time and in memory with its speed-up. Then look at the things that"
     " cannot be handed over. Interpreters scale like processes, but their start cost is like that of no other kind.",

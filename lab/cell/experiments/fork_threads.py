@@ -16,7 +16,7 @@ from lab.cell.measuring.programs import forked
 TRIES = 3
 
 #: A child waits so long for a lock that none of its threads can release. The parent's lock is free long before.
-LOCK_SECONDS = 0.2
+LOCK_SECONDS = 0.1
 
 #: A lock of a module, as a library may have it.
 _lock = threading.Lock()
@@ -149,7 +149,7 @@ def expect_warning(facts: Facts) -> str | None:
 EXPERIMENT = Experiment(
     name="fork-threads",
     summary="Fork with threads: locks that stay locked, and threads that are gone",
-    method="A thread holds a lock while the main thread forks. The child tries to take the lock for 0.2 s, and so does"
+    method="A thread holds a lock while the main thread forks. The child tries to take the lock for 0.1 s, and so does"
     " a child that was forked without a holder. The same test runs with a log handler's lock, and with workers started"
     " by spawn and forkserver. The kernel counts the threads.",
     watch="The parent's lock is free again a moment later. The child's lock never is, because the thread that would"

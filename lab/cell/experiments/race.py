@@ -29,7 +29,7 @@ SWITCH_SECONDS = 0.0002  # shorter than the default, so that a short run has man
 
 #: Without a loss in k hand-overs the rate is below about 3/k (the "rule of three"). So many hand-overs make that 3 %.
 FEWEST_HAND_OVERS = 100
-RUN_SECONDS = 0.04
+RUN_SECONDS = 0.02
 FEWEST_RUNS = 6
 MOST_RUNS = 80
 #: On one CPU without a GIL only the scheduler hands over, about 20 to 100 times a second.

@@ -35,11 +35,11 @@ from lab.cell.measuring.racing_statements import STATEMENTS, Statement, marked
 from lab.cell.measuring.rounds import shuffler
 
 #: Switch intervals, and how long a run at each interval lasts, in seconds. The first interval is the default.
-INTERVALS = ((0.005, 0.02), (0.0001, 0.01), (0.000001, 0.01))
+INTERVALS = ((0.005, 0.012), (0.0001, 0.005), (0.000001, 0.005))
 
 #: Where no thread asks for a hand-over, the interval means nothing. There each statement has longer runs, at the first
 #: interval only.
-RUN_SECONDS_UNASKED = 0.15
+RUN_SECONDS_UNASKED = 0.075
 
 #: The fewest runs of each statement at each interval, and how long further runs may go on.
 FEWEST_RUNS = 5
@@ -278,8 +278,8 @@ EXPERIMENT = Experiment(
     name="race-atlas",
     summary="An atlas of races: statement by statement, at three switch intervals, with the bytecode",
     method="Two threads run the same statement on the same object, at switch intervals of 5 ms, 0.1 ms and 1 µs in"
-    " random order. Each statement has five or more runs of 10 to 20 ms at each interval. On one CPU without a GIL no"
-    " thread asks for a hand-over; there a run takes 150 ms, at one interval. Lost updates and hand-overs are counted."
+    " random order. Each statement has five or more runs of 5 to 12 ms at each interval. On one CPU without a GIL no"
+    " thread asks for a hand-over; there a run takes 75 ms, at one interval. Lost updates and hand-overs are counted."
     " The bytecodes of each statement show where this Python can hand over.",
     watch="Compare the losses with the bytecode: on this Python a statement loses nothing if no other thread can come"
     " in before its end. The language does not promise this, and the next version may hand over elsewhere.",

@@ -14,7 +14,7 @@ from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.payloads import PAYLOADS, Tools
 from lab.cell.measuring.rounds import ALONE, BLOCK_SECONDS, REPEAT, TEAM_SECONDS, Arm, Crew, probe, shuffler
 
-FEWEST_ROUNDS = 9  # five with the arms that are only shown: an interval needs five values
+FEWEST_ROUNDS = 5  # an interval needs five values
 
 #: A payload uses its object so many times. The code around these uses, which also shares objects, takes little time.
 USES = 600
@@ -100,7 +100,7 @@ LOCKED = ("list", "attribute")
 #: have a tolerance of a quarter.
 CLOSE = ("processes, list", "threads, own list")
 
-#: The arms that no claim uses. They run in every second round only, and are only shown.
+#: The arms that no claim uses, and that are only shown. After the fewest rounds they run in every second one.
 SHOWN = (
     *("one, attribute", "processes, attribute", "threads, own attribute", "threads, shared attribute"),
     *("one, reference", "processes, reference", "one, function", "processes, function"),
@@ -127,32 +127,32 @@ def arms_for(cpus: int, gil: bool) -> tuple[Arm, ...]:
     own = team if gil else team._replace(clean=free)
     arms = [ALONE._replace(repeat=REPEAT), probe(cpus)._replace(repeat=REPEAT)]
     for name in KINDS:
+        processes = Arm("processes, " + name, "own " + name, processes=workers, clean=free, repeat=REPEAT)
         shared = team if name in LOCKED else own
-        arms += [
-            Arm("one, " + name, "own " + name, repeat=2),  # on two CPUs in turn
-            Arm("processes, " + name, "own " + name, processes=workers, clean=free, repeat=REPEAT),
+        together = (
+            processes,
             own._replace(name="threads, own " + name, payload="own " + name),
             shared._replace(name="threads, shared " + name, payload="shared " + name),
-        ]
-    return tuple(
-        arm._replace(
-            repeat=3 * arm.repeat if arm.name in CLOSE and not gil else arm.repeat,
-            every=SHOWN_EVERY if arm.name in SHOWN else arm.every,
         )
-        for arm in arms
-    )
+        arms.append(Arm("one, " + name, "own " + name, repeat=2))  # on two CPUs in turn
+        arms += [arm._replace(beside=name) for arm in together]
+    return tuple(arm._replace(repeat=3 * arm.repeat) if arm.name in CLOSE and not gil else arm for arm in arms)
 
 
 def run(recorder: Recorder) -> None:
     arms = arms_for(len(recorder.cpus), gil_enabled())
+    judged = [arm for arm in arms if arm.name not in SHOWN]
     order = shuffler(recorder.seed)
     rounds: list[Round] = []
     until = time.monotonic() + recorder.seconds
     with Crew(recorder.cpus) as crew:
-        crew.rounds(arms, 1, 1, order)  # warms up
-        # On one CPU the rounds decide no claim, and are only shown.
-        while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until) and not (rounds and len(recorder.cpus) == 1):
-            rounds.extend(crew.rounds(arms, len(rounds), 1, order))
+        # On one CPU the rounds decide no claim: a single one shows that all of it runs.
+        only_once = len(recorder.cpus) == 1
+        if not only_once:
+            crew.rounds(arms, 1, 1, order)  # warms up
+        while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until) and not (rounds and only_once):
+            shows = len(rounds) < FEWEST_ROUNDS or len(rounds) % SHOWN_EVERY == 0
+            rounds.extend(crew.rounds(arms if shows else judged, len(rounds), 1, order))
             recorder.sample("round", rounds[-1])
     for name in KINDS:
         names = ("threads, own " + name, "threads, shared " + name)

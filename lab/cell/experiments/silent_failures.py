@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Callable
+from typing import Any, Callable, Iterator, Sequence
 
 from lab.cell.claims.claim import CONFIRMED, Claim, Experiment, always, docs, holds, seen
 from lab.cell.claims.recorder import Recorder
@@ -66,9 +67,9 @@ def run(recorder: Recorder) -> None:
     observe_tasks_that_raise(recorder)
     observe_thread_that_raises(recorder)
     observe_worker_that_dies(recorder)
-    observe_early_join(recorder)
-    for _ in range(TRIES):
-        observe_termination_while_putting(recorder)
+    patience = patience_seconds()
+    with early_join(recorder, patience):  # which waits meanwhile
+        observe_termination_while_putting(recorder, patience)
 
 
 def observe_tasks_that_raise(recorder: Recorder) -> None:
@@ -107,13 +108,16 @@ def observe_worker_that_dies(recorder: Recorder) -> None:
     recorder.observe("executor tells", has_raised)
 
 
-def observe_early_join(recorder: Recorder) -> None:
-    patience = seconds_of(put_small)
+@contextlib.contextmanager
+def early_join(recorder: Recorder, patience: float) -> Iterator[None]:
+    """A writer that puts a large message, which nobody gets in this context. Joining it takes for ever until then."""
     queue: Any = _context.Queue()
     writer = _context.Process(target=put_large, args=(queue,))
     writer.start()
     wait_until(lambda: not queue.empty())  # from now on the writer waits for a reader of the rest
-    writer.join(patience)
+    until = time.monotonic() + patience
+    yield
+    writer.join(max(0, until - time.monotonic()))
     stuck = writer.is_alive()
     message = queue.get(timeout=20)
     writer.join(20)
@@ -121,38 +125,49 @@ def observe_early_join(recorder: Recorder) -> None:
     recorder.tell("join() before get(): %s; after get() the writer ended" % ("stuck" if stuck else "returned"))
 
 
-def observe_termination_while_putting(recorder: Recorder) -> None:
-    """Terminate a writer in the middle of a message, then start another writer and a reader on the same queue."""
-    patience = seconds_of(put_small, get_message)
-    queue: Any = _context.Queue()
+def observe_termination_while_putting(recorder: Recorder, patience: float) -> None:
+    """Terminate a writer in the middle of a message, then start another writer and a reader on the same queue.
+
+    There are several such queues, whose writers and readers are waited for together.
+    """
+    queues: list[Any] = [_context.Queue() for _ in range(TRIES)]
+    begun = [has_begun_to_put(queue) for queue in queues]
+    stuck = stuck_after(patience, [(target, queue) for queue in queues for target in (put_small, get_message)])
+    for has_begun, writer_stuck, reader_stuck in zip(begun, stuck[::2], stuck[1::2]):
+        recorder.observe("queue broken", (writer_stuck or reader_stuck) if has_begun else None)
+        recorder.tell(
+            "terminate() during put(): the next writer %s, the reader %s"
+            % tuple("waits for ever" if stuck else "ended" for stuck in (writer_stuck, reader_stuck))
+        )
+
+
+def has_begun_to_put(queue: Any) -> bool:
+    """Terminate a writer in the middle of a message. Returns whether it had begun."""
     victim = _context.Process(target=put_large, args=(queue,))
     victim.start()
     # The pipe now holds the length of the message, but has no room for the whole message.
     has_begun = wait_until(lambda: not queue.empty())
     victim.terminate()
     victim.join()
-    writer_stuck, reader_stuck = stuck_after(patience, queue, put_small, get_message)
-    recorder.observe("queue broken", (writer_stuck or reader_stuck) if has_begun else None)
-    recorder.tell(
-        "terminate() during put(): the next writer %s, the reader %s"
-        % tuple("waits for ever" if stuck else "ended" for stuck in (writer_stuck, reader_stuck))
-    )
+    return has_begun
 
 
-def seconds_of(*targets: Callable[[Any], None]) -> float:
-    """The wait, in seconds, after which these processes count as never ending.
+def patience_seconds() -> float:
+    """The wait, in seconds, after which processes count as never ending.
 
-    It is a multiple of the time that they take on a queue that works.
+    It is a multiple of the time that as many processes take on queues that work.
     """
     start = time.monotonic()
-    if any(stuck_after(PATIENCE_SECONDS, _context.Queue(), *targets)):
+    queues = [_context.Queue() for _ in range(TRIES)]
+    if any(stuck_after(PATIENCE_SECONDS, [(target, queue) for queue in queues for target in (put_small, get_message)])):
         raise RuntimeError("a process that only puts or gets something small did not end")
     return NEVER_SECONDS + 4 * (time.monotonic() - start)
 
 
-def stuck_after(seconds: float, queue: Any, *targets: Callable[[Any], None]) -> list[bool]:
-    """Start a process for each target. Returns which processes still live after so many seconds, and kills them."""
-    processes = [_context.Process(target=target, args=(queue,)) for target in targets]
+def stuck_after(seconds: float, tasks: Sequence[tuple[Callable[[Any], None], Any]]) -> list[bool]:
+    """Start a process for each task, which is a target and its queue. Returns which processes still live after so many
+    seconds, and kills them."""
+    processes = [_context.Process(target=target, args=(queue,)) for target, queue in tasks]
     for process in processes:
         process.start()
     until = time.monotonic() + seconds

@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable, NamedTuple, Sequence
 
 from lab.cell.measuring.payloads import PAYLOADS, Tools
+from lab.cell.measuring.stack_depth import at_random_depth
 
 #: A worker of which nothing else is wanted is at work so long before its block begins.
 RUN_UP_SECONDS = 0.0008
@@ -73,6 +74,10 @@ def begin(lock: Any) -> Callable[[Sequence[Block]], list[Tally]]:
 
 def alone(block: Block, number: int, tools: Tools) -> Tally:
     """One thread's block; ``number`` is its place in the team."""
+    return at_random_depth(lambda: _worked(block, number, tools))
+
+
+def _worked(block: Block, number: int, tools: Tools) -> Tally:
     payload = PAYLOADS[block.payload]
     if os.sched_getaffinity(0) != set(block.cpus[number]):
         os.sched_setaffinity(0, block.cpus[number])  # of this thread alone

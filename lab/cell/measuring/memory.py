@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import threading
+import time
 from typing import Any, Callable, Iterator
 
 from lab.cell.measuring.process_tree import members
@@ -44,38 +45,40 @@ def family_bytes() -> int | None:
     return total
 
 
-def grown_by(executor: str) -> int | None:
-    """By how many bytes the memory of the process family grows for one worker of that kind.
+def cost_of(executor: str) -> tuple[float, int | None]:
+    """What one worker of that kind costs: seconds until it has run something, and bytes while it waits.
 
-    The kinds are ``thread``, ``interpreter`` and the start methods. The worker has run something and waits. The result
-    is ``None`` where the memory cannot be read.
+    The kinds are ``thread``, ``interpreter`` and the start methods. The bytes are those by which the memory of the
+    whole process family grows, ``None`` where it cannot be read.
     """
     before = family_bytes()
-    with waiting(executor):
+    with waiting(executor) as seconds:
         after = family_bytes()
-    return None if before is None or after is None else after - before
+    return seconds, None if before is None or after is None else after - before
 
 
 @contextlib.contextmanager
-def waiting(executor: str) -> Iterator[None]:
-    """A worker of that kind, which has run something and waits."""
+def waiting(executor: str) -> Iterator[float]:
+    """A worker of that kind, which has run something and waits; the seconds that this has taken."""
     if executor == "interpreter":
         # Older Pythons, and the stubs for them, do not have it.
         from concurrent.interpreters import create  # type: ignore[import-not-found,unused-ignore]
 
+        begun = time.monotonic()
         with contextlib.closing(create()) as interpreter:
             interpreter.exec("pass")
-            yield
+            yield time.monotonic() - begun
         return
     # The stubs do not know the Process of a context that is chosen by its name.
     context: Any = multiprocessing.get_context(None if executor == "thread" else executor)
     kind: Callable[..., Any] = threading.Thread if executor == "thread" else context.Process
     own_end, workers_end = context.Pipe()
     worker = kind(target=_wait, args=(workers_end,))
+    begun = time.monotonic()
     worker.start()
     try:
         own_end.recv()
-        yield
+        yield time.monotonic() - begun
     finally:
         own_end.send(None)
         worker.join()

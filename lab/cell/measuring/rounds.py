@@ -16,7 +16,7 @@ import math
 import multiprocessing
 import random
 import time
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.estimates import quantile
 from lab.cell.cpus.cgroups import throttled_periods
@@ -85,6 +85,9 @@ class Arm(NamedTuple):
     every: int = 1
     #: How many blocks it has in such a round.
     repeat: int = 1
+    #: Arms with the same word here have each block beside one of the others, within some tens of milliseconds. A
+    #: neighbour that comes and goes then meets all of them.
+    beside: str = ""
     #: How its processes were started.
     method: str = "fork"
     #: Whether each thread works in an interpreter of its own (Python 3.14 and later).
@@ -180,17 +183,15 @@ class Crew(Workers):
         first: int,
         count: int,
         order: random.Random,
-        pairs: Sequence[tuple[Arm, Arm]] = (),
     ) -> list[dict[str, Any]]:
         """Run ``count`` rounds, of which the first has the number ``first``; see :func:`block_of` for their blocks.
 
-        Each block of an arm of ``pairs`` stands next to a block of the other one, so that both meet the same machine.
+        Their order is random, but for those of arms that stand beside each other.
         """
         plan: list[list[Arm]] = []
         for number in range(first, first + count):
-            units = [[arm] for arm in arms if number % arm.every == 0 for _ in range(self._repeat(arm))]
-            units += [order.sample(pair, 2) for pair in pairs for _ in range(self._repeat(pair[0]))]
-            plan.append([arm for unit in order.sample(units, len(units)) for arm in unit])
+            units = self._units([arm for arm in arms if number % arm.every == 0])
+            plan.append([arm for unit in order.sample(units, len(units)) for arm in order.sample(unit, len(unit))])
         timetables = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
         throttled = throttled_periods()
         for pipe, timetable in zip(self.pipes, timetables):
@@ -233,6 +234,14 @@ class Crew(Workers):
         stopped = 0 if self._quota_under_test else throttled_periods() - throttled
         cause = self._disturbed(stopped, probed)
         return dict(measured, **{name: dict(block, disturbed=cause) for name, block in results.items()})
+
+    def _units(self, arms: Iterable[Arm]) -> list[list[Arm]]:
+        """The blocks of a round, those together that stand beside each other."""
+        units: dict[tuple[str, int], list[Arm]] = {}
+        for arm in arms:
+            for place in range(self._repeat(arm)):
+                units.setdefault((arm.beside or arm.name, place), []).append(arm)
+        return list(units.values())
 
     def _repeat(self, arm: Arm) -> int:
         """How many blocks an arm has in a round. Where cores are of several kinds, one worker alone has a block on each

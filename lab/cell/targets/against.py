@@ -11,7 +11,7 @@ import contextlib
 import random
 import sys
 import time
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from lab.cell.claims.recorder import NotMeasuredError, Recorder
 from lab.cell.measuring.processes import WorkerLostError, Workers
@@ -51,8 +51,8 @@ class Pair(NamedTuple):
 
     @property
     def arms(self) -> tuple[Arm, Arm]:
-        """How they run in both environments."""
-        return self.own, self.other
+        """How they run in both environments, beside each other."""
+        return self.own._replace(beside=self.name), self.other._replace(beside=self.name)
 
 
 @contextlib.contextmanager
@@ -133,9 +133,9 @@ class _Rounds:
         until = time.monotonic() + self._recorder.seconds / GENERATIONS
         first = self.number
         while self.number < first + FEWEST_ROUNDS or time.monotonic() < until:
-            for blocks in crew.rounds((), self.number, count, self._order, [pair.arms for pair in pairs]):
+            for blocks in crew.rounds(_arms(pairs), self.number, count, self._order):
                 pairs = _still_working(self._recorder, pairs, blocks)
-                self._recorder.sample("round", {arm.name: blocks[arm.name] for pair in pairs for arm in pair.arms})
+                self._recorder.sample("round", {arm.name: blocks[arm.name] for arm in _arms(pairs)})
                 self.number += 1
         return pairs
 
@@ -199,6 +199,10 @@ def _crew(recorder: Recorder, case: Case, pairs: Sequence[Pair], trial: Trial, s
         crew.__exit__()
         raise
     return crew
+
+
+def _arms(pairs: Iterable[Pair]) -> list[Arm]:
+    return [arm for pair in pairs for arm in pair.arms]
 
 
 def _working(recorder: Recorder, crew: Crew, pairs: Sequence[Pair], order: random.Random) -> tuple[list[Pair], bool]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.cell.claims.claim import CONFIRMED, INCONCLUSIVE, REFUTED, UNTESTABLE, Claim, Evidence, Facts, Finding, Round
-from lab.cell.experiments import fork_threads, load, shared_object
+from lab.cell.claims.measured import Measured
+from lab.cell.claims.recorder import Recorder
+from lab.cell.experiments import executors, fork_threads, load, shared_object
 from lab.cell.measuring import memory, object_passing, programs
+from lab.cell.measuring.rounds import Arm
 
 EXTRA = ("executors", "shared-object", "race-atlas", "fork-threads", "main-thread", "silent-failures")
 
@@ -28,6 +33,13 @@ def judged(
     name: str, observed: Iterable[tuple[str, Any]] = (), rounds: Iterable[Round] = (), where: Facts | None = None
 ) -> Finding:
     return claim(name).judge(Evidence(list(observed), [("round", values) for values in rounds]), where or facts())
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A recorder whose records nobody reads."""
+    with Path(os.devnull).open("wb") as stream:
+        yield Recorder(stream.fileno(), 10.0, 0.1)
 
 
 @pytest.mark.parametrize("name", EXTRA)
@@ -180,11 +192,67 @@ def test_threads_may_be_found_disturbed_where_they_have_neither_a_gil_nor_a_lock
     assert len({arms["threads, " + whose + " function"].repeat for whose in ("own", "shared")}) == 1
 
 
-def test_what_no_claim_rests_on_takes_part_in_every_second_round() -> None:
-    """And what one rests on in every one: else it would have half the evidence for the time."""
+def test_what_is_only_shown_is_what_no_claim_rests_on() -> None:
+    """It takes part in every second round only, and what a claim rests on in every one."""
     rests = {arm for measured, _ in shared_object.MEASURED.values() for arm in measured.arms}
-    for arm in shared_object.arms_for(2, False):
-        assert arm.every == (1 if arm.name in rests or arm.name in ("one process", "probe", "one, list") else 2)
+    of_all = {"one process", "probe", "one, list"}
+    assert {arm.name for arm in shared_object.arms_for(2, False)} - rests - of_all == set(shared_object.SHOWN)
+
+
+def test_after_the_fewest_rounds_what_is_only_shown_takes_part_in_every_second_one(
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> None:
+    taken: list[tuple[int, set[str]]] = []
+
+    class Crew:
+        """A crew whose rounds hold nothing."""
+
+        def __init__(self, cpus: object) -> None:
+            pass
+
+        def __enter__(self) -> Crew:
+            return self
+
+        def __exit__(self, *exception: object) -> None:
+            pass
+
+        def rounds(self, arms: Sequence[Arm], first: int, count: int, order: object) -> list[dict[str, Any]]:
+            taken.append((first, {arm.name for arm in arms}))
+            return [{arm.name: {"rate": 1.0} for arm in arms}]
+
+    monkeypatch.setattr(shared_object, "Crew", Crew)
+    monkeypatch.setattr(shared_object, "enough", lambda rounds, *rest: len(rounds) == 8)
+    monkeypatch.setattr(recorder, "cpus", (0, 1))
+    shared_object.run(recorder)
+    shown = {first for first, names in taken[1:] if set(shared_object.SHOWN) <= names}
+    assert shown == {0, 1, 2, 3, 4, 6}
+    assert all(names.isdisjoint(shared_object.SHOWN) for first, names in taken[1:] if first not in shown)
+
+
+def test_kinds_of_workers_that_are_compared_have_their_blocks_beside_each_other() -> None:
+    """Where a neighbour came and went within a round, one kind met it and the other did not."""
+    arms = {arm.name: arm for arm in executors.arms_for(2, True)}
+    assert len({arms["work, " + method].beside for method in executors.METHODS}) == 1
+    arms = {arm.name: arm for arm in shared_object.arms_for(2, True)}
+    for measured, _ in shared_object.MEASURED.values():
+        assert len({arms[name].beside for name in measured.arms}) == 1
+
+
+def test_where_there_is_one_cpu_executors_need_not_decide_what_needs_several(
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> None:
+    """They went on until the time was up where a neighbour kept parallel work from being decided."""
+    asked: list[list[str]] = []
+
+    def enough(rounds: object, fewest: int, measurements: Sequence[tuple[Measured, object]], until: float) -> bool:
+        asked.append([measured.arms[0] for measured, _ in measurements])
+        return True
+
+    monkeypatch.setattr(executors, "enough", enough)
+    monkeypatch.setattr(executors, "pass_things", lambda recorder: None)
+    monkeypatch.setattr(recorder, "cpus", recorder.cpus[:1])
+    executors.run(recorder)
+    assert asked == [["start, fork", "memory, spawn"]]
 
 
 def test_a_function_of_ones_own_shares_no_code() -> None:

@@ -187,12 +187,12 @@ class Heard(Recorder):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """One CPU without a GIL, and a clock on which only races take time; they lose nothing, in 4 hand-overs each."""
+    """One CPU without a GIL, and a clock on which only races take time; they lose nothing, in 2 hand-overs each."""
     now = [0.0]
 
     def take_turns(update: object, seconds: float, switch_seconds: float) -> tuple[int, int]:
         now[0] += seconds
-        return 0, 4
+        return 0, 2
 
     for module in (contention, race_atlas):
         monkeypatch.setattr(module, "gil_enabled", lambda: False)

@@ -73,6 +73,17 @@ def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
     assert cpus[2:] == cpus[:2]
 
 
+def test_arms_that_are_compared_have_each_block_beside_one_of_the_other() -> None:
+    pair = [Arm(name, "count", repeat=3, beside="pair") for name in ("own", "other")]
+    arms = [ALONE._replace(repeat=4), *pair, Arm("rarer", "count", repeat=1, beside="pair")]
+    with Crew((0, 1)) as crew:
+        assert sorted([arm.name for arm in unit] for unit in crew._units(arms)) == [
+            *[["one process"]] * 4,
+            *[["own", "other"]] * 2,
+            ["own", "other", "rarer"],
+        ]
+
+
 def never_returns(lock: object) -> Callable[[object], object]:
     """What a worker does that hangs in its first block."""
     return lambda blocks: threading.Event().wait()
