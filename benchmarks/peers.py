@@ -37,7 +37,7 @@ if __name__ == "__main__":
 from benchmarks.passes import in_turn
 from benchmarks.peer_project import Project
 from benchmarks.peer_tools import TOOLS, Tool
-from benchmarks.questions import HEAD, PROCESSES, QUESTIONS, Answer, Mark, Question, row
+from benchmarks.questions import HEAD, PROCESSES, QUESTIONS, Answer, Mark, Question, Spread, row
 from lab.cell.experiments._internal.control import NEIGHBOURS
 from lab.running.known_functions import beside
 
@@ -116,14 +116,30 @@ def report(tools: Sequence[Tool], answers: Answers) -> str:
         + _table([row(question, name, each) for name, each in given.items() if each], HEAD)
         for question, given in answers.items()
     ]
-    delivered = [each.delivered for given in answers[PROCESSES].values() for each in given if each.delivered]
-    if delivered:
-        tables.append(f"Delivered to two processes, by the probe of the lab: {statistics.median(delivered):.2f}")
+    known = {
+        name: [answer for answer in given if answer.delivered and answer.value]
+        for name, given in answers[PROCESSES].items()
+    }
+    tables += [_delivered(name, given) for name, given in known.items() if given]
     sums = [_sums(name, answers) for name in dict.fromkeys(name for given in answers.values() for name in given)]
     tables.append(_table(sums, ("tool", "questions", *Mark, "time for all")))
     settings = [(tool.name, tool.settings, tool.decides, *tool.limits) for tool in tools]
     tables.append(_table(settings, ("tool", "settings", "decides by", "CPU set", "quota", "proof of the limit")))
     return "\n\n".join(tables)
+
+
+def _delivered(name: str, given: Sequence[Answer]) -> str:
+    """What the machine delivered to two processes, and how much of that they reached."""
+    delivered = statistics.median(answer.delivered or 0.0 for answer in given)
+    reached = Spread.of([replace(each, value=(each.value or 0.0) / (each.delivered or 1.0)) for each in given])
+    text = f"{name}: the machine delivered {delivered:.2f} times the work of one process"
+    if reached.deviation is None or reached.ends is None:
+        return text
+    low, high = reached.ends
+    return (
+        f"{text}. Of that, the processes reached {reached.middle:.1%} (deviation {reached.deviation:.1%},"
+        f" {low:.1%} to {high:.1%})."
+    )
 
 
 def _with_alone(given: Mapping[str, Sequence[Answer]]) -> Mapping[str, Sequence[Answer]]:
@@ -132,7 +148,9 @@ def _with_alone(given: Mapping[str, Sequence[Answer]]) -> Mapping[str, Sequence[
     for name, each in given.items():
         more[name] = each
         if any(answer.alone for answer in each):
-            more[f"{name}, by times alone"] = [replace(answer, says=answer.alone or answer.says) for answer in each]
+            more[f"{name}, by times alone"] = [
+                replace(answer, says=answer.alone or answer.says, delivered=None) for answer in each
+            ]
     return more
 
 

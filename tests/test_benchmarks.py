@@ -174,6 +174,20 @@ def test_an_answer_that_rests_on_what_was_delivered_stands_beside_that_of_the_ti
     ]
 
 
+def test_how_much_processes_reached_is_of_what_was_delivered_in_the_same_run() -> None:
+    """A machine that gives less in one run than in another one makes the speed-up scatter, and not this figure."""
+    answers = [
+        Answer(value=1.485, says=Says.YES, seconds=2.0, delivered=1.5, alone=Says.NO),
+        Answer(value=2.02, says=Says.YES, seconds=2.0, delivered=2.0, alone=Says.YES),
+    ]
+    given = {question: {"lab scale": answers if question is PROCESSES else []} for question in questions.QUESTIONS}
+    (line,) = [line for line in peers.report([], given).splitlines() if "the machine delivered" in line]
+    assert line == (
+        "lab scale: the machine delivered 1.75 times the work of one process. Of that, the processes reached 100.0%"
+        " (deviation 1.4%, 99.0% to 101.0%)."
+    )
+
+
 #: What the tools printed on a machine: hyperfine 1.15, runexec 3.35, pyperf 2.11, pytest-benchmark 5.3 and the lab.
 HYPERFINE = {
     "results": [

@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, NamedTuple, Sequence
 
 from lab.cell.measuring.payloads import PAYLOADS, Tools
-from lab.cell.measuring.stack_depth import at_random_depth
+from lab.cell.measuring.stack_depth import at_depth
 
 #: A worker of which nothing else is wanted is at work so long before its block begins.
 RUN_UP_SECONDS = 0.0008
@@ -32,6 +32,8 @@ class Block(NamedTuple):
     isolated: bool = False
     #: For so many seconds before the block its workers are at work already, and what they do there does not count.
     lead: float = 0.0
+    #: How deep on the stack it is; see :mod:`lab.cell.measuring.stack_depth`.
+    depth: int = 0
 
     @property
     def work_start(self) -> float:
@@ -74,7 +76,7 @@ def begin(lock: Any) -> Callable[[Sequence[Block]], list[Tally]]:
 
 def alone(block: Block, number: int, tools: Tools) -> Tally:
     """One thread's block; ``number`` is its place in the team."""
-    return at_random_depth(lambda: _worked(block, number, tools))
+    return at_depth(block.depth, lambda: _worked(block, number, tools))
 
 
 def _worked(block: Block, number: int, tools: Tools) -> Tally:

@@ -24,6 +24,7 @@ from lab.cell.cpus.topology import kinds
 from lab.cell.measuring.crew_worker import Block, Tally, begin
 from lab.cell.measuring.memory import pss_of
 from lab.cell.measuring.processes import Workers
+from lab.cell.measuring.stack_depth import DEPTHS
 
 #: Wall time of a block, in seconds: of single threads, and of thread teams, which should pass the GIL on a few times.
 BLOCK_SECONDS = 0.005
@@ -192,7 +193,8 @@ class Crew(Workers):
         for number in range(first, first + count):
             units = self._units([arm for arm in arms if number % arm.every == 0])
             plan.append([arm for unit in order.sample(units, len(units)) for arm in order.sample(unit, len(unit))])
-        timetables = self._timetable([arm for arms_of_round in plan for arm in arms_of_round])
+        depths = [number % DEPTHS for number, arms_of_round in enumerate(plan, first) for _ in arms_of_round]
+        timetables = self._timetable([arm for arms_of_round in plan for arm in arms_of_round], depths)
         throttled = throttled_periods()
         for pipe, timetable in zip(self.pipes, timetables):
             self.ask(pipe, [block for _, block in timetable])
@@ -259,11 +261,12 @@ class Crew(Workers):
             return cause
         return None if self._quota_under_test else "throttling"
 
-    def _timetable(self, arms: Sequence[Arm]) -> list[list[tuple[int, Block]]]:
-        """For each worker its blocks, each with the place of its arm in the whole sequence."""
+    def _timetable(self, arms: Sequence[Arm], depths: Sequence[int]) -> list[list[tuple[int, Block]]]:
+        """For each worker its blocks, each with the place of its arm in the whole sequence. Each arm has its depth on
+        the stack in ``depths``."""
         blocks: list[list[tuple[int, Block]]] = [[] for _ in self.pipes]
         start = time.monotonic() + LEAD_SECONDS
-        for place, arm in enumerate(arms):
+        for place, (arm, depth) in enumerate(zip(arms, depths)):
             start += _gap_seconds(arm) + arm.lead
             taken = self._taken[arm.name]
             self._taken[arm.name] += 1
@@ -271,7 +274,7 @@ class Crew(Workers):
             for process in range(arm.processes):
                 numbers = range(process * arm.threads, (process + 1) * arm.threads)
                 cpus = tuple(self._cpus_of(arm, number, taken) for number in numbers)
-                block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated, arm.lead)
+                block = Block(arm.payload, cpus, start, start + arm.seconds, arm.isolated, arm.lead, depth)
                 blocks[first + process].append((place, block))
             start += arm.seconds + arm.tail
         return blocks

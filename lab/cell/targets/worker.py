@@ -17,7 +17,7 @@ from typing import Any, Callable, Sequence
 from lab.cell.claims.recorder import in_words
 from lab.cell.measuring.crew_worker import LOOK_SECONDS, Block, Tally, alone, interpreters, run_delay
 from lab.cell.measuring.payloads import PAYLOADS, Tools
-from lab.cell.measuring.stack_depth import at_random_depth
+from lab.cell.measuring.stack_depth import at_depth
 from lab.cell.targets import environment, memory_limit
 from lab.cell.targets.calling import Call, Caller
 from lab.cell.targets.case import Case, from_stored
@@ -162,7 +162,7 @@ def failed(block: Block, reason: str) -> Tally:
 
 def timed(call: Call, size: int, block: Block) -> Tally:
     """Call the target from the beginning of a block to its end, in groups of ``size`` calls."""
-    return at_random_depth(lambda: _timed_here(call, size, block))
+    return at_depth(block.depth, lambda: _timed_here(call, size, block))
 
 
 def _timed_here(call: Call, size: int, block: Block) -> Tally:

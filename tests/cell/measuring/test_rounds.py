@@ -66,7 +66,7 @@ def test_rates_of_long_calls_are_exact(seconds: float) -> None:
 
 def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
     with Crew((0, 1)) as crew:
-        laid = [crew._timetable([ALONE, probe(2), Arm("both", "count", processes=2), ALONE]) for _ in range(2)]
+        laid = [crew._timetable([ALONE, probe(2), Arm("both", "count", processes=2), ALONE], [0] * 4) for _ in range(2)]
     cpus = [[block.cpus for _, block in timetable] for timetables in laid for timetable in timetables]
     assert cpus[0] == [((0,),), ((0,),), ((0, 1),), ((1,),)]
     assert cpus[1] == [((1,),), ((0, 1),)]
@@ -99,9 +99,8 @@ def test_a_worker_that_does_not_return_is_lost_after_the_patience_of_the_crew() 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_in_a_round_one_worker_alone_has_as_many_blocks_on_each_cpu(count: int) -> None:
     with Crew(range(count)) as crew:
-        timetable, *_ = crew._timetable(
-            [arm for arm in gil.arms_for(count) if arm.name == ALONE.name for _ in range(arm.repeat)]
-        )
+        arms = [arm for arm in gil.arms_for(count) if arm.name == ALONE.name for _ in range(arm.repeat)]
+        timetable, *_ = crew._timetable(arms, [0] * len(arms))
     had = collections.Counter(block.cpus for _, block in timetable)
     assert len(had) == count
     assert len(set(had.values())) == 1
