@@ -44,6 +44,7 @@ IMPATIENT_SECONDS = 2.0
 def impatient(api: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """An SDK that does not wait long for the fake engine."""
     monkeypatch.setattr(connection, "_API_SECONDS", IMPATIENT_SECONDS)
+    monkeypatch.setattr(connection._Api, "_seconds_a_byte", 0.0)  # nor as long as a slow line takes for the code
 
 
 def run(lab: Lab, *arguments: str) -> tuple[int, str, str]:

@@ -41,6 +41,9 @@ THREADS_SECONDS = 0.05
 LARGE = "digest %d" % max(DIGEST_SIZES)
 C_CODE_SECONDS, C_CODE_REPEAT = TEAM_SECONDS / REPEAT, REPEAT
 
+#: The arms whose speeds are compared have their blocks beside each other.
+BESIDE = "speed"
+
 #: An interval needs so many blocks of the crowd, and disturbed blocks do not count.
 FEWEST_BLOCKS = 5
 #: On one CPU the rounds decide no claim, and are only shown; under a time limit below this one, in seconds, a quick
@@ -62,16 +65,16 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
     if not gil:
         threads = threads._replace(clean=workers <= cpus, seconds=BLOCK_SECONDS, repeat=REPEAT)
     arms = (
-        ALONE._replace(repeat=REPEAT),
-        probe(cpus)._replace(repeat=REPEAT),
-        Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT),
+        ALONE._replace(repeat=REPEAT, beside=BESIDE),
+        probe(cpus)._replace(repeat=REPEAT, beside=BESIDE),
+        Arm("processes", "count", processes=workers, clean=workers <= cpus, repeat=REPEAT, beside=BESIDE),
         threads,
     )
     if cpus == 1:  # a single CPU shows nothing about C code
         return arms
     return (
         *arms,
-        Arm("C code", LARGE, seconds=C_CODE_SECONDS, repeat=C_CODE_REPEAT),
+        Arm("C code", LARGE, seconds=C_CODE_SECONDS, repeat=C_CODE_REPEAT, beside=LARGE),
         Arm(
             "C code threads",
             LARGE,
@@ -81,6 +84,7 @@ def arms_for(cpus: int, gil: bool = True) -> tuple[Arm, ...]:
             has_own_cpus=True,
             seconds=C_CODE_SECONDS,
             repeat=C_CODE_REPEAT,
+            beside=LARGE,
         ),
     )
 
