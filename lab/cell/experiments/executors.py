@@ -92,7 +92,7 @@ def run(recorder: Recorder) -> None:
     start_rounds = 0
     until = time.monotonic() + recorder.seconds
     with Crew(recorder.cpus, methods=METHODS) as crew:
-        crew.rounds(arms, 1, 1, order)  # warms up: interpreters are made, code is imported
+        crew.warm_up(arms, order)
         # Starting workers takes long on a busy machine, so the time can be up before there are enough rounds.
         while not rounds or (time.monotonic() < until and not enough(rounds, FEWEST_ROUNDS, measurements, until)):
             number = len(rounds)

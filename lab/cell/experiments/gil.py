@@ -103,7 +103,7 @@ def run(recorder: Recorder) -> None:
     begun = time.monotonic()
     recorder.tell("measuring, in rounds: " + ", ".join(arm.name for arm in (*arms, crowd)))
     with Crew(recorder.cpus) as crew:
-        crew.rounds(arms, 1, 1, order)  # warms up: the first blocks fault in pages and start threads
+        crew.warm_up(arms, order)
         while not rounds or not settled(rounds, recorder, time.monotonic() - begun):
             batch = crew.rounds((*arms, crowd), len(rounds), crowd.every, order)
             for blocks in batch:

@@ -149,7 +149,7 @@ def run(recorder: Recorder) -> None:
         # On one CPU the rounds decide no claim: a single one shows that all of it runs.
         only_once = len(recorder.cpus) == 1
         if not only_once:
-            crew.rounds(arms, 1, 1, order)  # warms up
+            crew.warm_up(arms, order)
         while not enough(rounds, FEWEST_ROUNDS, MEASURED.values(), until) and not (rounds and only_once):
             shows = len(rounds) < FEWEST_ROUNDS or len(rounds) % SHOWN_EVERY == 0
             rounds.extend(crew.rounds(arms if shows else judged, len(rounds), 1, order))

@@ -218,6 +218,10 @@ class Crew(Workers):
             rounds.append({name: merged(several) for name, several in blocks.items()})
         return rounds
 
+    def warm_up(self, arms: Iterable[Arm], order: random.Random) -> None:
+        """Run one block of each arm, which does not count: it faults in pages, starts threads and imports code."""
+        self.rounds([arm._replace(repeat=1, every=1) for arm in arms], 0, 1, order)
+
     def gated(
         self, blocks: Mapping[str, Callable[[], dict[str, Any]]], first: int, order: random.Random, tries: int = 1
     ) -> dict[str, Any]:
