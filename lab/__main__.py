@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -60,14 +61,21 @@ def _leave() -> None:
     os._exit(130)
 
 
+#: What the system answers where it lets nobody, or not this user, use a path; and where there is no room on a disk.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
 def _defect(error: Exception) -> str:
     """One line about an exception that nobody foresaw, which asks for a report of it.
 
-    What the system refuses at a path is no defect: the line names the path.
+    What the system refuses at a path is no defect, and a full disk is none: the line says what to do.
     """
     from lab import release
 
-    if isinstance(error, PermissionError) and error.filename:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return f"cannot write: {error.strerror}; make room, or name a folder on another disk"
+    if isinstance(error, OSError) and error.errno in _REFUSED and isinstance(error.filename, str | bytes):
         path = messages.printable(os.fsdecode(error.filename))
         return f"cannot use {path}: {error.strerror}; give yourself the right to it, or name another path"
     if others := release.namesakes():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -27,16 +29,30 @@ def test_a_defect_is_one_line_that_asks_for_a_report_and_exit_code_3(lab: Lab, m
 
 
 @pytest.mark.parametrize("path", ["/shared/anna", b"/shared/anna"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP])
 def test_a_path_that_the_system_refuses_is_no_defect(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, path: str | bytes
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, number: int, path: str | bytes
 ) -> None:
     def refused(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", path)
+        raise OSError(number, os.strerror(number), path)
 
     monkeypatch.setattr(list_, "run", refused)
     code, _, err = lab("list")
-    line = "lab: cannot use /shared/anna: Permission denied; give yourself the right to it, or name another path\n"
-    assert (code, err) == (3, line)
+    reason = f"cannot use /shared/anna: {os.strerror(number)}; give yourself the right to it, or name another path"
+    assert (code, err) == (3, f"lab: {reason}\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_defect(lab: Lab, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """A write to an open file names no path."""
+
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(list_, "run", refused)
+    code, _, err = lab("list")
+    reason = f"cannot write: {os.strerror(number)}; make room, or name a folder on another disk"
+    assert (code, err) == (3, f"lab: {reason}\n")
 
 
 def test_the_traceback_of_a_defect_is_shown_to_whoever_asks_for_it(

@@ -174,9 +174,9 @@ def _ended(results: Sequence[Result], sessions: Mapping[str, Sessions], places: 
 
 def _has_broken(session: Session) -> bool:
     """Whether a function cannot be measured, and not only because a Python does not have it."""
-    from lab.cell.targets.case import NOT_THERE
+    from lab.cell.targets.case import is_lacking
 
-    return not all(reason.endswith(NOT_THERE) for reason in session.arguments.get("left_out", {}).values())
+    return not all(map(is_lacking, session.arguments.get("left_out", {}).values()))
 
 
 def _start(options: argparse.Namespace, name: str) -> Start:

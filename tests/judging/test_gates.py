@@ -128,13 +128,17 @@ def test_a_regression_against_a_version_in_the_same_run(times: float, outcome: O
 def test_a_function_that_cannot_be_measured_fails_its_gates_unless_it_works_here() -> None:
     broken, new = "work.py:b raised at its first calls: ValueError", f"{ELSEWHERE} (--against main): work has no c"
     left_out = {"work.py:b": broken, "work.py:c": new, "work.py:d": f"on 3.9: {NOT_THERE}"}
+    # What a function raises may hold the same words.
+    left_out |= {f"work.py:{name}": f"{broken}: {words}" for name, words in (("e", ELSEWHERE), ("f", NOT_THERE))}
     session = replace(FREE, arguments={**FREE.arguments, "left_out": left_out})
     found = results(session, Kind.SPEED_UP, executor="threads", least=1.7)
     assert [(each.subject, each.outcome) for each in found] == [
         ("speedup of work.py:b", Outcome.FAILED),
         ("speedup of work.py:c", Outcome.UNTESTABLE),
         ("speedup of work.py:d", Outcome.UNTESTABLE),
-        (found[3].subject, Outcome.MET),
+        ("speedup of work.py:e", Outcome.FAILED),
+        ("speedup of work.py:f", Outcome.FAILED),
+        (found[5].subject, Outcome.MET),
     ]
     assert found[0].reason == broken
 

@@ -243,10 +243,10 @@ class Crew(Workers):
 
     def _units(self, arms: Iterable[Arm]) -> list[list[Arm]]:
         """The blocks of a round, those together that stand beside each other."""
-        units: dict[tuple[str, int], list[Arm]] = {}
+        units: dict[tuple[str, str, int], list[Arm]] = {}
         for arm in arms:
             for place in range(self._repeat(arm)):
-                units.setdefault((arm.beside or arm.name, place), []).append(arm)
+                units.setdefault((arm.beside, "" if arm.beside else arm.name, place), []).append(arm)
         return list(units.values())
 
     def _repeat(self, arm: Arm) -> int:

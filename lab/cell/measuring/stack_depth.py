@@ -3,8 +3,7 @@
 On some processors two cache lines hinder each other where their addresses happen to have the same hash. If one of them
 is on the stack and the other one on the heap, a loop takes up to twice as long. Forked processes have the same
 addresses, so all of them can be slow, from their start to their end. The median of rounds at different depths does not
-rest on such a chance. Within a round all blocks have the same depth, so that a process can be
-compared with itself.
+rest on such a chance. Within a round all blocks have the same depth, so that a process can be compared with itself.
 
 See Mytkowicz and others 2009 ("Producing Wrong Data Without Doing Anything Obviously Wrong!"), Curtsinger and Berger
 2013 ("Stabilizer: Statistically Sound Performance Evaluation"), and Lipp and others 2020 ("Take A Way", on the way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 #: The name of an experiment that measures a case is this prefix and the case's label.
@@ -25,8 +26,17 @@ SLOWNESS = 2.0
 HOST = "host"
 #: What is said of a case that works here, and not in the environment that it is compared with, begins with this.
 ELSEWHERE = "in the other environment"
-#: What is said of a case that one build has, and another one does not have, ends with this.
+#: What is said of a case that one build has, and another one does not have.
 NOT_THERE = "it is not there"
+_LACKING = re.compile("(on [^ ]+: )?(%s|%s$)" % (re.escape(ELSEWHERE), re.escape(NOT_THERE)))
+
+
+def is_lacking(reason: str) -> bool:
+    """Whether a case is left out because another version or a build does not have it.
+
+    What a function raises may hold the same words, and then stands after the name of the function.
+    """
+    return _LACKING.match(reason) is not None
 
 
 class Times(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lab.cell.experiments import shown
 from lab.cell.targets import arms, figures
-from lab.cell.targets.case import ELSEWHERE, NOT_THERE
+from lab.cell.targets.case import is_lacking
 from lab.judging import advice
 from lab.judging.bounds import team_of
 from lab.judging.comparison import Pair
@@ -48,8 +48,7 @@ def of_functions(gate: Gate, sessions: Sessions, _: Goal) -> Iterator[Result]:
 def _left_out(gate: Gate, session: Session) -> Iterator[Result]:
     """The gate for each function that cannot be measured: it is broken, or a version or a Python does not have it."""
     for label, reason in session.arguments.get("left_out", {}).items():
-        is_lacking = ELSEWHERE in reason or reason.endswith(NOT_THERE)
-        outcome = Outcome.UNTESTABLE if is_lacking else Outcome.FAILED
+        outcome = Outcome.UNTESTABLE if is_lacking(reason) else Outcome.FAILED
         yield result_of(gate, f"{gate.kind.value} of {label}", outcome, reason=reason)
 
 

@@ -75,12 +75,14 @@ def test_one_worker_alone_takes_every_cpu_in_its_turn() -> None:
 
 def test_arms_that_are_compared_have_each_block_beside_one_of_the_other() -> None:
     pair = [Arm(name, "count", repeat=3, beside="pair") for name in ("own", "other")]
-    arms = [ALONE._replace(repeat=4), *pair, Arm("rarer", "count", repeat=1, beside="pair")]
+    rarer, alone = Arm("rarer", "count", beside="pair"), Arm("pair", "count")  # alone, though its name is that word
+    arms = [ALONE._replace(repeat=4), *pair, rarer, alone]
     with Crew((0, 1)) as crew:
         assert sorted([arm.name for arm in unit] for unit in crew._units(arms)) == [
             *[["one process"]] * 4,
             *[["own", "other"]] * 2,
             ["own", "other", "rarer"],
+            ["pair"],
         ]
 
 
