@@ -21,6 +21,7 @@ from lab.containers.client import SESSION_LABEL, client_for_this_environment, im
 from lab.engines.image_choice import OWN_IMAGES
 from lab.errors import EngineError
 from tests.support import cells, compose_project
+from tests.support.lines import with_lines
 from tests.support.remains import Remains
 from tests.support.terminal import Lab
 
@@ -91,6 +92,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | Non
             return _SHARED.get(nodeid.partition("::")[0], nodeid)
 
     return OneAfterAnother(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    """Let pytest say what a test was at when its time was up, wherever that was."""
+    if call.excinfo is not None:
+        with_lines(call.excinfo.value)
+        call.excinfo = pytest.ExceptionInfo.from_exception(call.excinfo.value)
 
 
 def pytest_collection_finish() -> None:
