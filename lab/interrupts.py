@@ -66,15 +66,15 @@ def in_threads(act: Callable[[_Item], _Result], items: Iterable[_Item], most: in
     """
     from concurrent.futures import ThreadPoolExecutor, wait
 
-    with ThreadPoolExecutor(most) as pool:
-        tasks = [pool.submit(act, item) for item in items]
-        try:
-            while wait(tasks, _POLL_SECONDS).not_done:
-                pass
-            return [task.result() for task in tasks]
-        finally:
-            for task in tasks:
-                task.cancel()
+    pool = ThreadPoolExecutor(most)
+    try:
+        with signals_held():  # a signal finds either no thread, or one that the pool knows and waits for
+            tasks = [pool.submit(act, item) for item in items]
+        while wait(tasks, _POLL_SECONDS).not_done:
+            pass
+        return [task.result() for task in tasks]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def leave(key: object, act: Callable[[], str | None]) -> None:

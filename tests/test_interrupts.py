@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType
 
-from lab.interrupts import in_threads
+import pytest
+
+from lab.interrupts import in_threads, listen_to_signals, requested
+from tests.support.terminal import as_before
 
 
 def test_a_signal_that_another_thread_receives_is_handled_while_threads_are_waited_for() -> None:
@@ -30,3 +35,29 @@ def test_a_signal_that_another_thread_receives_is_handled_while_threads_are_wait
 def test_the_results_have_the_order_of_the_items() -> None:
     assert in_threads(str, range(9), 3) == list("012345678")
     assert in_threads(str, [], 3) == []
+
+
+def test_a_request_that_comes_as_a_thread_is_started_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of threads waits for a thread that it knows, which is the case only when its start has returned."""
+    asked, ended = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        start(thread)
+        assert asked.wait(30)
+
+    def act(number: int) -> None:
+        os.kill(os.getpid(), number)
+        asked.set()
+        until = time.monotonic() + 30
+        while not requested() and time.monotonic() < until:  # as a thread that listens to a program
+            time.sleep(0.001)
+        time.sleep(0.1)  # in which it ends the program
+        ended.set()
+
+    with as_before():
+        listen_to_signals()
+        monkeypatch.setattr(threading.Thread, "start", start_slowly)
+        with pytest.raises(KeyboardInterrupt):
+            in_threads(act, [signal.SIGINT], 2)
+    assert ended.is_set()

@@ -118,10 +118,30 @@ class Local:
         with writing(self._folder.name):
             own_code.write_bytes(archive)
         sink(b"")
+        words = [self._interpreter, *self._arguments, *worker_arguments(own_code, payload._replace(mark=mark))]
+        outside: dict[str, object] = {}
+
+        def look(piece: bytes) -> None:
+            if piece and not outside:  # this is its first record: the worker has pinned itself before
+                with contextlib.suppress(ProcessLookupError):
+                    outside["affinity"] = cpulist.render(os.sched_getaffinity(worker.pid))
+            sink(piece)
+
+        with contextlib.ExitStack() as stack:
+            with signals_held():  # a signal finds either no worker, or one that will be ended
+                worker = self._start_worker(words, mark, inherited)
+                stack.callback(self._end_worker, worker, mark, own_code)
+            tail, reason = listen(worker, look, patience)
+        code = worker.returncode
+        if reason is None and code < 0:
+            reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
+        return Outcome(exit_code=code, reason=reason, outside=outside, stderr_tail=tail)
+
+    def _start_worker(self, words: Sequence[str], mark: str, inherited: Sequence[int]) -> subprocess.Popen[bytes]:
         self._marks.add(mark)
         try:
-            worker = subprocess.Popen(
-                [self._interpreter, *self._arguments, *worker_arguments(own_code, payload._replace(mark=mark))],
+            return subprocess.Popen(
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -133,25 +153,12 @@ class Local:
             raise CellError(
                 f"cannot start {self._interpreter}: {error.strerror}", "name a Python 3.9 or later"
             ) from error
-        outside: dict[str, object] = {}
 
-        def look(piece: bytes) -> None:
-            if piece and not outside:  # this is its first record: the worker has pinned itself before
-                with contextlib.suppress(ProcessLookupError):
-                    outside["affinity"] = cpulist.render(os.sched_getaffinity(worker.pid))
-            sink(piece)
-
-        try:
-            tail, reason = listen(worker, look, patience)
-        finally:
-            with signals_held():
-                _end(worker, mark)
-                own_code.unlink(missing_ok=True)
-            self._marks.discard(mark)
-        code = worker.returncode
-        if reason is None and code < 0:
-            reason = f"the worker was killed by signal {-code} ({signal.strsignal(-code)})"
-        return Outcome(exit_code=code, reason=reason, outside=outside, stderr_tail=tail)
+    def _end_worker(self, worker: subprocess.Popen[bytes], mark: str, own_code: Path) -> None:
+        with signals_held():
+            _end(worker, mark)
+            own_code.unlink(missing_ok=True)
+        self._marks.discard(mark)
 
 
 def _with_own_output(job: WorkerJob) -> tuple[WorkerJob, tuple[int, ...]]:
