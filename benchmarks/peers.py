@@ -80,6 +80,7 @@ def main() -> None:
             runs, answers = asked(project, tools, options.runs or (2 if options.quick else 10), options.minutes)
     python = sys.version.split()[0]
     print(f"{runs} runs on the CPUs {cpus[0]} and {cpus[1]}, CPython {python}, neighbour: {options.neighbour}.")
+    print(f"Level of the lab: {options.level}.")
     print(f"Not here: {_left_out(project) or 'none'}.")
     if options.quick:
         print("With --quick the tools repeat less often than the settings below say.")

@@ -211,7 +211,8 @@ def test_a_function_of_a_file_that_fails_costs_itself_alone_and_nothing_is_left(
     folder.mkdir()
     file = tmp_path / "suite.py"
     file.write_text(SUITE % str(folder))
-    code, printed, errors = lab("scale", str(file), "--cpus", "1", "--engine", "local", "--quick", "--format", "json")
+    words = ["scale", str(file), "--cpus", "1", "--engine", "local", "--quick", "--format", "json"]
+    code, printed, errors = lab(*words, "--output", str(lab.sessions))
     assert code == 2, errors
     session = json.loads(printed)["session"]
     measured = [f"scale:{file}:bench_moves", f"scale:{file}:Temporary.time_exists"]

@@ -23,7 +23,18 @@ from lab.cell.claims.claim import (
     seen,
 )
 from lab.cell.claims.estimates import Estimate
-from lab.cell.claims.measured import CAPACITY, DELIVERED, Measured, claim, enough, judge, narrow, over, value_of
+from lab.cell.claims.measured import (
+    CAPACITY,
+    DELIVERED,
+    Measured,
+    claim,
+    decided,
+    enough,
+    judge,
+    narrow,
+    over,
+    value_of,
+)
 from lab.cell.claims.recorder import Recorder, here
 from lab.cell.measuring.crew_worker import gil_enabled
 from lab.cell.measuring.overlap import most_at_once
@@ -105,7 +116,8 @@ def run(recorder: Recorder) -> None:
     with Crew(recorder.cpus) as crew:
         crew.warm_up(arms, order)
         while not rounds or not settled(rounds, recorder, time.monotonic() - begun):
-            batch = crew.rounds((*arms, crowd), len(rounds), crowd.every, order)
+            due = arms if is_known(crowd, rounds, recorder.width) else (*arms, crowd)
+            batch = crew.rounds(due, len(rounds), crowd.every, order)
             for blocks in batch:
                 recorder.sample("round", blocks)
             rounds.extend(batch)
@@ -129,6 +141,17 @@ def settled(rounds: Sequence[Round], recorder: Recorder, elapsed: float) -> bool
     estimates = [CAPACITY.estimate(rounds), *(measured.estimate(rounds) for measured, _ in MEASURED.values())]
     is_narrow = all(narrow(estimate, recorder.width) for estimate in estimates)
     return is_narrow or elapsed >= NARROWING_SHARE * recorder.seconds
+
+
+def is_known(crowd: Arm, rounds: Sequence[Round], width: float) -> bool:
+    """Whether the crowd needs no more blocks: no other arm is compared with it, and its own are the longest.
+
+    Its cores have to be decided, with a half-width of at most ``width``, a share of their number.
+    """
+    measured, tolerance = MEASURED["gil.one-core"]
+    estimate = measured.estimate(rounds)
+    has_enough = sum(crowd.name in blocks for blocks in rounds) >= FEWEST_BLOCKS
+    return has_enough and decided(estimate, tolerance) and narrow(estimate, width)
 
 
 def observe_waiting(recorder: Recorder) -> None:
@@ -254,8 +277,9 @@ EXPERIMENT = Experiment(
     method="Rounds of blocks of 5 to 50 ms in random order: one process; as many threads and processes as CPUs (at"
     " least two); threads in C code that releases the GIL (SHA-256 of 1 MiB); and the capacity probe. The probe is a"
     " process pinned to each CPU, and shows what the machine delivered in the round. In every second round"
-    " 100 threads run for 300 ms (on one CPU, and with --quick, for 100 ms in each round). Blocks in which a worker"
-    " waited for a CPU or lost time do not count. Speed-ups are medians of ratios within a round.",
+    " 100 threads run for 300 ms (on one CPU, and with --quick, for 100 ms in each round), until it is known how many"
+    " cores they use. Blocks in which a worker waited for a CPU or lost time do not count. Speed-ups are medians of"
+    " ratios within a round.",
     watch="Compare threads, processes and the probe. Where the probe itself reaches little, the round shows nothing.",
     run=run,
     typical_share=NARROWING_SHARE,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.cell.experiments.gil import CROWD, FEWEST_BLOCKS, NARROWING_SHARE, SHORT_LIMIT, settled
+from lab.cell.experiments.gil import CROWD, FEWEST_BLOCKS, NARROWING_SHARE, SHORT_LIMIT, is_known, settled
 from tests.support.gil_rounds import changed, gil_rounds
 
 LIMIT_SECONDS = 10.0
@@ -31,6 +31,15 @@ def test_under_a_short_limit_the_crowd_has_a_block_in_every_round() -> None:
     assert not stops(rounds[: FEWEST_BLOCKS - 1], 2, limit=SHORT_LIMIT - 1)
     assert stops(rounds[:FEWEST_BLOCKS], 2, limit=SHORT_LIMIT - 1)
     assert not stops(rounds[:FEWEST_BLOCKS], 2, limit=SHORT_LIMIT)
+
+
+def test_the_crowd_has_blocks_until_its_cores_are_known() -> None:
+    rounds = gil_rounds()
+    assert not is_known(CROWD, rounds[: FEWEST_BLOCKS - 1], width=0.5)
+    assert is_known(CROWD, rounds[:FEWEST_BLOCKS], width=0.5)
+    with_one_and_two = changed(rounds[:1], [CROWD.name], cores=2.0) + rounds[1:FEWEST_BLOCKS]
+    assert not is_known(CROWD, with_one_and_two, width=0.5)
+    assert not is_known(CROWD, changed(rounds[:1], [CROWD.name], cores=1.2) + rounds[1:FEWEST_BLOCKS], width=0.05)
 
 
 def test_intervals_have_to_be_narrow_for_some_time() -> None:
