@@ -28,6 +28,8 @@ UNKNOWN_SPREAD = 1.0
 PATIENCE_SECONDS = 10.0
 #: The result is pickled so many times, or for so many seconds.
 MOST_PICKLES, PICKLE_SECONDS = 20, 0.05
+#: A thread that has been joined is gone after so many seconds at the latest.
+_ENDING_SECONDS = 0.02
 #: Threads of these libraries start by themselves: a part of the file's name -> the library.
 LIBRARIES = {
     "openblas": "OpenBLAS",
@@ -126,7 +128,7 @@ def look(call: Call, threads: int, moment: float = LOOK_SECONDS) -> Trial:
         sorted(seconds)[len(seconds) // 2],
         cores,
         max(0.0, min(idle, _idle_without_one(seconds, computed))),
-        max(0, count_threads() - threads),
+        _staying(threads),
         loaded_libraries(),
         size,
         pickle_seconds,
@@ -184,6 +186,16 @@ def count_threads() -> int:
         return len(os.listdir("/proc/self/task"))
     except OSError:
         return 1
+
+
+def _staying(before: int) -> int:
+    """How many threads more than ``before`` stay: one that was joined is listed until the kernel has ended it."""
+    until = time.monotonic() + _ENDING_SECONDS
+    while True:
+        more = count_threads() - before
+        if more <= 0 or time.monotonic() >= until:
+            return max(0, more)
+        time.sleep(0.001)
 
 
 def loaded_libraries() -> tuple[str, ...]:

@@ -116,6 +116,15 @@ def test_other_threads_are_seen_by_their_cpu_time_however_many_cpus_there_are() 
     assert not look(waits, count_threads()).several
 
 
+def test_a_thread_that_the_kernel_has_still_to_end_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that was joined is in ``/proc`` for some microseconds more."""
+    listed = itertools.chain([4, 3], itertools.repeat(2))
+    monkeypatch.setattr(trial, "count_threads", lambda: next(listed))
+    assert look(computes, 2).own_threads == 0
+    monkeypatch.setattr(trial, "count_threads", lambda: 4)
+    assert look(computes, 2).own_threads == 2
+
+
 @pytest.mark.parametrize(("share", "verdict"), [(0.5, "confirmed"), (0.01, "refuted"), (None, "refuted")])
 def test_cpu_time_of_other_threads_is_evidence_also_where_one_worker_uses_one_core(
     share: float | None, verdict: str
