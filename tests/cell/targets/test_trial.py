@@ -210,7 +210,7 @@ def test_a_host_that_takes_the_cpu_between_two_clocks_is_no_thread(monkeypatch: 
     def seen(place: int) -> tuple[Interrupted, Trial]:
         clocks = Interrupted(place)
         monkeypatch.setattr(trial, "time", clocks)
-        return clocks, look(clocks.call, 1)
+        return clocks, look(clocks.call, count_threads())
 
     readings = seen(-1)[0].readings
     for place in (*range(10), *range(readings - 60, readings)):
