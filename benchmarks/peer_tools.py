@@ -229,7 +229,7 @@ TOOLS = (
     ),
     Tool(
         name="lab scale",
-        settings="--engine local; its level is above; --against for two versions",
+        settings="--engine local; --level, which is named above; --against for two versions",
         decides="its 95 % interval, and for versions whether it lies beyond 1 %; processes against what was delivered",
         limits=("yes", "in a container", "from inside, before and after"),
         answers=by_lab,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.context
 import os
 import signal
 import threading
@@ -10,7 +12,9 @@ from types import FrameType
 
 import pytest
 
+from lab import system
 from lab.interrupts import in_threads, listen_to_signals, requested
+from lab.running.known_functions import beside
 from tests.support.terminal import as_before
 
 
@@ -61,3 +65,22 @@ def test_a_request_that_comes_as_a_thread_is_started_leaves_none(monkeypatch: py
         with pytest.raises(KeyboardInterrupt):
             in_threads(act, [signal.SIGINT], 2)
     assert ended.is_set()
+
+
+@pytest.mark.skipif(not system.HAS_AFFINITY, reason="a neighbour is pinned to a CPU")
+def test_a_request_that_comes_as_a_neighbour_is_started_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = multiprocessing.context.SpawnProcess.start
+
+    def start_and_ask(process: multiprocessing.context.SpawnProcess) -> None:
+        start(process)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", start_and_ask)
+    with as_before():
+        listen_to_signals()
+        with pytest.raises(KeyboardInterrupt), beside("full"):
+            pytest.fail("the request has come before")
+    left = multiprocessing.active_children()
+    for process in left:
+        process.kill()
+    assert left == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from tests.support.lines import with_lines
+from tests.conftest import pytest_runtest_makereport
 
 
 def test_what_is_raised_between_two_lines_is_shown() -> None:
@@ -16,14 +18,12 @@ def test_what_is_raised_between_two_lines_is_shown() -> None:
     eight_instructions_without_a_line = b"\xff"
     code = ends.__code__
     ends.__code__ = code.replace(co_linetable=eight_instructions_without_a_line * -(-len(code.co_code) // 16))
-    with pytest.raises(pytest.fail.Exception) as raised:
-        ends()
-    assert raised.value.__traceback__
-    inner = raised.value.__traceback__.tb_next
-    assert inner is not None
-    lineless: int | None = inner.tb_lineno
-    assert lineless is None
-    with_lines(raised.value)
-    shown = str(pytest.ExceptionInfo.from_exception(raised.value).getrepr())
+    call = pytest.CallInfo.from_call(ends, "call")
+    assert call.excinfo
+    assert call.excinfo.value.__traceback__
+    lines: list[int | None] = [line for _, line in traceback.walk_tb(call.excinfo.value.__traceback__)]
+    assert lines[-2] is None
+    pytest_runtest_makereport(call)
+    shown = str(call.excinfo.getrepr())
     assert "its time is up" in shown
     assert "test_lines.py:" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
@@ -14,6 +15,7 @@ from lab.containers import client as containers
 from lab.containers.client import translated
 from lab.containers.image_config import BASE_REPOSITORY, familiar_name
 from lab.errors import ImageError, UsageError
+from lab.interrupts import signals_held
 from lab.model import build as builds
 from lab.model.build import Build
 from lab.pythons import images, recipes
@@ -245,19 +247,21 @@ def _run_debian_base(what: str, name: str, note: Note, force: bool) -> None:
     command = ["bash", str(recipes.find_recipe(recipes.DEBIAN_BASE)), *(["--force"] if force else []), what, name]
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     try:
-        with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
-        ) as process:
+        with contextlib.ExitStack() as stack:
+            with signals_held():  # a signal finds either no recipe, or one that does not go on alone
+                process = stack.enter_context(
+                    subprocess.Popen(
+                        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+                    )
+                )
+                stack.callback(process.terminate)
             assert process.stderr
-            try:
-                for line in iter(functools.partial(process.stderr.readline, _LONGEST_LINE), ""):
-                    tail.append(line.rstrip())
-                    message = line.strip().removeprefix("debian-base: ")
-                    if line.startswith("debian-base: ") and not message.startswith("error: "):
-                        note(message)
-            except BaseException:  # raised again: the recipe must not go on alone
-                process.terminate()
-                raise
+            for line in iter(functools.partial(process.stderr.readline, _LONGEST_LINE), ""):
+                tail.append(line.rstrip())
+                message = line.strip().removeprefix("debian-base: ")
+                if line.startswith("debian-base: ") and not message.startswith("error: "):
+                    note(message)
+            process.wait()
     except OSError as error:
         raise ImageError(
             f"{command[0]}, which makes the image of {what}, does not start: {error.strerror}", f"install {command[0]}"

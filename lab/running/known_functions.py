@@ -15,7 +15,7 @@ import lab
 from lab import system
 from lab.cell.experiments._internal.control import NEIGHBOURS, disturb
 from lab.errors import UsageError
-from lab.interrupts import StopFlag
+from lab.interrupts import StopFlag, signals_held
 from lab.judging.advice import all_advice
 from lab.judging.known_answers import Corpus, KnownFunction, Mark, corpus_of, count, kind_of_build, mark
 from lab.model.session import Session
@@ -119,12 +119,12 @@ def beside(neighbour: str) -> Iterator[None]:
         raise UsageError(f"a neighbour is pinned to a CPU, and {system.NAME} has no CPU affinity", "leave it out")
     cpu = max(system.usable_cpus())
     process = multiprocessing.get_context("spawn").Process(target=disturb, args=(cpu, share), daemon=True)
-    process.start()
-    try:
+    with contextlib.ExitStack() as stack:
+        with signals_held():  # a signal finds either no neighbour, or one that will be ended
+            process.start()
+            stack.callback(process.join)
+            stack.callback(process.kill)
         yield
-    finally:
-        process.kill()
-        process.join()
 
 
 def _session(corpus: Corpus, function: KnownFunction, request: Request, parent: Path, stop: StopFlag) -> Session:

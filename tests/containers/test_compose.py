@@ -68,6 +68,17 @@ def expected_pin(project: Project, size: int | None, engine_cpus: tuple[int, ...
     return "worker" if size and size < len(engine_cpus) else "none"
 
 
+@pytest.mark.usefixtures("compose_settings")
+@pytest.mark.parametrize(("settings", "prefix"), [({}, ""), ({"LAB_REGISTRY": "ghcr.io/owner"}, "ghcr.io/owner/")])
+def test_compose_warns_of_nothing_and_takes_images_from_the_registry_that_is_named(
+    settings: Mapping[str, str], prefix: str
+) -> None:
+    plain = Project(name="multicore-lab", settings=settings)  # what a bare docker compose up has
+    done = plain.compose("config", "--images")
+    assert done.returncode == 0, done.stdout
+    assert {*done.stdout.split()} == {f"{prefix}multicore-lab:latest", f"{prefix}multicore-lab-cell:latest"}
+
+
 def test_the_services_run_one_after_the_other_and_all_end_well(ended: Project, engine: DockerClient) -> None:
     containers = ended.containers(engine)
     assert set(containers) == set(SERVICES)

@@ -6,15 +6,15 @@ from types import TracebackType
 
 
 def with_lines(error: BaseException) -> None:
-    """Give each frame of a traceback a line, also in the errors that this one came of.
+    """Give each frame of a traceback a line, also in the errors that this one came of or is a group of.
 
     What a signal raises may come at an instruction that belongs to no line. Then ``tb_lineno`` is None, and pytest
     fails instead of the test (pytest-dev/pytest-xdist, issue 1196): nobody learns which test did not end in time.
     """
     error.__traceback__ = _with_lines(error.__traceback__)
-    for earlier in (error.__cause__, error.__context__):
-        if earlier is not None:
-            with_lines(earlier)
+    for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+        if isinstance(other, BaseException):
+            with_lines(other)
 
 
 def _with_lines(traceback: TracebackType | None) -> TracebackType | None:

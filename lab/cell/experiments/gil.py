@@ -144,9 +144,9 @@ def settled(rounds: Sequence[Round], recorder: Recorder, elapsed: float) -> bool
 
 
 def is_known(crowd: Arm, rounds: Sequence[Round], width: float) -> bool:
-    """Whether the crowd needs no more blocks: no other arm is compared with it, and its own are the longest.
+    """Whether the crowd needs no more blocks. They are the longest ones, and no other arm is compared with them.
 
-    Its cores have to be decided, with a half-width of at most ``width``, a share of their number.
+    It has to be decided how many cores the crowd uses, with a half-width of at most ``width``, a share of that number.
     """
     measured, tolerance = MEASURED["gil.one-core"]
     estimate = measured.estimate(rounds)
